@@ -1,0 +1,96 @@
+// Package josetest makes keys and signs tokens, right and wrong ones, for tests and for the test kit. It is not linked
+// into programs that only verify.
+package josetest
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+
+	"github.com/lestrrat-go/jwx/v2/jwa"
+	"github.com/lestrrat-go/jwx/v2/jwk"
+	"github.com/lestrrat-go/jwx/v2/jws"
+)
+
+// Signer is a private key with its name and algorithm.
+type Signer struct {
+	ID, Algorithm string
+	private       crypto.Signer
+}
+
+// NewSigner makes a fresh key for alg, one of jose's algorithms, under a random kid of Cognito's form.
+func NewSigner(alg string) (*Signer, error) {
+	id := make([]byte, 32)
+	_, _ = rand.Read(id) // never fails
+	s := &Signer{ID: base64.StdEncoding.EncodeToString(id), Algorithm: alg}
+	var err error
+	switch alg {
+	case "RS256", "RS384", "RS512", "PS256", "PS384", "PS512":
+		s.private, err = rsa.GenerateKey(rand.Reader, 2048)
+	case "ES256":
+		s.private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case "ES384":
+		s.private, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	case "ES512":
+		s.private, err = ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	case "EdDSA":
+		_, s.private, err = ed25519.GenerateKey(rand.Reader)
+	default:
+		err = fmt.Errorf("no key can be made for algorithm %q", alg)
+	}
+	return s, err
+}
+
+// Public returns the public key.
+func (s *Signer) Public() crypto.PublicKey { return s.private.Public() }
+
+// JWK returns the public key as the members of a JWK.
+func (s *Signer) JWK() (map[string]any, error) {
+	k, err := jwk.FromRaw(s.Public())
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(k)
+	if err != nil {
+		return nil, err
+	}
+	var members map[string]any
+	if err := json.Unmarshal(text, &members); err != nil {
+		return nil, err
+	}
+	members["kid"], members["alg"], members["use"] = s.ID, s.Algorithm, "sig"
+	return members, nil
+}
+
+// Sign returns the compact JWS of header and payload as they are given, signed by the algorithm of s.
+func (s *Signer) Sign(header, payload []byte) (string, error) {
+	input := base64.RawURLEncoding.EncodeToString(header) + "." + base64.RawURLEncoding.EncodeToString(payload)
+	signer, err := jws.NewSigner(jwa.SignatureAlgorithm(s.Algorithm))
+	if err != nil {
+		return "", err
+	}
+	signature, err := signer.Sign([]byte(input), s.private)
+	if err != nil {
+		return "", err
+	}
+	return input + "." + base64.RawURLEncoding.EncodeToString(signature), nil
+}
+
+// Set returns the JWK set of the public keys.
+func Set(signers ...*Signer) ([]byte, error) {
+	keys := make([]map[string]any, 0, len(signers))
+	for _, s := range signers {
+		k, err := s.JWK()
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, k)
+	}
+	return json.Marshal(map[string]any{"keys": keys})
+}

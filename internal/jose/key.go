@@ -1,0 +1,261 @@
+package jose
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"math/big"
+
+	"github.com/lestrrat-go/jwx/v2/jwk"
+
+	"github.com/regionjwt/regionjwt/internal/strictjson"
+)
+
+// Bounds on the keys that are used. An RSA exponent is odd and from minExponent to maxExponent.
+const (
+	MinRSABits   = 2048
+	MaxRSABits   = 4096
+	MaxKeyID     = 256 // octets of a kid
+	MaxKeys      = 100 // keys of a set
+	minExponent  = 65537
+	maxExponent  = 1<<31 - 1
+	maxKeyMember = 1024 // characters of an encoded n, e, x or y; n of 4096 bits has 683
+)
+
+// Key is a usable public key of a set. It is immutable.
+type Key struct {
+	ID         string // kid; never empty
+	Algorithm  string // alg; "" where the key names none
+	Thumbprint string // RFC 7638, SHA-256, base64url
+	Public     crypto.PublicKey
+}
+
+// Skip says why a key of a set is not used.
+type Skip string
+
+// The reasons for which a key is skipped.
+const (
+	SkipNotObject   Skip = "not_an_object"
+	SkipKeyID       Skip = "no_usable_kid"
+	SkipKeyType     Skip = "unsupported_kty"
+	SkipCurve       Skip = "unsupported_crv"
+	SkipUse         Skip = "use_is_not_sig"
+	SkipKeyOps      Skip = "key_ops_without_verify"
+	SkipAlgorithm   Skip = "unsupported_alg"
+	SkipPrivate     Skip = "private_member"
+	SkipRSASize     Skip = "rsa_size"
+	SkipRSAExponent Skip = "rsa_exponent"
+	SkipMalformed   Skip = "malformed_key"
+	SkipAmbiguous   Skip = "ambiguous_kid"
+	SkipKnownKey    Skip = "known_private_key"
+)
+
+// known private keys: development servers publish them, so that anyone can sign with them. By RFC 7638 thumbprint.
+var publishedPrivateKeys = map[string]string{
+	"jS8J3RuOy291lpsiFe2NfKV6VkdfMF4Q_840qOLXAjs": "cognito-local",
+}
+
+// IsPublishedPrivateKey reports whether the private half of the key with this thumbprint is public knowledge.
+func IsPublishedPrivateKey(thumbprint string) bool {
+	_, ok := publishedPrivateKeys[thumbprint]
+	return ok
+}
+
+// ParseKey reads one key of a set. It returns the key, or why it is skipped.
+func ParseKey(v strictjson.Value) (*Key, Skip) {
+	if v.Kind() != strictjson.Object {
+		return nil, SkipNotObject
+	}
+	var m members
+	for e := range v.Members() {
+		if skip := m.add(string(e.Name), e.Value); skip != "" {
+			return nil, skip
+		}
+	}
+	if skip := m.checkUse(); skip != "" {
+		return nil, skip
+	}
+	k := &Key{ID: m.kid.Text(), Algorithm: m.alg.Text()}
+	var minimal map[string]string
+	var skip Skip
+	switch {
+	case m.kty.Is("RSA"):
+		k.Public, minimal, skip = m.rsa()
+	case m.kty.Is("EC"):
+		k.Public, minimal, skip = m.ec()
+	case m.kty.Is("OKP"):
+		k.Public, minimal, skip = m.okp()
+	default:
+		return nil, SkipKeyType
+	}
+	if skip != "" {
+		return nil, skip
+	}
+	if k.Algorithm != "" && !Fits(k.Algorithm, k.Public) {
+		return nil, SkipAlgorithm
+	}
+	canonical, _ := json.Marshal(minimal) // sorted names, no white space: the input of RFC 7638
+	if !agreesWithJWX(canonical, k.Public) {
+		return nil, SkipMalformed
+	}
+	sum := sha256.Sum256(canonical)
+	k.Thumbprint = base64.RawURLEncoding.EncodeToString(sum[:])
+	return k, ""
+}
+
+// members are the JWK members that matter; all others are ignored: RFC 7517, section 4.
+type members struct {
+	kty, kid, alg, use, keyOps, n, e, crv, x, y strictjson.Value
+}
+
+func (m *members) add(name string, v strictjson.Value) Skip {
+	switch name {
+	case "kty":
+		m.kty = v
+	case "kid":
+		m.kid = v
+	case "alg":
+		m.alg = v
+	case "use":
+		m.use = v
+	case "key_ops":
+		m.keyOps = v
+	case "n":
+		m.n = v
+	case "e":
+		m.e = v
+	case "crv":
+		m.crv = v
+	case "x":
+		m.x = v
+	case "y":
+		m.y = v
+	case "d", "p", "q", "dp", "dq", "qi", "oth", "k":
+		return SkipPrivate // RFC 7518, sections 6.2.2, 6.3.2 and 6.4
+	}
+	return ""
+}
+
+// checkUse looks at what the key says of its use: RFC 7517, sections 4.2 to 4.5.
+func (m *members) checkUse() Skip {
+	if id := m.kid.Text(); id == "" || len(id) > MaxKeyID {
+		return SkipKeyID
+	}
+	if m.use.Kind() != strictjson.Absent && !m.use.Is("sig") {
+		return SkipUse
+	}
+	if m.alg.Kind() != strictjson.Absent && !Known(m.alg.Text()) {
+		return SkipAlgorithm
+	}
+	if m.keyOps.Kind() == strictjson.Absent {
+		return ""
+	}
+	ops := map[string]bool{}
+	for op := range m.keyOps.Elements() {
+		if op.Kind() != strictjson.String || ops[op.Text()] {
+			return SkipKeyOps
+		}
+		ops[op.Text()] = true
+	}
+	if !ops["verify"] {
+		return SkipKeyOps
+	}
+	return ""
+}
+
+// octets decodes a member that must be a base64url text.
+func octets(v strictjson.Value) ([]byte, bool) {
+	text := v.Text()
+	if text == "" || len(text) > maxKeyMember {
+		return nil, false
+	}
+	b, err := AppendBase64(make([]byte, 0, len(text)), text)
+	return b, err == nil
+}
+
+// rsa reads an RSA key: RFC 7518, section 6.3.1. Its numbers have no leading zero octets.
+func (m *members) rsa() (crypto.PublicKey, map[string]string, Skip) {
+	if len(m.n.Raw()) > maxKeyMember {
+		return nil, nil, SkipRSASize
+	}
+	n, okN := octets(m.n)
+	e, okE := octets(m.e)
+	if !okN || !okE || n[0] == 0 || e[0] == 0 {
+		return nil, nil, SkipMalformed
+	}
+	modulus, exponent := new(big.Int).SetBytes(n), new(big.Int).SetBytes(e)
+	if skip := checkRSA(modulus, exponent); skip != "" {
+		return nil, nil, skip
+	}
+	return &rsa.PublicKey{N: modulus, E: int(exponent.Int64())},
+		map[string]string{"kty": "RSA", "n": m.n.Text(), "e": m.e.Text()}, ""
+}
+
+func checkRSA(n, e *big.Int) Skip {
+	if n == nil || n.BitLen() < MinRSABits || n.BitLen() > MaxRSABits {
+		return SkipRSASize
+	}
+	if n.Bit(0) == 0 {
+		return SkipMalformed
+	}
+	if e.BitLen() > 31 || e.Bit(0) == 0 || e.Int64() < minExponent || e.Int64() > maxExponent {
+		return SkipRSAExponent
+	}
+	return ""
+}
+
+// ec reads a key on one of the three NIST curves: RFC 7518, section 6.2.1. Coordinates have the exact width.
+func (m *members) ec() (crypto.PublicKey, map[string]string, Skip) {
+	curve := curveOf(m.crv.Text())
+	if curve == nil {
+		return nil, nil, SkipCurve
+	}
+	x, okX := octets(m.x)
+	y, okY := octets(m.y)
+	if width := coordinateWidth(curve); !okX || !okY || len(x) != width || len(y) != width {
+		return nil, nil, SkipMalformed
+	}
+	public, err := ecdsa.ParseUncompressedPublicKey(curve, append(append([]byte{4}, x...), y...))
+	if err != nil { // not on the curve
+		return nil, nil, SkipMalformed
+	}
+	return public, map[string]string{"kty": "EC", "crv": m.crv.Text(), "x": m.x.Text(), "y": m.y.Text()}, ""
+}
+
+// okp reads an Ed25519 key: RFC 8037, section 2.
+func (m *members) okp() (crypto.PublicKey, map[string]string, Skip) {
+	if !m.crv.Is("Ed25519") {
+		return nil, nil, SkipCurve
+	}
+	x, ok := octets(m.x)
+	if !ok || !usableEd25519(x) {
+		return nil, nil, SkipMalformed
+	}
+	return ed25519.PublicKey(x), map[string]string{"kty": "OKP", "crv": "Ed25519", "x": m.x.Text()}, ""
+}
+
+// agreesWithJWX has jwx read the same key, reduced to its defining members, and compares what it made of it with what
+// stands in the set. Two readers must agree before a key counts.
+func agreesWithJWX(minimal []byte, public crypto.PublicKey) bool {
+	parsed, err := jwk.ParseKey(minimal)
+	if err != nil {
+		return false
+	}
+	switch want := public.(type) {
+	case *rsa.PublicKey:
+		var got rsa.PublicKey
+		return parsed.Raw(&got) == nil && got.Equal(want)
+	case *ecdsa.PublicKey:
+		var got ecdsa.PublicKey
+		return parsed.Raw(&got) == nil && got.Equal(want)
+	case ed25519.PublicKey:
+		var got ed25519.PublicKey
+		return parsed.Raw(&got) == nil && bytes.Equal(got, want)
+	}
+	return false
+}

@@ -1,0 +1,180 @@
+package jwks
+
+import (
+	"context"
+
+	"time"
+)
+
+// refreshDue starts the refreshes of e that are due; nobody waits for them.
+func (c *Cache) refreshDue(e *served, now instant) {
+	for _, p := range e.parts {
+		if p.set.isDue(now) {
+			c.refresh(p.set, now)
+		}
+	}
+}
+
+func (c *Cache) refresh(s *set, now instant) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.flight == nil && s.isDue(now) {
+		c.launch(s, forRefresh, now)
+	}
+}
+
+// ask answers for a kid that is not at hand: it has the sets of e fetched, where their budgets allow, and waits until one
+// has the kid, all have answered, ctx ends or UnknownKeyWait is over.
+func (c *Cache) ask(ctx context.Context, e *served, kid string, arrived instant) ([]*Key, error) {
+	w := &waiter{cache: c, served: e, kid: kid, arrived: arrived, woken: make(chan struct{}, 1)}
+	defer w.leave()
+	wait := time.NewTimer(max(c.config.UnknownKeyWait, 0))
+	defer wait.Stop()
+	for {
+		if !w.board() {
+			return w.verdict(nil)
+		}
+		for w.flying() {
+			select {
+			case <-w.woken:
+			case <-wait.C:
+				return w.verdict(nil)
+			case <-ctx.Done():
+				return w.verdict(context.Cause(ctx))
+			}
+			if keys := e.lookup(c, kid, c.clock()); len(keys) > 0 {
+				return keys, nil
+			}
+		}
+	}
+}
+
+// waiter is one caller that waits for a kid.
+type waiter struct {
+	cache   *Cache
+	served  *served
+	kid     string
+	arrived instant
+	woken   chan struct{}
+	boarded []boarding
+}
+
+type boarding struct {
+	set    *set
+	flight *flight
+}
+
+// board joins or starts a flight of every set that may still have the kid, and reports whether there is any to wait for.
+// A flight that began before the caller came may miss what was published since; so another one follows it.
+func (w *waiter) board() bool {
+	w.leave()
+	c := w.cache
+	now := c.clock()
+	for _, p := range w.served.parts {
+		s := p.set
+		s.mu.Lock()
+		if f := w.flightOf(s, now); f != nil && s.waiting < maxWaiters {
+			f.wanted[w.kid] = f.wanted[w.kid] || f.started.mono >= w.arrived.mono
+			f.watchers[w.woken] = struct{}{}
+			s.waiting++
+			w.boarded = append(w.boarded, boarding{s, f})
+		}
+		s.mu.Unlock()
+	}
+	// What landed before the flights were boarded is in memory by now.
+	return len(w.boarded) > 0 && len(w.served.lookup(c, w.kid, c.clock())) == 0
+}
+
+// flightOf returns the flight of s to wait for, or nil. The caller holds s.mu.
+func (w *waiter) flightOf(s *set, now instant) *flight {
+	c := w.cache
+	if s.isAbsent(w.kid, now) || s.view.Load() != nil && s.began.mono >= w.arrived.mono {
+		return nil
+	}
+	if s.failures > 0 && s.failedAt.mono > w.arrived.mono {
+		return nil // it has been asked since the caller came
+	}
+	if s.flight != nil {
+		return s.flight
+	}
+	if s.usable(now) {
+		if s.resting(now, true) > 0 || !s.bucket.take(now) {
+			return nil
+		}
+		f := c.launch(s, forDemand, now)
+		if f == nil {
+			s.bucket.giveBack()
+			return nil
+		}
+		f.charged = true
+		return f
+	}
+	return c.launch(s, forDemand, now)
+}
+
+// flying reports whether a boarded flight is still on its way.
+func (w *waiter) flying() bool {
+	for _, b := range w.boarded {
+		b.set.mu.Lock()
+		landed := b.flight.landed
+		b.set.mu.Unlock()
+		if !landed {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *waiter) leave() {
+	for _, b := range w.boarded {
+		b.set.mu.Lock()
+		delete(b.flight.watchers, w.woken)
+		b.set.waiting--
+		b.set.mu.Unlock()
+	}
+	w.boarded = nil
+}
+
+// verdict is the answer of memory: the keys if they have come, ErrUnknownKey if every set is known not to have the kid,
+// and otherwise that it could not be found out.
+func (w *waiter) verdict(cause error) ([]*Key, error) {
+	c := w.cache
+	now := c.clock()
+	if keys := w.served.lookup(c, w.kid, now); len(keys) > 0 {
+		return keys, nil
+	}
+	fresh := false
+	for _, p := range w.served.parts {
+		fresh = fresh || p.set.usable(now)
+	}
+	unavailable := &UnavailableError{Err: cause}
+	certain := true
+	for _, p := range w.served.parts {
+		s := p.set
+		s.mu.Lock()
+		if !s.knows(w.kid, now) && (!fresh || !s.dark(now)) {
+			certain = false
+			unavailable.add(s, now)
+		}
+		s.mu.Unlock()
+	}
+	if certain {
+		return nil, ErrUnknownKey
+	}
+	unavailable.RetryAfter = max(unavailable.RetryAfter, time.Second)
+	return nil, unavailable
+}
+
+// add notes what keeps s from answering. The caller holds s.mu.
+func (e *UnavailableError) add(s *set, now instant) {
+	wait := s.resting(now, true)
+	if wait == 0 && s.flight == nil && s.usable(now) {
+		wait = s.bucket.wait(now)
+	}
+	if e.RetryAfter == 0 || wait < e.RetryAfter {
+		e.RetryAfter = wait
+	}
+	if e.Err == nil && s.lastErr != nil {
+		e.Err = s.lastErr
+	}
+}

@@ -1,0 +1,181 @@
+package jwks
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/regionjwt/regionjwt/issuer"
+)
+
+// Defaults of Config.
+const (
+	DefaultRefresh        = 15 * time.Minute
+	DefaultMaxStale       = 24 * time.Hour
+	DefaultUnknownKeyWait = 2 * time.Second
+	DefaultBurst          = 5
+	DefaultEvery          = 10 * time.Second
+)
+
+// Bounds that are not configured.
+const (
+	maxBody         = 256 << 10              // octets of a document after decompression
+	fetchTime       = 5 * time.Second        // one fetch over all mirrors
+	attemptTime     = 2 * time.Second        // one mirror while another is untried
+	hedgeAfter      = 500 * time.Millisecond // until the next mirror is asked as well
+	minCacheControl = time.Minute
+	maxCacheControl = time.Hour
+	withdrawAfter   = time.Minute // between the two good answers that withdraw a key
+	firstBackOff    = time.Second
+	maxBackOff      = time.Minute
+	maxRetryAfter   = time.Minute
+	disabledFor     = time.Hour      // a URL that never answered well and says 403 or 404
+	rediscoverAfter = 24 * time.Hour // the discovery document is read again
+	negativeEntries = 1024           // unknown kids remembered for each set
+	negativeFor     = 30 * time.Second
+	maxWaiters      = 256 // callers that wait for one set
+	hostConnections = 16  // concurrent requests of each kind to one host
+	eagerSets       = 100 // up to so many sets are fetched when Run starts; more are fetched on use
+)
+
+// Budget bounds the fetches that unknown key IDs may cause: a bucket of Burst fetches for each key set, one of which
+// comes back every Every. Failed fetches are not counted.
+type Budget struct {
+	Burst int           // 0 means 5
+	Every time.Duration // 0 means 10 s
+}
+
+// Config configures a Cache. The zero value of every field but Authorities is the default.
+type Config struct {
+	// Authorities lists whose keys are fetched. No two may list the same iss or have the same ID.
+	Authorities []issuer.Authority
+
+	// Client sends the requests. It is copied; redirects are never followed and no cookies kept, whatever it says. Nil
+	// means a client of the cache's own that honours the proxy variables of the environment.
+	Client *http.Client
+
+	// Refresh is the time after which a key set is fetched again, give or take a tenth. A Cache-Control max-age of the
+	// server replaces it, held within 1 minute and 1 hour. 0 means 15 minutes.
+	Refresh time.Duration
+
+	// MaxStale is how long a key is used after an answer last listed it. 0 means 24 hours.
+	MaxStale time.Duration
+
+	// UnknownKey bounds the fetches caused by unknown key IDs.
+	UnknownKey Budget
+
+	// UnknownKeyWait is how long a call waits for keys that are not at hand. 0 means 2 seconds; negative means that no
+	// call waits: the fetch goes on without it.
+	UnknownKeyWait time.Duration
+
+	// InsecureHTTPHosts lists hosts, without port, whose keys may be fetched over plain http. Loopback hosts always may.
+	// Whoever is on the path to such a host can make the cache trust any key.
+	InsecureHTTPHosts []string
+
+	// InsecurePublishedKeys lists RFC 7638 thumbprints of development keys whose private half anyone can have, and which
+	// are used all the same. They are skipped unless listed.
+	InsecurePublishedKeys []string
+
+	// Logger receives one line for each change of state. Nil is silent.
+	Logger *slog.Logger
+}
+
+// withDefaults returns c with defaults filled in and slices copied, and everything that is wrong with it.
+func (c Config) withDefaults() (Config, error) {
+	var errs []error
+	if c.Refresh < 0 || c.MaxStale < 0 || c.UnknownKey.Burst < 0 || c.UnknownKey.Every < 0 {
+		errs = append(errs, errors.New("jwks: Refresh, MaxStale and UnknownKey cannot be negative"))
+	}
+	c.Refresh = orDefault(c.Refresh, DefaultRefresh)
+	c.MaxStale = orDefault(c.MaxStale, DefaultMaxStale)
+	c.UnknownKeyWait = orDefault(c.UnknownKeyWait, DefaultUnknownKeyWait)
+	c.UnknownKey.Burst = orDefault(c.UnknownKey.Burst, DefaultBurst)
+	c.UnknownKey.Every = orDefault(c.UnknownKey.Every, DefaultEvery)
+	if c.MaxStale < c.Refresh {
+		errs = append(errs, fmt.Errorf("jwks: MaxStale %v is shorter than Refresh %v", c.MaxStale, c.Refresh))
+	}
+	for _, h := range c.InsecureHTTPHosts {
+		if h == "" || strings.ContainsAny(h, ":/@*[] ") && !issuer.IsLoopback(h) {
+			errs = append(errs, fmt.Errorf("jwks: InsecureHTTPHosts: %q is not a host name", h))
+		}
+	}
+	c.InsecureHTTPHosts = slices.Clone(c.InsecureHTTPHosts)
+	c.InsecurePublishedKeys = slices.Clone(c.InsecurePublishedKeys)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	client := &http.Client{Transport: defaultTransport()}
+	if c.Client != nil {
+		copied := *c.Client
+		client = &copied
+	}
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	client.Jar = nil
+	c.Client = client
+	return c, errors.Join(errs...)
+}
+
+func orDefault[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}
+
+func defaultTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		ForceAttemptHTTP2:      true,
+		MaxIdleConns:           256,
+		MaxIdleConnsPerHost:    2,
+		IdleConnTimeout:        90 * time.Second,
+		TLSHandshakeTimeout:    fetchTime,
+		MaxResponseHeaderBytes: 64 << 10,
+	}
+}
+
+// mayFetch reports whether keys may be fetched from u: over https, or http from loopback and the listed hosts.
+func (c *Config) mayFetch(u *url.URL) bool {
+	switch u.Scheme {
+	case "https":
+		return u.Hostname() != "" && u.User == nil
+	case "http":
+		return u.User == nil && (issuer.IsLoopback(u.Hostname()) || slices.Contains(c.InsecureHTTPHosts, u.Hostname()))
+	}
+	return false
+}
+
+// checkAuthorities reports everything that keeps the authorities from being served together.
+func (c *Config) checkAuthorities(as []issuer.Authority) error {
+	var errs []error
+	ids, owners := map[string]bool{}, map[string]string{}
+	for _, a := range as {
+		if err := a.Validate(); err != nil {
+			errs = append(errs, err)
+		}
+		if ids[a.ID] {
+			errs = append(errs, fmt.Errorf("authority %q is listed twice", a.ID))
+		}
+		ids[a.ID] = true
+		for _, r := range a.Regions {
+			for _, iss := range r.Issuers {
+				if owner, taken := owners[iss]; taken && owner != a.ID {
+					errs = append(errs, fmt.Errorf("issuer %q is listed by the authorities %q and %q", iss, owner, a.ID))
+				}
+				owners[iss] = a.ID
+			}
+			for _, s := range r.JWKS {
+				if u, err := url.Parse(s); err == nil && !c.mayFetch(u) {
+					errs = append(errs, fmt.Errorf("authority %q: region %q: JWKS URL %q: https is required", a.ID, r.Name, s))
+				}
+			}
+		}
+	}
+	return errors.Join(errs...)
+}

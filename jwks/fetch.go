@@ -1,0 +1,214 @@
+package jwks
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/strictjson"
+)
+
+// Class names what was wrong with an answer, or why there was none.
+type Class string
+
+// The classes of failed fetches.
+const (
+	ClassDNS       Class = "dns"           // the host's name did not resolve
+	ClassTLS       Class = "tls"           // no trusted connection
+	ClassTimeout   Class = "timeout"       // no whole answer in time
+	ClassCanceled  Class = "canceled"      // the cache was closed
+	ClassNetwork   Class = "network"       // refused, reset, or any other failure of the connection
+	ClassStatus    Class = "status"        // a status other than 200, redirects included
+	ClassHTML      Class = "html"          // text/html instead of JSON
+	ClassTooLarge  Class = "too_large"     // over 256 KiB after decompression, or over 100 keys
+	ClassMalformed Class = "malformed"     // not a strict JSON key set
+	ClassNoKeys    Class = "no_usable_key" // a key set without a usable key
+	ClassDiscovery Class = "discovery"     // the discovery document names another issuer or no allowed jwks_uri
+)
+
+// FetchError says why a fetch gave no good answer. It holds nothing that the server sent but the status.
+type FetchError struct {
+	Class      Class
+	Status     int           // for ClassStatus
+	RetryAfter time.Duration // what the server asked for, at most a minute; 0 where it did not
+}
+
+// Error returns the class, with the status where there is one.
+func (e *FetchError) Error() string {
+	if e.Class == ClassStatus {
+		return fmt.Sprintf("status %d", e.Status)
+	}
+	return string(e.Class)
+}
+
+func fail(c Class) *FetchError { return &FetchError{Class: c} }
+
+// answer is a good answer of one URL.
+type answer struct {
+	keys      []*jose.Key
+	skipped   []jose.Skipped
+	etag      string
+	unchanged bool          // 304: keys and skipped are those of the last answer
+	maxAge    time.Duration // of Cache-Control; 0 where there is none
+}
+
+// get fetches one document. With an etag, it may answer 304.
+func (c *Cache) get(ctx context.Context, rawURL, etag string, p purpose) (*http.Response, []byte, *FetchError) {
+	release, err := c.hosts.acquire(ctx, rawURL, p)
+	if err != nil {
+		return nil, nil, classify(ctx, err)
+	}
+	defer release()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, rawURL, nil)
+	if err != nil {
+		return nil, nil, fail(ClassNetwork)
+	}
+	req.Header.Set("Accept", "application/json, application/jwk-set+json")
+	if etag != "" {
+		req.Header.Set("If-None-Match", etag)
+	}
+	resp, err := c.config.Client.Do(req)
+	if err != nil {
+		return nil, nil, classify(ctx, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode == http.StatusNotModified && etag != "" {
+		return resp, nil, nil
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, nil, &FetchError{Class: ClassStatus, Status: resp.StatusCode, RetryAfter: c.retryAfter(resp.Header)}
+	}
+	if t, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); t == "text/html" {
+		return nil, nil, fail(ClassHTML)
+	}
+	if resp.ContentLength > maxBody {
+		return nil, nil, fail(ClassTooLarge)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	if err != nil {
+		return nil, nil, classify(ctx, err)
+	}
+	if len(body) > maxBody {
+		return nil, nil, fail(ClassTooLarge)
+	}
+	return resp, body, nil
+}
+
+// fetchSet fetches a key set. last is what the URL answered before, if it did.
+func (c *Cache) fetchSet(ctx context.Context, rawURL string, last *answer, p purpose) (*answer, *FetchError) {
+	etag := ""
+	if last != nil {
+		etag = last.etag
+	}
+	resp, body, failed := c.get(ctx, rawURL, etag, p)
+	if failed != nil {
+		return nil, failed
+	}
+	if resp.StatusCode == http.StatusNotModified {
+		again := *last
+		again.unchanged, again.maxAge = true, maxAge(resp.Header)
+		return &again, nil
+	}
+	keys, skipped, err := jose.ParseSet(body, c.config.InsecurePublishedKeys)
+	switch {
+	case errors.Is(err, jose.ErrTooManyKeys):
+		return nil, fail(ClassTooLarge)
+	case err != nil:
+		return nil, fail(ClassMalformed)
+	case len(keys) == 0:
+		return nil, fail(ClassNoKeys)
+	}
+	tag := resp.Header.Get("ETag")
+	if len(tag) > 256 {
+		tag = ""
+	}
+	return &answer{keys: keys, skipped: skipped, etag: tag, maxAge: maxAge(resp.Header)}, nil
+}
+
+// discover reads the OpenID Provider metadata of iss (OpenID Connect Discovery, section 4; RFC 8414, section 3.3) and
+// returns its jwks_uri. The document has to name exactly iss.
+func (c *Cache) discover(ctx context.Context, iss string, p purpose) (string, *FetchError) {
+	_, body, failed := c.get(ctx, strings.TrimSuffix(iss, "/")+"/.well-known/openid-configuration", "", p)
+	if failed != nil {
+		return "", failed
+	}
+	members, err := strictjson.Parse(nil, body)
+	if err != nil {
+		return "", fail(ClassMalformed)
+	}
+	uri := strictjson.Find(members, "jwks_uri").Text()
+	if !strictjson.Find(members, "issuer").Is(iss) {
+		return "", fail(ClassDiscovery)
+	}
+	if u, err := url.Parse(uri); err != nil || len(uri) > 2048 || !c.config.mayFetch(u) {
+		return "", fail(ClassDiscovery)
+	}
+	return uri, nil
+}
+
+func classify(ctx context.Context, err error) *FetchError {
+	var (
+		dns       *net.DNSError
+		authority x509.UnknownAuthorityError
+		hostname  x509.HostnameError
+		invalid   x509.CertificateInvalidError
+		verify    *tls.CertificateVerificationError
+		record    tls.RecordHeaderError
+		alert     tls.AlertError
+		timeout   interface{ Timeout() bool }
+	)
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return fail(ClassCanceled)
+	case ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
+		return fail(ClassTimeout)
+	case errors.As(err, &dns):
+		return fail(ClassDNS)
+	case errors.As(err, &authority), errors.As(err, &hostname), errors.As(err, &invalid), errors.As(err, &verify),
+		errors.As(err, &record), errors.As(err, &alert):
+		return fail(ClassTLS)
+	}
+	return fail(ClassNetwork)
+}
+
+// maxAge reads the max-age of Cache-Control: RFC 9111, section 5.2.2.1. What it cannot read counts as absent.
+func maxAge(h http.Header) time.Duration {
+	for part := range strings.SplitSeq(h.Get("Cache-Control"), ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+		if !strings.EqualFold(name, "max-age") {
+			continue
+		}
+		seconds, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 31)
+		if err != nil {
+			return 0
+		}
+		return max(time.Duration(seconds)*time.Second, time.Second)
+	}
+	return 0
+}
+
+// retryAfter reads Retry-After, as seconds or as a date: RFC 9110, section 10.2.3.
+func (c *Cache) retryAfter(h http.Header) time.Duration {
+	v := h.Get("Retry-After")
+	if v == "" {
+		return 0
+	}
+	if seconds, err := strconv.ParseUint(v, 10, 31); err == nil {
+		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
+	}
+	if at, err := http.ParseTime(v); err == nil {
+		return min(max(at.Sub(time.Unix(0, c.clock().wall)), 0), maxRetryAfter)
+	}
+	return 0
+}

@@ -1,0 +1,162 @@
+package jwks
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// served is one iss: the sets of the regions that list it.
+type served struct {
+	authority string
+	parts     []part
+	building  sync.Mutex
+	view      atomic.Pointer[servedView]
+}
+
+type part struct {
+	region string
+	set    *set
+}
+
+// servedView is an immutable picture of the keys of one iss, made from the views of its sets.
+type servedView struct {
+	from  []*setView // of each part
+	byKid map[string][]*candidate
+	keys  map[string][]*Key // the same keys, ready to be returned
+}
+
+// candidate is a key with the records that list it: its life is that of the one listed last.
+type candidate struct {
+	key     *Key
+	records []*record
+}
+
+// lookup returns the keys of that name which an answer listed within MaxStale.
+func (e *served) lookup(c *Cache, kid string, now instant) []*Key {
+	v := e.current(c)
+	keys := v.keys[kid]
+	for i, cand := range v.byKid[kid] {
+		if !cand.usable(now, c) {
+			return e.usableOnly(c, v.byKid[kid], keys[:i:i], i, now)
+		}
+	}
+	return keys[:len(keys):len(keys)]
+}
+
+func (*served) usableOnly(c *Cache, cands []*candidate, keys []*Key, from int, now instant) []*Key {
+	for _, cand := range cands[from:] {
+		if cand.usable(now, c) {
+			keys = append(keys, cand.key)
+		}
+	}
+	return keys
+}
+
+func (cand *candidate) usable(now instant, c *Cache) bool {
+	for _, r := range cand.records {
+		if now.since(r.seen.load()) <= c.config.MaxStale {
+			return true
+		}
+	}
+	return false
+}
+
+// current returns a view that is made from what the sets publish now.
+func (e *served) current(c *Cache) *servedView {
+	if v := e.view.Load(); v != nil && e.fresh(v) {
+		return v
+	}
+	e.building.Lock()
+	defer e.building.Unlock()
+	old := e.view.Load()
+	if old != nil && e.fresh(old) {
+		return old
+	}
+	v := e.build(c, old)
+	e.view.Store(v)
+	return v
+}
+
+func (e *served) fresh(v *servedView) bool {
+	for i := range e.parts {
+		if e.parts[i].set.view.Load() != v.from[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func (e *served) build(c *Cache, old *servedView) *servedView {
+	v := &servedView{byKid: map[string][]*candidate{}, keys: map[string][]*Key{}}
+	empty := map[string]bool{}
+	for _, p := range e.parts {
+		sv := p.set.view.Load()
+		v.from = append(v.from, sv)
+		if sv == nil {
+			empty[p.region] = true
+			continue
+		}
+		for kid, r := range sv.byKid {
+			v.add(kid, r, p.region, c.clock)
+		}
+	}
+	for kid, cands := range v.byKid {
+		for _, cand := range cands {
+			cand.key.Regions = e.possible(cand.key.Regions, empty)
+			cand.key = old.keep(kid, cand)
+			v.keys[kid] = append(v.keys[kid], cand.key)
+		}
+	}
+	return v
+}
+
+// add notes that a region lists a key.
+func (v *servedView) add(kid string, r *record, region string, clock clock) {
+	for _, cand := range v.byKid[kid] {
+		if cand.key.Thumbprint == r.key.Thumbprint && cand.key.Algorithm == r.key.Algorithm {
+			if !slices.Contains(cand.key.Regions, region) {
+				cand.key.Regions = append(cand.key.Regions, region)
+			}
+			cand.records = append(cand.records, r)
+			return
+		}
+	}
+	v.byKid[kid] = append(v.byKid[kid], &candidate{
+		records: []*record{r},
+		key: &Key{
+			ID: r.key.ID, Algorithm: r.key.Algorithm, Thumbprint: r.key.Thumbprint, Public: r.key.Public,
+			Regions: []string{region}, now: clock,
+		},
+	})
+}
+
+// possible orders the regions that list a key, or have published nothing yet, as the authority lists them.
+func (e *served) possible(listing []string, empty map[string]bool) []string {
+	var regions []string
+	for _, p := range e.parts {
+		if (slices.Contains(listing, p.region) || empty[p.region]) && !slices.Contains(regions, p.region) {
+			regions = append(regions, p.region)
+		}
+	}
+	return slices.Clip(regions)
+}
+
+// keep returns the key of the old view if nothing that cand says is different, so that its pointer stays.
+func (v *servedView) keep(kid string, cand *candidate) *Key {
+	stamps := make([]*stamp, 0, len(cand.records))
+	for _, r := range cand.records {
+		stamps = append(stamps, r.seen)
+	}
+	cand.key.seen = stamps
+	if v == nil {
+		return cand.key
+	}
+	for _, old := range v.byKid[kid] {
+		if old.key.Thumbprint == cand.key.Thumbprint && old.key.Algorithm == cand.key.Algorithm &&
+			slices.Equal(old.key.Regions, cand.key.Regions) && slices.Equal(old.key.seen, stamps) {
+			return old.key
+		}
+	}
+	return cand.key
+}

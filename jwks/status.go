@@ -1,0 +1,88 @@
+package jwks
+
+import (
+	"slices"
+	"time"
+)
+
+// Freshness is the state of a key set.
+type Freshness string
+
+// The states of a key set.
+const (
+	Empty   Freshness = "empty"   // no good answer yet
+	Fresh   Freshness = "fresh"   // its refresh is not overdue
+	Stale   Freshness = "stale"   // its refresh is overdue; the keys are used
+	Expired Freshness = "expired" // older than MaxStale; the keys are not used
+)
+
+// Status is the state of one key set of a region. It is a plain copy.
+type Status struct {
+	Authority, Region string
+	Freshness         Freshness
+	Age               time.Duration // since the last good answer; 0 for Empty
+	KeyIDs            []string      // of the keys in use
+	Skipped           []Skipped     // keys of the mirror in use that are not used
+	Source            string        // the URL that answered last, or the iss that its URL is discovered from
+	Failures          int           // fetches failed in a row
+	LastError         *FetchError   // of the last failed attempt since a good answer; nil after one
+	NextRefresh       time.Duration // 0 when due
+}
+
+// Skipped names a key of a published set that is not used, by its place in the set, and why.
+type Skipped struct {
+	Index int
+	Why   string
+}
+
+// Status reports every key set by authority and region, in the order of the configuration. A region whose URLs are
+// discovered has one for each of its issuers.
+func (c *Cache) Status() []Status {
+	t := c.table.Load()
+	now := c.clock()
+	var all []Status
+	for _, r := range t.regions {
+		for _, s := range r.sets {
+			st := s.status(now)
+			st.Authority, st.Region = r.authority, r.region
+			all = append(all, st)
+		}
+	}
+	return all
+}
+
+func (s *set) status(now instant) Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := Status{Freshness: Empty, Failures: s.failures, LastError: s.lastErr, NextRefresh: now.until(s.due.load())}
+	v := s.view.Load()
+	if v == nil {
+		return st
+	}
+	st.Age = now.since(s.good.load())
+	switch {
+	case !s.usable(now):
+		st.Freshness = Expired
+	case now.reached(s.freshUntil.load()):
+		st.Freshness = Stale
+	default:
+		st.Freshness = Fresh
+	}
+	for kid := range v.byKid {
+		st.KeyIDs = append(st.KeyIDs, kid)
+	}
+	slices.Sort(st.KeyIDs)
+	var latest *endpoint
+	for _, ep := range s.endpoints {
+		if ep.last != nil && (latest == nil || now.since(ep.lastGood) < now.since(latest.lastGood)) {
+			latest = ep
+		}
+	}
+	if latest != nil {
+		st.Source = latest.name()
+		for _, k := range latest.last.skipped {
+			st.Skipped = append(st.Skipped, Skipped{Index: k.Index, Why: string(k.Why)})
+		}
+	}
+	return st
+}

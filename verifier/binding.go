@@ -1,0 +1,162 @@
+package verifier
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/regionjwt/regionjwt/internal/jose"
+)
+
+// Binding says for whom a token must have been minted. It is made by one of the functions of this package; the zero
+// Binding is refused by New, since a verifier that does not ask accepts the tokens of every application of the issuer.
+type Binding struct {
+	kind      bindingKind
+	parties   []string // audiences or client IDs
+	audiences []string // of WithAudience
+	mustHave  bool     // RequireAudience
+	anyClient bool     // AllowAnyClient
+	misused   bool     // a method was called that does not fit the kind
+}
+
+type bindingKind int
+
+const (
+	unbound bindingKind = iota
+	byAudience
+	byCognitoAccess
+	byCognitoID
+	byIDToken
+	byNobody
+)
+
+// Audience accepts tokens whose aud holds one of aud: access tokens of most issuers (RFC 9068, section 4).
+func Audience(aud ...string) Binding {
+	return Binding{kind: byAudience, parties: slices.Clone(aud)}
+}
+
+// CognitoAccess accepts access tokens of Amazon Cognito: token_use is "access" and client_id one of clientIDs. A token
+// that carries an aud is refused unless WithAudience says which one is right.
+func CognitoAccess(clientIDs ...string) Binding {
+	return Binding{kind: byCognitoAccess, parties: slices.Clone(clientIDs)}
+}
+
+// CognitoID accepts ID tokens of Amazon Cognito: token_use is "id" and aud one of clientIDs.
+func CognitoID(clientIDs ...string) Binding {
+	return Binding{kind: byCognitoID, parties: slices.Clone(clientIDs)}
+}
+
+// IDToken accepts OpenID Connect ID tokens by section 3.1.3.7 of OpenID Connect Core: aud holds one of clientIDs; azp, if
+// present, is one of them, and it is present where aud has several values; sub and iat are present. The nonce is for the
+// client that asked for the token to check.
+func IDToken(clientIDs ...string) Binding {
+	return Binding{kind: byIDToken, parties: slices.Clone(clientIDs)}
+}
+
+// InsecureAnyParty accepts tokens minted for anybody. Every application that the authority serves can then use its users'
+// tokens against this service.
+func InsecureAnyParty() Binding { return Binding{kind: byNobody} }
+
+// WithAudience has a CognitoAccess binding accept tokens with an aud, which must hold one of aud: those that were asked
+// for with resource binding (RFC 8707). Tokens without an aud stay acceptable: machine tokens never have one.
+func (b Binding) WithAudience(aud ...string) Binding {
+	b.misused = b.misused || b.kind != byCognitoAccess
+	b.audiences = slices.Concat(b.audiences, aud)
+	return b
+}
+
+// RequireAudience has a CognitoAccess binding refuse tokens without an aud, and so all machine tokens.
+func (b Binding) RequireAudience() Binding {
+	b.misused = b.misused || b.kind != byCognitoAccess
+	b.mustHave = true
+	return b
+}
+
+// AllowAnyClient has a CognitoAccess binding accept every app client of the user pool. token_use is still checked.
+func (b Binding) AllowAnyClient() Binding {
+	b.misused = b.misused || b.kind != byCognitoAccess
+	b.anyClient = true
+	return b
+}
+
+func (b Binding) validate() error {
+	var errs []error
+	add := func(s string) { errs = append(errs, errors.New("binding: "+s)) }
+	switch {
+	case b.kind == unbound:
+		add("none is set; say for whom tokens must be minted: Audience, CognitoAccess, CognitoID or IDToken")
+	case b.anyClient && len(b.parties) > 0:
+		add("AllowAnyClient beside client IDs")
+	case len(b.parties) == 0 && b.kind != byNobody && !b.anyClient:
+		add("no audience or client ID is given")
+	}
+	if b.misused {
+		add("WithAudience, RequireAudience and AllowAnyClient are for CognitoAccess only")
+	} else if b.mustHave && len(b.audiences) == 0 {
+		add("RequireAudience without WithAudience")
+	}
+	for _, s := range slices.Concat(b.parties, b.audiences) {
+		if s == "" {
+			add("an audience or client ID is empty")
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (b Binding) defaultAlgorithms() []string {
+	if b.kind == byCognitoAccess || b.kind == byCognitoID {
+		return []string{jose.RS256}
+	}
+	return []string{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
+}
+
+func (b Binding) defaultTypes() []string {
+	if b.kind == byCognitoID || b.kind == byIDToken {
+		return []string{"", "JWT"}
+	}
+	return []string{"", "JWT", "at+jwt"}
+}
+
+// check reports why the claims do not fit b, or 0.
+func (b *Binding) check(c *claims) (Reason, error) {
+	switch b.kind {
+	case byAudience:
+		if !c.audience.holdsOne(b.parties) {
+			return BadAudience, nil
+		}
+	case byCognitoAccess:
+		if c.use != "access" {
+			return BadTokenUse, nil
+		}
+		if !b.anyClient && !slices.Contains(b.parties, c.clientID) {
+			return BadAudience, nil
+		}
+		if c.audience.present {
+			if !c.audience.holdsOne(b.audiences) {
+				return BadAudience, nil
+			}
+		} else if b.mustHave {
+			return BadAudience, nil
+		}
+	case byCognitoID:
+		if c.use != "id" {
+			return BadTokenUse, nil
+		}
+		if !c.audience.holdsOne(b.parties) {
+			return BadAudience, nil
+		}
+	case byIDToken:
+		if !c.audience.holdsOne(b.parties) {
+			return BadAudience, nil
+		}
+		if (c.azpPresent || len(c.audience.values) > 1) && !slices.Contains(b.parties, c.azp) {
+			return BadAudience, nil
+		}
+		if c.subject == "" || c.iat.IsZero() {
+			return MissingClaim, errors.New("an ID token needs sub and iat")
+		}
+	case byNobody:
+	default:
+		return BadAudience, nil // New lets none through
+	}
+	return 0, nil
+}

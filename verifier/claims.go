@@ -1,0 +1,190 @@
+package verifier
+
+import (
+	"slices"
+	"time"
+
+	"github.com/regionjwt/regionjwt/internal/strictjson"
+)
+
+// maxNumericDate is the last second of the year 9999.
+const maxNumericDate = 253402300799
+
+// claims are the registered claims of a payload, read once for the check and the report.
+type claims struct {
+	members []strictjson.Member
+
+	issuer, subject, id, use, clientID, azp string
+	issuerPresent, azpPresent, expPresent   bool
+	audience                                audience
+	exp, nbf, iat                           time.Time // zero where absent
+}
+
+// audience is the aud claim: one string, or an array of strings (RFC 7519, section 4.1.3).
+type audience struct {
+	present bool
+	values  []string
+}
+
+func (a audience) holdsOne(wanted []string) bool {
+	for _, v := range a.values {
+		if slices.Contains(wanted, v) {
+			return true
+		}
+	}
+	return false
+}
+
+// readClaims reads a payload; ok is false where it is not strict JSON, or a registered claim has the wrong type.
+func readClaims(payload []byte) (c *claims, ok bool) {
+	members, err := strictjson.Parse(make([]strictjson.Member, 0, 24), payload)
+	if err != nil {
+		return nil, false
+	}
+	c = &claims{members: members}
+	for i := range members {
+		if !c.read(string(members[i].Name), members[i].Value) {
+			return nil, false
+		}
+	}
+	return c, true
+}
+
+// read takes in one claim, and reports whether its type is right.
+func (c *claims) read(name string, v strictjson.Value) bool {
+	switch name {
+	case "iss":
+		c.issuerPresent = true
+		return text(v, &c.issuer)
+	case "sub":
+		return text(v, &c.subject)
+	case "jti":
+		return text(v, &c.id)
+	case "token_use":
+		return text(v, &c.use)
+	case "client_id":
+		return text(v, &c.clientID)
+	case "azp":
+		c.azpPresent = true
+		return text(v, &c.azp)
+	case "origin_jti", "username":
+		return v.Kind() == strictjson.String
+	case "aud":
+		return c.audience.read(v)
+	case "exp":
+		c.expPresent = true
+		return date(v, &c.exp)
+	case "nbf":
+		return date(v, &c.nbf)
+	case "iat":
+		return date(v, &c.iat)
+	}
+	return true
+}
+
+func text(v strictjson.Value, into *string) bool {
+	*into = v.Text()
+	return v.Kind() == strictjson.String
+}
+
+func (a *audience) read(v strictjson.Value) bool {
+	a.present = true
+	switch v.Kind() {
+	case strictjson.String:
+		a.values = []string{v.Text()}
+		return true
+	case strictjson.Array:
+		for e := range v.Elements() {
+			if e.Kind() != strictjson.String {
+				return false
+			}
+			a.values = append(a.values, e.Text())
+		}
+		return true
+	}
+	return false
+}
+
+func date(v strictjson.Value, into *time.Time) bool {
+	if v.Kind() != strictjson.Number {
+		return false
+	}
+	sec, nsec, ok := numericDate(v.Raw())
+	*into = time.Unix(sec, nsec)
+	return ok
+}
+
+// numericDate reads a NumericDate (RFC 7519, section 2) from the text of a JSON number, exactly, down to nanoseconds;
+// what is smaller is cut off. It refuses dates further from 1970 than the end of the year 9999.
+func numericDate(text []byte) (sec, nsec int64, ok bool) {
+	negative := text[0] == '-'
+	if negative {
+		text = text[1:]
+	}
+	// The value is 0.d1d2d3... x 10^point, with d1 not zero.
+	var digits [32]byte
+	n, point, exponent := 0, 0, 0
+	fraction, started := false, false
+	for i, c := range text {
+		if c == 'e' || c == 'E' {
+			exponent = smallInt(text[i+1:])
+			break
+		}
+		if c == '.' {
+			fraction = true
+			continue
+		}
+		started = started || c != '0'
+		switch {
+		case started && !fraction:
+			point++
+		case !started && fraction:
+			point--
+		}
+		if started && n < len(digits) {
+			digits[n] = c - '0'
+			n++
+		}
+	}
+	if n == 0 {
+		return 0, 0, true
+	}
+	point += exponent
+	if point > 12 { // 10^12 and more
+		return 0, 0, false
+	}
+	for i := range 12 + 9 { // twelve places before the point, nine behind it
+		d := int64(0)
+		if j := i - (12 - point); j >= 0 && j < n {
+			d = int64(digits[j])
+		}
+		if i < 12 {
+			sec = sec*10 + d
+		} else {
+			nsec = nsec*10 + d
+		}
+	}
+	if sec > maxNumericDate {
+		return 0, 0, false
+	}
+	if negative {
+		sec, nsec = -sec, -nsec
+	}
+	return sec, nsec, true
+}
+
+// smallInt reads the exponent of a JSON number, held within bounds far beyond any date.
+func smallInt(text []byte) int {
+	negative := text[0] == '-'
+	if negative || text[0] == '+' {
+		text = text[1:]
+	}
+	n := 0
+	for _, c := range text {
+		n = min(n*10+int(c-'0'), 1<<20)
+	}
+	if negative {
+		return -n
+	}
+	return n
+}

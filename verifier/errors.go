@@ -1,0 +1,152 @@
+package verifier
+
+import (
+	"errors"
+	"time"
+)
+
+// The categories of errors. Every *Error is exactly one of them, by errors.Is.
+var (
+	// ErrInvalid: the token is not to be accepted. HTTP 401, gRPC Unauthenticated.
+	ErrInvalid = errors.New("token is invalid")
+	// ErrUnavailable: whether the token is to be accepted could not be found out. HTTP 503, gRPC Unavailable.
+	ErrUnavailable = errors.New("token cannot be verified now")
+	// ErrForbidden: the token is good but does not grant what was asked. HTTP 403, gRPC PermissionDenied.
+	ErrForbidden = errors.New("token does not grant this")
+)
+
+// Reason is why a token was not accepted. The zero Reason is not one.
+//
+// The cheap checks come first, so a reason says what was found, not who sent it: anyone can make a token that names a
+// trusted issuer and is expired.
+type Reason int
+
+// The reasons, in the order in which the checks are made.
+const (
+	TokenMissing      Reason = iota + 1 // no token was presented
+	BadRequest                          // the request carries credentials in a way that is not allowed
+	TooLarge                            // longer than MaxTokenBytes
+	Malformed                           // not a compact JWS of strict JSON, or a claim of the wrong type
+	UnsupportedAlg                      // an algorithm that is not allowed here, or not the key's
+	BadType                             // a typ that is not allowed here, or any cty
+	UnknownIssuer                       // no trusted authority lists the iss
+	Expired                             // exp has passed
+	NotYetValid                         // nbf or iat is in the future
+	BadTokenUse                         // token_use is not the wanted one
+	BadAudience                         // minted for somebody else: aud, client_id or azp
+	UnknownKey                          // no region that lists the iss publishes the kid
+	KeysUnavailable                     // the keys could not be had
+	BadSignature                        // the signature is not that of the key
+	MissingClaim                        // a required claim is absent or null
+	TooOld                              // issued longer ago than MaxAge
+	RegionInactive                      // the region policy refuses the regions that may have minted it
+	Revoked                             // a revocation rule matches
+	RulesUnavailable                    // the revocation rules are not known
+	CheckFailed                         // Trust.Check refused it
+	InsufficientScope                   // a scope, group or other requirement is not met
+)
+
+var reasons = [...]struct {
+	label    string
+	category error
+}{
+	TokenMissing:      {"token_missing", ErrInvalid},
+	BadRequest:        {"bad_request", ErrInvalid},
+	TooLarge:          {"too_large", ErrInvalid},
+	Malformed:         {"malformed", ErrInvalid},
+	UnsupportedAlg:    {"unsupported_alg", ErrInvalid},
+	BadType:           {"bad_type", ErrInvalid},
+	UnknownIssuer:     {"unknown_issuer", ErrInvalid},
+	Expired:           {"expired", ErrInvalid},
+	NotYetValid:       {"not_yet_valid", ErrInvalid},
+	BadTokenUse:       {"bad_token_use", ErrInvalid},
+	BadAudience:       {"bad_audience", ErrInvalid},
+	UnknownKey:        {"unknown_key", ErrInvalid},
+	KeysUnavailable:   {"keys_unavailable", ErrUnavailable},
+	BadSignature:      {"bad_signature", ErrInvalid},
+	MissingClaim:      {"missing_claim", ErrInvalid},
+	TooOld:            {"too_old", ErrInvalid},
+	RegionInactive:    {"region_inactive", ErrInvalid},
+	Revoked:           {"revoked", ErrInvalid},
+	RulesUnavailable:  {"rules_unavailable", ErrUnavailable},
+	CheckFailed:       {"check_failed", ErrInvalid},
+	InsufficientScope: {"insufficient_scope", ErrForbidden},
+}
+
+// String returns the stable label of r, fit for logs and metrics: "bad_signature".
+func (r Reason) String() string {
+	if r <= 0 || int(r) >= len(reasons) {
+		return "unknown"
+	}
+	return reasons[r].label
+}
+
+// Error says why a token was not accepted. It holds only what was configured, never anything that a token said.
+type Error struct {
+	Reason     Reason
+	Authority  string        // whose issuer the token names; "" where that is not known
+	Region     string        // the only region that lists the issuer; "" where there are several
+	RetryAfter time.Duration // when asking again may help; 0 but for ErrUnavailable
+	Err        error         // the cause, where there is more to say; never written to clients
+}
+
+// Error returns the reason, the authority and the cause.
+func (e *Error) Error() string {
+	s := "token not accepted: " + e.Reason.String()
+	if e.Authority != "" {
+		s += " (authority " + e.Authority + ")"
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Is reports whether target is the category of e.
+func (e *Error) Is(target error) bool { return target == e.Category() }
+
+// Category is the one of ErrInvalid, ErrUnavailable and ErrForbidden that e is. That of CheckFailed is the category that
+// the error of Trust.Check wraps; ErrUnavailable counts before ErrForbidden, and ErrInvalid is the default.
+func (e *Error) Category() error {
+	if e.Reason <= 0 || int(e.Reason) >= len(reasons) {
+		return ErrInvalid
+	}
+	if e.Reason == CheckFailed {
+		if c, ok := e.Err.(*cause); ok {
+			return c.category
+		}
+	}
+	return reasons[e.Reason].category
+}
+
+// cause hides the categories that a cause may wrap, so that an *Error has exactly one.
+type cause struct {
+	err      error
+	category error
+}
+
+func newCause(err error) *cause {
+	c := &cause{err: err, category: ErrInvalid}
+	if errors.Is(err, ErrUnavailable) {
+		c.category = ErrUnavailable
+	} else if errors.Is(err, ErrForbidden) {
+		c.category = ErrForbidden
+	}
+	return c
+}
+
+func (c *cause) Error() string { return c.err.Error() }
+
+func (c *cause) Is(target error) bool {
+	return target != ErrInvalid && target != ErrUnavailable && target != ErrForbidden && errors.Is(c.err, target)
+}
+
+func (c *cause) As(target any) bool {
+	if _, ok := target.(**Error); ok {
+		return false // the *Error that holds the cause is the one that counts
+	}
+	return errors.As(c.err, target)
+}

@@ -1,0 +1,152 @@
+package verifier
+
+import (
+	"context"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/regionjwt/regionjwt/internal/strictjson"
+	"github.com/regionjwt/regionjwt/jwks"
+)
+
+// Token is a verified token. It is immutable and safe for concurrent use: nothing that can be reached from it can be
+// written. Tokens come from Verify only; the zero Token is that of nobody.
+type Token struct {
+	authority string
+	regions   []string
+	key       *jwks.Key
+	alg       string
+	payload   []byte
+
+	issuer, subject, clientID, id, use string
+	audience                           []string
+	scopes                             scopes
+	groups                             []string // names of the claims that hold them
+	exp, nbf, iat                      time.Time
+}
+
+// Authority is the ID of the authority that minted the token. Records of users are keyed by Authority and Subject: the
+// same user's tokens may carry another Issuer tomorrow.
+func (t *Token) Authority() string { return t.authority }
+
+// Issuer is the iss claim, one of those that the authority lists.
+func (t *Token) Issuer() string { return t.issuer }
+
+// Region is the region that minted the token, or "" where several may have.
+func (t *Token) Region() string {
+	if len(t.regions) == 1 {
+		return t.regions[0]
+	}
+	return ""
+}
+
+// Regions returns the regions that may have minted the token: those that list its issuer, and list its key or have not
+// published any key yet. The slice is the caller's.
+func (t *Token) Regions() []string { return slices.Clone(t.regions) }
+
+// Subject is the sub claim; "" where absent.
+func (t *Token) Subject() string { return t.subject }
+
+// ClientID is the client that the token was minted for; "" where no claim names one. See ClaimNames.
+func (t *Token) ClientID() string { return t.clientID }
+
+// ID is the jti claim; "" where absent.
+func (t *Token) ID() string { return t.id }
+
+// Use is the token_use claim of Cognito, "access" or "id"; "" where absent.
+func (t *Token) Use() string { return t.use }
+
+// Expiry is the exp claim.
+func (t *Token) Expiry() time.Time { return t.exp }
+
+// IssuedAt is the iat claim; the zero time where absent.
+func (t *Token) IssuedAt() time.Time { return t.iat }
+
+// Audience yields the values of the aud claim.
+func (t *Token) Audience() iter.Seq[string] { return slices.Values(t.audience) }
+
+// Scopes yields the scopes that were granted.
+func (t *Token) Scopes() iter.Seq[string] { return t.scopes.all() }
+
+// HasScope reports whether exactly this scope was granted.
+func (t *Token) HasScope(scope string) bool { return scope != "" && contains(t.scopes.all(), scope) }
+
+// Groups yields the groups of the user.
+func (t *Token) Groups() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if len(t.payload) == 0 {
+			return
+		}
+		members, _ := strictjson.Parse(nil, t.payload) // Verify has read it before
+		if v := firstOf(members, t.groups); v.Kind() == strictjson.String {
+			yield(v.Text())
+		} else {
+			for e := range v.Elements() {
+				if e.Kind() == strictjson.String && !yield(e.Text()) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// HasGroup reports whether the user is in exactly this group.
+func (t *Token) HasGroup(group string) bool { return group != "" && contains(t.Groups(), group) }
+
+// KeyID is the kid of the key that signed the token.
+func (t *Token) KeyID() string { return t.key.ID }
+
+// KeyThumbprint is the RFC 7638 thumbprint, with SHA-256, of the key that signed the token.
+func (t *Token) KeyThumbprint() string { return t.key.Thumbprint }
+
+// KeyAge is the time since an answer of the authority last listed the key.
+func (t *Token) KeyAge() time.Duration { return t.key.Age() }
+
+// Claims decodes all claims into a pointer, as encoding/json does, but for one thing: a claim fills a struct field only
+// where its name is the field's octet for octet. What it reports is what was checked.
+func (t *Token) Claims(into any) error { return strictjson.Unmarshal(t.payload, into) }
+
+// scopes holds what a scope claim says: one text, split at spaces (RFC 6749, section 3.3), or several.
+type scopes struct {
+	text string
+	list []string
+}
+
+func (s scopes) all() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for one := range strings.SplitSeq(s.text, " ") {
+			if one != "" && !yield(one) {
+				return
+			}
+		}
+		for _, one := range s.list {
+			if one != "" && !yield(one) {
+				return
+			}
+		}
+	}
+}
+
+func contains(seq iter.Seq[string], wanted string) bool {
+	for s := range seq {
+		if s == wanted {
+			return true
+		}
+	}
+	return false
+}
+
+type contextKey struct{}
+
+// NewContext returns a copy of ctx that carries t.
+func NewContext(ctx context.Context, t *Token) context.Context {
+	return context.WithValue(ctx, contextKey{}, t)
+}
+
+// FromContext returns the token that ctx carries.
+func FromContext(ctx context.Context) (*Token, bool) {
+	t, ok := ctx.Value(contextKey{}).(*Token)
+	return t, ok && t != nil
+}

@@ -1,0 +1,191 @@
+package verifier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/strictjson"
+	"github.com/regionjwt/regionjwt/issuer"
+)
+
+// Trust is what is demanded of the tokens of one authority. Authority and Binding are required.
+type Trust struct {
+	Authority issuer.Authority
+
+	// Binding says for whom tokens must have been minted.
+	Binding Binding
+
+	// Algorithms lists the acceptable algorithms: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA.
+	// Empty means RS256 for Cognito bindings, and RS256, PS256, ES256 and EdDSA for others.
+	Algorithms []string
+
+	// Types lists the acceptable values of the header's typ, as media types; "" stands for an absent one. Empty means
+	// "", "JWT" and, but for ID tokens, "at+jwt". []string{"at+jwt"} demands the profile of RFC 9068.
+	Types []string
+
+	// RequiredClaims lists claims that must be present and not null, by name or dotted path: what a region's trigger
+	// ought to add, for example, and may not where it was not deployed.
+	RequiredClaims []string
+
+	// Names says where claims are found that providers name differently.
+	Names ClaimNames
+
+	// MaxAge refuses tokens issued longer ago, and tokens without iat. 0 means no bound but exp.
+	MaxAge time.Duration
+
+	// Regions decides about the regions that may have minted a token. Nil admits all of them.
+	Regions RegionPolicy
+
+	// Check is called for every token that passed everything else, each time it is verified. Its error refuses the token:
+	// as ErrInvalid unless it wraps ErrForbidden or ErrUnavailable. It must be safe for concurrent use.
+	Check func(context.Context, *Token) error
+}
+
+// ClaimNames names claims, in the order in which they are tried; the first that is present counts. A name is tried as it
+// stands first, then as a dotted path: "realm_access.roles".
+type ClaimNames struct {
+	Scope    []string // empty: "scope", a text. Claims named here may also be arrays of texts: "scp", "scope"
+	ClientID []string // empty: "client_id". Others use "azp", "appid", "cid". Bindings look at client_id all the same
+	Groups   []string // empty: "cognito:groups" for Cognito bindings, else "groups". Arrays of texts, or one text
+}
+
+// RegionPolicy admits or refuses the regions that may have minted a token; failover.Controller is one. possible is not
+// empty and must not be modified; issuedAt is zero where the token has no iat. It must be safe for concurrent use.
+type RegionPolicy interface {
+	Admit(authority string, possible []string, issuedAt time.Time) error
+}
+
+// trust is a Trust that has been checked and copied.
+type trust struct {
+	Trust
+	authority  string
+	scopeArray bool // the scope claims were named, so arrays are legal
+}
+
+// trusted is what one iss stands for.
+type trusted struct {
+	*trust
+	regions []string // that list the iss, in the order of the authority
+	region  string   // the only one, or ""
+}
+
+func (t Trust) compile() (*trust, error) {
+	var errs []error
+	add := func(err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("trust in %q: %w", t.Authority.ID, err))
+		}
+	}
+	add(t.Authority.Validate())
+	add(t.Binding.validate())
+	for _, alg := range t.Algorithms {
+		if !jose.Known(alg) {
+			add(fmt.Errorf("algorithm %q is not supported", alg))
+		}
+	}
+	if t.MaxAge < 0 {
+		add(errors.New("MaxAge is negative"))
+	}
+	for _, names := range [][]string{t.RequiredClaims, t.Names.Scope, t.Names.ClientID, t.Names.Groups} {
+		if slices.Contains(names, "") {
+			add(errors.New("a claim name is empty"))
+		}
+	}
+	c := &trust{Trust: t, authority: t.Authority.ID, scopeArray: len(t.Names.Scope) > 0}
+	c.Algorithms = slices.Clone(orElse(t.Algorithms, t.Binding.defaultAlgorithms()))
+	c.Types = slices.Clone(orElse(t.Types, t.Binding.defaultTypes()))
+	for i := range c.Types {
+		c.Types[i] = mediaType(c.Types[i])
+	}
+	c.RequiredClaims = slices.Clone(t.RequiredClaims)
+	groups := "groups"
+	if t.Binding.kind == byCognitoAccess || t.Binding.kind == byCognitoID {
+		groups = "cognito:groups"
+	}
+	c.Names = ClaimNames{
+		Scope:    slices.Clone(orElse(t.Names.Scope, []string{"scope"})),
+		ClientID: slices.Clone(orElse(t.Names.ClientID, []string{"client_id"})),
+		Groups:   slices.Clone(orElse(t.Names.Groups, []string{groups})),
+	}
+	return c, errors.Join(errs...)
+}
+
+func orElse(list, def []string) []string {
+	if len(list) == 0 {
+		return def
+	}
+	return list
+}
+
+// readNamed fills in the claims of tok that the trust names; false where one has the wrong type.
+func (t *trust) readNamed(c *claims, tok *Token) bool {
+	switch v := firstOf(c.members, t.Names.ClientID); v.Kind() {
+	case strictjson.Absent:
+	case strictjson.String:
+		tok.clientID = v.Text()
+	default:
+		return false
+	}
+	switch v := firstOf(c.members, t.Names.Scope); v.Kind() {
+	case strictjson.Absent:
+	case strictjson.String:
+		tok.scopes.text = v.Text()
+	case strictjson.Array:
+		if !t.scopeArray {
+			return false
+		}
+		for e := range v.Elements() {
+			if e.Kind() != strictjson.String {
+				return false
+			}
+			tok.scopes.list = append(tok.scopes.list, e.Text())
+		}
+	default:
+		return false
+	}
+	tok.groups = t.Names.Groups
+	return true
+}
+
+// firstOf returns the first of the named claims that is present.
+func firstOf(members []strictjson.Member, names []string) strictjson.Value {
+	for _, name := range names {
+		if v := at(members, name); v.Kind() != strictjson.Absent {
+			return v
+		}
+	}
+	return strictjson.Value{}
+}
+
+// at finds a claim by its name, or by a dotted path through objects.
+func at(members []strictjson.Member, name string) strictjson.Value {
+	v := strictjson.Find(members, name)
+	if v.Kind() != strictjson.Absent {
+		return v
+	}
+	first, rest, dotted := strings.Cut(name, ".")
+	if !dotted {
+		return v
+	}
+	v = strictjson.Find(members, first)
+	for dotted && v.Kind() == strictjson.Object {
+		first, rest, dotted = strings.Cut(rest, ".")
+		inner := strictjson.Value{}
+		for m := range v.Members() {
+			if string(m.Name) == first {
+				inner = m.Value
+				break
+			}
+		}
+		v = inner
+	}
+	if dotted {
+		return strictjson.Value{}
+	}
+	return v
+}

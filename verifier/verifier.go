@@ -1,0 +1,226 @@
+// Package verifier decides whether a token is valid.
+//
+// [New] takes one [Trust] for each authority: for whom its tokens must be minted, which algorithms and types they may
+// have. [Verifier.Verify] then accepts a compact JWS (RFC 7515) with JWT claims (RFC 7519) or says precisely why not, as
+// an [*Error] with one [Reason] and one category: [ErrInvalid], [ErrForbidden], or [ErrUnavailable] where it cannot tell.
+//
+// The checks come in this order, the cheap and local ones first:
+//
+//  1. the size;
+//  2. three parts, each canonical base64url;
+//  3. the header: strict JSON, a known alg, none of crit, b64, enc, zip and cty; jwk, jku and x5* are never looked at;
+//  4. the payload: strict JSON, registered claims of the right types;
+//  5. iss is one that a trusted authority lists;
+//  6. alg and typ are in that Trust's lists;
+//  7. exp, nbf and iat, with Leeway;
+//  8. the Binding: audience, client, token use;
+//  9. the keys for iss and kid, which may have to be fetched;
+//  10. the signature;
+//  11. RequiredClaims and MaxAge;
+//  12. the region policy;
+//  13. revocation;
+//  14. Trust.Check.
+//
+// So a token may be refused before its signature is checked, but is never accepted, and only a token that could be valid
+// makes anyone fetch, wait, or be told that it cannot be verified now. The iss of a payload that is not verified does one
+// thing: it looks up a configured authority.
+package verifier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/regionjwt/regionjwt/jwks"
+)
+
+// Defaults and bounds of Config.
+const (
+	DefaultLeeway        = 30 * time.Second
+	MaxLeeway            = 5 * time.Minute
+	DefaultMaxTokenBytes = 16 << 10
+	maxMaxTokenBytes     = 1 << 20
+)
+
+// Config configures a Verifier. Keys and Trust are required.
+type Config struct {
+	// Keys answers with which keys a token may be verified: a *jwks.Cache or a *jwks.Static.
+	Keys jwks.Source
+
+	// Trust holds one entry for each authority. No two may list the same iss.
+	Trust []Trust
+
+	// Revoked knows break-glass rules. Nil means that there are none.
+	Revoked Revoker
+
+	// Leeway is how far clocks may differ when exp, nbf, iat and MaxAge are judged. 0 means 30 seconds, negative none; at
+	// most 5 minutes.
+	Leeway time.Duration
+
+	// MaxTokenBytes is the length from which on a token is refused without looking at it. 0 means 16 KiB; at most 1 MiB.
+	MaxTokenBytes int
+
+	// Now tells the time by which tokens are judged. Nil means time.Now.
+	Now func() time.Time
+}
+
+// Revoker knows which tokens were revoked. It must be safe for concurrent use.
+type Revoker interface {
+	// Revoked returns the rule that t matches, or "". An error says that the rules are not known.
+	Revoked(t *Token) (rule string, err error)
+	// Version changes whenever the rules do.
+	Version() uint64
+}
+
+// Verifier verifies tokens. It is safe for concurrent use, and starts no goroutine.
+type Verifier struct {
+	state atomic.Pointer[state]
+
+	mu      sync.Mutex // guards what follows
+	changed chan struct{}
+	detach  []func()
+}
+
+// state is an immutable configuration in use.
+type state struct {
+	keys    jwks.Source
+	doubter jwks.Doubter // nil where keys is none
+	issuers map[string]*trusted
+	revoked Revoker
+	leeway  time.Duration
+	max     int
+	now     func() time.Time
+}
+
+// New returns a Verifier, or everything that is wrong with c as one joined error. It does no I/O.
+func New(c Config) (*Verifier, error) {
+	v := &Verifier{changed: make(chan struct{})}
+	if err := v.Update(c); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// Update replaces the configuration, atomically. A wrong one changes nothing, and everything that is wrong with it is
+// returned as one joined error.
+func (v *Verifier) Update(c Config) error {
+	s, err := c.compile()
+	if err != nil {
+		return err
+	}
+	v.mu.Lock()
+	detach := v.detach
+	v.detach = nil
+	for _, part := range []any{c.Keys, c.Revoked} {
+		if n, ok := part.(jwks.Notifier); ok {
+			v.detach = append(v.detach, n.OnChange(v.announce))
+		}
+	}
+	v.state.Store(s)
+	v.mu.Unlock()
+	for _, f := range detach {
+		f()
+	}
+	v.announce()
+	return nil
+}
+
+func (c Config) compile() (*state, error) {
+	var errs []error
+	if c.Keys == nil {
+		errs = append(errs, errors.New("verifier: Keys is not set"))
+	}
+	if len(c.Trust) == 0 {
+		errs = append(errs, errors.New("verifier: Trust is empty"))
+	}
+	if c.Leeway > MaxLeeway {
+		errs = append(errs, fmt.Errorf("verifier: Leeway %v is longer than %v", c.Leeway, MaxLeeway))
+	}
+	if c.MaxTokenBytes < 0 || c.MaxTokenBytes > maxMaxTokenBytes {
+		errs = append(errs, fmt.Errorf("verifier: MaxTokenBytes %d is not within 1 and %d", c.MaxTokenBytes, maxMaxTokenBytes))
+	}
+	s := &state{
+		keys: c.Keys, issuers: map[string]*trusted{}, revoked: c.Revoked,
+		leeway: c.Leeway, max: c.MaxTokenBytes, now: c.Now,
+	}
+	s.doubter, _ = c.Keys.(jwks.Doubter)
+	if s.leeway == 0 {
+		s.leeway = DefaultLeeway
+	}
+	s.leeway = max(s.leeway, 0)
+	if s.max == 0 {
+		s.max = DefaultMaxTokenBytes
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	ids := map[string]bool{}
+	for _, t := range c.Trust {
+		compiled, err := t.compile()
+		if err != nil {
+			errs = append(errs, err)
+		}
+		if ids[t.Authority.ID] {
+			errs = append(errs, fmt.Errorf("authority %q is trusted twice", t.Authority.ID))
+		}
+		ids[t.Authority.ID] = true
+		errs = append(errs, s.add(compiled)...)
+	}
+	return s, errors.Join(errs...)
+}
+
+// add enters the issuers of a trust.
+func (s *state) add(t *trust) (errs []error) {
+	for _, r := range t.Authority.Regions {
+		for _, iss := range r.Issuers {
+			e := s.issuers[iss]
+			switch {
+			case e == nil:
+				s.issuers[iss] = &trusted{trust: t, regions: []string{r.Name}, region: r.Name}
+			case e.trust != t:
+				errs = append(errs, fmt.Errorf("issuer %q is listed by the authorities %q and %q", iss, e.authority, t.authority))
+			default:
+				e.regions = append(e.regions, r.Name)
+				e.region = ""
+			}
+		}
+	}
+	return errs
+}
+
+// Changed returns a channel that is closed when the keys, the rules or the configuration change, so that tokens of open
+// streams are due for a Recheck.
+func (v *Verifier) Changed() <-chan struct{} {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.changed
+}
+
+func (v *Verifier) announce() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	close(v.changed)
+	v.changed = make(chan struct{})
+}
+
+// Verify checks a token in compact serialization. The error is an *Error. It waits only where the key that the token
+// names is not at hand, and never beyond ctx.
+func (v *Verifier) Verify(ctx context.Context, raw string) (*Token, error) {
+	t, err := v.state.Load().verify(ctx, raw)
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Recheck judges a verified token again, for streams and long responses: its time, its key, the region policy and
+// revocation. The error is an *Error.
+func (v *Verifier) Recheck(ctx context.Context, t *Token) error {
+	if err := v.state.Load().recheck(ctx, t); err != nil {
+		return err
+	}
+	return nil
+}
