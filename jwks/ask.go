@@ -25,8 +25,8 @@ func (c *Cache) refresh(s *set, now instant) {
 
 // ask answers for a kid that is not at hand: it has the sets of e fetched, where their budgets allow, and waits until one
 // has the kid, all have answered, ctx ends or UnknownKeyWait is over.
-func (c *Cache) ask(ctx context.Context, e *served, kid string, arrived instant) ([]*Key, error) {
-	w := &waiter{cache: c, served: e, kid: kid, arrived: arrived, woken: make(chan struct{}, 1)}
+func (c *Cache) ask(ctx context.Context, e *served, kid string) ([]*Key, error) {
+	w := &waiter{cache: c, served: e, kid: kid, arrived: c.turn.Add(1), woken: make(chan struct{}, 1)}
 	defer w.leave()
 	wait := time.NewTimer(max(c.config.UnknownKeyWait, 0))
 	defer wait.Stop()
@@ -54,7 +54,7 @@ type waiter struct {
 	cache   *Cache
 	served  *served
 	kid     string
-	arrived instant
+	arrived int64 // its turn
 	woken   chan struct{}
 	boarded []boarding
 }
@@ -74,7 +74,7 @@ func (w *waiter) board() bool {
 		s := p.set
 		s.mu.Lock()
 		if f := w.flightOf(s, now); f != nil && s.waiting < maxWaiters {
-			f.wanted[w.kid] = f.wanted[w.kid] || f.started.mono >= w.arrived.mono
+			f.wanted[w.kid] = f.wanted[w.kid] || f.turn > w.arrived
 			f.watchers[w.woken] = struct{}{}
 			s.waiting++
 			w.boarded = append(w.boarded, boarding{s, f})
@@ -88,10 +88,7 @@ func (w *waiter) board() bool {
 // flightOf returns the flight of s to wait for, or nil. The caller holds s.mu.
 func (w *waiter) flightOf(s *set, now instant) *flight {
 	c := w.cache
-	if s.isAbsent(w.kid, now) || s.view.Load() != nil && s.began.mono >= w.arrived.mono {
-		return nil
-	}
-	if s.failures > 0 && s.failedAt.mono > w.arrived.mono {
+	if s.isAbsent(w.kid, now) || s.answered > w.arrived || s.failed > w.arrived {
 		return nil // it has been asked since the caller came
 	}
 	if s.flight != nil {

@@ -18,6 +18,7 @@ type Cache struct {
 	hosts  hosts
 	table  atomic.Pointer[table]
 	wake   chan struct{} // wakes Run; holds one signal
+	turn   atomic.Int64  // orders flights and the callers that wait; clocks are too coarse for that
 
 	mu       sync.Mutex // guards what follows; taken inside a set's mutex, never around it
 	updating sync.Mutex // one Update at a time
@@ -136,7 +137,7 @@ func (c *Cache) Keys(ctx context.Context, iss, kid string) ([]*Key, error) {
 	if len(keys) > 0 {
 		return keys, nil
 	}
-	return c.ask(ctx, e, kid, now)
+	return c.ask(ctx, e, kid)
 }
 
 // Doubt implements Doubter: a region that lists iss and has not published any set yet could have a key of that name.

@@ -22,7 +22,7 @@ const (
 // guards its fields.
 type flight struct {
 	purpose  purpose
-	started  instant
+	turn     int64
 	wanted   map[string]bool // kids that callers wait for; true where one came before the flight began
 	watchers map[chan struct{}]struct{}
 	charged  bool // a token of the set's bucket was taken for it
@@ -53,7 +53,7 @@ func (c *Cache) launch(s *set, p purpose, now instant) *flight {
 	if ctx == nil {
 		return nil
 	}
-	f := &flight{purpose: p, started: now, wanted: map[string]bool{}, watchers: map[chan struct{}]struct{}{}}
+	f := &flight{purpose: p, turn: c.turn.Add(1), wanted: map[string]bool{}, watchers: map[chan struct{}]struct{}{}}
 	s.flight = f
 	order := s.order(now, p == forDemand)
 	go func() {
@@ -195,13 +195,13 @@ func (c *Cache) land(s *set, f *flight) {
 	f.landed = true
 	if !f.good {
 		s.failures++
-		s.failedAt = now
+		s.failedAt, s.failed = now, f.turn
 		if f.charged {
 			s.bucket.giveBack()
 		}
 		s.due.store(now.plus(jitter(max(backOff(s.failures), s.resting(now, false)))))
 	} else {
-		s.began = f.started
+		s.answered = f.turn
 		view := s.view.Load()
 		for kid, inTime := range f.wanted {
 			if inTime && view.byKid[kid] == nil {

@@ -27,7 +27,7 @@ type Key struct {
 	Public     crypto.PublicKey // *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
 
 	// Regions names the regions that may have minted a token with this key: those that list the issuer, and either list
-	// the key or have published no set yet. Nil means all that list the issuer. It must not be modified.
+	// the key or have not answered since it first appeared. Nil means all that list the issuer. It must not be modified.
 	Regions []string
 
 	seen []*stamp // when each of the sets that list it last did

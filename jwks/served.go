@@ -89,12 +89,10 @@ func (e *served) fresh(v *servedView) bool {
 
 func (e *served) build(c *Cache, old *servedView) *servedView {
 	v := &servedView{byKid: map[string][]*candidate{}, keys: map[string][]*Key{}}
-	empty := map[string]bool{}
 	for _, p := range e.parts {
 		sv := p.set.view.Load()
 		v.from = append(v.from, sv)
 		if sv == nil {
-			empty[p.region] = true
 			continue
 		}
 		for kid, r := range sv.byKid {
@@ -103,7 +101,7 @@ func (e *served) build(c *Cache, old *servedView) *servedView {
 	}
 	for kid, cands := range v.byKid {
 		for _, cand := range cands {
-			cand.key.Regions = e.possible(cand.key.Regions, empty)
+			cand.key.Regions = e.possible(cand, v.from, c.clock())
 			cand.key = old.keep(kid, cand)
 			v.keys[kid] = append(v.keys[kid], cand.key)
 		}
@@ -131,15 +129,46 @@ func (v *servedView) add(kid string, r *record, region string, clock clock) {
 	})
 }
 
-// possible orders the regions that list a key, or have published nothing yet, as the authority lists them.
-func (e *served) possible(listing []string, empty map[string]bool) []string {
+// possible lists the regions that may sign with a key, in the order of the authority: those that list it, those that have
+// published nothing yet, and those that last answered before the key first appeared and so may have it by now.
+func (e *served) possible(cand *candidate, from []*setView, now instant) []string {
 	var regions []string
-	for _, p := range e.parts {
-		if (slices.Contains(listing, p.region) || empty[p.region]) && !slices.Contains(regions, p.region) {
+	for i, p := range e.parts {
+		if slices.Contains(regions, p.region) {
+			continue
+		}
+		if slices.Contains(cand.key.Regions, p.region) || from[i] == nil || p.set.answeredBefore(cand.first(), now) {
 			regions = append(regions, p.region)
 		}
 	}
 	return slices.Clip(regions)
+}
+
+// first is when a region first listed the key.
+func (cand *candidate) first() instant {
+	first := cand.records[0].first
+	for _, r := range cand.records[1:] {
+		if first.since(r.first) > 0 {
+			first = r.first
+		}
+	}
+	return first
+}
+
+// answeredBefore reports whether the last good answer of s is older than t. If so, a refresh is due within a minute, and
+// its answer gives s a new view, so that the question is put again.
+func (s *set) answeredBefore(t instant, now instant) bool {
+	if t.since(s.good.load()) == 0 {
+		return false
+	}
+	s.doubted.Store(true)
+	if t.since(s.good.load()) == 0 { // an answer came before doubted was set
+		return false
+	}
+	if wait := jitter(withdrawAfter); now.until(s.due.load()) > wait {
+		s.due.store(now.plus(wait))
+	}
+	return true
 }
 
 // keep returns the key of the old view if nothing that cand says is different, so that its pointer stays.

@@ -22,13 +22,15 @@ type set struct {
 	good stamp                   // the last good answer
 	due  stamp                   // when to refresh; the zero stamp is long past
 
-	freshUntil stamp // when a refresh is overdue
+	freshUntil stamp       // when a refresh is overdue
+	doubted    atomic.Bool // somebody waits for the next answer to tell whether the set has a key that a sibling has
 
 	mu       sync.Mutex // never held over I/O or a callback
 	created  instant
 	records  map[recordID]*record
 	flight   *flight // in progress, or nil
-	began    instant // when the last flight with a good answer did
+	answered int64   // the turn of the last flight with a good answer
+	failed   int64   // the turn of the last flight without
 	failures int     // fetches failed in a row
 	failedAt instant
 	lastErr  *FetchError
@@ -54,9 +56,10 @@ type recordID struct{ kid, thumbprint, alg string }
 
 // record is one key of a set.
 type record struct {
-	key  *jose.Key
-	seen *stamp                // when any mirror last listed it
-	by   map[*endpoint]listing // the mirrors that listed it and have not withdrawn it
+	key   *jose.Key
+	first instant               // when any mirror first listed it
+	seen  *stamp                // when any mirror last did
+	by    map[*endpoint]listing // the mirrors that listed it and have not withdrawn it
 }
 
 // listing says whether a mirror that once listed a key still did in its last answer.
@@ -112,7 +115,7 @@ func (s *set) merge(ep *endpoint, a *answer, now instant) (changed bool) {
 		present[id], kids[k.ID] = true, true
 		r := s.records[id]
 		if r == nil {
-			r = &record{key: k, seen: new(stamp), by: map[*endpoint]listing{}}
+			r = &record{key: k, first: now, seen: new(stamp), by: map[*endpoint]listing{}}
 			s.records[id] = r
 			changed = true
 		}
@@ -145,7 +148,7 @@ func (s *set) merge(ep *endpoint, a *answer, now instant) (changed bool) {
 	}
 	s.due.store(now.plus(next))
 	s.freshUntil.store(now.plus(next))
-	if changed || s.view.Load() == nil {
+	if s.doubted.Swap(false) || changed || s.view.Load() == nil {
 		s.publish(now)
 		changed = true
 	}

@@ -42,8 +42,8 @@ func (t *Token) Region() string {
 	return ""
 }
 
-// Regions returns the regions that may have minted the token: those that list its issuer, and list its key or have not
-// published any key yet. The slice is the caller's.
+// Regions returns the regions that may have minted the token: those that list its issuer, and either list its key or
+// have not answered since the key first appeared. The slice is the caller's.
 func (t *Token) Regions() []string { return slices.Clone(t.regions) }
 
 // Subject is the sub claim; "" where absent.

@@ -1,0 +1,106 @@
+// Httpserver is the smallest real service: one handler that answers to access tokens of a Cognito user pool, minted in
+// any of its regions.
+//
+//	go run ./examples/httpserver -pool us-east-1_AbCdEf123 -replicas us-west-2 -clients 7abc...
+//	curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8080/orders
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/regionjwt/regionjwt"
+	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/middleware"
+	"github.com/regionjwt/regionjwt/middleware/httpauth"
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "httpserver:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	pool := flag.String("pool", "", "user pool ID, such as us-east-1_AbCdEf123 (required)")
+	replicas := flag.String("replicas", "", "regions that the pool is replicated to, comma-separated")
+	clients := flag.String("clients", "", "app client IDs whose tokens are accepted, comma-separated (required)")
+	scope := flag.String("scope", "", "scope that /orders demands; empty: none")
+	listen := flag.String("listen", "127.0.0.1:8080", "address to listen on")
+	flag.Parse()
+
+	authority, err := issuer.Cognito(issuer.UserPool{ID: *pool, Replicas: words(*replicas)})
+	if err != nil {
+		return err
+	}
+	v, err := regionjwt.New(regionjwt.Config{
+		Trust:  []verifier.Trust{{Authority: authority, Binding: verifier.CognitoAccess(words(*clients)...)}},
+		Logger: slog.Default(),
+	})
+	if err != nil {
+		return err
+	}
+	auth, err := httpauth.New(httpauth.Config{Verifier: v})
+	if err != nil {
+		return err
+	}
+	var requirements []middleware.Requirement
+	if *scope != "" {
+		requirements = append(requirements, middleware.Scopes(*scope))
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /orders", auth.Handler(http.HandlerFunc(orders), requirements...))
+	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) { ready(w, v.Keys()) })
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	refreshed := make(chan error, 1)
+	go func() { refreshed <- v.Run(ctx) }()
+
+	server := &http.Server{Addr: *listen, Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go func() {
+		<-ctx.Done()
+		grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		_ = server.Shutdown(grace)
+	}()
+	slog.Info("listening", "address", *listen)
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	<-refreshed
+	return nil
+}
+
+func orders(w http.ResponseWriter, r *http.Request) {
+	token, _ := verifier.FromContext(r.Context())
+	_, _ = fmt.Fprintf(w, "orders of %s, whose token region %q minted\n", token.Subject(), strings.Join(token.Regions(), " or "))
+}
+
+// ready answers 200 once some region has usable keys.
+func ready(w http.ResponseWriter, keys *jwks.Cache) {
+	for _, s := range keys.Status() {
+		if s.Freshness == jwks.Fresh || s.Freshness == jwks.Stale {
+			_, _ = fmt.Fprintln(w, "ready")
+			return
+		}
+	}
+	http.Error(w, "no keys yet", http.StatusServiceUnavailable)
+}
+
+// words splits a comma-separated list.
+func words(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+}

@@ -1,0 +1,442 @@
+package jose_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"math/big"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/jose/josetest"
+	"github.com/regionjwt/regionjwt/internal/strictjson"
+)
+
+var algorithms = []string{
+	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
+}
+
+var enc = base64.RawURLEncoding
+
+// signed makes a signature of alg over a text.
+func signed(t testing.TB, alg string) (public crypto.PublicKey, input, signature []byte) {
+	t.Helper()
+	s, err := josetest.NewSigner(alg)
+	require.NoError(t, err)
+	token, err := s.Sign([]byte(`{}`), []byte(`{"a":1}`))
+	require.NoError(t, err)
+	dot := strings.LastIndexByte(token, '.')
+	signature, err = enc.DecodeString(token[dot+1:])
+	require.NoError(t, err)
+	return s.Public(), []byte(token[:dot]), signature
+}
+
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	for _, alg := range algorithms {
+		t.Run(alg, func(t *testing.T) {
+			t.Parallel()
+			public, input, signature := signed(t, alg)
+			require.True(t, jose.Known(alg))
+			require.True(t, jose.Fits(alg, public))
+			require.NoError(t, jose.Verify(alg, public, input, signature))
+			for i := range len(signature) * 8 { // a flipped bit at every position
+				signature[i/8] ^= 1 << (i % 8)
+				require.ErrorIs(t, jose.Verify(alg, public, input, signature), jose.ErrSignature)
+				signature[i/8] ^= 1 << (i % 8)
+			}
+			input[0] ^= 1
+			require.ErrorIs(t, jose.Verify(alg, public, input, signature), jose.ErrSignature)
+			input[0] ^= 1
+			for _, s := range [][]byte{nil, {}, signature[1:], signature[:len(signature)-1], append([]byte{0}, signature...), append(signature, 0)} {
+				require.ErrorIs(t, jose.Verify(alg, public, input, s), jose.ErrSignature)
+			}
+			for _, other := range algorithms {
+				if other != alg {
+					require.Error(t, jose.Verify(other, public, input, signature), "%s as %s", alg, other)
+				}
+			}
+		})
+	}
+}
+
+func TestVerifyRefusesOtherAlgorithmsAndKeys(t *testing.T) {
+	t.Parallel()
+	public, input, signature := signed(t, jose.ES256)
+	for _, alg := range []string{"", "none", "None", "HS256", "HS384", "HS512", "es256", "ES256K", "Ed25519", "ES256 "} {
+		require.False(t, jose.Known(alg))
+		require.False(t, jose.Fits(alg, public))
+		require.ErrorIs(t, jose.Verify(alg, public, input, signature), jose.ErrKeyType)
+	}
+	for _, k := range []any{nil, []byte("secret"), "secret", struct{}{}, ed25519.PublicKey("short"), &ecdsa.PublicKey{}} {
+		for _, alg := range algorithms {
+			require.False(t, jose.Fits(alg, k))
+			require.ErrorIs(t, jose.Verify(alg, k, input, signature), jose.ErrKeyType)
+		}
+	}
+	small, err := rsa.GenerateKey(rand.Reader, 1024)
+	require.NoError(t, err)
+	require.False(t, jose.Fits(jose.RS256, &small.PublicKey))
+}
+
+func TestAppendBase64(t *testing.T) {
+	t.Parallel()
+	for n := range 70 {
+		octets := make([]byte, n)
+		_, _ = rand.Read(octets)
+		got, err := jose.AppendBase64([]byte("x"), enc.EncodeToString(octets))
+		require.NoError(t, err)
+		require.Equal(t, append([]byte("x"), octets...), got)
+	}
+	for _, s := range []string{"A", "AAAAA", "A=", "AA==", "AA=", "AAA=", "AA\n", "A\nA", "\r\nAA", "AA AA", "A+", "A/AA", "AB", "AAB", "A\x00", "A\xff", "AA!A", "A!", "!A", "!AA", "A!A", "AA!"} {
+		_, err := jose.AppendBase64(nil, s)
+		require.ErrorIs(t, err, jose.ErrBase64, "%q", s)
+	}
+}
+
+func FuzzAppendBase64(f *testing.F) {
+	for _, s := range []string{"", "AA", "AB", "AAA", "AA==", "A\nAAA", "_-_-"} {
+		f.Add(s)
+	}
+	strict := enc.Strict()
+	f.Fuzz(func(t *testing.T, s string) {
+		got, err := jose.AppendBase64(nil, s)
+		want, stdErr := strict.DecodeString(s)
+		if strings.ContainsAny(s, "\r\n") {
+			require.Error(t, err)
+			return
+		}
+		require.Equal(t, stdErr == nil, err == nil)
+		if err == nil {
+			require.Equal(t, string(want), string(got))
+			require.Equal(t, s, enc.EncodeToString(got), "each value has one spelling")
+		}
+	})
+}
+
+// members makes a usable key for alg as JWK members.
+func members(t testing.TB, alg string) map[string]any {
+	t.Helper()
+	s, err := josetest.NewSigner(alg)
+	require.NoError(t, err)
+	m, err := s.JWK()
+	require.NoError(t, err)
+	return m
+}
+
+func parseKey(t testing.TB, m map[string]any) (*jose.Key, jose.Skip) {
+	t.Helper()
+	text, err := json.Marshal(map[string]any{"keys": []any{m}})
+	require.NoError(t, err)
+	keys, skipped, err := jose.ParseSet(text, nil)
+	require.NoError(t, err)
+	require.Equal(t, 1, len(keys)+len(skipped))
+	if len(keys) == 0 {
+		return nil, skipped[0].Why
+	}
+	return keys[0], ""
+}
+
+func decoded(t testing.TB, v any) []byte {
+	t.Helper()
+	b, err := enc.DecodeString(v.(string))
+	require.NoError(t, err)
+	return b
+}
+
+func TestParseKey(t *testing.T) {
+	t.Parallel()
+	for _, alg := range algorithms {
+		k, skip := parseKey(t, members(t, alg))
+		require.Empty(t, skip)
+		require.Equal(t, alg, k.Algorithm)
+		require.True(t, jose.Fits(alg, k.Public))
+	}
+	rs, es, ed := members(t, jose.RS256), members(t, jose.ES256), members(t, jose.EdDSA)
+	n, x, y := decoded(t, rs["n"]), decoded(t, es["x"]), decoded(t, es["y"])
+	big1024, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 1024))
+	require.NoError(t, err)
+	for name, c := range map[string]struct {
+		base   map[string]any
+		change map[string]any // nil removes
+		want   jose.Skip      // "" is usable
+	}{
+		"no alg":                    {rs, map[string]any{"alg": nil}, ""},
+		"no use":                    {rs, map[string]any{"use": nil}, ""},
+		"key_ops verify":            {rs, map[string]any{"key_ops": []string{"verify"}}, ""},
+		"key_ops with others":       {rs, map[string]any{"key_ops": []string{"encrypt", "verify"}}, ""},
+		"junk in x5c":               {rs, map[string]any{"x5c": "junk", "x5t": 1, "jku": "https://evil.example"}, ""},
+		"longest kid":               {rs, map[string]any{"kid": strings.Repeat("k", 256)}, ""},
+		"no kid":                    {rs, map[string]any{"kid": nil}, jose.SkipKeyID},
+		"empty kid":                 {rs, map[string]any{"kid": ""}, jose.SkipKeyID},
+		"numeric kid":               {rs, map[string]any{"kid": 1}, jose.SkipKeyID},
+		"kid too long":              {rs, map[string]any{"kid": strings.Repeat("k", 257)}, jose.SkipKeyID},
+		"no kty":                    {rs, map[string]any{"kty": nil}, jose.SkipKeyType},
+		"kty in lower case":         {rs, map[string]any{"kty": "rsa"}, jose.SkipKeyType},
+		"kty oct":                   {rs, map[string]any{"kty": "oct"}, jose.SkipKeyType},
+		"kty of another type":       {rs, map[string]any{"kty": "EC"}, jose.SkipCurve},
+		"use enc":                   {rs, map[string]any{"use": "enc"}, jose.SkipUse},
+		"use is a list":             {rs, map[string]any{"use": []string{"sig"}}, jose.SkipUse},
+		"use is null":               {rs, map[string]any{"use": json.RawMessage("null")}, jose.SkipUse},
+		"alg HS256":                 {rs, map[string]any{"alg": "HS256"}, jose.SkipAlgorithm},
+		"alg none":                  {rs, map[string]any{"alg": "none"}, jose.SkipAlgorithm},
+		"alg for encryption":        {rs, map[string]any{"alg": "RSA-OAEP"}, jose.SkipAlgorithm},
+		"alg a number":              {rs, map[string]any{"alg": 5}, jose.SkipAlgorithm},
+		"alg of another type":       {rs, map[string]any{"alg": "ES256"}, jose.SkipAlgorithm},
+		"alg of another curve":      {es, map[string]any{"alg": "ES384"}, jose.SkipAlgorithm},
+		"key_ops without verify":    {rs, map[string]any{"key_ops": []string{"sign"}}, jose.SkipKeyOps},
+		"key_ops empty":             {rs, map[string]any{"key_ops": []string{}}, jose.SkipKeyOps},
+		"key_ops verify twice":      {rs, map[string]any{"key_ops": []string{"verify", "verify"}}, jose.SkipKeyOps},
+		"key_ops with a number":     {rs, map[string]any{"key_ops": []any{"verify", 1}}, jose.SkipKeyOps},
+		"key_ops a text":            {rs, map[string]any{"key_ops": "verify"}, jose.SkipKeyOps},
+		"private exponent":          {rs, map[string]any{"d": "AQAB"}, jose.SkipPrivate},
+		"private prime":             {rs, map[string]any{"p": "AQAB"}, jose.SkipPrivate},
+		"private junk":              {es, map[string]any{"d": json.RawMessage("null")}, jose.SkipPrivate},
+		"symmetric k":               {ed, map[string]any{"k": "AQAB"}, jose.SkipPrivate},
+		"no n":                      {rs, map[string]any{"n": nil}, jose.SkipMalformed},
+		"n a number":                {rs, map[string]any{"n": 12345}, jose.SkipMalformed},
+		"n padded":                  {rs, map[string]any{"n": rs["n"].(string) + "=="}, jose.SkipMalformed},
+		"n with a leading zero":     {rs, map[string]any{"n": enc.EncodeToString(append([]byte{0}, n...))}, jose.SkipMalformed},
+		"n even":                    {rs, map[string]any{"n": enc.EncodeToString(append(n[:255:255], n[255]&^1))}, jose.SkipMalformed},
+		"n of 2047 bits":            {rs, map[string]any{"n": enc.EncodeToString(append([]byte{0x7F}, n[1:]...))}, jose.SkipRSASize},
+		"n of 1024 bits":            {rs, map[string]any{"n": enc.EncodeToString(big1024.Bytes())}, jose.SkipRSASize},
+		"n of 4096 bits":            {rs, map[string]any{"n": odd(512)}, ""},
+		"n of 4104 bits":            {rs, map[string]any{"n": odd(513)}, jose.SkipRSASize},
+		"n of a million bits":       {rs, map[string]any{"n": odd(1 << 17)}, jose.SkipRSASize},
+		"no e":                      {rs, map[string]any{"e": nil}, jose.SkipMalformed},
+		"e with a leading zero":     {rs, map[string]any{"e": "AAEAAQ"}, jose.SkipMalformed},
+		"e of 3":                    {rs, map[string]any{"e": "Aw"}, jose.SkipRSAExponent},
+		"e of 65539":                {rs, map[string]any{"e": "AQAD"}, ""},
+		"e of 65536":                {rs, map[string]any{"e": "AQAA"}, jose.SkipRSAExponent},
+		"e of 65535":                {rs, map[string]any{"e": "__8"}, jose.SkipRSAExponent},
+		"e of 2^31-1":               {rs, map[string]any{"e": "f____w"}, ""},
+		"e of 2^31+1":               {rs, map[string]any{"e": "gAAAAQ"}, jose.SkipRSAExponent},
+		"e of 2^64+65537":           {rs, map[string]any{"e": "AQAAAAAAAQAB"}, jose.SkipRSAExponent},
+		"no crv":                    {es, map[string]any{"crv": nil}, jose.SkipCurve},
+		"secp256k1":                 {es, map[string]any{"crv": "secp256k1"}, jose.SkipCurve},
+		"crv of another width":      {es, map[string]any{"crv": "P-384", "alg": "ES384"}, jose.SkipMalformed},
+		"no x":                      {es, map[string]any{"x": nil}, jose.SkipMalformed},
+		"x too long":                {es, map[string]any{"x": enc.EncodeToString(append([]byte{0}, x...))}, jose.SkipMalformed},
+		"y too short":               {es, map[string]any{"y": enc.EncodeToString(y[1:])}, jose.SkipMalformed},
+		"not on the curve":          {es, map[string]any{"y": es["x"]}, jose.SkipMalformed},
+		"the origin":                {es, map[string]any{"x": zeros(32), "y": zeros(32)}, jose.SkipMalformed},
+		"x beyond the field":        {es, map[string]any{"x": ones(32)}, jose.SkipMalformed},
+		"Ed448":                     {ed, map[string]any{"crv": "Ed448"}, jose.SkipCurve},
+		"X25519":                    {ed, map[string]any{"crv": "X25519"}, jose.SkipCurve},
+		"31 octets":                 {ed, map[string]any{"x": zeros(31)}, jose.SkipMalformed},
+		"33 octets":                 {ed, map[string]any{"x": zeros(33)}, jose.SkipMalformed},
+		"Ed25519 as kty EC":         {ed, map[string]any{"kty": "EC"}, jose.SkipCurve},
+		"EC as kty OKP":             {es, map[string]any{"kty": "OKP"}, jose.SkipCurve},
+		"Ed25519 with ones":         {ed, map[string]any{"x": ones(32)}, jose.SkipMalformed},
+		"Ed25519 not on the curve":  {ed, map[string]any{"x": point("02")}, jose.SkipMalformed},
+		"Ed25519 with unused bits":  {ed, map[string]any{"x": ed["x"].(string)[:42] + "B"}, jose.SkipMalformed},
+		"Ed25519 alg Ed25519":       {ed, map[string]any{"alg": "Ed25519"}, jose.SkipAlgorithm},
+		"Ed25519 alg in lower case": {ed, map[string]any{"alg": "eddsa"}, jose.SkipAlgorithm},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := map[string]any{}
+			for k, v := range c.base {
+				m[k] = v
+			}
+			for k, v := range c.change {
+				if m[k] = v; v == nil {
+					delete(m, k)
+				}
+			}
+			k, skip := parseKey(t, m)
+			require.Equal(t, c.want, skip)
+			require.Equal(t, c.want == "", k != nil)
+		})
+	}
+}
+
+func odd(octets int) string {
+	b := make([]byte, octets)
+	b[0], b[octets-1] = 0x80, 1
+	return enc.EncodeToString(b)
+}
+
+func zeros(n int) string { return enc.EncodeToString(make([]byte, n)) }
+
+func ones(n int) string {
+	return enc.EncodeToString([]byte(strings.Repeat("\xff", n)))
+}
+
+// point is the little-endian encoding of a y coordinate that begins with the given octets.
+func point(begin string) string {
+	b, _ := hex.DecodeString(begin)
+	return enc.EncodeToString(append(b, make([]byte, 32-len(b))...))
+}
+
+// The eight points whose order divides 8, as libraries list them, and encodings of theirs that are not canonical.
+func TestSmallOrderKeys(t *testing.T) {
+	t.Parallel()
+	for _, h := range []string{
+		"0100000000000000000000000000000000000000000000000000000000000000",
+		"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"0000000000000000000000000000000000000000000000000000000000000000",
+		"0000000000000000000000000000000000000000000000000000000000000080",
+		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+		"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+		"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+		"0100000000000000000000000000000000000000000000000000000000000080",
+		"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+		"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	} {
+		b, err := hex.DecodeString(h)
+		require.NoError(t, err)
+		_, skip := parseKey(t, map[string]any{"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": enc.EncodeToString(b)})
+		require.Equal(t, jose.SkipMalformed, skip, h)
+	}
+}
+
+func TestParseSet(t *testing.T) {
+	t.Parallel()
+	one, two := members(t, jose.ES256), members(t, jose.ES256)
+	same := map[string]any{}
+	for k, v := range one {
+		same[k] = v
+	}
+	other := map[string]any{}
+	for k, v := range two {
+		other[k] = v
+	}
+	other["kid"] = one["kid"]
+	noAlg := map[string]any{}
+	for k, v := range one {
+		noAlg[k] = v
+	}
+	delete(noAlg, "alg")
+	set := func(keys ...any) []byte {
+		doc, err := json.Marshal(map[string]any{"keys": keys})
+		require.NoError(t, err)
+		return doc
+	}
+	keys, skipped, err := jose.ParseSet(set(one, "junk", same, two), nil)
+	require.NoError(t, err)
+	require.Len(t, keys, 2, "the very same key twice is one key")
+	require.Equal(t, []jose.Skipped{{Index: 1, Why: jose.SkipNotObject}}, skipped)
+	for _, twin := range []map[string]any{other, noAlg} {
+		keys, skipped, err = jose.ParseSet(set(one, twin, two), nil)
+		require.NoError(t, err)
+		require.Len(t, keys, 1, "two keys under one kid: neither counts")
+		require.Equal(t, two["kid"], keys[0].ID)
+		require.Equal(t, []jose.Skipped{{Index: 0, Why: jose.SkipAmbiguous}, {Index: 1, Why: jose.SkipAmbiguous}}, skipped)
+	}
+	for doc, want := range map[string]error{
+		"":                         strictjson.ErrNotObject,
+		"[]":                       strictjson.ErrNotObject,
+		"{}":                       jose.ErrNotKeySet,
+		`{"keys":{}}`:              jose.ErrNotKeySet,
+		`{"KEYS":[]}`:              jose.ErrNotKeySet,
+		`{"keys":[],"keys":[]}`:    strictjson.ErrDuplicate,
+		`{"keys":[{"a":1,"a":1}]}`: strictjson.ErrDuplicate,
+		`{"keys":[` + strings.Repeat("1,", 100) + `1]}`: jose.ErrTooManyKeys,
+	} {
+		_, _, err := jose.ParseSet([]byte(doc), nil)
+		require.ErrorIs(t, err, want, doc)
+	}
+	_, skipped, err = jose.ParseSet([]byte(`{"keys":[`+strings.Repeat("1,", 99)+`1]}`), nil)
+	require.NoError(t, err)
+	require.Len(t, skipped, 100)
+}
+
+// The key of cognito-local, whose private half is in its repository: github.com/jagregory/cognito-local, MIT licence.
+const cognitoLocalKey = `{"kty":"RSA","e":"AQAB","use":"sig","kid":"CognitoLocal","alg":"RS256","n":"2uLO7yh1_6Icfd89V3nNTc_qhfpDN7vEmOYlmJQlc9_RmOns26lg88fXXFntZESwHOm7_homO2Ih6NOtu4P5eskGs8d8VQMOQfF4YrP-pawVz-gh1S7eSvzZRDHBT4ItUuoiVP1B9HN_uScKxIqjmitpPqEQB_o2NJv8npCfqUAU-4KmxquGtjdmfctswSZGdz59M3CAYKDfuvLH9_vV6TRGgbUaUAXWC2WJrbbEXzK3XUDBrmF3Xo-yw8f3SgD3JOPl3HaaWMKL1zGVAsge7gQaGiJBzBurg5vwN61uDGGz0QZC1JqcUTl3cZnrx_L8isIR7074SJEuljIZRnCcjQ"}`
+
+func TestPublishedPrivateKeys(t *testing.T) {
+	t.Parallel()
+	const thumbprint = "jS8J3RuOy291lpsiFe2NfKV6VkdfMF4Q_840qOLXAjs"
+	require.True(t, jose.IsPublishedPrivateKey(thumbprint))
+	doc := []byte(`{"keys":[` + cognitoLocalKey + `]}`)
+	keys, skipped, err := jose.ParseSet(doc, nil)
+	require.NoError(t, err)
+	require.Empty(t, keys)
+	require.Equal(t, jose.SkipKnownKey, skipped[0].Why)
+	keys, _, err = jose.ParseSet(doc, []string{thumbprint})
+	require.NoError(t, err)
+	require.Equal(t, thumbprint, keys[0].Thumbprint)
+}
+
+// FuzzParseSet: no document makes it panic, and every key that it returns is within the bounds.
+func FuzzParseSet(f *testing.F) {
+	for _, alg := range []string{jose.RS256, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA} {
+		doc, err := json.Marshal(map[string]any{"keys": []any{members(f, alg)}})
+		require.NoError(f, err)
+		f.Add(doc)
+	}
+	f.Add([]byte(`{"keys":[` + cognitoLocalKey + `]}`))
+	f.Add([]byte(`{"keys":[{}]}`))
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		keys, _, err := jose.ParseSet(doc, nil)
+		if err != nil {
+			require.Empty(t, keys)
+			return
+		}
+		seen := map[string]bool{}
+		for _, k := range keys {
+			require.NotEmpty(t, k.ID)
+			require.False(t, seen[k.ID], "one key under each kid")
+			seen[k.ID] = true
+			require.Len(t, k.Thumbprint, 43)
+			fits := 0
+			for _, alg := range algorithms {
+				if jose.Fits(alg, k.Public) {
+					fits++
+				}
+			}
+			require.Positive(t, fits)
+			require.True(t, k.Algorithm == "" || jose.Fits(k.Algorithm, k.Public))
+			switch p := k.Public.(type) {
+			case *rsa.PublicKey:
+				require.GreaterOrEqual(t, p.N.BitLen(), 2048)
+				require.LessOrEqual(t, p.N.BitLen(), 4096)
+			case *ecdsa.PublicKey:
+				require.NotEqual(t, elliptic.P224(), p.Curve)
+			case ed25519.PublicKey:
+				require.Len(t, p, 32)
+			default:
+				t.Fatalf("unexpected key %T", p)
+			}
+		}
+	})
+}
+
+func TestRFCExamples(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile("testdata/rfc.json")
+	require.NoError(t, err)
+	var f struct {
+		Examples []struct {
+			Name, Alg, JWS string
+			Key            map[string]any
+		}
+	}
+	require.NoError(t, json.Unmarshal(raw, &f))
+	require.Len(t, f.Examples, 7)
+	for _, e := range f.Examples {
+		t.Run(e.Name, func(t *testing.T) {
+			t.Parallel()
+			e.Key["kid"] = "k"
+			k, skip := parseKey(t, e.Key)
+			require.Empty(t, skip)
+			dot := strings.LastIndexByte(e.JWS, '.')
+			signature, err := jose.AppendBase64(nil, e.JWS[dot+1:])
+			require.NoError(t, err)
+			require.NoError(t, jose.Verify(e.Alg, k.Public, []byte(e.JWS[:dot]), signature))
+		})
+	}
+}

@@ -1,0 +1,128 @@
+package strictjson_test
+
+import (
+	"encoding/json"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/internal/strictjson"
+)
+
+type inner struct {
+	ISS string `json:"iss"`
+}
+
+type embedded struct{ Level string }
+
+type claims struct {
+	Issuer string            `json:"iss"`
+	Plain  string            // filled by "Plain" only
+	Inner  inner             `json:"inner"`
+	Ptr    *inner            `json:"ptr"`
+	List   []inner           `json:"list"`
+	Fixed  [1]inner          `json:"fixed"`
+	Map    map[string]inner  `json:"map"`
+	Any    any               `json:"any"`
+	When   time.Time         `json:"when"`
+	Addr   *netip.Addr       `json:"addr"`
+	Raw    json.RawMessage   `json:"raw"`
+	Num    json.Number       `json:"num"`
+	Quoted int               `json:"quoted,string"`
+	Not    string            `json:"-"`
+	Dash   string            `json:"-,"`
+	Bad    string            `json:"a\"b"`
+	Texts  map[string]string `json:"texts"`
+	hidden string
+	embedded
+}
+
+func TestUnmarshalIsExact(t *testing.T) {
+	t.Parallel()
+	doc := []byte(`{
+		"ISS":"evil", "iss":"good", "plain":"evil", "PLAIN":"evil",
+		"inner":{"Iss":"evil","iss":"good","i\u017fs":"evil"}, "INNER":{"iss":"evil"},
+		"ptr":{"ISS":"evil"}, "list":[{"ISS":"evil"},{"iss":"good"}], "fixed":[{"ISS":"evil"}],
+		"map":{"x":{"ISS":"evil","iss":"good"},"X":{"ISS":"evil"}},
+		"any":{"ISS":"kept","iss":"kept"}, "when":"2026-01-02T03:04:05Z", "addr":"192.0.2.1",
+		"raw":{"ISS":"kept"}, "num":12345678901234567890, "quoted":"7", "-":"dash", "not":"evil", "Bad":"filled",
+		"texts":{"A":"1","a":"2"}, "hidden":"evil", "Level":"filled", "level":"evil", "\u0069nner2":1}`)
+	_, err := strictjson.Parse(nil, doc)
+	require.NoError(t, err)
+	var got claims
+	require.NoError(t, strictjson.Unmarshal(doc, &got))
+	addr := netip.MustParseAddr("192.0.2.1")
+	require.Equal(t, claims{
+		Issuer: "good", Inner: inner{"good"}, Ptr: &inner{}, List: []inner{{}, {"good"}},
+		Map: map[string]inner{"x": {"good"}, "X": {}}, Any: map[string]any{"ISS": "kept", "iss": "kept"},
+		When: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Addr: &addr, Raw: json.RawMessage(`{"ISS":"kept"}`),
+		Num: "12345678901234567890", Quoted: 7, Dash: "dash", Bad: "filled", Texts: map[string]string{"A": "1", "a": "2"},
+		embedded: embedded{Level: "filled"},
+	}, got)
+	require.Empty(t, got.hidden)
+}
+
+type twice struct {
+	A struct{ X string } `json:"a"`
+	left
+	right
+}
+
+type (
+	left   struct{ common }
+	right  struct{ common }
+	common struct {
+		Shared string `json:"shared"`
+		SHARED string
+	}
+	shallow struct {
+		Deep string `json:"name"`
+		deeper
+	}
+	deeper struct {
+		Name string `json:"name"`
+		Tag  string `json:"Free"`
+		Free string
+	}
+	number  int
+	unnamed struct {
+		number
+		*pointed
+		Named embedded `json:"named"`
+	}
+	pointed struct{ P string }
+)
+
+// encoding/json drops a name that several fields of one level claim; it must not be kept here either, or encoding/json
+// would fold it onto another field.
+func TestUnmarshalFollowsTheRulesOfEmbedding(t *testing.T) {
+	t.Parallel()
+	var a twice
+	require.NoError(t, strictjson.Unmarshal([]byte(`{"shared":"x","SHARED":"y","Shared":"z"}`), &a))
+	require.Zero(t, a)
+	var b shallow
+	require.NoError(t, strictjson.Unmarshal([]byte(`{"name":"x","Free":"tagged","free":"evil"}`), &b))
+	require.Equal(t, shallow{Deep: "x", deeper: deeper{Tag: "tagged"}}, b)
+	var c unnamed
+	require.NoError(t, strictjson.Unmarshal([]byte(`{"number":1,"named":{"Level":"x","level":"evil"}}`), &c))
+	require.Equal(t, unnamed{Named: embedded{Level: "x"}}, c)
+}
+
+func TestUnmarshalTargets(t *testing.T) {
+	t.Parallel()
+	doc := []byte(` {"iss":"x","ISS":"y"}`)
+	var m map[string]any
+	require.NoError(t, strictjson.Unmarshal(doc, &m))
+	require.Equal(t, map[string]any{"iss": "x", "ISS": "y"}, m)
+	var a any
+	require.NoError(t, strictjson.Unmarshal(doc, &a))
+	var p *inner
+	require.NoError(t, strictjson.Unmarshal(doc, &p))
+	require.Equal(t, "x", p.ISS)
+	require.Error(t, strictjson.Unmarshal(doc, nil))
+	require.Error(t, strictjson.Unmarshal(doc, inner{}))
+	require.Error(t, strictjson.Unmarshal(doc, (*inner)(nil)))
+	require.Error(t, strictjson.Unmarshal([]byte(`{"iss":1}`), &p), "a value of the wrong type")
+}

@@ -1,0 +1,239 @@
+package strictjson_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/internal/strictjson"
+)
+
+var refused = []struct {
+	name, doc string
+	want      error
+}{
+	{"nothing", "", strictjson.ErrNotObject},
+	{"white space", " \t\r\n", strictjson.ErrNotObject},
+	{"array", "[]", strictjson.ErrNotObject},
+	{"string", `"a"`, strictjson.ErrNotObject},
+	{"null", "null", strictjson.ErrNotObject},
+	{"byte order mark", "\xef\xbb\xbf{}", strictjson.ErrEncoding},
+	{"UTF-16", "{\x00}\x00", strictjson.ErrSyntax},
+	{"two objects", "{}{}", strictjson.ErrSyntax},
+	{"trailing NUL", "{}\x00", strictjson.ErrSyntax},
+	{"trailing brace", "{}}", strictjson.ErrSyntax},
+	{"unclosed", `{"a":1`, strictjson.ErrSyntax},
+	{"unclosed name", `{"a`, strictjson.ErrSyntax},
+	{"unclosed array", `{"a":[1`, strictjson.ErrSyntax},
+	{"no colon", `{"a" 1}`, strictjson.ErrSyntax},
+	{"no value", `{"a":}`, strictjson.ErrSyntax},
+	{"no comma", `{"a":1 "b":2}`, strictjson.ErrSyntax},
+	{"no comma in an array", `{"a":[1 2]}`, strictjson.ErrSyntax},
+	{"last comma", `{"a":1,}`, strictjson.ErrSyntax},
+	{"last comma in an array", `{"a":[1,]}`, strictjson.ErrSyntax},
+	{"first comma", `{,"a":1}`, strictjson.ErrSyntax},
+	{"comment", `{/**/"a":1}`, strictjson.ErrSyntax},
+	{"single quotes", `{'a':1}`, strictjson.ErrSyntax},
+	{"bare name", `{a:1}`, strictjson.ErrSyntax},
+	{"number as name", `{1:1}`, strictjson.ErrSyntax},
+	{"NaN", `{"a":NaN}`, strictjson.ErrSyntax},
+	{"Infinity", `{"a":-Infinity}`, strictjson.ErrSyntax},
+	{"hexadecimal", `{"a":0x1}`, strictjson.ErrSyntax},
+	{"plus", `{"a":+1}`, strictjson.ErrSyntax},
+	{"leading zero", `{"a":01}`, strictjson.ErrSyntax},
+	{"leading point", `{"a":.5}`, strictjson.ErrSyntax},
+	{"trailing point", `{"a":1.}`, strictjson.ErrSyntax},
+	{"bare exponent", `{"a":1e}`, strictjson.ErrSyntax},
+	{"signed bare exponent", `{"a":1e+}`, strictjson.ErrSyntax},
+	{"bare minus", `{"a":-}`, strictjson.ErrSyntax},
+	{"True", `{"a":True}`, strictjson.ErrSyntax},
+	{"nul", `{"a":nul}`, strictjson.ErrSyntax},
+	{"fals", `{"a":fals}`, strictjson.ErrSyntax},
+	{"truex", `{"a":truex}`, strictjson.ErrSyntax},
+	{"form feed", "{\f}", strictjson.ErrSyntax},
+	{"no-break space", "{\u00a0}", strictjson.ErrSyntax},
+	{"control character", "{\"a\":\"\x1f\"}", strictjson.ErrSyntax},
+	{"raw newline", "{\"a\":\"\n\"}", strictjson.ErrSyntax},
+	{"unknown escape", `{"a":"\x41"}`, strictjson.ErrSyntax},
+	{"short escape", `{"a":"\u12"}`, strictjson.ErrSyntax},
+	{"escape at the end", `{"a":"\`, strictjson.ErrSyntax},
+	{"escape without hex", `{"a":"\u12g4"}`, strictjson.ErrSyntax},
+	{"cut escape", `{"a":"\u`, strictjson.ErrSyntax},
+	{"octet FF in a value", "{\"a\":\"\xff\"}", strictjson.ErrEncoding},
+	{"octet FF in a name", "{\"\xff\":1}", strictjson.ErrEncoding},
+	{"overlong", "{\"a\":\"\xc0\xaf\"}", strictjson.ErrEncoding},
+	{"surrogate as UTF-8", "{\"a\":\"\xed\xa0\x80\"}", strictjson.ErrEncoding},
+	{"beyond Unicode", "{\"a\":\"\xf4\x90\x80\x80\"}", strictjson.ErrEncoding},
+	{"lone high surrogate", `{"a":"\ud800"}`, strictjson.ErrEncoding},
+	{"lone low surrogate", `{"a":"\udc00"}`, strictjson.ErrEncoding},
+	{"two high surrogates", `{"a":"\ud800\ud800"}`, strictjson.ErrEncoding},
+	{"high surrogate, then text", `{"a":"\ud800abcdef"}`, strictjson.ErrEncoding},
+	{"high surrogate, bad escape", `{"a":"\ud800\uZZZZ"}`, strictjson.ErrSyntax},
+	{"name twice", `{"a":1,"a":1}`, strictjson.ErrDuplicate},
+	{"name twice, escaped", `{"a":1,"\u0061":1}`, strictjson.ErrDuplicate},
+	{"name twice, inner", `{"x":{"a":1,"b":2,"a":3}}`, strictjson.ErrDuplicate},
+	{"name twice, in an array", `{"x":[[{"a":1,"a":2}]]}`, strictjson.ErrDuplicate},
+	{"empty name twice", `{"":1,"":2}`, strictjson.ErrDuplicate},
+	{"name twice among many", many(100, `"n7":1`), strictjson.ErrDuplicate},
+	{"33 levels of objects", nested(33, `{"a":`, "1", "}"), strictjson.ErrDepth},
+	{"33 levels with arrays", `{"a":` + nested(32, "[", "", "]") + "}", strictjson.ErrDepth},
+}
+
+func many(n int, last string) string {
+	var b strings.Builder
+	b.WriteByte('{')
+	for i := range n {
+		fmt.Fprintf(&b, `"n%d":%d,`, i, i)
+	}
+	return b.String() + last + "}"
+}
+
+func nested(n int, open, inner, shut string) string {
+	return strings.Repeat(open, n) + inner + strings.Repeat(shut, n)
+}
+
+func TestParseRefuses(t *testing.T) {
+	t.Parallel()
+	for _, c := range refused {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			members, err := strictjson.Parse(nil, []byte(c.doc))
+			require.ErrorIs(t, err, c.want)
+			require.Empty(t, members)
+		})
+	}
+}
+
+var accepted = []string{
+	"{}", " {\r\n\t} ", `{"a":1}`, `{"":""}`, `{"a":null,"b":true,"c":false,"d":-0.5e-7,"e":0,"f":"x","g":[],"h":{}}`,
+	`{"a":"\"\\\/\b\f\n\r\t\u0000\u00e9\ud83d\ude00"}`, `{"\u0061b":{"\u0061b":[1,"]}",{"x":"\\"}]}}`,
+	"{\"\u00e9\":\"\u65e5\"}", `{"a":[1 , 2 ,[3],{"b":[]}]}`, many(100, `"x":1`),
+	nested(32, `{"a":`, "1", "}"), `{"a":` + nested(31, "[", "", "]") + "}", `{"A":1,"a":2}`,
+}
+
+func TestParseAcceptsWithTheValuesOfEncodingJSON(t *testing.T) {
+	t.Parallel()
+	for _, doc := range accepted {
+		members, err := strictjson.Parse(nil, []byte(doc))
+		require.NoError(t, err, doc)
+		var want map[string]any
+		require.NoError(t, json.Unmarshal([]byte(doc), &want), doc)
+		require.Equal(t, want, plainMembers(t, members), doc)
+	}
+}
+
+// plainMembers and plain turn what the reader says into what encoding/json makes of it.
+func plainMembers(t testing.TB, members []strictjson.Member) map[string]any {
+	out := map[string]any{}
+	for _, m := range members {
+		out[string(m.Name)] = plain(t, m.Value)
+	}
+	return out
+}
+
+func plain(t testing.TB, v strictjson.Value) any {
+	switch v.Kind() {
+	case strictjson.Object:
+		out := map[string]any{}
+		for m := range v.Members() {
+			out[string(m.Name)] = plain(t, m.Value)
+		}
+		return out
+	case strictjson.Array:
+		out := []any{}
+		for e := range v.Elements() {
+			out = append(out, plain(t, e))
+		}
+		return out
+	case strictjson.String:
+		require.True(t, v.Is(v.Text()))
+		require.False(t, v.Is(v.Text()+"x"))
+		return v.Text()
+	}
+	var out any
+	require.NoError(t, json.Unmarshal(v.Raw(), &out))
+	return out
+}
+
+func TestParseAppends(t *testing.T) {
+	t.Parallel()
+	first, err := strictjson.Parse(nil, []byte(`{"a":1}`))
+	require.NoError(t, err)
+	both, err := strictjson.Parse(first, []byte(`{"a":2}`))
+	require.NoError(t, err)
+	require.Len(t, both, 2)
+	same, err := strictjson.Parse(first, []byte(`{"b":2`))
+	require.Error(t, err)
+	require.Len(t, same, 1)
+	require.Equal(t, "1", string(strictjson.Find(both, "a").Raw()))
+	require.Equal(t, strictjson.Absent, strictjson.Find(both, "A").Kind())
+}
+
+func TestAbsentValue(t *testing.T) {
+	t.Parallel()
+	var v strictjson.Value
+	require.Empty(t, v.Text())
+	require.False(t, v.Is(""))
+	for range v.Members() {
+		t.Fatal("an absent value has no members")
+	}
+	for range v.Elements() {
+		t.Fatal("an absent value has no elements")
+	}
+}
+
+func TestWalksStopEarly(t *testing.T) {
+	t.Parallel()
+	members, err := strictjson.Parse(nil, []byte(`{"a":[1,2,3],"o":{"x":1,"y":2}}`))
+	require.NoError(t, err)
+	for e := range members[0].Value.Elements() {
+		require.Equal(t, "1", string(e.Raw()))
+		break
+	}
+	for m := range members[1].Value.Members() {
+		require.Equal(t, "x", string(m.Name))
+		break
+	}
+}
+
+// Work may not grow with the square of the number of members: ten times the members, about ten times the allocations.
+//
+//nolint:paralleltest // allocations are counted
+func TestManyMembers(t *testing.T) {
+	few := testing.AllocsPerRun(10, func() { _, _ = strictjson.Parse(nil, []byte(many(1000, `"x":1`))) })
+	lots := testing.AllocsPerRun(10, func() { _, _ = strictjson.Parse(nil, []byte(many(10_000, `"x":1`))) })
+	require.Less(t, lots, 20*few)
+}
+
+// FuzzParse: what the strict reader accepts, encoding/json accepts with the same values; what encoding/json refuses, it
+// refuses; and an accepted document stays accepted, with the same values, when encoding/json has written it anew.
+func FuzzParse(f *testing.F) {
+	for _, c := range refused {
+		f.Add([]byte(c.doc))
+	}
+	for _, doc := range accepted {
+		f.Add([]byte(doc))
+	}
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		members, err := strictjson.Parse(nil, doc)
+		var want map[string]any
+		stdErr := json.Unmarshal(doc, &want)
+		if err != nil {
+			return
+		}
+		require.NoError(t, stdErr)
+		got := plainMembers(t, members)
+		require.Equal(t, want, got)
+		again, err := json.Marshal(got)
+		require.NoError(t, err)
+		members, err = strictjson.Parse(nil, again)
+		require.NoError(t, err)
+		require.True(t, maps.EqualFunc(got, plainMembers(t, members), func(a, b any) bool {
+			return fmt.Sprint(a) == fmt.Sprint(b)
+		}))
+	})
+}

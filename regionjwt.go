@@ -1,0 +1,71 @@
+package regionjwt
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+// Config configures a Validator. Trust is required; the zero value of every other field is the default of the package
+// that it is handed to.
+type Config struct {
+	Trust []verifier.Trust // what is demanded of the tokens of each authority
+
+	Client            *http.Client  // sends the requests for keys; see jwks.Config
+	Logger            *slog.Logger  // one line for each change of state; nil is silent
+	Refresh, MaxStale time.Duration // of keys; 0 means 15 minutes and 24 hours
+
+	Revoked verifier.Revoker // break-glass rules; nil means none
+	Leeway  time.Duration    // between clocks; 0 means 30 seconds, negative none
+	Now     func() time.Time // the time by which tokens are judged; nil means time.Now
+}
+
+// Validator is a jwks.Cache and a verifier.Verifier, wired. It is safe for concurrent use.
+type Validator struct {
+	keys     *jwks.Cache
+	verifier *verifier.Verifier
+}
+
+// New returns a Validator, or everything that is wrong with c as one joined error. It does no I/O and starts no
+// goroutine: keys are fetched when a token first needs them, or by Run.
+func New(c Config) (*Validator, error) {
+	// An authority that is wrong in itself is reported by the verifier; the cache need not repeat it.
+	authorities := make([]issuer.Authority, 0, len(c.Trust))
+	for _, t := range c.Trust {
+		if t.Authority.Validate() == nil {
+			authorities = append(authorities, t.Authority)
+		}
+	}
+	keys, errKeys := jwks.New(jwks.Config{
+		Authorities: authorities, Client: c.Client, Logger: c.Logger, Refresh: c.Refresh, MaxStale: c.MaxStale,
+	})
+	vc := verifier.Config{Trust: c.Trust, Revoked: c.Revoked, Leeway: c.Leeway, Now: c.Now, Keys: keys}
+	if errKeys != nil {
+		vc.Keys = &jwks.Static{} // for the sake of everything else that may be wrong
+	}
+	v, err := verifier.New(vc)
+	if err := errors.Join(errKeys, err); err != nil {
+		return nil, err
+	}
+	return &Validator{keys: keys, verifier: v}, nil
+}
+
+// Verify checks a token; see verifier.Verifier.
+func (v *Validator) Verify(ctx context.Context, raw string) (*verifier.Token, error) {
+	return v.verifier.Verify(ctx, raw)
+}
+
+// Run refreshes keys ahead of need until ctx ends; see jwks.Cache. Verification works without it, too.
+func (v *Validator) Run(ctx context.Context) error { return v.keys.Run(ctx) }
+
+// Keys is the key cache: for its Status, Warm and Close.
+func (v *Validator) Keys() *jwks.Cache { return v.keys }
+
+// Verifier is the verifier: for its Recheck and Changed.
+func (v *Validator) Verifier() *verifier.Verifier { return v.verifier }
