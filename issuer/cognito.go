@@ -138,7 +138,7 @@ func (p UserPool) check() (cognito, error) {
 	}
 	m := poolPattern.FindStringSubmatch(p.ID)
 	if m == nil || len(p.ID) > maxPoolID || !regionPattern.MatchString(m[1]) {
-		return c, fmt.Errorf("user pool %q: the ID is not of the form {region}_{letters and digits}, up to %d octets", p.ID, maxPoolID)
+		return c, fmt.Errorf("user pool %q: the ID is not {region}_{letters and digits} of up to %d octets", p.ID, maxPoolID)
 	}
 	c.primary = m[1]
 	suffix, updated := partitionOf(c.primary)

@@ -2,7 +2,6 @@ package jwks
 
 import (
 	"context"
-
 	"time"
 )
 

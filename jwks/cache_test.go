@@ -30,24 +30,24 @@ func authorities(ws ...*issuertest.World) (as []issuer.Authority) {
 
 func randomID(i int) string { return fmt.Sprintf("random-%d", i) }
 
-// jwk makes a set of one fresh key.
-func jwk(t *testing.T, kid string) []byte {
+// jwk makes a set of one fresh key under the kid "k".
+func jwk(t *testing.T) []byte {
 	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	point, err := k.PublicKey.Bytes()
 	require.NoError(t, err)
 	enc := base64.RawURLEncoding.EncodeToString
-	return fmt.Appendf(nil, `{"keys":[{"kty":"EC","crv":"P-256","kid":%q,"x":%q,"y":%q}]}`, kid, enc(point[1:33]), enc(point[33:]))
+	return fmt.Appendf(nil, `{"keys":[{"kty":"EC","crv":"P-256","kid":"k","x":%q,"y":%q}]}`, enc(point[1:33]), enc(point[33:]))
 }
 
-func authority(id, iss string, urls ...string) issuer.Authority {
-	return issuer.Authority{ID: id, Regions: []issuer.Region{{Name: "r", Issuers: []string{iss}, JWKS: urls}}}
+func authority(id string, urls ...string) issuer.Authority {
+	return issuer.Authority{ID: id, Regions: []issuer.Region{{Name: "r", Issuers: []string{"https://idp.example"}, JWKS: urls}}}
 }
 
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
-	good := authority("a", "https://idp.example", "https://idp.example/keys")
+	good := authority("a", "https://idp.example/keys")
 	for name, c := range map[string]struct {
 		config jwks.Config
 		want   []string
@@ -60,16 +60,16 @@ func TestNewRefuses(t *testing.T) {
 		"bad authority":    {jwks.Config{Authorities: []issuer.Authority{{}}}, []string{"ID: required", "no regions"}},
 		"same ID":          {jwks.Config{Authorities: []issuer.Authority{good, good}}, []string{"listed twice"}},
 		"one iss of two authorities": {
-			jwks.Config{Authorities: []issuer.Authority{good, authority("b", "https://idp.example")}},
+			jwks.Config{Authorities: []issuer.Authority{good, authority("b")}},
 			[]string{`listed by the authorities "a" and "b"`},
 		},
 		"plain http": {
-			jwks.Config{Authorities: []issuer.Authority{authority("a", "https://idp.example", "http://idp.example/keys")}},
+			jwks.Config{Authorities: []issuer.Authority{authority("a", "http://idp.example/keys")}},
 			[]string{"https is required"},
 		},
 		"everything": {
 			jwks.Config{Refresh: -1, Authorities: []issuer.Authority{
-				{ID: "x"}, authority("a", "https://idp.example", "http://idp.example/keys"),
+				{ID: "x"}, authority("a", "http://idp.example/keys"),
 			}},
 			[]string{"negative", "no regions", "https is required"},
 		},
@@ -83,7 +83,7 @@ func TestNewRefuses(t *testing.T) {
 		})
 	}
 	_, err := jwks.New(jwks.Config{
-		Authorities:       []issuer.Authority{authority("a", "https://idp.example", "http://idp.internal/keys")},
+		Authorities:       []issuer.Authority{authority("a", "http://idp.internal/keys")},
 		InsecureHTTPHosts: []string{"idp.internal"},
 	})
 	require.NoError(t, err)
@@ -274,12 +274,12 @@ func TestWarmAndStatus(t *testing.T) {
 
 func TestStaticRefuses(t *testing.T) {
 	t.Parallel()
-	a := authority("a", "https://idp.example")
+	a := authority("a")
 	for name, c := range map[string]struct {
 		doc    map[string][]byte
 		reason string
 	}{
-		"other region": {map[string][]byte{"x": jwk(t, "k")}, `no region "x"`},
+		"other region": {map[string][]byte{"x": jwk(t)}, `no region "x"`},
 		"no JSON":      {map[string][]byte{"r": []byte("x")}, "JSON"},
 		"no keys":      {map[string][]byte{"r": []byte(`{"keys":[]}`)}, "no usable key"},
 	} {
@@ -289,7 +289,7 @@ func TestStaticRefuses(t *testing.T) {
 			require.ErrorContains(t, err, c.reason)
 		})
 	}
-	s, err := jwks.NewStatic(jwks.StaticSet{Authority: a, JWKS: map[string][]byte{"r": jwk(t, "k")}})
+	s, err := jwks.NewStatic(jwks.StaticSet{Authority: a, JWKS: map[string][]byte{"r": jwk(t)}})
 	require.NoError(t, err)
 	_, err = s.Keys(t.Context(), "https://idp.example", "other")
 	require.ErrorIs(t, err, jwks.ErrUnknownKey)

@@ -31,6 +31,7 @@ const (
 	minCacheControl = time.Minute
 	maxCacheControl = time.Hour
 	withdrawAfter   = time.Minute // between the two good answers that withdraw a key
+	attributeAfter  = time.Second // until a set is asked for a key that has appeared in a sibling
 	firstBackOff    = time.Second
 	maxBackOff      = time.Minute
 	maxRetryAfter   = time.Minute

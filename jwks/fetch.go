@@ -56,23 +56,30 @@ func fail(c Class) *FetchError { return &FetchError{Class: c} }
 
 // answer is a good answer of one URL.
 type answer struct {
-	keys      []*jose.Key
-	skipped   []jose.Skipped
-	etag      string
-	unchanged bool          // 304: keys and skipped are those of the last answer
-	maxAge    time.Duration // of Cache-Control; 0 where there is none
+	keys    []*jose.Key
+	skipped []jose.Skipped
+	etag    string
+	maxAge  time.Duration // of Cache-Control; 0 where there is none
 }
 
-// get fetches one document. With an etag, it may answer 304.
-func (c *Cache) get(ctx context.Context, rawURL, etag string, p purpose) (*http.Response, []byte, *FetchError) {
+// document is what a server sent with status 200, or that what had the etag is unchanged.
+type document struct {
+	header    http.Header
+	body      []byte
+	unchanged bool
+}
+
+// get fetches one document. With an etag, the document may be unchanged.
+func (c *Cache) get(ctx context.Context, rawURL, etag string, p purpose) (document, *FetchError) {
+	var none document
 	release, err := c.hosts.acquire(ctx, rawURL, p)
 	if err != nil {
-		return nil, nil, classify(ctx, err)
+		return none, classify(ctx, err)
 	}
 	defer release()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, rawURL, nil)
 	if err != nil {
-		return nil, nil, fail(ClassNetwork)
+		return none, fail(ClassNetwork)
 	}
 	req.Header.Set("Accept", "application/json, application/jwk-set+json")
 	if etag != "" {
@@ -80,29 +87,29 @@ func (c *Cache) get(ctx context.Context, rawURL, etag string, p purpose) (*http.
 	}
 	resp, err := c.config.Client.Do(req)
 	if err != nil {
-		return nil, nil, classify(ctx, err)
+		return none, classify(ctx, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode == http.StatusNotModified && etag != "" {
-		return resp, nil, nil
+		return document{header: resp.Header, unchanged: true}, nil
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, nil, &FetchError{Class: ClassStatus, Status: resp.StatusCode, RetryAfter: c.retryAfter(resp.Header)}
+		return none, &FetchError{Class: ClassStatus, Status: resp.StatusCode, RetryAfter: c.retryAfter(resp.Header)}
 	}
 	if t, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); t == "text/html" {
-		return nil, nil, fail(ClassHTML)
+		return none, fail(ClassHTML)
 	}
 	if resp.ContentLength > maxBody {
-		return nil, nil, fail(ClassTooLarge)
+		return none, fail(ClassTooLarge)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err != nil {
-		return nil, nil, classify(ctx, err)
+		return none, classify(ctx, err)
 	}
 	if len(body) > maxBody {
-		return nil, nil, fail(ClassTooLarge)
+		return none, fail(ClassTooLarge)
 	}
-	return resp, body, nil
+	return document{header: resp.Header, body: body}, nil
 }
 
 // fetchSet fetches a key set. last is what the URL answered before, if it did.
@@ -111,16 +118,16 @@ func (c *Cache) fetchSet(ctx context.Context, rawURL string, last *answer, p pur
 	if last != nil {
 		etag = last.etag
 	}
-	resp, body, failed := c.get(ctx, rawURL, etag, p)
+	doc, failed := c.get(ctx, rawURL, etag, p)
 	if failed != nil {
 		return nil, failed
 	}
-	if resp.StatusCode == http.StatusNotModified {
+	if doc.unchanged {
 		again := *last
-		again.unchanged, again.maxAge = true, maxAge(resp.Header)
+		again.maxAge = maxAge(doc.header)
 		return &again, nil
 	}
-	keys, skipped, err := jose.ParseSet(body, c.config.InsecurePublishedKeys)
+	keys, skipped, err := jose.ParseSet(doc.body, c.config.InsecurePublishedKeys)
 	switch {
 	case errors.Is(err, jose.ErrTooManyKeys):
 		return nil, fail(ClassTooLarge)
@@ -129,21 +136,21 @@ func (c *Cache) fetchSet(ctx context.Context, rawURL string, last *answer, p pur
 	case len(keys) == 0:
 		return nil, fail(ClassNoKeys)
 	}
-	tag := resp.Header.Get("ETag")
+	tag := doc.header.Get("ETag")
 	if len(tag) > 256 {
 		tag = ""
 	}
-	return &answer{keys: keys, skipped: skipped, etag: tag, maxAge: maxAge(resp.Header)}, nil
+	return &answer{keys: keys, skipped: skipped, etag: tag, maxAge: maxAge(doc.header)}, nil
 }
 
 // discover reads the OpenID Provider metadata of iss (OpenID Connect Discovery, section 4; RFC 8414, section 3.3) and
 // returns its jwks_uri. The document has to name exactly iss.
 func (c *Cache) discover(ctx context.Context, iss string, p purpose) (string, *FetchError) {
-	_, body, failed := c.get(ctx, strings.TrimSuffix(iss, "/")+"/.well-known/openid-configuration", "", p)
+	doc, failed := c.get(ctx, strings.TrimSuffix(iss, "/")+"/.well-known/openid-configuration", "", p)
 	if failed != nil {
 		return "", failed
 	}
-	members, err := strictjson.Parse(nil, body)
+	members, err := strictjson.Parse(nil, doc.body)
 	if err != nil {
 		return "", fail(ClassMalformed)
 	}

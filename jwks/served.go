@@ -41,7 +41,7 @@ func (e *served) lookup(c *Cache, kid string, now instant) []*Key {
 			return e.usableOnly(c, v.byKid[kid], keys[:i:i], i, now)
 		}
 	}
-	return keys[:len(keys):len(keys)]
+	return slices.Clip(keys)
 }
 
 func (*served) usableOnly(c *Cache, cands []*candidate, keys []*Key, from int, now instant) []*Key {
@@ -155,8 +155,8 @@ func (cand *candidate) first() instant {
 	return first
 }
 
-// answeredBefore reports whether the last good answer of s is older than t. If so, a refresh is due within a minute, and
-// its answer gives s a new view, so that the question is put again.
+// answeredBefore reports whether the last good answer of s is older than t. If so, a refresh is due in a second, and its
+// answer gives s a new view, so that the question is put again.
 func (s *set) answeredBefore(t instant, now instant) bool {
 	if t.since(s.good.load()) == 0 {
 		return false
@@ -165,7 +165,7 @@ func (s *set) answeredBefore(t instant, now instant) bool {
 	if t.since(s.good.load()) == 0 { // an answer came before doubted was set
 		return false
 	}
-	if wait := jitter(withdrawAfter); now.until(s.due.load()) > wait {
+	if wait := jitter(attributeAfter); now.until(s.due.load()) > wait {
 		s.due.store(now.plus(wait))
 	}
 	return true

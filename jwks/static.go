@@ -91,7 +91,7 @@ func (s *Static) Keys(_ context.Context, iss, kid string) ([]*Key, error) {
 		return nil, ErrUnknownIssuer
 	}
 	if keys := byKid[kid]; len(keys) > 0 {
-		return keys[:len(keys):len(keys)], nil
+		return slices.Clip(keys), nil
 	}
 	return nil, ErrUnknownKey
 }

@@ -109,7 +109,8 @@ func TestBothRegions(t *testing.T) {
 			inBubble(t, layout, nil, func(t *testing.T, w world) {
 				w.mustHave(east)
 				w.mustHave(west)
-				require.Same(t, w.mustHave(east), w.mustHave(east))
+				first := w.mustHave(east)
+				require.Same(t, first, w.mustHave(east))
 				synctest.Wait()
 				require.LessOrEqual(t, w.Fetches(east), 2, "a set is fetched once")
 				require.LessOrEqual(t, w.Fetches(west), 2, "a set is fetched once")
@@ -385,7 +386,7 @@ func TestRegionsAreNeverGuessed(t *testing.T) {
 func TestSameNameInTwoRegions(t *testing.T) {
 	t.Parallel()
 	a := authorities(issuertest.New(t, issuertest.Config{Layout: issuertest.OneIssuer, Algorithm: "ES256"}))[0]
-	one, two := jwk(t, "k"), jwk(t, "k")
+	one, two := jwk(t), jwk(t)
 	s, err := jwks.NewStatic(jwks.StaticSet{Authority: a, JWKS: map[string][]byte{east: one, west: two}})
 	require.NoError(t, err)
 	keys, err := s.Keys(t.Context(), a.Regions[0].Issuers[0], "k")

@@ -137,10 +137,10 @@ func Classify(err error) (o Outcome, retryAfter time.Duration) {
 	var e *verifier.Error
 	if errors.As(err, &e) {
 		retryAfter = e.RetryAfter
-		switch e.Reason {
-		case verifier.TokenMissing:
+		if e.Reason == verifier.TokenMissing {
 			return Missing, 0
-		case verifier.BadRequest:
+		}
+		if e.Reason == verifier.BadRequest {
 			return BadRequest, 0
 		}
 	}

@@ -101,8 +101,9 @@ func (a *audience) read(v strictjson.Value) bool {
 			a.values = append(a.values, e.Text())
 		}
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 func date(v strictjson.Value, into *time.Time) bool {

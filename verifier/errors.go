@@ -115,7 +115,8 @@ func (e *Error) Category() error {
 		return ErrInvalid
 	}
 	if e.Reason == CheckFailed {
-		if c, ok := e.Err.(*cause); ok {
+		var c *cause
+		if errors.As(e.Err, &c) {
 			return c.category
 		}
 	}

@@ -66,8 +66,10 @@ var needsRun = []string{"jwks-cache/max-age-year-is-capped", "stateful/clock-bac
 // cannotTell lists the scenarios in whose rejections no answer younger than MaxStale was a good one, so that their
 // "unknown_key" means keys_unavailable.
 func cannotTell(name string) bool {
-	for _, prefix := range []string{"jwks-http/status-", "jwks-http/redirect-", "jwks-http/content-type-html",
-		"jwks-http/body-100mb", "jwks-http/slow-", "jwks-http/hang", "jwks-http/html-200", "jwks-cache/outage-"} {
+	for _, prefix := range []string{
+		"jwks-http/status-", "jwks-http/redirect-", "jwks-http/content-type-html",
+		"jwks-http/body-100mb", "jwks-http/slow-", "jwks-http/hang", "jwks-http/html-200", "jwks-cache/outage-",
+	} {
 		if strings.HasPrefix(name, prefix) {
 			return true
 		}

@@ -80,7 +80,9 @@ func run() error {
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
-	<-refreshed
+	if err := <-refreshed; !errors.Is(err, context.Canceled) {
+		return err
+	}
 	return nil
 }
 

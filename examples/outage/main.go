@@ -141,7 +141,6 @@ func (s *story) firstAct() {
 	s.ask("expired token", secondary, expired, http.StatusUnauthorized)
 	s.ask("ID token", secondary, identity, http.StatusUnauthorized)
 	s.ask("without the scope", secondary, issuertest.Claims{Scope: "openid"}, http.StatusForbidden)
-
 }
 
 func (s *story) secondAct() {

@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"math/big"
 	"os"
 	"strings"
@@ -245,10 +246,7 @@ func TestParseKey(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m := map[string]any{}
-			for k, v := range c.base {
-				m[k] = v
-			}
+			m := maps.Clone(c.base)
 			for k, v := range c.change {
 				if m[k] = v; v == nil {
 					delete(m, k)
@@ -306,19 +304,8 @@ func TestSmallOrderKeys(t *testing.T) {
 func TestParseSet(t *testing.T) {
 	t.Parallel()
 	one, two := members(t, jose.ES256), members(t, jose.ES256)
-	same := map[string]any{}
-	for k, v := range one {
-		same[k] = v
-	}
-	other := map[string]any{}
-	for k, v := range two {
-		other[k] = v
-	}
+	same, other, noAlg := maps.Clone(one), maps.Clone(two), maps.Clone(one)
 	other["kid"] = one["kid"]
-	noAlg := map[string]any{}
-	for k, v := range one {
-		noAlg[k] = v
-	}
 	delete(noAlg, "alg")
 	set := func(keys ...any) []byte {
 		doc, err := json.Marshal(map[string]any{"keys": keys})

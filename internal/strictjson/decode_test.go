@@ -32,8 +32,8 @@ type claims struct {
 	Num    json.Number       `json:"num"`
 	Quoted int               `json:"quoted,string"`
 	Not    string            `json:"-"`
-	Dash   string            `json:"-,"`
-	Bad    string            `json:"a\"b"`
+	Dash   string            `json:"-,"`   //nolint:staticcheck // its name is a dash
+	Bad    string            `json:"a\"b"` //nolint:staticcheck // no name that encoding/json takes
 	Texts  map[string]string `json:"texts"`
 	hidden string
 	embedded
@@ -86,9 +86,9 @@ type (
 		Tag  string `json:"Free"`
 		Free string
 	}
-	number  int
+	number  int //nolint:unused // embedded below
 	unnamed struct {
-		number
+		number //nolint:unused // encoding/json leaves it alone
 		*pointed
 		Named embedded `json:"named"`
 	}

@@ -1,9 +1,11 @@
 package issuertest
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -41,7 +43,7 @@ func (w *World) Serve() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, r := range w.regions {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			w.fatalf("%v", err)
 			return
@@ -84,9 +86,7 @@ func (w *World) visit(r *region, done <-chan struct{}) (fault, error) {
 
 // answer writes what r publishes under path.
 func (w *World) answer(rw http.ResponseWriter, r *region, updatedHost bool, path string, f fault) {
-	for k, v := range f.header {
-		rw.Header()[k] = v
-	}
+	maps.Copy(rw.Header(), f.header)
 	if f.status != 0 {
 		rw.WriteHeader(f.status)
 		_, _ = rw.Write(f.body)

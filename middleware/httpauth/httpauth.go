@@ -59,11 +59,12 @@ func New(c Config) (*Middleware, error) {
 // Check verifies the token of r. It returns nil and no error for an anonymous request where those are allowed. The error
 // is that of the Verifier, or a *verifier.Error of package middleware.
 func (m *Middleware) Check(r *http.Request) (*verifier.Token, error) {
-	raw, err := middleware.Bearer(r.Header["Authorization"])
+	credentials := r.Header["Authorization"]
+	if len(credentials) == 0 && m.config.AllowAnonymous {
+		return nil, nil
+	}
+	raw, err := middleware.Bearer(credentials)
 	if err != nil {
-		if o, _ := middleware.Classify(err); o == middleware.Missing && m.config.AllowAnonymous && len(r.Header["Authorization"]) == 0 {
-			return nil, nil
-		}
 		return nil, err
 	}
 	return m.config.Verifier.Verify(r.Context(), raw)

@@ -1,0 +1,60 @@
+# The gates of this repository. `make test` needs Go, make and git; `make e2e` needs node and npm as well.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+GOLANGCI_VERSION := v2.15.0
+TOOLS := $(CURDIR)/.tools
+GOLANGCI := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
+FUZZTIME ?= 10m
+
+# Every module that needs nothing but Go, the root first; e2e stands apart.
+MODULES := .
+ALL_MODULES := $(MODULES) e2e
+
+# Each fuzz target as package:name.
+FUZZ := ./internal/strictjson:FuzzParse ./internal/jose:FuzzAppendBase64 ./internal/jose:FuzzParseSet \
+	./verifier:FuzzVerify ./verifier:FuzzNumericDate
+
+.PHONY: help test e2e lint fmt fmt-check examples fuzz cover tidy-check check
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+test: ## all tests of every pure-Go module, with the race detector and in random order
+	@set -e; for m in $(MODULES); do echo "== $$m"; (cd $$m && go vet ./... && go test -race -shuffle=on ./...); done
+
+e2e: ## real issuers and real clients: needs node 20 or later and npm
+	@command -v node >/dev/null && command -v npm >/dev/null || \
+		{ echo "make e2e needs node 20 or later and npm: install them and try again" >&2; exit 1; }
+	cd e2e && go vet ./... && go test -race -shuffle=on ./...
+
+$(GOLANGCI):
+	GOBIN=$(TOOLS)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv $(TOOLS)/bin/golangci-lint $@
+
+lint: $(GOLANGCI) ## the house rules
+	@set -e; for m in $(ALL_MODULES); do echo "== $$m"; (cd $$m && $(GOLANGCI) run --config $(CURDIR)/.golangci.yml ./...); done
+
+fmt: $(GOLANGCI) ## format the code
+	@set -e; for m in $(ALL_MODULES); do (cd $$m && $(GOLANGCI) fmt --config $(CURDIR)/.golangci.yml ./...); done
+
+fmt-check: $(GOLANGCI) ## fail where code is not formatted
+	@set -e; for m in $(ALL_MODULES); do (cd $$m && $(GOLANGCI) fmt --config $(CURDIR)/.golangci.yml --diff ./...); done
+
+tidy-check: ## fail where a go.mod is not tidy
+	@set -e; for m in $(ALL_MODULES); do (cd $$m && go mod tidy -diff && go mod verify); done
+
+examples: ## build every example, and run the one that needs no set-up
+	go build -o /dev/null ./examples/httpserver
+	go run ./examples/outage
+
+fuzz: ## every fuzz target for FUZZTIME (10m)
+	@set -e; for f in $(FUZZ); do echo "== $$f for $(FUZZTIME)"; \
+		go test -run '^$$' -fuzz "^$${f#*:}$$" -fuzztime $(FUZZTIME) "$${f%%:*}"; done
+
+cover: ## statement coverage of the packages that decide
+	go test -coverpkg=./internal/...,./verifier,./jwks,./issuer,./middleware/... -coverprofile=cover.out ./... >/dev/null
+	go tool cover -func=cover.out | awk '$$3 != "100.0%"'
+
+check: fmt-check tidy-check lint test examples ## everything but e2e and long fuzzing

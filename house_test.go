@@ -1,0 +1,131 @@
+package regionjwt_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/regionjwt/regionjwt"
+
+// arrows lists what each package of the module may import of the module; a package that is not listed may not exist.
+var arrows = map[string][]string{
+	"":                       {"issuer", "jwks", "verifier"},
+	"issuer":                 nil,
+	"issuer/issuertest":      {"issuer", "internal/jose/josetest"},
+	"jwks":                   {"issuer", "internal/jose", "internal/strictjson"},
+	"verifier":               {"issuer", "jwks", "internal/jose", "internal/strictjson"},
+	"middleware":             {"verifier"},
+	"middleware/httpauth":    {"middleware", "verifier"},
+	"internal/strictjson":    nil,
+	"internal/jose":          {"internal/strictjson"},
+	"internal/jose/josetest": nil,
+	"examples/outage":        {"", "issuer", "issuer/issuertest", "middleware", "middleware/httpauth", "verifier"},
+	"examples/httpserver":    {"", "issuer", "jwks", "middleware", "middleware/httpauth", "verifier"},
+}
+
+// graph lists the modules that a user of the root module gets into the build list, testing's included.
+var graph = []string{
+	"github.com/davecgh/go-spew", "github.com/decred/dcrd/crypto/blake256", "github.com/decred/dcrd/dcrec/secp256k1/v4",
+	"github.com/goccy/go-json", "github.com/hashicorp/golang-lru/v2", "github.com/lestrrat-go/blackmagic",
+	"github.com/lestrrat-go/httpcc", "github.com/lestrrat-go/httprc", "github.com/lestrrat-go/iter",
+	"github.com/lestrrat-go/jwx/v2", "github.com/lestrrat-go/option", "github.com/pmezard/go-difflib",
+	"github.com/segmentio/asm", "github.com/stretchr/objx", "github.com/stretchr/testify", "golang.org/x/crypto",
+	"golang.org/x/net", "golang.org/x/sync", "golang.org/x/sys", "golang.org/x/term", "golang.org/x/text",
+	"gopkg.in/check.v1", "gopkg.in/yaml.v3",
+}
+
+func goList(t *testing.T, args ...string) []string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", append([]string{"list"}, args...)...).Output()
+	require.NoError(t, err)
+	return strings.Fields(string(out))
+}
+
+func TestArrows(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, line := range goList(t, "-f", `{{.ImportPath}}={{join .Imports ","}}`, "./...") {
+		path, imports, _ := strings.Cut(line, "=")
+		pkg := strings.TrimPrefix(strings.TrimPrefix(path, module), "/")
+		allowed, listed := arrows[pkg]
+		require.True(t, listed, "package %q has no place in the tree", pkg)
+		seen[pkg] = true
+		for i := range strings.SplitSeq(imports, ",") {
+			if inner, ours := strings.CutPrefix(i, module); ours {
+				require.Contains(t, allowed, strings.TrimPrefix(inner, "/"), "%s imports %s", path, i)
+			}
+			if strings.HasPrefix(i, "github.com/lestrrat-go/") {
+				require.True(t, strings.HasPrefix(pkg, "internal/jose"), "%s imports %s", path, i)
+			}
+			require.False(t, strings.HasPrefix(i, "github.com/stretchr/"), "%s imports %s outside tests", path, i)
+		}
+	}
+	for pkg := range arrows {
+		require.True(t, seen[pkg], "package %q is gone", pkg)
+	}
+}
+
+func TestNothingHeavyIsLinked(t *testing.T) {
+	t.Parallel()
+	for _, dep := range goList(t, "-deps", "./middleware/httpauth", ".") {
+		for _, unwanted := range []string{
+			"google.golang.org", "opentelemetry", "redis", "testify", "/jwx/v2/jwt", "/jwx/v2/jwe", "/jwx/v2/jws", "httptest",
+		} {
+			require.NotContains(t, dep, unwanted)
+		}
+	}
+}
+
+func TestModuleGraph(t *testing.T) {
+	t.Parallel()
+	got := goList(t, "-m", "-f", "{{if not .Main}}{{.Path}}{{end}}", "all")
+	slices.Sort(got)
+	require.Equal(t, graph, got)
+}
+
+// body returns the statements of func Example, without the indent of a function.
+func body(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("example_test.go")
+	require.NoError(t, err)
+	_, after, ok := strings.Cut(string(text), "func Example() {\n")
+	require.True(t, ok)
+	inner, _, ok := strings.Cut(after, "\n}\n")
+	require.True(t, ok)
+	return strings.ReplaceAll(strings.TrimPrefix(inner, "\t"), "\n\t", "\n")
+}
+
+func TestREADMEShowsTheExample(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	require.Contains(t, string(readme), "```go\n"+body(t)+"\n```")
+	require.LessOrEqual(t, strings.Count(string(readme), "\n"), 200)
+}
+
+// Every path in a link of a paper exists.
+func TestLinks(t *testing.T) {
+	t.Parallel()
+	papers, err := filepath.Glob("*.md")
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, len(papers), 4)
+	for _, paper := range papers {
+		text, err := os.ReadFile(paper)
+		require.NoError(t, err)
+		for i, part := range strings.Split(string(text), "](") {
+			target, _, _ := strings.Cut(part, ")")
+			if i == 0 || strings.Contains(target, "://") || strings.HasPrefix(target, "#") {
+				continue
+			}
+			target, _, _ = strings.Cut(target, "#")
+			_, err := os.Stat(target)
+			require.NoError(t, err, "%s links to %s", paper, target)
+		}
+	}
+}

@@ -1,0 +1,123 @@
+package middleware_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/middleware"
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+func TestBearer(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		header []string
+		token  string
+		reason verifier.Reason
+	}{
+		"a token":            {[]string{"Bearer abc.def-_~+/="}, "abc.def-_~+/=", 0},
+		"scheme in any case": {[]string{"bEARER abc"}, "abc", 0},
+		"several spaces":     {[]string{"Bearer   abc"}, "abc", 0},
+		"no header":          {nil, "", verifier.TokenMissing},
+		"empty header":       {[]string{""}, "", verifier.TokenMissing},
+		"other scheme":       {[]string{"Basic YTpi"}, "", verifier.TokenMissing},
+		"longer scheme":      {[]string{"Bearers abc"}, "", verifier.TokenMissing},
+		"tab":                {[]string{"Bearer\tabc"}, "", verifier.TokenMissing},
+		"no token":           {[]string{"Bearer"}, "", verifier.BadRequest},
+		"only a space":       {[]string{"Bearer "}, "", verifier.BadRequest},
+		"two headers":        {[]string{"Bearer abc", "Bearer abc"}, "", verifier.BadRequest},
+		"two schemes":        {[]string{"Basic YTpi", "Bearer abc"}, "", verifier.BadRequest},
+		"list":               {[]string{"Bearer abc,Bearer def"}, "", verifier.BadRequest},
+		"list with spaces":   {[]string{"Bearer abc, Bearer def"}, "", verifier.BadRequest},
+		"two tokens":         {[]string{"Bearer abc def"}, "", verifier.BadRequest},
+		"trailing space":     {[]string{"Bearer abc "}, "", verifier.BadRequest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			token, err := middleware.Bearer(c.header)
+			require.Equal(t, c.token, token)
+			if c.reason == 0 {
+				require.NoError(t, err)
+				return
+			}
+			var e *verifier.Error
+			require.ErrorAs(t, err, &e)
+			require.Equal(t, c.reason, e.Reason)
+		})
+	}
+}
+
+func TestClassify(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		err   error
+		want  middleware.Outcome
+		after time.Duration
+	}{
+		{&verifier.Error{Reason: verifier.TokenMissing}, middleware.Missing, 0},
+		{&verifier.Error{Reason: verifier.BadRequest}, middleware.BadRequest, 0},
+		{&verifier.Error{Reason: verifier.Expired}, middleware.Invalid, 0},
+		{fmt.Errorf("wrapped: %w", &verifier.Error{Reason: verifier.BadSignature}), middleware.Invalid, 0},
+		{&verifier.Error{Reason: verifier.InsufficientScope}, middleware.Forbidden, 0},
+		{&verifier.Error{Reason: verifier.KeysUnavailable, RetryAfter: 7 * time.Second}, middleware.Unavailable, 7 * time.Second},
+		{&verifier.Error{Reason: verifier.RulesUnavailable}, middleware.Unavailable, time.Second},
+		{verifier.ErrForbidden, middleware.Forbidden, 0},
+		{verifier.ErrInvalid, middleware.Invalid, 0},
+		{verifier.ErrUnavailable, middleware.Unavailable, time.Second},
+		{errors.New("whatever"), middleware.Unavailable, time.Second},
+	} {
+		o, after := middleware.Classify(c.err)
+		require.Equal(t, c.want, o, "%v", c.err)
+		require.Equal(t, c.after, after, "%v", c.err)
+	}
+}
+
+func TestRequirements(t *testing.T) {
+	t.Parallel()
+	w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
+	cache, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = cache.Close() })
+	v, err := verifier.New(verifier.Config{Keys: cache, Trust: []verifier.Trust{
+		{Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience)},
+	}})
+	require.NoError(t, err)
+	tok, err := v.Verify(t.Context(), w.Token("us-east-1", issuertest.Claims{Scope: "a b", Groups: []string{"g"}}))
+	require.NoError(t, err)
+	refused := errors.New("no")
+	for name, c := range map[string]struct {
+		requirement middleware.Requirement
+		met         bool
+	}{
+		"nothing":         {middleware.Requirement{}, true},
+		"all scopes":      {middleware.Scopes("a", "b"), true},
+		"one scope more":  {middleware.Scopes("a", "c"), false},
+		"any scope":       {middleware.AnyScope("c", "b"), true},
+		"none of them":    {middleware.AnyScope("c"), false},
+		"of no scopes":    {middleware.AnyScope(), false},
+		"group":           {middleware.Groups("x", "g"), true},
+		"other group":     {middleware.Groups("G"), false},
+		"of no groups":    {middleware.Groups(), false},
+		"client":          {middleware.Clients("x", issuertest.ClientID), true},
+		"other client":    {middleware.Clients("x"), false},
+		"of no clients":   {middleware.Clients(), false},
+		"custom, met":     {middleware.Custom(func(*verifier.Token) error { return nil }), true},
+		"custom, not met": {middleware.Custom(func(*verifier.Token) error { return refused }), false},
+	} {
+		err := middleware.Require(tok, []middleware.Requirement{{}, c.requirement})
+		require.Equal(t, c.met, err == nil, name)
+		if err != nil {
+			require.ErrorIs(t, err, verifier.ErrForbidden)
+		}
+	}
+	require.Equal(t, []string{"a", "b", "c"}, middleware.ScopesOf([]middleware.Requirement{
+		middleware.Scopes("a", "b"), middleware.Groups("g"), middleware.AnyScope("b", "c"),
+	}))
+}

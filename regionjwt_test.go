@@ -1,0 +1,102 @@
+package regionjwt_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt"
+	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+// The outage story: a user pool in two regions, one of which is lost for a day, and a service that nobody notices it of.
+func TestOutageStory(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		world := issuertest.New(t, issuertest.Config{})
+		v, err := regionjwt.New(regionjwt.Config{
+			Client: world.Client(),
+			Trust:  []verifier.Trust{{Authority: world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID)}},
+		})
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- v.Run(ctx) }()
+		accept := func(region string) {
+			t.Helper()
+			began := time.Now()
+			token, err := v.Verify(ctx, world.Token(region, issuertest.Claims{}))
+			require.NoError(t, err)
+			require.Contains(t, token.Regions(), region)
+			require.Zero(t, time.Since(began), "no request waits")
+		}
+		synctest.Wait()
+		accept("us-east-1")
+		accept("us-west-2")
+
+		world.Hang("us-east-1")
+		for range 23 {
+			time.Sleep(time.Hour)
+			accept("us-east-1")
+			accept("us-west-2")
+		}
+		world.Rotate("us-west-2")
+		accept("us-west-2")
+		_, err = v.Verify(ctx, world.Token("us-west-2", issuertest.Claims{Forge: true}))
+		require.ErrorIs(t, err, verifier.ErrInvalid)
+
+		world.Mend("us-east-1")
+		time.Sleep(time.Hour)
+		accept("us-east-1")
+		accept("us-west-2")
+		for _, s := range v.Keys().Status() {
+			require.Less(t, s.Age, 17*time.Minute)
+			require.Len(t, s.KeyIDs, 2)
+		}
+		cancel()
+		require.ErrorIs(t, <-ended, context.Canceled)
+	})
+}
+
+func TestNewDoesNoIO(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { // the bubble would not end with a goroutine left
+		world := issuertest.New(t, issuertest.Config{Algorithm: "ES256"})
+		v, err := regionjwt.New(regionjwt.Config{
+			Client: world.Client(),
+			Trust:  []verifier.Trust{{Authority: world.Authority(), Binding: verifier.CognitoAccess("c")}},
+		})
+		require.NoError(t, err)
+		require.NotNil(t, v.Verifier())
+		synctest.Wait()
+		require.Zero(t, world.Fetches("us-east-1")+world.Fetches("us-west-2"))
+	})
+}
+
+func TestNewNamesEveryProblem(t *testing.T) {
+	t.Parallel()
+	one := issuer.Region{Name: "r", Issuers: []string{"https://idp.example/t"}, JWKS: []string{"http://idp.example/keys"}}
+	_, err := regionjwt.New(regionjwt.Config{
+		Client:  &http.Client{},
+		Refresh: -1,
+		Leeway:  time.Hour,
+		Trust: []verifier.Trust{
+			{Authority: issuer.Authority{ID: "a", Regions: []issuer.Region{one}}, Algorithms: []string{"HS256"}},
+			{Authority: issuer.Authority{ID: "b", Regions: []issuer.Region{one}}, Binding: verifier.Audience("")},
+			{Authority: issuer.Authority{ID: "c", Regions: []issuer.Region{{Name: "r", Issuers: []string{"http://idp.example"}}}}},
+		},
+	})
+	for _, want := range []string{
+		"negative", "JWKS URL", "Leeway", "none is set", `"HS256"`, "is empty", "http is refused",
+		`listed by the authorities "a" and "b"`,
+	} {
+		require.ErrorContains(t, err, want)
+	}
+	require.NotErrorIs(t, err, verifier.ErrInvalid, "a configuration error is none of a token")
+}

@@ -1,0 +1,526 @@
+package verifier_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+const (
+	east = "us-east-1"
+	west = "us-west-2"
+)
+
+// newVerifier makes a verifier of one world in memory. change may alter the trust and the configuration.
+func newVerifier(t testing.TB, w *issuertest.World, change func(*verifier.Trust, *verifier.Config)) *verifier.Verifier {
+	t.Helper()
+	cache, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = cache.Close() })
+	c := verifier.Config{Keys: cache}
+	trust := verifier.Trust{
+		Authority:  w.Authority(),
+		Binding:    verifier.Audience(issuertest.Audience),
+		Algorithms: []string{"RS256", "ES256", "EdDSA"},
+	}
+	if strings.HasPrefix(trust.Authority.Regions[0].Issuers[0], "https://cognito-idp.") {
+		trust.Binding = verifier.CognitoAccess(issuertest.ClientID)
+	}
+	if change != nil {
+		change(&trust, &c)
+	}
+	c.Trust = []verifier.Trust{trust}
+	v, err := verifier.New(c)
+	require.NoError(t, err)
+	return v
+}
+
+func fast(layout issuertest.Layout) issuertest.Config {
+	return issuertest.Config{Layout: layout, Algorithm: "ES256"}
+}
+
+func TestProvenance(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		config     issuertest.Config
+		east, west []string // possible regions
+	}{
+		"RS256 user pool":            {issuertest.Config{Issuer: issuer.Original}, []string{east, west}, []string{west}},
+		"issuer per region, EdDSA":   {issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "EdDSA"}, []string{east}, []string{west}},
+		"one issuer, other keys":     {fast(issuertest.OneIssuer), []string{east}, []string{west}},
+		"one issuer, mirrored":       {fast(issuertest.OneIssuerMirrored), []string{east, west}, []string{east, west}},
+		"discovered, issuer by name": {issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256", Discovery: true}, []string{east}, []string{west}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := issuertest.New(t, c.config)
+				v := newVerifier(t, w, nil)
+				for region, possible := range map[string][]string{east: c.east, west: c.west} {
+					_, err := v.Verify(t.Context(), w.Token(region, issuertest.Claims{}))
+					require.NoError(t, err)
+					_ = possible
+				}
+				for region, possible := range map[string][]string{east: c.east, west: c.west} {
+					tok, err := v.Verify(t.Context(), w.Token(region, issuertest.Claims{Groups: []string{"admin", "ops"}}))
+					require.NoError(t, err)
+					require.Equal(t, possible, tok.Regions())
+					want := ""
+					if len(possible) == 1 {
+						want = region
+					}
+					require.Equal(t, want, tok.Region())
+					require.Equal(t, w.Authority().ID, tok.Authority())
+					require.Equal(t, issuertest.Subject, tok.Subject())
+					require.Equal(t, issuertest.ClientID, tok.ClientID())
+					require.Equal(t, w.KeyID(region), tok.KeyID())
+					require.Len(t, tok.KeyThumbprint(), 43)
+					require.Zero(t, tok.KeyAge())
+					require.Len(t, tok.ID(), 32)
+					require.True(t, tok.HasScope("orders/read"))
+					require.False(t, tok.HasScope("orders/rea"))
+					require.False(t, tok.HasScope(""))
+					require.True(t, tok.HasGroup("admin"))
+					require.False(t, tok.HasGroup("Admin"))
+					require.Equal(t, []string{"openid", "orders/read"}, slices.Collect(tok.Scopes()))
+					require.Equal(t, []string{"admin", "ops"}, slices.Collect(tok.Groups()))
+					require.Equal(t, time.Hour, time.Until(tok.Expiry()))
+					require.Equal(t, time.Minute, time.Since(tok.IssuedAt()))
+				}
+			})
+		})
+	}
+}
+
+// what a token must not be, one thing at a time, and the reason.
+func TestSpoiledTokens(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 17<<10)
+	for name, c := range map[string]struct {
+		claims issuertest.Claims
+		want   verifier.Reason
+	}{
+		"expired":           {issuertest.Claims{ExpiresIn: -time.Minute}, verifier.Expired},
+		"future":            {issuertest.Claims{IssuedAgo: -time.Minute}, verifier.NotYetValid},
+		"nbf":               {issuertest.Claims{Set: map[string]any{"nbf": time.Now().Add(time.Hour).Unix()}}, verifier.NotYetValid},
+		"other audience":    {issuertest.Claims{Audience: []string{"other"}}, verifier.BadAudience},
+		"no audience":       {issuertest.Claims{Set: map[string]any{"aud": nil}}, verifier.BadAudience},
+		"unknown issuer":    {issuertest.Claims{Issuer: "https://idp.example/other"}, verifier.UnknownIssuer},
+		"no issuer":         {issuertest.Claims{Set: map[string]any{"iss": nil}}, verifier.Malformed},
+		"no exp":            {issuertest.Claims{Set: map[string]any{"exp": nil}}, verifier.Malformed},
+		"typ":               {issuertest.Claims{Header: map[string]any{"typ": "dpop+jwt"}}, verifier.BadType},
+		"empty typ":         {issuertest.Claims{Header: map[string]any{"typ": ""}}, verifier.BadType},
+		"cty":               {issuertest.Claims{Header: map[string]any{"cty": "JWT"}}, verifier.BadType},
+		"crit":              {issuertest.Claims{Header: map[string]any{"crit": []string{"exp"}}}, verifier.Malformed},
+		"alg none":          {issuertest.Claims{Header: map[string]any{"alg": "none"}}, verifier.UnsupportedAlg},
+		"alg not allowed":   {issuertest.Claims{Header: map[string]any{"alg": "ES384"}}, verifier.UnsupportedAlg},
+		"alg of other keys": {issuertest.Claims{Header: map[string]any{"alg": "RS256"}}, verifier.UnsupportedAlg},
+		"no alg":            {issuertest.Claims{Header: map[string]any{"alg": nil}}, verifier.Malformed},
+		"no kid":            {issuertest.Claims{Header: map[string]any{"kid": nil}}, verifier.Malformed},
+		"unknown kid":       {issuertest.Claims{Header: map[string]any{"kid": "x"}}, verifier.UnknownKey},
+		"forged":            {issuertest.Claims{Forge: true}, verifier.BadSignature},
+		"too large":         {issuertest.Claims{Set: map[string]any{"x": long}}, verifier.TooLarge},
+		"required claim":    {issuertest.Claims{Set: map[string]any{"tenant": nil}}, verifier.MissingClaim},
+		"too old":           {issuertest.Claims{Set: map[string]any{"tenant": 1}, IssuedAgo: 2 * time.Hour}, verifier.TooOld},
+		"scope a list":      {issuertest.Claims{Set: map[string]any{"scope": []string{"a"}}}, verifier.Malformed},
+		"client a number":   {issuertest.Claims{Set: map[string]any{"client_id": 1}}, verifier.Malformed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+			v := newVerifier(t, w, func(tr *verifier.Trust, _ *verifier.Config) {
+				tr.RequiredClaims, tr.MaxAge = []string{"tenant"}, time.Hour
+			})
+			_, err := v.Verify(t.Context(), w.Token(east, c.claims))
+			require.Equal(t, c.want.String(), reasonOf(t, err))
+			require.ErrorIs(t, err, verifier.ErrInvalid)
+		})
+	}
+}
+
+// Keys never count for another region's issuer, nor for another authority.
+func TestKeysAreBound(t *testing.T) {
+	t.Parallel()
+	one := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+	v := newVerifier(t, one, nil)
+	_, err := v.Verify(t.Context(), one.Token(east, issuertest.Claims{KeyOf: west}))
+	require.Equal(t, "unknown_key", reasonOf(t, err))
+	two := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+	_, err = v.Verify(t.Context(), one.Token(east, issuertest.Claims{Signer: two}))
+	require.Equal(t, "unknown_key", reasonOf(t, err))
+	_, err = v.Verify(t.Context(), one.Token(east, issuertest.Claims{Signer: two, Header: map[string]any{"kid": one.KeyID(east)}}))
+	require.Equal(t, "bad_signature", reasonOf(t, err))
+}
+
+func TestKeyOutageIsNeverInvalid(t *testing.T) {
+	t.Parallel()
+	for _, spoil := range []func(*issuertest.World){
+		func(w *issuertest.World) { w.Break(east) },
+		func(w *issuertest.World) { w.Hang(east) },
+		func(w *issuertest.World) { w.Status(east, 503, nil) },
+		func(w *issuertest.World) { w.Corrupt(east, []byte("{}")) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+			spoil(w)
+			v := newVerifier(t, w, nil)
+			_, err := v.Verify(t.Context(), w.Token(east, issuertest.Claims{}))
+			require.ErrorIs(t, err, verifier.ErrUnavailable)
+			require.NotErrorIs(t, err, verifier.ErrInvalid)
+			var e *verifier.Error
+			require.ErrorAs(t, err, &e)
+			require.Equal(t, verifier.KeysUnavailable, e.Reason)
+			require.Equal(t, "test-authority", e.Authority)
+			require.Equal(t, east, e.Region)
+			require.GreaterOrEqual(t, e.RetryAfter, time.Second)
+			fetches := w.Fetches(east)
+			for _, c := range []issuertest.Claims{
+				{ExpiresIn: -time.Hour}, {Audience: []string{"x"}}, {Header: map[string]any{"alg": "none"}},
+			} {
+				_, err = v.Verify(t.Context(), w.Token(east, c))
+				require.ErrorIs(t, err, verifier.ErrInvalid, "what cannot be valid is told so, whatever the network does")
+			}
+			require.Equal(t, fetches, w.Fetches(east), "and causes no fetch")
+			_, err = v.Verify(t.Context(), w.Token(west, issuertest.Claims{}))
+			require.NoError(t, err)
+		})
+	}
+}
+
+// A signature that does not match the known key proves nothing while another region may have a key of the same name.
+func TestDoubt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := issuertest.New(t, fast(issuertest.OneIssuer))
+		w.Break(west)
+		v := newVerifier(t, w, nil)
+		forged := w.Token(east, issuertest.Claims{Forge: true})
+		_, err := v.Verify(t.Context(), forged)
+		require.Equal(t, "keys_unavailable", reasonOf(t, err))
+		w.Mend(west)
+		time.Sleep(2 * time.Second)
+		_, err = v.Verify(t.Context(), w.Token(west, issuertest.Claims{}))
+		require.NoError(t, err)
+		_, err = v.Verify(t.Context(), forged)
+		require.Equal(t, "bad_signature", reasonOf(t, err))
+	})
+}
+
+func TestNewRefuses(t *testing.T) {
+	t.Parallel()
+	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+	keys := new(jwks.Static)
+	with := func(change func(*verifier.Trust)) verifier.Config {
+		trust := verifier.Trust{Authority: w.Authority(), Binding: verifier.Audience("a")}
+		change(&trust)
+		return verifier.Config{Keys: keys, Trust: []verifier.Trust{trust}}
+	}
+	other := w.Authority()
+	other.ID = "other"
+	good := verifier.Trust{Authority: w.Authority(), Binding: verifier.Audience("a")}
+	for name, c := range map[string]struct {
+		config verifier.Config
+		want   []string
+	}{
+		"nothing":        {verifier.Config{}, []string{"Keys is not set", "Trust is empty"}},
+		"no binding":     {with(func(tr *verifier.Trust) { tr.Binding = verifier.Binding{} }), []string{"binding: none is set"}},
+		"no audience":    {with(func(tr *verifier.Trust) { tr.Binding = verifier.Audience() }), []string{"no audience"}},
+		"empty audience": {with(func(tr *verifier.Trust) { tr.Binding = verifier.Audience("a", "") }), []string{"is empty"}},
+		"no client":      {with(func(tr *verifier.Trust) { tr.Binding = verifier.CognitoAccess() }), []string{"no audience or client ID"}},
+		"empty client":   {with(func(tr *verifier.Trust) { tr.Binding = verifier.CognitoID("") }), []string{"is empty"}},
+		"any and some":   {with(func(tr *verifier.Trust) { tr.Binding = verifier.CognitoAccess("c").AllowAnyClient() }), []string{"AllowAnyClient beside"}},
+		"empty resource": {with(func(tr *verifier.Trust) { tr.Binding = verifier.CognitoAccess("c").WithAudience("") }), []string{"is empty"}},
+		"require what":   {with(func(tr *verifier.Trust) { tr.Binding = verifier.CognitoAccess("c").RequireAudience() }), []string{"RequireAudience without"}},
+		"misused":        {with(func(tr *verifier.Trust) { tr.Binding = verifier.Audience("c").WithAudience("d") }), []string{"for CognitoAccess only"}},
+		"HS256":          {with(func(tr *verifier.Trust) { tr.Algorithms = []string{"HS256", "none"} }), []string{`"HS256"`, `"none"`}},
+		"negative age":   {with(func(tr *verifier.Trust) { tr.MaxAge = -1 }), []string{"MaxAge"}},
+		"empty claim":    {with(func(tr *verifier.Trust) { tr.RequiredClaims = []string{""} }), []string{"claim name is empty"}},
+		"leeway":         {verifier.Config{Leeway: 6 * time.Minute}, []string{"Leeway 6m0s is longer than 5m0s"}},
+		"size":           {verifier.Config{MaxTokenBytes: -1}, []string{"MaxTokenBytes"}},
+		"same authority": {verifier.Config{Keys: keys, Trust: []verifier.Trust{good, good}}, []string{"trusted twice"}},
+		"same issuer": {
+			verifier.Config{Keys: keys, Trust: []verifier.Trust{good, {Authority: other, Binding: good.Binding}}},
+			[]string{`listed by the authorities "test-authority" and "other"`},
+		},
+		"everything at once": {
+			verifier.Config{Leeway: time.Hour, Trust: []verifier.Trust{{
+				Authority:  issuer.Authority{ID: "a", Regions: []issuer.Region{{Name: "r", Issuers: []string{"http://idp.example"}}}},
+				Algorithms: []string{"HS256"},
+			}}},
+			[]string{"Keys is not set", "Leeway", "http is refused", "binding: none is set", "HS256"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := verifier.New(c.config)
+			for _, want := range c.want {
+				require.ErrorContains(t, err, want)
+			}
+		})
+	}
+}
+
+func TestBindings(t *testing.T) {
+	t.Parallel()
+	api := []string{issuertest.Audience}
+	id := issuertest.Claims{Use: "id"}
+	for name, c := range map[string]struct {
+		layout  issuertest.Layout
+		binding verifier.Binding
+		claims  issuertest.Claims
+		want    string
+	}{
+		"access":                      {issuertest.Cognito, verifier.CognitoAccess("x", issuertest.ClientID), issuertest.Claims{}, ""},
+		"machine":                     {issuertest.Cognito, verifier.CognitoAccess(issuertest.ClientID), issuertest.Claims{Machine: true}, ""},
+		"other client":                {issuertest.Cognito, verifier.CognitoAccess("x"), issuertest.Claims{}, "bad_audience"},
+		"any client":                  {issuertest.Cognito, verifier.CognitoAccess().AllowAnyClient(), issuertest.Claims{}, ""},
+		"any client, ID token":        {issuertest.Cognito, verifier.CognitoAccess().AllowAnyClient(), id, "bad_token_use"},
+		"unexpected aud":              {issuertest.Cognito, verifier.CognitoAccess(issuertest.ClientID), issuertest.Claims{Audience: api}, "bad_audience"},
+		"wanted aud":                  {issuertest.Cognito, verifier.CognitoAccess(issuertest.ClientID).WithAudience(api...), issuertest.Claims{Audience: api}, ""},
+		"other aud":                   {issuertest.Cognito, verifier.CognitoAccess(issuertest.ClientID).WithAudience("x"), issuertest.Claims{Audience: api}, "bad_audience"},
+		"aud wanted, absent":          {issuertest.Cognito, verifier.CognitoAccess(issuertest.ClientID).WithAudience(api...), issuertest.Claims{Machine: true}, ""},
+		"aud required, absent":        {issuertest.Cognito, verifier.CognitoAccess(issuertest.ClientID).WithAudience(api...).RequireAudience(), issuertest.Claims{}, "bad_audience"},
+		"ID token":                    {issuertest.Cognito, verifier.CognitoID(issuertest.ClientID), id, ""},
+		"ID token of another client":  {issuertest.Cognito, verifier.CognitoID("x"), id, "bad_audience"},
+		"access for ID token":         {issuertest.Cognito, verifier.CognitoID(issuertest.ClientID), issuertest.Claims{Audience: []string{issuertest.ClientID}}, "bad_token_use"},
+		"OpenID":                      {issuertest.IssuerPerRegion, verifier.IDToken(issuertest.ClientID), id, ""},
+		"OpenID, other aud":           {issuertest.IssuerPerRegion, verifier.IDToken("x"), id, "bad_audience"},
+		"OpenID, two aud, no azp":     {issuertest.IssuerPerRegion, verifier.IDToken("a"), issuertest.Claims{Use: "id", Audience: []string{"a", "b"}}, "bad_audience"},
+		"OpenID, two aud, azp":        {issuertest.IssuerPerRegion, verifier.IDToken("a"), issuertest.Claims{Use: "id", Audience: []string{"a", "b"}, Set: map[string]any{"azp": "a"}}, ""},
+		"OpenID, azp of another":      {issuertest.IssuerPerRegion, verifier.IDToken("a"), issuertest.Claims{Use: "id", Audience: []string{"a"}, Set: map[string]any{"azp": "b"}}, "bad_audience"},
+		"OpenID, azp empty":           {issuertest.IssuerPerRegion, verifier.IDToken("a"), issuertest.Claims{Use: "id", Audience: []string{"a"}, Set: map[string]any{"azp": ""}}, "bad_audience"},
+		"OpenID without sub":          {issuertest.IssuerPerRegion, verifier.IDToken(issuertest.ClientID), issuertest.Claims{Use: "id", Set: map[string]any{"sub": nil}}, "missing_claim"},
+		"OpenID without iat":          {issuertest.IssuerPerRegion, verifier.IDToken(issuertest.ClientID), issuertest.Claims{Use: "id", Set: map[string]any{"iat": nil}}, "missing_claim"},
+		"OpenID with an access token": {issuertest.IssuerPerRegion, verifier.IDToken(issuertest.Audience), issuertest.Claims{Header: map[string]any{"typ": "at+jwt"}}, "bad_type"},
+		"anybody":                     {issuertest.IssuerPerRegion, verifier.InsecureAnyParty(), issuertest.Claims{Audience: []string{"whoever"}}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := issuertest.New(t, fast(c.layout))
+			v := newVerifier(t, w, func(tr *verifier.Trust, _ *verifier.Config) { tr.Binding = c.binding })
+			tok, err := v.Verify(t.Context(), w.Token(west, c.claims))
+			require.Equal(t, c.want, reasonOf(t, err))
+			if err == nil {
+				require.Equal(t, c.claims.Use == "id" && c.layout == issuertest.Cognito, tok.Use() == "id")
+			}
+		})
+	}
+}
+
+func TestClaimNames(t *testing.T) {
+	t.Parallel()
+	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+	v := newVerifier(t, w, func(tr *verifier.Trust, _ *verifier.Config) {
+		tr.Names = verifier.ClaimNames{
+			Scope: []string{"scp", "scope"}, ClientID: []string{"appid", "azp"}, Groups: []string{"realm_access.roles", "https://x.example/roles"},
+		}
+		tr.RequiredClaims = []string{"realm_access.roles"}
+	})
+	tok, err := v.Verify(t.Context(), w.Token(east, issuertest.Claims{Set: map[string]any{
+		"scp": []string{"a", "b", ""}, "scope": "c", "azp": "me",
+		"realm_access": map[string]any{"roles": []any{"r1", 7, "r2"}}, "https://x.example/roles": []string{"no"},
+	}}))
+	require.NoError(t, err)
+	require.Equal(t, []string{"a", "b"}, slices.Collect(tok.Scopes()))
+	require.True(t, tok.HasScope("b"))
+	require.False(t, tok.HasScope("c"))
+	require.Equal(t, "me", tok.ClientID())
+	require.Equal(t, []string{"r1", "r2"}, slices.Collect(tok.Groups()))
+	require.True(t, tok.HasGroup("r1"))
+	require.Equal(t, []string{issuertest.Audience}, slices.Collect(tok.Audience()))
+	for name, set := range map[string]map[string]any{
+		"scope":    {"scp": 1},
+		"in scope": {"scp": []any{1}},
+		"client":   {"appid": []string{"x"}},
+	} {
+		_, err = v.Verify(t.Context(), w.Token(east, issuertest.Claims{Set: set}))
+		require.Equal(t, "malformed", reasonOf(t, err), name)
+	}
+	for name, set := range map[string]map[string]any{
+		"null":       {"realm_access": map[string]any{"roles": nil}},
+		"absent":     {"realm_access": map[string]any{"x": 1}},
+		"no object":  {"realm_access": "roles"},
+		"other case": {"Realm_access": map[string]any{"roles": 1}},
+	} {
+		_, err = v.Verify(t.Context(), w.Token(east, issuertest.Claims{Set: set}))
+		require.Equal(t, "missing_claim", reasonOf(t, err), name)
+	}
+}
+
+type policy func(authority string, possible []string, issuedAt time.Time) error
+
+func (p policy) Admit(a string, possible []string, at time.Time) error { return p(a, possible, at) }
+
+type revoker struct {
+	rule string
+	err  error
+}
+
+func (r *revoker) Revoked(*verifier.Token) (string, error) { return r.rule, r.err }
+func (r *revoker) Version() uint64                         { return 0 }
+
+func TestPolicies(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, testPolicies)
+}
+
+func testPolicies(t *testing.T) {
+	w := issuertest.New(t, fast(issuertest.OneIssuer))
+	inactive := errors.New("not now")
+	var checked atomic.Int64
+	var checkErr error
+	revoked := &revoker{}
+	v := newVerifier(t, w, func(tr *verifier.Trust, c *verifier.Config) {
+		tr.Regions = policy(func(a string, possible []string, at time.Time) error {
+			if a != "test-authority" || at.IsZero() || slices.Contains(possible, west) {
+				return inactive
+			}
+			return nil
+		})
+		tr.Check = func(context.Context, *verifier.Token) error { checked.Add(1); return checkErr }
+		c.Revoked = revoked
+	})
+	ctx := t.Context()
+	good := w.Token(east, issuertest.Claims{})
+	_, err := v.Verify(ctx, w.Token(west, issuertest.Claims{}))
+	require.Equal(t, "region_inactive", reasonOf(t, err))
+	require.ErrorIs(t, err, inactive)
+	_, err = v.Verify(ctx, good)
+	require.NoError(t, err)
+	n := checked.Load()
+	tok, err := v.Verify(ctx, good)
+	require.NoError(t, err)
+	require.Equal(t, n+1, checked.Load(), "Check runs each time")
+
+	for _, c := range []struct {
+		err, category error
+	}{
+		{errors.New("no"), verifier.ErrInvalid},
+		{fmt.Errorf("no: %w", verifier.ErrForbidden), verifier.ErrForbidden},
+		{fmt.Errorf("database: %w", verifier.ErrUnavailable), verifier.ErrUnavailable},
+		{errors.Join(verifier.ErrForbidden, verifier.ErrInvalid, context.Canceled), verifier.ErrForbidden},
+		{&verifier.Error{Reason: verifier.RulesUnavailable}, verifier.ErrUnavailable},
+	} {
+		checkErr = c.err
+		_, err = v.Verify(ctx, good)
+		require.Equal(t, "check_failed", reasonOf(t, err))
+		require.ErrorIs(t, err, c.category)
+		require.ErrorIs(t, errors.Join(err), c.category)
+	}
+	checkErr = errors.Join(verifier.ErrForbidden, context.Canceled)
+	_, err = v.Verify(ctx, good)
+	require.ErrorIs(t, err, context.Canceled, "the cause is not hidden")
+
+	checkErr = nil
+	revoked.rule = "rule-1"
+	_, err = v.Verify(ctx, good)
+	require.Equal(t, "revoked", reasonOf(t, err))
+	require.Equal(t, "revoked", reasonOf(t, v.Recheck(ctx, tok)))
+	revoked.rule, revoked.err = "", errors.New("store is dark")
+	_, err = v.Verify(ctx, good)
+	require.Equal(t, "rules_unavailable", reasonOf(t, err))
+	require.ErrorIs(t, v.Recheck(ctx, tok), verifier.ErrUnavailable)
+	revoked.err = nil
+	require.NoError(t, v.Recheck(ctx, tok))
+}
+
+func TestRecheck(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+		cache, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
+		require.NoError(t, err)
+		defer func() { _ = cache.Close() }()
+		config := verifier.Config{Keys: cache, Trust: []verifier.Trust{{Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience)}}}
+		v, err := verifier.New(config)
+		require.NoError(t, err)
+		ctx := t.Context()
+		tok, err := v.Verify(ctx, w.Token(east, issuertest.Claims{ExpiresIn: 24 * time.Hour}))
+		require.NoError(t, err)
+		require.NoError(t, v.Recheck(ctx, tok))
+		require.Equal(t, "token_missing", reasonOf(t, v.Recheck(ctx, nil)))
+		require.Equal(t, "token_missing", reasonOf(t, v.Recheck(ctx, new(verifier.Token))))
+
+		changed := v.Changed()
+		w.Rotate(east)
+		_, err = v.Verify(ctx, w.Token(east, issuertest.Claims{}))
+		require.NoError(t, err)
+		<-changed
+		w.Withdraw(east)
+		for range 40 {
+			time.Sleep(time.Minute)
+			_, err = v.Verify(ctx, w.Token(east, issuertest.Claims{}))
+			require.NoError(t, err)
+		}
+		require.Equal(t, "unknown_key", reasonOf(t, v.Recheck(ctx, tok)), "its key was withdrawn")
+		tok, err = v.Verify(ctx, w.Token(east, issuertest.Claims{ExpiresIn: 10 * time.Minute}))
+		require.NoError(t, err)
+		time.Sleep(10*time.Minute + 29*time.Second)
+		require.NoError(t, v.Recheck(ctx, tok))
+		time.Sleep(time.Second)
+		require.Equal(t, "expired", reasonOf(t, v.Recheck(ctx, tok)))
+
+		changed = v.Changed()
+		require.Error(t, v.Update(verifier.Config{}))
+		require.NoError(t, v.Recheck(ctx, mustVerify(t, v, w)), "a wrong configuration changes nothing")
+		other := w.Authority()
+		other.ID = "renamed"
+		config.Trust[0].Authority = other
+		tok = mustVerify(t, v, w)
+		require.NoError(t, v.Update(config))
+		<-changed
+		require.Equal(t, "unknown_issuer", reasonOf(t, v.Recheck(ctx, tok)), "it is another authority's now")
+		require.Equal(t, "renamed", mustVerify(t, v, w).Authority())
+	})
+}
+
+func mustVerify(t testing.TB, v *verifier.Verifier, w *issuertest.World) *verifier.Token {
+	t.Helper()
+	tok, err := v.Verify(t.Context(), w.Token(east, issuertest.Claims{}))
+	require.NoError(t, err)
+	return tok
+}
+
+func TestContext(t *testing.T) {
+	t.Parallel()
+	_, ok := verifier.FromContext(t.Context())
+	require.False(t, ok)
+	_, ok = verifier.FromContext(verifier.NewContext(t.Context(), nil))
+	require.False(t, ok)
+	tok := new(verifier.Token)
+	got, ok := verifier.FromContext(verifier.NewContext(t.Context(), tok))
+	require.True(t, ok)
+	require.Same(t, tok, got)
+}
+
+func TestReasons(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for r := verifier.TokenMissing; r <= verifier.InsufficientScope; r++ {
+		label := r.String()
+		require.NotEqual(t, "unknown", label)
+		require.Regexp(t, `^[a-z_]+$`, label)
+		require.False(t, seen[label], label)
+		seen[label] = true
+		reasonOf(t, &verifier.Error{Reason: r})
+	}
+	require.Len(t, seen, 21)
+	require.Equal(t, "unknown", verifier.Reason(0).String())
+	require.Equal(t, "unknown", (verifier.InsufficientScope + 1).String())
+	require.ErrorIs(t, &verifier.Error{}, verifier.ErrInvalid)
+	require.Equal(t, "token not accepted: expired (authority a): cause",
+		(&verifier.Error{Reason: verifier.Expired, Authority: "a", Err: errors.New("cause")}).Error())
+}
