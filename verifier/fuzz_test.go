@@ -1,0 +1,223 @@
+package verifier_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+// referee judges a token by other means than the verifier: encoding/json, encoding/base64 and the standard library's
+// signatures, and only what must hold for every accepted token.
+type referee struct {
+	config vectorConfig
+	keys   map[string]map[string]crypto.PublicKey // iss, kid
+	now    float64
+}
+
+// judge returns why a token may not be accepted, or "".
+func (r *referee) judge(raw string) string {
+	parts := strings.Split(raw, ".")
+	if len(parts) != 3 || len(raw) > 16<<10 {
+		return "parts"
+	}
+	var octets [3][]byte
+	for i, p := range parts {
+		b, err := base64.RawURLEncoding.Strict().DecodeString(p)
+		if err != nil || strings.ContainsAny(p, "\r\n") {
+			return "base64"
+		}
+		octets[i] = b
+	}
+	var header, claims map[string]any
+	if json.Unmarshal(octets[0], &header) != nil || json.Unmarshal(octets[1], &claims) != nil {
+		return "JSON"
+	}
+	for _, name := range []string{"crit", "b64", "enc", "zip", "cty"} {
+		if _, ok := header[name]; ok {
+			return name
+		}
+	}
+	alg, _ := header["alg"].(string)
+	kid, _ := header["kid"].(string)
+	iss, _ := claims["iss"].(string)
+	key := r.keys[iss][kid]
+	if key == nil || !slices.Contains(r.config.Algorithms, alg) {
+		return "key"
+	}
+	if !checkSignature(alg, key, parts[0]+"."+parts[1], octets[2]) {
+		return "signature"
+	}
+	if exp, ok := claims["exp"].(float64); !ok || exp <= r.now {
+		return "exp"
+	}
+	for _, name := range []string{"nbf", "iat"} {
+		if at, ok := claims[name].(float64); ok && at > r.now {
+			return name
+		}
+	}
+	for _, i := range r.config.Issuers {
+		if i.Iss == iss {
+			client, _ := claims["client_id"].(string)
+			if claims["token_use"] != "access" || !slices.Contains(i.Audience, client) || claims["aud"] != nil {
+				return "binding"
+			}
+			return ""
+		}
+	}
+	return "issuer"
+}
+
+// checkSignature checks a JWS signature without package jose.
+func checkSignature(alg string, key crypto.PublicKey, input string, sig []byte) bool {
+	if ed, ok := key.(ed25519.PublicKey); ok {
+		return alg == "EdDSA" && ed25519.Verify(ed, []byte(input), sig)
+	}
+	hash := map[string]crypto.Hash{"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512}[alg[max(0, len(alg)-3):]]
+	if hash == 0 {
+		return false
+	}
+	h := hash.New()
+	h.Write([]byte(input))
+	digest := h.Sum(nil)
+	switch k := key.(type) {
+	case *rsa.PublicKey:
+		if strings.HasPrefix(alg, "RS") {
+			return rsa.VerifyPKCS1v15(k, hash, digest, sig) == nil
+		}
+		return strings.HasPrefix(alg, "PS") &&
+			rsa.VerifyPSS(k, hash, digest, sig, &rsa.PSSOptions{SaltLength: hash.Size()}) == nil
+	case *ecdsa.PublicKey:
+		curve := map[string]string{"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}[alg]
+		n := len(sig) / 2
+		return k.Params().Name == curve && len(sig) == 2*((k.Params().BitSize+7)/8) &&
+			ecdsa.Verify(k, digest, new(big.Int).SetBytes(sig[:n]), new(big.Int).SetBytes(sig[n:]))
+	}
+	return false
+}
+
+// court is a verifier and a referee over the corpus' usual three issuers.
+func court(tb testing.TB, f vectorFile) (*verifier.Verifier, *referee, vectorCase) {
+	tb.Helper()
+	usual := f.Cases[0]
+	require.Equal(tb, "accept/rs256-access", usual.Name)
+	r := &referee{config: usual.Config, keys: map[string]map[string]crypto.PublicKey{}, now: float64(usual.Now)}
+	for _, i := range usual.Config.Issuers {
+		keys, _, err := jose.ParseSet(f.JWKS[i.JWKS].bytes(), nil)
+		require.NoError(tb, err)
+		r.keys[i.Iss] = map[string]crypto.PublicKey{}
+		for _, k := range keys {
+			r.keys[i.Iss][k.ID] = k.Public
+		}
+	}
+	return static(tb, f, usual), r, usual
+}
+
+// FuzzVerify: no token makes it panic, and it accepts none that the referee refuses.
+func FuzzVerify(f *testing.F) {
+	vectors := loadVectors(f)
+	v, r, _ := court(f, vectors)
+	seeds := 0
+	for _, c := range vectors.Cases {
+		if raw := c.Token.bytes(); len(raw) <= 16<<10 {
+			f.Add(string(raw))
+			seeds++
+		}
+	}
+	require.Equal(f, 583, seeds, "the corpus is not whole")
+	f.Fuzz(func(t *testing.T, raw string) {
+		tok, err := v.Verify(context.Background(), raw)
+		if err != nil {
+			require.NotEmpty(t, reasonOf(t, err))
+			require.Nil(t, tok)
+			return
+		}
+		require.Empty(t, r.judge(raw))
+	})
+}
+
+// The referee is not too strict: it agrees with the corpus on the tokens of the usual configuration.
+func TestRefereeAgrees(t *testing.T) {
+	t.Parallel()
+	f := loadVectors(t)
+	v, r, usual := court(t, f)
+	both := 0
+	for _, c := range f.Cases {
+		raw := string(c.Token.bytes())
+		_, err := v.Verify(t.Context(), raw)
+		if err == nil {
+			require.Empty(t, r.judge(raw), c.Name)
+			both++
+		}
+		if fmt.Sprint(c.Config) == fmt.Sprint(usual.Config) && c.Now == usual.Now && c.Expect == "accept" {
+			require.Empty(t, r.judge(raw), c.Name)
+		}
+	}
+	require.Greater(t, both, 30)
+}
+
+// FuzzNumericDate: dates are read exactly, down to nanoseconds, towards zero.
+func FuzzNumericDate(f *testing.F) {
+	for _, s := range []string{
+		"0", "-0", "1790003600", "1790003600.0", "17900036e2", "1.7900036E9", "1e-9", "1e-10", "-1.5", "253402300799",
+		"253402300799.999999999", "253402300800", "1e400", "-1e400", "0.0000000000000000000000001e30", "1e-999999999999",
+		"1e999999999999", "0e999999999999", "123456789012.123456789123456789", "0.1", "1000000000000e-1",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if !json.Valid([]byte(s)) || s == "" || s[0] != '-' && (s[0] < '0' || s[0] > '9') || strings.TrimSpace(s) != s || len(s) > 60 {
+			return
+		}
+		sec, nsec, ok := verifier.NumericDate([]byte(s))
+		if i := strings.IndexAny(s, "eE"); i >= 0 && len(s)-i > 5 {
+			return // beyond what the referee can compute
+		}
+		want, good := new(big.Rat).SetString(s)
+		require.True(t, good)
+		limit := big.NewRat(253402300800, 1)
+		if new(big.Rat).Abs(want).Cmp(limit) >= 0 {
+			require.False(t, ok, s)
+			return
+		}
+		require.True(t, ok, s)
+		got := new(big.Rat).Add(new(big.Rat).SetInt64(sec), big.NewRat(nsec, 1e9))
+		diff := new(big.Rat).Sub(want, got)
+		require.Negative(t, new(big.Rat).Abs(diff).Cmp(big.NewRat(1, 1e9)), "%s is not %d.%09d", s, sec, nsec)
+		require.GreaterOrEqual(t, diff.Sign()*want.Sign(), 0, "towards zero")
+	})
+}
+
+// static makes a verifier of fixed keys, for tests that are not about fetching.
+func static(tb testing.TB, f vectorFile, c vectorCase) *verifier.Verifier {
+	tb.Helper()
+	trust := c.Config.trust()
+	var sets []jwks.StaticSet
+	for i, t := range trust {
+		sets = append(sets, jwks.StaticSet{Authority: t.Authority, JWKS: map[string][]byte{
+			t.Authority.Regions[0].Name: f.JWKS[c.Config.Issuers[i].JWKS].bytes(),
+		}})
+	}
+	keys, err := jwks.NewStatic(sets...)
+	require.NoError(tb, err)
+	v, err := verifier.New(verifier.Config{
+		Keys: keys, Trust: trust, Leeway: -1, Now: func() time.Time { return time.Unix(c.Now, 0) },
+	})
+	require.NoError(tb, err)
+	return v
+}
