@@ -1,0 +1,166 @@
+package verifier_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/internal/jose/josetest"
+	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+// realm is a random set of authorities whose key IDs, keys and clients collide on purpose.
+type realm struct {
+	rand    *rand.Rand
+	signers []*josetest.Signer
+	trust   []verifier.Trust
+	clients [][]string
+	issuers []string
+	docs    map[string][]byte         // by URL
+	lists   map[string]map[string]int // by authority/region: kid to signer
+}
+
+var (
+	kids    = []string{"k1", "k2", "k3"}
+	clients = []string{"c1", "c2", "c3"}
+)
+
+func newRealm(t *testing.T, signers []*josetest.Signer, r *rand.Rand) *realm {
+	t.Helper()
+	m := &realm{rand: r, signers: signers, docs: map[string][]byte{}, lists: map[string]map[string]int{}}
+	for a := range 2 + r.IntN(3) {
+		id := fmt.Sprintf("a%d", a)
+		pool := []string{"https://idp.example/" + id, "https://idp.example/" + id + "/x", "https://idp.example/" + id + "/y"}
+		authority := issuer.Authority{ID: id}
+		for g := range 1 + r.IntN(3) {
+			region := issuer.Region{Name: fmt.Sprintf("r%d", g)}
+			for _, i := range r.Perm(len(pool))[:1+r.IntN(2)] {
+				region.Issuers = append(region.Issuers, pool[i])
+				if !slices.Contains(m.issuers, pool[i]) {
+					m.issuers = append(m.issuers, pool[i])
+				}
+			}
+			url := fmt.Sprintf("https://keys.example/%s/%s", id, region.Name)
+			region.JWKS = []string{url}
+			m.docs[url] = m.keySet(t, id+"/"+region.Name)
+			authority.Regions = append(authority.Regions, region)
+		}
+		mine := []string{clients[r.IntN(len(clients))]}
+		m.clients = append(m.clients, mine)
+		m.trust = append(m.trust, verifier.Trust{
+			Authority: authority, Binding: verifier.CognitoAccess(mine...), Algorithms: []string{"ES256"},
+		})
+	}
+	return m
+}
+
+func (m *realm) keySet(t *testing.T, name string) []byte {
+	t.Helper()
+	m.lists[name] = map[string]int{}
+	var keys []map[string]any
+	for _, k := range m.rand.Perm(len(kids))[:1+m.rand.IntN(len(kids))] {
+		n := m.rand.IntN(len(m.signers))
+		jwk, err := m.signers[n].JWK()
+		require.NoError(t, err)
+		jwk["kid"] = kids[k]
+		keys = append(keys, jwk)
+		m.lists[name][kids[k]] = n
+	}
+	doc, err := json.Marshal(map[string]any{"keys": keys})
+	require.NoError(t, err)
+	return doc
+}
+
+func (m *realm) roundTrip(r *http.Request) (*http.Response, error) {
+	doc := m.docs[r.URL.String()]
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(doc)), Request: r}, nil
+}
+
+// expect is the oracle: which regions may have minted the token, none if it must be refused.
+func (m *realm) expect(iss, kid, client string, signer int) (authority string, regions []string) {
+	for i, tr := range m.trust {
+		for _, r := range tr.Authority.Regions {
+			if !slices.Contains(r.Issuers, iss) {
+				continue
+			}
+			authority = tr.Authority.ID
+			n, listed := m.lists[tr.Authority.ID+"/"+r.Name][kid]
+			if listed && n == signer && slices.Contains(m.clients[i], client) {
+				regions = append(regions, r.Name)
+			}
+		}
+	}
+	return authority, regions
+}
+
+func TestAuthoritiesAreIsolated(t *testing.T) {
+	t.Parallel()
+	var signers []*josetest.Signer
+	for range 3 {
+		s, err := josetest.NewSigner("ES256")
+		require.NoError(t, err)
+		signers = append(signers, s)
+	}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	accepted, refused := 0, 0
+	for n := range 60 {
+		synctest.Test(t, func(t *testing.T) {
+			m := newRealm(t, signers, rand.New(rand.NewPCG(seed, uint64(n))))
+			var authorities []issuer.Authority
+			for _, tr := range m.trust {
+				authorities = append(authorities, tr.Authority)
+			}
+			cache, err := jwks.New(jwks.Config{Authorities: authorities, Client: &http.Client{Transport: roundTripper(m.roundTrip)}})
+			require.NoError(t, err)
+			defer func() { _ = cache.Close() }()
+			require.NoError(t, cache.Warm(t.Context()))
+			v, err := verifier.New(verifier.Config{Keys: cache, Trust: m.trust})
+			require.NoError(t, err)
+			for range 80 {
+				if m.try(t, v) {
+					accepted++
+				} else {
+					refused++
+				}
+			}
+		})
+	}
+	require.Greater(t, accepted, 100)
+	require.Greater(t, refused, 1000)
+}
+
+// try presents one random token and compares the verdict with the oracle's.
+func (m *realm) try(t *testing.T, v *verifier.Verifier) bool {
+	t.Helper()
+	iss := m.issuers[m.rand.IntN(len(m.issuers))]
+	kid, client, signer := kids[m.rand.IntN(3)], clients[m.rand.IntN(3)], m.rand.IntN(len(m.signers))
+	now := time.Now()
+	payload := fmt.Sprintf(`{"iss":%q,"exp":%d,"iat":%d,"sub":"s","token_use":"access","client_id":%q}`,
+		iss, now.Add(time.Hour).Unix(), now.Unix(), client)
+	raw, err := m.signers[signer].Sign(fmt.Appendf(nil, `{"alg":"ES256","kid":%q}`, kid), []byte(payload))
+	require.NoError(t, err)
+	authority, regions := m.expect(iss, kid, client, signer)
+	tok, err := v.Verify(t.Context(), raw)
+	what := strings.Join([]string{iss, kid, client, fmt.Sprint(signer)}, " ")
+	if len(regions) == 0 {
+		require.ErrorIs(t, err, verifier.ErrInvalid, what)
+		return false
+	}
+	require.NoError(t, err, what)
+	require.Equal(t, authority, tok.Authority(), what)
+	require.Equal(t, regions, tok.Regions(), what)
+	return true
+}
