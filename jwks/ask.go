@@ -17,22 +17,27 @@ func (c *Cache) refreshDue(e *served, now instant) {
 func (c *Cache) refresh(s *set, now instant) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.flight == nil && s.isDue(now) {
-		c.launch(s, forRefresh, now)
+	if s.flight != nil || !s.isDue(now) {
+		return
 	}
+	next := fetchTime // by then the flight has landed, and set another time
+	if c.launch(s, forRefresh, now) == nil {
+		next = max(s.resting(now, false), firstBackOff)
+	}
+	s.due.store(now.plus(next)) // so that nobody else tries meanwhile
 }
 
 // ask answers for a kid that is not at hand: it has the sets of e fetched, where their budgets allow, and waits until one
 // has the kid, all have answered, ctx ends or UnknownKeyWait is over.
 func (c *Cache) ask(ctx context.Context, e *served, kid string) ([]*Key, error) {
-	w := &waiter{cache: c, served: e, kid: kid, arrived: c.turn.Add(1), woken: make(chan struct{}, 1)}
+	w := &waiter{cache: c, served: e, kid: kid, arrived: c.turn.Add(1)}
+	if !w.board() {
+		return w.verdict(nil) // as it is in a flood
+	}
 	defer w.leave()
 	wait := time.NewTimer(max(c.config.UnknownKeyWait, 0))
 	defer wait.Stop()
 	for {
-		if !w.board() {
-			return w.verdict(nil)
-		}
 		for w.flying() {
 			select {
 			case <-w.woken:
@@ -45,6 +50,9 @@ func (c *Cache) ask(ctx context.Context, e *served, kid string) ([]*Key, error) 
 				return keys, nil
 			}
 		}
+		if !w.board() {
+			return w.verdict(nil)
+		}
 	}
 }
 
@@ -53,8 +61,8 @@ type waiter struct {
 	cache   *Cache
 	served  *served
 	kid     string
-	arrived int64 // its turn
-	woken   chan struct{}
+	arrived int64         // its turn
+	woken   chan struct{} // nil until it boards
 	boarded []boarding
 }
 
@@ -73,15 +81,26 @@ func (w *waiter) board() bool {
 		s := p.set
 		s.mu.Lock()
 		if f := w.flightOf(s, now); f != nil && s.waiting < maxWaiters {
-			f.wanted[w.kid] = f.wanted[w.kid] || f.turn > w.arrived
+			if w.woken == nil {
+				w.woken = make(chan struct{}, 1)
+			}
+			if len(f.wanted) < maxWaiters { // callers come and go; the flight stays
+				f.wanted[w.kid] = f.wanted[w.kid] || f.turn > w.arrived
+			}
 			f.watchers[w.woken] = struct{}{}
 			s.waiting++
 			w.boarded = append(w.boarded, boarding{s, f})
 		}
 		s.mu.Unlock()
 	}
-	// What landed before the flights were boarded is in memory by now.
-	return len(w.boarded) > 0 && len(w.served.lookup(c, w.kid, c.clock())) == 0
+	if len(w.boarded) == 0 {
+		return false
+	}
+	if len(w.served.lookup(c, w.kid, c.clock())) > 0 { // it landed before the flights were boarded
+		w.leave()
+		return false
+	}
+	return true
 }
 
 // flightOf returns the flight of s to wait for, or nil. The caller holds s.mu.
