@@ -16,7 +16,7 @@ ALL_MODULES := $(MODULES) e2e
 FUZZ := ./internal/strictjson:FuzzParse ./internal/jose:FuzzAppendBase64 ./internal/jose:FuzzParseSet \
 	./verifier:FuzzVerify ./verifier:FuzzNumericDate
 
-.PHONY: help test e2e lint fmt fmt-check examples fuzz cover tidy-check check
+.PHONY: help test e2e lint fmt fmt-check examples fuzz mutate cover tidy-check check
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,9 @@ examples: ## build every example, and run the one that needs no set-up
 fuzz: ## every fuzz target for FUZZTIME (10m)
 	@set -e; for f in $(FUZZ); do echo "== $$f for $(FUZZTIME)"; \
 		go test -run '^$$' -fuzz "^$${f#*:}$$" -fuzztime $(FUZZTIME) "$${f%%:*}"; done
+
+mutate: ## take out one rule after the other, and see a test fail each time (minutes)
+	go run ./internal/mutate
 
 cover: ## statement coverage of the packages that decide
 	go test -coverpkg=./internal/...,./verifier,./jwks,./issuer,./middleware/... -coverprofile=cover.out ./... >/dev/null

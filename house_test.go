@@ -25,6 +25,7 @@ var arrows = map[string][]string{
 	"internal/strictjson":    nil,
 	"internal/jose":          {"internal/strictjson"},
 	"internal/jose/josetest": nil,
+	"internal/mutate":        nil,
 	"examples/outage":        {"", "issuer", "issuer/issuertest", "middleware", "middleware/httpauth", "verifier"},
 	"examples/httpserver":    {"", "issuer", "jwks", "middleware", "middleware/httpauth", "verifier"},
 }

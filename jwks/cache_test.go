@@ -1,6 +1,7 @@
 package jwks_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -10,6 +11,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/cookiejar"
+	"net/url"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -118,6 +121,9 @@ func TestClientIsCopiedAndTamed(t *testing.T) {
 	require.Len(t, hosts, 1, "a redirect is not followed")
 	require.Nil(t, client.CheckRedirect, "the caller's client is left alone")
 	require.Same(t, jar, client.Jar)
+	at, err := url.Parse("https://us-east-1.idp.example/tenant/.well-known/jwks.json")
+	require.NoError(t, err)
+	require.Empty(t, jar.Cookies(at), "no cookie is kept")
 }
 
 func TestDiscoveryIsStrict(t *testing.T) {
@@ -137,12 +143,18 @@ func TestDiscoveryIsStrict(t *testing.T) {
 			t.Parallel()
 			w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256", Discovery: true})
 			w.Corrupt("us-east-1", []byte(doc))
-			cache, err := jwks.New(jwks.Config{Authorities: authorities(w), Client: w.Client()})
+			var asked atomic.Int64
+			cache, err := jwks.New(jwks.Config{Authorities: authorities(w), Client: &http.Client{
+				Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+					asked.Add(1)
+					return w.Client().Transport.RoundTrip(r)
+				}),
+			}})
 			require.NoError(t, err)
 			defer func() { _ = cache.Close() }()
 			_, err = cache.Keys(t.Context(), iss, w.KeyID("us-east-1"))
 			require.ErrorIs(t, err, jwks.ErrUnavailable)
-			require.Equal(t, 1, w.Fetches("us-east-1"), "no key set is fetched")
+			require.EqualValues(t, 1, asked.Load(), "no key set is fetched")
 		})
 	}
 }
@@ -244,6 +256,9 @@ func TestWarmAndStatus(t *testing.T) {
 		for _, s := range cache.Status() {
 			require.Equal(t, jwks.Empty, s.Freshness)
 		}
+		w.Corrupt("us-west-2", bytes.Repeat([]byte(" "), 256<<10+1))
+		require.ErrorContains(t, cache.Warm(t.Context()), "too_large")
+		time.Sleep(2 * time.Second)
 		w.Status("us-west-2", http.StatusNotFound, nil)
 		err = cache.Warm(t.Context())
 		require.ErrorContains(t, err, `authority "test-authority": region "us-west-2"`)
@@ -259,7 +274,7 @@ func TestWarmAndStatus(t *testing.T) {
 		w.Break("us-east-1")
 		time.Sleep(time.Hour)
 		require.Equal(t, jwks.Stale, cache.Status()[0].Freshness)
-		require.Equal(t, time.Hour, cache.Status()[0].Age)
+		require.Equal(t, time.Hour+2*time.Second, cache.Status()[0].Age)
 		time.Sleep(24 * time.Hour)
 		require.Equal(t, jwks.Expired, cache.Status()[0].Freshness)
 

@@ -291,10 +291,43 @@ func TestWithdrawal(t *testing.T) {
 		w.Rotate(east)
 		w.mustHave(east)
 		w.Withdraw(east)
-		time.Sleep(20 * time.Minute) // one refresh without it, and the second one early
-		_, err := w.Keys(t.Context(), w.issuerOf(east), old.ID)
+		_, err := w.Keys(t.Context(), w.issuerOf(east), "unknown") // has the set fetched
+		require.ErrorIs(t, err, jwks.ErrUnknownKey)
+		time.Sleep(30 * time.Second)
+		_, err = w.Keys(t.Context(), w.issuerOf(east), "another") // again, within the minute
+		require.ErrorIs(t, err, jwks.ErrUnknownKey)
+		_, err = w.Keys(t.Context(), w.issuerOf(east), old.ID)
+		require.NoError(t, err, "one answer without it is not enough, nor are two at once")
+		time.Sleep(time.Minute) // the second answer that counts is asked for early
+		_, err = w.Keys(t.Context(), w.issuerOf(east), old.ID)
 		require.ErrorIs(t, err, jwks.ErrUnknownKey)
 		w.mustHave(east)
+	})
+}
+
+// A key that a mirror listed, too, goes when the preferred mirror withdraws it: the mirror is not asked any more.
+func TestWithdrawalIsNotHeldUpByAMirror(t *testing.T) {
+	inBubble(t, layouts["one issuer, mirrored"], nil, func(t *testing.T, w world) {
+		w.Break(east)
+		old := w.mustHave(east) // from the mirror
+		w.Mend(east)
+		for range 4 {
+			time.Sleep(20 * time.Minute)
+			w.mustHave(east)
+			synctest.Wait()
+		}
+		asked := w.Fetches(west)
+		w.Rotate(east)
+		w.mustHave(east)
+		w.Withdraw(east)
+		for range 4 {
+			time.Sleep(20 * time.Minute)
+			w.mustHave(east)
+			synctest.Wait()
+		}
+		require.Equal(t, asked, w.Fetches(west))
+		_, err := w.Keys(t.Context(), w.issuerOf(east), old.ID)
+		require.ErrorIs(t, err, jwks.ErrUnknownKey)
 	})
 }
 

@@ -142,9 +142,8 @@ func secrets(raw string, c vectorCase) map[string]bool {
 	for _, i := range c.Config.Issuers {
 		delete(out, i.Region)
 	}
-	maps.DeleteFunc(out, func(s string, _ bool) bool {
-		return len(s) < 5 || strings.Contains("token not accepted authority malformed expired", s)
-	})
+	ours := "token not accepted authority malformed expired"
+	maps.DeleteFunc(out, func(s string, _ bool) bool { return len(s) < 5 || strings.Contains(ours, s) })
 	return out
 }
 

@@ -130,6 +130,9 @@ func TestSpoiledTokens(t *testing.T) {
 		"alg of other keys": {issuertest.Claims{Header: map[string]any{"alg": "RS256"}}, verifier.UnsupportedAlg},
 		"no alg":            {issuertest.Claims{Header: map[string]any{"alg": nil}}, verifier.Malformed},
 		"no kid":            {issuertest.Claims{Header: map[string]any{"kid": nil}}, verifier.Malformed},
+		"long kid":          {issuertest.Claims{Header: map[string]any{"kid": long[:257]}}, verifier.Malformed},
+		"typ a number":      {issuertest.Claims{Header: map[string]any{"typ": 1}}, verifier.Malformed},
+		"no iat":            {issuertest.Claims{Set: map[string]any{"tenant": 1, "iat": nil}}, verifier.MissingClaim},
 		"unknown kid":       {issuertest.Claims{Header: map[string]any{"kid": "x"}}, verifier.UnknownKey},
 		"forged":            {issuertest.Claims{Forge: true}, verifier.BadSignature},
 		"too large":         {issuertest.Claims{Set: map[string]any{"x": long}}, verifier.TooLarge},
@@ -485,6 +488,62 @@ func TestRecheck(t *testing.T) {
 		require.Equal(t, "unknown_issuer", reasonOf(t, v.Recheck(ctx, tok)), "it is another authority's now")
 		require.Equal(t, "renamed", mustVerify(t, v, w).Authority())
 	})
+}
+
+// fixed is a source whose keys can be exchanged.
+type fixed struct{ keys []*jwks.Key }
+
+func (f *fixed) Keys(context.Context, string, string) ([]*jwks.Key, error) { return f.keys, nil }
+
+// A key of the same name with other material is not the key that signed.
+func TestRecheckWantsTheSameKey(t *testing.T) {
+	t.Parallel()
+	one, two := issuertest.New(t, fast(issuertest.IssuerPerRegion)), issuertest.New(t, fast(issuertest.IssuerPerRegion))
+	keyOf := func(w *issuertest.World) *jwks.Key {
+		cache, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
+		require.NoError(t, err)
+		defer func() { _ = cache.Close() }()
+		keys, err := cache.Keys(t.Context(), w.Authority().Regions[0].Issuers[0], w.KeyID(east))
+		require.NoError(t, err)
+		return keys[0]
+	}
+	source := &fixed{keys: []*jwks.Key{keyOf(one)}}
+	v := newVerifier(t, one, func(_ *verifier.Trust, c *verifier.Config) { c.Keys = source })
+	tok := mustVerify(t, v, one)
+	require.NoError(t, v.Recheck(t.Context(), tok))
+	other := *keyOf(two)
+	other.ID = source.keys[0].ID
+	source.keys = []*jwks.Key{&other}
+	require.Equal(t, "unknown_key", reasonOf(t, v.Recheck(t.Context(), tok)))
+	_, err := v.Verify(t.Context(), one.Token(east, issuertest.Claims{}))
+	require.Equal(t, "bad_signature", reasonOf(t, err))
+}
+
+// A source may know of regions that the trust does not list for the issuer; they do not count.
+func TestRegionsAreThoseOfTheTrust(t *testing.T) {
+	t.Parallel()
+	w := issuertest.New(t, fast(issuertest.OneIssuer))
+	keyIn := func(regions ...string) *jwks.Key {
+		cache, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
+		require.NoError(t, err)
+		defer func() { _ = cache.Close() }()
+		keys, err := cache.Keys(t.Context(), w.Authority().Regions[0].Issuers[0], w.KeyID(east))
+		require.NoError(t, err)
+		k := *keys[0]
+		k.Regions = regions
+		return &k
+	}
+	for _, c := range []struct{ of, want []string }{
+		{nil, []string{east, west}},
+		{[]string{west}, []string{west}},
+		{[]string{"mars", west, "venus"}, []string{west}},
+		{[]string{east, "mars", west}, []string{east, west}},
+	} {
+		v := newVerifier(t, w, func(_ *verifier.Trust, vc *verifier.Config) {
+			vc.Keys = &fixed{keys: []*jwks.Key{keyIn(c.of...)}}
+		})
+		require.Equal(t, c.want, mustVerify(t, v, w).Regions())
+	}
 }
 
 func mustVerify(t testing.TB, v *verifier.Verifier, w *issuertest.World) *verifier.Token {

@@ -219,6 +219,7 @@ func TestParseKey(t *testing.T) {
 		"e of 3":                    {rs, map[string]any{"e": "Aw"}, jose.SkipRSAExponent},
 		"e of 65539":                {rs, map[string]any{"e": "AQAD"}, ""},
 		"e of 65536":                {rs, map[string]any{"e": "AQAA"}, jose.SkipRSAExponent},
+		"e of 65538":                {rs, map[string]any{"e": "AQAC"}, jose.SkipRSAExponent},
 		"e of 65535":                {rs, map[string]any{"e": "__8"}, jose.SkipRSAExponent},
 		"e of 2^31-1":               {rs, map[string]any{"e": "f____w"}, ""},
 		"e of 2^31+1":               {rs, map[string]any{"e": "gAAAAQ"}, jose.SkipRSAExponent},

@@ -70,6 +70,7 @@ var refused = []struct {
 	{"beyond Unicode", "{\"a\":\"\xf4\x90\x80\x80\"}", strictjson.ErrEncoding},
 	{"lone high surrogate", `{"a":"\ud800"}`, strictjson.ErrEncoding},
 	{"lone low surrogate", `{"a":"\udc00"}`, strictjson.ErrEncoding},
+	{"two low surrogates", `{"a":"\udc00\udc00"}`, strictjson.ErrEncoding},
 	{"two high surrogates", `{"a":"\ud800\ud800"}`, strictjson.ErrEncoding},
 	{"high surrogate, then text", `{"a":"\ud800abcdef"}`, strictjson.ErrEncoding},
 	{"high surrogate, bad escape", `{"a":"\ud800\uZZZZ"}`, strictjson.ErrSyntax},
