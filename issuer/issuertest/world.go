@@ -6,6 +6,7 @@
 package issuertest
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -133,7 +134,7 @@ func (w *World) Close() {
 
 func (w *World) fatalf(format string, args ...any) {
 	if w.tb == nil {
-		panic("issuertest: " + format)
+		panic(fmt.Sprintf("issuertest: "+format, args...))
 	}
 	w.tb.Helper()
 	w.tb.Fatalf("issuertest: "+format, args...)
