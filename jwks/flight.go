@@ -157,6 +157,7 @@ func (c *Cache) take(s *set, f *flight, o outcome) (enough bool) {
 		return false
 	}
 	changed := s.merge(o.ep, o.answer, now)
+	o.ep.answered = f.turn
 	f.good = true
 	enough = true
 	view := s.view.Load()
@@ -203,8 +204,9 @@ func (c *Cache) land(s *set, f *flight) {
 	} else {
 		s.answered = f.turn
 		view := s.view.Load()
+		certain := s.everyMirror(now, func(ep *endpoint) bool { return ep.answered == f.turn })
 		for kid, inTime := range f.wanted {
-			if inTime && view.byKid[kid] == nil {
+			if certain && inTime && view.byKid[kid] == nil {
 				s.noteAbsent(kid, now)
 			}
 		}

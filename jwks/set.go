@@ -47,6 +47,7 @@ type endpoint struct {
 	discovered instant
 	last       *answer // nil until the first good answer
 	lastGood   instant
+	answered   int64       // the turn of the last flight with a good answer
 	lastErr    *FetchError // nil after a good answer
 	failures   int
 	failedAt   instant
@@ -259,10 +260,29 @@ func (s *set) noteAbsent(kid string, now instant) {
 	s.negative.Add(kid, now)
 }
 
-// knows reports whether the set's answers of late show that it has no kid. The caller holds mu.
+// knows reports whether the answers of late show that no mirror has kid. The caller holds mu.
 func (s *set) knows(kid string, now instant) bool {
-	if s.view.Load() == nil {
-		return false
+	return s.isAbsent(kid, now) || s.everyMirror(now, func(ep *endpoint) bool {
+		return now.since(ep.lastGood) <= s.config.UnknownKey.Every
+	})
+}
+
+// everyMirror reports whether good holds for every mirror that has answered and counts, and all that count have. A mirror
+// does not count where it is not enabled, or has been dark for MaxStale. The caller holds mu.
+func (s *set) everyMirror(now instant, good func(*endpoint) bool) bool {
+	some := false
+	for _, ep := range s.endpoints {
+		since := s.created
+		if ep.last != nil {
+			since = ep.lastGood
+		}
+		if ep.disabled(now) || now.since(since) > s.config.MaxStale {
+			continue
+		}
+		if ep.last == nil || !good(ep) {
+			return false
+		}
+		some = true
 	}
-	return s.isAbsent(kid, now) || now.since(s.good.load()) <= s.config.UnknownKey.Every
+	return some
 }

@@ -281,6 +281,26 @@ func TestLaggingMirrorRemovesNothing(t *testing.T) {
 	})
 }
 
+// A mirror that lags does not speak for the preferred one, which is dark: what it lacks may exist.
+func TestLaggingMirrorProvesNothing(t *testing.T) {
+	inBubble(t, layouts["one issuer, mirrored"], nil, func(t *testing.T, w world) {
+		w.Lag(west)
+		w.Rotate(east)
+		w.Break(east)
+		for range 10 {
+			_, err := w.ask(east)
+			require.ErrorIs(t, err, jwks.ErrUnavailable)
+			time.Sleep(time.Minute)
+		}
+		w.World.Status(east, http.StatusForbidden, nil) // it was never more than a name
+		_, err := w.ask(east)
+		require.ErrorIs(t, err, jwks.ErrUnknownKey)
+		w.Mend(east)
+		time.Sleep(2 * time.Hour) // such a mirror is asked again once an hour
+		w.mustHave(east)
+	})
+}
+
 func TestWithdrawal(t *testing.T) {
 	inBubble(t, layouts["issuer per region"], nil, func(t *testing.T, w world) {
 		ctx, cancel := context.WithCancel(t.Context())

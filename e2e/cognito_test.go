@@ -1,0 +1,299 @@
+package e2e_test
+
+import (
+	"cmp"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/luikyv/go-oidc/pkg/goidc"
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt"
+	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+// cognito is the Authority of the pool of every test.
+func cognito(t *testing.T, mode issuer.IssuerType) issuer.Authority {
+	t.Helper()
+	a, err := issuer.Cognito(issuer.UserPool{ID: pool, Replicas: []string{west}, Issuer: mode, Domain: "shop"})
+	require.NoError(t, err)
+	require.Equal(t, "https://"+domain(east)+"/oauth2/token", a.Regions[0].TokenURL)
+	return a
+}
+
+// validator returns a fresh Validator that knows no key yet.
+func validator(t *testing.T, client *http.Client, trust verifier.Trust) *regionjwt.Validator {
+	t.Helper()
+	v, err := regionjwt.New(regionjwt.Config{Trust: []verifier.Trust{trust}, Client: client})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = v.Keys().Close() })
+	return v
+}
+
+// machines trusts the machine tokens of the pool.
+func machines(t *testing.T, mode issuer.IssuerType) verifier.Trust {
+	t.Helper()
+	return verifier.Trust{Authority: cognito(t, mode), Binding: verifier.CognitoAccess("machine")}
+}
+
+func (a *aws) machine(t *testing.T, region, iss string) string {
+	t.Helper()
+	return a.mint(t, region, iss, grant{client: "machine", scope: scope}).Access
+}
+
+func accepted(t *testing.T, v *regionjwt.Validator, raw string) *verifier.Token {
+	t.Helper()
+	tok, err := v.Verify(t.Context(), raw)
+	require.NoError(t, err)
+	return tok
+}
+
+// refused demands one reason and the one category that goes with it.
+func refused(t *testing.T, v *regionjwt.Validator, raw string, reason verifier.Reason) {
+	t.Helper()
+	tok, err := v.Verify(t.Context(), raw)
+	require.Nil(t, tok)
+	var e *verifier.Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, reason.String(), e.Reason.String(), "%v", err)
+	dark := reason == verifier.KeysUnavailable
+	require.Equal(t, dark, isUnavailable(err), "%v", err)
+	require.Equal(t, !dark, isInvalid(err), "%v", err)
+	require.Equal(t, dark, e.RetryAfter >= time.Second, "%v", err)
+}
+
+// modes lists, for each issuer mode, the iss that each region writes into its tokens.
+var modes = []struct {
+	name       string
+	mode       issuer.IssuerType
+	updated    bool // the host of the updated mode has the pool
+	east, west string
+}{
+	{"original", issuer.Original, false, issEast, issWest},
+	{"updated", issuer.Updated, true, issUpdated, issUpdated},
+	{"any, before the switch", issuer.AnyIssuer, false, issEast, issWest},
+	{"any, after the switch", issuer.AnyIssuer, true, issUpdated, issUpdated},
+}
+
+// kinds lists the tokens that the pool's clients get.
+var kinds = []grant{
+	{client: "machine", scope: scope},
+	{client: "machine", scope: scope, resource: api},
+	{client: "app", user: "alice", scope: scope},
+	{client: "app", user: "alice", scope: scope, resource: api},
+	{client: "app", user: "alice", scope: scope, resource: otherAPI},
+	{client: "plain", scope: scope},
+	{client: "plain", scope: scope, resource: api},
+}
+
+const (
+	ok     = verifier.Reason(0)
+	badAud = verifier.BadAudience
+	badUse = verifier.BadTokenUse
+)
+
+var clients = verifier.CognitoAccess("machine", "app")
+
+// bindings lists what each binding makes of each of kinds.
+var bindings = []struct {
+	name string
+	verifier.Binding
+	want []verifier.Reason
+}{
+	{"clients", clients, []verifier.Reason{ok, badAud, ok, badAud, badAud, badUse, badUse}},
+	{"with audience", clients.WithAudience(api), []verifier.Reason{ok, ok, ok, ok, badAud, badUse, badUse}},
+	{
+		"require audience", clients.WithAudience(api).RequireAudience(),
+		[]verifier.Reason{badAud, ok, badAud, ok, badAud, badUse, badUse},
+	},
+	{"one client", verifier.CognitoAccess("app"), []verifier.Reason{badAud, badAud, ok, badAud, badAud, badUse, badUse}},
+	{
+		"any client", verifier.CognitoAccess().AllowAnyClient().WithAudience(api, otherAPI),
+		[]verifier.Reason{ok, ok, ok, ok, ok, badUse, badUse},
+	},
+	{"audience", verifier.Audience(api), []verifier.Reason{badAud, ok, badAud, ok, badAud, badAud, ok}},
+	{"ID tokens", verifier.CognitoID("app", "machine"), slices.Repeat([]verifier.Reason{verifier.BadType}, len(kinds))},
+}
+
+// Every kind of token, from each region and in each mode, against every kind of binding.
+func TestCognitoAccessTokens(t *testing.T) {
+	t.Parallel()
+	for _, m := range modes {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			world := newAWS(t)
+			if m.updated {
+				world.switchToUpdated(t)
+			}
+			raws := map[string][]string{}
+			for _, k := range kinds {
+				raws[east] = append(raws[east], world.mint(t, east, m.east, k).Access)
+				raws[west] = append(raws[west], world.mint(t, west, m.west, k).Access)
+			}
+			for _, b := range bindings {
+				v := validator(t, world.client(), verifier.Trust{Authority: cognito(t, m.mode), Binding: b.Binding})
+				for i, want := range b.want {
+					if want != ok {
+						refused(t, v, raws[east][i], want)
+						refused(t, v, raws[west][i], want)
+						continue
+					}
+					reports(t, accepted(t, v, raws[east][i]), kinds[i], east, m.east)
+					reports(t, accepted(t, v, raws[west][i]), kinds[i], west, m.west)
+				}
+			}
+		})
+	}
+}
+
+// reports demands that a token says what it was minted with.
+func reports(t *testing.T, tok *verifier.Token, g grant, region, iss string) {
+	t.Helper()
+	require.Equal(t, pool, tok.Authority())
+	require.Equal(t, iss, tok.Issuer())
+	require.Contains(t, tok.Regions(), region)
+	require.Equal(t, g.client, tok.ClientID())
+	require.Equal(t, cmp.Or(g.user, g.client), tok.Subject())
+	require.Equal(t, []string{scope}, slices.Collect(tok.Scopes()))
+	require.Equal(t, g.resource, strings.Join(slices.Collect(tok.Audience()), " "))
+	var claims struct {
+		Groups []string `json:"cognito:groups"`
+	}
+	require.NoError(t, tok.Claims(&claims))
+	require.Equal(t, g.user != "", slices.Equal(claims.Groups, []string{"admins"}))
+}
+
+func TestCognitoIDTokens(t *testing.T) {
+	t.Parallel()
+	world := newAWS(t)
+	got := world.mint(t, west, issWest, grant{client: "app", user: "alice", scope: "openid " + scope})
+	check := func(b verifier.Binding) *regionjwt.Validator {
+		return validator(t, world.client(), verifier.Trust{Authority: cognito(t, issuer.Original), Binding: b})
+	}
+	tok := accepted(t, check(verifier.CognitoID("app")), got.ID)
+	require.Equal(t, "alice", tok.Subject())
+	require.Equal(t, "id", tok.Use())
+	require.True(t, accepted(t, check(verifier.CognitoAccess("app")), got.Access).HasGroup("admins"))
+	require.Equal(t, "alice", accepted(t, check(verifier.IDToken("app")), got.ID).Subject())
+	refused(t, check(verifier.CognitoID("other")), got.ID, verifier.BadAudience)
+	refused(t, check(verifier.CognitoAccess("app")), got.ID, verifier.BadTokenUse)
+	refused(t, check(verifier.CognitoID("app")), got.Access, verifier.BadType)
+	refused(t, check(verifier.IDToken("app")), got.Access, verifier.BadType)
+}
+
+// In the original mode a replica may write the primary's iss: the key then tells the region.
+func TestReplicaWithThePrimarysIssuer(t *testing.T) {
+	t.Parallel()
+	world := newAWS(t)
+	v := validator(t, world.client(), machines(t, issuer.Original))
+	raws := map[string]string{east: world.machine(t, east, issEast), west: world.machine(t, west, issEast)}
+	for region, raw := range raws {
+		eventually(t, func() bool { return accepted(t, v, raw).Region() == region }) // until both regions have answered
+	}
+}
+
+// What no region of the pool may mint is refused, whoever signed it.
+func TestForeignIssuers(t *testing.T) {
+	t.Parallel()
+	world := newAWS(t)
+	world.switchToUpdated(t)
+	for name, c := range map[string]struct {
+		mode        issuer.IssuerType
+		region, iss string
+		want        verifier.Reason
+	}{
+		"the replica's own updated issuer":   {issuer.Updated, west, "https://issuer-cognito-idp.us-west-2.amazonaws.com/" + pool, verifier.UnknownIssuer},
+		"an original issuer where updated":   {issuer.Updated, east, issEast, verifier.UnknownIssuer},
+		"an updated issuer where original":   {issuer.Original, east, issUpdated, verifier.UnknownIssuer},
+		"a region that is no replica":        {issuer.AnyIssuer, west, "https://cognito-idp.eu-west-1.amazonaws.com/" + pool, verifier.UnknownIssuer},
+		"another pool of the same host":      {issuer.AnyIssuer, east, "https://" + hostEast + "/us-east-1_Other", verifier.UnknownIssuer},
+		"the replica's, signed by the other": {issuer.Original, east, issWest, verifier.UnknownKey},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := validator(t, world.client(), machines(t, c.mode))
+			raw := world.machine(t, c.region, c.iss)
+			refused(t, v, raw, c.want)
+			require.NoError(t, v.Keys().Warm(t.Context()))
+			refused(t, v, raw, c.want)
+		})
+	}
+}
+
+// While the pool is switched to the updated mode, tokens of both modes are about.
+func TestIssuerSwitch(t *testing.T) {
+	t.Parallel()
+	world := newAWS(t)
+	v := validator(t, world.client(), machines(t, issuer.AnyIssuer))
+	before := []string{world.machine(t, east, issEast), world.machine(t, west, issWest)}
+	for _, raw := range before {
+		accepted(t, v, raw) // though the host of the updated mode answers 403
+	}
+	world.switchToUpdated(t)
+	after := []string{world.machine(t, east, issUpdated), world.machine(t, west, issUpdated)}
+	fresh := validator(t, world.client(), machines(t, issuer.AnyIssuer))
+	for _, raw := range slices.Concat(after, before) {
+		accepted(t, v, raw)
+		accepted(t, fresh, raw)
+	}
+}
+
+// A key is put in use while the provider runs. The first tokens that it signs verify in the very call that shows them,
+// however many come at once, at the price of one fetch.
+func TestLiveRotation(t *testing.T) {
+	t.Parallel()
+	world := newAWS(t)
+	v := validator(t, world.client(), machines(t, issuer.Original))
+	old := world.machine(t, west, issWest)
+	accepted(t, v, old)
+	fetched := world.fetched(hostWest)
+	world.rings[west].rotate(t, goidc.RS256)
+	raw := world.machine(t, west, issWest)
+	var callers sync.WaitGroup
+	for range 50 {
+		callers.Go(func() {
+			tok, err := v.Verify(t.Context(), raw)
+			if err != nil || tok.ClientID() != "machine" {
+				t.Errorf("a token of the new key: %v", err)
+			}
+		})
+	}
+	callers.Wait()
+	accepted(t, v, old)
+	require.Equal(t, fetched+1, world.fetched(hostWest))
+}
+
+// Other providers sign with other algorithms. Here several share a host, and their keys are found by OpenID discovery.
+func TestAlgorithmsAndDiscovery(t *testing.T) {
+	t.Parallel()
+	world := newAWS(t)
+	for _, alg := range []goidc.SignatureAlgorithm{"RS256", "RS512", "PS256", "ES256", "EdDSA"} {
+		t.Run(string(alg), func(t *testing.T) {
+			t.Parallel()
+			keys := newRing(t, alg)
+			tenant := "tenant-" + string(alg)
+			iss := "https://" + hostEast + "/" + tenant
+			world.publish(hostEast, tenant, newProvider(t, iss, keys))
+			endpoint := iss + "/oauth2/token"
+			raw := requestTokens(t, world.client(), endpoint, "plain", form(grant{scope: scope, resource: api})).Access
+			trust := verifier.Trust{
+				Authority: issuer.Authority{ID: tenant, Regions: []issuer.Region{{Name: east, Issuers: []string{iss}}}},
+				Binding:   verifier.Audience(api),
+			}
+			if v := validator(t, world.client(), trust); alg == "RS512" {
+				refused(t, v, raw, verifier.UnsupportedAlg) // not by default
+			} else {
+				require.Equal(t, east, accepted(t, v, raw).Region())
+			}
+			trust.Algorithms, trust.Types = []string{string(alg)}, []string{"at+jwt"}
+			accepted(t, validator(t, world.client(), trust), raw)
+			trust.Algorithms = []string{"ES384"}
+			refused(t, validator(t, world.client(), trust), raw, verifier.UnsupportedAlg)
+		})
+	}
+}
