@@ -6,8 +6,8 @@
 // [Cache.Run].
 //
 // A key that is at hand is answered from memory, whatever the network does. A key that is not makes the Cache ask every
-// region that could have it, within strict bounds on fetches and waiting; the answer is then the key, or
-// [ErrUnknownKey] where every mirror of every region has said that it has none of that name, or [ErrUnavailable] where that could not be
+// region that could have it, within strict bounds on fetches and waiting; the answer is then the key, or [ErrUnknownKey]
+// where every mirror of every region has said that it has none of that name, or [ErrUnavailable] where that could not be
 // found out.
 package jwks
 

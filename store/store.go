@@ -1,0 +1,63 @@
+// Package store keeps small documents that must outlive a process, or be shared by a fleet: snapshots of key sets.
+//
+// A [Store] loads and saves whole documents, with a revision that keeps writers from undoing each other. [Dir] keeps them in
+// a directory; [Sealed] makes any other store fit for documents that are believed.
+//
+// A store that is believed is a root of trust: who can write a key set into it can mint tokens. So package jwks takes only
+// stores that are [Authentic].
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Bounds of documents and their names.
+const (
+	MaxName     = 512     // octets of a name
+	MaxDocument = 4 << 20 // octets of a document
+)
+
+// The errors that every Store returns, wrapped or not.
+var (
+	// ErrNotFound: there is no document of that name.
+	ErrNotFound = errors.New("document not found")
+	// ErrConflict: the document is not at the revision that the writer last saw.
+	ErrConflict = errors.New("document was changed by another writer")
+	// ErrNotAuthentic: the document was not written by one who may.
+	ErrNotAuthentic = errors.New("document is not authentic")
+	// ErrTooLarge: the name or the document is longer than MaxName or MaxDocument.
+	ErrTooLarge = errors.New("document or name is too large")
+)
+
+// Document is what a Store holds under a name.
+type Document struct {
+	Data     []byte
+	Revision string // opaque; never empty
+}
+
+// Store holds documents by name. It is safe for concurrent use, by several processes where it is shared by them. Its
+// methods return when ctx ends.
+type Store interface {
+	// Load returns the document of that name, or ErrNotFound.
+	Load(ctx context.Context, name string) (Document, error)
+	// Save replaces the document if it is still at ifRevision, where "" means that there is none yet, and returns its new
+	// revision, or ErrConflict. A document is replaced as a whole or not at all.
+	Save(ctx context.Context, name string, data []byte, ifRevision string) (revision string, err error)
+}
+
+// Authentic is implemented by stores that return only documents which somebody trusted wrote: because nobody else can write
+// where they are kept, or because they are sealed.
+type Authentic interface {
+	Store
+	// Authentic does nothing; it marks the type.
+	Authentic()
+}
+
+func checkName(name string) error {
+	if name == "" || len(name) > MaxName {
+		return fmt.Errorf("a name has 1 to %d octets: %w", MaxName, ErrTooLarge)
+	}
+	return nil
+}
