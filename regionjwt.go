@@ -9,6 +9,7 @@ import (
 
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -20,6 +21,7 @@ type Config struct {
 	Client            *http.Client  // sends the requests for keys; see jwks.Config
 	Logger            *slog.Logger  // one line for each change of state; nil is silent
 	Refresh, MaxStale time.Duration // of keys; 0 means 15 minutes and 24 hours
+	Store             store.Store   // keeps snapshots of keys for a start without network; nil means none
 
 	Revoked verifier.Revoker // break-glass rules; nil means none
 	Leeway  time.Duration    // between clocks; 0 means 30 seconds, negative none
@@ -44,6 +46,7 @@ func New(c Config) (*Validator, error) {
 	}
 	keys, errKeys := jwks.New(jwks.Config{
 		Authorities: authorities, Client: c.Client, Logger: c.Logger, Refresh: c.Refresh, MaxStale: c.MaxStale,
+		Store: c.Store,
 	})
 	vc := verifier.Config{Trust: c.Trust, Revoked: c.Revoked, Leeway: c.Leeway, Now: c.Now, Keys: keys}
 	if errKeys != nil {

@@ -181,8 +181,8 @@ func (c *Cache) changed() {
 	}
 }
 
-// Close ends the fetches in progress and waits for them. Keys that are at hand go on being answered until they are too
-// old; others are unavailable. Close is idempotent and returns nil.
+// Close ends the fetches in progress and waits for them, and for a snapshot that is being saved, 2 seconds at most. Keys
+// that are at hand go on being answered until they are too old; others are unavailable. Close is idempotent and returns nil.
 func (c *Cache) Close() error {
 	c.mu.Lock()
 	c.closed = true

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/store"
 )
 
 // Defaults of Config.
@@ -82,6 +83,15 @@ type Config struct {
 	// are used all the same. They are skipped unless listed.
 	InsecurePublishedKeys []string
 
+	// Store keeps a snapshot of each key set, so that a process that starts while no key server answers can verify. A
+	// snapshot is read only where nothing was fetched yet and the first mirror has failed or is silent; its keys age from
+	// when they were fetched. Nil means none. A store that is not store.Authentic is refused: who can write to it could
+	// have the cache trust any key.
+	Store store.Store
+
+	// InsecurePlainSnapshots has the cache believe a Store that is not store.Authentic.
+	InsecurePlainSnapshots bool
+
 	// Logger receives one line for each change of state. Nil is silent.
 	Logger *slog.Logger
 }
@@ -104,6 +114,9 @@ func (c Config) withDefaults() (Config, error) {
 		if h == "" || strings.ContainsAny(h, ":/@*[] ") && !issuer.IsLoopback(h) {
 			errs = append(errs, fmt.Errorf("jwks: InsecureHTTPHosts: %q is not a host name", h))
 		}
+	}
+	if _, ok := c.Store.(store.Authentic); c.Store != nil && !ok && !c.InsecurePlainSnapshots {
+		errs = append(errs, errors.New("jwks: Store is not store.Authentic: seal it with store.Sealed"))
 	}
 	c.InsecureHTTPHosts = slices.Clone(c.InsecureHTTPHosts)
 	c.InsecurePublishedKeys = slices.Clone(c.InsecurePublishedKeys)

@@ -98,6 +98,13 @@ func (c *Cache) fly(ctx context.Context, s *set, f *flight, order []*endpoint) {
 			outcomes <- c.attempt(actx, s, ep, f.purpose)
 		})
 	}
+	restored := c.config.Store == nil
+	restore := func() {
+		if !restored && s.view.Load() == nil {
+			restored = true
+			attempts.Go(func() { c.restore(ctx, s, f) })
+		}
+	}
 	ask()
 	hedge := time.NewTimer(hedgeAfter)
 	defer hedge.Stop()
@@ -108,15 +115,27 @@ func (c *Cache) fly(ctx context.Context, s *set, f *flight, order []*endpoint) {
 			if c.take(s, f, o) {
 				c.giveUp(s, running)
 				c.land(s, f)
+				c.saveIfGood(ctx, s, f)
 				return
 			}
+			restore()
 			ask()
 		case <-hedge.C:
+			restore()
 			ask()
 			hedge.Reset(hedgeAfter)
 		}
 	}
+	attempts.Wait() // for the snapshot
 	c.land(s, f)
+	c.saveIfGood(ctx, s, f)
+}
+
+// saveIfGood writes a snapshot after a flight with a good answer. It has a time of its own, and Close waits for it.
+func (c *Cache) saveIfGood(ctx context.Context, s *set, f *flight) {
+	if c.config.Store != nil && f.good {
+		c.save(context.WithoutCancel(ctx), s)
+	}
 }
 
 // attempt fetches from one mirror, after discovery where the mirror's URL comes from there.

@@ -37,6 +37,12 @@ type set struct {
 	bucket   bucket
 	negative *lru.Cache[string, instant] // kids that a good answer did not have; nil until needed
 	waiting  int
+
+	restored bool    // its keys come from a snapshot; nothing was fetched yet
+	unsaved  bool    // its keys changed since the last snapshot
+	saving   bool    // a snapshot is being written
+	saved    instant // when the last one was
+	saveErr  error   // nil where it could be
 }
 
 // endpoint is one mirror of a set. The set's mutex guards what changes.
@@ -109,7 +115,7 @@ func (s *set) dark(now instant) bool {
 func (s *set) merge(ep *endpoint, a *answer, now instant) (changed bool) {
 	ep.last, ep.lastGood, ep.lastErr, ep.failures = a, now, nil, 0
 	s.good.store(now)
-	s.failures, s.lastErr = 0, nil
+	s.failures, s.lastErr, s.restored = 0, nil, false
 	present, kids := map[recordID]bool{}, map[string]bool{}
 	for _, k := range a.keys {
 		id := recordID{k.ID, k.Thumbprint, k.Algorithm}
@@ -151,7 +157,7 @@ func (s *set) merge(ep *endpoint, a *answer, now instant) (changed bool) {
 	s.freshUntil.store(now.plus(next))
 	if s.doubted.Swap(false) || changed || s.view.Load() == nil {
 		s.publish(now)
-		changed = true
+		changed, s.unsaved = true, true
 	}
 	return changed
 }

@@ -1,6 +1,9 @@
 package jwks
 
 import (
+	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -23,7 +26,7 @@ type Status struct {
 	Age               time.Duration // since the last good answer; 0 for Empty
 	KeyIDs            []string      // of the keys in use
 	Skipped           []Skipped     // keys of the mirror in use that are not used
-	Source            string        // the URL that answered last, or the iss that its URL is discovered from
+	Source            string        // the URL that answered last, or the iss that it is discovered from, or "snapshot"
 	Failures          int           // fetches failed in a row
 	LastError         *FetchError   // of the last failed attempt since a good answer; nil after one
 	NextRefresh       time.Duration // 0 when due
@@ -33,6 +36,26 @@ type Status struct {
 type Skipped struct {
 	Index int
 	Why   string
+}
+
+// Ready returns nil when every authority has a region with usable keys, or else one joined error that names those which have
+// none. A dark region, or a mirror that is not enabled, does not count against an authority. With IDs, only these have to be
+// ready; an ID that is not configured is not. It answers from memory: call Warm first, or Run.
+func (c *Cache) Ready(ids ...string) error {
+	usable, now := map[string]bool{}, c.clock()
+	for _, r := range c.table.Load().regions {
+		usable[r.authority] = usable[r.authority] || slices.ContainsFunc(r.sets, func(s *set) bool { return s.usable(now) })
+	}
+	if len(ids) == 0 {
+		ids = slices.Sorted(maps.Keys(usable))
+	}
+	var errs []error
+	for _, id := range ids {
+		if !usable[id] {
+			errs = append(errs, fmt.Errorf("authority %q: %w", id, ErrUnavailable))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Status reports every key set by authority and region, in the order of the configuration. A region whose URLs are
@@ -77,6 +100,9 @@ func (s *set) status(now instant) Status {
 		if ep.last != nil && (latest == nil || now.since(ep.lastGood) < now.since(latest.lastGood)) {
 			latest = ep
 		}
+	}
+	if s.restored {
+		st.Source = "snapshot"
 	}
 	if latest != nil {
 		st.Source = latest.name()

@@ -60,11 +60,11 @@ func (s *sealed) Load(ctx context.Context, name string) (Document, error) {
 	}
 	ciphertext, ok := bytes.CutPrefix(doc.Data, sealMark)
 	if !ok {
-		return Document{}, fmt.Errorf("%w: it is not sealed", ErrNotAuthentic)
+		return Document{Revision: doc.Revision}, fmt.Errorf("%w: it is not sealed", ErrNotAuthentic)
 	}
 	data, err := s.aead.Open(nil, nil, ciphertext, []byte(name))
 	if err != nil {
-		return Document{}, fmt.Errorf("%w: its seal is not ours", ErrNotAuthentic)
+		return Document{Revision: doc.Revision}, fmt.Errorf("%w: its seal is not ours", ErrNotAuthentic)
 	}
 	return Document{Data: data, Revision: doc.Revision}, nil
 }

@@ -40,7 +40,8 @@ type Document struct {
 // Store holds documents by name. It is safe for concurrent use, by several processes where it is shared by them. Its
 // methods return when ctx ends.
 type Store interface {
-	// Load returns the document of that name, or ErrNotFound.
+	// Load returns the document of that name, or ErrNotFound. Beside ErrNotAuthentic it may return a Document without data
+	// that has a Revision, with which the document can be replaced.
 	Load(ctx context.Context, name string) (Document, error)
 	// Save replaces the document if it is still at ifRevision, where "" means that there is none yet, and returns its new
 	// revision, or ErrConflict. A document is replaced as a whole or not at all.

@@ -93,13 +93,11 @@ func orders(w http.ResponseWriter, r *http.Request) {
 
 // ready answers 200 once some region has usable keys.
 func ready(w http.ResponseWriter, keys *jwks.Cache) {
-	for _, s := range keys.Status() {
-		if s.Freshness == jwks.Fresh || s.Freshness == jwks.Stale {
-			_, _ = fmt.Fprintln(w, "ready")
-			return
-		}
+	if err := keys.Ready(); err != nil {
+		http.Error(w, "no keys yet", http.StatusServiceUnavailable)
+		return
 	}
-	http.Error(w, "no keys yet", http.StatusServiceUnavailable)
+	_, _ = fmt.Fprintln(w, "ready")
 }
 
 // words splits a comma-separated list.

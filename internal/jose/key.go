@@ -35,6 +35,30 @@ type Key struct {
 	Public     crypto.PublicKey
 }
 
+// JWK returns k as a JWK (RFC 7517, section 4) with the members that ParseKey needs.
+func (k *Key) JWK() ([]byte, error) {
+	enc := base64.RawURLEncoding.EncodeToString
+	m := map[string]string{"kid": k.ID}
+	if k.Algorithm != "" {
+		m["alg"] = k.Algorithm
+	}
+	switch p := k.Public.(type) {
+	case *rsa.PublicKey:
+		m["kty"], m["n"], m["e"] = "RSA", enc(p.N.Bytes()), enc(big.NewInt(int64(p.E)).Bytes())
+	case *ecdsa.PublicKey:
+		point, err := p.Bytes()
+		if err != nil {
+			return nil, err
+		}
+		width := coordinateWidth(p.Curve)
+		m["kty"], m["crv"] = "EC", p.Params().Name
+		m["x"], m["y"] = enc(point[1:1+width]), enc(point[1+width:])
+	case ed25519.PublicKey:
+		m["kty"], m["crv"], m["x"] = "OKP", "Ed25519", enc(p)
+	}
+	return json.Marshal(m)
+}
+
 // Skip says why a key of a set is not used.
 type Skip string
 

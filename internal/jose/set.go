@@ -48,7 +48,7 @@ func ParseSet(doc []byte, allowed []string) (keys []*Key, skipped []Skipped, err
 	n = 0
 	for e := range list.Elements() {
 		k, skip := ParseKey(e)
-		if skip == "" && isForbidden(k, allowed) {
+		if skip == "" && IsForbidden(k, allowed) {
 			skip = SkipKnownKey
 		}
 		if skip != "" {
@@ -80,6 +80,7 @@ func (k *Key) same(other *Key) bool {
 	return k.Thumbprint == other.Thumbprint && k.Algorithm == other.Algorithm
 }
 
-func isForbidden(k *Key, allowed []string) bool {
+// IsForbidden reports whether the private half of k is public knowledge and its thumbprint is not in allowed.
+func IsForbidden(k *Key, allowed []string) bool {
 	return IsPublishedPrivateKey(k.Thumbprint) && !slices.Contains(allowed, k.Thumbprint)
 }

@@ -1,0 +1,213 @@
+package jwks
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/strictjson"
+	"github.com/regionjwt/regionjwt/store"
+)
+
+const (
+	snapshotVersion = 1
+	snapshotTime    = 2 * time.Second // to load or save one
+	snapshotsPerAge = 24              // an unchanged set is saved again after this part of MaxStale
+	maxAhead        = 5 * time.Minute // by which the clock of the writer may be ahead
+	maxSnapshotKeys = 1000
+)
+
+var errSnapshot = errors.New("not a snapshot of this key set")
+
+// snapshotName is the name of a set's document. Its URLs are in the name's hash, and in the document once more.
+func snapshotName(s *set) string {
+	sum := sha256.Sum256([]byte(s.id))
+	return "jwks/" + hex.EncodeToString(sum[:16])
+}
+
+type snapshotKey struct {
+	JWK   json.RawMessage `json:"jwk"`
+	First int64           `json:"first"` // unix, in nanoseconds, as all times
+	Seen  int64           `json:"seen"`
+	By    []int           `json:"by"` // the mirrors that list it
+}
+
+type snapshot struct {
+	Version int           `json:"version"`
+	Set     string        `json:"set"`
+	Good    int64         `json:"good"`
+	Keys    []snapshotKey `json:"keys"`
+}
+
+// encode writes what s knows. The caller holds mu.
+func (s *set) encode() ([]byte, error) {
+	out := snapshot{Version: snapshotVersion, Set: s.id, Good: s.good.load().wall}
+	for _, r := range s.records {
+		jwk, err := r.key.JWK()
+		if err != nil {
+			return nil, err
+		}
+		k := snapshotKey{JWK: jwk, First: r.first.wall, Seen: r.seen.load().wall}
+		for i, ep := range s.endpoints {
+			if _, ok := r.by[ep]; ok {
+				k.By = append(k.By, i)
+			}
+		}
+		out.Keys = append(out.Keys, k)
+	}
+	return json.Marshal(out)
+}
+
+// decodeSnapshot reads a document for s by the rules of key sets, and returns the records that are young enough, with the
+// time of the last good answer.
+func (s *set) decodeSnapshot(doc []byte, now instant, allowed []string) (good instant, records map[recordID]*record, err error) {
+	top, err := strictjson.Parse(nil, doc)
+	if err != nil {
+		return good, nil, err
+	}
+	at, ok := pastInstant(strictjson.Find(top, "good"), now)
+	version, set := strictjson.Find(top, "version"), strictjson.Find(top, "set")
+	if string(version.Raw()) != strconv.Itoa(snapshotVersion) || !set.Is(s.id) || !ok {
+		return good, nil, errSnapshot
+	}
+	records = map[recordID]*record{}
+	for v := range strictjson.Find(top, "keys").Elements() {
+		r, err := s.decodeRecord(v, now, allowed)
+		if err != nil || len(records) >= maxSnapshotKeys {
+			return good, nil, errSnapshot
+		}
+		if r != nil && now.since(r.seen.load()) <= s.config.MaxStale {
+			records[recordID{r.key.ID, r.key.Thumbprint, r.key.Algorithm}] = r
+		}
+	}
+	return at, records, nil
+}
+
+// decodeRecord reads one key; nil where it must not be used.
+func (s *set) decodeRecord(v strictjson.Value, now instant, allowed []string) (*record, error) {
+	var members []strictjson.Member
+	for m := range v.Members() {
+		members = append(members, m)
+	}
+	first, okFirst := pastInstant(strictjson.Find(members, "first"), now)
+	seen, okSeen := pastInstant(strictjson.Find(members, "seen"), now)
+	if !okFirst || !okSeen {
+		return nil, errSnapshot
+	}
+	key, why := jose.ParseKey(strictjson.Find(members, "jwk"))
+	if why != "" || jose.IsForbidden(key, allowed) {
+		return nil, nil // a rule that is stricter than when it was written
+	}
+	r := &record{key: key, first: first, seen: new(stamp), by: map[*endpoint]listing{}}
+	r.seen.store(seen)
+	for i := range strictjson.Find(members, "by").Elements() {
+		n, err := strconv.Atoi(string(i.Raw()))
+		if err != nil || n < 0 || n >= len(s.endpoints) {
+			return nil, errSnapshot
+		}
+		r.by[s.endpoints[n]] = listing{}
+	}
+	return r, nil
+}
+
+// pastInstant turns a time of another process into one of ours. What is a little ahead counts as now; ok is false for what
+// is further ahead, or no time at all.
+func pastInstant(v strictjson.Value, now instant) (t instant, ok bool) {
+	wall, err := strconv.ParseInt(string(v.Raw()), 10, 64)
+	if err != nil || wall <= 0 || wall-now.wall > int64(maxAhead) {
+		return t, false
+	}
+	age := max(0, now.wall-wall)
+	return instant{mono: now.mono - age, wall: now.wall - age}, true
+}
+
+// restore fills an empty set from its snapshot. Whatever was fetched meanwhile counts; a snapshot never overrides it.
+func (c *Cache) restore(ctx context.Context, s *set, f *flight) {
+	ctx, cancel := context.WithTimeout(ctx, snapshotTime)
+	defer cancel()
+	doc, err := c.config.Store.Load(ctx, snapshotName(s))
+	if errors.Is(err, store.ErrNotFound) {
+		return
+	}
+	now := c.clock()
+	var good instant
+	var records map[recordID]*record
+	if err == nil {
+		good, records, err = s.decodeSnapshot(doc.Data, now, c.config.InsecurePublishedKeys)
+	}
+	if err != nil {
+		c.log.Warn("snapshot is not used", "source", s.endpoints[0].name(), "why", err)
+		return
+	}
+	s.mu.Lock()
+	used := s.view.Load() == nil && len(records) > 0
+	if used {
+		s.records = records
+		s.restored = true
+		s.good.store(good)
+		s.freshUntil.store(good.plus(s.config.Refresh))
+		s.publish(now)
+		f.tell()
+	}
+	s.mu.Unlock()
+	if used {
+		c.log.Info("keys come from a snapshot", "source", s.endpoints[0].name(), "keys", len(records), "age", now.since(good))
+		c.changed()
+	}
+}
+
+// save writes the snapshot of s where its keys changed, or the last one has aged. Another process that shares the store
+// may have written a younger one; then that stays.
+func (c *Cache) save(ctx context.Context, s *set) {
+	ctx, cancel := context.WithTimeout(ctx, snapshotTime)
+	defer cancel()
+	now := c.clock()
+	s.mu.Lock()
+	due := s.unsaved || now.since(s.saved) >= s.config.MaxStale/snapshotsPerAge
+	if !due || s.saving || s.restored {
+		s.mu.Unlock()
+		return
+	}
+	s.saving, s.unsaved = true, false
+	mine := s.good.load()
+	data, err := s.encode()
+	s.mu.Unlock()
+	if err == nil {
+		err = c.replaceSnapshot(ctx, s, data, mine)
+	}
+	s.mu.Lock()
+	first := err != nil && s.saveErr == nil
+	s.saving, s.saved, s.saveErr = false, now, err
+	if err != nil {
+		s.unsaved = true
+	}
+	s.mu.Unlock()
+	if first {
+		c.log.Warn("snapshot cannot be saved", "source", s.endpoints[0].name(), "why", err)
+	}
+}
+
+func (c *Cache) replaceSnapshot(ctx context.Context, s *set, data []byte, mine instant) error {
+	name := snapshotName(s)
+	for try := 0; ; try++ {
+		old, err := c.config.Store.Load(ctx, name)
+		switch {
+		case err == nil:
+			good, _, err := s.decodeSnapshot(old.Data, c.clock(), c.config.InsecurePublishedKeys)
+			if err == nil && good.wall > mine.wall {
+				return nil
+			}
+		case !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrNotAuthentic):
+			return err
+		}
+		_, err = c.config.Store.Save(ctx, name, data, old.Revision)
+		if !errors.Is(err, store.ErrConflict) || try == 2 {
+			return err
+		}
+	}
+}
