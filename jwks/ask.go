@@ -77,10 +77,11 @@ func (w *waiter) board() bool {
 	w.leave()
 	c := w.cache
 	now := c.clock()
+	fresh := w.served.usable(now)
 	for _, p := range w.served.parts {
 		s := p.set
 		s.mu.Lock()
-		if f := w.flightOf(s, now); f != nil && s.waiting < maxWaiters {
+		if f := w.flightOf(s, now, fresh); f != nil && s.waiting < maxWaiters {
 			if w.woken == nil {
 				w.woken = make(chan struct{}, 1)
 			}
@@ -88,6 +89,7 @@ func (w *waiter) board() bool {
 				f.wanted[w.kid] = f.wanted[w.kid] || f.turn > w.arrived
 			}
 			f.watchers[w.woken] = struct{}{}
+			f.demand()
 			s.waiting++
 			w.boarded = append(w.boarded, boarding{s, f})
 		}
@@ -103,14 +105,18 @@ func (w *waiter) board() bool {
 	return true
 }
 
-// flightOf returns the flight of s to wait for, or nil. The caller holds s.mu.
-func (w *waiter) flightOf(s *set, now instant) *flight {
+// flightOf returns the flight of s to wait for, or nil. fresh says that some set of the issuer is usable. The caller holds
+// s.mu.
+func (w *waiter) flightOf(s *set, now instant, fresh bool) *flight {
 	c := w.cache
 	if s.isAbsent(w.kid, now) || s.answered > w.arrived || s.failed > w.arrived {
 		return nil // it has been asked since the caller came
 	}
 	if s.flight != nil {
 		return s.flight
+	}
+	if fresh && s.notEnabled(now) {
+		return nil // its refresh asks it now and then
 	}
 	if s.usable(now) {
 		if s.resting(now, true) > 0 || !s.bucket.take(now) {
@@ -158,16 +164,13 @@ func (w *waiter) verdict(cause error) ([]*Key, error) {
 	if keys := w.served.lookup(c, w.kid, now); len(keys) > 0 {
 		return keys, nil
 	}
-	fresh := false
-	for _, p := range w.served.parts {
-		fresh = fresh || p.set.usable(now)
-	}
-	unavailable := &UnavailableError{Err: cause}
+	fresh := w.served.usable(now)
+	unavailable := &UnavailableError{Err: cause, RetryAfter: longestWait}
 	certain := true
 	for _, p := range w.served.parts {
 		s := p.set
 		s.mu.Lock()
-		if !s.knows(w.kid, now) && (!fresh || !s.dark(now)) {
+		if w.awaits(s) || !s.knows(w.kid, now) && !(fresh && (s.dark(now) || s.notEnabled(now))) {
 			certain = false
 			unavailable.add(s, now)
 		}
@@ -180,15 +183,26 @@ func (w *waiter) verdict(cause error) ([]*Key, error) {
 	return nil, unavailable
 }
 
+// awaits reports whether a flight of s that the caller waited for is still on its way. The caller holds s.mu.
+func (w *waiter) awaits(s *set) bool {
+	for _, b := range w.boarded {
+		if b.set == s && !b.flight.landed {
+			return true
+		}
+	}
+	return false
+}
+
+// longestWait is what RetryAfter begins with, to be shortened by what the sets say.
+const longestWait = time.Hour
+
 // add notes what keeps s from answering. The caller holds s.mu.
 func (e *UnavailableError) add(s *set, now instant) {
 	wait := s.resting(now, true)
 	if wait == 0 && s.flight == nil && s.usable(now) {
 		wait = s.bucket.wait(now)
 	}
-	if e.RetryAfter == 0 || wait < e.RetryAfter {
-		e.RetryAfter = wait
-	}
+	e.RetryAfter = min(e.RetryAfter, wait)
 	if e.Err == nil && s.lastErr != nil {
 		e.Err = s.lastErr
 	}

@@ -3,6 +3,7 @@ package jwks
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -23,10 +24,15 @@ type Cache struct {
 	mu       sync.Mutex // guards what follows; taken inside a set's mutex, never around it
 	updating sync.Mutex // one Update at a time
 	closed   bool
-	flights  map[int64]context.CancelFunc
+	flights  map[int64]inFlight
 	nextID   int64
-	landing  sync.WaitGroup
 	watchers map[int64]func()
+}
+
+// inFlight ends a flight, and tells when it has ended.
+type inFlight struct {
+	cancel context.CancelFunc
+	ended  chan struct{}
 }
 
 // table is an immutable picture of what is served.
@@ -49,7 +55,7 @@ func newCache(config Config, clock clock) (*Cache, error) {
 	config, err := config.withDefaults()
 	c := &Cache{
 		config: config, clock: clock, log: logger{config.Logger}, wake: make(chan struct{}, 1),
-		flights: map[int64]context.CancelFunc{}, watchers: map[int64]func(){},
+		flights: map[int64]inFlight{}, watchers: map[int64]func(){},
 	}
 	c.table.Store(&table{})
 	if updateErr := c.Update(config.Authorities); updateErr != nil || err != nil {
@@ -101,7 +107,9 @@ func (t *table) setsOf(r issuer.Region, old *table, c *Config, now instant) []*s
 	find := func(id string, endpoints func() []*endpoint) *set {
 		s := t.sets[id]
 		if s == nil {
-			s = old.sets[id]
+			if s = old.sets[id]; s != nil {
+				s.prefer(r.JWKS)
+			}
 		}
 		if s == nil {
 			s = newSet(id, endpoints(), c, now)
@@ -124,10 +132,18 @@ func (t *table) setsOf(r issuer.Region, old *table, c *Config, now instant) []*s
 	return sets
 }
 
+// served finds what serves iss; nil where nobody lists it, or c was not made by New.
+func (c *Cache) served(iss string) *served {
+	if t := c.table.Load(); t != nil {
+		return t.issuers[iss]
+	}
+	return nil
+}
+
 // Keys implements Source. A key that is at hand is returned without waiting; one that is not is asked for, within
 // Config.UnknownKey and Config.UnknownKeyWait. The error is ErrUnknownIssuer, ErrUnknownKey or an *UnavailableError.
 func (c *Cache) Keys(ctx context.Context, iss, kid string) ([]*Key, error) {
-	e := c.table.Load().issuers[iss]
+	e := c.served(iss)
 	if e == nil {
 		return nil, ErrUnknownIssuer
 	}
@@ -140,15 +156,23 @@ func (c *Cache) Keys(ctx context.Context, iss, kid string) ([]*Key, error) {
 	return c.ask(ctx, e, kid)
 }
 
-// Doubt implements Doubter: a region that lists iss and has not published any set yet could have a key of that name.
+// Doubt implements Doubter: a region that lists iss and whose keys are not known now could have a key of that name.
 func (c *Cache) Doubt(iss, _ string) error {
-	e := c.table.Load().issuers[iss]
+	e := c.served(iss)
 	if e == nil {
 		return nil
 	}
 	now := c.clock()
+	fresh := e.usable(now)
 	for _, p := range e.parts {
-		if p.set.view.Load() == nil && !p.set.dark(now) {
+		s := p.set
+		if s.usable(now) {
+			continue
+		}
+		s.mu.Lock()
+		doubt := !s.dark(now) && !(fresh && s.notEnabled(now))
+		s.mu.Unlock()
+		if doubt {
 			return &UnavailableError{RetryAfter: firstBackOff}
 		}
 	}
@@ -192,13 +216,17 @@ func (c *Cache) Close() error {
 	return nil
 }
 
+// endFlights ends the flights that are on their way now, and waits for them.
 func (c *Cache) endFlights() {
 	c.mu.Lock()
-	for _, cancel := range c.flights {
-		cancel()
-	}
+	flights := slices.Collect(maps.Values(c.flights))
 	c.mu.Unlock()
-	c.landing.Wait()
+	for _, f := range flights {
+		f.cancel()
+	}
+	for _, f := range flights {
+		<-f.ended
+	}
 }
 
 // begin returns a context for a flight, or nil where the cache is closed. done has to be called at its end.
@@ -211,14 +239,14 @@ func (c *Cache) begin() (ctx context.Context, done func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.nextID++
 	id := c.nextID
-	c.flights[id] = cancel
-	c.landing.Add(1)
+	f := inFlight{cancel, make(chan struct{})}
+	c.flights[id] = f
 	return ctx, func() {
 		cancel()
 		c.mu.Lock()
 		delete(c.flights, id)
 		c.mu.Unlock()
-		c.landing.Done()
+		close(f.ended)
 	}
 }
 

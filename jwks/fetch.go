@@ -10,13 +10,11 @@ import (
 	"mime"
 	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/jose"
-	"github.com/regionjwt/regionjwt/internal/strictjson"
 )
 
 // Class names what was wrong with an answer, or why there was none.
@@ -56,6 +54,7 @@ func fail(c Class) *FetchError { return &FetchError{Class: c} }
 
 // answer is a good answer of one URL.
 type answer struct {
+	url     string
 	keys    []*jose.Key
 	skipped []jose.Skipped
 	etag    string
@@ -70,13 +69,8 @@ type document struct {
 }
 
 // get fetches one document. With an etag, the document may be unchanged.
-func (c *Cache) get(ctx context.Context, rawURL, etag string, p purpose) (document, *FetchError) {
+func (c *Cache) get(ctx context.Context, rawURL, etag string) (document, *FetchError) {
 	var none document
-	release, err := c.hosts.acquire(ctx, rawURL, p)
-	if err != nil {
-		return none, classify(ctx, err)
-	}
-	defer release()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, rawURL, nil)
 	if err != nil {
 		return none, fail(ClassNetwork)
@@ -113,12 +107,12 @@ func (c *Cache) get(ctx context.Context, rawURL, etag string, p purpose) (docume
 }
 
 // fetchSet fetches a key set. last is what the URL answered before, if it did.
-func (c *Cache) fetchSet(ctx context.Context, rawURL string, last *answer, p purpose) (*answer, *FetchError) {
+func (c *Cache) fetchSet(ctx context.Context, rawURL string, last *answer) (*answer, *FetchError) {
 	etag := ""
-	if last != nil {
+	if last != nil && last.url == rawURL {
 		etag = last.etag
 	}
-	doc, failed := c.get(ctx, rawURL, etag, p)
+	doc, failed := c.get(ctx, rawURL, etag)
 	if failed != nil {
 		return nil, failed
 	}
@@ -140,28 +134,7 @@ func (c *Cache) fetchSet(ctx context.Context, rawURL string, last *answer, p pur
 	if len(tag) > 256 {
 		tag = ""
 	}
-	return &answer{keys: keys, skipped: skipped, etag: tag, maxAge: maxAge(doc.header)}, nil
-}
-
-// discover reads the OpenID Provider metadata of iss (OpenID Connect Discovery, section 4; RFC 8414, section 3.3) and
-// returns its jwks_uri. The document has to name exactly iss.
-func (c *Cache) discover(ctx context.Context, iss string, p purpose) (string, *FetchError) {
-	doc, failed := c.get(ctx, strings.TrimSuffix(iss, "/")+"/.well-known/openid-configuration", "", p)
-	if failed != nil {
-		return "", failed
-	}
-	members, err := strictjson.Parse(nil, doc.body)
-	if err != nil {
-		return "", fail(ClassMalformed)
-	}
-	uri := strictjson.Find(members, "jwks_uri").Text()
-	if !strictjson.Find(members, "issuer").Is(iss) {
-		return "", fail(ClassDiscovery)
-	}
-	if u, err := url.Parse(uri); err != nil || len(uri) > 2048 || !c.config.mayFetch(u) {
-		return "", fail(ClassDiscovery)
-	}
-	return uri, nil
+	return &answer{url: rawURL, keys: keys, skipped: skipped, etag: tag, maxAge: maxAge(doc.header)}, nil
 }
 
 func classify(ctx context.Context, err error) *FetchError {

@@ -3,11 +3,8 @@ package jwks
 import (
 	"context"
 	"math/rand/v2"
-	"net/url"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 )
 
 // purpose tells why a set is fetched; each has its own share of the connections to a host.
@@ -25,7 +22,11 @@ type flight struct {
 	turn     int64
 	wanted   map[string]bool // kids that callers wait for; true where one came before the flight began
 	watchers map[chan struct{}]struct{}
-	charged  bool // a token of the set's bucket was taken for it
+	demanded bool                 // somebody waits, whatever it was started for
+	queued   []context.CancelFunc // ends the wait for a connection among the refreshes
+	deadline time.Time            // of all attempts; zero until the first has a connection
+	charged  bool                 // a token of the set's bucket was taken for it
+	canceled bool                 // the cache was closed, or Run ended
 	landed   bool
 	good     bool
 }
@@ -38,6 +39,15 @@ func (f *flight) tell() {
 		default: // it has been woken and has not looked yet
 		}
 	}
+}
+
+// demand has the flight go first from now on, as somebody waits for it. The caller holds the set's mutex.
+func (f *flight) demand() {
+	f.demanded = true
+	for _, cancel := range f.queued {
+		cancel()
+	}
+	f.queued = nil
 }
 
 // launch starts a flight of s unless one is on its way, the set rests after failures, or the cache is closed. The caller
@@ -53,7 +63,10 @@ func (c *Cache) launch(s *set, p purpose, now instant) *flight {
 	if ctx == nil {
 		return nil
 	}
-	f := &flight{purpose: p, turn: c.turn.Add(1), wanted: map[string]bool{}, watchers: map[chan struct{}]struct{}{}}
+	f := &flight{
+		purpose: p, turn: c.turn.Add(1), demanded: p == forDemand,
+		wanted: map[string]bool{}, watchers: map[chan struct{}]struct{}{},
+	}
 	s.flight = f
 	order := s.order(now, p == forDemand)
 	go func() {
@@ -71,9 +84,9 @@ type outcome struct {
 }
 
 // fly asks the mirrors in order, each once: the next one as soon as one has failed or has been silent for a while, or as
-// an answer lacks a key that somebody waits for. The first answer with all of them ends the flight.
+// an answer lacks something that another mirror may have. The first answer that lacks nothing ends the flight.
 func (c *Cache) fly(ctx context.Context, s *set, f *flight, order []*endpoint) {
-	ctx, cancel := context.WithTimeout(ctx, fetchTime)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	outcomes := make(chan outcome, len(order))
 	var attempts sync.WaitGroup
@@ -89,14 +102,7 @@ func (c *Cache) fly(ctx context.Context, s *set, f *flight, order []*endpoint) {
 		ep, last := order[asked], asked == len(order)-1
 		asked++
 		running[ep] = c.clock()
-		attempts.Go(func() {
-			actx, stop := ctx, context.CancelFunc(func() {})
-			if !last {
-				actx, stop = context.WithTimeout(ctx, attemptTime)
-			}
-			defer stop()
-			outcomes <- c.attempt(actx, s, ep, f.purpose)
-		})
+		attempts.Go(func() { outcomes <- c.attempt(ctx, s, f, ep, last) })
 	}
 	restored := c.config.Store == nil
 	restore := func() {
@@ -138,36 +144,74 @@ func (c *Cache) saveIfGood(ctx context.Context, s *set, f *flight) {
 	}
 }
 
-// attempt fetches from one mirror, after discovery where the mirror's URL comes from there.
-func (c *Cache) attempt(ctx context.Context, s *set, ep *endpoint, p purpose) outcome {
+// attempt fetches from one mirror. Its time begins when it has a connection to the host.
+func (c *Cache) attempt(ctx context.Context, s *set, f *flight, ep *endpoint, last bool) outcome {
 	s.mu.Lock()
-	rawURL, last := ep.url, ep.last
-	discover := ep.issuer != "" && (rawURL == "" || ep.lastErr != nil || c.clock().since(ep.discovered) > rediscoverAfter)
-	s.mu.Unlock()
-	if discover {
-		found, failed := c.discover(ctx, ep.issuer, p)
-		if failed != nil && rawURL == "" {
-			return outcome{ep: ep, failed: failed}
-		}
-		if failed == nil {
-			s.mu.Lock()
-			ep.discovered = c.clock()
-			if found != rawURL {
-				ep.url, rawURL, last = found, found, nil
-			}
-			s.mu.Unlock()
-		}
+	ep.asked = f.turn
+	target := ep.url
+	if target == "" {
+		target = ep.issuer
 	}
-	a, failed := c.fetchSet(ctx, rawURL, last, p)
+	s.mu.Unlock()
+	release, err := c.slot(ctx, s, f, target)
+	if err != nil {
+		return outcome{ep: ep, failed: classify(ctx, err)}
+	}
+	defer release()
+	s.mu.Lock()
+	now := time.Now()
+	if f.deadline.IsZero() {
+		f.deadline = now.Add(fetchTime)
+	}
+	deadline := f.deadline
+	if soon := now.Add(attemptTime); !last && soon.Before(deadline) {
+		deadline = soon
+	}
+	if least := now.Add(leastTime); deadline.Before(least) {
+		deadline = least // it queued for long
+	}
+	s.mu.Unlock()
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	if ep.issuer != "" {
+		return c.attemptDiscovered(ctx, s, f, ep)
+	}
+	a, failed := c.fetchSet(ctx, target, ep.lastAnswer(s))
 	return outcome{ep: ep, answer: a, failed: failed}
 }
 
-// take notes an outcome, and reports whether the flight has all that it was started for.
+func (ep *endpoint) lastAnswer(s *set) *answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return ep.last
+}
+
+// slot waits for a connection to the host of rawURL: among the refreshes, as long as nobody waits for the flight.
+func (c *Cache) slot(ctx context.Context, s *set, f *flight, rawURL string) (release func(), err error) {
+	queue, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.mu.Lock()
+	demanded := f.demanded
+	if !demanded {
+		f.queued = append(f.queued, cancel)
+	}
+	s.mu.Unlock()
+	if !demanded {
+		if release, err = c.hosts.acquire(queue, rawURL, forRefresh); err == nil || ctx.Err() != nil {
+			return release, err
+		}
+	}
+	return c.hosts.acquire(ctx, rawURL, forDemand)
+}
+
+// take notes an outcome, and reports whether the flight has all that it can be after.
 func (c *Cache) take(s *set, f *flight, o outcome) (enough bool) {
 	now := c.clock()
 	s.mu.Lock()
 	if o.failed != nil {
-		if o.failed.Class != ClassCanceled {
+		if o.failed.Class == ClassCanceled {
+			f.canceled = true
+		} else {
 			o.ep.missed(o.failed, now)
 			s.lastErr = o.failed
 		}
@@ -178,7 +222,7 @@ func (c *Cache) take(s *set, f *flight, o outcome) (enough bool) {
 	changed := s.merge(o.ep, o.answer, now)
 	o.ep.answered = f.turn
 	f.good = true
-	enough = true
+	enough = s.vouchedFor(f, now)
 	view := s.view.Load()
 	for kid := range f.wanted {
 		if view.byKid[kid] == nil {
@@ -192,6 +236,22 @@ func (c *Cache) take(s *set, f *flight, o outcome) (enough bool) {
 		c.changed()
 	}
 	return enough
+}
+
+// vouchedFor reports whether each key of s is listed by a mirror that has answered in this flight, or by none that could still
+// be asked: a key that only other mirrors list is theirs to withdraw, so they are asked. The caller holds s.mu.
+func (s *set) vouchedFor(f *flight, now instant) bool {
+	for _, r := range s.records {
+		vouched, open := false, false
+		for ep := range r.by {
+			vouched = vouched || ep.answered == f.turn
+			open = open || ep.asked != f.turn && ep.rests(now) == 0
+		}
+		if !vouched && open {
+			return false
+		}
+	}
+	return true
 }
 
 // giveUp notes the mirrors that have been silent for so long that another one was asked as well.
@@ -213,14 +273,8 @@ func (c *Cache) land(s *set, f *flight) {
 	defer s.mu.Unlock()
 	s.flight = nil
 	f.landed = true
-	if !f.good {
-		s.failures++
-		s.failedAt, s.failed = now, f.turn
-		if f.charged {
-			s.bucket.giveBack()
-		}
-		s.due.store(now.plus(jitter(max(backOff(s.failures), s.resting(now, false)))))
-	} else {
+	switch {
+	case f.good:
 		s.answered = f.turn
 		view := s.view.Load()
 		certain := s.everyMirror(now, func(ep *endpoint) bool { return ep.answered == f.turn })
@@ -229,6 +283,19 @@ func (c *Cache) land(s *set, f *flight) {
 				s.noteAbsent(kid, now)
 			}
 		}
+	case f.canceled:
+		s.due.store(now.plus(firstBackOff))
+	default:
+		s.failures++
+		s.failedAt, s.failed = now, f.turn
+		next := max(backOff(s.failures), s.resting(now, false))
+		if s.notEnabled(now) {
+			next = disabledFor
+		}
+		s.due.store(now.plus(jitter(next)))
+	}
+	if !f.good && f.charged {
+		s.bucket.giveBack()
 	}
 	f.tell()
 	c.poke()
@@ -237,32 +304,4 @@ func (c *Cache) land(s *set, f *flight) {
 // jitter varies d by up to a tenth, so that the fetches of many processes spread.
 func jitter(d time.Duration) time.Duration {
 	return d + time.Duration((rand.Float64()*0.2-0.1)*float64(d))
-}
-
-// hosts bounds the requests in progress to each host, one share for each purpose. There is no bound over all hosts.
-type hosts struct {
-	mu    sync.Mutex
-	slots map[string]*[2]*semaphore.Weighted
-}
-
-// acquire waits for a slot of the host of rawURL.
-func (h *hosts) acquire(ctx context.Context, rawURL string, p purpose) (release func(), err error) {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return nil, err
-	}
-	h.mu.Lock()
-	if h.slots == nil {
-		h.slots = map[string]*[2]*semaphore.Weighted{}
-	}
-	slots := h.slots[u.Host]
-	if slots == nil {
-		slots = &[2]*semaphore.Weighted{semaphore.NewWeighted(hostConnections), semaphore.NewWeighted(hostConnections)}
-		h.slots[u.Host] = slots
-	}
-	h.mu.Unlock()
-	if err := slots[p].Acquire(ctx, 1); err != nil {
-		return nil, err
-	}
-	return func() { slots[p].Release(1) }, nil
 }

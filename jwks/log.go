@@ -23,11 +23,3 @@ func (l logger) answered(_ *set, o outcome, changed bool) {
 		l.Info("keys changed", "source", o.ep.name(), "keys", len(o.answer.keys), "skipped", len(o.answer.skipped))
 	}
 }
-
-// name is how logs and Status call the mirror.
-func (ep *endpoint) name() string {
-	if ep.issuer != "" {
-		return ep.issuer
-	}
-	return ep.url
-}

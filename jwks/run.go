@@ -13,8 +13,8 @@ import (
 const lookEvery = time.Minute
 
 // Run refreshes the key sets ahead of need until ctx ends, then ends the fetches in progress, waits for them, and
-// returns the cause of ctx. Up to 100 sets are fetched at once when it starts; more are fetched when a token first needs
-// them, and refreshed from then on. Without Run, sets are refreshed when they are used.
+// returns the cause of ctx. Where there are no more than 100 sets, all are fetched when it starts; where there are more, each
+// is fetched when a token first needs it, and refreshed from then on. Without Run, sets are refreshed when they are used.
 func (c *Cache) Run(ctx context.Context) error {
 	defer c.endFlights()
 	timer := time.NewTimer(0)
@@ -54,7 +54,7 @@ func (s *set) wasAsked() bool {
 	return s.failures > 0 || s.flight != nil
 }
 
-// Warm fetches every key set once and waits for the answers, at most until ctx ends. It is best effort: the error joins
+// Warm fetches every key set that has no usable keys, once, and waits for the answers, at most until ctx ends. It is best effort: the error joins
 // one for each region without usable keys, and the cache serves whatever came.
 func (c *Cache) Warm(ctx context.Context) error {
 	t := c.table.Load()
@@ -70,10 +70,11 @@ func (c *Cache) Warm(ctx context.Context) error {
 			if s.usable(now) {
 				continue
 			}
-			err := &UnavailableError{RetryAfter: firstBackOff}
+			err := &UnavailableError{RetryAfter: longestWait}
 			s.mu.Lock()
 			err.add(s, now)
 			s.mu.Unlock()
+			err.RetryAfter = max(err.RetryAfter, time.Second)
 			if err.Err == nil && ctx.Err() != nil {
 				err.Err = context.Cause(ctx)
 			}

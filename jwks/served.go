@@ -53,6 +53,11 @@ func (*served) usableOnly(c *Cache, cands []*candidate, keys []*Key, from int, n
 	return keys
 }
 
+// usable reports whether any set of e has keys that may be used.
+func (e *served) usable(now instant) bool {
+	return slices.ContainsFunc(e.parts, func(p part) bool { return p.set.usable(now) })
+}
+
 func (cand *candidate) usable(now instant, c *Cache) bool {
 	for _, r := range cand.records {
 		if now.since(r.seen.load()) <= c.config.MaxStale {
@@ -148,24 +153,25 @@ func (e *served) possible(cand *candidate, from []*setView, now instant) []strin
 func (cand *candidate) first() instant {
 	first := cand.records[0].first
 	for _, r := range cand.records[1:] {
-		if first.since(r.first) > 0 {
+		if r.first.mono < first.mono {
 			first = r.first
 		}
 	}
 	return first
 }
 
-// answeredBefore reports whether the last good answer of s is older than t. If so, a refresh is due in a second, and its
-// answer gives s a new view, so that the question is put again.
+// answeredBefore reports whether the last good answer of s is older than t. If so, a refresh is due soon, and its answer gives
+// s a new view, so that the question is put again. The monotonic clock decides: the wall clock may have been set in between.
 func (s *set) answeredBefore(t instant, now instant) bool {
-	if t.since(s.good.load()) == 0 {
+	if s.good.load().mono >= t.mono {
 		return false
 	}
 	s.doubted.Store(true)
-	if t.since(s.good.load()) == 0 { // an answer came before doubted was set
+	good := s.good.load()
+	if good.mono >= t.mono { // an answer came before doubted was set
 		return false
 	}
-	if wait := jitter(attributeAfter); now.until(s.due.load()) > wait {
+	if wait := jitter(max(attributeAfter-now.since(good), firstBackOff)); now.until(s.due.load()) > wait {
 		s.due.store(now.plus(wait))
 	}
 	return true

@@ -1,6 +1,7 @@
 package jwks
 
 import (
+	"hash/maphash"
 	"slices"
 	"strings"
 	"sync"
@@ -28,14 +29,16 @@ type set struct {
 	mu       sync.Mutex // never held over I/O or a callback
 	created  instant
 	records  map[recordID]*record
-	flight   *flight // in progress, or nil
-	answered int64   // the turn of the last flight with a good answer
-	failed   int64   // the turn of the last flight without
-	failures int     // fetches failed in a row
+	gone     map[recordID]withdrawal // keys that were withdrawn within MaxStale
+	flight   *flight                 // in progress, or nil
+	answered int64                   // the turn of the last flight with a good answer
+	failed   int64                   // the turn of the last flight without
+	failures int                     // fetches failed in a row
 	failedAt instant
 	lastErr  *FetchError
 	bucket   bucket
-	negative *lru.Cache[string, instant] // kids that a good answer did not have; nil until needed
+	negative *lru.Cache[uint64, instant] // hashes of kids that good answers did not have; nil while there is none
+	noted    instant                     // when the last one was
 	waiting  int
 
 	restored bool    // its keys come from a snapshot; nothing was fetched yet
@@ -45,28 +48,20 @@ type set struct {
 	saveErr  error   // nil where it could be
 }
 
-// endpoint is one mirror of a set. The set's mutex guards what changes.
-type endpoint struct {
-	url    string // "" where discovery has not answered yet
-	issuer string // the iss that the url is discovered from, or ""
-
-	discovered instant
-	last       *answer // nil until the first good answer
-	lastGood   instant
-	answered   int64       // the turn of the last flight with a good answer
-	lastErr    *FetchError // nil after a good answer
-	failures   int
-	failedAt   instant
-}
-
 type recordID struct{ kid, thumbprint, alg string }
 
 // record is one key of a set.
 type record struct {
 	key   *jose.Key
-	first instant               // when any mirror first listed it
+	first instant               // when any mirror first listed it; ordered by the monotonic clock
 	seen  *stamp                // when any mirror last did
 	by    map[*endpoint]listing // the mirrors that listed it and have not withdrawn it
+}
+
+// withdrawal says which mirror withdrew a key. A mirror that is less preferred, and lags, cannot bring it back.
+type withdrawal struct {
+	by *endpoint
+	at instant
 }
 
 // listing says whether a mirror that once listed a key still did in its last answer.
@@ -80,7 +75,7 @@ type setView struct{ byKid map[string]*record }
 
 func newSet(id string, endpoints []*endpoint, c *Config, now instant) *set {
 	return &set{
-		id: id, endpoints: endpoints, config: c, created: now, records: map[recordID]*record{},
+		id: id, endpoints: endpoints, config: c, created: now, records: map[recordID]*record{}, gone: map[recordID]withdrawal{},
 		bucket: bucket{burst: c.UnknownKey.Burst, every: c.UnknownKey.Every, last: now},
 	}
 }
@@ -100,12 +95,24 @@ func (s *set) usable(now instant) bool {
 	return s.view.Load() != nil && now.since(s.good.load()) <= s.config.MaxStale
 }
 
-// dark reports whether no good answer came for MaxStale, or ever since the set was made.
+// dark reports whether every mirror has failed for MaxStale. The caller holds mu.
 func (s *set) dark(now instant) bool {
-	if s.view.Load() == nil {
-		return now.since(s.created) > s.config.MaxStale
+	for _, ep := range s.endpoints {
+		if !ep.dark(s.config.MaxStale) {
+			return false
+		}
 	}
-	return !s.usable(now)
+	return true
+}
+
+// notEnabled reports whether s never had keys because every mirror says that it is not there. The caller holds mu.
+func (s *set) notEnabled(now instant) bool {
+	for _, ep := range s.endpoints {
+		if !ep.disabled(now) {
+			return false
+		}
+	}
+	return s.view.Load() == nil
 }
 
 // merge takes in a good answer of ep. It reports whether the keys of the set changed. The caller holds mu.
@@ -120,6 +127,9 @@ func (s *set) merge(ep *endpoint, a *answer, now instant) (changed bool) {
 	for _, k := range a.keys {
 		id := recordID{k.ID, k.Thumbprint, k.Algorithm}
 		present[id], kids[k.ID] = true, true
+		if s.isGone(id, ep, now) {
+			continue
+		}
 		r := s.records[id]
 		if r == nil {
 			r = &record{key: k, first: now, seen: new(stamp), by: map[*endpoint]listing{}}
@@ -129,45 +139,83 @@ func (s *set) merge(ep *endpoint, a *answer, now instant) (changed bool) {
 		r.by[ep] = listing{}
 		r.seen.store(now)
 	}
+	s.forget(now)
 	next := s.interval(a.maxAge)
 	for id, r := range s.records {
-		l, listed := r.by[ep]
-		switch {
-		case !listed || present[id]:
-		case kids[id.kid]: // the mirror has another key under this name now
-			delete(r.by, ep)
-			changed = true
-		case !l.missing:
-			r.by[ep] = listing{missing: true, since: now}
+		if !present[id] && s.misses(ep, r, kids[id.kid], now) {
 			next = min(next, withdrawAfter)
-		case now.since(l.since) < withdrawAfter:
-			next = min(next, withdrawAfter-now.since(l.since))
-		default:
-			delete(r.by, ep)
-			if now.since(r.seen.load()) > now.since(l.since) {
-				clear(r.by)
-			}
 		}
-		if len(r.by) == 0 || now.since(r.seen.load()) > s.config.MaxStale {
-			delete(s.records, id)
-			changed = true
+		switch {
+		case len(r.by) == 0:
+			s.gone[id] = withdrawal{by: ep, at: now}
+		case now.since(r.seen.load()) <= s.config.MaxStale:
+			continue
 		}
+		delete(s.records, id)
+		changed = true
 	}
 	s.due.store(now.plus(next))
 	s.freshUntil.store(now.plus(next))
 	if s.doubted.Swap(false) || changed || s.view.Load() == nil {
-		s.publish(now)
+		s.publish()
 		changed, s.unsaved = true, true
 	}
 	return changed
 }
 
-// publish makes the records visible to readers. Under one kid, the key that was listed last counts.
-func (s *set) publish(now instant) {
+// isGone reports whether the key was withdrawn by a mirror that ep, which lists it, cannot speak against.
+func (s *set) isGone(id recordID, ep *endpoint, now instant) bool {
+	w, ok := s.gone[id]
+	if !ok {
+		return false
+	}
+	if now.since(w.at) <= s.config.MaxStale && slices.Index(s.endpoints, ep) > slices.Index(s.endpoints, w.by) {
+		return true
+	}
+	delete(s.gone, id)
+	return false
+}
+
+// forget drops what is remembered for a while only. The caller holds mu.
+func (s *set) forget(now instant) {
+	if s.negative != nil && now.since(s.noted) >= negativeFor {
+		s.negative = nil
+	}
+	for id, w := range s.gone {
+		if now.since(w.at) > s.config.MaxStale || len(s.gone) > maxGone {
+			delete(s.gone, id)
+		}
+	}
+}
+
+// misses notes that an answer of ep does not list r, whose name it may have given to another key. It reports whether ep has to
+// be asked again soon to tell.
+func (s *set) misses(ep *endpoint, r *record, replaced bool, now instant) (again bool) {
+	l, listed := r.by[ep]
+	switch {
+	case !listed:
+	case replaced:
+		delete(r.by, ep)
+	case !l.missing:
+		r.by[ep] = listing{missing: true, since: now}
+		return true
+	case now.since(l.since) < withdrawAfter:
+		return true
+	default:
+		delete(r.by, ep)
+		if now.since(r.seen.load()) > now.since(l.since) { // nobody has listed it since
+			clear(r.by)
+		}
+	}
+	return false
+}
+
+// publish makes the records visible to readers. Under one kid, the key that appeared last counts.
+func (s *set) publish() {
 	v := &setView{byKid: make(map[string]*record, len(s.records))}
 	for _, r := range s.records {
 		old := v.byKid[r.key.ID]
-		if old == nil || now.since(r.seen.load()) < now.since(old.seen.load()) {
+		if old == nil || r.first.mono > old.first.mono || r.first == old.first && r.key.Thumbprint < old.key.Thumbprint {
 			v.byKid[r.key.ID] = r
 		}
 	}
@@ -180,109 +228,47 @@ func (s *set) interval(maxAge time.Duration) time.Duration {
 	if maxAge > 0 {
 		d = min(max(maxAge, minCacheControl), maxCacheControl)
 	}
-	return jitter(d)
+	return min(jitter(d), s.config.MaxStale/2)
 }
 
-// missed notes a failed attempt. The caller holds mu.
-func (ep *endpoint) missed(e *FetchError, now instant) {
-	ep.failures++
-	ep.failedAt, ep.lastErr = now, e
-}
-
-// rests is how much longer ep has asked not to be asked. The caller holds mu.
-func (ep *endpoint) rests(now instant) time.Duration {
-	if ep.lastErr == nil {
-		return 0
-	}
-	return max(0, ep.lastErr.RetryAfter-now.since(ep.failedAt))
-}
-
-// disabled reports whether ep never answered well and says, within the last hour, that it is not there. The caller
-// holds mu.
-func (ep *endpoint) disabled(now instant) bool {
-	return ep.last == nil && ep.lastErr != nil && (ep.lastErr.Status == 403 || ep.lastErr.Status == 404) &&
-		now.since(ep.failedAt) < disabledFor
-}
-
-// leavesOut reports whether ep is not asked because it is not enabled and a sibling works.
-func (s *set) leavesOut(ep *endpoint, now instant) bool {
-	return s.view.Load() != nil && ep.disabled(now)
-}
-
-// order lists the mirrors to ask, in turn. A refresh begins with the preferred one, so that it is found to have come
-// back; a fetch that somebody waits for begins with those that answered last. The caller holds mu.
-func (s *set) order(now instant, demand bool) []*endpoint {
-	var first, later []*endpoint
-	for _, ep := range s.endpoints {
-		switch {
-		case ep.rests(now) > 0 || s.leavesOut(ep, now):
-		case ep.failures > 0 && (demand || now.since(ep.failedAt) < backOff(ep.failures)):
-			later = append(later, ep)
-		default:
-			first = append(first, ep)
-		}
-	}
-	return append(first, later...)
-}
-
-// resting is how long the set is not to be fetched after failures. The caller holds mu.
-func (s *set) resting(now instant, demand bool) time.Duration {
-	var wait time.Duration
-	if s.failures > 0 {
-		wait = backOff(s.failures)
-		if demand && !s.usable(now) {
-			wait = min(wait, firstBackOff)
-		}
-		wait = max(0, wait-now.since(s.failedAt))
-	}
-	soonest := maxRetryAfter
-	for _, ep := range s.endpoints {
-		if !s.leavesOut(ep, now) {
-			soonest = min(soonest, ep.rests(now))
-		}
-	}
-	return max(wait, soonest)
-}
-
-// backOff doubles from one second to a minute.
-func backOff(failures int) time.Duration {
-	return min(firstBackOff<<min(max(failures-1, 0), 10), maxBackOff)
-}
-
-// isAbsent reports whether a good answer of late did not have kid. The caller holds mu.
+// isAbsent reports whether good answers of late did not have kid. The caller holds mu.
 func (s *set) isAbsent(kid string, now instant) bool {
 	if s.negative == nil {
 		return false
 	}
-	at, ok := s.negative.Peek(kid)
+	if now.since(s.noted) >= negativeFor {
+		s.negative = nil
+		return false
+	}
+	at, ok := s.negative.Peek(maphash.String(seed, kid))
 	return ok && now.since(at) < negativeFor
 }
 
-// noteAbsent remembers that a good answer did not have kid. The caller holds mu.
+// noteAbsent remembers that good answers did not have kid. The caller holds mu.
 func (s *set) noteAbsent(kid string, now instant) {
 	if s.negative == nil {
-		s.negative, _ = lru.New[string, instant](negativeEntries) // fails for sizes below 1 only
+		s.negative, _ = lru.New[uint64, instant](negativeEntries) // fails for sizes below 1 only
 	}
-	s.negative.Add(kid, now)
+	s.negative.Add(maphash.String(seed, kid), now)
+	s.noted = now
 }
+
+// seed keeps anyone outside the process from making two kids look alike.
+var seed = maphash.MakeSeed()
 
 // knows reports whether the answers of late show that no mirror has kid. The caller holds mu.
 func (s *set) knows(kid string, now instant) bool {
 	return s.isAbsent(kid, now) || s.everyMirror(now, func(ep *endpoint) bool {
-		return now.since(ep.lastGood) <= s.config.UnknownKey.Every
+		return ep.lastErr == nil && now.since(ep.lastGood) <= s.config.UnknownKey.Every
 	})
 }
 
-// everyMirror reports whether good holds for every mirror that has answered and counts, and all that count have. A mirror
-// does not count where it is not enabled, or has been dark for MaxStale. The caller holds mu.
+// everyMirror reports whether good holds for every mirror that counts. One does not where it is not enabled, or has been dark
+// for MaxStale. The caller holds mu.
 func (s *set) everyMirror(now instant, good func(*endpoint) bool) bool {
 	some := false
 	for _, ep := range s.endpoints {
-		since := s.created
-		if ep.last != nil {
-			since = ep.lastGood
-		}
-		if ep.disabled(now) || now.since(since) > s.config.MaxStale {
+		if ep.disabled(now) || ep.dark(s.config.MaxStale) {
 			continue
 		}
 		if ep.last == nil || !good(ep) {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -34,7 +35,7 @@ type snapshotKey struct {
 	JWK   json.RawMessage `json:"jwk"`
 	First int64           `json:"first"` // unix, in nanoseconds, as all times
 	Seen  int64           `json:"seen"`
-	By    []int           `json:"by"` // the mirrors that list it
+	By    []string        `json:"by"` // the mirrors that list it: their URLs, or the iss that those are discovered from
 }
 
 type snapshot struct {
@@ -53,10 +54,8 @@ func (s *set) encode() ([]byte, error) {
 			return nil, err
 		}
 		k := snapshotKey{JWK: jwk, First: r.first.wall, Seen: r.seen.load().wall}
-		for i, ep := range s.endpoints {
-			if _, ok := r.by[ep]; ok {
-				k.By = append(k.By, i)
-			}
+		for ep := range r.by {
+			k.By = append(k.By, ep.name())
 		}
 		out.Keys = append(out.Keys, k)
 	}
@@ -64,7 +63,7 @@ func (s *set) encode() ([]byte, error) {
 }
 
 // decodeSnapshot reads a document for s by the rules of key sets, and returns the records that are young enough, with the
-// time of the last good answer.
+// time of the last good answer. The caller holds mu.
 func (s *set) decodeSnapshot(doc []byte, now instant, allowed []string) (good instant, records map[recordID]*record, err error) {
 	top, err := strictjson.Parse(nil, doc)
 	if err != nil {
@@ -105,12 +104,12 @@ func (s *set) decodeRecord(v strictjson.Value, now instant, allowed []string) (*
 	}
 	r := &record{key: key, first: first, seen: new(stamp), by: map[*endpoint]listing{}}
 	r.seen.store(seen)
-	for i := range strictjson.Find(members, "by").Elements() {
-		n, err := strconv.Atoi(string(i.Raw()))
-		if err != nil || n < 0 || n >= len(s.endpoints) {
+	for name := range strictjson.Find(members, "by").Elements() {
+		i := slices.IndexFunc(s.endpoints, func(ep *endpoint) bool { return name.Is(ep.name()) })
+		if i < 0 {
 			return nil, errSnapshot
 		}
-		r.by[s.endpoints[n]] = listing{}
+		r.by[s.endpoints[i]] = listing{}
 	}
 	return r, nil
 }
@@ -137,26 +136,26 @@ func (c *Cache) restore(ctx context.Context, s *set, f *flight) {
 	now := c.clock()
 	var good instant
 	var records map[recordID]*record
+	s.mu.Lock()
+	source := s.endpoints[0].name()
 	if err == nil {
 		good, records, err = s.decodeSnapshot(doc.Data, now, c.config.InsecurePublishedKeys)
 	}
-	if err != nil {
-		c.log.Warn("snapshot is not used", "source", s.endpoints[0].name(), "why", err)
-		return
-	}
-	s.mu.Lock()
 	used := s.view.Load() == nil && len(records) > 0
 	if used {
 		s.records = records
 		s.restored = true
 		s.good.store(good)
 		s.freshUntil.store(good.plus(s.config.Refresh))
-		s.publish(now)
+		s.publish()
 		f.tell()
 	}
 	s.mu.Unlock()
-	if used {
-		c.log.Info("keys come from a snapshot", "source", s.endpoints[0].name(), "keys", len(records), "age", now.since(good))
+	switch {
+	case err != nil:
+		c.log.Warn("snapshot is not used", "source", source, "why", err)
+	case used:
+		c.log.Info("keys come from a snapshot", "source", source, "keys", len(records), "age", now.since(good))
 		c.changed()
 	}
 }
@@ -181,14 +180,14 @@ func (c *Cache) save(ctx context.Context, s *set) {
 		err = c.replaceSnapshot(ctx, s, data, mine)
 	}
 	s.mu.Lock()
-	first := err != nil && s.saveErr == nil
+	first, source := err != nil && s.saveErr == nil, s.endpoints[0].name()
 	s.saving, s.saved, s.saveErr = false, now, err
 	if err != nil {
 		s.unsaved = true
 	}
 	s.mu.Unlock()
 	if first {
-		c.log.Warn("snapshot cannot be saved", "source", s.endpoints[0].name(), "why", err)
+		c.log.Warn("snapshot cannot be saved", "source", source, "why", err)
 	}
 }
 
@@ -198,7 +197,9 @@ func (c *Cache) replaceSnapshot(ctx context.Context, s *set, data []byte, mine i
 		old, err := c.config.Store.Load(ctx, name)
 		switch {
 		case err == nil:
+			s.mu.Lock()
 			good, _, err := s.decodeSnapshot(old.Data, c.clock(), c.config.InsecurePublishedKeys)
+			s.mu.Unlock()
 			if err == nil && good.wall > mine.wall {
 				return nil
 			}

@@ -77,7 +77,11 @@ func (c *Cache) Status() []Status {
 func (s *set) status(now instant) Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := Status{Freshness: Empty, Failures: s.failures, LastError: s.lastErr, NextRefresh: now.until(s.due.load())}
+	st := Status{Freshness: Empty, Failures: s.failures, NextRefresh: now.until(s.due.load())}
+	if s.lastErr != nil {
+		last := *s.lastErr
+		st.LastError = &last
+	}
 	v := s.view.Load()
 	if v == nil {
 		return st

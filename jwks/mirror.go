@@ -1,0 +1,114 @@
+package jwks
+
+import (
+	"net/http"
+	"slices"
+	"time"
+)
+
+// endpoint is one mirror of a set. The set's mutex guards what changes.
+type endpoint struct {
+	url    string // "" where discovery has not answered yet
+	issuer string // the iss that the url is discovered from, or ""
+
+	discover  instant // when to read the discovery document again
+	last      *answer // nil until the first good answer
+	lastGood  instant
+	answered  int64       // the turn of the last flight in which it answered well
+	asked     int64       // the turn of the last flight in which it was asked
+	lastErr   *FetchError // nil after a good answer
+	failures  int         // in a row
+	failedAt  instant
+	darkSince instant // the first of these failures, without a long pause since
+}
+
+// name is how logs and Status call the mirror.
+func (ep *endpoint) name() string {
+	if ep.issuer != "" {
+		return ep.issuer
+	}
+	return ep.url
+}
+
+// missed notes a failed attempt. The caller holds mu.
+func (ep *endpoint) missed(e *FetchError, now instant) {
+	if ep.failures == 0 || now.since(ep.failedAt) > darkPause {
+		ep.darkSince = now
+	}
+	ep.failures++
+	ep.failedAt, ep.lastErr = now, e
+}
+
+// dark reports whether ep has failed for so long, asked again and again. A mirror that nobody asked is not dark. The caller
+// holds mu.
+func (ep *endpoint) dark(maxStale time.Duration) bool {
+	return ep.failures > 0 && ep.failedAt.since(ep.darkSince) > maxStale
+}
+
+// rests is how much longer ep has asked not to be asked. The caller holds mu.
+func (ep *endpoint) rests(now instant) time.Duration {
+	if ep.lastErr == nil {
+		return 0
+	}
+	return max(0, ep.lastErr.RetryAfter-now.since(ep.failedAt))
+}
+
+// disabled reports whether ep never answered well and says, within the last hour, that it is not there. The caller holds mu.
+func (ep *endpoint) disabled(now instant) bool {
+	return ep.last == nil && ep.lastErr != nil && now.since(ep.failedAt) < disabledFor &&
+		(ep.lastErr.Status == http.StatusForbidden || ep.lastErr.Status == http.StatusNotFound)
+}
+
+// leavesOut reports whether ep is not asked because it is not enabled and a sibling works.
+func (s *set) leavesOut(ep *endpoint, now instant) bool {
+	return s.view.Load() != nil && ep.disabled(now)
+}
+
+// prefer puts the mirrors into the order of urls.
+func (s *set) prefer(urls []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.endpoints = slices.SortedStableFunc(slices.Values(s.endpoints), func(a, b *endpoint) int {
+		return slices.Index(urls, a.url) - slices.Index(urls, b.url)
+	})
+}
+
+// order lists the mirrors to ask, in turn. A refresh begins with the preferred one, so that it is found to have come
+// back; a fetch that somebody waits for begins with those that answered last. The caller holds mu.
+func (s *set) order(now instant, demand bool) []*endpoint {
+	var first, later []*endpoint
+	for _, ep := range s.endpoints {
+		switch {
+		case ep.rests(now) > 0 || s.leavesOut(ep, now):
+		case ep.failures > 0 && (demand || now.since(ep.failedAt) < backOff(ep.failures)):
+			later = append(later, ep)
+		default:
+			first = append(first, ep)
+		}
+	}
+	return append(first, later...)
+}
+
+// resting is how long the set is not to be fetched after failures. The caller holds mu.
+func (s *set) resting(now instant, demand bool) time.Duration {
+	var wait time.Duration
+	if s.failures > 0 {
+		wait = backOff(s.failures)
+		if demand && !s.usable(now) {
+			wait = min(wait, firstBackOff)
+		}
+		wait = max(0, wait-now.since(s.failedAt))
+	}
+	soonest := maxRetryAfter
+	for _, ep := range s.endpoints {
+		if !s.leavesOut(ep, now) {
+			soonest = min(soonest, ep.rests(now))
+		}
+	}
+	return max(wait, soonest)
+}
+
+// backOff doubles from one second to a minute.
+func backOff(failures int) time.Duration {
+	return min(firstBackOff<<min(max(failures-1, 0), 10), maxBackOff)
+}

@@ -1,0 +1,365 @@
+package jwks_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"encoding/base64"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/internal/jose/josetest"
+	"github.com/regionjwt/regionjwt/jwks"
+)
+
+// tally counts what a simulation saw.
+type tally struct {
+	years                               float64 // region-years
+	asked, served, unknown, unavailable int
+	restarts, worstWait, worstRate      int // milliseconds; requests of one URL in ten seconds
+}
+
+// TestSimulation plays random years: faults, rotations, withdrawals, jumps of the clock, frozen and restarted processes,
+// while callers ask. After every step it checks what the cache says against the truth. SIM_YEARS sets the region-years (in a
+// plain test run a tenth), SIM_SEED reproduces a run.
+func TestSimulation(t *testing.T) {
+	t.Parallel()
+	years := 0.1
+	if s := os.Getenv("SIM_YEARS"); s != "" {
+		var err error
+		years, err = strconv.ParseFloat(s, 64)
+		require.NoError(t, err)
+	}
+	seed := rand.Uint64()
+	if s := os.Getenv("SIM_SEED"); s != "" {
+		var err error
+		seed, err = strconv.ParseUint(s, 10, 64)
+		require.NoError(t, err)
+	}
+	var material []map[string]any
+	for range 12 {
+		s, err := josetest.NewSigner("ES256")
+		require.NoError(t, err)
+		jwk, err := s.JWK()
+		require.NoError(t, err)
+		material = append(material, jwk)
+	}
+	var total tally
+	for n := uint64(0); total.years < years; n++ {
+		synctest.Test(t, func(t *testing.T) {
+			w := newSimWorld(rand.New(rand.NewPCG(seed, n)), material)
+			s := &simulation{t: t, simWorld: w, tally: &total, shelf: new(shelf), had: map[string]map[simKey]time.Duration{}}
+			s.run(200, seed, n)
+		})
+	}
+	t.Logf("seed %d: %.2f region-years, %d asked: %d served, %d unknown, %d cannot tell; %d restarts; worst wait with the key at hand 0, "+
+		"without %d ms; worst rate %d requests of one URL in 10 s", seed, total.years, total.asked, total.served, total.unknown,
+		total.unavailable, total.restarts, total.worstWait, total.worstRate)
+	require.Positive(t, total.served)
+	require.Positive(t, total.unknown)
+	require.Positive(t, total.unavailable)
+}
+
+// simulation is one world with a process in it.
+type simulation struct {
+	*simWorld
+	*tally
+	t     *testing.T
+	shelf *shelf
+	cache *jwks.Cache
+	stop  func()
+	had   map[string]map[simKey]time.Duration // by iss: the keys that were at hand after the last step, with their age
+	lastM int64
+	lastW int64
+}
+
+func (s *simulation) start() {
+	cache, err := jwks.NewWithClock(jwks.Config{
+		Authorities: s.config, Client: &http.Client{Transport: roundTripper(s.roundTrip)}, Store: s.shelf,
+	}, s.read)
+	require.NoError(s.t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	s.cache, s.had = cache, map[string]map[simKey]time.Duration{}
+	lazy := s.rand.IntN(3) == 0
+	if lazy {
+		close(ended)
+	} else {
+		go func() { defer close(ended); _ = cache.Run(ctx) }()
+	}
+	s.stop = func() { cancel(); <-ended; _ = cache.Close() }
+}
+
+func (s *simulation) run(steps int, seed, n uint64) {
+	s.start()
+	defer func() {
+		if s.t.Failed() {
+			s.t.Logf("seed %d, world %d\n%v", seed, n, s.simWorld)
+		}
+		s.stop()
+	}()
+	before := s.truth()
+	for range steps {
+		if s.rand.IntN(3) == 0 {
+			s.event()
+		}
+		if s.rand.IntN(60) == 0 {
+			s.restarts++
+			s.stop()
+			if s.rand.IntN(3) == 0 {
+				s.shelf = new(shelf) // the snapshot is lost
+			}
+			s.start()
+		}
+		pause := []time.Duration{time.Second, 10 * time.Second, time.Minute, 10 * time.Minute, time.Hour}[s.rand.IntN(5)]
+		time.Sleep(time.Duration(s.rand.Float64() * float64(pause)))
+		s.step()
+	}
+	s.years += float64(len(s.regions)) * (s.truth() - before).Hours() / 24 / 365
+}
+
+// question is one call of Keys.
+type question struct {
+	iss, kid string
+	atHand   []simKey // what must be among the answer, at once
+	keys     []*jwks.Key
+	ages     []time.Duration
+	err      error
+	took     time.Duration
+}
+
+// step asks from several goroutines at once, then checks the answers.
+func (s *simulation) step() {
+	synctest.Wait()
+	s.mu.Lock()
+	s.forget(jwks.DefaultMaxStale)
+	questions := s.questions()
+	s.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, q := range questions {
+		wg.Go(func() {
+			began := time.Now()
+			q.keys, q.err = s.cache.Keys(context.Background(), q.iss, q.kid)
+			q.took = time.Since(began)
+			for _, k := range q.keys {
+				q.ages = append(q.ages, k.Age())
+			}
+		})
+	}
+	wg.Wait()
+	synctest.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, q := range questions {
+		s.check(q)
+	}
+	s.lastM, s.lastW = s.readLocked()
+	s.checkRates()
+}
+
+// questions makes some: for keys that were at hand, keys that are published, keys that are gone, and names of nobody.
+func (s *simulation) questions() (qs []*question) {
+	mono, wall := s.readLocked()
+	elapsed := time.Duration(max(mono-s.lastM, wall-s.lastW, 0))
+	for iss, regions := range s.serves {
+		kids := []string{"nobody"}
+		for _, r := range regions {
+			for _, u := range r.urls {
+				for _, k := range s.published(u).keys {
+					kids = append(kids, k.kid)
+				}
+				if len(u.answers) > 0 {
+					kids = append(kids, u.answers[0].keys[0].kid)
+				}
+			}
+		}
+		for k := range s.had[iss] {
+			kids = append(kids, k.kid)
+		}
+		slices.Sort(kids)
+		for _, kid := range slices.Compact(kids) {
+			q := &question{iss: iss, kid: kid}
+			for k, age := range s.had[iss] {
+				if k.kid == kid && age+elapsed < jwks.DefaultMaxStale-time.Second && !s.mayBeGone(regions, k) {
+					q.atHand = append(q.atHand, k)
+				}
+			}
+			if len(q.atHand) > 0 || s.rand.IntN(4) == 0 {
+				qs = append(qs, q)
+			}
+		}
+	}
+	return qs
+}
+
+// mayBeGone reports whether a URL of the regions that listed k has said, twice a minute apart, that it is gone, or has given
+// its name to another key, and no URL has listed it in between.
+func (s *simulation) mayBeGone(regions []*simRegion, k simKey) bool {
+	for _, r := range regions {
+		var last int64 // when any URL of this set last listed it
+		for _, u := range r.urls {
+			for _, a := range u.answers {
+				if slices.Contains(a.keys, k) {
+					last = max(last, a.mono)
+				}
+			}
+		}
+		for _, u := range r.urls {
+			listed := false
+			for _, a := range u.answers {
+				switch {
+				case slices.Contains(a.keys, k):
+					listed = true
+				case listed && a.mono >= last, slices.ContainsFunc(a.keys, func(o simKey) bool { return o.kid == k.kid }):
+					return true // once is enough for us: the cache may have seen an earlier answer, too
+				}
+			}
+		}
+	}
+	return false
+}
+
+// check compares an answer with the truth.
+func (s *simulation) check(q *question) {
+	s.asked++
+	require.LessOrEqual(s.t, q.took, jwks.DefaultUnknownKeyWait, "a caller waits for a bounded time")
+	if len(q.atHand) > 0 {
+		require.NoError(s.t, q.err, "I2: %v was at hand", q.atHand)
+		require.Zero(s.t, q.took, "I3: %v was at hand", q.atHand)
+	} else {
+		s.worstWait = max(s.worstWait, int(q.took.Milliseconds()))
+	}
+	if s.had[q.iss] == nil {
+		s.had[q.iss] = map[simKey]time.Duration{}
+	}
+	for k := range s.had[q.iss] {
+		if k.kid == q.kid {
+			delete(s.had[q.iss], k)
+		}
+	}
+	switch {
+	case q.err == nil:
+		s.served++
+		for i, k := range q.keys {
+			s.checkServed(q, k, q.ages[i])
+		}
+		for _, k := range q.atHand {
+			require.Contains(s.t, s.had[q.iss], k, "I2: it was at hand")
+		}
+	case errors.Is(q.err, jwks.ErrUnknownKey):
+		s.unknown++
+		s.checkUnknown(q)
+	default:
+		require.ErrorIs(s.t, q.err, jwks.ErrUnavailable)
+		s.unavailable++
+		healthy := s.allHealthyFor(q.iss)
+		require.Less(s.t, healthy, 3*time.Minute, "cannot tell %q, though all has been well for %v", q.kid, healthy)
+	}
+}
+
+// checkServed: I1. A key that is served was listed, within MaxStale, by a URL of a region that lists the issuer, and is not
+// one that all of them have long withdrawn.
+func (s *simulation) checkServed(q *question, k *jwks.Key, age time.Duration) {
+	require.Equal(s.t, q.kid, k.ID)
+	listed, youngest := false, time.Duration(1<<62)
+	var key simKey
+	for _, r := range s.serves[q.iss] {
+		for _, u := range r.urls {
+			for _, a := range u.answers {
+				for _, candidate := range a.keys {
+					if candidate.kid == q.kid && s.jwks[candidate.material]["x"] == xOf(k) {
+						listed, key = true, candidate
+						youngest = min(youngest, s.age(a))
+					}
+				}
+			}
+		}
+	}
+	require.True(s.t, listed, "I1: nobody listed %v for %s", k.ID, q.iss)
+	require.LessOrEqual(s.t, youngest, jwks.DefaultMaxStale, "I1: too old")
+	require.GreaterOrEqual(s.t, age+5*time.Second, youngest, "it cannot be younger than the last answer that lists it")
+	s.had[q.iss][key] = age
+	s.checkNotWithdrawn(q, key)
+}
+
+// checkNotWithdrawn: a key goes once every URL that listed it has given answers without it for long enough. Five minutes and
+// four answers are far more than the cache needs, whichever of the answers it was given up on.
+func (s *simulation) checkNotWithdrawn(q *question, k simKey) {
+	for _, r := range s.serves[q.iss] {
+		for _, u := range r.urls {
+			without, first := 0, int64(0)
+			ever := false
+			for _, a := range u.answers {
+				if slices.Contains(a.keys, k) {
+					ever, without = true, 0
+					continue
+				}
+				if without++; without == 1 {
+					first = a.mono
+				}
+			}
+			mono, _ := s.readLocked()
+			if ever && (without < 4 || time.Duration(mono-first) < 5*time.Minute) {
+				return // this one may still list it, as far as the cache knows
+			}
+		}
+	}
+	s.t.Fatalf("I1: %v of %s was withdrawn everywhere", k, q.iss)
+}
+
+// checkUnknown: I6. A key that has been published for a while by a URL that counts is never called unknown.
+func (s *simulation) checkUnknown(q *question) {
+	for _, r := range s.serves[q.iss] {
+		for _, u := range r.urls {
+			d := s.published(u)
+			for _, k := range d.keys {
+				if k.kid != q.kid || s.truth()-max(d.since[k], u.mended) < 45*time.Second {
+					continue
+				}
+				if !u.good && u.fault == missing {
+					continue // not enabled
+				}
+				dark := len(u.answers) == 0 || s.age(u.answers[len(u.answers)-1]) > jwks.DefaultMaxStale
+				if dark && (u.good || s.truth() > jwks.DefaultMaxStale) {
+					continue
+				}
+				s.t.Fatalf("I6: %v is published by %s since %v (now %v), and called unknown", k, u.url, d.since[k], s.truth())
+			}
+		}
+	}
+}
+
+// checkRates: I4. A burst of five, one in ten seconds, refreshes of at most one a minute, and one a second while a set is empty.
+func (s *simulation) checkRates() {
+	for _, u := range s.byURL {
+		for i, from := range u.asked {
+			n := 0
+			for _, at := range u.asked[i:] {
+				if at-from > 10*time.Second {
+					break
+				}
+				n++
+			}
+			s.worstRate = max(s.worstRate, n)
+			require.LessOrEqual(s.t, n, 14, "I4: requests of %s within ten seconds", u.url)
+		}
+	}
+}
+
+// xOf is the x coordinate of a key as its JWK has it.
+func xOf(k *jwks.Key) string {
+	point, err := k.Public.(*ecdsa.PublicKey).Bytes()
+	if err != nil {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(point[1:33])
+}
