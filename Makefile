@@ -7,6 +7,7 @@ GOLANGCI_VERSION := v2.15.0
 TOOLS := $(CURDIR)/.tools
 GOLANGCI := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 10m
+SIM_YEARS ?= 10
 
 # Every module that needs nothing but Go, the root first; e2e stands apart.
 MODULES := .
@@ -16,7 +17,7 @@ ALL_MODULES := $(MODULES) e2e
 FUZZ := ./internal/strictjson:FuzzParse ./internal/jose:FuzzAppendBase64 ./internal/jose:FuzzParseSet \
 	./verifier:FuzzVerify ./verifier:FuzzNumericDate
 
-.PHONY: help test e2e lint fmt fmt-check examples fuzz mutate cover tidy-check check
+.PHONY: help test e2e lint fmt fmt-check examples fuzz sim mutate cover tidy-check check
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +53,9 @@ examples: ## build every example, and run the one that needs no set-up
 fuzz: ## every fuzz target for FUZZTIME (10m)
 	@set -e; for f in $(FUZZ); do echo "== $$f for $(FUZZTIME)"; \
 		go test -run '^$$' -fuzz "^$${f#*:}$$" -fuzztime $(FUZZTIME) "$${f%%:*}"; done
+
+sim: ## simulate SIM_YEARS region-years (10) against the key engine; SIM_SEED reproduces a run
+	SIM_YEARS=$(SIM_YEARS) go test -run '^TestSimulation$$' -timeout 0 -v ./jwks
 
 mutate: ## take out one rule after the other, and see a test fail each time (minutes)
 	go run ./internal/mutate

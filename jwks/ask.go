@@ -115,10 +115,7 @@ func (w *waiter) flightOf(s *set, now instant, fresh bool) *flight {
 	if s.flight != nil {
 		return s.flight
 	}
-	if fresh && s.notEnabled(now) {
-		return nil // its refresh asks it now and then
-	}
-	if s.usable(now) {
+	if s.usable(now) || fresh && s.notEnabled(now, disabledFor) {
 		if s.resting(now, true) > 0 || !s.bucket.take(now) {
 			return nil
 		}
@@ -170,7 +167,7 @@ func (w *waiter) verdict(cause error) ([]*Key, error) {
 	for _, p := range w.served.parts {
 		s := p.set
 		s.mu.Lock()
-		if w.awaits(s) || !s.knows(w.kid, now) && !(fresh && (s.dark(now) || s.notEnabled(now))) {
+		if w.awaits(s) || !s.knows(w.kid, now) && !(fresh && (s.dark(now) || s.notEnabled(now, s.config.UnknownKey.Every))) {
 			certain = false
 			unavailable.add(s, now)
 		}

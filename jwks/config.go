@@ -43,7 +43,6 @@ const (
 	disabledFor     = time.Hour      // a URL that never answered well and says 403 or 404
 	rediscoverAfter = 24 * time.Hour // the discovery document is read again
 	negativeEntries = 1024           // unknown kids remembered for each set
-	maxGone         = 1000           // withdrawn keys remembered for each set
 	negativeFor     = 30 * time.Second
 	maxWaiters      = 256 // callers that wait for one set
 	hostConnections = 16  // concurrent requests of each kind to one host

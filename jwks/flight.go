@@ -289,8 +289,9 @@ func (c *Cache) land(s *set, f *flight) {
 		s.failures++
 		s.failedAt, s.failed = now, f.turn
 		next := max(backOff(s.failures), s.resting(now, false))
-		if s.notEnabled(now) {
+		if s.notEnabled(now, disabledFor) {
 			next = disabledFor
+			f.charged = false // that is an answer, too
 		}
 		s.due.store(now.plus(jitter(next)))
 	}

@@ -13,6 +13,7 @@ type endpoint struct {
 
 	discover  instant // when to read the discovery document again
 	last      *answer // nil until the first good answer
+	known     bool    // it answered well once, here or as a snapshot tells
 	lastGood  instant
 	answered  int64       // the turn of the last flight in which it answered well
 	asked     int64       // the turn of the last flight in which it was asked
@@ -55,7 +56,7 @@ func (ep *endpoint) rests(now instant) time.Duration {
 
 // disabled reports whether ep never answered well and says, within the last hour, that it is not there. The caller holds mu.
 func (ep *endpoint) disabled(now instant) bool {
-	return ep.last == nil && ep.lastErr != nil && now.since(ep.failedAt) < disabledFor &&
+	return !ep.known && ep.lastErr != nil && now.since(ep.failedAt) < disabledFor &&
 		(ep.lastErr.Status == http.StatusForbidden || ep.lastErr.Status == http.StatusNotFound)
 }
 

@@ -29,11 +29,10 @@ type set struct {
 	mu       sync.Mutex // never held over I/O or a callback
 	created  instant
 	records  map[recordID]*record
-	gone     map[recordID]withdrawal // keys that were withdrawn within MaxStale
-	flight   *flight                 // in progress, or nil
-	answered int64                   // the turn of the last flight with a good answer
-	failed   int64                   // the turn of the last flight without
-	failures int                     // fetches failed in a row
+	flight   *flight // in progress, or nil
+	answered int64   // the turn of the last flight with a good answer
+	failed   int64   // the turn of the last flight without
+	failures int     // fetches failed in a row
 	failedAt instant
 	lastErr  *FetchError
 	bucket   bucket
@@ -58,12 +57,6 @@ type record struct {
 	by    map[*endpoint]listing // the mirrors that listed it and have not withdrawn it
 }
 
-// withdrawal says which mirror withdrew a key. A mirror that is less preferred, and lags, cannot bring it back.
-type withdrawal struct {
-	by *endpoint
-	at instant
-}
-
 // listing says whether a mirror that once listed a key still did in its last answer.
 type listing struct {
 	missing bool
@@ -75,7 +68,7 @@ type setView struct{ byKid map[string]*record }
 
 func newSet(id string, endpoints []*endpoint, c *Config, now instant) *set {
 	return &set{
-		id: id, endpoints: endpoints, config: c, created: now, records: map[recordID]*record{}, gone: map[recordID]withdrawal{},
+		id: id, endpoints: endpoints, config: c, created: now, records: map[recordID]*record{},
 		bucket: bucket{burst: c.UnknownKey.Burst, every: c.UnknownKey.Every, last: now},
 	}
 }
@@ -105,10 +98,11 @@ func (s *set) dark(now instant) bool {
 	return true
 }
 
-// notEnabled reports whether s never had keys because every mirror says that it is not there. The caller holds mu.
-func (s *set) notEnabled(now instant) bool {
+// notEnabled reports whether s never had keys because every mirror says, and said so of late, that it is not there. The caller
+// holds mu.
+func (s *set) notEnabled(now instant, late time.Duration) bool {
 	for _, ep := range s.endpoints {
-		if !ep.disabled(now) {
+		if !ep.disabled(now) || now.since(ep.failedAt) > late {
 			return false
 		}
 	}
@@ -118,18 +112,16 @@ func (s *set) notEnabled(now instant) bool {
 // merge takes in a good answer of ep. It reports whether the keys of the set changed. The caller holds mu.
 //
 // What an answer lists is added. What it does not list any more is withdrawn when the same mirror says so again a minute
-// later and no other mirror has listed the key in between: a mirror that lags behind adds what it has, but removes nothing.
+// later and no other mirror has listed the key in between: a mirror that lags behind adds what it has, but removes nothing. As
+// long as only such a mirror lists a key, every refresh asks it, too, so that its own withdrawal is seen.
 func (s *set) merge(ep *endpoint, a *answer, now instant) (changed bool) {
-	ep.last, ep.lastGood, ep.lastErr, ep.failures = a, now, nil, 0
+	ep.last, ep.known, ep.lastGood, ep.lastErr, ep.failures = a, true, now, nil, 0
 	s.good.store(now)
 	s.failures, s.lastErr, s.restored = 0, nil, false
 	present, kids := map[recordID]bool{}, map[string]bool{}
 	for _, k := range a.keys {
 		id := recordID{k.ID, k.Thumbprint, k.Algorithm}
 		present[id], kids[k.ID] = true, true
-		if s.isGone(id, ep, now) {
-			continue
-		}
 		r := s.records[id]
 		if r == nil {
 			r = &record{key: k, first: now, seen: new(stamp), by: map[*endpoint]listing{}}
@@ -139,20 +131,18 @@ func (s *set) merge(ep *endpoint, a *answer, now instant) (changed bool) {
 		r.by[ep] = listing{}
 		r.seen.store(now)
 	}
-	s.forget(now)
+	if s.negative != nil && now.since(s.noted) >= negativeFor {
+		s.negative = nil
+	}
 	next := s.interval(a.maxAge)
 	for id, r := range s.records {
 		if !present[id] && s.misses(ep, r, kids[id.kid], now) {
 			next = min(next, withdrawAfter)
 		}
-		switch {
-		case len(r.by) == 0:
-			s.gone[id] = withdrawal{by: ep, at: now}
-		case now.since(r.seen.load()) <= s.config.MaxStale:
-			continue
+		if len(r.by) == 0 || now.since(r.seen.load()) > s.config.MaxStale {
+			delete(s.records, id)
+			changed = true
 		}
-		delete(s.records, id)
-		changed = true
 	}
 	s.due.store(now.plus(next))
 	s.freshUntil.store(now.plus(next))
@@ -161,31 +151,6 @@ func (s *set) merge(ep *endpoint, a *answer, now instant) (changed bool) {
 		changed, s.unsaved = true, true
 	}
 	return changed
-}
-
-// isGone reports whether the key was withdrawn by a mirror that ep, which lists it, cannot speak against.
-func (s *set) isGone(id recordID, ep *endpoint, now instant) bool {
-	w, ok := s.gone[id]
-	if !ok {
-		return false
-	}
-	if now.since(w.at) <= s.config.MaxStale && slices.Index(s.endpoints, ep) > slices.Index(s.endpoints, w.by) {
-		return true
-	}
-	delete(s.gone, id)
-	return false
-}
-
-// forget drops what is remembered for a while only. The caller holds mu.
-func (s *set) forget(now instant) {
-	if s.negative != nil && now.since(s.noted) >= negativeFor {
-		s.negative = nil
-	}
-	for id, w := range s.gone {
-		if now.since(w.at) > s.config.MaxStale || len(s.gone) > maxGone {
-			delete(s.gone, id)
-		}
-	}
 }
 
 // misses notes that an answer of ep does not list r, whose name it may have given to another key. It reports whether ep has to

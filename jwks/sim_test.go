@@ -57,7 +57,7 @@ func TestSimulation(t *testing.T) {
 	for n := uint64(0); total.years < years; n++ {
 		synctest.Test(t, func(t *testing.T) {
 			w := newSimWorld(rand.New(rand.NewPCG(seed, n)), material)
-			s := &simulation{t: t, simWorld: w, tally: &total, shelf: new(shelf), had: map[string]map[simKey]time.Duration{}}
+			s := &simulation{t: t, simWorld: w, tally: &total, shelf: new(shelf), had: map[string]map[simKey]simAge{}}
 			s.run(200, seed, n)
 		})
 	}
@@ -69,6 +69,9 @@ func TestSimulation(t *testing.T) {
 	require.Positive(t, total.unavailable)
 }
 
+// wallSkew is by how much two readings of the wall clock may differ: the age of a snapshot's keys has no other clock.
+const wallSkew = 4 * time.Hour
+
 // simulation is one world with a process in it.
 type simulation struct {
 	*simWorld
@@ -77,9 +80,7 @@ type simulation struct {
 	shelf *shelf
 	cache *jwks.Cache
 	stop  func()
-	had   map[string]map[simKey]time.Duration // by iss: the keys that were at hand after the last step, with their age
-	lastM int64
-	lastW int64
+	had   map[string]map[simKey]simAge // by iss: the keys that were at hand after the last step, with their age
 }
 
 func (s *simulation) start() {
@@ -89,7 +90,7 @@ func (s *simulation) start() {
 	require.NoError(s.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
-	s.cache, s.had = cache, map[string]map[simKey]time.Duration{}
+	s.cache, s.had = cache, map[string]map[simKey]simAge{}
 	lazy := s.rand.IntN(3) == 0
 	if lazy {
 		close(ended)
@@ -115,6 +116,9 @@ func (s *simulation) run(steps int, seed, n uint64) {
 		if s.rand.IntN(60) == 0 {
 			s.restarts++
 			s.stop()
+			for _, u := range s.byURL {
+				u.good = false // for the process to come, which reads no snapshot of a set that answers
+			}
 			if s.rand.IntN(3) == 0 {
 				s.shelf = new(shelf) // the snapshot is lost
 			}
@@ -127,9 +131,21 @@ func (s *simulation) run(steps int, seed, n uint64) {
 	s.years += float64(len(s.regions)) * (s.truth() - before).Hours() / 24 / 365
 }
 
+// simAge is the age of a key when it was looked at.
+type simAge struct {
+	age        time.Duration
+	mono, wall int64
+}
+
+func (s *simulation) ageNow(a simAge) time.Duration {
+	mono, wall := s.readLocked()
+	return a.age + time.Duration(max(mono-a.mono, wall-a.wall, 0))
+}
+
 // question is one call of Keys.
 type question struct {
 	iss, kid string
+	began    int64    // by the monotonic clock
 	atHand   []simKey // what must be among the answer, at once
 	keys     []*jwks.Key
 	ages     []time.Duration
@@ -143,9 +159,11 @@ func (s *simulation) step() {
 	s.mu.Lock()
 	s.forget(jwks.DefaultMaxStale)
 	questions := s.questions()
+	began, _ := s.readLocked()
 	s.mu.Unlock()
 	var wg sync.WaitGroup
 	for _, q := range questions {
+		q.began = began
 		wg.Go(func() {
 			began := time.Now()
 			q.keys, q.err = s.cache.Keys(context.Background(), q.iss, q.kid)
@@ -162,14 +180,11 @@ func (s *simulation) step() {
 	for _, q := range questions {
 		s.check(q)
 	}
-	s.lastM, s.lastW = s.readLocked()
 	s.checkRates()
 }
 
 // questions makes some: for keys that were at hand, keys that are published, keys that are gone, and names of nobody.
 func (s *simulation) questions() (qs []*question) {
-	mono, wall := s.readLocked()
-	elapsed := time.Duration(max(mono-s.lastM, wall-s.lastW, 0))
 	for iss, regions := range s.serves {
 		kids := []string{"nobody"}
 		for _, r := range regions {
@@ -189,7 +204,7 @@ func (s *simulation) questions() (qs []*question) {
 		for _, kid := range slices.Compact(kids) {
 			q := &question{iss: iss, kid: kid}
 			for k, age := range s.had[iss] {
-				if k.kid == kid && age+elapsed < jwks.DefaultMaxStale-time.Second && !s.mayBeGone(regions, k) {
+				if k.kid == kid && s.ageNow(age) < jwks.DefaultMaxStale-time.Second && !s.mayBeGone(regions, k) {
 					q.atHand = append(q.atHand, k)
 				}
 			}
@@ -239,7 +254,7 @@ func (s *simulation) check(q *question) {
 		s.worstWait = max(s.worstWait, int(q.took.Milliseconds()))
 	}
 	if s.had[q.iss] == nil {
-		s.had[q.iss] = map[simKey]time.Duration{}
+		s.had[q.iss] = map[simKey]simAge{}
 	}
 	for k := range s.had[q.iss] {
 		if k.kid == q.kid {
@@ -285,9 +300,10 @@ func (s *simulation) checkServed(q *question, k *jwks.Key, age time.Duration) {
 		}
 	}
 	require.True(s.t, listed, "I1: nobody listed %v for %s", k.ID, q.iss)
-	require.LessOrEqual(s.t, youngest, jwks.DefaultMaxStale, "I1: too old")
-	require.GreaterOrEqual(s.t, age+5*time.Second, youngest, "it cannot be younger than the last answer that lists it")
-	s.had[q.iss][key] = age
+	require.LessOrEqual(s.t, youngest, jwks.DefaultMaxStale+wallSkew, "I1: too old")
+	require.GreaterOrEqual(s.t, age+5*time.Second+wallSkew, youngest, "it cannot be younger than the last answer that lists it")
+	mono, wall := s.readLocked()
+	s.had[q.iss][key] = simAge{age, mono, wall}
 	s.checkNotWithdrawn(q, key)
 }
 
@@ -296,9 +312,15 @@ func (s *simulation) checkServed(q *question, k *jwks.Key, age time.Duration) {
 func (s *simulation) checkNotWithdrawn(q *question, k simKey) {
 	for _, r := range s.serves[q.iss] {
 		for _, u := range r.urls {
-			without, first := 0, int64(0)
+			without, first, last := 0, int64(0), int64(0)
 			ever := false
 			for _, a := range u.answers {
+				if a.mono >= q.began {
+					if slices.Contains(a.keys, k) {
+						return // it has just come
+					}
+					continue
+				}
 				if slices.Contains(a.keys, k) {
 					ever, without = true, 0
 					continue
@@ -306,9 +328,9 @@ func (s *simulation) checkNotWithdrawn(q *question, k simKey) {
 				if without++; without == 1 {
 					first = a.mono
 				}
+				last = a.mono
 			}
-			mono, _ := s.readLocked()
-			if ever && (without < 4 || time.Duration(mono-first) < 5*time.Minute) {
+			if ever && (without < 4 || time.Duration(last-first) < 5*time.Minute) {
 				return // this one may still list it, as far as the cache knows
 			}
 		}

@@ -145,6 +145,11 @@ func (c *Cache) restore(ctx context.Context, s *set, f *flight) {
 	if used {
 		s.records = records
 		s.restored = true
+		for _, r := range records {
+			for ep := range r.by {
+				ep.known = true
+			}
+		}
 		s.good.store(good)
 		s.freshUntil.store(good.plus(s.config.Refresh))
 		s.publish()

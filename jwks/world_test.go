@@ -351,6 +351,33 @@ func TestWithdrawalIsNotHeldUpByAMirror(t *testing.T) {
 	})
 }
 
+// A mirror that lags brings a withdrawn key back, as a token with it has the mirror asked. It goes for good once the mirror has
+// caught up: every refresh asks the mirror as long as the key is its alone.
+func TestKeyThatALaggingMirrorBroughtBack(t *testing.T) {
+	inBubble(t, layouts["one issuer, mirrored"], nil, func(t *testing.T, w world) {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- w.Run(ctx) }()
+		defer func() { cancel(); require.ErrorIs(t, <-ended, context.Canceled) }()
+		old := w.mustHave(east)
+		w.Lag(west)
+		w.Rotate(east)
+		w.mustHave(east)
+		w.Withdraw(east)
+		time.Sleep(time.Hour)
+		keys, err := w.Keys(t.Context(), w.issuerOf(east), old.ID)
+		require.NoError(t, err, "a mirror still publishes it")
+		require.Equal(t, old.Thumbprint, keys[0].Thumbprint)
+		w.Mend(west)
+		time.Sleep(20 * time.Minute)
+		for range 3 {
+			_, err = w.Keys(t.Context(), w.issuerOf(east), old.ID)
+			require.ErrorIs(t, err, jwks.ErrUnknownKey)
+			time.Sleep(time.Minute)
+		}
+	})
+}
+
 func TestFloodOfUnknownKeys(t *testing.T) {
 	inBubble(t, layouts["issuer per region"], nil, func(t *testing.T, w world) {
 		w.mustHave(east)
