@@ -167,7 +167,8 @@ func (w *waiter) verdict(cause error) ([]*Key, error) {
 	for _, p := range w.served.parts {
 		s := p.set
 		s.mu.Lock()
-		if w.awaits(s) || !s.knows(w.kid, now) && !(fresh && (s.dark(now) || s.notEnabled(now, s.config.UnknownKey.Every))) {
+		gone := fresh && (s.dark() || s.notEnabled(now, s.config.UnknownKey.Every))
+		if w.awaits(s) || !gone && !s.knows(w.kid, now) {
 			certain = false
 			unavailable.add(s, now)
 		}

@@ -170,7 +170,7 @@ func (c *Cache) Doubt(iss, _ string) error {
 			continue
 		}
 		s.mu.Lock()
-		doubt := !s.dark(now) && !(fresh && s.notEnabled(now, disabledFor))
+		doubt := !s.dark() && (!fresh || !s.notEnabled(now, disabledFor))
 		s.mu.Unlock()
 		if doubt {
 			return &UnavailableError{RetryAfter: firstBackOff}

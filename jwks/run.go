@@ -54,8 +54,8 @@ func (s *set) wasAsked() bool {
 	return s.failures > 0 || s.flight != nil
 }
 
-// Warm fetches every key set that has no usable keys, once, and waits for the answers, at most until ctx ends. It is best effort: the error joins
-// one for each region without usable keys, and the cache serves whatever came.
+// Warm fetches every key set that has no usable keys, once, and waits for the answers, at most until ctx ends. It is best
+// effort: the error joins one for each region without usable keys, and the cache serves whatever came.
 func (c *Cache) Warm(ctx context.Context) error {
 	t := c.table.Load()
 	var wg sync.WaitGroup

@@ -89,7 +89,7 @@ func (s *set) usable(now instant) bool {
 }
 
 // dark reports whether every mirror has failed for MaxStale. The caller holds mu.
-func (s *set) dark(now instant) bool {
+func (s *set) dark() bool {
 	for _, ep := range s.endpoints {
 		if !ep.dark(s.config.MaxStale) {
 			return false

@@ -116,9 +116,11 @@ func (s *simulation) run(steps int, seed, n uint64) {
 		if s.rand.IntN(60) == 0 {
 			s.restarts++
 			s.stop()
+			s.mu.Lock()
 			for _, u := range s.byURL {
 				u.good = false // for the process to come, which reads no snapshot of a set that answers
 			}
+			s.mu.Unlock()
 			if s.rand.IntN(3) == 0 {
 				s.shelf = new(shelf) // the snapshot is lost
 			}

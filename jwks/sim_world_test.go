@@ -81,7 +81,8 @@ type simRegion struct {
 // simWorld is the truth.
 type simWorld struct {
 	mu      sync.Mutex
-	rand    *rand.Rand
+	rand    *rand.Rand // of the one goroutine that tells the story
+	delays  *rand.Rand // of the servers, under the mutex
 	base    time.Time
 	frozen  time.Duration // true time that passed while the process stood still
 	ahead   time.Duration // of the wall clock, beside what was frozen
@@ -107,7 +108,7 @@ func (w *simWorld) readLocked() (mono, wall int64) {
 }
 
 func newSimWorld(r *rand.Rand, material []map[string]any) *simWorld {
-	w := &simWorld{rand: r, base: time.Now(), jwks: material, byURL: map[string]*simURL{}, serves: map[string][]*simRegion{}}
+	w := &simWorld{rand: r, delays: rand.New(rand.NewPCG(r.Uint64(), r.Uint64())), base: time.Now(), jwks: material, byURL: map[string]*simURL{}, serves: map[string][]*simRegion{}}
 	for a := range 1 + r.IntN(3) {
 		authority := issuer.Authority{ID: fmt.Sprintf("a%d", a)}
 		oneIssuer := r.IntN(2) == 0
@@ -184,7 +185,7 @@ func (w *simWorld) roundTrip(r *http.Request) (*http.Response, error) {
 	w.mu.Lock()
 	u := w.byURL[r.URL.String()]
 	u.asked = append(u.asked, w.truth())
-	fault, delay := u.fault, time.Duration(w.rand.IntN(40))*time.Millisecond
+	fault, delay := u.fault, time.Duration(w.delays.IntN(40))*time.Millisecond
 	doc := w.published(u)
 	keys, body := doc.keys, w.render(doc.keys)
 	w.mu.Unlock()

@@ -39,16 +39,19 @@ func Bearer(authorization []string) (string, error) {
 }
 
 // Requirement is what a route demands of a token beyond its validity. It is made by the functions of this package; the
-// zero Requirement demands nothing.
+// zero Requirement is met by no token.
 type Requirement struct {
 	check  func(*verifier.Token) error
 	scopes []string
 }
 
-// Scopes demands all of these scopes.
+// Scopes demands all of these scopes; with none given, no token will do.
 func Scopes(all ...string) Requirement {
 	all = slices.Clone(all)
 	return Requirement{scopes: all, check: func(t *verifier.Token) error {
+		if len(all) == 0 {
+			return errNothing
+		}
 		for _, s := range all {
 			if !t.HasScope(s) {
 				return errors.New("a scope is lacking")
@@ -91,16 +94,19 @@ func Clients(ids ...string) Requirement {
 	}}
 }
 
-// Custom demands what check does. Its error is never written to clients.
+// Custom demands what check does; with a nil check, no token will do. Its error is never written to clients.
 func Custom(check func(*verifier.Token) error) Requirement { return Requirement{check: check} }
+
+var errNothing = errors.New("the requirement does not say what it demands")
 
 // Require reports the first requirement that t does not meet, as a *verifier.Error with InsufficientScope.
 func Require(t *verifier.Token, requirements []Requirement) error {
 	for _, r := range requirements {
-		if r.check == nil {
-			continue
+		err := errNothing
+		if r.check != nil {
+			err = r.check(t)
 		}
-		if err := r.check(t); err != nil {
+		if err != nil {
 			return &verifier.Error{Reason: verifier.InsufficientScope, Authority: t.Authority(), Region: t.Region(), Err: err}
 		}
 	}

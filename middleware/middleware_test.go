@@ -96,7 +96,9 @@ func TestRequirements(t *testing.T) {
 		requirement middleware.Requirement
 		met         bool
 	}{
-		"nothing":         {middleware.Requirement{}, true},
+		"nothing":         {middleware.Requirement{}, false},
+		"no scopes":       {middleware.Scopes(), false},
+		"nil check":       {middleware.Custom(nil), false},
 		"all scopes":      {middleware.Scopes("a", "b"), true},
 		"one scope more":  {middleware.Scopes("a", "c"), false},
 		"any scope":       {middleware.AnyScope("c", "b"), true},
@@ -111,7 +113,7 @@ func TestRequirements(t *testing.T) {
 		"custom, met":     {middleware.Custom(func(*verifier.Token) error { return nil }), true},
 		"custom, not met": {middleware.Custom(func(*verifier.Token) error { return refused }), false},
 	} {
-		err := middleware.Require(tok, []middleware.Requirement{{}, c.requirement})
+		err := middleware.Require(tok, []middleware.Requirement{c.requirement})
 		require.Equal(t, c.met, err == nil, name)
 		if err != nil {
 			require.ErrorIs(t, err, verifier.ErrForbidden)

@@ -11,7 +11,7 @@ import (
 )
 
 func openNoFollow(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0) // a FIFO would block
 	if errors.Is(err, syscall.ELOOP) {
 		return nil, fmt.Errorf("%w: it is a link", ErrNotAuthentic)
 	}

@@ -45,7 +45,7 @@ func CognitoID(clientIDs ...string) Binding {
 	return Binding{kind: byCognitoID, parties: slices.Clone(clientIDs)}
 }
 
-// IDToken accepts OpenID Connect ID tokens by section 3.1.3.7 of OpenID Connect Core: aud holds one of clientIDs; azp, if
+// IDToken accepts OpenID Connect ID tokens by section 3.1.3.7 of OpenID Connect Core: aud holds nothing but clientIDs; azp, if
 // present, is one of them, and it is present where aud has several values; sub and iat are present. The nonce is for the
 // client that asked for the token to check.
 func IDToken(clientIDs ...string) Binding {
@@ -145,7 +145,7 @@ func (b *Binding) check(c *claims) (Reason, error) {
 			return BadAudience, nil
 		}
 	case byIDToken:
-		if !c.audience.holdsOne(b.parties) {
+		if !c.audience.holdsOnly(b.parties) {
 			return BadAudience, nil
 		}
 		if (c.azpPresent || len(c.audience.values) > 1) && !slices.Contains(b.parties, c.azp) {

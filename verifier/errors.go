@@ -102,50 +102,44 @@ func (e *Error) Error() string {
 	return s
 }
 
-// Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
+// Unwrap returns the cause, less the categories that it may wrap: an *Error has exactly one.
+func (e *Error) Unwrap() error {
+	if e.Err == nil {
+		return nil
+	}
+	return cause{e.Err}
+}
 
 // Is reports whether target is the category of e.
 func (e *Error) Is(target error) bool { return target == e.Category() }
 
-// Category is the one of ErrInvalid, ErrUnavailable and ErrForbidden that e is. That of CheckFailed is the category that
-// the error of Trust.Check wraps; ErrUnavailable counts before ErrForbidden, and ErrInvalid is the default.
+// Category is the one of ErrInvalid, ErrUnavailable and ErrForbidden that e is. That of CheckFailed is the category which the
+// error of Trust.Check wraps: ErrUnavailable before ErrForbidden, ErrInvalid by default. RegionInactive is ErrUnavailable
+// where the error of the RegionPolicy wraps that.
 func (e *Error) Category() error {
 	if e.Reason <= 0 || int(e.Reason) >= len(reasons) {
 		return ErrInvalid
 	}
-	if e.Reason == CheckFailed {
-		var c *cause
-		if errors.As(e.Err, &c) {
-			return c.category
-		}
+	asks := e.Reason == CheckFailed || e.Reason == RegionInactive
+	if asks && errors.Is(e.Err, ErrUnavailable) {
+		return ErrUnavailable
+	}
+	if e.Reason == CheckFailed && errors.Is(e.Err, ErrForbidden) {
+		return ErrForbidden
 	}
 	return reasons[e.Reason].category
 }
 
-// cause hides the categories that a cause may wrap, so that an *Error has exactly one.
-type cause struct {
-	err      error
-	category error
-}
+// cause hides the categories of an error.
+type cause struct{ err error }
 
-func newCause(err error) *cause {
-	c := &cause{err: err, category: ErrInvalid}
-	if errors.Is(err, ErrUnavailable) {
-		c.category = ErrUnavailable
-	} else if errors.Is(err, ErrForbidden) {
-		c.category = ErrForbidden
-	}
-	return c
-}
+func (c cause) Error() string { return c.err.Error() }
 
-func (c *cause) Error() string { return c.err.Error() }
-
-func (c *cause) Is(target error) bool {
+func (c cause) Is(target error) bool {
 	return target != ErrInvalid && target != ErrUnavailable && target != ErrForbidden && errors.Is(c.err, target)
 }
 
-func (c *cause) As(target any) bool {
+func (c cause) As(target any) bool {
 	if _, ok := target.(**Error); ok {
 		return false // the *Error that holds the cause is the one that counts
 	}

@@ -104,7 +104,12 @@ func (h *header) read(doc []byte) Reason {
 
 // mediaType brings a typ into the form in which it is compared: RFC 7515, section 4.1.9.
 func mediaType(s string) string {
-	s = strings.ToLower(s)
+	s = strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, s) // ASCII only: no other letter is the same as one of these
 	if rest, ok := strings.CutPrefix(s, "application/"); ok && !strings.Contains(rest, "/") {
 		return rest
 	}

@@ -2,6 +2,7 @@ package verifier
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"slices"
 	"strings"
@@ -14,10 +15,11 @@ import (
 // Token is a verified token. It is immutable and safe for concurrent use: nothing that can be reached from it can be
 // written. Tokens come from Verify only; the zero Token is that of nobody.
 type Token struct {
+	trust     *trust
 	authority string
 	regions   []string
 	key       *jwks.Key
-	alg       string
+	header    header
 	payload   []byte
 
 	issuer, subject, clientID, id, use string
@@ -96,17 +98,40 @@ func (t *Token) Groups() iter.Seq[string] {
 func (t *Token) HasGroup(group string) bool { return group != "" && contains(t.Groups(), group) }
 
 // KeyID is the kid of the key that signed the token.
-func (t *Token) KeyID() string { return t.key.ID }
+func (t *Token) KeyID() string {
+	if t.key == nil {
+		return ""
+	}
+	return t.key.ID
+}
 
 // KeyThumbprint is the RFC 7638 thumbprint, with SHA-256, of the key that signed the token.
-func (t *Token) KeyThumbprint() string { return t.key.Thumbprint }
+func (t *Token) KeyThumbprint() string {
+	if t.key == nil {
+		return ""
+	}
+	return t.key.Thumbprint
+}
 
 // KeyAge is the time since an answer of the authority last listed the key.
-func (t *Token) KeyAge() time.Duration { return t.key.Age() }
+func (t *Token) KeyAge() time.Duration {
+	if t.key == nil {
+		return 0
+	}
+	return t.key.Age()
+}
 
-// Claims decodes all claims into a pointer, as encoding/json does, but for one thing: a claim fills a struct field only
-// where its name is the field's octet for octet. What it reports is what was checked.
-func (t *Token) Claims(into any) error { return strictjson.Unmarshal(t.payload, into) }
+// Claims decodes all claims into what a pointer points to, as encoding/json does, but for two things: a claim fills a struct
+// field only where its name is the field's octet for octet, and what was there before is replaced, not merged with. What it
+// reports is what was checked.
+func (t *Token) Claims(into any) error {
+	if len(t.payload) == 0 {
+		return errNoToken
+	}
+	return strictjson.Unmarshal(t.payload, into)
+}
+
+var errNoToken = errors.New("the zero Token has no claims")
 
 // scopes holds what a scope claim says: one text, split at spaces (RFC 6749, section 3.3), or several.
 type scopes struct {

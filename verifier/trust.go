@@ -38,7 +38,8 @@ type Trust struct {
 	// MaxAge refuses tokens issued longer ago, and tokens without iat. 0 means no bound but exp.
 	MaxAge time.Duration
 
-	// Regions decides about the regions that may have minted a token. Nil admits all of them.
+	// Regions decides about the regions that may have minted a token. Nil admits all of them. Its error refuses the token:
+	// as ErrInvalid unless it wraps ErrUnavailable.
 	Regions RegionPolicy
 
 	// Check is called for every token that passed everything else, each time it is verified. Its error refuses the token:
@@ -99,8 +100,10 @@ func (t Trust) compile() (*trust, error) {
 	c := &trust{Trust: t, authority: t.Authority.ID, scopeArray: len(t.Names.Scope) > 0}
 	c.Algorithms = slices.Clone(orElse(t.Algorithms, t.Binding.defaultAlgorithms()))
 	c.Types = slices.Clone(orElse(t.Types, t.Binding.defaultTypes()))
-	for i := range c.Types {
-		c.Types[i] = mediaType(c.Types[i])
+	for i, name := range c.Types {
+		if c.Types[i] = mediaType(name); c.Types[i] == "" && name != "" {
+			add(fmt.Errorf("type %q is not a media type", name))
+		}
 	}
 	c.RequiredClaims = slices.Clone(t.RequiredClaims)
 	groups := "groups"

@@ -60,7 +60,7 @@ type Config struct {
 	// most 5 minutes.
 	Leeway time.Duration
 
-	// MaxTokenBytes is the length from which on a token is refused without looking at it. 0 means 16 KiB; at most 1 MiB.
+	// MaxTokenBytes is the length of the longest token that is looked at. 0 means 16 KiB; at most 1 MiB.
 	MaxTokenBytes int
 
 	// Now tells the time by which tokens are judged. Nil means time.Now.
@@ -196,20 +196,29 @@ func (s *state) add(t *trust) (errs []error) {
 func (v *Verifier) Changed() <-chan struct{} {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.changed == nil {
+		v.changed = make(chan struct{})
+	}
 	return v.changed
 }
 
 func (v *Verifier) announce() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	close(v.changed)
+	if v.changed != nil {
+		close(v.changed)
+	}
 	v.changed = make(chan struct{})
 }
 
 // Verify checks a token in compact serialization. The error is an *Error. It waits only where the key that the token
 // names is not at hand, and never beyond ctx.
 func (v *Verifier) Verify(ctx context.Context, raw string) (*Token, error) {
-	t, err := v.state.Load().verify(ctx, raw)
+	s := v.state.Load()
+	if s == nil {
+		return nil, errNotNew()
+	}
+	t, err := s.verify(ctx, raw)
 	if err != nil {
 		return nil, err
 	}
@@ -219,8 +228,17 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (*Token, error) {
 // Recheck judges a verified token again, for streams and long responses: its time, its key, the region policy and
 // revocation. The error is an *Error.
 func (v *Verifier) Recheck(ctx context.Context, t *Token) error {
-	if err := v.state.Load().recheck(ctx, t); err != nil {
+	s := v.state.Load()
+	if s == nil {
+		return errNotNew()
+	}
+	if err := s.recheck(ctx, t); err != nil {
 		return err
 	}
 	return nil
+}
+
+// errNotNew is what a Verifier says that New has not made: it knows nobody's keys.
+func errNotNew() *Error {
+	return &Error{Reason: KeysUnavailable, RetryAfter: time.Second, Err: errors.New("the verifier was not made by New")}
 }

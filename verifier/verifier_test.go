@@ -249,6 +249,7 @@ func TestNewRefuses(t *testing.T) {
 		"require what":   {with(func(tr *verifier.Trust) { tr.Binding = verifier.CognitoAccess("c").RequireAudience() }), []string{"RequireAudience without"}},
 		"misused":        {with(func(tr *verifier.Trust) { tr.Binding = verifier.Audience("c").WithAudience("d") }), []string{"for CognitoAccess only"}},
 		"HS256":          {with(func(tr *verifier.Trust) { tr.Algorithms = []string{"HS256", "none"} }), []string{`"HS256"`, `"none"`}},
+		"odd type":       {with(func(tr *verifier.Trust) { tr.Types = []string{"application/"} }), []string{"not a media type"}},
 		"negative age":   {with(func(tr *verifier.Trust) { tr.MaxAge = -1 }), []string{"MaxAge"}},
 		"empty claim":    {with(func(tr *verifier.Trust) { tr.RequiredClaims = []string{""} }), []string{"claim name is empty"}},
 		"leeway":         {verifier.Config{Leeway: 6 * time.Minute}, []string{"Leeway 6m0s is longer than 5m0s"}},
@@ -301,8 +302,10 @@ func TestBindings(t *testing.T) {
 		"access for ID token":         {issuertest.Cognito, verifier.CognitoID(issuertest.ClientID), issuertest.Claims{Audience: []string{issuertest.ClientID}}, "bad_token_use"},
 		"OpenID":                      {issuertest.IssuerPerRegion, verifier.IDToken(issuertest.ClientID), id, ""},
 		"OpenID, other aud":           {issuertest.IssuerPerRegion, verifier.IDToken("x"), id, "bad_audience"},
-		"OpenID, two aud, no azp":     {issuertest.IssuerPerRegion, verifier.IDToken("a"), issuertest.Claims{Use: "id", Audience: []string{"a", "b"}}, "bad_audience"},
-		"OpenID, two aud, azp":        {issuertest.IssuerPerRegion, verifier.IDToken("a"), issuertest.Claims{Use: "id", Audience: []string{"a", "b"}, Set: map[string]any{"azp": "a"}}, ""},
+		"OpenID, two aud, no azp":     {issuertest.IssuerPerRegion, verifier.IDToken("a", "b"), issuertest.Claims{Use: "id", Audience: []string{"a", "b"}}, "bad_audience"},
+		"OpenID, two aud, azp":        {issuertest.IssuerPerRegion, verifier.IDToken("a", "b"), issuertest.Claims{Use: "id", Audience: []string{"a", "b"}, Set: map[string]any{"azp": "a"}}, ""},
+		"OpenID, aud of a stranger":   {issuertest.IssuerPerRegion, verifier.IDToken("a"), issuertest.Claims{Use: "id", Audience: []string{"a", "b"}, Set: map[string]any{"azp": "a"}}, "bad_audience"},
+		"OpenID, no aud":              {issuertest.IssuerPerRegion, verifier.IDToken("a"), issuertest.Claims{Use: "id", Set: map[string]any{"aud": []string{}}}, "bad_audience"},
 		"OpenID, azp of another":      {issuertest.IssuerPerRegion, verifier.IDToken("a"), issuertest.Claims{Use: "id", Audience: []string{"a"}, Set: map[string]any{"azp": "b"}}, "bad_audience"},
 		"OpenID, azp empty":           {issuertest.IssuerPerRegion, verifier.IDToken("a"), issuertest.Claims{Use: "id", Audience: []string{"a"}, Set: map[string]any{"azp": ""}}, "bad_audience"},
 		"OpenID without sub":          {issuertest.IssuerPerRegion, verifier.IDToken(issuertest.ClientID), issuertest.Claims{Use: "id", Set: map[string]any{"sub": nil}}, "missing_claim"},
@@ -488,6 +491,103 @@ func TestRecheck(t *testing.T) {
 		require.Equal(t, "unknown_issuer", reasonOf(t, v.Recheck(ctx, tok)), "it is another authority's now")
 		require.Equal(t, "renamed", mustVerify(t, v, w).Authority())
 	})
+}
+
+// After an Update, a Recheck asks for what is demanded now.
+func TestRecheckAfterUpdate(t *testing.T) {
+	t.Parallel()
+	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+	cache, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = cache.Close() })
+	good := verifier.Trust{Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience)}
+	v, err := verifier.New(verifier.Config{Keys: cache, Trust: []verifier.Trust{good}})
+	require.NoError(t, err)
+	tok := mustVerify(t, v, w)
+	for want, change := range map[string]func(*verifier.Trust){
+		"":                func(*verifier.Trust) {},
+		"bad_audience":    func(tr *verifier.Trust) { tr.Binding = verifier.Audience("other") },
+		"unsupported_alg": func(tr *verifier.Trust) { tr.Algorithms = []string{"RS256"} },
+		"bad_type":        func(tr *verifier.Trust) { tr.Types = []string{"at+jwt"} },
+		"missing_claim":   func(tr *verifier.Trust) { tr.RequiredClaims = []string{"tenant"} },
+		"malformed":       func(tr *verifier.Trust) { tr.Names.Scope = []string{"iat"} },
+	} {
+		trust := good
+		change(&trust)
+		require.NoError(t, v.Update(verifier.Config{Keys: cache, Trust: []verifier.Trust{trust}}))
+		require.Equal(t, want, reasonOf(t, v.Recheck(t.Context(), tok)))
+	}
+}
+
+// An error has one category, whatever its cause wraps.
+func TestCausesDoNotChangeTheCategory(t *testing.T) {
+	t.Parallel()
+	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+	w.Hang(east)
+	v := newVerifier(t, w, nil)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := &verifier.Error{Reason: verifier.Revoked}
+	cancel(errors.Join(cause, verifier.ErrForbidden))
+	_, err := v.Verify(ctx, w.Token(east, issuertest.Claims{}))
+	require.Equal(t, "keys_unavailable", reasonOf(t, err))
+
+	admit := error(nil)
+	v = newVerifier(t, w, func(tr *verifier.Trust, _ *verifier.Config) {
+		tr.MaxAge = 1<<63 - 1
+		tr.Regions = policy(func(string, []string, time.Time) error { return admit })
+	})
+	tok, err := v.Verify(t.Context(), w.Token(west, issuertest.Claims{}))
+	require.NoError(t, err)
+	admit = fmt.Errorf("store is dark: %w", verifier.ErrUnavailable)
+	err = v.Recheck(t.Context(), tok)
+	require.Equal(t, "region_inactive", reasonOf(t, err))
+	require.ErrorIs(t, err, verifier.ErrUnavailable)
+	admit = errors.Join(verifier.ErrForbidden)
+	require.ErrorIs(t, v.Recheck(t.Context(), tok), verifier.ErrInvalid)
+}
+
+// A source that knows nothing of the trust's regions is of another configuration: there is no verdict.
+func TestNoRegionIsNoVerdict(t *testing.T) {
+	t.Parallel()
+	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+	cache, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = cache.Close() })
+	v := newVerifier(t, w, func(tr *verifier.Trust, c *verifier.Config) {
+		c.Keys = cache
+		tr.Authority.Regions[0].Name, tr.Authority.Regions[1].Name = "mars", "venus"
+	})
+	_, err = v.Verify(t.Context(), w.Token(east, issuertest.Claims{}))
+	require.Equal(t, "keys_unavailable", reasonOf(t, err))
+}
+
+func TestTypesAreComparedInASCII(t *testing.T) {
+	t.Parallel()
+	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+	v := newVerifier(t, w, func(tr *verifier.Trust, _ *verifier.Config) { tr.Types = []string{"kb+jwt"} })
+	for typ, want := range map[string]string{"KB+jwt": "", "application/kb+JWT": "", "\u212ab+jwt": "bad_type", "a/application/kb+jwt": "bad_type"} {
+		_, err := v.Verify(t.Context(), w.Token(east, issuertest.Claims{Header: map[string]any{"typ": typ}}))
+		require.Equal(t, want, reasonOf(t, err), typ)
+	}
+}
+
+// What New has not made refuses, and does not panic.
+func TestZeroValues(t *testing.T) {
+	t.Parallel()
+	tok := new(verifier.Token)
+	require.Empty(t, tok.Authority()+tok.Region()+tok.KeyID()+tok.KeyThumbprint()+tok.Subject())
+	require.Zero(t, tok.KeyAge())
+	require.False(t, tok.HasGroup("g") || tok.HasScope("s"))
+	require.Error(t, tok.Claims(new(map[string]any)))
+	v := new(verifier.Verifier)
+	_, err := v.Verify(t.Context(), "a.b.c")
+	require.ErrorIs(t, err, verifier.ErrUnavailable)
+	require.ErrorIs(t, v.Recheck(t.Context(), tok), verifier.ErrUnavailable)
+	require.NotNil(t, v.Changed())
+	_, err = new(jwks.Cache).Keys(t.Context(), "iss", "kid")
+	require.ErrorIs(t, err, jwks.ErrUnknownIssuer)
+	_, err = new(jwks.Static).Keys(t.Context(), "iss", "kid")
+	require.ErrorIs(t, err, jwks.ErrUnknownIssuer)
 }
 
 // fixed is a source whose keys can be exchanged.

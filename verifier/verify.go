@@ -29,31 +29,43 @@ func (s *state) verify(ctx context.Context, raw string) (*Token, *Error) {
 		return nil, &Error{Reason: UnknownIssuer}
 	}
 	now := s.now()
-	tok := &Token{
-		authority: t.authority, alg: parsed.header.alg, payload: parsed.payload,
-		issuer: c.issuer, subject: c.subject, id: c.id, use: c.use, audience: c.audience.values,
-		exp: c.exp, nbf: c.nbf, iat: c.iat,
-	}
-	if reason, err := s.checkClaims(t, parsed, c, tok, now); reason != 0 {
+	tok := newToken(t, parsed.header, parsed.payload, c)
+	if reason, err := s.checkClaims(t, c, tok, now); reason != 0 {
 		return nil, t.refuse(reason, err)
 	}
 	if err := s.checkSignature(ctx, t, parsed, tok); err != nil {
 		return nil, err
 	}
-	for _, name := range t.RequiredClaims {
-		if v := at(c.members, name); v.Kind() == strictjson.Absent || v.Kind() == strictjson.Null {
-			return nil, t.refuse(MissingClaim, errors.New(name))
-		}
+	if err := t.checkRequired(c); err != nil {
+		return nil, err
 	}
 	if err := s.checkLife(t, tok, now); err != nil {
 		return nil, err
 	}
 	if t.Check != nil {
 		if err := t.Check(ctx, tok); err != nil {
-			return nil, t.refuse(CheckFailed, newCause(err))
+			return nil, t.refuse(CheckFailed, err)
 		}
 	}
 	return tok, nil
+}
+
+func newToken(t *trusted, h header, payload []byte, c *claims) *Token {
+	return &Token{
+		trust: t.trust, authority: t.authority, header: h, payload: payload,
+		issuer: c.issuer, subject: c.subject, id: c.id, use: c.use, audience: c.audience.values,
+		exp: c.exp, nbf: c.nbf, iat: c.iat,
+	}
+}
+
+// checkRequired looks for the claims that have to be there.
+func (t *trusted) checkRequired(c *claims) *Error {
+	for _, name := range t.RequiredClaims {
+		if v := at(c.members, name); v.Kind() == strictjson.Absent || v.Kind() == strictjson.Null {
+			return t.refuse(MissingClaim, errors.New(name))
+		}
+	}
+	return nil
 }
 
 // refuse makes an Error of the authority.
@@ -62,14 +74,14 @@ func (t *trusted) refuse(r Reason, err error) *Error {
 }
 
 // checkClaims makes the checks that need neither keys nor the network.
-func (s *state) checkClaims(t *trusted, p *compact, c *claims, tok *Token, now time.Time) (Reason, error) {
+func (s *state) checkClaims(t *trusted, c *claims, tok *Token, now time.Time) (Reason, error) {
 	if !t.readNamed(c, tok) || !c.expPresent {
 		return Malformed, nil
 	}
-	if !slices.Contains(t.Algorithms, p.header.alg) {
+	if !slices.Contains(t.Algorithms, tok.header.alg) {
 		return UnsupportedAlg, nil
 	}
-	if !slices.Contains(t.Types, p.header.typ) {
+	if !slices.Contains(t.Types, tok.header.typ) {
 		return BadType, nil
 	}
 	if r := s.checkTime(tok, now); r != 0 {
@@ -105,6 +117,9 @@ func (s *state) checkSignature(ctx context.Context, t *trusted, p *compact, tok 
 		case err == nil:
 			tok.key = k
 			tok.regions = possible(k.Regions, t.regions)
+			if len(tok.regions) == 0 { // keys and trust are not of one configuration
+				return t.keyError(jwks.ErrUnavailable)
+			}
 			return nil
 		case errors.Is(err, jose.ErrSignature):
 			reason = BadSignature
@@ -157,13 +172,17 @@ func (s *state) checkLife(t *trusted, tok *Token, now time.Time) *Error {
 		if tok.iat.IsZero() {
 			return t.refuse(MissingClaim, errors.New("iat"))
 		}
-		if now.After(tok.iat.Add(t.MaxAge + s.leeway)) {
+		if now.Sub(tok.iat)-s.leeway > t.MaxAge {
 			return t.refuse(TooOld, nil)
 		}
 	}
 	if t.Regions != nil {
 		if err := t.Regions.Admit(t.authority, tok.regions, tok.iat); err != nil {
-			return t.refuse(RegionInactive, newCause(err))
+			e := t.refuse(RegionInactive, err)
+			if errors.Is(e, ErrUnavailable) {
+				e.RetryAfter = time.Second
+			}
+			return e
 		}
 	}
 	if s.revoked == nil {
@@ -171,7 +190,7 @@ func (s *state) checkLife(t *trusted, tok *Token, now time.Time) *Error {
 	}
 	rule, err := s.revoked.Revoked(tok)
 	if err != nil {
-		e := t.refuse(RulesUnavailable, newCause(err))
+		e := t.refuse(RulesUnavailable, err)
 		e.RetryAfter = time.Second
 		return e
 	}
@@ -194,13 +213,25 @@ func (s *state) recheck(ctx context.Context, tok *Token) *Error {
 	if r := s.checkTime(tok, now); r != 0 {
 		return t.refuse(r, nil)
 	}
+	if t.trust != tok.trust { // what is demanded has changed
+		c, ok := readClaims(tok.payload)
+		if !ok {
+			return t.refuse(Malformed, nil)
+		}
+		if reason, err := s.checkClaims(t, c, newToken(t, tok.header, tok.payload, c), now); reason != 0 {
+			return t.refuse(reason, err)
+		}
+		if err := t.checkRequired(c); err != nil {
+			return err
+		}
+	}
 	keys, err := s.keys.Keys(ctx, tok.issuer, tok.key.ID)
 	if err != nil {
 		return t.keyError(err)
 	}
 	alive := false
 	for _, k := range keys {
-		alive = alive || k.Thumbprint == tok.key.Thumbprint && (k.Algorithm == "" || k.Algorithm == tok.alg)
+		alive = alive || k.Thumbprint == tok.key.Thumbprint && (k.Algorithm == "" || k.Algorithm == tok.header.alg)
 	}
 	if !alive {
 		return t.refuse(UnknownKey, nil)

@@ -1,6 +1,7 @@
 package strictjson
 
 import (
+	"bytes"
 	"encoding"
 	"encoding/json"
 	"reflect"
@@ -9,20 +10,29 @@ import (
 	"unicode"
 )
 
-// Unmarshal decodes doc, which Parse must have accepted, as encoding/json does, but for one thing: a member fills a
-// struct field only where its name equals the field's name octet for octet, at every level. encoding/json alone also
-// takes a name that differs in case (or by the long s and the Kelvin sign), so that "ISS" could speak for "iss".
+// Unmarshal decodes doc, which Parse must have accepted, as encoding/json does, but for two things. A member fills a struct
+// field only where its name equals the field's name octet for octet, at every level: encoding/json alone also takes a name that
+// differs in case (or by the long s and the Kelvin sign), so that "ISS" could speak for "iss". And what into points to is
+// replaced as a whole, not merged with: encoding/json would follow pointers in interfaces that nobody can see from the type.
 //
 // A type with an UnmarshalJSON or UnmarshalText of its own is handed its value as it stands.
 func Unmarshal(doc []byte, into any) error {
-	t := reflect.TypeOf(into)
-	if t == nil || t.Kind() != reflect.Pointer {
-		return &json.InvalidUnmarshalError{Type: t}
+	target := reflect.ValueOf(into)
+	if target.Kind() != reflect.Pointer || target.IsNil() {
+		return &json.InvalidUnmarshalError{Type: reflect.TypeOf(into)}
+	}
+	if unmarshalsItself(target.Type()) {
+		return json.Unmarshal(bytes.Clone(doc), into) // it may keep or change what it is handed
 	}
 	w := walker{doc: doc}
 	w.next()
-	pruned := appendPruned(make([]byte, 0, len(doc)), w.value(), t)
-	return json.Unmarshal(pruned, into)
+	fresh := reflect.New(target.Type().Elem())
+	pruned := appendPruned(make([]byte, 0, len(doc)), w.value(), fresh.Type())
+	if err := json.Unmarshal(pruned, fresh.Interface()); err != nil {
+		return err
+	}
+	target.Elem().Set(fresh.Elem())
+	return nil
 }
 
 var (
@@ -30,19 +40,21 @@ var (
 	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
-// appendPruned appends v less the members that no field of t, at their place, names exactly.
+func unmarshalsItself(t reflect.Type) bool {
+	return t.Implements(jsonUnmarshaler) || t.Implements(textUnmarshaler)
+}
+
+// appendPruned appends v less the members that no field of t, at their place, names exactly. Like encoding/json it has a value
+// of a named type, or behind a pointer, unmarshal itself, but not an unnamed struct that embeds one which could.
 func appendPruned(dst []byte, v Value, t reflect.Type) []byte {
-	for t != nil {
-		if p := reflect.PointerTo(t); p.Implements(jsonUnmarshaler) || p.Implements(textUnmarshaler) {
+	if t.Kind() != reflect.Pointer && t.Name() != "" && unmarshalsItself(reflect.PointerTo(t)) {
+		return append(dst, v.raw...)
+	}
+	for t.Kind() == reflect.Pointer {
+		if unmarshalsItself(t) {
 			return append(dst, v.raw...)
 		}
-		if t.Kind() != reflect.Pointer {
-			break
-		}
 		t = t.Elem()
-	}
-	if t == nil {
-		return append(dst, v.raw...)
 	}
 	switch {
 	case v.kind == Object && t.Kind() == reflect.Struct:

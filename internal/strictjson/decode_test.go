@@ -110,6 +110,37 @@ func TestUnmarshalFollowsTheRulesOfEmbedding(t *testing.T) {
 	require.Equal(t, unnamed{Named: embedded{Level: "x"}}, c)
 }
 
+// What encoding/json would follow behind the types' back: pointers in interfaces, and promoted methods that it does not call.
+func TestUnmarshalFollowsNothingHidden(t *testing.T) {
+	t.Parallel()
+	doc := []byte(`{"ISS":"evil","in":{"ISS":"evil"},"list":[{"ISS":"evil"}],"org":{"ROLE":"evil"},"orgs":[{"ROLE":"evil"}]}`)
+	hidden := new(inner)
+	var a any = hidden
+	require.NoError(t, strictjson.Unmarshal(doc, &a))
+	require.Zero(t, *hidden)
+	require.IsType(t, map[string]any{}, a)
+	b := struct {
+		In   any   `json:"in"`
+		List []any `json:"list"`
+	}{hidden, []any{hidden}}
+	require.NoError(t, strictjson.Unmarshal(doc, &b))
+	require.Zero(t, *hidden)
+	var c struct {
+		Org struct {
+			netip.Addr
+			Role string `json:"role"`
+		} `json:"org"`
+		Orgs []struct {
+			netip.Addr
+			Role string `json:"role"`
+		} `json:"orgs"`
+	}
+	require.NoError(t, strictjson.Unmarshal(doc, &c))
+	require.Empty(t, c.Org.Role)
+	require.Len(t, c.Orgs, 1)
+	require.Empty(t, c.Orgs[0].Role)
+}
+
 func TestUnmarshalTargets(t *testing.T) {
 	t.Parallel()
 	doc := []byte(` {"iss":"x","ISS":"y"}`)

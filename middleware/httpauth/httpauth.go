@@ -24,7 +24,8 @@ type Config struct {
 	// Realm is named in challenges; optional.
 	Realm string
 
-	// AllowAnonymous lets requests without a token pass, but for routes with requirements. A bad token never passes.
+	// AllowAnonymous lets requests without an Authorization header pass, but for routes with requirements. A bad token never
+	// passes, nor do credentials of another scheme.
 	AllowAnonymous bool
 
 	// WriteError writes the answer to a request that does not pass, in place of the default. status and the headers
@@ -50,9 +51,6 @@ func New(c Config) (*Middleware, error) {
 			break
 		}
 	}
-	if c.WriteError == nil {
-		c.WriteError = writeError
-	}
 	return &Middleware{config: c}, errors.Join(errs...)
 }
 
@@ -67,8 +65,20 @@ func (m *Middleware) Check(r *http.Request) (*verifier.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m.config.Verifier.Verify(r.Context(), raw)
+	if m.config.Verifier == nil {
+		return nil, errNotNew
+	}
+	token, err := m.config.Verifier.Verify(r.Context(), raw)
+	if err == nil && token == nil {
+		err = errNoToken
+	}
+	return token, err
 }
+
+var (
+	errNotNew  = errors.New("httpauth: the middleware was not made by New")
+	errNoToken = errors.New("httpauth: the verifier returned neither a token nor an error")
+)
 
 // Handler returns a handler that passes on requests whose token is valid and meets the requirements. The token is in the
 // request's context: see verifier.FromContext.
@@ -77,7 +87,7 @@ func (m *Middleware) Handler(next http.Handler, requirements ...middleware.Requi
 	scopes := strings.Join(middleware.ScopesOf(requirements), " ")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, err := m.Check(r)
-		if err == nil && token == nil {
+		if err == nil && token == nil { // anonymous
 			if len(requirements) == 0 {
 				next.ServeHTTP(w, r)
 				return
@@ -115,8 +125,15 @@ func (m *Middleware) refuse(w http.ResponseWriter, r *http.Request, err error, s
 	} else {
 		w.Header().Set("WWW-Authenticate", m.challenge(code, scopes))
 	}
+	for _, name := range []string{"Content-Length", "Content-Encoding", "ETag", "Last-Modified"} {
+		w.Header().Del(name) // of an answer that is not given
+	}
 	w.Header().Set("Cache-Control", "no-store")
-	m.config.WriteError(w, r, status, err)
+	write := m.config.WriteError
+	if write == nil {
+		write = writeError
+	}
+	write(w, r, status, err)
 }
 
 func (m *Middleware) challenge(code, scopes string) string {

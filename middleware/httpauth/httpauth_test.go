@@ -115,6 +115,30 @@ func TestAnonymous(t *testing.T) {
 	}
 }
 
+// nobody is a verifier that finds no fault, and no token.
+type nobody struct{}
+
+func (nobody) Verify(context.Context, string) (*verifier.Token, error) { return nil, nil }
+
+func TestNothingPassesWithoutAToken(t *testing.T) {
+	t.Parallel()
+	for _, anonymous := range []bool{false, true} {
+		h := protect(t, httpauth.Config{Verifier: nobody{}, AllowAnonymous: anonymous})
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Authorization", "Bearer x")
+		w := httptest.NewRecorder()
+		w.Header().Set("ETag", `"of what is not shown"`)
+		h.ServeHTTP(w, r)
+		require.Equal(t, 503, w.Code)
+		require.Empty(t, w.Header().Get("ETag"))
+	}
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("Authorization", "Bearer x")
+	new(httpauth.Middleware).Handler(http.NotFoundHandler()).ServeHTTP(w, r)
+	require.Equal(t, 503, w.Code)
+}
+
 func TestWriteError(t *testing.T) {
 	t.Parallel()
 	h := protect(t, httpauth.Config{Verifier: known, WriteError: func(w http.ResponseWriter, _ *http.Request, status int, err error) {

@@ -1,0 +1,428 @@
+package jwks_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/jwks"
+)
+
+// servers answers by URL, and counts.
+type servers struct {
+	mu     sync.Mutex
+	serve  map[string]func(*http.Request) *http.Response // by URL; nil hangs
+	counts map[string]int
+}
+
+func (s *servers) set(url string, f func(*http.Request) *http.Response) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.serve == nil {
+		s.serve, s.counts = map[string]func(*http.Request) *http.Response{}, map[string]int{}
+	}
+	s.serve[url] = f
+}
+
+func (s *servers) count(url string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.counts[url]
+}
+
+// RoundTrip implements http.RoundTripper.
+func (s *servers) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.mu.Lock()
+	s.counts[r.URL.String()]++
+	f := s.serve[r.URL.String()]
+	s.mu.Unlock()
+	if f == nil {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
+	resp := f(r)
+	resp.Request = r
+	return resp, nil
+}
+
+func (s *servers) cache(t *testing.T, c jwks.Config) *jwks.Cache {
+	t.Helper()
+	c.Client = &http.Client{Transport: s}
+	cache, err := jwks.New(c)
+	require.NoError(t, err)
+	return cache
+}
+
+// doc answers 200 with a document, and headers as name and value in turn.
+func doc(body []byte, headers ...string) func(*http.Request) *http.Response {
+	return func(*http.Request) *http.Response {
+		h := http.Header{}
+		for i := 0; i < len(headers); i += 2 {
+			h.Set(headers[i], headers[i+1])
+		}
+		return &http.Response{StatusCode: 200, Header: h, ContentLength: -1, Body: io.NopCloser(strings.NewReader(string(body)))}
+	}
+}
+
+func named(t *testing.T, kid string) []byte {
+	t.Helper()
+	return []byte(strings.Replace(string(jwk(t)), `"kid":"k"`, fmt.Sprintf(`"kid":%q`, kid), 1))
+}
+
+// both regions list one iss, each with a URL of its own.
+func twoRegions(a, b string) []issuer.Authority {
+	return []issuer.Authority{{ID: "a", Regions: []issuer.Region{
+		{Name: "a", Issuers: []string{"https://idp.example"}, JWKS: []string{a}},
+		{Name: "b", Issuers: []string{"https://idp.example"}, JWKS: []string{b}},
+	}}}
+}
+
+const (
+	urlA = "https://a.example/keys"
+	urlB = "https://b.example/keys"
+)
+
+// bubble runs f in a synctest bubble with servers.
+func bubble(t *testing.T, f func(*testing.T, *servers)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { f(t, new(servers)) })
+}
+
+func ask(t *testing.T, c *jwks.Cache, kid string) error {
+	t.Helper()
+	_, err := c.Keys(t.Context(), "https://idp.example", kid)
+	return err
+}
+
+// A mirror that nobody had to ask for a day is not dark.
+func TestIdleMirrorIsNotDark(t *testing.T) {
+	bubble(t, func(t *testing.T, s *servers) {
+		s.set(urlA, doc(named(t, "one")))
+		s.set(urlB, doc(named(t, "one")))
+		c := s.cache(t, jwks.Config{Authorities: []issuer.Authority{authority("a", urlA, urlB)}})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- c.Run(ctx) }()
+		defer func() { cancel(); require.ErrorIs(t, <-ended, context.Canceled) }()
+		time.Sleep(25 * time.Hour)
+		require.NoError(t, ask(t, c, "one"))
+		s.set(urlB, nil)
+		require.ErrorIs(t, ask(t, c, "of the mirror that hangs"), jwks.ErrUnavailable)
+	})
+}
+
+// The fetch that was made for this very token failed: an older answer does not decide.
+func TestFailedFetchIsNoAnswer(t *testing.T) {
+	bubble(t, func(t *testing.T, s *servers) {
+		s.set(urlA, doc(named(t, "one")))
+		c := s.cache(t, jwks.Config{Authorities: []issuer.Authority{authority("a", urlA)}})
+		defer func() { _ = c.Close() }()
+		require.NoError(t, ask(t, c, "one"))
+		time.Sleep(5 * time.Second)
+		s.set(urlA, func(*http.Request) *http.Response {
+			return &http.Response{StatusCode: 503, Body: http.NoBody}
+		})
+		require.ErrorIs(t, ask(t, c, "two"), jwks.ErrUnavailable)
+	})
+}
+
+// A discovery endpoint that hangs does not keep the keys from being fetched from the last URL.
+func TestDiscoveryHangs(t *testing.T) {
+	bubble(t, func(t *testing.T, s *servers) {
+		const discovery = "https://idp.example/.well-known/openid-configuration"
+		s.set(discovery, doc([]byte(`{"issuer":"https://idp.example","jwks_uri":"`+urlA+`"}`)))
+		s.set(urlA, doc(named(t, "one")))
+		c := s.cache(t, jwks.Config{Authorities: []issuer.Authority{authority("a")}})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- c.Run(ctx) }()
+		defer func() { cancel(); require.ErrorIs(t, <-ended, context.Canceled) }()
+		require.NoError(t, ask(t, c, "one"))
+		s.set(discovery, nil)
+		for range 72 {
+			time.Sleep(time.Hour)
+			require.NoError(t, ask(t, c, "one"))
+		}
+		require.Less(t, c.Status()[0].Age, 20*time.Minute)
+		// The keys move: the document says so, and the old URL is dead.
+		s.set(discovery, doc([]byte(`{"issuer":"https://idp.example","jwks_uri":"`+urlB+`"}`)))
+		s.set(urlB, doc(named(t, "two")))
+		s.set(urlA, nil)
+		time.Sleep(time.Hour)
+		require.NoError(t, ask(t, c, "two"))
+	})
+}
+
+// An ETag belongs to its URL: the 304 of another one proves nothing.
+func TestETagIsThatOfItsURL(t *testing.T) {
+	bubble(t, func(t *testing.T, s *servers) {
+		const discovery = "https://idp.example/.well-known/openid-configuration"
+		at := func(url string) {
+			s.set(discovery, doc([]byte(`{"issuer":"https://idp.example","jwks_uri":"`+url+`"}`)))
+		}
+		tagged := func(kid string) func(*http.Request) *http.Response {
+			body := named(t, kid)
+			return func(r *http.Request) *http.Response {
+				if r.Header.Get("If-None-Match") == `"v1"` {
+					return &http.Response{StatusCode: 304, Body: http.NoBody}
+				}
+				return doc(body, "ETag", `"v1"`)(r)
+			}
+		}
+		at(urlA)
+		s.set(urlA, tagged("one"))
+		s.set(urlB, tagged("two"))
+		c := s.cache(t, jwks.Config{Authorities: []issuer.Authority{authority("a")}})
+		defer func() { _ = c.Close() }()
+		require.NoError(t, ask(t, c, "one"))
+		at(urlB)
+		s.set(urlA, func(*http.Request) *http.Response { return &http.Response{StatusCode: 410, Body: http.NoBody} })
+		time.Sleep(time.Hour)
+		require.NoError(t, ask(t, c, "one"), "it is refreshed behind this")
+		synctest.Wait()
+		require.NoError(t, ask(t, c, "two"))
+	})
+}
+
+// Cache-Control cannot keep keys from being refreshed before they are too old.
+func TestCacheControlWithinMaxStale(t *testing.T) {
+	bubble(t, func(t *testing.T, s *servers) {
+		s.set(urlA, doc(named(t, "one"), "Cache-Control", "max-age=3600"))
+		c := s.cache(t, jwks.Config{
+			Authorities: []issuer.Authority{authority("a", urlA)}, Refresh: 10 * time.Minute, MaxStale: 30 * time.Minute,
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- c.Run(ctx) }()
+		defer func() { cancel(); require.ErrorIs(t, <-ended, context.Canceled) }()
+		for range 20 {
+			time.Sleep(29 * time.Minute)
+			synctest.Wait()
+			within(t, 0, func() { require.NoError(t, ask(t, c, "one")) })
+		}
+		require.Less(t, s.count(urlA), 50)
+	})
+}
+
+// Two regions that publish new keys all the time do not drive each other to more than a fetch in ten seconds.
+func TestRegionsDoNotChaseEachOther(t *testing.T) {
+	bubble(t, func(t *testing.T, s *servers) {
+		changing := func() func(*http.Request) *http.Response {
+			var n atomic.Int64
+			return func(r *http.Request) *http.Response {
+				one, two := named(t, "one"), named(t, fmt.Sprintf("k%d", n.Add(1)))
+				both := strings.TrimSuffix(string(one), "]}") + "," + strings.TrimPrefix(string(two), `{"keys":[`)
+				return doc([]byte(both))(r)
+			}
+		}
+		s.set(urlA, changing())
+		s.set(urlB, changing())
+		c := s.cache(t, jwks.Config{Authorities: twoRegions(urlA, urlB)})
+		defer func() { _ = c.Close() }()
+		for range 600 {
+			_ = ask(t, c, "one")
+			time.Sleep(time.Second)
+		}
+		require.LessOrEqual(t, s.count(urlA), 5+60+2)
+		require.LessOrEqual(t, s.count(urlB), 5+60+2)
+	})
+}
+
+// The clock is set back: what was answered before stays answered before.
+func TestClockSetBackIsNoFlood(t *testing.T) {
+	bubble(t, func(t *testing.T, s *servers) {
+		s.set(urlA, doc(named(t, "one")))
+		s.set(urlB, doc(named(t, "two")))
+		k := &clocks{base: time.Now()}
+		c, err := jwks.NewWithClock(jwks.Config{Authorities: twoRegions(urlA, urlB), Client: &http.Client{Transport: s}}, k.read)
+		require.NoError(t, err)
+		defer func() { _ = c.Close() }()
+		require.NoError(t, ask(t, c, "one"))
+		time.Sleep(time.Minute)
+		k.wall -= time.Hour
+		before := s.count(urlB)
+		for range 600 {
+			require.NoError(t, ask(t, c, "one"))
+			time.Sleep(time.Second)
+		}
+		require.LessOrEqual(t, s.count(urlB)-before, 3)
+	})
+}
+
+// Run ends at once, whatever goes on, and does not count what it has cut off as a fault of the servers.
+func TestRunEndsUnderLoad(t *testing.T) {
+	bubble(t, func(t *testing.T, s *servers) {
+		s.set(urlA, nil)
+		c := s.cache(t, jwks.Config{Authorities: []issuer.Authority{authority("a", urlA)}})
+		defer func() { _ = c.Close() }()
+		stop := make(chan struct{})
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+						_, _ = c.Keys(context.Background(), "https://idp.example", "one")
+						time.Sleep(time.Millisecond)
+					}
+				}
+			})
+		}
+		for range 50 {
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			began := time.Now()
+			require.ErrorIs(t, c.Run(ctx), context.DeadlineExceeded)
+			cancel()
+			require.Equal(t, 300*time.Millisecond, time.Since(began))
+		}
+		s.set(urlA, doc(named(t, "one")))
+		close(stop)
+		wg.Wait()
+		time.Sleep(2 * time.Second)
+		require.NoError(t, ask(t, c, "one"))
+	})
+}
+
+// Status is a copy: what a caller does to it changes nothing.
+func TestStatusIsACopy(t *testing.T) {
+	bubble(t, func(t *testing.T, s *servers) {
+		s.set(urlA, func(*http.Request) *http.Response { return &http.Response{StatusCode: 500, Body: http.NoBody} })
+		c := s.cache(t, jwks.Config{Authorities: []issuer.Authority{authority("a", urlA)}})
+		defer func() { _ = c.Close() }()
+		require.Error(t, ask(t, c, "one"))
+		c.Status()[0].LastError.RetryAfter = time.Hour
+		s.set(urlA, doc(named(t, "one")))
+		time.Sleep(2 * time.Second)
+		require.NoError(t, ask(t, c, "one"))
+	})
+}
+
+// A snapshot names the mirrors that listed a key, whatever order they stand in.
+func TestSnapshotKnowsTheMirrors(t *testing.T) {
+	bubble(t, func(t *testing.T, s *servers) {
+		s.set(urlA, doc(named(t, "one")))
+		s.set(urlB, nil)
+		shelf := new(shelf)
+		first := s.cache(t, jwks.Config{Authorities: []issuer.Authority{authority("a", urlA, urlB)}, Store: shelf})
+		require.NoError(t, ask(t, first, "one"))
+		synctest.Wait()
+		require.NoError(t, first.Close())
+		s.set(urlA, nil)
+		second := s.cache(t, jwks.Config{Authorities: []issuer.Authority{authority("a", urlB, urlA)}, Store: shelf})
+		defer func() { _ = second.Close() }()
+		require.NoError(t, ask(t, second, "one"))
+		s.set(urlB, doc(named(t, "other"))) // it never listed the key, so it cannot withdraw it
+		for range 20 {
+			time.Sleep(time.Hour)
+			require.NoError(t, ask(t, second, "one"))
+		}
+	})
+}
+
+// A mirror that lags does not shadow the new key of the same name.
+func TestNewKeyOfTheSameName(t *testing.T) {
+	bubble(t, func(t *testing.T, s *servers) {
+		old, renewed := named(t, "one"), named(t, "one")
+		s.set(urlA, doc(old))
+		s.set(urlB, doc(old))
+		c := s.cache(t, jwks.Config{Authorities: []issuer.Authority{authority("a", urlA, urlB)}})
+		defer func() { _ = c.Close() }()
+		thumb := func() string {
+			keys, err := c.Keys(t.Context(), "https://idp.example", "one")
+			require.NoError(t, err)
+			require.Len(t, keys, 1)
+			return keys[0].Thumbprint
+		}
+		before := thumb()
+		require.ErrorIs(t, ask(t, c, "nobody"), jwks.ErrUnknownKey) // has both mirrors asked
+		time.Sleep(time.Minute)
+		s.set(urlA, doc(renewed))
+		require.ErrorIs(t, ask(t, c, "nobody either"), jwks.ErrUnknownKey)
+		after := thumb()
+		require.NotEqual(t, before, after)
+		for range 5 {
+			require.ErrorIs(t, ask(t, c, "nobody at all"), jwks.ErrUnknownKey)
+			require.Equal(t, after, thumb())
+			time.Sleep(time.Minute)
+		}
+	})
+}
+
+// Ten thousand authorities on as many hosts, half of which hang: the others' keys come at once, and a rotation within a second.
+func TestTenThousandAuthorities(t *testing.T) {
+	bubble(t, func(t *testing.T, s *servers) {
+		const n = 10_000
+		var all []issuer.Authority
+		body := named(t, "one")
+		for i := range n {
+			url := fmt.Sprintf("https://h%d.example/keys", i)
+			all = append(all, issuer.Authority{ID: fmt.Sprint(i), Regions: []issuer.Region{
+				{Name: "r", Issuers: []string{fmt.Sprintf("https://h%d.example", i)}, JWKS: []string{url}},
+			}})
+			s.set(url, nil)
+			if i%2 == 0 {
+				s.set(url, doc(body))
+			}
+		}
+		c := s.cache(t, jwks.Config{Authorities: all})
+		require.Empty(t, s.counts, "New does no I/O")
+		var wg sync.WaitGroup
+		var served, unavailable atomic.Int64
+		for i := range n {
+			wg.Go(func() {
+				if _, err := c.Keys(t.Context(), all[i].Regions[0].Issuers[0], "one"); err == nil {
+					served.Add(1)
+				} else {
+					unavailable.Add(1)
+				}
+			})
+		}
+		synctest.Wait()
+		require.EqualValues(t, n/2, served.Load(), "those that answer are not kept by those that hang")
+		s.set("https://h0.example/keys", doc(named(t, "two")))
+		within(t, time.Second, func() {
+			_, err := c.Keys(t.Context(), "https://h0.example", "two")
+			require.NoError(t, err)
+		})
+		wg.Wait()
+		require.EqualValues(t, n/2, unavailable.Load())
+		require.NoError(t, c.Close())
+	})
+}
+
+// Many sets of one host share its connections; waiting for one is not held against the host.
+func TestManySetsOfOneHost(t *testing.T) {
+	bubble(t, func(t *testing.T, s *servers) {
+		const n = 2000
+		var all []issuer.Authority
+		body := named(t, "one")
+		for i := range n {
+			url := fmt.Sprintf("https://one.example/%d/keys", i)
+			all = append(all, issuer.Authority{ID: fmt.Sprint(i), Regions: []issuer.Region{
+				{Name: "r", Issuers: []string{fmt.Sprintf("https://one.example/%d", i)}, JWKS: []string{url}},
+			}})
+			s.set(url, func(r *http.Request) *http.Response {
+				time.Sleep(50 * time.Millisecond)
+				return doc(body)(r)
+			})
+		}
+		c := s.cache(t, jwks.Config{Authorities: all})
+		defer func() { _ = c.Close() }()
+		began := time.Now()
+		require.NoError(t, c.Warm(t.Context()))
+		require.Equal(t, n/16*50*time.Millisecond, time.Since(began), "sixteen at a time")
+	})
+}
