@@ -1,0 +1,121 @@
+package verifier_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+type policy func(authority string, possible []string, issuedAt time.Time) error
+
+func (p policy) Admit(a string, possible []string, at time.Time) error { return p(a, possible, at) }
+
+type revoker struct {
+	rule string
+	err  error
+}
+
+func (r *revoker) Revoked(*verifier.Token) (string, error) { return r.rule, r.err }
+func (r *revoker) Version() uint64                         { return 0 }
+
+func TestPolicies(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, testPolicies)
+}
+
+func testPolicies(t *testing.T) {
+	w := issuertest.New(t, fast(issuertest.OneIssuer))
+	inactive := errors.New("not now")
+	var checked atomic.Int64
+	var checkErr error
+	revoked := &revoker{}
+	v := newVerifier(t, w, func(tr *verifier.Trust, c *verifier.Config) {
+		tr.Regions = policy(func(a string, possible []string, at time.Time) error {
+			if a != "test-authority" || at.IsZero() || slices.Contains(possible, west) {
+				return inactive
+			}
+			return nil
+		})
+		tr.Check = func(context.Context, *verifier.Token) error { checked.Add(1); return checkErr }
+		c.Revoked = revoked
+	})
+	ctx := t.Context()
+	good := w.Token(east, issuertest.Claims{})
+	_, err := v.Verify(ctx, w.Token(west, issuertest.Claims{}))
+	require.Equal(t, "region_inactive", reasonOf(t, err))
+	require.ErrorIs(t, err, inactive)
+	_, err = v.Verify(ctx, good)
+	require.NoError(t, err)
+	n := checked.Load()
+	tok, err := v.Verify(ctx, good)
+	require.NoError(t, err)
+	require.Equal(t, n+1, checked.Load(), "Check runs each time")
+
+	for _, c := range []struct {
+		err, category error
+	}{
+		{errors.New("no"), verifier.ErrInvalid},
+		{fmt.Errorf("no: %w", verifier.ErrForbidden), verifier.ErrForbidden},
+		{fmt.Errorf("database: %w", verifier.ErrUnavailable), verifier.ErrUnavailable},
+		{errors.Join(verifier.ErrForbidden, verifier.ErrInvalid, context.Canceled), verifier.ErrForbidden},
+		{&verifier.Error{Reason: verifier.RulesUnavailable}, verifier.ErrUnavailable},
+	} {
+		checkErr = c.err
+		_, err = v.Verify(ctx, good)
+		require.Equal(t, "check_failed", reasonOf(t, err))
+		require.ErrorIs(t, err, c.category)
+		require.ErrorIs(t, errors.Join(err), c.category)
+	}
+	checkErr = errors.Join(verifier.ErrForbidden, context.Canceled)
+	_, err = v.Verify(ctx, good)
+	require.ErrorIs(t, err, context.Canceled, "the cause is not hidden")
+
+	checkErr = nil
+	revoked.rule = "rule-1"
+	_, err = v.Verify(ctx, good)
+	require.Equal(t, "revoked", reasonOf(t, err))
+	require.Equal(t, "revoked", reasonOf(t, v.Recheck(ctx, tok)))
+	revoked.rule, revoked.err = "", errors.New("store is dark")
+	_, err = v.Verify(ctx, good)
+	require.Equal(t, "rules_unavailable", reasonOf(t, err))
+	require.ErrorIs(t, v.Recheck(ctx, tok), verifier.ErrUnavailable)
+	revoked.err = nil
+	require.NoError(t, v.Recheck(ctx, tok))
+}
+
+// An error has one category, whatever its cause wraps.
+func TestCausesDoNotChangeTheCategory(t *testing.T) {
+	t.Parallel()
+	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+	w.Hang(east)
+	v := newVerifier(t, w, nil)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := &verifier.Error{Reason: verifier.Revoked}
+	cancel(errors.Join(cause, verifier.ErrForbidden))
+	_, err := v.Verify(ctx, w.Token(east, issuertest.Claims{}))
+	require.Equal(t, "keys_unavailable", reasonOf(t, err))
+
+	admit := error(nil)
+	v = newVerifier(t, w, func(tr *verifier.Trust, _ *verifier.Config) {
+		tr.MaxAge = 1<<63 - 1
+		tr.Regions = policy(func(string, []string, time.Time) error { return admit })
+	})
+	tok, err := v.Verify(t.Context(), w.Token(west, issuertest.Claims{}))
+	require.NoError(t, err)
+	admit = fmt.Errorf("store is dark: %w", verifier.ErrUnavailable)
+	err = v.Recheck(t.Context(), tok)
+	require.Equal(t, "region_inactive", reasonOf(t, err))
+	require.ErrorIs(t, err, verifier.ErrUnavailable)
+	admit = errors.Join(verifier.ErrForbidden)
+	require.ErrorIs(t, v.Recheck(t.Context(), tok), verifier.ErrInvalid)
+}

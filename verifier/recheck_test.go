@@ -1,0 +1,169 @@
+package verifier_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+func TestRecheck(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+		cache, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
+		require.NoError(t, err)
+		defer func() { _ = cache.Close() }()
+		config := verifier.Config{Keys: cache, Trust: []verifier.Trust{{Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience)}}}
+		v, err := verifier.New(config)
+		require.NoError(t, err)
+		ctx := t.Context()
+		tok, err := v.Verify(ctx, w.Token(east, issuertest.Claims{ExpiresIn: 24 * time.Hour}))
+		require.NoError(t, err)
+		require.NoError(t, v.Recheck(ctx, tok))
+		require.Equal(t, "token_missing", reasonOf(t, v.Recheck(ctx, nil)))
+		require.Equal(t, "token_missing", reasonOf(t, v.Recheck(ctx, new(verifier.Token))))
+
+		changed := v.Changed()
+		w.Rotate(east)
+		_, err = v.Verify(ctx, w.Token(east, issuertest.Claims{}))
+		require.NoError(t, err)
+		<-changed
+		w.Withdraw(east)
+		for range 40 {
+			time.Sleep(time.Minute)
+			_, err = v.Verify(ctx, w.Token(east, issuertest.Claims{}))
+			require.NoError(t, err)
+		}
+		require.Equal(t, "unknown_key", reasonOf(t, v.Recheck(ctx, tok)), "its key was withdrawn")
+		tok, err = v.Verify(ctx, w.Token(east, issuertest.Claims{ExpiresIn: 10 * time.Minute}))
+		require.NoError(t, err)
+		time.Sleep(10*time.Minute + 29*time.Second)
+		require.NoError(t, v.Recheck(ctx, tok))
+		time.Sleep(time.Second)
+		require.Equal(t, "expired", reasonOf(t, v.Recheck(ctx, tok)))
+
+		changed = v.Changed()
+		require.Error(t, v.Update(verifier.Config{}))
+		require.NoError(t, v.Recheck(ctx, mustVerify(t, v, w)), "a wrong configuration changes nothing")
+		other := w.Authority()
+		other.ID = "renamed"
+		config.Trust[0].Authority = other
+		tok = mustVerify(t, v, w)
+		require.NoError(t, v.Update(config))
+		<-changed
+		require.Equal(t, "unknown_issuer", reasonOf(t, v.Recheck(ctx, tok)), "it is another authority's now")
+		require.Equal(t, "renamed", mustVerify(t, v, w).Authority())
+	})
+}
+
+// After an Update, a Recheck asks for what is demanded now.
+func TestRecheckAfterUpdate(t *testing.T) {
+	t.Parallel()
+	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+	cache, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = cache.Close() })
+	good := verifier.Trust{Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience)}
+	v, err := verifier.New(verifier.Config{Keys: cache, Trust: []verifier.Trust{good}})
+	require.NoError(t, err)
+	tok := mustVerify(t, v, w)
+	for want, change := range map[string]func(*verifier.Trust){
+		"":                func(*verifier.Trust) {},
+		"bad_audience":    func(tr *verifier.Trust) { tr.Binding = verifier.Audience("other") },
+		"unsupported_alg": func(tr *verifier.Trust) { tr.Algorithms = []string{"RS256"} },
+		"bad_type":        func(tr *verifier.Trust) { tr.Types = []string{"at+jwt"} },
+		"missing_claim":   func(tr *verifier.Trust) { tr.RequiredClaims = []string{"tenant"} },
+		"malformed":       func(tr *verifier.Trust) { tr.Names.Scope = []string{"iat"} },
+	} {
+		trust := good
+		change(&trust)
+		require.NoError(t, v.Update(verifier.Config{Keys: cache, Trust: []verifier.Trust{trust}}))
+		require.Equal(t, want, reasonOf(t, v.Recheck(t.Context(), tok)))
+	}
+}
+
+// A source that knows nothing of the trust's regions is of another configuration: there is no verdict.
+func TestNoRegionIsNoVerdict(t *testing.T) {
+	t.Parallel()
+	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+	cache, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = cache.Close() })
+	v := newVerifier(t, w, func(tr *verifier.Trust, c *verifier.Config) {
+		c.Keys = cache
+		tr.Authority.Regions[0].Name, tr.Authority.Regions[1].Name = "mars", "venus"
+	})
+	_, err = v.Verify(t.Context(), w.Token(east, issuertest.Claims{}))
+	require.Equal(t, "keys_unavailable", reasonOf(t, err))
+}
+
+// fixed is a source whose keys can be exchanged.
+type fixed struct{ keys []*jwks.Key }
+
+func (f *fixed) Keys(context.Context, string, string) ([]*jwks.Key, error) { return f.keys, nil }
+
+// A key of the same name with other material is not the key that signed.
+func TestRecheckWantsTheSameKey(t *testing.T) {
+	t.Parallel()
+	one, two := issuertest.New(t, fast(issuertest.IssuerPerRegion)), issuertest.New(t, fast(issuertest.IssuerPerRegion))
+	keyOf := func(w *issuertest.World) *jwks.Key {
+		cache, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
+		require.NoError(t, err)
+		defer func() { _ = cache.Close() }()
+		keys, err := cache.Keys(t.Context(), w.Authority().Regions[0].Issuers[0], w.KeyID(east))
+		require.NoError(t, err)
+		return keys[0]
+	}
+	source := &fixed{keys: []*jwks.Key{keyOf(one)}}
+	v := newVerifier(t, one, func(_ *verifier.Trust, c *verifier.Config) { c.Keys = source })
+	tok := mustVerify(t, v, one)
+	require.NoError(t, v.Recheck(t.Context(), tok))
+	other := *keyOf(two)
+	other.ID = source.keys[0].ID
+	source.keys = []*jwks.Key{&other}
+	require.Equal(t, "unknown_key", reasonOf(t, v.Recheck(t.Context(), tok)))
+	_, err := v.Verify(t.Context(), one.Token(east, issuertest.Claims{}))
+	require.Equal(t, "bad_signature", reasonOf(t, err))
+}
+
+// A source may know of regions that the trust does not list for the issuer; they do not count.
+func TestRegionsAreThoseOfTheTrust(t *testing.T) {
+	t.Parallel()
+	w := issuertest.New(t, fast(issuertest.OneIssuer))
+	keyIn := func(regions ...string) *jwks.Key {
+		cache, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
+		require.NoError(t, err)
+		defer func() { _ = cache.Close() }()
+		keys, err := cache.Keys(t.Context(), w.Authority().Regions[0].Issuers[0], w.KeyID(east))
+		require.NoError(t, err)
+		k := *keys[0]
+		k.Regions = regions
+		return &k
+	}
+	for _, c := range []struct{ of, want []string }{
+		{nil, []string{east, west}},
+		{[]string{west}, []string{west}},
+		{[]string{"mars", west, "venus"}, []string{west}},
+		{[]string{east, "mars", west}, []string{east, west}},
+	} {
+		v := newVerifier(t, w, func(_ *verifier.Trust, vc *verifier.Config) {
+			vc.Keys = &fixed{keys: []*jwks.Key{keyIn(c.of...)}}
+		})
+		require.Equal(t, c.want, mustVerify(t, v, w).Regions())
+	}
+}
+
+func mustVerify(t testing.TB, v *verifier.Verifier, w *issuertest.World) *verifier.Token {
+	t.Helper()
+	tok, err := v.Verify(t.Context(), w.Token(east, issuertest.Claims{}))
+	require.NoError(t, err)
+	return tok
+}
