@@ -12,7 +12,8 @@
 // # Nouns
 //
 //   - An Authority is one identity provider; a Region one deployment of it: package issuer.
-//   - A Source answers which keys may verify a token; the Cache fetches and keeps them: package jwks.
+//   - A Source answers which keys may verify a token; the Cache fetches and keeps them: package jwks. A Store keeps what has to
+//     outlive a process: package store.
 //   - A Trust is what is demanded of an authority's tokens; a Token is a verified one: package verifier.
 //   - A Middleware protects handlers: package middleware/httpauth.
 //
@@ -41,6 +42,7 @@
 //
 //   - A region's key server refuses, hangs, answers 5xx, garbage or an empty set: nothing. The last good keys serve, for up
 //     to 24 hours; its mirrors are asked.
+//   - A service starts while all is dark: with a Store, the snapshot of its keys serves, as long as it is young enough.
 //   - A service starts while one region is dark: the other region's tokens verify; those of the dark one get 503 with
 //     Retry-After, until it returns or a mirror has its keys.
 //   - A key is rotated in: the first token that names it causes one fetch, and verifies in the same request.

@@ -130,14 +130,15 @@ func TestDiscoveryIsStrict(t *testing.T) {
 	t.Parallel()
 	const iss = "https://us-east-1.idp.example/tenant"
 	for name, doc := range map[string]string{
-		"another issuer":     `{"issuer":"https://us-east-1.idp.example/tenant/","jwks_uri":"https://us-east-1.idp.example/k"}`,
-		"no issuer":          `{"jwks_uri":"https://us-east-1.idp.example/k"}`,
-		"issuer in capital":  `{"ISSUER":"` + iss + `","jwks_uri":"https://us-east-1.idp.example/k"}`,
-		"issuer twice":       `{"issuer":"x","issuer":"` + iss + `","jwks_uri":"https://us-east-1.idp.example/k"}`,
-		"no jwks_uri":        `{"issuer":"` + iss + `"}`,
-		"jwks_uri over http": `{"issuer":"` + iss + `","jwks_uri":"http://us-east-1.idp.example/k"}`,
-		"jwks_uri of a file": `{"issuer":"` + iss + `","jwks_uri":"file:///etc/passwd"}`,
-		"not JSON":           `issuer: ` + iss,
+		"another issuer":       `{"issuer":"https://us-east-1.idp.example/tenant/","jwks_uri":"https://us-east-1.idp.example/k"}`,
+		"no issuer":            `{"jwks_uri":"https://us-east-1.idp.example/k"}`,
+		"issuer in capital":    `{"ISSUER":"` + iss + `","jwks_uri":"https://us-east-1.idp.example/k"}`,
+		"issuer twice":         `{"issuer":"x","issuer":"` + iss + `","jwks_uri":"https://us-east-1.idp.example/k"}`,
+		"no jwks_uri":          `{"issuer":"` + iss + `"}`,
+		"jwks_uri over http":   `{"issuer":"` + iss + `","jwks_uri":"http://us-east-1.idp.example/k"}`,
+		"jwks_uri on loopback": `{"issuer":"` + iss + `","jwks_uri":"http://127.0.0.1:8500/k"}`,
+		"jwks_uri of a file":   `{"issuer":"` + iss + `","jwks_uri":"file:///etc/passwd"}`,
+		"not JSON":             `issuer: ` + iss,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
