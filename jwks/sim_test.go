@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -19,21 +20,23 @@ import (
 
 	"github.com/regionjwt/regionjwt/internal/jose/josetest"
 	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/verifier"
 )
 
 // tally counts what a simulation saw.
 type tally struct {
 	years                               float64 // region-years
 	asked, served, unknown, unavailable int
+	verified                            int // tokens
 	restarts, worstWait, worstRate      int // milliseconds; requests of one URL in ten seconds
 }
 
 // TestSimulation plays random years: faults, rotations, withdrawals, jumps of the clock, frozen and restarted processes,
 // while callers ask. After every step it checks what the cache says against the truth. SIM_YEARS sets the region-years (in a
-// plain test run a tenth), SIM_SEED reproduces a run.
+// plain test run a twentieth), SIM_SEED reproduces a run.
 func TestSimulation(t *testing.T) {
 	t.Parallel()
-	years := 0.1
+	years := 0.05
 	if s := os.Getenv("SIM_YEARS"); s != "" {
 		var err error
 		years, err = strconv.ParseFloat(s, 64)
@@ -46,23 +49,25 @@ func TestSimulation(t *testing.T) {
 		require.NoError(t, err)
 	}
 	var material []map[string]any
+	var signers []*josetest.Signer
 	for range 12 {
 		s, err := josetest.NewSigner("ES256")
 		require.NoError(t, err)
 		jwk, err := s.JWK()
 		require.NoError(t, err)
 		material = append(material, jwk)
+		signers = append(signers, s)
 	}
 	var total tally
 	for n := uint64(0); total.years < years; n++ {
 		synctest.Test(t, func(t *testing.T) {
 			w := newSimWorld(rand.New(rand.NewPCG(seed, n)), material)
-			s := &simulation{t: t, simWorld: w, tally: &total, shelf: new(shelf), had: map[string]map[simKey]simAge{}}
+			s := &simulation{t: t, simWorld: w, tally: &total, signers: signers, shelf: new(shelf), had: map[string]map[simKey]simAge{}}
 			s.run(200, seed, n)
 		})
 	}
-	t.Logf("seed %d: %.2f region-years, %d asked: %d served, %d unknown, %d cannot tell; %d restarts; worst wait with the key at hand 0, "+
-		"without %d ms; worst rate %d requests of one URL in 10 s", seed, total.years, total.asked, total.served, total.unknown,
+	t.Logf("seed %d: %.2f region-years, %d tokens, 0 false accepts, 0 false refusals; %d keys asked: %d served, %d unknown, %d cannot tell; %d restarts; worst wait with the key at hand 0, "+
+		"without %d ms; worst rate %d requests of one URL in 10 s", seed, total.years, total.verified, total.asked, total.served, total.unknown,
 		total.unavailable, total.restarts, total.worstWait, total.worstRate)
 	require.Positive(t, total.served)
 	require.Positive(t, total.unknown)
@@ -76,17 +81,25 @@ const wallSkew = 4 * time.Hour
 type simulation struct {
 	*simWorld
 	*tally
-	t     *testing.T
-	shelf *shelf
-	cache *jwks.Cache
-	stop  func()
-	had   map[string]map[simKey]simAge // by iss: the keys that were at hand after the last step, with their age
+	t        *testing.T
+	signers  []*josetest.Signer
+	shelf    *shelf
+	cache    *jwks.Cache
+	verifier *verifier.Verifier
+	stop     func()
+	had      map[string]map[simKey]simAge // by iss: the keys that were at hand after the last step, with their age
 }
 
 func (s *simulation) start() {
 	cache, err := jwks.NewWithClock(jwks.Config{
 		Authorities: s.config, Client: &http.Client{Transport: roundTripper(s.roundTrip)}, Store: s.shelf,
 	}, s.read)
+	require.NoError(s.t, err)
+	var trust []verifier.Trust
+	for _, a := range s.config {
+		trust = append(trust, verifier.Trust{Authority: a, Binding: verifier.Audience("api")})
+	}
+	s.verifier, err = verifier.New(verifier.Config{Keys: cache, Trust: trust})
 	require.NoError(s.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -177,12 +190,47 @@ func (s *simulation) step() {
 	}
 	wg.Wait()
 	synctest.Wait()
+	s.checkTokens(questions)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, q := range questions {
 		s.check(q)
 	}
 	s.checkRates()
+}
+
+// checkTokens: a token signed with a key that is served verifies, and one that another key signed under its name does not,
+// unless that one is served, too.
+func (s *simulation) checkTokens(questions []*question) {
+	for _, q := range questions {
+		served := map[int]bool{}
+		for _, k := range q.keys {
+			served[slices.IndexFunc(s.jwks, func(m map[string]any) bool { return m["x"] == xOf(k) })] = true
+		}
+		for m := range served {
+			s.verified++
+			if _, err := s.verifier.Verify(context.Background(), s.token(q, m)); err != nil {
+				keys, _ := s.cache.Keys(context.Background(), q.iss, q.kid) // it may have gone meanwhile
+				gone := !slices.ContainsFunc(keys, func(k *jwks.Key) bool { return s.jwks[m]["x"] == xOf(k) })
+				require.True(s.t, gone, "false refusal: %v", err)
+				continue
+			}
+			if other := (m + 1) % len(s.signers); !served[other] {
+				s.verified++
+				_, err := s.verifier.Verify(context.Background(), s.token(q, other))
+				require.Error(s.t, err, "false accept")
+			}
+		}
+	}
+}
+
+// token is one of the issuer and kid of q, signed with a material.
+func (s *simulation) token(q *question, material int) string {
+	now := time.Now()
+	payload := fmt.Appendf(nil, `{"iss":%q,"aud":"api","iat":%d,"exp":%d}`, q.iss, now.Unix(), now.Add(time.Hour).Unix())
+	raw, err := s.signers[material].Sign(fmt.Appendf(nil, `{"alg":"ES256","kid":%q}`, q.kid), payload)
+	require.NoError(s.t, err)
+	return raw
 }
 
 // questions makes some: for keys that were at hand, keys that are published, keys that are gone, and names of nobody.

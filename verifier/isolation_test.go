@@ -127,7 +127,7 @@ func TestAuthoritiesAreIsolated(t *testing.T) {
 			require.NoError(t, err)
 			defer func() { _ = cache.Close() }()
 			require.NoError(t, cache.Warm(t.Context()))
-			v, err := verifier.New(verifier.Config{Keys: cache, Trust: m.trust})
+			v, err := verifier.New(verifier.Config{Keys: cache, Trust: m.trust, Revoked: inA0{}})
 			require.NoError(t, err)
 			for range 80 {
 				if m.try(t, v) {
@@ -142,19 +142,36 @@ func TestAuthoritiesAreIsolated(t *testing.T) {
 	require.Greater(t, refused, 1000)
 }
 
+// inA0 revokes a subject of one authority.
+type inA0 struct{}
+
+func (inA0) Revoked(t *verifier.Token) (string, error) {
+	if t.Authority() == "a0" && t.Subject() == "revoked" {
+		return "rule", nil
+	}
+	return "", nil
+}
+
+func (inA0) Version() uint64 { return 1 }
+
 // try presents one random token and compares the verdict with the oracle's.
 func (m *realm) try(t *testing.T, v *verifier.Verifier) bool {
 	t.Helper()
 	iss := m.issuers[m.rand.IntN(len(m.issuers))]
 	kid, client, signer := kids[m.rand.IntN(3)], clients[m.rand.IntN(3)], m.rand.IntN(len(m.signers))
 	now := time.Now()
-	payload := fmt.Sprintf(`{"iss":%q,"exp":%d,"iat":%d,"sub":"s","token_use":"access","client_id":%q}`,
-		iss, now.Add(time.Hour).Unix(), now.Unix(), client)
+	subject := []string{"s", "t", "revoked"}[m.rand.IntN(3)]
+	payload := fmt.Sprintf(`{"iss":%q,"exp":%d,"iat":%d,"sub":%q,"token_use":"access","client_id":%q}`,
+		iss, now.Add(time.Hour).Unix(), now.Unix(), subject, client)
 	raw, err := m.signers[signer].Sign(fmt.Appendf(nil, `{"alg":"ES256","kid":%q}`, kid), []byte(payload))
 	require.NoError(t, err)
 	authority, regions := m.expect(iss, kid, client, signer)
 	tok, err := v.Verify(t.Context(), raw)
 	what := strings.Join([]string{iss, kid, client, fmt.Sprint(signer)}, " ")
+	if len(regions) > 0 && authority == "a0" && subject == "revoked" {
+		require.Equal(t, "revoked", reasonOf(t, err), what)
+		return false
+	}
 	if len(regions) == 0 {
 		require.ErrorIs(t, err, verifier.ErrInvalid, what)
 		return false

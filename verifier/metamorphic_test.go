@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 	"unicode"
 
 	"github.com/stretchr/testify/require"
@@ -102,6 +104,32 @@ func TestEveryMutationIsRefused(t *testing.T) {
 		}
 	}
 	require.Greater(t, tried, 70_000)
+}
+
+// Every accepted token still is after its keys have been refreshed.
+func TestAcceptedAfterRefresh(t *testing.T) {
+	t.Parallel()
+	f := loadVectors(t)
+	synctest.Test(t, func(t *testing.T) {
+		verifiers := map[string]*verifier.Verifier{}
+		again := 0
+		for round := range 3 {
+			for _, c := range f.Cases {
+				if c.Expect != "accept" {
+					continue
+				}
+				if round == 0 {
+					verifiers[c.Name] = f.verifier(t, c)
+				}
+				_, err := verifiers[c.Name].Verify(t.Context(), string(c.Token.bytes()))
+				require.NoError(t, err, c.Name)
+				again++
+			}
+			time.Sleep(20 * time.Minute)
+			synctest.Wait()
+		}
+		require.Equal(t, 3*76, again)
+	})
 }
 
 // What a refusal says holds nothing of the token: no part, no claim, no control character.

@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"encoding/json"
 	"maps"
+	"os"
 	"strings"
 	"testing"
 
@@ -82,6 +83,20 @@ func FuzzParseSet(f *testing.F) {
 	}
 	f.Add([]byte(`{"keys":[` + cognitoLocalKey + `]}`))
 	f.Add([]byte(`{"keys":[{}]}`))
+	raw, err := os.ReadFile("../../verifier/testdata/tokens.json")
+	require.NoError(f, err)
+	var corpus struct {
+		JWKS map[string]struct{ Text string }
+	}
+	require.NoError(f, json.Unmarshal(raw, &corpus))
+	seeds := 0
+	for _, doc := range corpus.JWKS {
+		if doc.Text != "" && len(doc.Text) < 64<<10 {
+			f.Add([]byte(doc.Text))
+			seeds++
+		}
+	}
+	require.Greater(f, seeds, 80, "the corpus is not whole")
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		keys, _, err := jose.ParseSet(doc, nil)
 		if err != nil {

@@ -2,11 +2,13 @@ package strictjson_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"strings"
 	"testing"
 
@@ -228,6 +230,27 @@ func TestManyMembers(t *testing.T) {
 	require.Less(t, lots, 20*few)
 }
 
+// corpus is the headers and payloads of the tokens that package verifier is tested with, each once.
+func corpus(tb testing.TB) map[string]bool {
+	tb.Helper()
+	raw, err := os.ReadFile("../../verifier/testdata/tokens.json")
+	require.NoError(tb, err)
+	var f struct {
+		Cases []struct{ Token struct{ Text string } }
+	}
+	require.NoError(tb, json.Unmarshal(raw, &f))
+	docs := map[string]bool{}
+	for _, c := range f.Cases {
+		parts := strings.Split(c.Token.Text, ".")
+		for _, p := range parts[:min(2, len(parts))] {
+			if b, err := base64.RawURLEncoding.DecodeString(p); err == nil && len(b) < 16<<10 {
+				docs[string(b)] = true
+			}
+		}
+	}
+	return docs
+}
+
 // FuzzParse: what the strict reader accepts, encoding/json accepts with the same values; what encoding/json refuses, it
 // refuses; and an accepted document stays accepted, with the same values, when encoding/json has written it anew.
 func FuzzParse(f *testing.F) {
@@ -237,6 +260,12 @@ func FuzzParse(f *testing.F) {
 	for _, doc := range accepted {
 		f.Add([]byte(doc))
 	}
+	seeds := 0
+	for doc := range corpus(f) {
+		f.Add([]byte(doc))
+		seeds++
+	}
+	require.Greater(f, seeds, 400, "the corpus is not whole")
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		members, err := strictjson.Parse(nil, doc)
 		want, stdErr := standard(doc)
