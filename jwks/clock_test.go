@@ -1,6 +1,7 @@
 package jwks_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,11 +15,11 @@ import (
 // clocks are those of a process: the bubble's time, as far as it was not frozen, and a wall clock that may be set.
 type clocks struct {
 	base time.Time
-	wall time.Duration // ahead of the bubble
+	wall atomic.Int64 // ahead of the bubble, in nanoseconds
 }
 
 func (c *clocks) read() (mono, wall int64) {
-	return int64(time.Since(c.base)), time.Now().Add(c.wall).UnixNano()
+	return int64(time.Since(c.base)), time.Now().UnixNano() + c.wall.Load()
 }
 
 // withClocks runs f with a cache whose clocks can be changed.
@@ -40,16 +41,16 @@ func withClocks(t *testing.T, f func(*testing.T, world, *clocks)) {
 func TestThaw(t *testing.T) {
 	withClocks(t, func(t *testing.T, w world, c *clocks) {
 		key := w.mustHave(east)
-		c.wall += 5 * time.Hour
+		c.wall.Add(int64(5 * time.Hour))
 		within(t, 0, func() { require.Same(t, key, w.mustHave(east)) })
 		synctest.Wait()
 		require.Equal(t, 2, w.Fetches(east))
 		require.Zero(t, key.Age())
 		w.Slow(east, time.Second)
-		c.wall += 25 * time.Hour
+		c.wall.Add(int64(25 * time.Hour))
 		within(t, time.Second, func() { w.mustHave(east) }) // too old: it waits for new ones
 		w.Break(east)
-		c.wall += 25 * time.Hour
+		c.wall.Add(int64(25 * time.Hour))
 		_, err := w.ask(east)
 		require.ErrorIs(t, err, jwks.ErrUnavailable)
 	})
@@ -59,7 +60,7 @@ func TestThaw(t *testing.T) {
 func TestClockGoesBack(t *testing.T) {
 	withClocks(t, func(t *testing.T, w world, c *clocks) {
 		key := w.mustHave(east)
-		c.wall -= 24 * time.Hour
+		c.wall.Add(-int64(24 * time.Hour))
 		require.Zero(t, key.Age(), "never negative")
 		w.Break(east)
 		time.Sleep(23 * time.Hour)
@@ -76,9 +77,9 @@ func TestClockGoesBack(t *testing.T) {
 // The wall clock is set right after it was hours ahead: nothing is lost, and refreshes go on.
 func TestClockWasAhead(t *testing.T) {
 	withClocks(t, func(t *testing.T, w world, c *clocks) {
-		c.wall = 10 * time.Hour
+		c.wall.Store(int64(10 * time.Hour))
 		w.mustHave(east)
-		c.wall = 0
+		c.wall.Store(int64(0))
 		for range 4 {
 			time.Sleep(17 * time.Minute)
 			w.mustHave(east)

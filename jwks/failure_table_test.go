@@ -55,7 +55,7 @@ func (s *stage) start() {
 // pass lets time pass.
 func (s *stage) pass(d time.Duration) {
 	if s.sockets {
-		s.wall += d
+		s.wall.Add(int64(d))
 		return
 	}
 	time.Sleep(d)
@@ -90,7 +90,7 @@ func (s *stage) becomes(f func() bool) {
 			wait, cancel := context.WithTimeout(s.t.Context(), 5*time.Millisecond)
 			<-wait.Done()
 			cancel()
-			s.wall += 100 * time.Millisecond
+			s.wall.Add(int64(100 * time.Millisecond))
 			continue
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -247,10 +247,10 @@ var rows = []row{
 	{"the clock jumps, a process is frozen and thawed", issuertest.IssuerPerRegion, func(s *stage) {
 		s.start()
 		s.accepts(east)
-		s.wall += 10 * time.Hour // frozen: only the wall clock went on
+		s.wall.Add(int64(10 * time.Hour)) // frozen: only the wall clock went on
 		s.accepts(east)
 		s.becomes(func() bool { return s.Fetches(east) == 2 })
-		s.wall -= 48 * time.Hour
+		s.wall.Add(-int64(48 * time.Hour))
 		s.accepts(east)
 		for _, st := range s.cache.Status()[:1] {
 			require.GreaterOrEqual(s.t, st.Age, time.Duration(0))

@@ -1,9 +1,11 @@
 package jwks_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"testing"
 	"time"
 
@@ -14,7 +16,7 @@ import (
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
-// listener has a loopback port on which each connection is handled by f. It returns the port's URL.
+// listener has a loopback port on which each connection is handled by f once a request has come. It returns the port's URL.
 func listener(t *testing.T, f func(net.Conn)) string {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -26,7 +28,12 @@ func listener(t *testing.T, f func(net.Conn)) string {
 			if err != nil {
 				return
 			}
-			go f(c)
+			go func() {
+				if r, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+					_ = r.Body.Close()
+				}
+				f(c)
+			}()
 		}
 	}()
 	return "http://" + l.Addr().String() + "/keys"
