@@ -1,7 +1,6 @@
 package jwks_test
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -111,10 +110,7 @@ func TestIdleMirrorIsNotDark(t *testing.T) {
 		s.set(urlA, doc(named(t, "one")))
 		s.set(urlB, doc(named(t, "one")))
 		c := s.cache(t, jwks.Config{Authorities: []issuer.Authority{authority("a", urlA, urlB)}})
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- c.Run(ctx) }()
-		defer func() { cancel(); require.ErrorIs(t, <-ended, context.Canceled) }()
+		defer running(t, c)()
 		time.Sleep(25 * time.Hour)
 		require.NoError(t, ask(t, c, "one"))
 		s.set(urlB, nil)
@@ -144,10 +140,7 @@ func TestDiscoveryHangs(t *testing.T) {
 		s.set(discovery, doc([]byte(`{"issuer":"https://idp.example","jwks_uri":"`+urlA+`"}`)))
 		s.set(urlA, doc(named(t, "one")))
 		c := s.cache(t, jwks.Config{Authorities: []issuer.Authority{authority("a")}})
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- c.Run(ctx) }()
-		defer func() { cancel(); require.ErrorIs(t, <-ended, context.Canceled) }()
+		defer running(t, c)()
 		require.NoError(t, ask(t, c, "one"))
 		s.set(discovery, nil)
 		for range 72 {
@@ -202,10 +195,7 @@ func TestCacheControlWithinMaxStale(t *testing.T) {
 		c := s.cache(t, jwks.Config{
 			Authorities: []issuer.Authority{authority("a", urlA)}, Refresh: 10 * time.Minute, MaxStale: 30 * time.Minute,
 		})
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- c.Run(ctx) }()
-		defer func() { cancel(); require.ErrorIs(t, <-ended, context.Canceled) }()
+		defer running(t, c)()
 		for range 20 {
 			time.Sleep(29 * time.Minute)
 			synctest.Wait()

@@ -1,7 +1,6 @@
 package jwks_test
 
 import (
-	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,10 +15,7 @@ import (
 // caught up: every refresh asks the mirror as long as the key is its alone.
 func TestKeyThatALaggingMirrorBroughtBack(t *testing.T) {
 	inBubble(t, layouts["one issuer, mirrored"], nil, func(t *testing.T, w world) {
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- w.Run(ctx) }()
-		defer func() { cancel(); require.ErrorIs(t, <-ended, context.Canceled) }()
+		defer running(t, w)()
 		old := w.mustHave(east)
 		w.Lag(west)
 		w.Rotate(east)

@@ -71,6 +71,18 @@ func (w world) mustHave(region string) *jwks.Key {
 	return keys[0]
 }
 
+// running has a cache refresh until the function that it returns is called.
+func running(t *testing.T, c interface{ Run(context.Context) error }) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	return func() {
+		cancel()
+		require.ErrorIs(t, <-ended, context.Canceled)
+	}
+}
+
 // within runs f and requires that it took no longer than limit of virtual time.
 func within(t *testing.T, limit time.Duration, f func()) {
 	t.Helper()
@@ -265,10 +277,7 @@ func TestRotation(t *testing.T) {
 // The primary rotates a key in and dies; a mirror that lags does not have it yet. The key stays.
 func TestLaggingMirrorRemovesNothing(t *testing.T) {
 	inBubble(t, layouts["one issuer, mirrored"], nil, func(t *testing.T, w world) {
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- w.Run(ctx) }()
-		defer func() { cancel(); require.ErrorIs(t, <-ended, context.Canceled) }()
+		defer running(t, w)()
 		synctest.Wait()
 		w.Lag(west)
 		w.Rotate(east)
@@ -303,10 +312,7 @@ func TestLaggingMirrorProvesNothing(t *testing.T) {
 
 func TestWithdrawal(t *testing.T) {
 	inBubble(t, layouts["issuer per region"], nil, func(t *testing.T, w world) {
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- w.Run(ctx) }()
-		defer func() { cancel(); require.ErrorIs(t, <-ended, context.Canceled) }()
+		defer running(t, w)()
 		old := w.mustHave(east)
 		w.Rotate(east)
 		w.mustHave(east)
