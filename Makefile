@@ -10,14 +10,14 @@ FUZZTIME ?= 10m
 SIM_YEARS ?= 10
 
 # Every module that needs nothing but Go, the root first; e2e stands apart.
-MODULES := .
+MODULES := . bench
 ALL_MODULES := $(MODULES) e2e
 
 # Each fuzz target as package:name.
 FUZZ := ./internal/strictjson:FuzzParse ./internal/jose:FuzzAppendBase64 ./internal/jose:FuzzParseSet \
 	./verifier:FuzzVerify ./verifier:FuzzNumericDate
 
-.PHONY: help test e2e lint fmt fmt-check examples fuzz sim mutate cover tidy-check check
+.PHONY: help test e2e lint fmt fmt-check examples fuzz sim outages mutate cover tidy-check check
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,9 @@ sim: ## simulate SIM_YEARS region-years (10) against the key engine; SIM_SEED re
 
 mutate: ## take out one rule after the other, and see a test fail each time (minutes)
 	go run ./internal/mutate
+
+outages: ## what this library and its peers do in the same outages: writes bench/OUTAGES.md (two minutes)
+	cd bench && go run ./outages -write OUTAGES.md
 
 cover: ## statement coverage of the packages that decide
 	go test -coverpkg=./internal/...,./verifier,./jwks,./issuer,./middleware/... -coverprofile=cover.out ./... >/dev/null

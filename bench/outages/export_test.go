@@ -1,0 +1,4 @@
+package main
+
+// Run is what the command does.
+var Run = run
