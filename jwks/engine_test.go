@@ -78,6 +78,11 @@ func named(t *testing.T, kid string) []byte {
 	return []byte(strings.Replace(string(jwk(t)), `"kid":"k"`, fmt.Sprintf(`"kid":%q`, kid), 1))
 }
 
+// together is one set of the keys of two.
+func together(one, two []byte) []byte {
+	return []byte(strings.TrimSuffix(string(one), "]}") + "," + strings.TrimPrefix(string(two), `{"keys":[`))
+}
+
 // both regions list one iss, each with a URL of its own.
 func twoRegions(a, b string) []issuer.Authority {
 	return []issuer.Authority{{ID: "a", Regions: []issuer.Region{
@@ -175,14 +180,19 @@ func TestETagIsThatOfItsURL(t *testing.T) {
 		}
 		at(urlA)
 		s.set(urlA, tagged("one"))
-		s.set(urlB, tagged("two"))
 		c := s.cache(t, jwks.Config{Authorities: []issuer.Authority{authority("a")}})
 		defer func() { _ = c.Close() }()
 		require.NoError(t, ask(t, c, "one"))
 		at(urlB)
+		good := tagged("two")
+		s.set(urlB, func(*http.Request) *http.Response { return &http.Response{StatusCode: 500, Body: http.NoBody} })
 		s.set(urlA, func(*http.Request) *http.Response { return &http.Response{StatusCode: 410, Body: http.NoBody} })
 		time.Sleep(time.Hour)
 		require.NoError(t, ask(t, c, "one"), "it is refreshed behind this")
+		synctest.Wait()
+		s.set(urlB, good) // the second fetch of the new URL succeeds
+		time.Sleep(time.Hour)
+		require.NoError(t, ask(t, c, "one"))
 		synctest.Wait()
 		require.NoError(t, ask(t, c, "two"))
 	})
@@ -191,11 +201,16 @@ func TestETagIsThatOfItsURL(t *testing.T) {
 // Cache-Control cannot keep keys from being refreshed before they are too old.
 func TestCacheControlWithinMaxStale(t *testing.T) {
 	bubble(t, func(t *testing.T, s *servers) {
-		s.set(urlA, doc(named(t, "one"), "Cache-Control", "max-age=3600"))
+		answer := doc(named(t, "one"), "Cache-Control", "max-age=3600")
+		s.set(urlA, func(r *http.Request) *http.Response {
+			time.Sleep(100 * time.Millisecond)
+			return answer(r)
+		})
 		c := s.cache(t, jwks.Config{
 			Authorities: []issuer.Authority{authority("a", urlA)}, Refresh: 10 * time.Minute, MaxStale: 30 * time.Minute,
 		})
 		defer running(t, c)()
+		require.NoError(t, ask(t, c, "one"))
 		for range 20 {
 			time.Sleep(29 * time.Minute)
 			synctest.Wait()
@@ -210,10 +225,9 @@ func TestRegionsDoNotChaseEachOther(t *testing.T) {
 	bubble(t, func(t *testing.T, s *servers) {
 		changing := func() func(*http.Request) *http.Response {
 			var n atomic.Int64
+			one := named(t, "one")
 			return func(r *http.Request) *http.Response {
-				one, two := named(t, "one"), named(t, fmt.Sprintf("k%d", n.Add(1)))
-				both := strings.TrimSuffix(string(one), "]}") + "," + strings.TrimPrefix(string(two), `{"keys":[`)
-				return doc([]byte(both))(r)
+				return doc(together(one, named(t, fmt.Sprintf("k%d", n.Add(1)))))(r)
 			}
 		}
 		s.set(urlA, changing())
@@ -241,6 +255,13 @@ func TestClockSetBackIsNoFlood(t *testing.T) {
 		require.NoError(t, ask(t, c, "one"))
 		time.Sleep(time.Minute)
 		k.wall.Add(-int64(time.Hour))
+		for range 20 { // both are refreshed
+			require.NoError(t, ask(t, c, "one"))
+			time.Sleep(time.Minute)
+		}
+		s.set(urlA, doc(together(named(t, "one"), named(t, "three"))))
+		require.NoError(t, ask(t, c, "three"))
+		time.Sleep(time.Minute)
 		before := s.count(urlB)
 		for range 600 {
 			require.NoError(t, ask(t, c, "one"))

@@ -94,6 +94,21 @@ func TestTenThousandAuthorities(t *testing.T) {
 	})
 }
 
+// What Run cuts off when it ends is no fault of the server: the next caller does not have to wait.
+func TestRunEndIsNoFault(t *testing.T) {
+	bubble(t, func(t *testing.T, s *servers) {
+		s.set(urlA, nil)
+		c := s.cache(t, jwks.Config{Authorities: []issuer.Authority{authority("a", urlA)}})
+		defer func() { _ = c.Close() }()
+		stop := running(t, c)
+		synctest.Wait()
+		require.Equal(t, 1, s.count(urlA))
+		stop()
+		s.set(urlA, doc(named(t, "one")))
+		require.NoError(t, ask(t, c, "one"))
+	})
+}
+
 // Many sets of one host share its connections; waiting for one is not held against the host.
 func TestManySetsOfOneHost(t *testing.T) {
 	bubble(t, func(t *testing.T, s *servers) {
