@@ -223,15 +223,16 @@ func TestCacheControlWithinMaxStale(t *testing.T) {
 // Two regions that publish new keys all the time do not drive each other to more than a fetch in ten seconds.
 func TestRegionsDoNotChaseEachOther(t *testing.T) {
 	bubble(t, func(t *testing.T, s *servers) {
-		changing := func() func(*http.Request) *http.Response {
+		changing := func(late time.Duration) func(*http.Request) *http.Response {
 			var n atomic.Int64
 			one := named(t, "one")
 			return func(r *http.Request) *http.Response {
+				time.Sleep(late)
 				return doc(together(one, named(t, fmt.Sprintf("k%d", n.Add(1)))))(r)
 			}
 		}
-		s.set(urlA, changing())
-		s.set(urlB, changing())
+		s.set(urlA, changing(10*time.Millisecond))
+		s.set(urlB, changing(20*time.Millisecond))
 		c := s.cache(t, jwks.Config{Authorities: twoRegions(urlA, urlB)})
 		defer func() { _ = c.Close() }()
 		for range 600 {
@@ -246,7 +247,8 @@ func TestRegionsDoNotChaseEachOther(t *testing.T) {
 // The clock is set back: what was answered before stays answered before.
 func TestClockSetBackIsNoFlood(t *testing.T) {
 	bubble(t, func(t *testing.T, s *servers) {
-		s.set(urlA, doc(named(t, "one")))
+		one := named(t, "one")
+		s.set(urlA, doc(one))
 		s.set(urlB, doc(named(t, "two")))
 		k := &clocks{base: time.Now()}
 		c, err := jwks.NewWithClock(jwks.Config{Authorities: twoRegions(urlA, urlB), Client: &http.Client{Transport: s}}, k.read)
@@ -259,7 +261,7 @@ func TestClockSetBackIsNoFlood(t *testing.T) {
 			require.NoError(t, ask(t, c, "one"))
 			time.Sleep(time.Minute)
 		}
-		s.set(urlA, doc(together(named(t, "one"), named(t, "three"))))
+		s.set(urlA, doc(together(one, named(t, "three"))))
 		require.NoError(t, ask(t, c, "three"))
 		time.Sleep(time.Minute)
 		before := s.count(urlB)
