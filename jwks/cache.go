@@ -212,7 +212,9 @@ func (c *Cache) Close() error {
 	c.closed = true
 	c.mu.Unlock()
 	c.endFlights()
-	c.config.Client.CloseIdleConnections()
+	if c.config.ownClient {
+		c.config.Client.CloseIdleConnections()
+	}
 	return nil
 }
 

@@ -98,6 +98,8 @@ type Config struct {
 
 	// Logger receives one line for each change of state. Nil is silent.
 	Logger *slog.Logger
+
+	ownClient bool // Client was nil
 }
 
 // withDefaults returns c with defaults filled in and slices copied, and everything that is wrong with it.
@@ -128,7 +130,8 @@ func (c Config) withDefaults() (Config, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	client := &http.Client{Transport: defaultTransport()}
-	if c.Client != nil {
+	c.ownClient = c.Client == nil
+	if !c.ownClient {
 		copied := *c.Client
 		client = &copied
 	}
