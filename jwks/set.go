@@ -27,7 +27,6 @@ type set struct {
 	doubted    atomic.Bool // somebody waits for the next answer to tell whether the set has a key that a sibling has
 
 	mu       sync.Mutex // never held over I/O or a callback
-	created  instant
 	records  map[recordID]*record
 	flight   *flight // in progress, or nil
 	answered int64   // the turn of the last flight with a good answer
@@ -68,7 +67,7 @@ type setView struct{ byKid map[string]*record }
 
 func newSet(id string, endpoints []*endpoint, c *Config, now instant) *set {
 	return &set{
-		id: id, endpoints: endpoints, config: c, created: now, records: map[recordID]*record{},
+		id: id, endpoints: endpoints, config: c, records: map[recordID]*record{},
 		bucket: bucket{burst: c.UnknownKey.Burst, every: c.UnknownKey.Every, last: now},
 	}
 }
