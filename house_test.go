@@ -1,9 +1,11 @@
 package regionjwt_test
 
 import (
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -109,6 +111,27 @@ func TestREADMEShowsTheExample(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(readme), "```go\n"+body(t)+"\n```")
 	require.LessOrEqual(t, strings.Count(string(readme), "\n"), 200)
+}
+
+// Every test that SECURITY.md names exists.
+func TestAttackCatalogue(t *testing.T) {
+	t.Parallel()
+	var tests strings.Builder
+	require.NoError(t, filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		tests.Write(text)
+		return err
+	}))
+	security, err := os.ReadFile("SECURITY.md")
+	require.NoError(t, err)
+	names := regexp.MustCompile(`\b(Test|Fuzz)[A-Z]\w*`).FindAllString(string(security), -1)
+	require.Greater(t, len(names), 40)
+	for _, name := range names {
+		require.Contains(t, tests.String(), "func "+name+"(", "SECURITY.md names it")
+	}
 }
 
 // Every path in a link of a paper exists.
