@@ -160,7 +160,7 @@ func TestSnapshotNeverOverridesAnAnswer(t *testing.T) {
 		require.ErrorIs(t, err, jwks.ErrUnknownKey)
 
 		w.Break(east)
-		third := start() // before the second has saved what it saw? It has; so its snapshot has the new key only
+		third := start() // from the snapshot of the second, which has the new key only
 		third.mustHave(east)
 		_, err = third.Keys(t.Context(), third.issuerOf(east), old)
 		require.ErrorIs(t, err, jwks.ErrUnavailable)

@@ -66,10 +66,9 @@ func TestProvenance(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := issuertest.New(t, c.config)
 				v := newVerifier(t, w, nil)
-				for region, possible := range map[string][]string{east: c.east, west: c.west} {
+				for _, region := range []string{east, west} { // both regions have answered from here on
 					_, err := v.Verify(t.Context(), w.Token(region, issuertest.Claims{}))
 					require.NoError(t, err)
-					_ = possible
 				}
 				for region, possible := range map[string][]string{east: c.east, west: c.west} {
 					tok, err := v.Verify(t.Context(), w.Token(region, issuertest.Claims{Groups: []string{"admin", "ops"}}))
