@@ -23,9 +23,10 @@ type Config struct {
 	Refresh, MaxStale time.Duration // of keys; 0 means 15 minutes and 24 hours
 	Store             store.Store   // keeps snapshots of keys for a start without network; nil means none
 
-	Revoked verifier.Revoker // break-glass rules; nil means none
-	Leeway  time.Duration    // between clocks; 0 means 30 seconds, negative none
-	Now     func() time.Time // the time by which tokens are judged; nil means time.Now
+	Revoked   verifier.Revoker // break-glass rules; nil means none
+	Leeway    time.Duration    // between clocks; 0 means 30 seconds, negative none
+	CacheSize int              // verified tokens that are remembered; 0 means 8,192, negative none
+	Now       func() time.Time // the time by which tokens are judged; nil means time.Now
 }
 
 // Validator is a jwks.Cache and a verifier.Verifier, wired. It is safe for concurrent use.
@@ -48,7 +49,7 @@ func New(c Config) (*Validator, error) {
 		Authorities: authorities, Client: c.Client, Logger: c.Logger, Refresh: c.Refresh, MaxStale: c.MaxStale,
 		Store: c.Store,
 	})
-	vc := verifier.Config{Trust: c.Trust, Revoked: c.Revoked, Leeway: c.Leeway, Now: c.Now, Keys: keys}
+	vc := verifier.Config{Trust: c.Trust, Revoked: c.Revoked, Leeway: c.Leeway, CacheSize: c.CacheSize, Now: c.Now, Keys: keys}
 	if errKeys != nil {
 		vc.Keys = &jwks.Static{} // for the sake of everything else that may be wrong
 	}
@@ -64,11 +65,19 @@ func (v *Validator) Verify(ctx context.Context, raw string) (*verifier.Token, er
 	return v.verifier.Verify(ctx, raw)
 }
 
+// Recheck judges a verified token again; see verifier.Verifier.
+func (v *Validator) Recheck(ctx context.Context, t *verifier.Token) error {
+	return v.verifier.Recheck(ctx, t)
+}
+
+// Changed returns a channel that is closed when tokens of open streams are due for a Recheck; see verifier.Verifier.
+func (v *Validator) Changed() <-chan struct{} { return v.verifier.Changed() }
+
 // Run refreshes keys ahead of need until ctx ends; see jwks.Cache. Verification works without it, too.
 func (v *Validator) Run(ctx context.Context) error { return v.keys.Run(ctx) }
 
 // Keys is the key cache: for its Status, Warm and Close.
 func (v *Validator) Keys() *jwks.Cache { return v.keys }
 
-// Verifier is the verifier: for its Recheck and Changed.
+// Verifier is the verifier: for its Update.
 func (v *Validator) Verifier() *verifier.Verifier { return v.verifier }

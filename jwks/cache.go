@@ -11,7 +11,8 @@ import (
 	"github.com/regionjwt/regionjwt/issuer"
 )
 
-// Cache fetches and keeps the key sets of authorities. It is a Source, a Notifier and a Doubter, safe for concurrent use.
+// Cache fetches and keeps the key sets of authorities. It is a Source, a Holder, a Notifier and a Doubter, safe for concurrent
+// use.
 type Cache struct {
 	config Config
 	clock  clock
@@ -154,6 +155,22 @@ func (c *Cache) Keys(ctx context.Context, iss, kid string) ([]*Key, error) {
 		return keys, nil
 	}
 	return c.ask(ctx, e, kid)
+}
+
+// Holds implements Holder.
+func (c *Cache) Holds(iss string, k *Key) bool {
+	e := c.served(iss)
+	if e == nil {
+		return false
+	}
+	now := c.clock()
+	c.refreshDue(e, now)
+	for _, cand := range e.current(c).byKid[k.ID] {
+		if cand.key == k {
+			return cand.usable(now, c)
+		}
+	}
+	return false
 }
 
 // Doubt implements Doubter: a region that lists iss and whose keys are not known now could have a key of that name.

@@ -62,11 +62,11 @@ func (c *Cache) discover(ctx context.Context, iss string) (string, *FetchError) 
 	if failed != nil {
 		return "", failed
 	}
-	members, err := strictjson.Parse(nil, doc.body)
+	members, err := strictjson.Parse(nil, string(doc.body))
 	if err != nil {
 		return "", fail(ClassMalformed)
 	}
-	uri := strictjson.Find(members, "jwks_uri").Text()
+	uri := strings.Clone(strictjson.Find(members, "jwks_uri").Text())
 	if !strictjson.Find(members, "issuer").Is(iss) {
 		return "", fail(ClassDiscovery)
 	}

@@ -70,6 +70,12 @@ type Doubter interface {
 	Doubt(iss, kid string) error
 }
 
+// Holder is implemented by sources that can say, from memory and without waiting, whether Keys would return this very key for
+// iss now. A Verifier asks before it trusts a token that it remembers.
+type Holder interface {
+	Holds(iss string, k *Key) bool
+}
+
 // The errors of a Source.
 var (
 	// ErrUnknownIssuer: no authority lists the iss.

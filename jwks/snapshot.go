@@ -65,13 +65,13 @@ func (s *set) encode() ([]byte, error) {
 // decodeSnapshot reads a document for s by the rules of key sets, and returns the records that are young enough, with the
 // time of the last good answer. The caller holds mu.
 func (s *set) decodeSnapshot(doc []byte, now instant, allowed []string) (good instant, records map[recordID]*record, err error) {
-	top, err := strictjson.Parse(nil, doc)
+	top, err := strictjson.Parse(nil, string(doc))
 	if err != nil {
 		return good, nil, err
 	}
 	at, ok := pastInstant(strictjson.Find(top, "good"), now)
 	version, set := strictjson.Find(top, "version"), strictjson.Find(top, "set")
-	if string(version.Raw()) != strconv.Itoa(snapshotVersion) || !set.Is(s.id) || !ok {
+	if version.Raw() != strconv.Itoa(snapshotVersion) || !set.Is(s.id) || !ok {
 		return good, nil, errSnapshot
 	}
 	records = map[recordID]*record{}
@@ -117,7 +117,7 @@ func (s *set) decodeRecord(v strictjson.Value, now instant, allowed []string) (*
 // pastInstant turns a time of another process into one of ours. What is a little ahead counts as now; ok is false for what
 // is further ahead, or no time at all.
 func pastInstant(v strictjson.Value, now instant) (t instant, ok bool) {
-	wall, err := strconv.ParseInt(string(v.Raw()), 10, 64)
+	wall, err := strconv.ParseInt(v.Raw(), 10, 64)
 	if err != nil || wall <= 0 || wall-now.wall > int64(maxAhead) {
 		return t, false
 	}

@@ -116,6 +116,8 @@ func (b Binding) defaultTypes() []string {
 	return []string{"", "JWT", "at+jwt"}
 }
 
+var errIDToken = errors.New("an ID token needs sub and iat")
+
 // check reports why the claims do not fit b, or 0.
 func (b *Binding) check(c *claims) (Reason, error) {
 	switch b.kind {
@@ -152,7 +154,7 @@ func (b *Binding) check(c *claims) (Reason, error) {
 			return BadAudience, nil
 		}
 		if c.subject == "" || c.iat.IsZero() {
-			return MissingClaim, errors.New("an ID token needs sub and iat")
+			return MissingClaim, errIDToken
 		}
 	case byNobody:
 	default:

@@ -18,12 +18,16 @@ type claims struct {
 	issuerPresent, azpPresent, expPresent   bool
 	audience                                audience
 	exp, nbf, iat                           time.Time // zero where absent
+
+	client string // the client that the Trust's names find
+	scopes scopes
 }
 
 // audience is the aud claim: one string, or an array of strings (RFC 7519, section 4.1.3).
 type audience struct {
 	present bool
 	values  []string
+	few     [4]string // what values is made of at first
 }
 
 func (a audience) holdsOne(wanted []string) bool {
@@ -45,23 +49,19 @@ func (a audience) holdsOnly(wanted []string) bool {
 	return len(a.values) > 0
 }
 
-// readClaims reads a payload; ok is false where it is not strict JSON, or a registered claim has the wrong type.
-func readClaims(payload []byte) (c *claims, ok bool) {
-	members, err := strictjson.Parse(make([]strictjson.Member, 0, 24), payload)
-	if err != nil {
-		return nil, false
-	}
-	c = &claims{members: members}
+// read takes in the members of a payload, and reports whether each registered claim has the right type.
+func (c *claims) read(members []strictjson.Member) bool {
+	c.members = members
 	for i := range members {
-		if !c.read(string(members[i].Name), members[i].Value) {
-			return nil, false
+		if !c.add(members[i].Name, members[i].Value) {
+			return false
 		}
 	}
-	return c, true
+	return true
 }
 
-// read takes in one claim, and reports whether its type is right.
-func (c *claims) read(name string, v strictjson.Value) bool {
+// add takes in one claim, and reports whether its type is right.
+func (c *claims) add(name string, v strictjson.Value) bool {
 	switch name {
 	case "iss":
 		c.issuerPresent = true
@@ -99,9 +99,10 @@ func (a *audience) read(v strictjson.Value) bool {
 	a.present = true
 	switch v.Kind() {
 	case strictjson.String:
-		a.values = []string{v.Text()}
+		a.values = append(a.few[:0], v.Text())
 		return true
 	case strictjson.Array:
+		a.values = a.few[:0]
 		for e := range v.Elements() {
 			if e.Kind() != strictjson.String {
 				return false
@@ -125,7 +126,10 @@ func date(v strictjson.Value, into *time.Time) bool {
 
 // numericDate reads a NumericDate (RFC 7519, section 2) from the text of a JSON number, exactly, down to nanoseconds;
 // what is smaller is cut off. It refuses dates further from 1970 than the end of the year 9999.
-func numericDate(text []byte) (sec, nsec int64, ok bool) {
+func numericDate(text string) (sec, nsec int64, ok bool) {
+	if sec, ok := seconds(text); ok {
+		return sec, 0, true
+	}
 	negative := text[0] == '-'
 	if negative {
 		text = text[1:]
@@ -134,7 +138,8 @@ func numericDate(text []byte) (sec, nsec int64, ok bool) {
 	var digits [32]byte
 	n, point, exponent := 0, 0, 0
 	fraction, started := false, false
-	for i, c := range text {
+	for i := range len(text) {
+		c := text[i]
 		if c == 'e' || c == 'E' {
 			exponent = smallInt(text[i+1:])
 			break
@@ -182,14 +187,26 @@ func numericDate(text []byte) (sec, nsec int64, ok bool) {
 	return sec, nsec, true
 }
 
+// seconds reads the usual form of a date: ten digits at most, and nothing else.
+func seconds(text string) (sec int64, ok bool) {
+	for i := range len(text) {
+		if text[i] < '0' || text[i] > '9' {
+			return 0, false
+		}
+		sec = sec*10 + int64(text[i]-'0')
+	}
+	return sec, len(text) <= 10
+}
+
 // smallInt reads the exponent of a JSON number, held within bounds far beyond any date.
-func smallInt(text []byte) int {
+func smallInt(text string) int {
 	negative := text[0] == '-'
 	if negative || text[0] == '+' {
 		text = text[1:]
 	}
 	n := 0
-	for _, c := range text {
+	for i := range len(text) {
+		c := text[i]
 		n = min(n*10+int(c-'0'), 1<<20)
 	}
 	if negative {

@@ -44,6 +44,10 @@ const (
 	RulesUnavailable                    // the revocation rules are not known
 	CheckFailed                         // Trust.Check refused it
 	InsufficientScope                   // a scope, group or other requirement is not met
+	InsufficientAuth                    // the user must sign in again, or with stronger means: RFC 9470
+	InvalidProof                        // a sender-constrained token without proof of the key it is bound to: RFC 9449, RFC 8705
+	NonceRequired                       // a DPoP proof without the nonce that the server gave out: RFC 9449, section 9
+	ProofUnavailable                    // whether a proof was used before could not be found out
 )
 
 var reasons = [...]struct {
@@ -71,6 +75,10 @@ var reasons = [...]struct {
 	RulesUnavailable:  {"rules_unavailable", ErrUnavailable},
 	CheckFailed:       {"check_failed", ErrInvalid},
 	InsufficientScope: {"insufficient_scope", ErrForbidden},
+	InsufficientAuth:  {"insufficient_user_authentication", ErrInvalid},
+	InvalidProof:      {"invalid_proof", ErrInvalid},
+	NonceRequired:     {"nonce_required", ErrInvalid},
+	ProofUnavailable:  {"proof_unavailable", ErrUnavailable},
 }
 
 // String returns the stable label of r, fit for logs and metrics: "bad_signature".

@@ -1,4 +1,48 @@
 package verifier
 
+import "time"
+
 // NumericDate lets tests reach the reader of dates.
 var NumericDate = numericDate
+
+// Remembered tells how many tokens a Verifier remembers, and what their memory is taken to be.
+func Remembered(v *Verifier) (entries, size int) {
+	c := v.state.Load().cache
+	if c == nil {
+		return 0, 0
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.entries, c.bytes
+}
+
+// Cache is the cache of verified tokens, for tests of its bounds.
+type Cache struct{ c *cache }
+
+// NewCache makes a Cache.
+func NewCache(size int) Cache { return Cache{newCache(size)} }
+
+// Add remembers a token with that payload.
+func (c Cache) Add(raw string, payload int, until, now time.Time) {
+	c.c.remember(c.c.digest(raw), &Token{payload: string(make([]byte, payload)), until: until}, 0, now)
+}
+
+// Find reports whether a token is remembered.
+func (c Cache) Find(raw string) bool { return c.c.find(c.c.digest(raw)) != nil }
+
+// Entries counts what is remembered, by its accounts and by walking the table.
+func (c Cache) Entries() (counted, walked, bytes, walkedBytes int) {
+	for i := range c.c.table {
+		for r := c.c.table[i].Load(); r != nil; r = r.next.Load() {
+			walked++
+			walkedBytes += r.token.size()
+		}
+	}
+	return c.c.entries, walked, c.c.bytes, walkedBytes
+}
+
+// Digest computes the digest of a text.
+func (c Cache) Digest(raw string) [32]byte { return c.c.digest(raw) }
+
+// Keyed reports whether digests depend on keys of the process.
+func (c Cache) Keyed() bool { return c.c.gmac != nil }

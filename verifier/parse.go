@@ -2,16 +2,19 @@ package verifier
 
 import (
 	"strings"
+	"sync"
 
 	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 )
 
-// compact is a JWS in compact serialization (RFC 7515, section 7.1), taken apart.
+// compact is a JWS in compact serialization (RFC 7515, section 7.1), taken apart. Its octets belong to a scratch; its texts do
+// not.
 type compact struct {
 	header    header
-	payload   []byte
-	input     string // what the signature is over
+	text      string // header and payload, decoded
+	payload   string // the rest of text
+	input     []byte // what the signature is over
 	signature []byte
 }
 
@@ -19,6 +22,44 @@ type compact struct {
 type header struct {
 	alg, kid string
 	typ      string // as a media type: lower case, without "application/"; "" where absent
+}
+
+// scratch is the memory that is needed while one token is looked at, used for one after the other.
+type scratch struct {
+	octets  []byte // decoded
+	input   []byte // what the signature is over
+	members []strictjson.Member
+	parser  strictjson.Parser
+	claims  claims
+}
+
+// Bounds on the memory that a scratch keeps: one huge token shall not make it grow for good.
+const (
+	keptOctets  = 32 << 10
+	keptMembers = 128
+)
+
+var scratches = sync.Pool{New: func() any {
+	return &scratch{octets: make([]byte, 0, 2<<10), input: make([]byte, 0, 2<<10), members: make([]strictjson.Member, 0, 32)}
+}}
+
+func (sc *scratch) release() {
+	if cap(sc.octets) > keptOctets || cap(sc.input) > keptOctets || cap(sc.members) > keptMembers {
+		return
+	}
+	clear(sc.members) // it holds texts of the token, as do the claims
+	sc.claims = claims{}
+	scratches.Put(sc)
+}
+
+// readClaims reads a payload into sc.claims; false where it is not strict JSON, or a registered claim has the wrong type.
+func (sc *scratch) readClaims(payload string) bool {
+	members, err := sc.parser.Parse(sc.members[:0], payload)
+	if err != nil {
+		return false
+	}
+	sc.members = members
+	return sc.claims.read(members)
 }
 
 // split finds the three parts; a fourth is refused without looking at the rest.
@@ -29,47 +70,41 @@ func split(raw string) (h, p, s string, ok bool) {
 	return h, p, s, ok
 }
 
-// parseCompact takes raw apart. It returns 0, or why it is refused.
-func parseCompact(raw string) (*compact, Reason) {
-	h, p, s, ok := split(raw)
-	if !ok {
-		return nil, Malformed
-	}
-	octets := make([]byte, 0, (len(raw)*3)/4)
-	all, err := jose.AppendBase64(octets, h)
-	if err != nil {
-		return nil, Malformed
-	}
-	endHeader := len(all)
-	if all, err = jose.AppendBase64(all, p); err != nil {
-		return nil, Malformed
-	}
-	endPayload := len(all)
-	if all, err = jose.AppendBase64(all, s); err != nil {
-		return nil, Malformed
-	}
-	c := &compact{
-		input:     raw[:len(h)+1+len(p)],
-		payload:   all[endHeader:endPayload:endPayload],
-		signature: all[endPayload:],
-	}
-	if reason := c.header.read(all[:endHeader:endHeader]); reason != 0 {
-		return nil, reason
-	}
-	return c, 0
-}
-
-// read reads the JOSE header (RFC 7515, section 4). It returns 0, or why it is refused.
-func (h *header) read(doc []byte) Reason {
-	members, err := strictjson.Parse(make([]strictjson.Member, 0, 8), doc)
+// parse takes the three parts of raw apart. It returns 0, or why they are refused.
+func (c *compact) parse(sc *scratch, raw, h, p, s string) Reason {
+	all, err := jose.AppendBase64(sc.octets[:0], h)
 	if err != nil {
 		return Malformed
 	}
+	endHeader := len(all)
+	if all, err = jose.AppendBase64(all, p); err != nil {
+		return Malformed
+	}
+	endPayload := len(all)
+	all, err = jose.AppendBase64(all, s)
+	sc.octets = all
+	if err != nil {
+		return Malformed
+	}
+	sc.input = append(sc.input[:0], raw[:len(h)+1+len(p)]...)
+	c.text = string(all[:endPayload])
+	c.payload = c.text[endHeader:]
+	c.input, c.signature = sc.input, all[endPayload:]
+	members, err := sc.parser.Parse(sc.members[:0], c.text[:endHeader])
+	if err != nil {
+		return Malformed
+	}
+	defer clear(members)
+	return c.header.read(members)
+}
+
+// read reads the JOSE header (RFC 7515, section 4). It returns 0, or why it is refused.
+func (h *header) read(members []strictjson.Member) Reason {
 	var alg strictjson.Value
 	var reason Reason
 	for i := range members {
 		v := members[i].Value
-		switch string(members[i].Name) {
+		switch members[i].Name {
 		case "alg":
 			alg = v
 		case "kid":
@@ -104,6 +139,9 @@ func (h *header) read(doc []byte) Reason {
 
 // mediaType brings a typ into the form in which it is compared: RFC 7515, section 4.1.9.
 func mediaType(s string) string {
+	if s == "JWT" {
+		return "jwt" // by far the most frequent one
+	}
 	s = strings.Map(func(r rune) rune {
 		if r >= 'A' && r <= 'Z' {
 			return r + 'a' - 'A'

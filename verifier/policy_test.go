@@ -21,12 +21,18 @@ type policy func(authority string, possible []string, issuedAt time.Time) error
 func (p policy) Admit(a string, possible []string, at time.Time) error { return p(a, possible, at) }
 
 type revoker struct {
-	rule string
-	err  error
+	rule    string
+	err     error
+	version uint64
+}
+
+func (r *revoker) set(rule string, err error) {
+	r.rule, r.err = rule, err
+	r.version++
 }
 
 func (r *revoker) Revoked(*verifier.Token) (string, error) { return r.rule, r.err }
-func (r *revoker) Version() uint64                         { return 0 }
+func (r *revoker) Version() uint64                         { return r.version }
 
 func TestPolicies(t *testing.T) {
 	t.Parallel()
@@ -81,15 +87,15 @@ func testPolicies(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled, "the cause is not hidden")
 
 	checkErr = nil
-	revoked.rule = "rule-1"
+	revoked.set("rule-1", nil)
 	_, err = v.Verify(ctx, good)
 	require.Equal(t, "revoked", reasonOf(t, err))
 	require.Equal(t, "revoked", reasonOf(t, v.Recheck(ctx, tok)))
-	revoked.rule, revoked.err = "", errors.New("store is dark")
+	revoked.set("", errors.New("store is dark"))
 	_, err = v.Verify(ctx, good)
 	require.Equal(t, "rules_unavailable", reasonOf(t, err))
 	require.ErrorIs(t, v.Recheck(ctx, tok), verifier.ErrUnavailable)
-	revoked.err = nil
+	revoked.set("", nil)
 	require.NoError(t, v.Recheck(ctx, tok))
 }
 

@@ -20,13 +20,13 @@ type Token struct {
 	regions   []string
 	key       *jwks.Key
 	header    header
-	payload   []byte
+	payload   string // decoded; the texts that follow are parts of it
 
 	issuer, subject, clientID, id, use string
 	audience                           []string
+	oneAudience                        [1]string // what audience is made of where it has one value
 	scopes                             scopes
-	groups                             []string // names of the claims that hold them
-	exp, nbf, iat                      time.Time
+	exp, nbf, iat, until               time.Time
 }
 
 // Authority is the ID of the authority that minted the token. Records of users are keyed by Authority and Subject: the
@@ -66,6 +66,71 @@ func (t *Token) Expiry() time.Time { return t.exp }
 // IssuedAt is the iat claim; the zero time where absent.
 func (t *Token) IssuedAt() time.Time { return t.iat }
 
+// ValidUntil is when Verify begins to refuse the token for its age: exp, or iat and Trust.MaxAge, whichever comes first, with
+// the Leeway.
+func (t *Token) ValidUntil() time.Time { return t.until }
+
+// Type is the typ of the header as a media type, in lower case and without "application/"; "" where absent.
+func (t *Token) Type() string { return t.header.typ }
+
+// ACR is the acr claim, the authentication context class (OpenID Connect Core, section 2); "" where absent.
+func (t *Token) ACR() string { return t.claim("acr").Text() }
+
+// AuthTime is the auth_time claim, when the user signed in; the zero time where absent or not a NumericDate.
+func (t *Token) AuthTime() (at time.Time) {
+	if v := t.claim("auth_time"); v.Kind() == strictjson.Number {
+		if sec, nsec, ok := numericDate(v.Raw()); ok {
+			at = time.Unix(sec, nsec)
+		}
+	}
+	return at
+}
+
+// Confirmation returns a member of the cnf claim (RFC 7800): "jkt", the RFC 7638 thumbprint of a DPoP key (RFC 9449), or
+// "x5t#S256", that of a client certificate (RFC 8705); "" where absent. The error says that cnf or its member is not of the
+// right type.
+func (t *Token) Confirmation(method string) (string, error) {
+	cnf := t.claim("cnf")
+	if cnf.Kind() == strictjson.Absent {
+		return "", nil
+	}
+	if cnf.Kind() != strictjson.Object {
+		return "", errConfirmation
+	}
+	for m := range cnf.Members() {
+		if m.Name == method {
+			if m.Value.Kind() != strictjson.String || m.Value.Text() == "" {
+				return "", errConfirmation
+			}
+			return m.Value.Text(), nil
+		}
+	}
+	return "", nil
+}
+
+// Confirmations lists the names of the members of the cnf claim. The error says that cnf is not of the right type.
+func (t *Token) Confirmations() (methods []string, err error) {
+	cnf := t.claim("cnf")
+	if cnf.Kind() != strictjson.Absent && cnf.Kind() != strictjson.Object {
+		return nil, errConfirmation
+	}
+	for m := range cnf.Members() {
+		methods = append(methods, m.Name)
+	}
+	return methods, nil
+}
+
+var errConfirmation = errors.New("cnf is not of the right type")
+
+// claim finds a claim by its name.
+func (t *Token) claim(name string) strictjson.Value {
+	if len(t.payload) == 0 {
+		return strictjson.Value{}
+	}
+	members, _ := strictjson.Parse(nil, t.payload) // Verify has read it before
+	return strictjson.Find(members, name)
+}
+
 // Audience yields the values of the aud claim.
 func (t *Token) Audience() iter.Seq[string] { return slices.Values(t.audience) }
 
@@ -82,7 +147,7 @@ func (t *Token) Groups() iter.Seq[string] {
 			return
 		}
 		members, _ := strictjson.Parse(nil, t.payload) // Verify has read it before
-		if v := firstOf(members, t.groups); v.Kind() == strictjson.String {
+		if v := firstOf(members, t.trust.Names.Groups); v.Kind() == strictjson.String {
 			yield(v.Text())
 		} else {
 			for e := range v.Elements() {

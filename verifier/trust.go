@@ -125,19 +125,19 @@ func orElse(list, def []string) []string {
 	return list
 }
 
-// readNamed fills in the claims of tok that the trust names; false where one has the wrong type.
-func (t *trust) readNamed(c *claims, tok *Token) bool {
+// readNamed fills in the claims that the trust names; false where one has the wrong type.
+func (t *trust) readNamed(c *claims) bool {
 	switch v := firstOf(c.members, t.Names.ClientID); v.Kind() {
 	case strictjson.Absent:
 	case strictjson.String:
-		tok.clientID = v.Text()
+		c.client = v.Text()
 	default:
 		return false
 	}
 	switch v := firstOf(c.members, t.Names.Scope); v.Kind() {
 	case strictjson.Absent:
 	case strictjson.String:
-		tok.scopes.text = v.Text()
+		c.scopes.text = v.Text()
 	case strictjson.Array:
 		if !t.scopeArray {
 			return false
@@ -146,12 +146,11 @@ func (t *trust) readNamed(c *claims, tok *Token) bool {
 			if e.Kind() != strictjson.String {
 				return false
 			}
-			tok.scopes.list = append(tok.scopes.list, e.Text())
+			c.scopes.list = append(c.scopes.list, e.Text())
 		}
 	default:
 		return false
 	}
-	tok.groups = t.Names.Groups
 	return true
 }
 
@@ -180,7 +179,7 @@ func at(members []strictjson.Member, name string) strictjson.Value {
 		first, rest, dotted = strings.Cut(rest, ".")
 		inner := strictjson.Value{}
 		for m := range v.Members() {
-			if string(m.Name) == first {
+			if m.Name == first {
 				inner = m.Value
 				break
 			}

@@ -27,6 +27,7 @@
 package verifier
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +43,9 @@ const (
 	DefaultLeeway        = 30 * time.Second
 	MaxLeeway            = 5 * time.Minute
 	DefaultMaxTokenBytes = 16 << 10
+	DefaultCacheSize     = 8192
 	maxMaxTokenBytes     = 1 << 20
+	maxCacheSize         = 1 << 24
 )
 
 // Config configures a Verifier. Keys and Trust are required.
@@ -62,6 +65,11 @@ type Config struct {
 
 	// MaxTokenBytes is the length of the longest token that is looked at. 0 means 16 KiB; at most 1 MiB.
 	MaxTokenBytes int
+
+	// CacheSize is how many verified tokens are remembered, so that their signature need not be checked again; all else is. They
+	// take 2 KiB each on average at most, or fewer are kept; 16 MiB with the default. 0 means 8,192, negative none; at most
+	// 16,777,216. Update forgets them.
+	CacheSize int
 
 	// Now tells the time by which tokens are judged. Nil means time.Now.
 	Now func() time.Time
@@ -88,6 +96,8 @@ type Verifier struct {
 type state struct {
 	keys    jwks.Source
 	doubter jwks.Doubter // nil where keys is none
+	holder  jwks.Holder  // nil where keys is none
+	cache   *cache       // nil where nothing is remembered
 	issuers map[string]*trusted
 	revoked Revoker
 	leeway  time.Duration
@@ -146,7 +156,13 @@ func (c Config) compile() (*state, error) {
 		keys: c.Keys, issuers: map[string]*trusted{}, revoked: c.Revoked,
 		leeway: c.Leeway, max: c.MaxTokenBytes, now: c.Now,
 	}
+	if c.CacheSize > maxCacheSize {
+		errs = append(errs, fmt.Errorf("verifier: CacheSize %d is more than %d", c.CacheSize, maxCacheSize))
+	} else if n := cmp.Or(c.CacheSize, DefaultCacheSize); n > 0 {
+		s.cache = newCache(n)
+	}
 	s.doubter, _ = c.Keys.(jwks.Doubter)
+	s.holder, _ = c.Keys.(jwks.Holder)
 	if s.leeway == 0 {
 		s.leeway = DefaultLeeway
 	}

@@ -317,7 +317,7 @@ func TestContext(t *testing.T) {
 func TestReasons(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	for r := verifier.TokenMissing; r <= verifier.InsufficientScope; r++ {
+	for r := verifier.TokenMissing; r <= verifier.ProofUnavailable; r++ {
 		label := r.String()
 		require.NotEqual(t, "unknown", label)
 		require.Regexp(t, `^[a-z_]+$`, label)
@@ -325,9 +325,9 @@ func TestReasons(t *testing.T) {
 		seen[label] = true
 		reasonOf(t, &verifier.Error{Reason: r})
 	}
-	require.Len(t, seen, 21)
+	require.Len(t, seen, 25)
 	require.Equal(t, "unknown", verifier.Reason(0).String())
-	require.Equal(t, "unknown", (verifier.InsufficientScope + 1).String())
+	require.Equal(t, "unknown", (verifier.ProofUnavailable + 1).String())
 	require.ErrorIs(t, &verifier.Error{}, verifier.ErrInvalid)
 	require.Equal(t, "token not accepted: expired (authority a): cause",
 		(&verifier.Error{Reason: verifier.Expired, Authority: "a", Err: errors.New("cause")}).Error())

@@ -16,46 +16,119 @@ func (s *state) verify(ctx context.Context, raw string) (*Token, *Error) {
 	if len(raw) > s.max {
 		return nil, &Error{Reason: TooLarge}
 	}
-	parsed, reason := parseCompact(raw)
-	if reason != 0 {
-		return nil, &Error{Reason: reason}
-	}
-	c, ok := readClaims(parsed.payload)
-	if !ok || !c.issuerPresent {
+	h, p, sig, ok := split(raw)
+	if !ok {
 		return nil, &Error{Reason: Malformed}
 	}
-	t := s.issuers[c.issuer]
-	if t == nil {
-		return nil, &Error{Reason: UnknownIssuer}
-	}
 	now := s.now()
-	tok := newToken(t, parsed.header, parsed.payload, c)
-	if reason, err := s.checkClaims(t, c, tok, now); reason != 0 {
-		return nil, t.refuse(reason, err)
+	if s.cache == nil {
+		tok, _, err := s.verifyAnew(ctx, now, raw, h, p, sig)
+		return tok, err
 	}
-	if err := s.checkSignature(ctx, t, parsed, tok); err != nil {
+	d := s.cache.digest(raw)
+	if tok, err := s.recall(ctx, now, d); tok != nil || err != nil {
+		return tok, err
+	}
+	tok, version, err := s.verifyAnew(ctx, now, raw, h, p, sig)
+	if err == nil {
+		s.cache.remember(d, tok, version, now)
+	}
+	return tok, err
+}
+
+// recall returns a token that was verified before and still is valid, or why it is not, or neither: then all has to be
+// checked anew. Whatever can change since is judged again; the rest is the token's text, its trust and its key.
+func (s *state) recall(ctx context.Context, now time.Time, d digest) (*Token, *Error) {
+	r := s.cache.find(d)
+	if r == nil || s.checkTime(r.token, now) != 0 || !s.holds(ctx, r.token) {
+		return nil, nil
+	}
+	tok := r.token
+	t := s.issuers[tok.issuer]
+	if err := s.checkPolicies(t, tok, now); err != nil {
 		return nil, err
 	}
-	if err := t.checkRequired(c); err != nil {
-		return nil, err
-	}
-	if err := s.checkLife(t, tok, now); err != nil {
-		return nil, err
-	}
-	if t.Check != nil {
-		if err := t.Check(ctx, tok); err != nil {
-			return nil, t.refuse(CheckFailed, err)
+	if version := s.version(); version != r.version.Load() {
+		if err := s.checkRevoked(t, tok); err != nil {
+			return nil, err
 		}
+		r.version.Store(version)
+	}
+	if err := t.check(ctx, tok); err != nil {
+		return nil, err
 	}
 	return tok, nil
 }
 
-func newToken(t *trusted, h header, payload []byte, c *claims) *Token {
-	return &Token{
-		trust: t.trust, authority: t.authority, header: h, payload: payload,
-		issuer: c.issuer, subject: c.subject, id: c.id, use: c.use, audience: c.audience.values,
+// holds reports whether the key that verified tok still is one with which it would be.
+func (s *state) holds(ctx context.Context, tok *Token) bool {
+	if s.holder != nil {
+		return s.holder.Holds(tok.issuer, tok.key)
+	}
+	keys, err := s.keys.Keys(ctx, tok.issuer, tok.key.ID)
+	return err == nil && slices.Contains(keys, tok.key)
+}
+
+// verifyAnew checks the three parts of raw. It also returns the version of the revocation rules by which it judged.
+func (s *state) verifyAnew(ctx context.Context, now time.Time, raw, h, p, sig string) (*Token, uint64, *Error) {
+	sc := scratches.Get().(*scratch)
+	defer sc.release()
+	var parsed compact
+	if reason := parsed.parse(sc, raw, h, p, sig); reason != 0 {
+		return nil, 0, &Error{Reason: reason}
+	}
+	c := &sc.claims
+	if !sc.readClaims(parsed.payload) || !c.issuerPresent {
+		return nil, 0, &Error{Reason: Malformed}
+	}
+	t := s.issuers[c.issuer]
+	if t == nil {
+		return nil, 0, &Error{Reason: UnknownIssuer}
+	}
+	if reason := t.checkHeader(&parsed.header, c); reason != 0 {
+		return nil, 0, t.refuse(reason, nil)
+	}
+	if reason := s.checkDates(c.exp, c.nbf, c.iat, now); reason != 0 {
+		return nil, 0, t.refuse(reason, nil)
+	}
+	if reason, err := t.Binding.check(c); reason != 0 {
+		return nil, 0, t.refuse(reason, err)
+	}
+	key, regions, err := s.checkSignature(ctx, t, c.issuer, &parsed)
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := t.checkRequired(c); err != nil {
+		return nil, 0, err
+	}
+	tok := s.newToken(t, &parsed, c)
+	tok.key, tok.regions = key, regions
+	version := s.version() // before the question, so that no change is missed
+	if err := s.checkLife(t, tok, now); err != nil {
+		return nil, 0, err
+	}
+	return tok, version, t.check(ctx, tok)
+}
+
+// newToken makes the Token of what was checked. It does not share the memory of c.
+func (s *state) newToken(t *trusted, p *compact, c *claims) *Token {
+	tok := &Token{
+		trust: t.trust, authority: t.authority, header: p.header, payload: p.payload,
+		issuer: c.issuer, subject: c.subject, clientID: c.client, id: c.id, use: c.use, scopes: c.scopes,
 		exp: c.exp, nbf: c.nbf, iat: c.iat,
 	}
+	if len(c.audience.values) == 1 {
+		tok.oneAudience[0] = c.audience.values[0]
+		tok.audience = tok.oneAudience[:]
+	} else {
+		tok.audience = slices.Clone(c.audience.values)
+	}
+	tok.until = tok.exp
+	if t.MaxAge > 0 && tok.iat.Add(t.MaxAge).Before(tok.until) {
+		tok.until = tok.iat.Add(t.MaxAge)
+	}
+	tok.until = tok.until.Add(s.leeway)
+	return tok
 }
 
 // checkRequired looks for the claims that have to be there.
@@ -68,69 +141,79 @@ func (t *trusted) checkRequired(c *claims) *Error {
 	return nil
 }
 
+// check makes the caller's own check.
+func (t *trusted) check(ctx context.Context, tok *Token) *Error {
+	if t.Check == nil {
+		return nil
+	}
+	if err := t.Check(ctx, tok); err != nil {
+		return t.refuse(CheckFailed, err)
+	}
+	return nil
+}
+
 // refuse makes an Error of the authority.
 func (t *trusted) refuse(r Reason, err error) *Error {
 	return &Error{Reason: r, Authority: t.authority, Region: t.region, Err: err}
 }
 
-// checkClaims makes the checks that need neither keys nor the network.
-func (s *state) checkClaims(t *trusted, c *claims, tok *Token, now time.Time) (Reason, error) {
-	if !t.readNamed(c, tok) || !c.expPresent {
-		return Malformed, nil
+// checkHeader judges alg and typ, and reads the claims that the trust names.
+func (t *trusted) checkHeader(h *header, c *claims) Reason {
+	switch {
+	case !t.readNamed(c), !c.expPresent:
+		return Malformed
+	case !slices.Contains(t.Algorithms, h.alg):
+		return UnsupportedAlg
+	case !slices.Contains(t.Types, h.typ):
+		return BadType
 	}
-	if !slices.Contains(t.Algorithms, tok.header.alg) {
-		return UnsupportedAlg, nil
-	}
-	if !slices.Contains(t.Types, tok.header.typ) {
-		return BadType, nil
-	}
-	if r := s.checkTime(tok, now); r != 0 {
-		return r, nil
-	}
-	return t.Binding.check(c)
+	return 0
 }
 
-// checkTime judges exp, nbf and iat: RFC 7519, sections 4.1.4 to 4.1.6.
 func (s *state) checkTime(tok *Token, now time.Time) Reason {
+	return s.checkDates(tok.exp, tok.nbf, tok.iat, now)
+}
+
+// checkDates judges exp, nbf and iat: RFC 7519, sections 4.1.4 to 4.1.6.
+func (s *state) checkDates(exp, nbf, iat, now time.Time) Reason {
+	latest := now.Add(s.leeway)
 	switch {
-	case !now.Before(tok.exp.Add(s.leeway)):
+	case !now.Before(exp.Add(s.leeway)):
 		return Expired
-	case tok.nbf.After(now.Add(s.leeway)), tok.iat.After(now.Add(s.leeway)):
+	case nbf.After(latest), iat.After(latest):
 		return NotYetValid
 	}
 	return 0
 }
 
-// checkSignature finds the key and notes it in tok.
-func (s *state) checkSignature(ctx context.Context, t *trusted, p *compact, tok *Token) *Error {
-	keys, err := s.keys.Keys(ctx, tok.issuer, p.header.kid)
+// checkSignature finds the key, and the regions that may have signed with it.
+func (s *state) checkSignature(ctx context.Context, t *trusted, iss string, p *compact) (*jwks.Key, []string, *Error) {
+	keys, err := s.keys.Keys(ctx, iss, p.header.kid)
 	if err != nil {
-		return t.keyError(err)
+		return nil, nil, t.keyError(err)
 	}
-	input := []byte(p.input)
 	reason := UnsupportedAlg
 	for _, k := range keys {
 		if k.Algorithm != "" && k.Algorithm != p.header.alg {
 			continue
 		}
-		switch err := jose.Verify(p.header.alg, k.Public, input, p.signature); {
+		switch err := jose.Verify(p.header.alg, k.Public, p.input, p.signature); {
 		case err == nil:
-			tok.key = k
-			tok.regions = possible(k.Regions, t.regions)
-			if len(tok.regions) == 0 { // keys and trust are not of one configuration
-				return t.keyError(jwks.ErrUnavailable)
+			regions := possible(k.Regions, t.regions)
+			if len(regions) == 0 { // keys and trust are not of one configuration
+				return nil, nil, t.keyError(jwks.ErrUnavailable)
 			}
-			return nil
+			return k, regions, nil
 		case errors.Is(err, jose.ErrSignature):
 			reason = BadSignature
 		}
 	}
 	if s.doubter != nil {
-		if err := s.doubter.Doubt(tok.issuer, p.header.kid); err != nil {
-			return t.keyError(err)
+		if err := s.doubter.Doubt(iss, p.header.kid); err != nil {
+			return nil, nil, t.keyError(err)
 		}
 	}
-	return t.refuse(reason, nil)
+	return nil, nil, t.refuse(reason, nil)
 }
 
 // keyError tells a key that does not exist from one that could not be had: everything but certainty is the latter.
@@ -168,23 +251,60 @@ func possible(ofKey, listing []string) []string {
 
 // checkLife makes the checks that are made again whenever a token is used again.
 func (s *state) checkLife(t *trusted, tok *Token, now time.Time) *Error {
-	if t.MaxAge > 0 {
-		if tok.iat.IsZero() {
-			return t.refuse(MissingClaim, errors.New("iat"))
-		}
-		if now.Sub(tok.iat)-s.leeway > t.MaxAge {
-			return t.refuse(TooOld, nil)
-		}
+	if err := s.checkPolicies(t, tok, now); err != nil {
+		return err
 	}
-	if t.Regions != nil {
-		if err := t.Regions.Admit(t.authority, tok.regions, tok.iat); err != nil {
-			e := t.refuse(RegionInactive, err)
-			if errors.Is(e, ErrUnavailable) {
-				e.RetryAfter = time.Second
-			}
-			return e
-		}
+	return s.checkRevoked(t, tok)
+}
+
+// checkPolicies judges the age and the regions.
+func (s *state) checkPolicies(t *trusted, tok *Token, now time.Time) *Error {
+	if r := s.checkAge(t, tok, now); r != 0 {
+		return t.refuse(r, errIssuedAt[r])
 	}
+	return t.admit(tok)
+}
+
+var errIssuedAt = map[Reason]error{MissingClaim: errors.New("iat")}
+
+// checkAge judges MaxAge.
+func (s *state) checkAge(t *trusted, tok *Token, now time.Time) Reason {
+	switch {
+	case t.MaxAge <= 0:
+		return 0
+	case tok.iat.IsZero():
+		return MissingClaim
+	case now.Sub(tok.iat)-s.leeway > t.MaxAge:
+		return TooOld
+	}
+	return 0
+}
+
+// admit asks the region policy.
+func (t *trusted) admit(tok *Token) *Error {
+	if t.Regions == nil {
+		return nil
+	}
+	err := t.Regions.Admit(t.authority, tok.regions, tok.iat)
+	if err == nil {
+		return nil
+	}
+	e := t.refuse(RegionInactive, err)
+	if errors.Is(e, ErrUnavailable) {
+		e.RetryAfter = time.Second
+	}
+	return e
+}
+
+// version is that of the revocation rules.
+func (s *state) version() uint64 {
+	if s.revoked == nil {
+		return 0
+	}
+	return s.revoked.Version()
+}
+
+func (s *state) checkRevoked(t *trusted, tok *Token) *Error {
 	if s.revoked == nil {
 		return nil
 	}
@@ -198,43 +318,4 @@ func (s *state) checkLife(t *trusted, tok *Token, now time.Time) *Error {
 		return t.refuse(Revoked, nil)
 	}
 	return nil
-}
-
-// recheck judges a token again that was accepted, perhaps under an older configuration.
-func (s *state) recheck(ctx context.Context, tok *Token) *Error {
-	if tok == nil || tok.key == nil {
-		return &Error{Reason: TokenMissing}
-	}
-	t := s.issuers[tok.issuer]
-	if t == nil || t.authority != tok.authority {
-		return &Error{Reason: UnknownIssuer}
-	}
-	now := s.now()
-	if r := s.checkTime(tok, now); r != 0 {
-		return t.refuse(r, nil)
-	}
-	if t.trust != tok.trust { // what is demanded has changed
-		c, ok := readClaims(tok.payload)
-		if !ok {
-			return t.refuse(Malformed, nil)
-		}
-		if reason, err := s.checkClaims(t, c, newToken(t, tok.header, tok.payload, c), now); reason != 0 {
-			return t.refuse(reason, err)
-		}
-		if err := t.checkRequired(c); err != nil {
-			return err
-		}
-	}
-	keys, err := s.keys.Keys(ctx, tok.issuer, tok.key.ID)
-	if err != nil {
-		return t.keyError(err)
-	}
-	alive := false
-	for _, k := range keys {
-		alive = alive || k.Thumbprint == tok.key.Thumbprint && (k.Algorithm == "" || k.Algorithm == tok.header.alg)
-	}
-	if !alive {
-		return t.refuse(UnknownKey, nil)
-	}
-	return s.checkLife(t, tok, now)
 }

@@ -10,8 +10,8 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
-	_ "crypto/sha256" // SHA-256
-	_ "crypto/sha512" // SHA-384 and SHA-512
+	"crypto/sha256"
+	"crypto/sha512"
 	"errors"
 	"math/big"
 )
@@ -126,9 +126,17 @@ func Verify(alg string, public crypto.PublicKey, input, signature []byte) error 
 }
 
 func (a algorithm) digest(input []byte) []byte {
-	h := a.hash.New()
-	h.Write(input) // never fails
-	return h.Sum(make([]byte, 0, 64))
+	switch a.hash {
+	case crypto.SHA256:
+		sum := sha256.Sum256(input)
+		return sum[:]
+	case crypto.SHA384:
+		sum := sha512.Sum384(input)
+		return sum[:]
+	default:
+		sum := sha512.Sum512(input)
+		return sum[:]
+	}
 }
 
 func (a algorithm) verifyRSA(k *rsa.PublicKey, input, signature []byte) error {

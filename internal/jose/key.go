@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"math/big"
+	"strings"
 
 	"github.com/lestrrat-go/jwx/v2/jwk"
 
@@ -97,14 +98,14 @@ func ParseKey(v strictjson.Value) (*Key, Skip) {
 	}
 	var m members
 	for e := range v.Members() {
-		if skip := m.add(string(e.Name), e.Value); skip != "" {
+		if skip := m.add(e.Name, e.Value); skip != "" {
 			return nil, skip
 		}
 	}
 	if skip := m.checkUse(); skip != "" {
 		return nil, skip
 	}
-	k := &Key{ID: m.kid.Text(), Algorithm: m.alg.Text()}
+	k := &Key{ID: strings.Clone(m.kid.Text()), Algorithm: strings.Clone(m.alg.Text())} // not to hold the document
 	var minimal map[string]string
 	var skip Skip
 	switch {

@@ -1,6 +1,10 @@
 package jose
 
-import "errors"
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+)
 
 // ErrBase64 says that a text is not canonical base64url without padding.
 var ErrBase64 = errors.New("not canonical base64url")
@@ -13,25 +17,38 @@ func AppendBase64(dst []byte, src string) ([]byte, error) {
 	if n%4 == 1 {
 		return dst, ErrBase64
 	}
-	i := 0
-	for ; i+4 <= n; i += 4 {
-		a, b, c, d := sextets[src[i]], sextets[src[i+1]], sextets[src[i+2]], sextets[src[i+3]]
-		if (a|b|c|d)&0xC0 != 0 {
-			return dst, ErrBase64
+	start, end := len(dst), len(dst)+n/4*3
+	dst = slices.Grow(dst, n/4*3+8)
+	out := dst[start : end+8] // eight octets are written at a time, the last two of which do not count
+	for ; len(src) >= 8 && len(out) >= 8; src, out = src[8:], out[6:] {
+		a, b, c, d := sextets[src[0]], sextets[src[1]], sextets[src[2]], sextets[src[3]]
+		e, f, g, h := sextets[src[4]], sextets[src[5]], sextets[src[6]], sextets[src[7]]
+		if (a|b|c|d|e|f|g|h)&0xC0 != 0 {
+			return dst[:start], ErrBase64
 		}
-		dst = append(dst, a<<2|b>>4, b<<4|c>>2, c<<6|d)
+		binary.BigEndian.PutUint64(out, uint64(a)<<58|uint64(b)<<52|uint64(c)<<46|uint64(d)<<40|
+			uint64(e)<<34|uint64(f)<<28|uint64(g)<<22|uint64(h)<<16)
 	}
-	switch n - i {
+	if len(src) >= 4 {
+		a, b, c, d := sextets[src[0]], sextets[src[1]], sextets[src[2]], sextets[src[3]]
+		if (a|b|c|d)&0xC0 != 0 {
+			return dst[:start], ErrBase64
+		}
+		out[0], out[1], out[2] = a<<2|b>>4, b<<4|c>>2, c<<6|d
+		src = src[4:]
+	}
+	dst = dst[:end]
+	switch len(src) {
 	case 2:
-		a, b := sextets[src[i]], sextets[src[i+1]]
+		a, b := sextets[src[0]], sextets[src[1]]
 		if (a|b)&0xC0 != 0 || b&0x0F != 0 {
-			return dst, ErrBase64
+			return dst[:start], ErrBase64
 		}
 		dst = append(dst, a<<2|b>>4)
 	case 3:
-		a, b, c := sextets[src[i]], sextets[src[i+1]], sextets[src[i+2]]
+		a, b, c := sextets[src[0]], sextets[src[1]], sextets[src[2]]
 		if (a|b|c)&0xC0 != 0 || c&0x03 != 0 {
-			return dst, ErrBase64
+			return dst[:start], ErrBase64
 		}
 		dst = append(dst, a<<2|b>>4, b<<4|c>>2)
 	}

@@ -25,7 +25,7 @@ type Skipped struct {
 // The very same key may stand twice; two different usable keys under one kid make that kid unusable. A key whose
 // private half is public knowledge is skipped unless its thumbprint is in allowed.
 func ParseSet(doc []byte, allowed []string) (keys []*Key, skipped []Skipped, err error) {
-	top, err := strictjson.Parse(nil, doc)
+	top, err := strictjson.Parse(nil, string(doc))
 	if err != nil {
 		return nil, nil, err
 	}

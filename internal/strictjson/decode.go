@@ -1,7 +1,6 @@
 package strictjson
 
 import (
-	"bytes"
 	"encoding"
 	"encoding/json"
 	"reflect"
@@ -16,13 +15,13 @@ import (
 // replaced as a whole, not merged with: encoding/json would follow pointers in interfaces that nobody can see from the type.
 //
 // A type with an UnmarshalJSON or UnmarshalText of its own is handed its value as it stands.
-func Unmarshal(doc []byte, into any) error {
+func Unmarshal(doc string, into any) error {
 	target := reflect.ValueOf(into)
 	if target.Kind() != reflect.Pointer || target.IsNil() {
 		return &json.InvalidUnmarshalError{Type: reflect.TypeOf(into)}
 	}
 	if unmarshalsItself(target.Type()) {
-		return json.Unmarshal(bytes.Clone(doc), into) // it may keep or change what it is handed
+		return json.Unmarshal([]byte(doc), into)
 	}
 	w := walker{doc: doc}
 	w.next()
@@ -59,12 +58,12 @@ func appendPruned(dst []byte, v Value, t reflect.Type) []byte {
 	switch {
 	case v.kind == Object && t.Kind() == reflect.Struct:
 		fields := fieldsOf(t)
-		return appendMembers(dst, v, func(name []byte) (reflect.Type, bool) {
-			f, ok := fields[string(name)]
+		return appendMembers(dst, v, func(name string) (reflect.Type, bool) {
+			f, ok := fields[name]
 			return f, ok
 		})
 	case v.kind == Object && t.Kind() == reflect.Map:
-		return appendMembers(dst, v, func([]byte) (reflect.Type, bool) { return t.Elem(), true })
+		return appendMembers(dst, v, func(string) (reflect.Type, bool) { return t.Elem(), true })
 	case v.kind == Array && (t.Kind() == reflect.Slice || t.Kind() == reflect.Array):
 		dst = append(dst, '[')
 		comma := false
@@ -80,7 +79,7 @@ func appendPruned(dst []byte, v Value, t reflect.Type) []byte {
 	return append(dst, v.raw...)
 }
 
-func appendMembers(dst []byte, v Value, keep func(name []byte) (reflect.Type, bool)) []byte {
+func appendMembers(dst []byte, v Value, keep func(name string) (reflect.Type, bool)) []byte {
 	dst = append(dst, '{')
 	comma := false
 	for m := range v.Members() {
@@ -92,7 +91,7 @@ func appendMembers(dst []byte, v Value, keep func(name []byte) (reflect.Type, bo
 			dst = append(dst, ',')
 		}
 		comma = true
-		quoted, _ := json.Marshal(string(m.Name)) // a valid UTF-8 string always marshals
+		quoted, _ := json.Marshal(m.Name) // a valid UTF-8 string always marshals
 		dst = append(append(dst, quoted...), ':')
 		dst = appendPruned(dst, m.Value, t)
 	}

@@ -49,10 +49,10 @@ func TestUnmarshalIsExact(t *testing.T) {
 		"any":{"ISS":"kept","iss":"kept"}, "when":"2026-01-02T03:04:05Z", "addr":"192.0.2.1",
 		"raw":{"ISS":"kept"}, "num":12345678901234567890, "quoted":"7", "-":"dash", "not":"evil", "Bad":"filled",
 		"texts":{"A":"1","a":"2"}, "hidden":"evil", "Level":"filled", "level":"evil", "\u0069nner2":1}`)
-	_, err := strictjson.Parse(nil, doc)
+	_, err := strictjson.Parse(nil, string(doc))
 	require.NoError(t, err)
 	var got claims
-	require.NoError(t, strictjson.Unmarshal(doc, &got))
+	require.NoError(t, strictjson.Unmarshal(string(doc), &got))
 	addr := netip.MustParseAddr("192.0.2.1")
 	require.Equal(t, claims{
 		Issuer: "good", Inner: inner{"good"}, Ptr: &inner{}, List: []inner{{}, {"good"}},
@@ -100,13 +100,13 @@ type (
 func TestUnmarshalFollowsTheRulesOfEmbedding(t *testing.T) {
 	t.Parallel()
 	var a twice
-	require.NoError(t, strictjson.Unmarshal([]byte(`{"shared":"x","SHARED":"y","Shared":"z"}`), &a))
+	require.NoError(t, strictjson.Unmarshal(`{"shared":"x","SHARED":"y","Shared":"z"}`, &a))
 	require.Zero(t, a)
 	var b shallow
-	require.NoError(t, strictjson.Unmarshal([]byte(`{"name":"x","Free":"tagged","free":"evil"}`), &b))
+	require.NoError(t, strictjson.Unmarshal(`{"name":"x","Free":"tagged","free":"evil"}`, &b))
 	require.Equal(t, shallow{Deep: "x", deeper: deeper{Tag: "tagged"}}, b)
 	var c unnamed
-	require.NoError(t, strictjson.Unmarshal([]byte(`{"number":1,"named":{"Level":"x","level":"evil"}}`), &c))
+	require.NoError(t, strictjson.Unmarshal(`{"number":1,"named":{"Level":"x","level":"evil"}}`, &c))
 	require.Equal(t, unnamed{Named: embedded{Level: "x"}}, c)
 }
 
@@ -116,14 +116,14 @@ func TestUnmarshalFollowsNothingHidden(t *testing.T) {
 	doc := []byte(`{"ISS":"evil","in":{"ISS":"evil"},"list":[{"ISS":"evil"}],"org":{"ROLE":"evil"},"orgs":[{"ROLE":"evil"}]}`)
 	hidden := new(inner)
 	var a any = hidden
-	require.NoError(t, strictjson.Unmarshal(doc, &a))
+	require.NoError(t, strictjson.Unmarshal(string(doc), &a))
 	require.Zero(t, *hidden)
 	require.IsType(t, map[string]any{}, a)
 	b := struct {
 		In   any   `json:"in"`
 		List []any `json:"list"`
 	}{hidden, []any{hidden}}
-	require.NoError(t, strictjson.Unmarshal(doc, &b))
+	require.NoError(t, strictjson.Unmarshal(string(doc), &b))
 	require.Zero(t, *hidden)
 	var c struct {
 		Org struct {
@@ -135,7 +135,7 @@ func TestUnmarshalFollowsNothingHidden(t *testing.T) {
 			Role string `json:"role"`
 		} `json:"orgs"`
 	}
-	require.NoError(t, strictjson.Unmarshal(doc, &c))
+	require.NoError(t, strictjson.Unmarshal(string(doc), &c))
 	require.Empty(t, c.Org.Role)
 	require.Len(t, c.Orgs, 1)
 	require.Empty(t, c.Orgs[0].Role)
@@ -145,15 +145,15 @@ func TestUnmarshalTargets(t *testing.T) {
 	t.Parallel()
 	doc := []byte(` {"iss":"x","ISS":"y"}`)
 	var m map[string]any
-	require.NoError(t, strictjson.Unmarshal(doc, &m))
+	require.NoError(t, strictjson.Unmarshal(string(doc), &m))
 	require.Equal(t, map[string]any{"iss": "x", "ISS": "y"}, m)
 	var a any
-	require.NoError(t, strictjson.Unmarshal(doc, &a))
+	require.NoError(t, strictjson.Unmarshal(string(doc), &a))
 	var p *inner
-	require.NoError(t, strictjson.Unmarshal(doc, &p))
+	require.NoError(t, strictjson.Unmarshal(string(doc), &p))
 	require.Equal(t, "x", p.ISS)
-	require.Error(t, strictjson.Unmarshal(doc, nil))
-	require.Error(t, strictjson.Unmarshal(doc, inner{}))
-	require.Error(t, strictjson.Unmarshal(doc, (*inner)(nil)))
-	require.Error(t, strictjson.Unmarshal([]byte(`{"iss":1}`), &p), "a value of the wrong type")
+	require.Error(t, strictjson.Unmarshal(string(doc), nil))
+	require.Error(t, strictjson.Unmarshal(string(doc), inner{}))
+	require.Error(t, strictjson.Unmarshal(string(doc), (*inner)(nil)))
+	require.Error(t, strictjson.Unmarshal(`{"iss":1}`, &p), "a value of the wrong type")
 }

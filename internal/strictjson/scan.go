@@ -1,7 +1,9 @@
 package strictjson
 
 import (
-	"bytes"
+	"math/bits"
+	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -11,10 +13,29 @@ const manyNames = 24
 
 // scanner validates a document in one pass and notes the members of its outer object.
 type scanner struct {
-	doc   []byte
+	doc   string
 	pos   int
 	out   []Member // members of the outer object, behind whatever the caller had
-	names [][]byte // the names of every object that is still open, inner ones last
+	names []string // the names of every object that is still open, inner ones last
+}
+
+// document validates all of doc.
+func (s *scanner) document() error {
+	s.space()
+	if s.pos >= len(s.doc) || s.doc[s.pos] != '{' {
+		if s.pos < len(s.doc) && s.doc[s.pos] >= 0x80 {
+			return ErrEncoding // a byte order mark, among others
+		}
+		return ErrNotObject
+	}
+	if err := s.object(1); err != nil {
+		return err
+	}
+	s.space()
+	if s.pos != len(s.doc) {
+		return ErrSyntax
+	}
+	return nil
 }
 
 func (s *scanner) space() {
@@ -88,8 +109,7 @@ func (s *scanner) object(depth int) error {
 		s.pos++
 		return nil
 	}
-	base := len(s.names)
-	var seen map[string]struct{}
+	names := uniqueNames{scanner: s, base: len(s.names)}
 	for {
 		if s.peek() != '"' {
 			return ErrSyntax
@@ -98,8 +118,8 @@ func (s *scanner) object(depth int) error {
 		if err != nil {
 			return err
 		}
-		if seen, err = s.unique(base, name, seen); err != nil {
-			return err
+		if !names.add(name) {
+			return ErrDuplicate
 		}
 		if s.peek() != ':' {
 			return ErrSyntax
@@ -118,7 +138,7 @@ func (s *scanner) object(depth int) error {
 			s.pos++
 		case '}':
 			s.pos++
-			s.names = s.names[:base]
+			s.names = s.names[:names.base]
 			return nil
 		default:
 			return ErrSyntax
@@ -126,29 +146,43 @@ func (s *scanner) object(depth int) error {
 	}
 }
 
-// unique notes the name of a member of the object whose names start at base, and refuses one that it has already.
-func (s *scanner) unique(base int, name []byte, seen map[string]struct{}) (map[string]struct{}, error) {
-	open := s.names[base:]
-	if seen == nil && len(open) >= manyNames {
-		seen = make(map[string]struct{}, 4*manyNames)
+// uniqueNames holds the names of the members of one object.
+type uniqueNames struct {
+	scanner *scanner
+	base    int                 // of s.names
+	filter  uint64              // has the bit of each name, so that most names need not be compared with others
+	seen    map[string]struct{} // nil while the names are few
+}
+
+// add notes a name; false where the object has it already.
+func (u *uniqueNames) add(name string) bool {
+	s := u.scanner
+	open := s.names[u.base:]
+	if u.seen == nil && len(open) >= manyNames {
+		u.seen = make(map[string]struct{}, 4*manyNames)
 		for _, n := range open {
-			seen[string(n)] = struct{}{}
+			u.seen[n] = struct{}{}
 		}
 	}
-	if seen != nil {
-		if _, ok := seen[string(name)]; ok {
-			return seen, ErrDuplicate
-		}
-		seen[string(name)] = struct{}{}
-		return seen, nil
+	if u.seen != nil {
+		_, twice := u.seen[name]
+		u.seen[name] = struct{}{}
+		return !twice
 	}
-	for _, n := range open {
-		if bytes.Equal(n, name) {
-			return nil, ErrDuplicate
-		}
+	bit := filterBit(name)
+	if u.filter&bit != 0 && slices.Contains(open, name) {
+		return false
 	}
+	u.filter |= bit
 	s.names = append(s.names, name)
-	return nil, nil
+	return true
+}
+
+func filterBit(name string) uint64 {
+	if name == "" {
+		return 1
+	}
+	return 1 << ((uint(len(name)) + 7*uint(name[0]) + 3*uint(name[len(name)-1])) & 63)
 }
 
 func (s *scanner) array(depth int) error {
@@ -177,19 +211,23 @@ func (s *scanner) array(depth int) error {
 	}
 }
 
-func (s *scanner) name() ([]byte, error) {
+func (s *scanner) name() (string, error) {
 	start := s.pos
 	escaped, err := s.text()
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	return decodedName(Value{raw: s.doc[start:s.pos], kind: String, escaped: escaped}), nil
+	return Value{raw: s.doc[start:s.pos], kind: String, escaped: escaped}.Text(), nil
 }
 
 // text validates a string whose opening quote is the current octet.
 func (s *scanner) text() (escaped bool, err error) {
 	s.pos++
-	for s.pos < len(s.doc) {
+	for {
+		s.plain()
+		if s.pos >= len(s.doc) {
+			return false, ErrSyntax
+		}
 		switch c := s.doc[s.pos]; {
 		case c == '"':
 			s.pos++
@@ -201,17 +239,37 @@ func (s *scanner) text() (escaped bool, err error) {
 			}
 		case c < 0x20:
 			return false, ErrSyntax
-		case c < utf8.RuneSelf:
-			s.pos++
 		default:
-			r, n := utf8.DecodeRune(s.doc[s.pos:])
+			r, n := utf8.DecodeRuneInString(s.doc[s.pos:])
 			if r == utf8.RuneError && n == 1 {
 				return false, ErrEncoding
 			}
 			s.pos += n
 		}
 	}
-	return false, ErrSyntax
+}
+
+// plain steps over the octets that stand for themselves in a string, eight at a time.
+func (s *scanner) plain() {
+	const each = 0x0101010101010101
+	rest := s.doc[s.pos:]
+	for len(rest) >= 8 {
+		x := uint64(rest[0]) | uint64(rest[1])<<8 | uint64(rest[2])<<16 | uint64(rest[3])<<24 |
+			uint64(rest[4])<<32 | uint64(rest[5])<<40 | uint64(rest[6])<<48 | uint64(rest[7])<<56
+		// The top bit of an octet is set where it is no ASCII, below a space, a quote or a backslash. A borrow makes it wrong
+		// only in octets above one that is.
+		special := (x | (x - ' '*each) | (x ^ '"'*each - each) | (x ^ '\\'*each - each)) & (0x80 * each)
+		if special != 0 {
+			s.pos = len(s.doc) - len(rest) + bits.TrailingZeros64(special)/8
+			return
+		}
+		rest = rest[8:]
+	}
+	for s.pos = len(s.doc) - len(rest); s.pos < len(s.doc); s.pos++ {
+		if c := s.doc[s.pos]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			return
+		}
+	}
 }
 
 // escape validates the escape at the current backslash; a surrogate counts only as the high half of a pair.
@@ -286,19 +344,20 @@ func (s *scanner) digits() bool {
 }
 
 func (s *scanner) literal(word string) error {
-	if !bytes.HasPrefix(s.doc[s.pos:], []byte(word)) {
+	if !strings.HasPrefix(s.doc[s.pos:], word) {
 		return ErrSyntax
 	}
 	s.pos += len(word)
 	return nil
 }
 
-func hex4(b []byte) (rune, bool) {
-	if len(b) < 4 {
+func hex4(s string) (rune, bool) {
+	if len(s) < 4 {
 		return 0, false
 	}
 	var r rune
-	for _, c := range b[:4] {
+	for i := range 4 {
+		c := s[i]
 		switch {
 		case c >= '0' && c <= '9':
 			c -= '0'
@@ -314,8 +373,9 @@ func hex4(b []byte) (rune, bool) {
 	return r, true
 }
 
-// unescape appends the decoded form of the inside of a validated string.
-func unescape(dst, src []byte) []byte {
+// unescape returns the decoded form of the inside of a validated string.
+func unescape(src string) string {
+	dst := make([]byte, 0, len(src))
 	for i := 0; i < len(src); {
 		if src[i] != '\\' {
 			dst = append(dst, src[i])
@@ -347,5 +407,5 @@ func unescape(dst, src []byte) []byte {
 		}
 		i += 2
 	}
-	return dst
+	return string(dst)
 }

@@ -10,9 +10,9 @@
 package strictjson
 
 import (
-	"bytes"
 	"errors"
 	"iter"
+	"strings"
 )
 
 // MaxDepth is how many levels of objects and arrays a document may nest; the outer object is the first.
@@ -43,7 +43,7 @@ const (
 
 // Value is one JSON value inside a validated document. It shares the document's memory. The zero Value is absent.
 type Value struct {
-	raw     []byte // from the first octet of the value to its last
+	raw     string // from the first octet of the value to its last
 	kind    Kind
 	escaped bool // a String that holds at least one escape
 }
@@ -51,19 +51,20 @@ type Value struct {
 // Kind reports the JSON type of v.
 func (v Value) Kind() Kind { return v.kind }
 
-// Raw returns the text of v as it stands in the document. It must not be modified.
-func (v Value) Raw() []byte { return v.raw }
+// Raw returns the text of v as it stands in the document.
+func (v Value) Raw() string { return v.raw }
 
-// Text returns the decoded text of a String, and "" for every other kind.
+// Text returns the decoded text of a String, and "" for every other kind. It shares the document's memory unless the text holds
+// an escape.
 func (v Value) Text() string {
 	if v.kind != String {
 		return ""
 	}
 	inner := v.raw[1 : len(v.raw)-1]
 	if !v.escaped {
-		return string(inner)
+		return inner
 	}
-	return string(unescape(make([]byte, 0, len(inner)), inner))
+	return unescape(inner)
 }
 
 // Is reports whether v is a String whose decoded text is s. It does not allocate unless the text holds an escape.
@@ -72,21 +73,21 @@ func (v Value) Is(s string) bool {
 		return false
 	}
 	if inner := v.raw[1 : len(v.raw)-1]; !v.escaped {
-		return string(inner) == s
+		return inner == s
 	}
 	return v.Text() == s
 }
 
 // Member is one name and value of an object.
 type Member struct {
-	Name  []byte // decoded; it must not be modified
+	Name  string // decoded
 	Value Value
 }
 
 // Find returns the value of the member with exactly this name, or an absent Value.
 func Find(members []Member, name string) Value {
 	for i := range members {
-		if string(members[i].Name) == name {
+		if members[i].Name == name {
 			return members[i].Value
 		}
 	}
@@ -94,22 +95,22 @@ func Find(members []Member, name string) Value {
 }
 
 // Parse validates doc and appends the members of its outer object to dst, in document order. Nothing is appended where
-// an error is returned. The members share the memory of doc, which must not change while they are in use.
-func Parse(dst []Member, doc []byte) ([]Member, error) {
-	s := scanner{doc: doc, out: dst}
-	s.space()
-	if s.pos >= len(doc) || doc[s.pos] != '{' {
-		if s.pos < len(doc) && doc[s.pos] >= 0x80 {
-			return dst, ErrEncoding // a byte order mark, among others
-		}
-		return dst, ErrNotObject
+// an error is returned. The members share the memory of doc.
+func Parse(dst []Member, doc string) ([]Member, error) { return new(Parser).Parse(dst, doc) }
+
+// Parser parses one document after the other with the same working memory. The zero Parser is ready.
+type Parser struct{ names []string }
+
+// Parse is the function Parse.
+func (p *Parser) Parse(dst []Member, doc string) ([]Member, error) {
+	s := scanner{doc: doc, out: dst, names: p.names[:0]}
+	err := s.document()
+	if cap(s.names) <= 4*manyNames {
+		clear(s.names[:cap(s.names)]) // not to hold the document
+		p.names = s.names[:0]
 	}
-	if err := s.object(1); err != nil {
+	if err != nil {
 		return dst, err
-	}
-	s.space()
-	if s.pos != len(doc) {
-		return dst, ErrSyntax
 	}
 	return s.out, nil
 }
@@ -129,7 +130,7 @@ func (v Value) Members() iter.Seq[Member] {
 			w.next() // the colon, as the document was validated
 			w.pos++
 			w.next()
-			if !yield(Member{Name: decodedName(name), Value: w.value()}) {
+			if !yield(Member{Name: name.Text(), Value: w.value()}) {
 				return
 			}
 		}
@@ -154,17 +155,9 @@ func (v Value) Elements() iter.Seq[Value] {
 	}
 }
 
-func decodedName(v Value) []byte {
-	inner := v.raw[1 : len(v.raw)-1]
-	if !v.escaped {
-		return inner
-	}
-	return unescape(make([]byte, 0, len(inner)), inner)
-}
-
 // walker steps through the inside of a value that Parse has validated.
 type walker struct {
-	doc []byte
+	doc string
 	pos int
 }
 
@@ -209,7 +202,7 @@ func (w *walker) value() Value {
 			}
 		}
 	}
-	for w.pos < len(w.doc) && bytes.IndexByte([]byte(" \t\r\n,]}"), w.doc[w.pos]) < 0 {
+	for w.pos < len(w.doc) && strings.IndexByte(" \t\r\n,]}", w.doc[w.pos]) < 0 {
 		w.pos++
 	}
 	return Value{raw: w.doc[start:w.pos], kind: literalKind(w.doc[start])}

@@ -1,0 +1,50 @@
+package middleware
+
+import (
+	"strings"
+
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+// Bearer returns the token of the Authorization values of a request (RFC 6750, section 2.1; RFC 9110, section 11.4). The
+// error is a *verifier.Error: TokenMissing where there is none, or one of another scheme; BadRequest where there are
+// several, or what follows the scheme is not a token.
+func Bearer(authorization []string) (string, error) { return Credentials(authorization, "Bearer") }
+
+// Credentials is Bearer for another scheme, such as DPoP (RFC 9449, section 7.1). Schemes are compared without regard to case.
+func Credentials(authorization []string, scheme string) (string, error) {
+	if len(authorization) > 1 {
+		return "", &verifier.Error{Reason: verifier.BadRequest}
+	}
+	if len(authorization) == 0 {
+		return "", &verifier.Error{Reason: verifier.TokenMissing}
+	}
+	got, token, found := strings.Cut(authorization[0], " ")
+	if !strings.EqualFold(got, scheme) {
+		return "", &verifier.Error{Reason: verifier.TokenMissing}
+	}
+	token = strings.TrimLeft(token, " ")
+	if !found || !isToken68(token) {
+		return "", &verifier.Error{Reason: verifier.BadRequest}
+	}
+	return token, nil
+}
+
+// maxCredentials is the length from which on credentials are not looked through: a Verifier takes no longer ones.
+const maxCredentials = 1 << 20
+
+// isToken68 reports whether s is one token68: RFC 9110, section 11.2. A comma would make it a list.
+func isToken68(s string) bool {
+	if len(s) > maxCredentials {
+		return false
+	}
+	s = strings.TrimRight(s, "=")
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._~+/", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return s != ""
+}
