@@ -17,7 +17,7 @@ ALL_MODULES := $(MODULES) e2e
 FUZZ := ./internal/strictjson:FuzzParse ./internal/jose:FuzzAppendBase64 ./internal/jose:FuzzParseSet \
 	./verifier:FuzzVerify ./verifier:FuzzNumericDate
 
-.PHONY: help test e2e lint fmt fmt-check examples fuzz sim outages mutate cover tidy-check check
+.PHONY: help test e2e lint fmt fmt-check examples fuzz sim outages mutate allocs bench cover tidy-check check
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,8 +63,14 @@ mutate: ## take out one rule after the other, and see a test fail each time (min
 outages: ## what this library and its peers do in the same outages: writes bench/OUTAGES.md (two minutes)
 	cd bench && go run ./outages -write OUTAGES.md
 
+allocs: ## fail where a main path allocates more than is recorded; without the race detector, which allocates itself
+	go test -run '^TestAllocations$$' ./verifier ./middleware/httpauth
+
+bench: ## this library and its peers, side by side: writes bench/RESULTS.md (half an hour)
+	cd bench && go run ./report -write RESULTS.md
+
 cover: ## statement coverage of the packages that decide
 	go test -coverpkg=./internal/...,./verifier,./jwks,./issuer,./middleware/... -coverprofile=cover.out ./... >/dev/null
 	go tool cover -func=cover.out | awk '$$3 != "100.0%"'
 
-check: fmt-check tidy-check lint test examples ## everything but e2e and long fuzzing
+check: fmt-check tidy-check lint test allocs examples ## everything but e2e and long fuzzing

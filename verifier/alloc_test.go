@@ -1,0 +1,99 @@
+//go:build !race
+
+package verifier_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"math/big"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+// floor checks the signature of a token and does nothing else.
+func floor(t *testing.T, public crypto.PublicKey, raw string) func() {
+	t.Helper()
+	dot := strings.LastIndexByte(raw, '.')
+	input := []byte(raw[:dot])
+	signature, err := base64.RawURLEncoding.DecodeString(raw[dot+1:])
+	require.NoError(t, err)
+	return func() {
+		ok := false
+		sum := sha256.Sum256(input)
+		switch k := public.(type) {
+		case *rsa.PublicKey:
+			ok = rsa.VerifyPKCS1v15(k, crypto.SHA256, sum[:], signature) == nil
+		case *ecdsa.PublicKey:
+			r, s := new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:])
+			ok = ecdsa.Verify(k, sum[:], r, s)
+		case ed25519.PublicKey:
+			ok = ed25519.Verify(k, input, signature)
+		}
+		if !ok {
+			t.Error("the signature is wrong")
+		}
+	}
+}
+
+// What a call may allocate, beside the check of the signature where there is one. These are the recorded values: raise one
+// only with a reason.
+func TestAllocations(t *testing.T) {
+	// The texts of the token, the Token, and with RSA the digest, which escapes to the heap; the floor for ECDSA is dearer.
+	for alg, most := range map[string]float64{"RS256": 3, "ES256": 1, "EdDSA": 2} {
+		w := issuertest.New(t, issuertest.Config{Algorithm: alg})
+		keys, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = keys.Close() })
+		config := verifier.Config{Keys: keys, Trust: []verifier.Trust{{
+			Authority: w.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{alg},
+		}}}
+		fast, err := verifier.New(config)
+		require.NoError(t, err)
+		config.CacheSize = -1
+		slow, err := verifier.New(config)
+		require.NoError(t, err)
+		good := w.Token(east, issuertest.Claims{Groups: []string{"a", "b"}, Audience: nil})
+		tok, err := fast.Verify(t.Context(), good)
+		require.NoError(t, err)
+		of, err := keys.Keys(t.Context(), tok.Issuer(), tok.KeyID())
+		require.NoError(t, err)
+		base := testing.AllocsPerRun(100, floor(t, of[0].Public, good))
+		allocs := func(v *verifier.Verifier, raw, reason string) float64 {
+			return testing.AllocsPerRun(100, func() {
+				if _, err := v.Verify(t.Context(), raw); reason == "" && err != nil || reason != "" && err == nil {
+					t.Errorf("%v, not %q", err, reason)
+				}
+			})
+		}
+		require.Zero(t, allocs(fast, good, ""), "a token that is remembered")
+		require.LessOrEqual(t, allocs(slow, good, ""), base+most, "%s: a token that is not", alg)
+		require.LessOrEqual(t, allocs(slow, good[:len(good)-3]+"AAA", "bad_signature"), base+10, alg)
+		for reason, c := range map[string]struct {
+			raw  string
+			most float64
+		}{
+			"malformed":      {strings.Repeat("garbage", 150), 1},
+			"expired":        {w.Token(east, issuertest.Claims{ExpiresIn: -3600e9}), 2},
+			"unknown_issuer": {w.Token(east, issuertest.Claims{Issuer: "https://elsewhere.example.com"}), 2},
+			"bad_audience":   {w.Token(east, issuertest.Claims{ClientID: "other"}), 2},
+		} {
+			require.LessOrEqual(t, allocs(fast, c.raw, reason), c.most, reason)
+		}
+		unknown := w.Token(east, issuertest.Claims{Header: map[string]any{"kid": "unknown"}})
+		for range 20 { // until it is known to be unknown
+			_, _ = slow.Verify(t.Context(), unknown)
+		}
+		require.LessOrEqual(t, allocs(slow, unknown, "unknown_key"), 6.0)
+	}
+}
