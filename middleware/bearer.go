@@ -24,7 +24,7 @@ func Credentials(authorization []string, scheme string) (string, error) {
 		return "", &verifier.Error{Reason: verifier.TokenMissing}
 	}
 	token = strings.TrimLeft(token, " ")
-	if !found || !isToken68(token) {
+	if !found || !IsToken(token) {
 		return "", &verifier.Error{Reason: verifier.BadRequest}
 	}
 	return token, nil
@@ -33,8 +33,8 @@ func Credentials(authorization []string, scheme string) (string, error) {
 // maxCredentials is the length from which on credentials are not looked through: a Verifier takes no longer ones.
 const maxCredentials = 1 << 20
 
-// isToken68 reports whether s is one token68: RFC 9110, section 11.2. A comma would make it a list.
-func isToken68(s string) bool {
+// IsToken reports whether s could be a token: one token68 (RFC 9110, section 11.2) of at most 1 MiB.
+func IsToken(s string) bool {
 	if len(s) > maxCredentials {
 		return false
 	}

@@ -18,7 +18,7 @@ const (
 	Invalid                    // a bad token: HTTP 401, gRPC Unauthenticated
 	Forbidden                  // a good token that does not grant this: HTTP 403, gRPC PermissionDenied
 	NeedStepUp                 // sign in again, or with stronger means: HTTP 401 (RFC 9470), gRPC Unauthenticated
-	BadProof                   // a token without proof of its key: HTTP 401 (RFC 9449), gRPC Unauthenticated
+	BadProof                   // a DPoP proof that does not fit: HTTP 401 (RFC 9449), gRPC Unauthenticated
 	NeedNonce                  // a DPoP proof that lacks the server's nonce: HTTP 401 (RFC 9449), gRPC Unauthenticated
 )
 

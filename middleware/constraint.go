@@ -31,7 +31,7 @@ const (
 )
 
 // CheckCertificate reports whether t may be used over a connection whose client proved the certificate, which is nil where
-// there is none: RFC 8705, section 3. The error is a *verifier.Error with InvalidProof.
+// there is none: RFC 8705, section 3. The error is a *verifier.Error with Unproved.
 func CheckCertificate(t *verifier.Token, certificate *x509.Certificate, mode Mode) error {
 	if mode == Off {
 		return nil
@@ -52,11 +52,11 @@ func CheckCertificate(t *verifier.Token, certificate *x509.Certificate, mode Mod
 		}
 		err = errors.New("the token is bound to another certificate")
 	}
-	return &verifier.Error{Reason: verifier.InvalidProof, Authority: t.Authority(), Region: t.Region(), Err: err}
+	return &verifier.Error{Reason: verifier.Unproved, Authority: t.Authority(), Region: t.Region(), Err: err}
 }
 
 // CheckConfirmation reports whether every key that t is bound to is one that a supported method proves. A token that is bound
-// in another way cannot be proved here. The error is a *verifier.Error with InvalidProof.
+// in another way cannot be proved here. The error is a *verifier.Error with Unproved.
 func CheckConfirmation(t *verifier.Token, supported ...string) error {
 	methods, err := t.Confirmations()
 	for _, m := range methods {
@@ -65,7 +65,7 @@ func CheckConfirmation(t *verifier.Token, supported ...string) error {
 		}
 	}
 	if err != nil {
-		return &verifier.Error{Reason: verifier.InvalidProof, Authority: t.Authority(), Region: t.Region(), Err: err}
+		return &verifier.Error{Reason: verifier.Unproved, Authority: t.Authority(), Region: t.Region(), Err: err}
 	}
 	return nil
 }

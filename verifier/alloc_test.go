@@ -49,12 +49,13 @@ func floor(t *testing.T, public crypto.PublicKey, raw string) func() {
 // What a call may allocate, beside the check of the signature where there is one. These are the recorded values: raise one
 // only with a reason.
 func TestAllocations(t *testing.T) {
-	// The texts of the token, the Token, and with RSA the digest, which escapes to the heap; the floor for ECDSA is dearer.
-	for alg, most := range map[string]float64{"RS256": 3, "ES256": 1, "EdDSA": 2} {
+	// The texts of the token, the Token, and with RSA the digest, which escapes to the heap. That of ECDSA varies with the signature.
+	for alg, most := range map[string]float64{"RS256": 3, "ES256": 4, "EdDSA": 2} {
 		w := issuertest.New(t, issuertest.Config{Algorithm: alg})
 		keys, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = keys.Close() })
+		require.NoError(t, keys.Warm(t.Context())) // and nothing else goes on
 		config := verifier.Config{Keys: keys, Trust: []verifier.Trust{{
 			Authority: w.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{alg},
 		}}}

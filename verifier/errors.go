@@ -45,7 +45,8 @@ const (
 	CheckFailed                         // Trust.Check refused it
 	InsufficientScope                   // a scope, group or other requirement is not met
 	InsufficientAuth                    // the user must sign in again, or with stronger means: RFC 9470
-	InvalidProof                        // a sender-constrained token without proof of the key it is bound to: RFC 9449, RFC 8705
+	Unproved                            // bound to a key that the sender has not proved: RFC 7800, RFC 8705
+	InvalidProof                        // a DPoP proof that does not fit the token or the request: RFC 9449
 	NonceRequired                       // a DPoP proof without the nonce that the server gave out: RFC 9449, section 9
 	ProofUnavailable                    // whether a proof was used before could not be found out
 )
@@ -76,6 +77,7 @@ var reasons = [...]struct {
 	CheckFailed:       {"check_failed", ErrInvalid},
 	InsufficientScope: {"insufficient_scope", ErrForbidden},
 	InsufficientAuth:  {"insufficient_user_authentication", ErrInvalid},
+	Unproved:          {"unproved", ErrInvalid},
 	InvalidProof:      {"invalid_proof", ErrInvalid},
 	NonceRequired:     {"nonce_required", ErrInvalid},
 	ProofUnavailable:  {"proof_unavailable", ErrUnavailable},

@@ -325,7 +325,7 @@ func TestReasons(t *testing.T) {
 		seen[label] = true
 		reasonOf(t, &verifier.Error{Reason: r})
 	}
-	require.Len(t, seen, 25)
+	require.Len(t, seen, 26)
 	require.Equal(t, "unknown", verifier.Reason(0).String())
 	require.Equal(t, "unknown", (verifier.ProofUnavailable + 1).String())
 	require.ErrorIs(t, &verifier.Error{}, verifier.ErrInvalid)

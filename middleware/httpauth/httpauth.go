@@ -1,19 +1,22 @@
-// Package httpauth protects net/http handlers with bearer tokens.
+// Package httpauth protects net/http handlers with access tokens.
 //
 // It answers by RFC 6750: 401 where there is no token or a bad one, 400 where credentials are presented in a way that is
 // not allowed, 403 where a good token does not grant what the route demands. Where the token cannot be judged now it
 // answers 503 with Retry-After and without a challenge, so that clients keep their tokens.
+//
+// On top of that, and each only where it is asked for: tokens from a cookie or a named header, anonymous requests, tokens that
+// are bound to a key of their sender (DPoP, RFC 9449; client certificates, RFC 8705), step-up (RFC 9470), and the metadata of
+// the protected resource (RFC 9728).
 package httpauth
 
 import (
+	"crypto/x509"
 	"errors"
-	"math"
 	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/regionjwt/regionjwt/middleware"
+	"github.com/regionjwt/regionjwt/middleware/dpop"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -21,58 +24,119 @@ import (
 type Config struct {
 	Verifier middleware.Verifier
 
+	// Sources lists where a request may carry its token: FromAuthorization, FromCookie, FromHeader. A request that carries one
+	// in two of them is refused. Empty means the Authorization header only.
+	Sources []Source
+
 	// Realm is named in challenges; optional.
 	Realm string
 
-	// AllowAnonymous lets requests without an Authorization header pass, but for routes with requirements. A bad token never
-	// passes, nor do credentials of another scheme.
+	// AllowAnonymous lets requests without a token pass, but for routes with requirements. A bad token never passes, nor do
+	// credentials of another scheme.
 	AllowAnonymous bool
 
+	// Metadata describes the protected resource (RFC 9728). Challenges then name its document, which MetadataHandler serves.
+	Metadata *Metadata
+
+	// DPoP judges the proofs of tokens that are bound to a key of their sender: RFC 9449. Nil means that DPoP is off.
+	DPoP *dpop.Checker
+	// DPoPMode says whether tokens have to be bound by DPoP. With DPoP set, Off means Accepted.
+	DPoPMode middleware.Mode
+	// ExternalURL returns the URL of a request as its client sees it, with scheme and host, for the htu of proofs. Nil makes it
+	// from the Host header and from whether the connection has TLS, which is right where no proxy changes either.
+	ExternalURL func(*http.Request) string
+
+	// Certificates says whether tokens may or have to be bound to the certificate of the client: RFC 8705, section 3.
+	Certificates middleware.Mode
+	// ClientCertificate returns the certificate that the client has proved, or nil. Nil takes that of the TLS connection. Behind
+	// a proxy that ends TLS it reads what the proxy says, and has to be sure that nobody but the proxy can say it.
+	ClientCertificate func(*http.Request) *x509.Certificate
+
+	// Observe is called once for each decision: with the token of a request that passes, or with the error; with neither for an
+	// anonymous request. See middleware.LogAttr for what to log of it. It must not block.
+	Observe func(r *http.Request, t *verifier.Token, err error)
+
 	// WriteError writes the answer to a request that does not pass, in place of the default. status and the headers
-	// WWW-Authenticate, Retry-After and Cache-Control are set on w beforehand, and not yet written. err is for logs;
-	// nothing of it belongs into the answer.
+	// WWW-Authenticate, DPoP-Nonce, Retry-After and Cache-Control are set on w beforehand, and not yet written. err is for
+	// logs; nothing of it belongs into the answer but middleware.Classify's outcome.
 	WriteError func(w http.ResponseWriter, r *http.Request, status int, err error)
 }
 
 // Middleware protects handlers. It is safe for concurrent use.
 type Middleware struct {
-	config Config
+	config   Config
+	metadata string   // URL of the metadata document, or ""
+	schemes  []string // that the Authorization header may have
 }
 
 // New returns a Middleware, or everything that is wrong with c.
 func New(c Config) (*Middleware, error) {
+	m := &Middleware{config: c, schemes: []string{"Bearer"}}
 	var errs []error
-	if c.Verifier == nil {
-		errs = append(errs, errors.New("httpauth: Verifier is not set"))
-	}
-	for _, ch := range c.Realm {
-		if ch < ' ' || ch > '~' || ch == '"' || ch == '\\' {
-			errs = append(errs, errors.New("httpauth: Realm holds a character that a challenge cannot"))
-			break
+	add := func(wrong bool, what string) {
+		if wrong {
+			errs = append(errs, errors.New("httpauth: "+what))
 		}
 	}
-	return &Middleware{config: c}, errors.Join(errs...)
-}
-
-// Check verifies the token of r. It returns nil and no error for an anonymous request where those are allowed. The error
-// is that of the Verifier, or a *verifier.Error of package middleware.
-func (m *Middleware) Check(r *http.Request) (*verifier.Token, error) {
-	credentials := r.Header["Authorization"]
-	if len(credentials) == 0 && m.config.AllowAnonymous {
-		return nil, nil
+	add(c.Verifier == nil, "Verifier is not set")
+	add(!quotable(c.Realm), "Realm holds a character that a challenge cannot")
+	add(c.DPoP == nil && c.DPoPMode != middleware.Off, "DPoPMode is set, and DPoP is not")
+	add(c.DPoPMode < middleware.Off || c.DPoPMode > middleware.Required, "DPoPMode is none of the modes")
+	add(c.Certificates < middleware.Off || c.Certificates > middleware.Required, "Certificates is none of the modes")
+	m.config.Sources = slices.Clone(c.Sources)
+	if len(c.Sources) == 0 {
+		m.config.Sources = []Source{FromAuthorization()}
 	}
-	raw, err := middleware.Bearer(credentials)
-	if err != nil {
+	for i, s := range m.config.Sources {
+		add(s.kind == 0 || s.kind != fromAuthorization && s.name == "", "a Source is empty")
+		add(slices.Contains(m.config.Sources[:i], s), "a Source is listed twice")
+	}
+	if c.DPoP != nil {
+		m.config.DPoPMode = max(c.DPoPMode, middleware.Accepted)
+		m.schemes = []string{"Bearer", "DPoP"}
+		if m.config.DPoPMode == middleware.Required {
+			m.schemes = []string{"DPoP"}
+		}
+		add(!slices.Contains(m.config.Sources, FromAuthorization()), "DPoP needs the Authorization header among Sources")
+	}
+	if c.Metadata != nil {
+		var err error
+		m.config.Metadata, m.metadata, err = c.Metadata.compile()
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	return m, nil
+}
+
+// Check verifies the token of r, and the proof of the key that it is bound to. It returns nil and no error for an anonymous
+// request where those are allowed. The error is that of the Verifier, or a *verifier.Error of package middleware.
+func (m *Middleware) Check(r *http.Request) (*verifier.Token, error) {
 	if m.config.Verifier == nil {
 		return nil, errNotNew
 	}
-	token, err := m.config.Verifier.Verify(r.Context(), raw)
-	if err == nil && token == nil {
-		err = errNoToken
+	c, err := m.credentials(r)
+	if err != nil {
+		return nil, err
 	}
-	return token, err
+	if c.token == "" {
+		if m.config.AllowAnonymous {
+			return nil, nil
+		}
+		return nil, &verifier.Error{Reason: verifier.TokenMissing}
+	}
+	token, err := m.config.Verifier.Verify(r.Context(), c.token)
+	if err != nil {
+		return nil, err
+	}
+	if token == nil {
+		return nil, errNoToken
+	}
+	if err := m.checkSender(r, c, token); err != nil {
+		return nil, err
+	}
+	return token, nil
 }
 
 var (
@@ -81,101 +145,42 @@ var (
 )
 
 // Handler returns a handler that passes on requests whose token is valid and meets the requirements. The token is in the
-// request's context: see verifier.FromContext.
+// request's context: see verifier.FromContext, Token and Claims.
 func (m *Middleware) Handler(next http.Handler, requirements ...middleware.Requirement) http.Handler {
-	requirements = slices.Clone(requirements)
-	scopes := strings.Join(middleware.ScopesOf(requirements), " ")
+	route := newRoute(requirements)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, err := m.Check(r)
-		if err == nil && token == nil { // anonymous
-			if len(requirements) == 0 {
-				next.ServeHTTP(w, r)
-				return
-			}
-			err = &verifier.Error{Reason: verifier.TokenMissing}
-		}
 		if err == nil {
-			err = middleware.Require(token, requirements)
+			err = route.require(token)
+		}
+		if m.config.Observe != nil {
+			if err != nil {
+				token = nil
+			}
+			m.config.Observe(r, token, err)
 		}
 		if err != nil {
-			m.refuse(w, r, err, scopes)
+			m.refuse(w, r, err, route)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(verifier.NewContext(r.Context(), token)))
+		if token != nil {
+			r = r.WithContext(verifier.NewContext(r.Context(), token))
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 
-// refuse sets the status and the headers that RFC 6750, section 3, and RFC 9110, section 10.2.3, ask for.
-func (m *Middleware) refuse(w http.ResponseWriter, r *http.Request, err error, scopes string) {
-	outcome, retryAfter := middleware.Classify(err)
-	status, code := http.StatusServiceUnavailable, ""
-	switch outcome {
-	case middleware.Missing:
-		status = http.StatusUnauthorized
-	case middleware.BadRequest:
-		status, code = http.StatusBadRequest, "invalid_request"
-	case middleware.Invalid:
-		status, code = http.StatusUnauthorized, "invalid_token"
-	case middleware.Forbidden:
-		status, code = http.StatusForbidden, "insufficient_scope"
-	case middleware.Unavailable:
-	}
-	if status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(retryAfter.Seconds()))))
-	} else {
-		w.Header().Set("WWW-Authenticate", m.challenge(code, scopes))
-	}
-	for _, name := range []string{"Content-Length", "Content-Encoding", "ETag", "Last-Modified"} {
-		w.Header().Del(name) // of an answer that is not given
-	}
-	w.Header().Set("Cache-Control", "no-store")
-	write := m.config.WriteError
-	if write == nil {
-		write = writeError
-	}
-	write(w, r, status, err)
+// route is what a handler demands, with what challenges say of it.
+type route struct {
+	requirements []middleware.Requirement
+	scopes       string
+	stepUp       middleware.StepUpChallenge
 }
 
-func (m *Middleware) challenge(code, scopes string) string {
-	var parameters []string
-	add := func(name, value string) {
-		if value != "" {
-			parameters = append(parameters, name+`="`+value+`"`)
-		}
+// require reports why a token does not do, or the lack of one.
+func (t *route) require(token *verifier.Token) error {
+	if token == nil && len(t.requirements) > 0 {
+		return &verifier.Error{Reason: verifier.TokenMissing}
 	}
-	add("realm", m.config.Realm)
-	add("error", code)
-	if code == "insufficient_scope" && quotable(scopes) {
-		add("scope", scopes)
-	}
-	if len(parameters) == 0 {
-		return "Bearer"
-	}
-	return "Bearer " + strings.Join(parameters, ", ")
-}
-
-// quotable reports whether s holds only what a scope parameter may: RFC 6750, section 3.
-func quotable(s string) bool {
-	for _, c := range s {
-		if c < ' ' || c > '~' || c == '"' || c == '\\' {
-			return false
-		}
-	}
-	return true
-}
-
-// writeError writes the error code of the challenge as JSON, and nothing else.
-func writeError(w http.ResponseWriter, _ *http.Request, status int, err error) {
-	code := map[int]string{
-		http.StatusBadRequest:         "invalid_request",
-		http.StatusUnauthorized:       "invalid_token",
-		http.StatusForbidden:          "insufficient_scope",
-		http.StatusServiceUnavailable: "temporarily_unavailable",
-	}[status]
-	if o, _ := middleware.Classify(err); o == middleware.Missing {
-		code = "token_missing"
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = w.Write([]byte(`{"error":"` + code + `"}` + "\n"))
+	return middleware.Require(token, t.requirements)
 }

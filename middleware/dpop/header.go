@@ -1,0 +1,138 @@
+package dpop
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"slices"
+	"strings"
+
+	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/strictjson"
+)
+
+// jws is a proof taken apart.
+type jws struct {
+	header, payload  string // JSON, as far as is known
+	input, signature []byte
+}
+
+// parse takes the three parts of raw apart: RFC 7515, section 3.1.
+func parse(raw string) (jws, error) {
+	h, rest, ok1 := strings.Cut(raw, ".")
+	p, s, ok2 := strings.Cut(rest, ".")
+	if !ok1 || !ok2 || h == "" || p == "" || s == "" {
+		return jws{}, errForm
+	}
+	header, err1 := jose.AppendBase64(nil, h)
+	payload, err2 := jose.AppendBase64(nil, p)
+	signature, err3 := jose.AppendBase64(nil, s) // a fourth part is not in the alphabet
+	if err1 != nil || err2 != nil || err3 != nil {
+		return jws{}, errForm
+	}
+	return jws{string(header), string(payload), []byte(raw[:len(h)+1+len(p)]), signature}, nil
+}
+
+// header is the JOSE header of a proof, with its key as far as that can be told from its text.
+type header struct {
+	alg        string
+	thumbprint string // RFC 7638; of members that nobody has judged yet
+	key        string // {"jwk":...} with a kid and the members that count
+}
+
+// read reads the header: RFC 9449, section 4.2. Members that are not named here are not looked at, kid, jku and x5c among them.
+func (h *header) read(text string, algorithms []string) error {
+	members, err := strictjson.Parse(nil, text)
+	if err != nil {
+		return errHeader
+	}
+	var typ, alg, jwk strictjson.Value
+	for _, m := range members {
+		switch m.Name {
+		case "typ":
+			typ = m.Value
+		case "alg":
+			alg = m.Value
+		case "jwk":
+			jwk = m.Value
+		case "crit", "b64", "enc", "zip", "cty":
+			return errHeader // no extension is understood: RFC 7515, section 4.1.11
+		}
+	}
+	if !typ.Is("dpop+jwt") {
+		return errType
+	}
+	if h.alg = alg.Text(); !slices.Contains(algorithms, h.alg) {
+		return errAlgorithm
+	}
+	return h.readKey(jwk)
+}
+
+// readKey notes the key and its thumbprint. It does no more than hash: whether the key is sound is found out when it is known
+// to be the one that a token is bound to.
+func (h *header) readKey(jwk strictjson.Value) error {
+	texts := map[string]string{} // none where jwk is not an object
+	var minimal strings.Builder
+	minimal.WriteString(`{"jwk":{"kid":"proof"`) // one that a set has needs a kid; this one is named by its thumbprint
+	for m := range jwk.Members() {
+		switch m.Name {
+		case "d", "p", "q", "dp", "dq", "qi", "oth", "k":
+			return errPrivate // RFC 7518, sections 6.2.2, 6.3.2 and 6.4
+		case "kty", "crv", "x", "y", "n", "e":
+			texts[m.Name] = m.Value.Text()
+		case "alg", "use", "key_ops":
+		default:
+			continue
+		}
+		minimal.WriteString(`,"` + m.Name + `":` + m.Value.Raw())
+	}
+	minimal.WriteString("}}")
+	h.key = minimal.String()
+	names := []string{"crv", "kty", "x"} // in the order of RFC 7638, section 3.3
+	switch texts["kty"] {
+	case "EC":
+		names = append(names, "y")
+	case "RSA":
+		names = []string{"e", "kty", "n"}
+	case "OKP":
+	default:
+		return errKey
+	}
+	var canonical strings.Builder
+	for i, name := range names {
+		if !isBase64URL(texts[name]) {
+			return errKey // it would need an escape, or is not there
+		}
+		canonical.WriteByte("{,"[min(i, 1)])
+		canonical.WriteString(`"` + name + `":"` + texts[name] + `"`)
+	}
+	sum := sha256.Sum256([]byte(canonical.String() + "}"))
+	h.thumbprint = base64.RawURLEncoding.EncodeToString(sum[:])
+	return nil
+}
+
+// verify checks that the key is sound and fits alg, and that the signature is by it. The key has to meet the demands on one of a
+// set: its size, its curve, what it says of its use.
+func (h *header) verify(j jws) error {
+	members, _ := strictjson.Parse(nil, h.key) // of values that were parsed before
+	key, skip := jose.ParseKey(strictjson.Find(members, "jwk"))
+	if skip != "" || key.Thumbprint != h.thumbprint || !jose.Fits(h.alg, key.Public) {
+		return errKey
+	}
+	if key.Algorithm != "" && key.Algorithm != h.alg {
+		return errKey // the key is for another one: RFC 7517, section 4.4
+	}
+	if jose.Verify(h.alg, key.Public, j.input, j.signature) != nil {
+		return errSignature
+	}
+	return nil
+}
+
+// isBase64URL reports whether s is not empty and of the alphabet of base64url.
+func isBase64URL(s string) bool {
+	for i := range len(s) {
+		if !isUnreserved(s[i]) || s[i] == '.' || s[i] == '~' {
+			return false
+		}
+	}
+	return s != ""
+}

@@ -1,0 +1,89 @@
+package dpop_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/middleware/dpop"
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+func TestRefusedForms(t *testing.T) {
+	t.Parallel()
+	s := signerFor(t, "ES256")
+	good := s.proof(t, nil, nil)
+	parts := strings.Split(good, ".")
+	header, payload := s.header(nil), s.claims(nil)
+	raw := func(header, payload string) []string { return []string{s.sign(t, header, payload)} }
+	for name, c := range map[string]struct {
+		values []string
+		reason verifier.Reason
+		cause  error
+	}{
+		"no header":                  {nil, verifier.InvalidProof, dpop.ErrNone},
+		"empty":                      {[]string{""}, verifier.InvalidProof, dpop.ErrNone},
+		"two":                        {[]string{good, good}, verifier.BadRequest, dpop.ErrSeveral},
+		"two, one empty":             {[]string{good, ""}, verifier.BadRequest, dpop.ErrSeveral},
+		"a list":                     {[]string{good + "," + good}, verifier.BadRequest, dpop.ErrSeveral},
+		"a list with space":          {[]string{good + ", " + good}, verifier.BadRequest, dpop.ErrSeveral},
+		"huge":                       {[]string{good + strings.Repeat("A", 8<<10)}, verifier.InvalidProof, dpop.ErrSize},
+		"huge and signed":            {[]string{s.proof(t, nil, members{"a": strings.Repeat("x", 6<<10)})}, verifier.InvalidProof, dpop.ErrSize},
+		"garbage":                    {[]string{"\x00\xff garbage"}, verifier.InvalidProof, dpop.ErrForm},
+		"one part":                   {parts[:1], verifier.InvalidProof, dpop.ErrForm},
+		"two parts":                  {[]string{parts[0] + "." + parts[1]}, verifier.InvalidProof, dpop.ErrForm},
+		"no signature":               {[]string{parts[0] + "." + parts[1] + "."}, verifier.InvalidProof, dpop.ErrForm},
+		"no header part":             {[]string{"." + parts[1] + "." + parts[2]}, verifier.InvalidProof, dpop.ErrForm},
+		"no payload":                 {[]string{parts[0] + ".." + parts[2]}, verifier.InvalidProof, dpop.ErrForm},
+		"four parts":                 {[]string{good + ".AAAA"}, verifier.InvalidProof, dpop.ErrForm},
+		"padded":                     {[]string{good + "=="}, verifier.InvalidProof, dpop.ErrForm},
+		"a space before":             {[]string{" " + good}, verifier.InvalidProof, dpop.ErrForm},
+		"a line break":               {[]string{parts[0] + ".\n" + parts[1] + "." + parts[2]}, verifier.InvalidProof, dpop.ErrForm},
+		"header not JSON":            {raw("x", payload), verifier.InvalidProof, dpop.ErrHeader},
+		"header a list":              {raw("[]", payload), verifier.InvalidProof, dpop.ErrHeader},
+		"header with a member twice": {raw(`{"alg":"ES256",`+header[1:], payload), verifier.InvalidProof, dpop.ErrHeader},
+		"jwk with a member twice": {
+			raw(strings.Replace(header, `"jwk":{`, `"jwk":{"kty":"EC",`, 1), payload), verifier.InvalidProof, dpop.ErrHeader,
+		},
+		"payload not JSON":            {raw(header, "x"), verifier.InvalidProof, dpop.ErrPayload},
+		"payload with a member twice": {raw(header, `{"htm":"GET",`+payload[1:]), verifier.InvalidProof, dpop.ErrPayload},
+		"payload with more behind it": {raw(header, payload+" {}"), verifier.InvalidProof, dpop.ErrPayload},
+		"signature of something else": {
+			[]string{parts[0] + "." + parts[1] + "." + strings.Split(s.proof(t, nil, members{"jti": "two"}), ".")[2]},
+			verifier.InvalidProof, dpop.ErrSignature,
+		},
+		"signature too short": {[]string{good[:len(good)-2]}, verifier.InvalidProof, dpop.ErrSignature},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			requireRefused(t, newChecker(t, dpop.Config{}).Check(t.Context(), s.request(c.values...)), c.reason, c.cause)
+		})
+	}
+}
+
+// Where the adapter does not say what the request was, nothing is proved.
+func TestRefusedRequests(t *testing.T) {
+	t.Parallel()
+	s := signerFor(t, "ES256")
+	for name, c := range map[string]struct {
+		spoil  func(*dpop.Proof)
+		claims members
+		cause  error
+	}{
+		"no method":      {func(p *dpop.Proof) { p.Method = "" }, members{"htm": ""}, dpop.ErrMethod},
+		"no URL":         {func(p *dpop.Proof) { p.URL = "" }, members{"htu": ""}, dpop.ErrURL},
+		"no token":       {func(p *dpop.Proof) { p.Token = "" }, members{"ath": ath("")}, dpop.ErrToken},
+		"not bound":      {func(p *dpop.Proof) { p.Thumbprint = "" }, nil, dpop.ErrThumbprint},
+		"other key":      {func(p *dpop.Proof) { p.Thumbprint = signerFor(t, "EdDSA").thumbprint }, nil, dpop.ErrThumbprint},
+		"other token":    {func(p *dpop.Proof) { p.Token = "token.of.mallory" }, nil, dpop.ErrToken},
+		"other method":   {func(p *dpop.Proof) { p.Method = "DELETE" }, nil, dpop.ErrMethod},
+		"other resource": {func(p *dpop.Proof) { p.URL = "https://api.example.com/accounts" }, nil, dpop.ErrURL},
+	} {
+		p := s.request(s.proof(t, nil, c.claims))
+		c.spoil(&p)
+		err := newChecker(t, dpop.Config{}).Check(t.Context(), p)
+		require.Error(t, err, name)
+		requireRefused(t, err, verifier.InvalidProof, c.cause)
+	}
+}

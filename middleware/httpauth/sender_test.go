@@ -1,0 +1,260 @@
+package httpauth_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt"
+	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/middleware"
+	"github.com/regionjwt/regionjwt/middleware/dpop"
+	"github.com/regionjwt/regionjwt/middleware/httpauth"
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+var b64 = base64.RawURLEncoding.EncodeToString
+
+// client is a holder of a key, for DPoP.
+type client struct {
+	t   *testing.T
+	key *ecdsa.PrivateKey
+	n   int
+}
+
+func newClient(t *testing.T) *client {
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	return &client{t: t, key: k}
+}
+
+func (c *client) jwk() string {
+	point, err := c.key.PublicKey.Bytes()
+	require.NoError(c.t, err)
+	return fmt.Sprintf(`{"crv":"P-256","kty":"EC","x":"%s","y":"%s"}`, b64(point[1:33]), b64(point[33:]))
+}
+
+func (c *client) thumbprint() string {
+	sum := sha256.Sum256([]byte(c.jwk()))
+	return b64(sum[:])
+}
+
+// proof makes a DPoP proof: RFC 9449, section 4.2.
+func (c *client) proof(method, url, token, nonce string) string {
+	c.n++
+	ath := sha256.Sum256([]byte(token))
+	payload := map[string]any{
+		"jti": fmt.Sprint("jti-", c.n), "htm": method, "htu": url, "iat": time.Now().Unix(), "ath": b64(ath[:]),
+	}
+	if nonce != "" {
+		payload["nonce"] = nonce
+	}
+	body, err := json.Marshal(payload)
+	require.NoError(c.t, err)
+	input := b64([]byte(`{"typ":"dpop+jwt","alg":"ES256","jwk":`+c.jwk()+`}`)) + "." + b64(body)
+	sum := sha256.Sum256([]byte(input))
+	r, s, err := ecdsa.Sign(rand.Reader, c.key, sum[:])
+	require.NoError(c.t, err)
+	signature := make([]byte, 64)
+	r.FillBytes(signature[:32])
+	s.FillBytes(signature[32:])
+	return input + "." + b64(signature)
+}
+
+// bound is a world whose tokens are verified, with a function that mints one with this cnf.
+func bound(t *testing.T) (middleware.Verifier, func(cnf map[string]any) string) {
+	world := issuertest.New(t, issuertest.Config{Algorithm: "ES256"})
+	v, err := regionjwt.New(regionjwt.Config{Client: world.Client(), Trust: []verifier.Trust{{
+		Authority: world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
+	}}})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = v.Keys().Close() })
+	require.NoError(t, v.Keys().Warm(t.Context()))
+	return v, func(cnf map[string]any) string {
+		c := issuertest.Claims{}
+		if cnf != nil {
+			c.Set = map[string]any{"cnf": cnf}
+		}
+		return world.Token("us-east-1", c)
+	}
+}
+
+func TestDPoP(t *testing.T) {
+	t.Parallel()
+	v, mint := bound(t)
+	alice, mallory := newClient(t), newClient(t)
+	token, plain := mint(map[string]any{"jkt": alice.thumbprint()}), mint(nil)
+	const url = "https://api.example.com/orders"
+	fresh := func(tok string) []string { return []string{alice.proof("GET", url, tok, "")} }
+	used := alice.proof("GET", url, token, "")
+	checker, err := dpop.New(dpop.Config{Algorithms: []string{"ES256"}})
+	require.NoError(t, err)
+	for _, c := range []struct {
+		name          string
+		mode          middleware.Mode
+		authorization string
+		proofs        []string
+		want          int
+		challenge     string
+	}{
+		{"proved", middleware.Accepted, "DPoP " + token, []string{used}, 200, ""},
+		{"scheme in any case", middleware.Required, "dpop " + token, fresh(token), 200, ""},
+		{"replayed", middleware.Accepted, "DPoP " + token, []string{used}, 401, `DPoP error="invalid_dpop_proof", algs="ES256"`},
+		{"no proof", middleware.Accepted, "DPoP " + token, nil, 401, `DPoP error="invalid_dpop_proof", algs="ES256"`},
+		{"two proofs", middleware.Accepted, "DPoP " + token, append(fresh(token), fresh(token)...), 400, `DPoP error="invalid_request", algs="ES256"`},
+		{
+			"by another key", middleware.Accepted, "DPoP " + token,
+			[]string{mallory.proof("GET", url, token, "")},
+			401, `DPoP error="invalid_dpop_proof", algs="ES256"`,
+		},
+		{
+			"for another method", middleware.Accepted, "DPoP " + token,
+			[]string{alice.proof("POST", url, token, "")},
+			401, `DPoP error="invalid_dpop_proof", algs="ES256"`,
+		},
+		{
+			"for another token", middleware.Accepted, "DPoP " + token, fresh(plain), 401, `DPoP error="invalid_dpop_proof", algs="ES256"`,
+		},
+		{"as a bearer token", middleware.Accepted, "Bearer " + token, fresh(token), 401, `DPoP error="invalid_token", algs="ES256"`},
+		{"a bearer token", middleware.Accepted, "Bearer " + plain, nil, 200, ""},
+		{"not bound, proved", middleware.Accepted, "DPoP " + plain, fresh(plain), 401, `DPoP error="invalid_token", algs="ES256"`},
+		{"not bound", middleware.Required, "Bearer " + plain, nil, 401, `DPoP algs="ES256"`},
+		{"nothing", middleware.Required, "", nil, 401, `DPoP algs="ES256"`},
+	} {
+		h := protect(t, httpauth.Config{Verifier: v, DPoP: checker, DPoPMode: c.mode}, middleware.Scopes("orders/read"))
+		r := httptest.NewRequest(http.MethodGet, url+"?query=ignored", nil)
+		if c.authorization != "" {
+			r.Header.Set("Authorization", c.authorization)
+		}
+		r.Header["Dpop"] = c.proofs
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		require.Equal(t, c.want, w.Code, c.name)
+		challenges := w.Header().Values("WWW-Authenticate")
+		switch {
+		case c.challenge == "":
+			require.Empty(t, challenges)
+		case c.mode == middleware.Required:
+			require.Equal(t, []string{c.challenge}, challenges, c.name)
+		default:
+			require.Len(t, challenges, 2)
+			require.Equal(t, c.challenge, challenges[1], c.name)
+		}
+	}
+	// With DPoP off, the token is a bearer token like any other, and the scheme is unknown.
+	h := protect(t, httpauth.Config{Verifier: v})
+	for authorization, want := range map[string]int{"Bearer " + token: 200, "DPoP " + token: 401} {
+		r := httptest.NewRequest(http.MethodGet, url, nil)
+		r.Header.Set("Authorization", authorization)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		require.Equal(t, want, w.Code)
+	}
+}
+
+func TestDPoPNonce(t *testing.T) {
+	t.Parallel()
+	v, mint := bound(t)
+	alice := newClient(t)
+	token := mint(map[string]any{"jkt": alice.thumbprint()})
+	nonces, err := dpop.NewNonces(dpop.NonceConfig{Keys: [][]byte{[]byte("a secret of the fleet of 32 bytes")}})
+	require.NoError(t, err)
+	c, err := dpop.New(dpop.Config{Nonces: nonces})
+	require.NoError(t, err)
+	seen := ""
+	h := protect(t, httpauth.Config{
+		Verifier: v, DPoP: c, DPoPMode: middleware.Required,
+		ExternalURL: func(r *http.Request) string { seen = r.URL.Path; return "https://outside.example.com/v1" + r.URL.Path },
+	})
+	ask := func(nonce string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(http.MethodGet, "http://inside.internal/orders", nil)
+		r.Header.Set("Authorization", "DPoP "+token)
+		r.Header.Set("DPoP", alice.proof("GET", "https://outside.example.com/v1/orders", token, nonce))
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w
+	}
+	w := ask("")
+	require.Equal(t, 401, w.Code)
+	require.Equal(t, `DPoP error="use_dpop_nonce", algs="ES256 PS256 RS256 EdDSA"`, w.Header().Get("WWW-Authenticate"))
+	nonce := w.Header().Get("DPoP-Nonce")
+	require.NotEmpty(t, nonce)
+	require.Equal(t, 200, ask(nonce).Code)
+	require.Equal(t, "/orders", seen)
+}
+
+// A token that is bound to a certificate, over mutual TLS.
+func TestCertificateBound(t *testing.T) {
+	t.Parallel()
+	v, mint := bound(t)
+	certificate, other := selfSigned(t), selfSigned(t)
+	sum := sha256.Sum256(certificate.Certificate[0])
+	token, plain := mint(map[string]any{"x5t#S256": b64(sum[:])}), mint(nil)
+	for mode, want := range map[middleware.Mode][4]int{ // bound: proved, by another, without; not bound
+		middleware.Off:      {200, 200, 200, 200},
+		middleware.Accepted: {200, 401, 401, 200},
+		middleware.Required: {200, 401, 401, 401},
+	} {
+		server := httptest.NewUnstartedServer(protect(t, httpauth.Config{Verifier: v, Certificates: mode}))
+		server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS12}
+		server.StartTLS()
+		t.Cleanup(server.Close)
+		get := func(raw string, certificates ...tls.Certificate) int {
+			transport := server.Client().Transport.(*http.Transport).Clone()
+			transport.TLSClientConfig.Certificates = certificates
+			defer transport.CloseIdleConnections()
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+			require.NoError(t, err)
+			r.Header.Set("Authorization", "Bearer "+raw)
+			resp, err := transport.RoundTrip(r)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			return resp.StatusCode
+		}
+		require.Equal(t, want, [4]int{get(token, certificate), get(token, other), get(token), get(plain, certificate)}, "%v", mode)
+	}
+	// A confirmation that is not understood, or not well formed, cannot be proved.
+	h := protect(t, httpauth.Config{
+		Verifier: v, Certificates: middleware.Accepted,
+		ClientCertificate: func(*http.Request) *x509.Certificate { return &x509.Certificate{Raw: certificate.Certificate[0]} },
+	})
+	for _, c := range []struct {
+		cnf  map[string]any
+		want int
+	}{
+		{map[string]any{"x5t#S256": b64(sum[:])}, 200},
+		{map[string]any{"x5t#S256": b64(sum[:]), "jkt": "x"}, 401},
+		{map[string]any{"jkt": "x"}, 401},
+		{map[string]any{"x5t#S256": 1}, 401},
+		{map[string]any{"x5t#S256": ""}, 401},
+		{map[string]any{}, 200},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Authorization", "Bearer "+mint(c.cnf))
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		require.Equal(t, c.want, w.Code, "%v", c.cnf)
+	}
+}
+
+func selfSigned(t *testing.T) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	require.NoError(t, err)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}

@@ -1,0 +1,126 @@
+package httpauth_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/middleware/httpauth"
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+// glass is a list of rules with one button.
+type glass struct {
+	mu      sync.Mutex
+	broken  bool
+	version uint64
+	watch   []func()
+}
+
+func (g *glass) Revoked(*verifier.Token) (string, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.broken {
+		return "rule", nil
+	}
+	return "", nil
+}
+
+func (g *glass) Version() uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.version
+}
+
+func (g *glass) OnChange(f func()) func() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.watch = append(g.watch, f)
+	return func() {}
+}
+
+func (g *glass) smash() {
+	g.mu.Lock()
+	g.broken = true
+	g.version++
+	watch := g.watch
+	g.mu.Unlock()
+	for _, f := range watch {
+		f()
+	}
+}
+
+// A response of server-sent events, over a real connection, ends with its token.
+func TestEventsEnd(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		expires time.Duration
+		smash   bool
+		want    verifier.Reason
+	}{
+		"expiry":          {1500 * time.Millisecond, false, verifier.Expired},
+		"break the glass": {time.Hour, true, verifier.Revoked},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			world := issuertest.New(t, issuertest.Config{Algorithm: "ES256"})
+			keys, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{world.Authority()}, Client: world.Client()})
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = keys.Close() })
+			rules := &glass{}
+			v, err := verifier.New(verifier.Config{Keys: keys, Revoked: rules, Leeway: -1, Trust: []verifier.Trust{{
+				Authority: world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
+			}}})
+			require.NoError(t, err)
+			auth, err := httpauth.New(httpauth.Config{Verifier: v})
+			require.NoError(t, err)
+			cause := make(chan error, 1)
+			server := httptest.NewServer(auth.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				ctx, stop := auth.Watch(r, 0)
+				defer stop()
+				_, hasDeadline := ctx.Deadline()
+				_, _ = fmt.Fprintf(w, "data: %v\n\n", hasDeadline)
+				_ = http.NewResponseController(w).Flush()
+				<-ctx.Done()
+				cause <- context.Cause(ctx)
+			})))
+			t.Cleanup(server.Close)
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+			require.NoError(t, err)
+			token := world.Token("us-east-1", issuertest.Claims{ExpiresIn: c.expires})
+			r.Header.Set("Authorization", "Bearer "+token)
+			resp, err := server.Client().Do(r)
+			require.NoError(t, err)
+			defer func() { _ = resp.Body.Close() }()
+			events := bufio.NewScanner(resp.Body)
+			require.True(t, events.Scan())
+			require.Equal(t, "data: false", events.Text(), "no deadline that would travel on")
+			due := time.Now()
+			if c.smash {
+				rules.smash()
+			} else {
+				tok, err := v.Verify(t.Context(), token)
+				require.NoError(t, err)
+				due = tok.ValidUntil()
+			}
+			for events.Scan() {
+				require.Empty(t, events.Text())
+			}
+			require.NoError(t, events.Err())
+			require.WithinDuration(t, due, time.Now(), 100*time.Millisecond)
+			var e *verifier.Error
+			require.ErrorAs(t, <-cause, &e)
+			require.Equal(t, c.want, e.Reason)
+		})
+	}
+}
