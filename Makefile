@@ -15,7 +15,7 @@ ALL_MODULES := $(MODULES) e2e
 
 # Each fuzz target as package:name.
 FUZZ := ./internal/strictjson:FuzzParse ./internal/jose:FuzzAppendBase64 ./internal/jose:FuzzParseSet \
-	./verifier:FuzzVerify ./verifier:FuzzNumericDate
+	./verifier:FuzzVerify ./verifier:FuzzNumericDate ./middleware/dpop:FuzzCheck ./middleware/dpop:FuzzURL
 
 .PHONY: help test e2e lint fmt fmt-check examples fuzz sim outages mutate allocs bench cover tidy-check check
 

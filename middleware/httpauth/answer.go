@@ -44,17 +44,23 @@ func (m *Middleware) refuse(w http.ResponseWriter, r *http.Request, err error, t
 			h.Add("WWW-Authenticate", m.challenge(scheme, outcome, t))
 		}
 	}
-	if m.config.DPoP != nil {
-		if nonce := m.config.DPoP.Nonce(); nonce != "" {
-			h.Set("DPoP-Nonce", nonce)
-		}
-	}
 	h.Set("Cache-Control", "no-store")
 	write := m.config.WriteError
 	if write == nil {
 		write = writeError
 	}
 	write(w, r, statuses[outcome], err)
+}
+
+// giveNonce hands the client the nonce of its next proof: RFC 9449, section 8.2.
+func (m *Middleware) giveNonce(h http.Header) {
+	if m.config.DPoP == nil {
+		return
+	}
+	if nonce := m.config.DPoP.Nonce(); nonce != "" {
+		h.Set("DPoP-Nonce", nonce)
+		h.Set("Cache-Control", "no-store") // or another client would get it
+	}
 }
 
 // challenge makes the value of a WWW-Authenticate header. One about DPoP proofs says what is wrong under the DPoP scheme only.

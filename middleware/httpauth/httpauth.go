@@ -159,6 +159,7 @@ func (m *Middleware) Handler(next http.Handler, requirements ...middleware.Requi
 			}
 			m.config.Observe(r, token, err)
 		}
+		m.giveNonce(w.Header())
 		if err != nil {
 			m.refuse(w, r, err, route)
 			return

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 
 	"github.com/regionjwt/regionjwt/middleware"
@@ -80,7 +81,11 @@ func (m *Middleware) url(r *http.Request) string {
 	if r.TLS != nil {
 		scheme = "https"
 	}
-	return scheme + "://" + r.Host + r.URL.EscapedPath()
+	asked := r.URL
+	if u, err := url.ParseRequestURI(r.RequestURI); err == nil { // as it came, whatever http.StripPrefix has made of r.URL since
+		asked = u
+	}
+	return scheme + "://" + r.Host + asked.EscapedPath()
 }
 
 // algorithms lists those of proofs, for challenges.

@@ -153,6 +153,15 @@ func TestDPoP(t *testing.T) {
 			require.Equal(t, c.challenge, challenges[1], c.name)
 		}
 	}
+	// The URL is that of the request line, whatever the router has cut off it.
+	stripped := http.StripPrefix("/v1", protect(t, httpauth.Config{Verifier: v, DPoP: checker}))
+	r := httptest.NewRequest(http.MethodGet, "https://api.example.com/v1/a%2Fb?c=d", nil)
+	r.Header.Set("Authorization", "DPoP "+token)
+	r.Header.Set("DPoP", alice.proof("GET", "https://api.example.com/v1/a%2Fb", token, ""))
+	w := httptest.NewRecorder()
+	stripped.ServeHTTP(w, r)
+	require.Equal(t, 200, w.Code)
+
 	// With DPoP off, the token is a bearer token like any other, and the scheme is unknown.
 	h := protect(t, httpauth.Config{Verifier: v})
 	for authorization, want := range map[string]int{"Bearer " + token: 200, "DPoP " + token: 401} {
@@ -191,7 +200,10 @@ func TestDPoPNonce(t *testing.T) {
 	require.Equal(t, `DPoP error="use_dpop_nonce", algs="ES256 PS256 RS256 EdDSA"`, w.Header().Get("WWW-Authenticate"))
 	nonce := w.Header().Get("DPoP-Nonce")
 	require.NotEmpty(t, nonce)
-	require.Equal(t, 200, ask(nonce).Code)
+	w = ask(nonce)
+	require.Equal(t, 200, w.Code)
+	require.Equal(t, nonce, w.Header().Get("DPoP-Nonce"), "a good answer has it, too")
+	require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
 	require.Equal(t, "/orders", seen)
 }
 
