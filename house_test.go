@@ -22,6 +22,7 @@ var arrows = map[string][]string{
 	"issuer/issuertest":      {"issuer", "internal/jose/josetest"},
 	"jwks":                   {"issuer", "store", "internal/jose", "internal/strictjson"},
 	"store":                  nil,
+	"store/storetest":        {"store"},
 	"verifier":               {"issuer", "jwks", "internal/jose", "internal/strictjson"},
 	"middleware":             {"verifier"},
 	"middleware/httpauth":    {"issuer", "middleware", "middleware/dpop", "verifier"},

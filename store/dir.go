@@ -49,7 +49,7 @@ func revisionOf(data []byte) string {
 
 // Load implements Store.
 func (d *dir) Load(ctx context.Context, name string) (Document, error) {
-	if err := errors.Join(checkName(name), ctx.Err()); err != nil {
+	if err := checkCall(ctx, name, nil); err != nil {
 		return Document{}, err
 	}
 	return d.read(d.file(name))
@@ -85,11 +85,8 @@ func (d *dir) read(path string) (Document, error) {
 
 // Save implements Store.
 func (d *dir) Save(ctx context.Context, name string, data []byte, ifRevision string) (string, error) {
-	if err := errors.Join(checkName(name), ctx.Err()); err != nil {
+	if err := checkCall(ctx, name, data); err != nil {
 		return "", err
-	}
-	if len(data) > MaxDocument {
-		return "", ErrTooLarge
 	}
 	if err := os.MkdirAll(d.path, dirPermissions); err != nil {
 		return "", err

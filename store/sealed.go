@@ -41,12 +41,12 @@ func Sealed(inner Store, secret []byte) (Authentic, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sealed{inner: inner, aead: aead}, nil
+	return &sealed{forward: forward{inner}, aead: aead}, nil
 }
 
 type sealed struct {
-	inner Store
-	aead  cipher.AEAD
+	forward
+	aead cipher.AEAD
 }
 
 // Authentic implements Authentic.
@@ -54,6 +54,9 @@ func (*sealed) Authentic() {}
 
 // Load implements Store.
 func (s *sealed) Load(ctx context.Context, name string) (Document, error) {
+	if err := checkCall(ctx, name, nil); err != nil {
+		return Document{}, err
+	}
 	doc, err := s.inner.Load(ctx, name)
 	if err != nil {
 		return Document{}, err
@@ -71,6 +74,9 @@ func (s *sealed) Load(ctx context.Context, name string) (Document, error) {
 
 // Save implements Store.
 func (s *sealed) Save(ctx context.Context, name string, data []byte, ifRevision string) (string, error) {
+	if err := checkCall(ctx, name, data); err != nil {
+		return "", err
+	}
 	out := bytes.Clone(sealMark)
 	return s.inner.Save(ctx, name, s.aead.Seal(out, nil, data, []byte(name)), ifRevision)
 }

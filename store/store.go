@@ -1,7 +1,10 @@
-// Package store keeps small documents that must outlive a process, or be shared by a fleet: snapshots of key sets.
+// Package store keeps small documents that must outlive a process, or be shared by a fleet: snapshots of key sets, revocation
+// rules, the active region.
 //
 // A [Store] loads and saves whole documents, with a revision that keeps writers from undoing each other. [Dir] keeps them in
-// a directory; [Sealed] makes any other store fit for documents that are believed.
+// a directory. [Sealed] and [Signed] make any other store fit for documents that are believed: sealed ones are written by every
+// holder of a secret, signed ones by operators only. [Follow] tells of changes. Package storetest says whether an
+// implementation keeps the contract.
 //
 // A store that is believed is a root of trust: who can write a key set into it can mint tokens. So package jwks takes only
 // stores that are [Authentic].
@@ -56,9 +59,13 @@ type Authentic interface {
 	Authentic()
 }
 
-func checkName(name string) error {
+// checkCall judges what every call is given.
+func checkCall(ctx context.Context, name string, data []byte) error {
 	if name == "" || len(name) > MaxName {
 		return fmt.Errorf("a name has 1 to %d octets: %w", MaxName, ErrTooLarge)
 	}
-	return nil
+	if len(data) > MaxDocument {
+		return ErrTooLarge
+	}
+	return ctx.Err()
 }

@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/regionjwt/regionjwt/store"
+	"github.com/regionjwt/regionjwt/store/storetest"
 )
 
 var secret = []byte("0123456789abcdef0123456789abcdef")
@@ -57,45 +59,89 @@ func sealed(t *testing.T, inner store.Store) store.Authentic {
 	return s
 }
 
-func stores(t *testing.T) map[string]store.Store {
+func signed(t *testing.T, inner store.Store) store.Authentic {
 	t.Helper()
-	return map[string]store.Store{
-		"dir":           store.Dir(filepath.Join(t.TempDir(), "a", "b")),
-		"sealed dir":    sealed(t, store.Dir(filepath.Join(t.TempDir(), "s"))),
-		"sealed memory": sealed(t, new(memory)),
-	}
+	seed := ed25519.NewKeyFromSeed(secret)
+	s, err := store.Signed(inner, store.Signing{Public: []ed25519.PublicKey{seed.Public().(ed25519.PublicKey)}, Private: seed})
+	require.NoError(t, err)
+	return s
 }
 
 func TestContract(t *testing.T) {
 	t.Parallel()
-	for name, s := range stores(t) {
+	same := new(memory)
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	for name, pair := range map[string][2]store.Store{
+		"dir":                   {store.Dir(dir), store.Dir(dir)},
+		"sealed dir":            {sealed(t, store.Dir(dir+"1")), sealed(t, store.Dir(dir+"1"))},
+		"sealed memory":         {sealed(t, same), sealed(t, same)},
+		"signed dir":            {signed(t, store.Dir(dir+"2")), signed(t, store.Dir(dir+"2"))},
+		"signed, sealed memory": {signed(t, sealed(t, same)), signed(t, sealed(t, same))},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ctx := t.Context()
-			_, err := s.Load(ctx, "a")
-			require.ErrorIs(t, err, store.ErrNotFound)
-			_, err = s.Save(ctx, "a", []byte("x"), "unseen")
-			require.ErrorIs(t, err, store.ErrConflict)
-			one, err := s.Save(ctx, "a", []byte("one"), "")
-			require.NoError(t, err)
-			_, err = s.Save(ctx, "a", []byte("two"), "")
-			require.ErrorIs(t, err, store.ErrConflict, "there is one already")
-			two, err := s.Save(ctx, "a", []byte("two"), one)
-			require.NoError(t, err)
-			require.NotEqual(t, one, two)
-			_, err = s.Save(ctx, "a", []byte("three"), one)
-			require.ErrorIs(t, err, store.ErrConflict)
-			for _, other := range []string{"../a", "a/../../b", "A", "a\x00", strings.Repeat("n", store.MaxName)} {
-				_, err = s.Save(ctx, other, []byte(other), "")
-				require.NoError(t, err)
-				doc, err := s.Load(ctx, other)
-				require.NoError(t, err)
-				require.Equal(t, other, string(doc.Data))
-			}
-			doc, err := s.Load(ctx, "a")
-			require.NoError(t, err)
-			require.Equal(t, store.Document{Data: []byte("two"), Revision: two}, doc)
+			require.NoError(t, storetest.Check(t.Context(), pair[0], pair[1], name+" "))
 		})
+	}
+	require.Error(t, storetest.Check(t.Context(), new(memory), new(memory), ""), "two memories are not one")
+}
+
+func TestSigned(t *testing.T) {
+	t.Parallel()
+	private := ed25519.NewKeyFromSeed(secret)
+	public := []ed25519.PublicKey{private.Public().(ed25519.PublicKey)}
+	for _, c := range []store.Signing{{}, {Public: []ed25519.PublicKey{nil}}, {Public: public, Private: private[:9]}} {
+		_, err := store.Signed(new(memory), c)
+		require.Error(t, err)
+	}
+	_, err := store.Signed(nil, store.Signing{Public: public})
+	require.Error(t, err)
+	inner := new(memory)
+	operator := signed(t, inner)
+	service, err := store.Signed(inner, store.Signing{Public: public})
+	require.NoError(t, err)
+	ctx := t.Context()
+	_, err = service.Save(ctx, "a", []byte("text"), "")
+	require.ErrorIs(t, err, store.ErrNoPrivateKey)
+	_, err = operator.Save(ctx, "a", []byte("text"), "")
+	require.NoError(t, err)
+	doc, err := service.Load(ctx, "a")
+	require.NoError(t, err)
+	require.Equal(t, "text", string(doc.Data))
+
+	// Whoever can write to the store inside, and has no key, gets nothing through.
+	genuine := inner.docs["a"]
+	inner.docs["b"] = genuine // a document under another's name
+	_, err = service.Load(ctx, "b")
+	require.ErrorIs(t, err, store.ErrNotAuthentic)
+	mallory := ed25519.NewKeyFromSeed([]byte(strings.Repeat("m", 32)))
+	forger, err := store.Signed(inner, store.Signing{Public: public, Private: mallory})
+	require.NoError(t, err)
+	_, err = forger.Save(ctx, "c", []byte("text"), "")
+	require.NoError(t, err)
+	_, err = service.Load(ctx, "c")
+	require.ErrorIs(t, err, store.ErrNotAuthentic)
+	for i := range genuine.Data {
+		changed := bytes.Clone(genuine.Data)
+		changed[i] ^= 1
+		inner.docs["a"] = store.Document{Data: changed, Revision: "r"}
+		_, err = service.Load(ctx, "a")
+		require.ErrorIs(t, err, store.ErrNotAuthentic)
+	}
+	for _, data := range [][]byte{nil, []byte("text"), genuine.Data[:len(genuine.Data)-1], []byte("regionjwt-sign-1\n")} {
+		inner.docs["a"] = store.Document{Data: data, Revision: "r"}
+		broken, err := service.Load(ctx, "a")
+		require.ErrorIs(t, err, store.ErrNotAuthentic)
+		require.Equal(t, "r", broken.Revision, "so that it can be replaced")
+	}
+	// A key is exchanged: documents of the old one and of the new one count, until the old one is dropped.
+	newer := mallory.Public().(ed25519.PublicKey)
+	both, err := store.Signed(inner, store.Signing{Public: append(public, newer)})
+	require.NoError(t, err)
+	inner.docs["a"] = genuine
+	for _, name := range []string{"a", "c"} {
+		_, err = both.Load(ctx, name)
+		require.NoError(t, err)
 	}
 }
 

@@ -1,0 +1,4 @@
+package speed
+
+// NewPairWithClock is NewPair with another clock.
+var NewPairWithClock = newPair

@@ -1,0 +1,49 @@
+package speed_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/regionjwt/regionjwt"
+	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+// newValidator returns a warm Validator that remembers so many tokens, and is closed at the end of the benchmark.
+func newValidator(tb testing.TB, s *site, cacheSize int) *regionjwt.Validator {
+	tb.Helper()
+	v := openValidator(tb, s, cacheSize)
+	tb.Cleanup(func() { _ = v.Keys().Close() })
+	return v
+}
+
+func openValidator(tb testing.TB, s *site, cacheSize int) *regionjwt.Validator {
+	tb.Helper()
+	v, err := regionjwt.New(regionjwt.Config{
+		Trust: []verifier.Trust{{
+			Authority: issuer.Authority{ID: "bench", Regions: []issuer.Region{{
+				Name: "us-east-1", Issuers: []string{s.iss}, JWKS: []string{s.jwks},
+			}}},
+			Binding:    verifier.CognitoAccess(clientID).WithAudience(audience),
+			Algorithms: []string{s.alg},
+		}},
+		CacheSize: cacheSize,
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := v.Keys().Warm(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
+	return v
+}
+
+// openRegionjwt remembers no token, so that every one takes the slow path.
+func openRegionjwt(tb testing.TB, s *site) verify {
+	tb.Helper()
+	v := newValidator(tb, s, -1)
+	return func(ctx context.Context, token string) error {
+		_, err := v.Verify(ctx, token)
+		return err
+	}
+}

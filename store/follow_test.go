@@ -1,0 +1,107 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/store"
+)
+
+// moody is a store that fails or hangs, and may hint at changes.
+type moody struct {
+	memory
+	mood  sync.Mutex // guards what follows
+	err   error
+	hangs bool
+	hints chan struct{}
+}
+
+func (m *moody) set(err error, hangs bool) {
+	m.mood.Lock()
+	defer m.mood.Unlock()
+	m.err, m.hangs = err, hangs
+}
+
+func (m *moody) Load(ctx context.Context, name string) (store.Document, error) {
+	m.mood.Lock()
+	err, hangs := m.err, m.hangs
+	m.mood.Unlock()
+	if hangs {
+		<-ctx.Done()
+		return store.Document{}, ctx.Err()
+	}
+	if err != nil {
+		return store.Document{}, err
+	}
+	return m.memory.Load(ctx, name)
+}
+
+func (m *moody) Watch(ctx context.Context, _ string, changed func()) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case _, ok := <-m.hints:
+			if !ok {
+				return errors.New("the connection is gone")
+			}
+			changed()
+		}
+	}
+}
+
+func TestFollow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &moody{hints: make(chan struct{})}
+		var mu sync.Mutex
+		var told []string
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			store.Follow(ctx, m, "a", time.Minute, func(d store.Document, err error) {
+				mu.Lock()
+				defer mu.Unlock()
+				told = append(told, fmt.Sprint(string(d.Data), " ", err))
+			})
+		}()
+		expect := func(wait time.Duration, want ...string) {
+			t.Helper()
+			time.Sleep(wait)
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			require.Equal(t, want, told)
+			told = nil
+		}
+		expect(time.Second, " document not found")
+		revision, err := m.Save(ctx, "a", []byte("one"), "")
+		require.NoError(t, err)
+		expect(time.Minute, "one <nil>")
+		expect(2*time.Minute, " <nil>", " <nil>")
+		_, err = m.Save(ctx, "a", []byte("two"), revision)
+		require.NoError(t, err)
+		m.hints <- struct{}{}
+		expect(0, "two <nil>")
+		m.set(errors.New("down"), false)
+		expect(time.Minute, " down")
+		m.set(nil, false)
+		expect(time.Minute, "two <nil>")
+		m.set(nil, true)
+		expect(time.Minute+2*time.Second, " context deadline exceeded")
+		m.set(nil, false)
+		close(m.hints) // the Watch ends again and again, and the questions go on
+		expect(time.Minute, "two <nil>")
+		cancel()
+		<-ended
+		require.Empty(t, told)
+	})
+}
