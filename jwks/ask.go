@@ -109,10 +109,8 @@ func (w *waiter) board() bool {
 // s.mu.
 func (w *waiter) flightOf(s *set, now instant, fresh bool) *flight {
 	c := w.cache
-	if v := s.view.Load(); v != nil {
-		if r := v.byKid[w.kid]; r != nil && now.since(r.seen.load()) <= s.config.MaxStale {
-			return nil // it has come since the caller looked
-		}
+	if r := s.view.Load().find(w.kid); r != nil && now.since(r.seen.load()) <= s.config.MaxStale {
+		return nil // it has come since the caller looked
 	}
 	if s.isAbsent(w.kid, now) || s.answered > w.arrived || s.failed > w.arrived {
 		return nil // it has been asked since the caller came

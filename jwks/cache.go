@@ -165,12 +165,7 @@ func (c *Cache) Holds(iss string, k *Key) bool {
 	}
 	now := c.clock()
 	c.refreshDue(e, now)
-	for _, cand := range e.current(c).byKid[k.ID] {
-		if cand.key == k {
-			return cand.usable(now, c)
-		}
-	}
-	return false
+	return e.holds(c, k, now)
 }
 
 // Doubt implements Doubter: a region that lists iss and whose keys are not known now could have a key of that name.

@@ -225,7 +225,7 @@ func (c *Cache) take(s *set, f *flight, o outcome) (enough bool) {
 	enough = s.vouchedFor(f, now)
 	view := s.view.Load()
 	for kid := range f.wanted {
-		if view.byKid[kid] == nil {
+		if view.find(kid) == nil {
 			enough = false
 		}
 	}
@@ -243,9 +243,9 @@ func (c *Cache) take(s *set, f *flight, o outcome) (enough bool) {
 func (s *set) vouchedFor(f *flight, now instant) bool {
 	for _, r := range s.records {
 		vouched, open := false, false
-		for ep := range r.by {
-			vouched = vouched || ep.answered == f.turn
-			open = open || ep.asked != f.turn && ep.rests(now) == 0
+		for _, l := range r.by {
+			vouched = vouched || l.ep.answered == f.turn
+			open = open || l.ep.asked != f.turn && l.ep.rests(now) == 0
 		}
 		if !vouched && open {
 			return false
@@ -279,7 +279,7 @@ func (c *Cache) land(s *set, f *flight) {
 		view := s.view.Load()
 		certain := s.everyMirror(now, func(ep *endpoint) bool { return ep.answered == f.turn })
 		for kid, inTime := range f.wanted {
-			if certain && inTime && view.byKid[kid] == nil {
+			if certain && inTime && view.find(kid) == nil {
 				s.noteAbsent(kid, now)
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	"context"
 	"crypto"
 	"errors"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,8 +31,9 @@ type Key struct {
 	// the key or have not answered since it first appeared. Nil means all that list the issuer. It must not be modified.
 	Regions []string
 
-	seen []*stamp // when each of the sets that list it last did
-	now  clock
+	seen  []*stamp // when each of the sets that list it last did
+	now   clock
+	place *atomic.Pointer[place] // nil for a key that was not fetched
 }
 
 // Age is the time since an answer last listed the key; 0 for a key that was not fetched.

@@ -2,6 +2,7 @@ package jwks
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -22,8 +23,14 @@ type part struct {
 // servedView is an immutable picture of the keys of one iss, made from the views of its sets.
 type servedView struct {
 	from  []*setView // of each part
-	byKid map[string][]*candidate
-	keys  map[string][]*Key // the same keys, ready to be returned
+	names []named    // in the order of the kids
+}
+
+// named are the keys of one kid.
+type named struct {
+	kid        string
+	candidates []*candidate
+	keys       []*Key // the same keys, ready to be returned
 }
 
 // candidate is a key with the records that list it: its life is that of the one listed last.
@@ -32,25 +39,56 @@ type candidate struct {
 	records []*record
 }
 
-// lookup returns the keys of that name which an answer listed within MaxStale.
-func (e *served) lookup(c *Cache, kid string, now instant) []*Key {
-	v := e.current(c)
-	keys := v.keys[kid]
-	for i, cand := range v.byKid[kid] {
-		if !cand.usable(now, c) {
-			return e.usableOnly(c, v.byKid[kid], keys[:i:i], i, now)
-		}
-	}
-	return slices.Clip(keys)
+// place says where a key stands: in which view, and as which candidate.
+type place struct {
+	view      *servedView
+	candidate *candidate
 }
 
-func (*served) usableOnly(c *Cache, cands []*candidate, keys []*Key, from int, now instant) []*Key {
-	for _, cand := range cands[from:] {
+// find returns the keys of that name, or nil.
+func (v *servedView) find(kid string) *named {
+	if v == nil {
+		return nil
+	}
+	i, found := slices.BinarySearchFunc(v.names, kid, func(n named, kid string) int { return strings.Compare(n.kid, kid) })
+	if !found {
+		return nil
+	}
+	return &v.names[i]
+}
+
+// lookup returns the keys of that name which an answer listed within MaxStale.
+func (e *served) lookup(c *Cache, kid string, now instant) []*Key {
+	n := e.current(c).find(kid)
+	if n == nil {
+		return nil
+	}
+	for i, cand := range n.candidates {
+		if !cand.usable(now, c) {
+			return n.usableOnly(c, i, now)
+		}
+	}
+	return n.keys
+}
+
+// usableOnly returns the usable keys of n, the first of which are.
+func (n *named) usableOnly(c *Cache, from int, now instant) []*Key {
+	keys := n.keys[:from:from]
+	for _, cand := range n.candidates[from:] {
 		if cand.usable(now, c) {
 			keys = append(keys, cand.key)
 		}
 	}
 	return keys
+}
+
+// holds reports whether k is one of the keys that lookup would return.
+func (e *served) holds(c *Cache, k *Key, now instant) bool {
+	if k.place == nil {
+		return false
+	}
+	p := k.place.Load()
+	return p != nil && p.candidate.key == k && p.view == e.current(c) && p.candidate.usable(now, c)
 }
 
 // usable reports whether any set of e has keys that may be used.
@@ -93,30 +131,39 @@ func (e *served) fresh(v *servedView) bool {
 }
 
 func (e *served) build(c *Cache, old *servedView) *servedView {
-	v := &servedView{byKid: map[string][]*candidate{}, keys: map[string][]*Key{}}
+	v := &servedView{from: make([]*setView, 0, len(e.parts))}
 	for _, p := range e.parts {
 		sv := p.set.view.Load()
 		v.from = append(v.from, sv)
 		if sv == nil {
 			continue
 		}
-		for kid, r := range sv.byKid {
-			v.add(kid, r, p.region, c.clock)
+		for _, r := range *sv {
+			v.add(r, p.region, c.clock)
 		}
 	}
-	for kid, cands := range v.byKid {
-		for _, cand := range cands {
+	v.names = slices.Clip(v.names)
+	for i := range v.names {
+		n := &v.names[i]
+		n.keys = make([]*Key, len(n.candidates))
+		for j, cand := range n.candidates {
 			cand.key.Regions = e.possible(cand, v.from, c.clock())
-			cand.key = old.keep(kid, cand)
-			v.keys[kid] = append(v.keys[kid], cand.key)
+			cand.key = old.keep(n.kid, cand)
+			cand.key.place.Store(&place{v, cand})
+			n.keys[j] = cand.key
 		}
 	}
 	return v
 }
 
 // add notes that a region lists a key.
-func (v *servedView) add(kid string, r *record, region string, clock clock) {
-	for _, cand := range v.byKid[kid] {
+func (v *servedView) add(r *record, region string, clock clock) {
+	at, found := slices.BinarySearchFunc(v.names, r.key.ID, func(n named, kid string) int { return strings.Compare(n.kid, kid) })
+	if !found {
+		v.names = slices.Insert(v.names, at, named{kid: r.key.ID})
+	}
+	n := &v.names[at]
+	for _, cand := range n.candidates {
 		if cand.key.Thumbprint == r.key.Thumbprint && cand.key.Algorithm == r.key.Algorithm {
 			if !slices.Contains(cand.key.Regions, region) {
 				cand.key.Regions = append(cand.key.Regions, region)
@@ -125,11 +172,11 @@ func (v *servedView) add(kid string, r *record, region string, clock clock) {
 			return
 		}
 	}
-	v.byKid[kid] = append(v.byKid[kid], &candidate{
+	n.candidates = append(n.candidates, &candidate{
 		records: []*record{r},
 		key: &Key{
 			ID: r.key.ID, Algorithm: r.key.Algorithm, Thumbprint: r.key.Thumbprint, Public: r.key.Public,
-			Regions: []string{region}, now: clock,
+			Regions: []string{region}, now: clock, place: new(atomic.Pointer[place]),
 		},
 	})
 }
@@ -184,10 +231,11 @@ func (v *servedView) keep(kid string, cand *candidate) *Key {
 		stamps = append(stamps, r.seen)
 	}
 	cand.key.seen = stamps
-	if v == nil {
+	n := v.find(kid)
+	if n == nil {
 		return cand.key
 	}
-	for _, old := range v.byKid[kid] {
+	for _, old := range n.candidates {
 		if old.key.Thumbprint == cand.key.Thumbprint && old.key.Algorithm == cand.key.Algorithm &&
 			slices.Equal(old.key.Regions, cand.key.Regions) && slices.Equal(old.key.seen, stamps) {
 			return old.key

@@ -1,6 +1,7 @@
 package jwks
 
 import (
+	"cmp"
 	"hash/maphash"
 	"slices"
 	"strings"
@@ -27,7 +28,7 @@ type set struct {
 	doubted    atomic.Bool // somebody waits for the next answer to tell whether the set has a key that a sibling has
 
 	mu       sync.Mutex // never held over I/O or a callback
-	records  map[recordID]*record
+	records  []*record
 	flight   *flight // in progress, or nil
 	answered int64   // the turn of the last flight with a good answer
 	failed   int64   // the turn of the last flight without
@@ -51,23 +52,63 @@ type recordID struct{ kid, thumbprint, alg string }
 // record is one key of a set.
 type record struct {
 	key   *jose.Key
-	first instant               // when any mirror first listed it; ordered by the monotonic clock
-	seen  *stamp                // when any mirror last did
-	by    map[*endpoint]listing // the mirrors that listed it and have not withdrawn it
+	first instant   // when any mirror first listed it; ordered by the monotonic clock
+	seen  *stamp    // when any mirror last did
+	by    []listing // of the mirrors that listed it and have not withdrawn it
 }
 
 // listing says whether a mirror that once listed a key still did in its last answer.
 type listing struct {
+	ep      *endpoint
 	missing bool
 	since   instant // the first answer without it
 }
 
-// setView is an immutable snapshot of a set, at most one key under each kid.
-type setView struct{ byKid map[string]*record }
+func (r *record) id() recordID { return recordID{r.key.ID, r.key.Thumbprint, r.key.Algorithm} }
+
+// listedBy notes that ep lists r.
+func (r *record) listedBy(ep *endpoint) {
+	if i := r.listing(ep); i >= 0 {
+		r.by[i] = listing{ep: ep}
+		return
+	}
+	r.by = append(r.by, listing{ep: ep})
+}
+
+// listing returns the place of ep among those that list r, or -1.
+func (r *record) listing(ep *endpoint) int {
+	return slices.IndexFunc(r.by, func(l listing) bool { return l.ep == ep })
+}
+
+// record returns the record of a key, or nil. The caller holds mu.
+func (s *set) record(id recordID) *record {
+	for _, r := range s.records {
+		if r.id() == id {
+			return r
+		}
+	}
+	return nil
+}
+
+// setView is an immutable snapshot of a set: at most one record for each kid, in the order of the kids. A set has so few that
+// this is as fast as a map, and a fraction of its size.
+type setView []*record
+
+// find returns the record of kid, or nil.
+func (v *setView) find(kid string) *record {
+	if v == nil {
+		return nil
+	}
+	i, found := slices.BinarySearchFunc(*v, kid, func(r *record, kid string) int { return strings.Compare(r.key.ID, kid) })
+	if !found {
+		return nil
+	}
+	return (*v)[i]
+}
 
 func newSet(id string, endpoints []*endpoint, c *Config, now instant) *set {
 	return &set{
-		id: id, endpoints: endpoints, config: c, records: map[recordID]*record{},
+		id: id, endpoints: endpoints, config: c,
 		bucket: bucket{burst: c.UnknownKey.Burst, every: c.UnknownKey.Every, last: now},
 	}
 }
@@ -118,31 +159,31 @@ func (s *set) merge(ep *endpoint, a *answer, now instant) (changed bool) {
 	s.good.store(now)
 	s.failures, s.lastErr, s.restored = 0, nil, false
 	present, kids := map[recordID]bool{}, map[string]bool{}
-	for _, k := range a.keys {
+	for i, k := range a.keys {
 		id := recordID{k.ID, k.Thumbprint, k.Algorithm}
 		present[id], kids[k.ID] = true, true
-		r := s.records[id]
+		r := s.record(id)
 		if r == nil {
-			r = &record{key: k, first: now, seen: new(stamp), by: map[*endpoint]listing{}}
-			s.records[id] = r
+			r = &record{key: k, first: now, seen: new(stamp)}
+			s.records = append(s.records, r)
 			changed = true
 		}
-		r.by[ep] = listing{}
+		a.keys[i] = r.key // the same, and already there
+		r.listedBy(ep)
 		r.seen.store(now)
 	}
 	if s.negative != nil && now.since(s.noted) >= negativeFor {
 		s.negative = nil
 	}
 	next := s.interval(a.maxAge)
-	for id, r := range s.records {
-		if !present[id] && s.misses(ep, r, kids[id.kid], now) {
+	s.records = slices.DeleteFunc(s.records, func(r *record) bool {
+		if !present[r.id()] && s.misses(ep, r, kids[r.key.ID], now) {
 			next = min(next, withdrawAfter)
 		}
-		if len(r.by) == 0 || now.since(r.seen.load()) > s.config.MaxStale {
-			delete(s.records, id)
-			changed = true
-		}
-	}
+		gone := len(r.by) == 0 || now.since(r.seen.load()) > s.config.MaxStale
+		changed = changed || gone
+		return gone
+	})
 	s.due.store(now.plus(next))
 	s.freshUntil.store(now.plus(next))
 	if s.doubted.Swap(false) || changed || s.view.Load() == nil {
@@ -155,20 +196,23 @@ func (s *set) merge(ep *endpoint, a *answer, now instant) (changed bool) {
 // misses notes that an answer of ep does not list r, whose name it may have given to another key. It reports whether ep has to
 // be asked again soon to tell.
 func (s *set) misses(ep *endpoint, r *record, replaced bool, now instant) (again bool) {
-	l, listed := r.by[ep]
+	i := r.listing(ep)
+	if i < 0 {
+		return false
+	}
+	l := r.by[i]
 	switch {
-	case !listed:
 	case replaced:
-		delete(r.by, ep)
+		r.by = slices.Delete(r.by, i, i+1)
 	case !l.missing:
-		r.by[ep] = listing{missing: true, since: now}
+		r.by[i] = listing{ep: ep, missing: true, since: now}
 		return true
 	case now.since(l.since) < withdrawAfter:
 		return true
 	default:
-		delete(r.by, ep)
+		r.by = slices.Delete(r.by, i, i+1)
 		if now.since(r.seen.load()) > now.since(l.since) { // nobody has listed it since
-			clear(r.by)
+			r.by = nil
 		}
 	}
 	return false
@@ -176,14 +220,13 @@ func (s *set) misses(ep *endpoint, r *record, replaced bool, now instant) (again
 
 // publish makes the records visible to readers. Under one kid, the key that appeared last counts.
 func (s *set) publish() {
-	v := &setView{byKid: make(map[string]*record, len(s.records))}
-	for _, r := range s.records {
-		old := v.byKid[r.key.ID]
-		if old == nil || r.first.mono > old.first.mono || r.first == old.first && r.key.Thumbprint < old.key.Thumbprint {
-			v.byKid[r.key.ID] = r
-		}
-	}
-	s.view.Store(v)
+	v := setView(slices.Clone(s.records))
+	slices.SortFunc(v, func(a, b *record) int {
+		return cmp.Or(strings.Compare(a.key.ID, b.key.ID), -cmp.Compare(a.first.mono, b.first.mono),
+			strings.Compare(a.key.Thumbprint, b.key.Thumbprint))
+	})
+	v = slices.Clip(slices.CompactFunc(v, func(a, b *record) bool { return a.key.ID == b.key.ID }))
+	s.view.Store(&v)
 }
 
 // interval is the time to the next refresh.

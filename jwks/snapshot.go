@@ -54,8 +54,8 @@ func (s *set) encode() ([]byte, error) {
 			return nil, err
 		}
 		k := snapshotKey{JWK: jwk, First: r.first.wall, Seen: r.seen.load().wall}
-		for ep := range r.by {
-			k.By = append(k.By, ep.name())
+		for _, l := range r.by {
+			k.By = append(k.By, l.ep.name())
 		}
 		out.Keys = append(out.Keys, k)
 	}
@@ -64,7 +64,7 @@ func (s *set) encode() ([]byte, error) {
 
 // decodeSnapshot reads a document for s by the rules of key sets, and returns the records that are young enough, with the
 // time of the last good answer. The caller holds mu.
-func (s *set) decodeSnapshot(doc []byte, now instant, allowed []string) (good instant, records map[recordID]*record, err error) {
+func (s *set) decodeSnapshot(doc []byte, now instant, allowed []string) (good instant, records []*record, err error) {
 	top, err := strictjson.Parse(nil, string(doc))
 	if err != nil {
 		return good, nil, err
@@ -74,14 +74,14 @@ func (s *set) decodeSnapshot(doc []byte, now instant, allowed []string) (good in
 	if version.Raw() != strconv.Itoa(snapshotVersion) || !set.Is(s.id) || !ok {
 		return good, nil, errSnapshot
 	}
-	records = map[recordID]*record{}
 	for v := range strictjson.Find(top, "keys").Elements() {
 		r, err := s.decodeRecord(v, now, allowed)
 		if err != nil || len(records) >= maxSnapshotKeys {
 			return good, nil, errSnapshot
 		}
 		if r != nil && now.since(r.seen.load()) <= s.config.MaxStale {
-			records[recordID{r.key.ID, r.key.Thumbprint, r.key.Algorithm}] = r
+			records = slices.DeleteFunc(records, func(o *record) bool { return o.id() == r.id() })
+			records = append(records, r)
 		}
 	}
 	return at, records, nil
@@ -102,14 +102,14 @@ func (s *set) decodeRecord(v strictjson.Value, now instant, allowed []string) (*
 	if why != "" || jose.IsForbidden(key, allowed) {
 		return nil, nil // a rule that is stricter than when it was written
 	}
-	r := &record{key: key, first: first, seen: new(stamp), by: map[*endpoint]listing{}}
+	r := &record{key: key, first: first, seen: new(stamp)}
 	r.seen.store(seen)
 	for name := range strictjson.Find(members, "by").Elements() {
 		i := slices.IndexFunc(s.endpoints, func(ep *endpoint) bool { return name.Is(ep.name()) })
 		if i < 0 {
 			return nil, errSnapshot
 		}
-		r.by[s.endpoints[i]] = listing{}
+		r.listedBy(s.endpoints[i])
 	}
 	return r, nil
 }
@@ -135,7 +135,7 @@ func (c *Cache) restore(ctx context.Context, s *set, f *flight) {
 	}
 	now := c.clock()
 	var good instant
-	var records map[recordID]*record
+	var records []*record
 	s.mu.Lock()
 	source := s.endpoints[0].name()
 	if err == nil {
@@ -146,8 +146,8 @@ func (c *Cache) restore(ctx context.Context, s *set, f *flight) {
 		s.records = records
 		s.restored = true
 		for _, r := range records {
-			for ep := range r.by {
-				ep.known = true
+			for _, l := range r.by {
+				l.ep.known = true
 			}
 		}
 		s.good.store(good)

@@ -95,10 +95,9 @@ func (s *set) status(now instant) Status {
 	default:
 		st.Freshness = Fresh
 	}
-	for kid := range v.byKid {
-		st.KeyIDs = append(st.KeyIDs, kid)
+	for _, r := range *v {
+		st.KeyIDs = append(st.KeyIDs, r.key.ID)
 	}
-	slices.Sort(st.KeyIDs)
 	var latest *endpoint
 	for _, ep := range s.endpoints {
 		if ep.last != nil && (latest == nil || now.since(ep.lastGood) < now.since(latest.lastGood)) {

@@ -60,7 +60,7 @@ func (*signed) Authentic() {}
 
 // signedText is what the signature is over. The length keeps name and data apart.
 func signedText(name string, data []byte) []byte {
-	text := slices.Concat(signMark, binary.BigEndian.AppendUint32(nil, uint32(len(name)))) //nolint:gosec // at most MaxName
+	text := slices.Concat(signMark, binary.BigEndian.AppendUint32(nil, uint32(len(name))))
 	return slices.Concat(text, []byte(name), data)
 }
 

@@ -102,18 +102,26 @@ func (b Binding) validate() error {
 	return errors.Join(errs...)
 }
 
+// The defaults of Trust.Algorithms and Types, which all trusts share. Types are as mediaType makes them.
+var (
+	cognitoAlgorithms = []string{jose.RS256}
+	otherAlgorithms   = []string{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
+	idTypes           = []string{"", "jwt"}
+	accessTypes       = []string{"", "jwt", "at+jwt"}
+)
+
 func (b Binding) defaultAlgorithms() []string {
 	if b.kind == byCognitoAccess || b.kind == byCognitoID {
-		return []string{jose.RS256}
+		return cognitoAlgorithms
 	}
-	return []string{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
+	return otherAlgorithms
 }
 
 func (b Binding) defaultTypes() []string {
 	if b.kind == byCognitoID || b.kind == byIDToken {
-		return []string{"", "JWT"}
+		return idTypes
 	}
-	return []string{"", "JWT", "at+jwt"}
+	return accessTypes
 }
 
 var errIDToken = errors.New("an ID token needs sub and iat")

@@ -36,6 +36,7 @@ type remembered struct {
 	next    atomic.Pointer[remembered]
 	digest  digest
 	token   *Token
+	trusted *trusted      // what its iss stands for, in the configuration of the cache
 	version atomic.Uint64 // of the revocation rules by which it was last judged
 	used    atomic.Bool
 }
@@ -71,8 +72,8 @@ func (c *cache) find(d digest) *remembered {
 }
 
 // remember takes in a token that was judged by that version of the rules.
-func (c *cache) remember(d digest, tok *Token, version uint64, now time.Time) {
-	r := &remembered{digest: d, token: tok}
+func (c *cache) remember(d digest, tok *Token, t *trusted, version uint64, now time.Time) {
+	r := &remembered{digest: d, token: tok, trusted: t}
 	r.version.Store(version)
 	size := tok.size()
 	if size > c.maxBytes {

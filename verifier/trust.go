@@ -98,31 +98,45 @@ func (t Trust) compile() (*trust, error) {
 		}
 	}
 	c := &trust{Trust: t, authority: t.Authority.ID, scopeArray: len(t.Names.Scope) > 0}
-	c.Algorithms = slices.Clone(orElse(t.Algorithms, t.Binding.defaultAlgorithms()))
-	c.Types = slices.Clone(orElse(t.Types, t.Binding.defaultTypes()))
-	for i, name := range c.Types {
-		if c.Types[i] = mediaType(name); c.Types[i] == "" && name != "" {
+	c.Algorithms = orElse(t.Algorithms, t.Binding.defaultAlgorithms())
+	for _, name := range t.Types {
+		if mediaType(name) == "" && name != "" {
 			add(fmt.Errorf("type %q is not a media type", name))
 		}
 	}
+	c.Types = orElse(t.Types, t.Binding.defaultTypes())
+	for i, name := range c.Types {
+		if compared := mediaType(name); compared != name { // of the caller's, so it is a copy
+			c.Types[i] = compared
+		}
+	}
 	c.RequiredClaims = slices.Clone(t.RequiredClaims)
-	groups := "groups"
+	groups := defaultGroups
 	if t.Binding.kind == byCognitoAccess || t.Binding.kind == byCognitoID {
-		groups = "cognito:groups"
+		groups = cognitoGroups
 	}
 	c.Names = ClaimNames{
-		Scope:    slices.Clone(orElse(t.Names.Scope, []string{"scope"})),
-		ClientID: slices.Clone(orElse(t.Names.ClientID, []string{"client_id"})),
-		Groups:   slices.Clone(orElse(t.Names.Groups, []string{groups})),
+		Scope:    orElse(t.Names.Scope, defaultScope),
+		ClientID: orElse(t.Names.ClientID, defaultClientID),
+		Groups:   orElse(t.Names.Groups, groups),
 	}
 	return c, errors.Join(errs...)
 }
 
+// The defaults of ClaimNames, which all trusts share.
+var (
+	defaultScope    = []string{"scope"}
+	defaultClientID = []string{"client_id"}
+	defaultGroups   = []string{"groups"}
+	cognitoGroups   = []string{"cognito:groups"}
+)
+
+// orElse returns a copy of the caller's list, or the default itself.
 func orElse(list, def []string) []string {
 	if len(list) == 0 {
 		return def
 	}
-	return list
+	return slices.Clone(list)
 }
 
 // readNamed fills in the claims that the trust names; false where one has the wrong type.

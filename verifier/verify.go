@@ -31,7 +31,7 @@ func (s *state) verify(ctx context.Context, raw string) (*Token, *Error) {
 	}
 	tok, version, err := s.verifyAnew(ctx, now, raw, h, p, sig)
 	if err == nil {
-		s.cache.remember(d, tok, version, now)
+		s.cache.remember(d, tok, s.issuers[tok.issuer], version, now)
 	}
 	return tok, err
 }
@@ -43,8 +43,7 @@ func (s *state) recall(ctx context.Context, now time.Time, d digest) (*Token, *E
 	if r == nil || s.checkTime(r.token, now) != 0 || !s.holds(ctx, r.token) {
 		return nil, nil
 	}
-	tok := r.token
-	t := s.issuers[tok.issuer]
+	tok, t := r.token, r.trusted
 	if err := s.checkPolicies(t, tok, now); err != nil {
 		return nil, err
 	}

@@ -21,13 +21,12 @@ func AppendBase64(dst []byte, src string) ([]byte, error) {
 	dst = slices.Grow(dst, n/4*3+8)
 	out := dst[start : end+8] // eight octets are written at a time, the last two of which do not count
 	for ; len(src) >= 8 && len(out) >= 8; src, out = src[8:], out[6:] {
-		a, b, c, d := sextets[src[0]], sextets[src[1]], sextets[src[2]], sextets[src[3]]
-		e, f, g, h := sextets[src[4]], sextets[src[5]], sextets[src[6]], sextets[src[7]]
-		if (a|b|c|d|e|f|g|h)&0xC0 != 0 {
+		x := placed[0][src[0]] | placed[1][src[1]] | placed[2][src[2]] | placed[3][src[3]]
+		y := placed[0][src[4]] | placed[1][src[5]] | placed[2][src[6]] | placed[3][src[7]]
+		if (x|y)&outside != 0 {
 			return dst[:start], ErrBase64
 		}
-		binary.BigEndian.PutUint64(out, uint64(a)<<58|uint64(b)<<52|uint64(c)<<46|uint64(d)<<40|
-			uint64(e)<<34|uint64(f)<<28|uint64(g)<<22|uint64(h)<<16)
+		binary.BigEndian.PutUint64(out, uint64(x)<<32|uint64(y)<<8)
 	}
 	if len(src) >= 4 {
 		a, b, c, d := sextets[src[0]], sextets[src[1]], sextets[src[2]], sextets[src[3]]
@@ -65,4 +64,20 @@ var sextets = func() (table [256]byte) {
 		table[alphabet[i]] = byte(i)
 	}
 	return table
+}()
+
+// outside marks, in placed, an octet outside the alphabet.
+const outside = 1
+
+// placed maps each octet to its six bits at their place among the upper 24 of 32, for the first to the fourth of four octets.
+var placed = func() (tables [4][256]uint32) {
+	for i := range tables {
+		for c, bits := range sextets {
+			tables[i][c] = outside
+			if bits != 0xFF {
+				tables[i][c] = uint32(bits) << (26 - 6*i)
+			}
+		}
+	}
+	return tables
 }()

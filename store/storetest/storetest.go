@@ -81,7 +81,8 @@ func (c *check) basics() {
 
 func (c *check) names() {
 	names := []string{
-		"../a", "/etc/passwd", "a/b", "a\x00b", "A", "\u00e4", "*", "{x}", "a b\nc", strings.Repeat("n", store.MaxName-len(c.prefix)),
+		"../a", "/etc/passwd", "a/b", "a\x00b", "A", "\u00e4", "*", "{x}", "a b\nc",
+		strings.Repeat("n", store.MaxName-len(c.prefix)),
 	}
 	for i, name := range names {
 		r := c.save(name, strconv.Itoa(i), "", nil, fmt.Sprintf("name %.40q", name))
@@ -188,29 +189,32 @@ func (c *check) watch() {
 			}
 		})
 	}()
-	revision, told := "", false
-	able := true
+	revision, told, able := "", false, true
+	patience := time.NewTimer(0)
+	defer patience.Stop()
 	for i := 0; i < 10 && !told && able; i++ {
 		var err error
 		if revision, err = c.other.Save(c.ctx, c.prefix+"watched", []byte{byte(i)}, revision); err != nil {
 			c.wrong("Save of what is watched: %w", err)
 			break
 		}
+		patience.Reset(300 * time.Millisecond)
 		select {
 		case <-hints:
 			told = true
 		case <-ended:
 			able = false // a decorator of a store that cannot
-		case <-time.After(300 * time.Millisecond):
+		case <-patience.C:
 		}
 	}
 	if able && !told {
 		c.wrong("Watch told of none of ten changes")
 	}
 	cancel()
+	patience.Reset(2 * time.Second)
 	select {
 	case <-ended:
-	case <-time.After(2 * time.Second):
+	case <-patience.C:
 		c.wrong("Watch goes on after its context has ended")
 	}
 }

@@ -1,0 +1,136 @@
+// Package redisstore keeps documents in Redis 7 or later, or in Valkey, where a fleet shares them.
+//
+// # Trust
+//
+// Everyone who has the password of the server can write there, so a [Store] is not store.Authentic. Wrap it: in store.Signed
+// for what operators write and services believe, in store.Sealed for what the fleet writes for itself. Wrapped so, whoever has
+// the password can still delete documents and put old ones back. A service that only reads can do with a user of fewer rights:
+//
+//	ACL SETUSER reader on >... resetkeys %R~regionjwt:* resetchannels &regionjwt:* -@all
+//	    +eval_ro +evalsha_ro +exists +hexists +hstrlen +hget +subscribe +unsubscribe +ping
+//	ACL SETUSER writer on >... resetkeys ~regionjwt:* resetchannels &regionjwt:* -@all
+//	    +eval_ro +evalsha_ro +exists +hexists +hstrlen +hget +subscribe +unsubscribe +ping +eval +evalsha +hset +publish
+//
+// In a cluster both need +cluster|slots, +cluster|shards, +command and +readonly as well.
+//
+// # What is kept where
+//
+// A document is a hash with the fields rev and data under the key prefix{h}, where h is the SHA-256 of its name in hexadecimal;
+// the braces keep a key and its channel, prefix{h}:changed, in one slot of a cluster. One script compares the revision, writes
+// and publishes. A revision is 128 random bits: a store that was emptied and filled again never looks unchanged.
+//
+// The server should not evict (maxmemory-policy noeviction). A document that a server lost is not found; whoever depends on it
+// keeps the last one that it knew, as package revocation does.
+//
+// # The client
+//
+// A hint by publish and subscribe comes within milliseconds, and is lost with the connection; so follow a document with
+// store.Follow, every 500 ms or so. The time that it takes to see a change after the network has come back is then up to
+// the client: go-redis ignores the deadlines of contexts by default, and waits for a lost answer for 5 s. A Store gives each
+// attempt of a *redis.Client one half of Config.Timeout. It cannot do so for a *redis.ClusterClient: set ContextTimeoutEnabled
+// there, and ReadTimeout and WriteTimeout to 500 ms. For both, a DialTimeout of 500 ms and DialerRetries of 1 keep
+// attempts to connect from piling up during long outages, and -1 for MaxRetries is ill-advised. A cluster client that is
+// ReadOnly reads from replicas, and sees changes when they do.
+package redisstore
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/regionjwt/regionjwt/store"
+)
+
+// Defaults and bounds.
+const (
+	DefaultPrefix  = "regionjwt:"
+	DefaultTimeout = time.Second
+
+	maxPrefix   = 128 // octets
+	maxRevision = 64  // octets; ours have 32
+	maxCalls    = 16  // calls of a Store that the client has not returned from
+)
+
+// ErrMalformed is the error of Load, Revision and Save where something else than a document is under the key: another type, or
+// a hash without the fields of one. Somebody else wrote there; delete the key, which the error names, and save again.
+var ErrMalformed = errors.New("what is under the key is not a document")
+
+// Config says where documents are. The zero value is fit for use.
+type Config struct {
+	// Prefix begins all keys and channels. It has at most 128 octets and no braces. Default DefaultPrefix.
+	Prefix string
+	// Timeout is how long a call takes at most. An attempt of a *redis.Client to send or receive has one half of it, so it must
+	// be more than twice what the largest document needs on the way. Default (0) DefaultTimeout, 1 s.
+	Timeout time.Duration
+}
+
+// Store is a store.Store, store.Watcher and store.Reviser of documents in Redis. It is safe for concurrent use, and needs no
+// closing: the client is the caller's.
+//
+// Each call returns when its context ends or Config.Timeout has passed, whatever the client does; the client may be left with it
+// in a goroutine until its own time-outs pass. There are at most 16 such goroutines: further calls wait for their turn, and
+// fail when they do not get it in time. Calls that got no answer in time fail with an error that is context.DeadlineExceeded.
+type Store struct {
+	client  redis.UniversalClient
+	prefix  string
+	timeout time.Duration
+	calls   chan struct{} // holds a token for each call that the client is at
+}
+
+var (
+	_ store.Store   = (*Store)(nil)
+	_ store.Watcher = (*Store)(nil)
+	_ store.Reviser = (*Store)(nil)
+)
+
+// New returns a Store that uses client: a *redis.Client, with or without sentinels, or a *redis.ClusterClient. It refuses a
+// *redis.Ring, which looks for documents elsewhere when a server is down. It asks the server nothing, so a server
+// that is down is no error. Hooks must have been added to the client before.
+func New(client redis.UniversalClient, c Config) (*Store, error) {
+	var errs []error
+	s := &Store{client: client, prefix: c.Prefix, timeout: c.Timeout, calls: make(chan struct{}, maxCalls)}
+	if s.prefix == "" {
+		s.prefix = DefaultPrefix
+	}
+	if len(s.prefix) > maxPrefix || strings.ContainsAny(s.prefix, "{}") {
+		errs = append(errs, fmt.Errorf("redisstore: Prefix has braces or more than %d octets", maxPrefix))
+	}
+	if s.timeout == 0 {
+		s.timeout = DefaultTimeout
+	}
+	if s.timeout < 0 {
+		errs = append(errs, errors.New("redisstore: Timeout is negative"))
+	}
+	absent := client == nil
+	switch client := client.(type) {
+	case *redis.Client:
+		if absent = client == nil; !absent && s.timeout > 0 {
+			s.client = client.WithTimeout(max(s.timeout/2, time.Millisecond))
+		}
+	case *redis.ClusterClient:
+		absent = client == nil
+	case *redis.Ring:
+		errs = append(errs, errors.New("redisstore: a Ring does not keep a document where it was"))
+	}
+	if absent {
+		errs = append(errs, errors.New("redisstore: there is no client"))
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return s, nil
+}
+
+// key is that of the document.
+func (s *Store) key(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return s.prefix + "{" + hex.EncodeToString(sum[:]) + "}"
+}
+
+// channel is where changes of the document under key are published.
+func channel(key string) string { return key + ":changed" }

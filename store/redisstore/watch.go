@@ -1,0 +1,116 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// errSilent says that a connection is lost although nothing has closed it.
+var errSilent = errors.New("the connection is silent")
+
+// Watch implements store.Watcher by a subscription, on a connection of its own. It calls changed, from the goroutine of the
+// caller, when it has subscribed and after each change that is published. It ends with an error when ctx ends or the
+// connection is lost, which it notices by a ping every two Config.Timeouts. Then the connection is closed; where ctx ends
+// while the client is stuck in connecting, Watch returns within Config.Timeout, and the client closes it by and by.
+func (s *Store) Watch(ctx context.Context, name string, changed func()) error {
+	if err := checkCall(ctx, name, nil); err != nil {
+		return err
+	}
+	within, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	w := &watch{
+		messages: s.client.Subscribe(within), // connects when there is something to subscribe to
+		channel:  channel(s.key(name)),
+		hints:    make(chan struct{}, 1),
+		end:      end,
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		w.run(within, 2*s.timeout)
+	}()
+	for ctx.Err() == nil {
+		select {
+		case <-w.hints:
+			changed()
+		case <-ended:
+			return fmt.Errorf("redisstore: %w", clientError(context.Cause(within)))
+		case <-ctx.Done():
+		}
+	}
+	patience := time.NewTimer(s.timeout)
+	defer patience.Stop()
+	select {
+	case <-ended:
+	case <-patience.C:
+	}
+	return fmt.Errorf("redisstore: %w", ctx.Err())
+}
+
+// watch is one subscription. Whatever it calls may block for as long as the time-outs of the client are.
+type watch struct {
+	messages *redis.PubSub
+	channel  string
+	hints    chan struct{}
+	heard    atomic.Bool             // something, since the last ping
+	end      context.CancelCauseFunc // the first cause counts
+}
+
+// run returns when ctx has ended, and nothing is left then.
+func (w *watch) run(ctx context.Context, every time.Duration) {
+	var others sync.WaitGroup
+	others.Go(func() {
+		<-ctx.Done()
+		_ = w.messages.Close() // ends receive
+	})
+	others.Go(func() { w.end(w.keepAlive(ctx, every)) })
+	w.end(w.receive(ctx))
+	others.Wait()
+}
+
+// receive turns messages into hints until the connection fails. The client connects again by itself before it tells so; that
+// connection is closed.
+func (w *watch) receive(ctx context.Context) error {
+	if err := w.messages.Subscribe(ctx, w.channel); err != nil {
+		return err
+	}
+	for {
+		message, err := w.messages.Receive(ctx)
+		if err != nil {
+			return err
+		}
+		w.heard.Store(true)
+		switch message.(type) {
+		case *redis.Subscription, *redis.Message:
+			select {
+			case w.hints <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// keepAlive pings until nothing has come back for the time between two pings.
+func (w *watch) keepAlive(ctx context.Context, every time.Duration) error {
+	ticks := time.NewTicker(every)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticks.C:
+		}
+		if !w.heard.Swap(false) {
+			return errSilent
+		}
+		if err := w.messages.Ping(ctx); err != nil {
+			return err
+		}
+	}
+}
