@@ -23,6 +23,7 @@ var arrows = map[string][]string{
 	"jwks":                   {"issuer", "store", "internal/jose", "internal/strictjson"},
 	"store":                  nil,
 	"store/storetest":        {"store"},
+	"revocation":             {"store", "verifier", "internal/strictjson"},
 	"verifier":               {"issuer", "jwks", "internal/jose", "internal/strictjson"},
 	"middleware":             {"verifier"},
 	"middleware/httpauth":    {"issuer", "middleware", "middleware/dpop", "verifier"},

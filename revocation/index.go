@@ -1,0 +1,65 @@
+package revocation
+
+import (
+	"slices"
+	"time"
+
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+// index finds the rules that may match a token: the work grows with the kinds of rules that there are, not with their number.
+type index struct {
+	kinds []kind
+	rules map[key][]indexed
+}
+
+type indexed struct {
+	id   string
+	rule Rule
+}
+
+func newIndex(k *knowledge) *index {
+	x := &index{rules: map[key][]indexed{}}
+	for id, w := range k.words {
+		if w.Removed {
+			continue
+		}
+		at := w.Rule.key()
+		x.rules[at] = append(x.rules[at], indexed{id, w.Rule})
+		if !slices.Contains(x.kinds, at.kind) {
+			x.kinds = append(x.kinds, at.kind)
+		}
+	}
+	slices.Sort(x.kinds)
+	return x
+}
+
+// match returns the ID of a rule that matches t, or "".
+func (x *index) match(t *verifier.Token, now time.Time) string {
+	for _, k := range x.kinds {
+		if k != byRegion {
+			if id := x.matchOne(k, valueOf(k, t), t, now); id != "" {
+				return id
+			}
+			continue
+		}
+		for _, region := range t.Regions() {
+			if id := x.matchOne(k, region, t, now); id != "" {
+				return id
+			}
+		}
+	}
+	return ""
+}
+
+func (x *index) matchOne(k kind, value string, t *verifier.Token, now time.Time) string {
+	for _, authority := range [...]string{t.Authority(), ""} {
+		rules := x.rules[key{k, authority, value}]
+		for i := range rules {
+			if rules[i].rule.matches(t, now) {
+				return rules[i].id
+			}
+		}
+	}
+	return ""
+}

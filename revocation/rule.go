@@ -1,0 +1,172 @@
+package revocation
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+// Bounds of rules.
+const (
+	MaxRules    = 10_000  // in a document
+	MaxDocument = 1 << 20 // octets of a document
+	maxText     = 512     // octets of a field
+)
+
+// Rule says which tokens are revoked: those for which every field that is set holds. Authority or AllAuthorities is required,
+// and so is something besides them.
+type Rule struct {
+	Authority      string `json:"authority,omitempty"`       // the ID of the authority that minted the token
+	AllAuthorities bool   `json:"all_authorities,omitempty"` // whichever authority did
+
+	Region        string `json:"region,omitempty"`     // a region that may have minted it: see verifier.Token.Regions
+	Issuer        string `json:"issuer,omitempty"`     // iss
+	KeyID         string `json:"kid,omitempty"`        // the kid of the key that signed it
+	Thumbprint    string `json:"thumbprint,omitempty"` // the RFC 7638 thumbprint, with SHA-256, of that key
+	ClientID      string `json:"client_id,omitempty"`  // the client that it was minted for
+	Subject       string `json:"sub,omitempty"`        // sub
+	TokenID       string `json:"jti,omitempty"`        // jti; such a rule needs Until
+	OriginTokenID string `json:"origin_jti,omitempty"` // origin_jti of Cognito: every token of one sign-in
+
+	// IssuedBefore holds for tokens whose iat is earlier, and for those without iat. Zero is not set.
+	IssuedBefore time.Time `json:"issued_before,omitzero"`
+
+	// Until is when the rule ends by itself: when the last token that it is about has expired. Zero means never.
+	Until time.Time `json:"until,omitzero"`
+
+	// Reason is for people: a ticket, an incident. It is written to logs, never to clients.
+	Reason string `json:"reason,omitempty"`
+}
+
+// Validate reports everything that is wrong with r as one joined error.
+func (r Rule) Validate() error {
+	var errs []error
+	add := func(wrong bool, what string) {
+		if wrong {
+			errs = append(errs, errors.New("revocation: "+what))
+		}
+	}
+	add((r.Authority == "") == !r.AllAuthorities, "either Authority or AllAuthorities is required")
+	add(r.kind() == 0, "a rule needs a field besides the authority; to revoke all its tokens, set IssuedBefore")
+	add(r.TokenID != "" && r.Until.IsZero(), "a rule with TokenID needs Until: when the token expires")
+	for i, s := range []string{
+		r.Authority, r.Region, r.Issuer, r.KeyID, r.Thumbprint, r.ClientID, r.Subject, r.TokenID, r.OriginTokenID, r.Reason,
+	} {
+		if len(s) > maxText || strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7F || c == '\uFFFD' }) {
+			errs = append(errs, fmt.Errorf("revocation: text %d holds a control character or more than %d octets", i, maxText))
+		}
+	}
+	for _, t := range []time.Time{r.IssuedBefore, r.Until} {
+		add(!t.IsZero() && (t.Year() < 1970 || t.Year() > 9999), "a time is not within the years 1970 and 9999")
+	}
+	return errors.Join(errs...)
+}
+
+// canonical brings times into one form, so that equal rules have equal texts.
+func (r Rule) canonical() Rule {
+	for _, t := range []*time.Time{&r.IssuedBefore, &r.Until} {
+		if !t.IsZero() {
+			*t = t.UTC().Round(0)
+		}
+	}
+	return r
+}
+
+// ID names a rule by what it says, but for its Reason: the same rule has the same ID everywhere.
+func (r Rule) ID() string {
+	r = r.canonical()
+	r.Reason = ""
+	text, _ := json.Marshal(r) // cannot fail: texts, times within the years that RFC 3339 knows, and a bool
+	sum := sha256.Sum256(text)
+	return base64.RawURLEncoding.EncodeToString(sum[:12])
+}
+
+// ended reports whether the rule has ended by itself.
+func (r *Rule) ended(now time.Time) bool { return !r.Until.IsZero() && !now.Before(r.Until) }
+
+// kind is the field by which a rule is found, the one that tells most tokens apart.
+type kind uint8
+
+const (
+	byTokenID kind = iota + 1
+	byOriginTokenID
+	bySubject
+	byThumbprint
+	byKeyID
+	byClientID
+	byIssuer
+	byRegion
+	byTime
+)
+
+func (r *Rule) kind() kind {
+	for i, s := range []string{r.TokenID, r.OriginTokenID, r.Subject, r.Thumbprint, r.KeyID, r.ClientID, r.Issuer, r.Region} {
+		if s != "" {
+			return kind(i + 1)
+		}
+	}
+	if !r.IssuedBefore.IsZero() {
+		return byTime
+	}
+	return 0
+}
+
+// key is where a rule stands in an index; authority is "" for all of them.
+type key struct {
+	kind             kind
+	authority, value string
+}
+
+func (r *Rule) key() key {
+	values := [...]string{
+		byTokenID: r.TokenID, byOriginTokenID: r.OriginTokenID, bySubject: r.Subject, byThumbprint: r.Thumbprint,
+		byKeyID: r.KeyID, byClientID: r.ClientID, byIssuer: r.Issuer, byRegion: r.Region, byTime: "",
+	}
+	k := r.kind()
+	return key{k, r.Authority, values[k]}
+}
+
+// valueOf returns what a token has for a kind of rules, which is not byRegion: of regions it may have several.
+func valueOf(k kind, t *verifier.Token) string {
+	switch k {
+	case byTokenID:
+		return t.ID()
+	case byOriginTokenID:
+		return t.OriginID()
+	case bySubject:
+		return t.Subject()
+	case byThumbprint:
+		return t.KeyThumbprint()
+	case byKeyID:
+		return t.KeyID()
+	case byClientID:
+		return t.ClientID()
+	case byIssuer:
+		return t.Issuer()
+	default:
+		return ""
+	}
+}
+
+// matches reports whether every field of r holds for t.
+func (r *Rule) matches(t *verifier.Token, now time.Time) bool {
+	is := func(want, got string) bool { return want == "" || want == got }
+	switch {
+	case r.ended(now),
+		!r.AllAuthorities && r.Authority != t.Authority(),
+		r.Region != "" && !slices.Contains(t.Regions(), r.Region),
+		!is(r.Issuer, t.Issuer()), !is(r.KeyID, t.KeyID()), !is(r.Thumbprint, t.KeyThumbprint()),
+		!is(r.ClientID, t.ClientID()), !is(r.Subject, t.Subject()), !is(r.TokenID, t.ID()),
+		r.OriginTokenID != "" && r.OriginTokenID != t.OriginID(),
+		!r.IssuedBefore.IsZero() && !t.IssuedAt().IsZero() && !t.IssuedAt().Before(r.IssuedBefore):
+		return false
+	}
+	return true
+}

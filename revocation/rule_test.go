@@ -1,0 +1,218 @@
+package revocation_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/revocation"
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+const (
+	east = "us-east-1"
+	west = "us-west-2"
+)
+
+// idp is a world with a verifier of its tokens.
+type idp struct {
+	t *testing.T
+	*issuertest.World
+	*verifier.Verifier
+}
+
+func newIDP(t *testing.T, revoked verifier.Revoker) idp {
+	t.Helper()
+	w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
+	keys, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = keys.Close() })
+	v, err := verifier.New(verifier.Config{Keys: keys, Revoked: revoked, Trust: []verifier.Trust{
+		{Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience)},
+	}})
+	require.NoError(t, err)
+	return idp{t, w, v}
+}
+
+func (p idp) verified(region string, c issuertest.Claims) *verifier.Token {
+	p.t.Helper()
+	tok, err := p.Verify(p.t.Context(), p.Token(region, c))
+	require.NoError(p.t, err)
+	return tok
+}
+
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	later := time.Now().Add(time.Hour)
+	for name, c := range map[string]struct {
+		rule revocation.Rule
+		want string
+	}{
+		"subject":        {revocation.Rule{Authority: "a", Subject: "s"}, ""},
+		"everything":     {revocation.Rule{AllAuthorities: true, IssuedBefore: later}, ""},
+		"token":          {revocation.Rule{Authority: "a", TokenID: "t", Until: later}, ""},
+		"nothing":        {revocation.Rule{}, "required"},
+		"both":           {revocation.Rule{Authority: "a", AllAuthorities: true, Subject: "s"}, "either"},
+		"authority only": {revocation.Rule{Authority: "a"}, "IssuedBefore"},
+		"reason only":    {revocation.Rule{Authority: "a", Reason: "r", Until: later}, "IssuedBefore"},
+		"token for ever": {revocation.Rule{Authority: "a", TokenID: "t"}, "Until"},
+		"long":           {revocation.Rule{Authority: "a", Subject: strings.Repeat("s", 513)}, "512"},
+		"control":        {revocation.Rule{Authority: "a", Subject: "s\n"}, "control"},
+		"no text":        {revocation.Rule{Authority: "a", Subject: "\xff"}, "control"},
+		"far future":     {revocation.Rule{Authority: "a", IssuedBefore: time.Unix(1<<40, 0)}, "9999"},
+		"distant past":   {revocation.Rule{Authority: "a", Subject: "s", Until: time.Unix(-1, 0)}, "1970"},
+	} {
+		err := c.rule.Validate()
+		if c.want == "" {
+			require.NoError(t, err, name)
+			continue
+		}
+		require.ErrorContains(t, err, c.want, name)
+	}
+	r := revocation.Rule{Authority: "a", Subject: "s", IssuedBefore: later}
+	same := r
+	same.IssuedBefore, same.Reason = later.In(time.FixedZone("x", 3600)), "another reason"
+	require.Equal(t, r.ID(), same.ID())
+	same.Subject = "S"
+	require.NotEqual(t, r.ID(), same.ID())
+}
+
+// Random rules against random tokens: a token is refused if, and only if, some rule holds in all that it says.
+func TestRulesMatch(t *testing.T) {
+	t.Parallel()
+	p := newIDP(t, nil)
+	r := rand.New(rand.NewPCG(3, 4))
+	pick := func(values ...string) string { return values[r.IntN(len(values))] }
+	type minted struct {
+		tok    *verifier.Token
+		origin string
+		iat    time.Time
+	}
+	var tokens []minted
+	for range 60 {
+		origin := pick("o1", "o2")
+		c := issuertest.Claims{
+			Subject: pick("s1", "s2", "s3"), ClientID: pick("c1", "c2"),
+			IssuedAgo: time.Duration(1+r.IntN(4)) * 10 * time.Minute,
+			Set:       map[string]any{"jti": pick("t1", "t2"), "origin_jti": origin},
+		}
+		if r.IntN(6) == 0 {
+			c.Set["iat"] = nil
+		}
+		tok := p.verified(pick(east, west), c)
+		tokens = append(tokens, minted{tok, origin, tok.IssuedAt()})
+	}
+	one := tokens[0].tok
+	matched := 0
+	for range 3000 {
+		list, err := revocation.New(revocation.Config{})
+		require.NoError(t, err)
+		var rules []revocation.Rule
+		for range 1 + r.IntN(3) {
+			rule := randomRule(r, pick, one)
+			if rule.Validate() != nil {
+				continue
+			}
+			_, err := list.Add(t.Context(), rule)
+			require.NoError(t, err)
+			rules = append(rules, rule)
+		}
+		for _, m := range tokens[:10+r.IntN(50)] {
+			want := slices.ContainsFunc(rules, func(rule revocation.Rule) bool { return holds(rule, m.tok, m.origin, m.iat) })
+			id, err := list.Revoked(m.tok)
+			require.NoError(t, err)
+			require.Equal(t, want, id != "", "%+v", rules)
+			if want {
+				matched++
+			}
+		}
+	}
+	require.Greater(t, matched, 1000)
+}
+
+func randomRule(r *rand.Rand, pick func(...string) string, one *verifier.Token) revocation.Rule {
+	rule := revocation.Rule{Authority: pick(one.Authority(), one.Authority(), "other")}
+	if r.IntN(3) == 0 {
+		rule.Authority, rule.AllAuthorities = "", true
+	}
+	for _, set := range []func(){
+		func() { rule.Region = pick(east, west) },
+		func() { rule.Issuer = pick(one.Issuer(), "https://elsewhere.example.com") },
+		func() { rule.KeyID = pick(one.KeyID(), "k") },
+		func() { rule.Thumbprint = pick(one.KeyThumbprint(), "x") },
+		func() { rule.ClientID = pick("c1", "c2") },
+		func() { rule.Subject = pick("s1", "s2", "s3") },
+		func() { rule.TokenID, rule.Until = pick("t1", "t2"), time.Now().Add(time.Hour) },
+		func() { rule.OriginTokenID = pick("o1", "o2") },
+		func() { rule.IssuedBefore = time.Now().Add(-time.Duration(r.IntN(5)) * 10 * time.Minute) },
+	} {
+		if r.IntN(5) == 0 {
+			set()
+		}
+	}
+	return rule
+}
+
+// holds is the oracle: each field that is set holds.
+func holds(r revocation.Rule, t *verifier.Token, origin string, iat time.Time) bool {
+	for _, pair := range [][2]string{
+		{r.Authority, t.Authority()},
+		{r.Issuer, t.Issuer()},
+		{r.KeyID, t.KeyID()},
+		{r.Thumbprint, t.KeyThumbprint()},
+		{r.ClientID, t.ClientID()},
+		{r.Subject, t.Subject()},
+		{r.TokenID, t.ID()},
+		{r.OriginTokenID, origin},
+	} {
+		if pair[0] != "" && pair[0] != pair[1] {
+			return false
+		}
+	}
+	if r.Region != "" && !slices.Contains(t.Regions(), r.Region) {
+		return false
+	}
+	return r.IssuedBefore.IsZero() || iat.IsZero() || iat.Before(r.IssuedBefore)
+}
+
+// What a look costs does not grow with the number of rules.
+func BenchmarkRevoked(b *testing.B) {
+	w := issuertest.New(b, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
+	keys, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
+	require.NoError(b, err)
+	b.Cleanup(func() { _ = keys.Close() })
+	v, err := verifier.New(verifier.Config{Keys: keys, Trust: []verifier.Trust{
+		{Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience)},
+	}})
+	require.NoError(b, err)
+	tok, err := v.Verify(b.Context(), w.Token(east, issuertest.Claims{}))
+	require.NoError(b, err)
+	for _, n := range []int{0, 1, 100, 5000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			list, err := revocation.New(revocation.Config{})
+			require.NoError(b, err)
+			for i := range n {
+				r := revocation.Rule{Authority: w.Authority().ID, Subject: fmt.Sprint("s", i)}
+				if i%2 == 1 {
+					r = revocation.Rule{AllAuthorities: true, ClientID: fmt.Sprint("c", i)}
+				}
+				_, err := list.Add(b.Context(), r)
+				require.NoError(b, err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if id, err := list.Revoked(tok); id != "" || err != nil {
+					b.Fatal(id, err)
+				}
+			}
+		})
+	}
+}
