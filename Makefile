@@ -10,7 +10,7 @@ FUZZTIME ?= 10m
 SIM_YEARS ?= 10
 
 # Every module that needs nothing but Go, the root first; e2e stands apart.
-MODULES := . bench
+MODULES := . middleware/grpcauth examples/grpcserver bench
 ALL_MODULES := $(MODULES) e2e
 
 # Each fuzz target as package:name.
@@ -49,6 +49,7 @@ tidy-check: ## fail where a go.mod is not tidy
 examples: ## build every example, and run the one that needs no set-up
 	go build -o /dev/null ./examples/httpserver
 	go run ./examples/outage
+	cd examples/grpcserver && go run .
 
 fuzz: ## every fuzz target for FUZZTIME (10m)
 	@set -e; for f in $(FUZZ); do echo "== $$f for $(FUZZTIME)"; \

@@ -2,7 +2,6 @@ package middleware
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/regionjwt/regionjwt/verifier"
@@ -62,28 +61,32 @@ const again = time.Second
 // judge returns why the token ends now, or when to judge it again.
 func (w *watch) judge(ctx context.Context) (wait time.Duration, end error) {
 	left := time.Until(w.token.ValidUntil().Add(w.grace))
-	var err error
-	if w.rechecker != nil {
-		err = w.rechecker.Recheck(ctx, w.token)
-	} else if left <= 0 {
-		err = &verifier.Error{Reason: verifier.Expired, Authority: w.token.Authority(), Region: w.token.Region()}
+	over := &verifier.Error{Reason: verifier.Expired, Authority: w.token.Authority(), Region: w.token.Region()}
+	if w.rechecker == nil {
+		if left <= 0 {
+			return 0, over
+		}
+		return left, nil
 	}
-	e := asError(err)
-	switch {
-	case err == nil:
+	err := w.rechecker.Recheck(ctx, w.token)
+	if err == nil {
 		if left <= 0 {
 			left = again // the clock of the Verifier is another one
 		}
 		return left, nil
-	case e != nil && (e.Reason == verifier.Expired || e.Reason == verifier.TooOld):
-		if left > 0 { // of the grace
-			return left, nil
-		}
-	case errors.Is(err, verifier.ErrUnavailable):
-		if left > 0 {
-			_, after := Classify(err)
-			return min(left, after), nil
-		}
 	}
-	return 0, err
+	e := asError(err)
+	aged := e != nil && (e.Reason == verifier.Expired || e.Reason == verifier.TooOld)
+	outcome, after := Classify(err)
+	switch {
+	case !aged && outcome != Unavailable:
+		return 0, err
+	case left > 0 && aged: // in its grace
+		return left, nil
+	case left > 0: // it cannot tell
+		return min(left, after), nil
+	case aged:
+		return 0, err
+	}
+	return 0, over
 }

@@ -1,0 +1,282 @@
+package grpcauth_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/status"
+
+	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/middleware"
+	"github.com/regionjwt/regionjwt/middleware/grpcauth"
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	secret := errors.New("secret detail")
+	known := fake{"nobody": nil}
+	for name, c := range map[string]struct {
+		err    error
+		code   codes.Code
+		reason string
+		retry  time.Duration
+		more   map[string]string
+	}{
+		"missing": {&verifier.Error{Reason: verifier.TokenMissing, Err: secret}, codes.Unauthenticated, "TOKEN_MISSING", 0, nil},
+		"bad":     {&verifier.Error{Reason: verifier.BadSignature, Err: secret}, codes.Unauthenticated, "INVALID_TOKEN", 0, nil},
+		"expired": {&verifier.Error{Reason: verifier.Expired, Err: secret}, codes.Unauthenticated, "INVALID_TOKEN", 0, nil},
+		"revoked": {&verifier.Error{Reason: verifier.Revoked, Err: secret}, codes.Unauthenticated, "INVALID_TOKEN", 0, nil},
+		"request": {&verifier.Error{Reason: verifier.BadRequest, Err: secret}, codes.InvalidArgument, "INVALID_REQUEST", 0, nil},
+		"proof":   {&verifier.Error{Reason: verifier.InvalidProof, Err: secret}, codes.Unauthenticated, "INVALID_DPOP_PROOF", 0, nil},
+		"nonce":   {&verifier.Error{Reason: verifier.NonceRequired, Err: secret}, codes.Unauthenticated, "USE_DPOP_NONCE", 0, nil},
+		"stepup": {
+			&verifier.Error{Reason: verifier.InsufficientAuth, Err: secret}, codes.Unauthenticated,
+			"INSUFFICIENT_USER_AUTHENTICATION", 0,
+			map[string]string{"acr_values": "gold silver", "max_age": "300"},
+		},
+		"scope": {
+			&verifier.Error{Reason: verifier.InsufficientScope, Err: secret}, codes.PermissionDenied,
+			"INSUFFICIENT_SCOPE", 0,
+			map[string]string{"scope": "orders/read x"},
+		},
+		"check": {
+			&verifier.Error{Reason: verifier.CheckFailed, Err: verifier.ErrForbidden}, codes.PermissionDenied,
+			"INSUFFICIENT_SCOPE", 0,
+			map[string]string{"scope": "orders/read x"},
+		},
+		"dark": {
+			&verifier.Error{Reason: verifier.KeysUnavailable, RetryAfter: 7 * time.Second, Err: secret}, codes.Unavailable,
+			"TEMPORARILY_UNAVAILABLE", 7 * time.Second, nil,
+		},
+		"rules":    {&verifier.Error{Reason: verifier.RulesUnavailable}, codes.Unavailable, "TEMPORARILY_UNAVAILABLE", time.Second, nil},
+		"sentinel": {verifier.ErrInvalid, codes.Unauthenticated, "INVALID_TOKEN", 0, nil},
+		"odd":      {secret, codes.Unavailable, "TEMPORARILY_UNAVAILABLE", time.Second, nil},
+		"status":   {status.Error(codes.OK+5, "secret"), codes.Unavailable, "TEMPORARILY_UNAVAILABLE", time.Second, nil},
+		"nobody":   {nil, codes.Unavailable, "TEMPORARILY_UNAVAILABLE", time.Second, nil},
+	} {
+		known[name] = c.err
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			told := make(chan error, 2)
+			i := guard(t, grpcauth.Config{Verifier: known, Default: []middleware.Requirement{
+				middleware.Scopes("orders/read", "x"),
+				middleware.StepUp(middleware.StepUpChallenge{ACR: []string{"gold", "silver"}, MaxAge: 5 * time.Minute}, nil),
+			}, Observe: func(_ context.Context, _ string, tok *verifier.Token, err error) {
+				require.Nil(t, tok)
+				told <- err
+			}})
+			conn := serve(t, i, &orders{stream: func(grpc.ServerStream) error { return nil }})
+			_, unary := ask(t.Context(), conn, read, "Bearer "+name)
+			streaming := open(t.Context(), t, conn, chat, name).RecvMsg(nil)
+			for _, err := range []error{unary, streaming} {
+				s := status.Convert(err)
+				require.Equal(t, c.code, s.Code())
+				require.Equal(t, strings.ToLower(c.reason), s.Message())
+				info, retry := detailsOf(t, err)
+				require.Equal(t, c.reason, info.GetReason())
+				require.Equal(t, c.more, info.GetMetadata())
+				require.Equal(t, c.retry, retry)
+				require.NotContains(t, s.Proto().String(), "secret")
+				if c.err != nil {
+					require.ErrorIs(t, <-told, c.err)
+				}
+			}
+		})
+	}
+}
+
+func TestMetadata(t *testing.T) {
+	t.Parallel()
+	w, v, _ := world(t)
+	good := w.Token(east, issuertest.Claims{})
+	conn := serve(t, guard(t, grpcauth.Config{Verifier: v}), &orders{})
+	for name, c := range map[string]struct {
+		values []string
+		code   codes.Code
+	}{
+		"good":                {[]string{"Bearer " + good}, codes.OK},
+		"scheme in any case":  {[]string{"bEARER " + good}, codes.OK},
+		"none":                {nil, codes.Unauthenticated},
+		"empty":               {[]string{""}, codes.Unauthenticated},
+		"other scheme":        {[]string{"Basic " + good}, codes.Unauthenticated},
+		"DPoP":                {[]string{"DPoP " + good}, codes.Unauthenticated},
+		"no token":            {[]string{"Bearer"}, codes.InvalidArgument},
+		"twice":               {[]string{"Bearer " + good, "Bearer " + good}, codes.InvalidArgument},
+		"a bad one after":     {[]string{"Bearer " + good, "Bearer x"}, codes.InvalidArgument},
+		"an empty one before": {[]string{"", "Bearer " + good}, codes.InvalidArgument},
+		"list":                {[]string{"Bearer " + good + ",Bearer " + good}, codes.InvalidArgument},
+		"list of tokens":      {[]string{"Bearer " + good + ", " + good}, codes.InvalidArgument},
+		"1 MB":                {[]string{"Bearer " + strings.Repeat("a", 1<<20)}, codes.Unauthenticated},
+		"more than 1 MB":      {[]string{"Bearer " + strings.Repeat("a", 1<<20+1)}, codes.InvalidArgument},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := ask(t.Context(), conn, read, c.values...)
+			require.Equal(t, c.code, status.Code(err), "%v", err)
+		})
+	}
+	t.Run("binary", func(t *testing.T) {
+		t.Parallel()
+		for _, key := range []string{"authorization-bin", "proxy-authorization", "x-authorization"} {
+			_, err := ask(metadata.AppendToOutgoingContext(t.Context(), key, "Bearer "+good), conn, read)
+			require.Equal(t, codes.Unauthenticated, status.Code(err))
+			require.Equal(t, "token_missing", status.Convert(err).Message())
+		}
+	})
+	// What the client of grpc-go does not even send.
+	for _, value := range []string{"Bearer " + good + "\x00", "Bearer\t" + good, "Bearer " + good + "\r\nx: y", "Bearer \x7f", "Bearer é", "Bearer " + good + "\n"} {
+		ctx := metadata.NewIncomingContext(t.Context(), metadata.MD{"authorization": {value}})
+		_, err := guard(t, grpcauth.Config{Verifier: v}).Unary()(ctx, nil, &grpc.UnaryServerInfo{FullMethod: read}, nil)
+		require.Contains(t, []codes.Code{codes.InvalidArgument, codes.Unauthenticated}, status.Code(err), "%q", value)
+	}
+}
+
+// What came in is not sent on by a handler that calls others under its context.
+func TestNothingIsForwarded(t *testing.T) {
+	t.Parallel()
+	w, v, _ := world(t)
+	behind := serve(t, nil, &orders{unary: func(ctx context.Context) (string, error) {
+		return strings.Join(metadata.ValueFromIncomingContext(ctx, "authorization"), ","), nil
+	}})
+	onward := func(ctx context.Context) (string, error) { return ask(ctx, behind, read) }
+	streamed := make(chan string, 1)
+	conn := serve(t, guard(t, grpcauth.Config{Verifier: v}), &orders{unary: onward, stream: func(s grpc.ServerStream) error {
+		got, err := onward(s.Context())
+		streamed <- got
+		return err
+	}})
+	token := w.Token(west, issuertest.Claims{})
+	got, err := ask(t.Context(), conn, read, "Bearer "+token)
+	require.NoError(t, err)
+	require.Empty(t, got)
+	open(t.Context(), t, conn, chat, token)
+	require.Empty(t, <-streamed)
+}
+
+func TestExempt(t *testing.T) {
+	t.Parallel()
+	w, v, _ := world(t)
+	seen := make(chan bool, 1)
+	conn := serve(t, guard(t, grpcauth.Config{Verifier: v, Exempt: []string{read, feed}}), &orders{stream: func(s grpc.ServerStream) error {
+		_, ok := verifier.FromContext(s.Context())
+		seen <- ok
+		return nil
+	}})
+	for _, authorization := range [][]string{nil, {"Bearer bad"}, {"a", "b"}, {"Bearer " + w.Token(east, issuertest.Claims{})}} {
+		got, err := ask(t.Context(), conn, read, authorization...)
+		require.NoError(t, err)
+		require.Equal(t, "anonymous", got)
+	}
+	_, err := ask(t.Context(), conn, remove)
+	require.Equal(t, codes.Unauthenticated, status.Code(err))
+	open(t.Context(), t, conn, feed, "bad")
+	require.False(t, <-seen)
+	require.Equal(t, codes.Unauthenticated, status.Code(open(t.Context(), t, conn, chat, "bad").RecvMsg(nil)))
+}
+
+func TestRequirements(t *testing.T) {
+	t.Parallel()
+	w, v, _ := world(t)
+	i := guard(t, grpcauth.Config{
+		Verifier: v,
+		Requirements: map[string][]middleware.Requirement{
+			remove: {middleware.Scopes("orders/write"), middleware.Groups("admin")},
+			feed:   {},
+		},
+		Default: []middleware.Requirement{middleware.Scopes("orders/read")},
+	})
+	conn := serve(t, i, &orders{stream: func(grpc.ServerStream) error { return nil }})
+	reader := w.Token(east, issuertest.Claims{})
+	writer := w.Token(west, issuertest.Claims{Scope: "orders/write", Groups: []string{"admin"}})
+	for _, c := range []struct {
+		method, token string
+		scope         string // that is lacking
+	}{
+		{read, reader, ""},
+		{read, writer, "orders/read"},
+		{remove, reader, "orders/write"},
+		{remove, writer, ""},
+	} {
+		got, err := ask(t.Context(), conn, c.method, "Bearer "+c.token)
+		if c.scope == "" {
+			require.NoError(t, err)
+			require.Equal(t, issuertest.Subject, got)
+			continue
+		}
+		require.Equal(t, codes.PermissionDenied, status.Code(err))
+		info, _ := detailsOf(t, err)
+		require.Equal(t, c.scope, info.GetMetadata()["scope"])
+	}
+	require.Equal(t, codes.PermissionDenied, status.Code(open(t.Context(), t, conn, chat, writer).RecvMsg(nil)))
+	require.EqualError(t, open(t.Context(), t, conn, feed, writer).RecvMsg(nil), "EOF")
+
+	// A name without its slash finds the same rule.
+	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", "Bearer "+reader))
+	_, err := i.Unary()(ctx, nil, &grpc.UnaryServerInfo{FullMethod: remove[1:]}, nil)
+	require.Equal(t, codes.PermissionDenied, status.Code(err))
+}
+
+func TestNewRefuses(t *testing.T) {
+	t.Parallel()
+	_, err := grpcauth.New(grpcauth.Config{
+		Exempt: []string{"", "/", "pkg.Service/Method", "/pkg.Service", "/pkg.Service/", "//Method", "/pkg.Service/*", "/a/b/c", "/a /b", read, read},
+		Requirements: map[string][]middleware.Requirement{
+			read: nil, "/pkg.Service/": nil, "Method": nil,
+		},
+		Grace: -1, Certificates: 7,
+	})
+	for _, part := range []string{
+		"Verifier is not set", "Grace -1ns is negative", "Certificates 7", `Exempt: "" is not`, `Exempt: "/" is not`,
+		`Exempt: "pkg.Service/Method" is not`, `Exempt: "/pkg.Service" is not`, `Exempt: "/pkg.Service/" is not`,
+		`Exempt: "//Method" is not`, `Exempt: "/pkg.Service/*" is not`, `Exempt: "/a/b/c" is not`, `Exempt: "/a /b" is not`,
+		`Exempt: "/test.Orders/Read" is listed twice`, `"/test.Orders/Read" is exempt and has requirements`,
+		`Requirements: "/pkg.Service/" is not`, `Requirements: "Method" is not`,
+	} {
+		require.ErrorContains(t, err, part)
+	}
+}
+
+func TestNothingPassesTheZeroInterceptor(t *testing.T) {
+	t.Parallel()
+	conn := serve(t, new(grpcauth.Interceptor), &orders{})
+	_, err := ask(t.Context(), conn, read, "Bearer x")
+	require.Equal(t, codes.Unavailable, status.Code(err))
+	require.Equal(t, codes.Unavailable, status.Code(open(t.Context(), t, conn, chat, "x").RecvMsg(nil)))
+}
+
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	server := grpc.NewServer()
+	o := &orders{}
+	server.RegisterService(o.desc(), o)
+	healthpb.RegisterHealthServer(server, health.NewServer())
+	i := guard(t, grpcauth.Config{
+		Verifier: fake{}, Exempt: append(grpcauth.Health(), grpcauth.Reflection()...),
+		Requirements: map[string][]middleware.Requirement{chat: nil, read: nil, "/test.Orders/read": nil},
+	})
+	err := i.Validate(server)
+	for _, part := range []string{
+		`"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"`,
+		`"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"`, `Requirements: the server has no method "/test.Orders/read"`,
+	} {
+		require.ErrorContains(t, err, part)
+	}
+	require.Len(t, strings.Split(err.Error(), "\n"), 3)
+	reflection.Register(server)
+	i = guard(t, grpcauth.Config{
+		Verifier: fake{}, Exempt: append(grpcauth.Health(), grpcauth.Reflection()...),
+		Requirements: map[string][]middleware.Requirement{chat: nil, read: nil},
+	})
+	require.NoError(t, i.Validate(server))
+}
