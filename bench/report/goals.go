@@ -108,6 +108,10 @@ func otherGoals() []goal {
 			checks: []check{{value: metric(fast1M+"serial", "x-floor"), format: share, limit: 1.0 / 15}},
 		},
 		{
+			what: "fast path with a list of no rules / without a list", goal: "<= 1.05",
+			checks: []check{{value: metric("Rules/0", "x-without"), format: ratio, limit: 1.05}},
+		},
+		{
 			what: "refusal / raw RS256 check", goal: "<= 0.08",
 			checks: refusals("x-floor", ratio, 0.08),
 		},
@@ -131,7 +135,10 @@ func otherGoals() []goal {
 				{value: metric("Handler/regionjwt.cached", "ns-over"), format: nanos, informs: true, label: "with a cache"},
 			},
 		},
-		{what: "gRPC interceptor, warm, in a bufconn call", goal: "<= 5 %", elsewhere: "there is no benchmark yet"},
+		{
+			what: "gRPC interceptor, warm, in a bufconn call / a bare call", goal: "<= 1.05",
+			checks: []check{{value: metric("GRPC", "x-bare"), format: ratio, limit: 1.05}},
+		},
 	}
 }
 

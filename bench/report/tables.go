@@ -105,9 +105,19 @@ func otherTables() []table {
 		{"Fast path: 100 tokens", "Fast/100", "what", fast},
 		{"Fast path: 10,000 tokens", "Fast/10k", "what", fast},
 		{"Fast path: 1,000,000 tokens", "Fast/1M", "what", fast},
+		{"Fast path with revocation rules", "Rules", "rules", []column{
+			{head: "ns", unit: "ns/op", format: "%.0f"},
+			{head: "x without a list", unit: "x-without", format: "%.3f", spread: true},
+			{head: "allocations", unit: "allocs/op", format: "%.0f"},
+		}},
 		{"Middleware around a handler, without a network", "Handler", "middleware", []column{
 			{head: "ns over a bare handler", unit: "ns-over", format: "%.0f", spread: true},
 			{head: "allocations over it", unit: "allocs-over", format: "%.0f"},
+		}},
+		{"A gRPC call in memory", "GRPC", "", []column{
+			{head: "us", unit: "ns/op", by: 1e3, format: "%.1f"},
+			{head: "x bare", unit: "x-bare", format: "%.3f", spread: true},
+			{head: "ns over it", unit: "ns-over", format: "%.0f"},
 		}},
 		{"A request over loopback", "Loopback", "middleware", []column{
 			{head: "us", unit: "ns/op", by: 1e3, format: "%.1f"},

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,49 +15,9 @@ import (
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/middleware/httpauth"
+	"github.com/regionjwt/regionjwt/revocation"
 	"github.com/regionjwt/regionjwt/verifier"
 )
-
-// glass is a list of rules with one button.
-type glass struct {
-	mu      sync.Mutex
-	broken  bool
-	version uint64
-	watch   []func()
-}
-
-func (g *glass) Revoked(*verifier.Token) (string, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.broken {
-		return "rule", nil
-	}
-	return "", nil
-}
-
-func (g *glass) Version() uint64 {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.version
-}
-
-func (g *glass) OnChange(f func()) func() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.watch = append(g.watch, f)
-	return func() {}
-}
-
-func (g *glass) smash() {
-	g.mu.Lock()
-	g.broken = true
-	g.version++
-	watch := g.watch
-	g.mu.Unlock()
-	for _, f := range watch {
-		f()
-	}
-}
 
 // A response of server-sent events, over a real connection, ends with its token.
 func TestEventsEnd(t *testing.T) {
@@ -77,7 +36,8 @@ func TestEventsEnd(t *testing.T) {
 			keys, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{world.Authority()}, Client: world.Client()})
 			require.NoError(t, err)
 			t.Cleanup(func() { _ = keys.Close() })
-			rules := &glass{}
+			rules, err := revocation.New(revocation.Config{})
+			require.NoError(t, err)
 			v, err := verifier.New(verifier.Config{Keys: keys, Revoked: rules, Leeway: -1, Trust: []verifier.Trust{{
 				Authority: world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
 			}}})
@@ -107,7 +67,8 @@ func TestEventsEnd(t *testing.T) {
 			require.Equal(t, "data: false", events.Text(), "no deadline that would travel on")
 			due := time.Now()
 			if c.smash {
-				rules.smash()
+				_, err := rules.Add(t.Context(), revocation.Rule{AllAuthorities: true, Subject: issuertest.Subject})
+				require.NoError(t, err)
 			} else {
 				tok, err := v.Verify(t.Context(), token)
 				require.NoError(t, err)
