@@ -1,4 +1,4 @@
-# The gates of this repository. `make test` needs Go, make and git; `make e2e` needs node and npm as well.
+# The gates of this repository. `make test` needs Go, make and git; `make e2e` needs node, npm and redis-server as well.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -10,8 +10,10 @@ FUZZTIME ?= 10m
 SIM_YEARS ?= 10
 
 # Every module that needs nothing but Go, the root first; e2e stands apart.
-MODULES := . middleware/grpcauth examples/grpcserver bench
-ALL_MODULES := $(MODULES) e2e
+MODULES := . middleware/grpcauth examples/grpcserver examples/mcpserver bench
+# And those whose tests need a redis-server.
+REDIS_MODULES := store/redisstore cmd/regionjwt
+ALL_MODULES := $(MODULES) $(REDIS_MODULES) e2e
 
 # Each fuzz target as package:name.
 FUZZ := ./internal/strictjson:FuzzParse ./internal/jose:FuzzAppendBase64 ./internal/jose:FuzzParseSet \
@@ -25,10 +27,10 @@ help: ## list the targets
 test: ## all tests of every pure-Go module, with the race detector and in random order
 	@set -e; for m in $(MODULES); do echo "== $$m"; (cd $$m && go vet ./... && go test -race -shuffle=on ./...); done
 
-e2e: ## real issuers and real clients: needs node 20 or later and npm
-	@command -v node >/dev/null && command -v npm >/dev/null || \
-		{ echo "make e2e needs node 20 or later and npm: install them and try again" >&2; exit 1; }
-	cd e2e && go vet ./... && go test -race -shuffle=on ./...
+e2e: ## real issuers, clients and stores: needs node 20 or later, npm and redis-server 7 or later
+	@command -v node >/dev/null && command -v npm >/dev/null && command -v redis-server >/dev/null || \
+		{ echo "make e2e needs node 20 or later, npm and redis-server 7 or later: install them and try again" >&2; exit 1; }
+	@set -e; for m in $(REDIS_MODULES) e2e; do echo "== $$m"; (cd $$m && go vet ./... && go test -race -shuffle=on ./...); done
 
 $(GOLANGCI):
 	GOBIN=$(TOOLS)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
@@ -50,6 +52,7 @@ examples: ## build every example, and run the one that needs no set-up
 	go build -o /dev/null ./examples/httpserver
 	go run ./examples/outage
 	cd examples/grpcserver && go run .
+	cd examples/mcpserver && go run .
 
 fuzz: ## every fuzz target for FUZZTIME (10m)
 	@set -e; for f in $(FUZZ); do echo "== $$f for $(FUZZTIME)"; \

@@ -15,7 +15,8 @@
 //   - A Source answers which keys may verify a token; the Cache fetches and keeps them: package jwks. A Store keeps what has to
 //     outlive a process: package store.
 //   - A Trust is what is demanded of an authority's tokens; a Token is a verified one: package verifier.
-//   - A Middleware protects handlers: package middleware/httpauth.
+//   - A Rule revokes tokens at once, in a fleet: package revocation.
+//   - A Middleware protects handlers: package middleware/httpauth, and for gRPC the module middleware/grpcauth.
 //
 // This package wires them: [New] makes a [Validator] from one [Config]. It does nothing that the parts cannot.
 //

@@ -74,7 +74,7 @@ func checkParts(parts []string, set []*jose.Key) error {
 			return err
 		}
 	}
-	header, err := strictjson.Parse(nil, octets[0])
+	header, err := strictjson.Parse(nil, string(octets[0]))
 	if err != nil {
 		return errHeader
 	}

@@ -119,6 +119,8 @@ func TestRequirements(t *testing.T) {
 			require.ErrorIs(t, err, verifier.ErrForbidden)
 		}
 	}
+	require.NoError(t, middleware.Require(nil, nil))
+	require.Equal(t, verifier.TokenMissing, reason(middleware.Require(nil, []middleware.Requirement{middleware.Scopes("a")})))
 	require.Equal(t, []string{"a", "b", "c"}, middleware.ScopesOf([]middleware.Requirement{
 		middleware.Scopes("a", "b"), middleware.Groups("g"), middleware.AnyScope("b", "c"),
 	}))

@@ -120,8 +120,11 @@ var (
 )
 
 // Require reports the first requirement that t does not meet, as a *verifier.Error: InsufficientScope, or InsufficientAuth or
-// BadType where StepUp or Profile is not met.
+// BadType where StepUp or Profile is not met, and TokenMissing where t is nil and something is required.
 func Require(t *verifier.Token, requirements []Requirement) error {
+	if t == nil && len(requirements) > 0 {
+		return &verifier.Error{Reason: verifier.TokenMissing}
+	}
 	for i := range requirements {
 		r := &requirements[i]
 		err := errNothing

@@ -24,6 +24,10 @@
 // So a token may be refused before its signature is checked, but is never accepted, and only a token that could be valid
 // makes anyone fetch, wait, or be told that it cannot be verified now. The iss of a payload that is not verified does one
 // thing: it looks up a configured authority.
+//
+// A token that passed is remembered (Config.CacheSize), so that its signature need not be checked again. Step 7 and the steps
+// from 11 on are made each time, but for RequiredClaims, which cannot change, and revocation, which is asked again when its
+// Version has changed; and the key must still be one that the Source would return.
 package verifier
 
 import (

@@ -217,4 +217,6 @@ func (f *fixture) outages(t issuertest.TB) {
 	half.Break(west)
 	f.add(t, "an unknown key, and a region is dark", f.config(t, half),
 		half.Token(east, issuertest.Claims{Subject: Secret, Header: map[string]any{"kid": "unknown"}}))
+	f.add(t, "a bad signature, and a region has been dark from the start", f.config(t, half),
+		half.Token(east, issuertest.Claims{Subject: Secret, Forge: true}))
 }

@@ -151,7 +151,7 @@ func (m *Middleware) Handler(next http.Handler, requirements ...middleware.Requi
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, err := m.Check(r)
 		if err == nil {
-			err = route.require(token)
+			err = middleware.Require(token, route.requirements)
 		}
 		if m.config.Observe != nil {
 			if err != nil {
@@ -176,12 +176,4 @@ type route struct {
 	requirements []middleware.Requirement
 	scopes       string
 	stepUp       middleware.StepUpChallenge
-}
-
-// require reports why a token does not do, or the lack of one.
-func (t *route) require(token *verifier.Token) error {
-	if token == nil && len(t.requirements) > 0 {
-		return &verifier.Error{Reason: verifier.TokenMissing}
-	}
-	return middleware.Require(token, t.requirements)
 }
