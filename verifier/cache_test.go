@@ -244,6 +244,13 @@ func TestWhatIsRemembered(t *testing.T) {
 		_, err := v.Verify(t.Context(), w.Token(east, c))
 		require.Error(t, err)
 	}
+	picky := newVerifier(t, w, func(tr *verifier.Trust, _ *verifier.Config) {
+		tr.Check = func(context.Context, *verifier.Token) error { return verifier.ErrForbidden }
+	})
+	_, err := picky.Verify(t.Context(), w.Token(east, issuertest.Claims{}))
+	require.Equal(t, "check_failed", reasonOf(t, err))
+	entries, _ := verifier.Remembered(picky)
+	require.Zero(t, entries)
 	entries, size := verifier.Remembered(v)
 	require.Zero(t, entries)
 	require.Zero(t, size)
