@@ -27,6 +27,7 @@ type watch struct {
 	rechecker Rechecker // nil where the Verifier is none
 	token     *verifier.Token
 	grace     time.Duration
+	aged      time.Time // when the token was first found too old; zero until then
 	cancel    context.CancelCauseFunc
 }
 
@@ -42,7 +43,7 @@ func (w *watch) run(ctx context.Context) {
 			w.cancel(err)
 			return
 		}
-		timer := time.NewTimer(wait)
+		timer := time.NewTimer(min(wait, lookEvery)) // a timer sleeps while the machine does
 		select {
 		case <-ctx.Done():
 		case <-changed:
@@ -57,6 +58,9 @@ func (w *watch) run(ctx context.Context) {
 
 // again is the time after which a token is judged again that could not be judged.
 const again = time.Second
+
+// lookEvery is the longest time after which the wall clock is looked at.
+const lookEvery = time.Minute
 
 // judge returns why the token ends now, or when to judge it again.
 func (w *watch) judge(ctx context.Context) (wait time.Duration, end error) {
@@ -78,6 +82,12 @@ func (w *watch) judge(ctx context.Context) (wait time.Duration, end error) {
 	e := asError(err)
 	aged := e != nil && (e.Reason == verifier.Expired || e.Reason == verifier.TooOld)
 	outcome, after := Classify(err)
+	if aged {
+		if w.aged.IsZero() {
+			w.aged = time.Now()
+		}
+		left = min(left, time.Until(w.aged.Add(w.grace))) // the configuration may have changed since ValidUntil
+	}
 	switch {
 	case !aged && outcome != Unavailable:
 		return 0, err

@@ -161,6 +161,24 @@ func TestWatchChanges(t *testing.T) {
 	})
 }
 
+// What a new configuration finds too old ends, whatever the token was promised before.
+func TestWatchAfterUpdate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, tok := token(t, 12*time.Hour)
+		for _, grace := range []time.Duration{0, time.Minute} {
+			j := &judge{changed: make(chan struct{})}
+			ctx, stop := middleware.Watch(t.Context(), j, tok, grace)
+			time.Sleep(time.Hour)
+			j.say(&verifier.Error{Reason: verifier.TooOld})
+			after, why := ended(ctx)
+			stop()
+			require.Equal(t, verifier.TooOld, why)
+			require.Equal(t, grace, after)
+		}
+	})
+}
+
 func TestStepUpAndProfile(t *testing.T) {
 	t.Parallel()
 	w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})

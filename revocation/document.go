@@ -8,6 +8,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/strictjson"
@@ -98,6 +99,15 @@ func (k *knowledge) lacks(other *knowledge, now time.Time) bool {
 	return false
 }
 
+// lastWord makes a word on r that counts against the one that is known, whatever the clocks say.
+func (k *knowledge) lastWord(r Rule, removed bool, now time.Time) word {
+	at := now.UTC().Round(0)
+	if old, ok := k.words[r.ID()]; ok && !at.After(old.At) {
+		at = old.At.Add(time.Nanosecond)
+	}
+	return newWord(r, at, removed)
+}
+
 // with returns k and one word more.
 func (k *knowledge) with(w word, now time.Time) *knowledge {
 	merged, _ := k.merge(&knowledge{epoch: k.epoch, words: map[string]word{w.Rule.ID(): w}}, now)
@@ -120,7 +130,10 @@ type document struct {
 	Words   []word `json:"words"`
 }
 
-var errDocument = errors.New("revocation: the document is not one of rules, or of a newer version")
+var (
+	errDocument = errors.New("revocation: the document is not one of rules")
+	errNewer    = errors.New("revocation: the document is of a newer version")
+)
 
 // encode writes k, or says that it is too much: ErrFull.
 func (k *knowledge) encode() ([]byte, error) {
@@ -146,8 +159,12 @@ func decode(data []byte) (*knowledge, error) {
 	if len(data) > MaxDocument {
 		return nil, ErrFull
 	}
-	if _, err := strictjson.Parse(nil, string(data)); err != nil {
+	members, err := strictjson.Parse(nil, string(data))
+	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errDocument, err)
+	}
+	if v, err := strconv.Atoi(strictjson.Find(members, "version").Raw()); err == nil && v > formatVersion {
+		return nil, errNewer
 	}
 	var d, exact document
 	reader := json.NewDecoder(bytes.NewReader(data)) //nolint:forbidigo // it folds the case of names, so both have to agree

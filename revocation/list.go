@@ -214,11 +214,7 @@ func (l *List) say(ctx context.Context, r Rule, removed bool) error {
 	l.mu.Lock()
 	known := l.state.Load().knowledge
 	now := l.config.Now()
-	at := now.UTC().Round(0)
-	if old, ok := known.words[r.ID()]; ok && !at.After(old.At) { // a clock was set back, here or elsewhere
-		at = old.At.Add(time.Nanosecond)
-	}
-	grown := known.with(newWord(r, at, removed), now)
+	grown := known.with(known.lastWord(r, removed, now), now)
 	if !grown.fits() && !removed {
 		l.mu.Unlock()
 		return ErrFull
@@ -230,7 +226,7 @@ func (l *List) say(ctx context.Context, r Rule, removed bool) error {
 	if l.config.Store == nil {
 		return nil
 	}
-	if err := l.share(ctx); err != nil {
+	if err := l.share(ctx, r, removed); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotShared, err)
 	}
 	return nil
@@ -239,8 +235,9 @@ func (l *List) say(ctx context.Context, r Rule, removed bool) error {
 // tries is how often a writer begins again where another one was faster.
 const tries = 20
 
-// share writes what is known to the store, together with what stands there.
-func (l *List) share(ctx context.Context) error {
+// share writes what is known to the store, together with what stands there. What was said of r stands: where the store had a
+// later word on it, because another clock is ahead, it is said again.
+func (l *List) share(ctx context.Context, r Rule, removed bool) error {
 	for range tries {
 		doc, err := l.config.Store.Load(ctx, l.config.Name)
 		broken := errors.Is(err, store.ErrNotAuthentic) && doc.Revision != ""
@@ -248,11 +245,19 @@ func (l *List) share(ctx context.Context) error {
 			return err
 		}
 		if err == nil {
-			if theirs, err := decode(doc.Data); err == nil {
+			theirs, err := decode(doc.Data)
+			if errors.Is(err, errNewer) { // it is not ours to replace
+				return err
+			}
+			if err == nil {
 				l.take(theirs)
 			}
 		}
 		l.mu.Lock()
+		if known := l.state.Load().knowledge; known.words[r.ID()].Removed != removed {
+			now := l.config.Now()
+			l.learn(known.with(known.lastWord(r, removed, now), now), true, nil)
+		}
 		ours := *l.state.Load().knowledge
 		l.mu.Unlock()
 		ours.epoch++

@@ -358,6 +358,28 @@ func TestHostileStore(t *testing.T) {
 	})
 }
 
+// An operator whose clock is behind still has the last word.
+func TestClocksDiffer(t *testing.T) {
+	t.Parallel()
+	m := &memory{}
+	ahead, err := revocation.New(revocation.Config{Store: m, Now: func() time.Time { return time.Now().Add(5 * time.Minute) }})
+	require.NoError(t, err)
+	behind, err := revocation.New(revocation.Config{Store: m})
+	require.NoError(t, err)
+	rule := revocation.Rule{AllAuthorities: true, Subject: "s"}
+	id, err := ahead.Add(t.Context(), rule)
+	require.NoError(t, err)
+	require.NoError(t, ahead.Remove(t.Context(), id))
+	_, err = behind.Add(t.Context(), rule)
+	require.NoError(t, err)
+	require.Len(t, behind.Rules(), 1)
+	require.NoError(t, ahead.Load(t.Context()))
+	require.Len(t, ahead.Rules(), 1)
+	require.NoError(t, behind.Remove(t.Context(), id))
+	require.NoError(t, ahead.Load(t.Context()))
+	require.Empty(t, ahead.Rules())
+}
+
 // A document that is not understood in full is not taken in.
 func TestStrangeDocuments(t *testing.T) {
 	t.Parallel()
@@ -384,6 +406,11 @@ func TestStrangeDocuments(t *testing.T) {
 		require.Len(t, l.Rules(), c.rules, name)
 		require.Equal(t, c.rules == 1, l.Status().Known, name)
 		require.Equal(t, c.rules == 0, l.Status().Trouble == revocation.Malformed, name)
+		if name == "newer" {
+			_, err = l.Add(t.Context(), revocation.Rule{AllAuthorities: true, Subject: "x"})
+			require.ErrorIs(t, err, revocation.ErrNotShared, "it is not ours to replace")
+			require.Equal(t, c.doc, string(m.docs[revocation.DefaultName].Data))
+		}
 	}
 }
 

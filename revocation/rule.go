@@ -64,7 +64,7 @@ func (r Rule) Validate() error {
 		}
 	}
 	for _, t := range []time.Time{r.IssuedBefore, r.Until} {
-		add(!t.IsZero() && (t.Year() < 1970 || t.Year() > 9999), "a time is not within the years 1970 and 9999")
+		add(!t.IsZero() && (t.UTC().Year() < 1970 || t.UTC().Year() > 9998), "a time is not within the years 1970 and 9998")
 	}
 	return errors.Join(errs...)
 }

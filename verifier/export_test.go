@@ -24,7 +24,7 @@ func NewCache(size int) Cache { return Cache{newCache(size)} }
 
 // Add remembers a token with that payload.
 func (c Cache) Add(raw string, payload int, until, now time.Time) {
-	c.c.remember(c.c.digest(raw), &Token{payload: string(make([]byte, payload)), until: until}, nil, 0, now)
+	c.c.remember(c.c.digest(raw), &Token{text: payload, until: until}, nil, 0, now)
 }
 
 // Find reports whether a token is remembered.

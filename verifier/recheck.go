@@ -3,6 +3,9 @@ package verifier
 import (
 	"context"
 	"errors"
+	"slices"
+
+	"github.com/regionjwt/regionjwt/jwks"
 )
 
 // recheck judges a token again that was accepted, perhaps under an older configuration. Its age counts last: who lets a stream
@@ -53,15 +56,18 @@ func (s *state) recheckRest(ctx context.Context, t *trusted, tok *Token) *Error 
 	if err != nil {
 		return t.keyError(err)
 	}
-	alive := false
-	for _, k := range keys {
-		alive = alive || k.Thumbprint == tok.key.Thumbprint && (k.Algorithm == "" || k.Algorithm == tok.header.alg)
-	}
-	if !alive {
+	i := slices.IndexFunc(keys, func(k *jwks.Key) bool {
+		return k.Thumbprint == tok.key.Thumbprint && (k.Algorithm == "" || k.Algorithm == tok.header.alg)
+	})
+	if i < 0 {
 		return t.refuse(UnknownKey, nil)
 	}
-	if err := t.admit(tok); err != nil {
+	now := *tok // with the regions that may have minted it by what is known now
+	if now.regions = possible(keys[i].Regions, t.regions); len(now.regions) == 0 {
+		return t.keyError(jwks.ErrUnavailable)
+	}
+	if err := t.admit(&now); err != nil {
 		return err
 	}
-	return s.checkRevoked(t, tok)
+	return s.checkRevoked(t, &now)
 }

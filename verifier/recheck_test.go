@@ -167,3 +167,35 @@ func mustVerify(t testing.TB, v *verifier.Verifier, w *issuertest.World) *verifi
 	require.NoError(t, err)
 	return tok
 }
+
+// A Recheck judges the regions by what is known now: the other one may have answered since.
+func TestRecheckRegions(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := issuertest.New(t, fast(issuertest.OneIssuer))
+		w.Break(west)
+		cache, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
+		require.NoError(t, err)
+		defer func() { _ = cache.Close() }()
+		eastIsOut := policy(func(_ string, possible []string, _ time.Time) error {
+			if len(possible) == 1 && possible[0] == east {
+				return verifier.ErrInvalid
+			}
+			return nil
+		})
+		v, err := verifier.New(verifier.Config{Keys: cache, Trust: []verifier.Trust{
+			{Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience), Regions: eastIsOut},
+		}})
+		require.NoError(t, err)
+		raw := w.Token(east, issuertest.Claims{})
+		tok, err := v.Verify(t.Context(), raw)
+		require.NoError(t, err)
+		w.Mend(west)
+		time.Sleep(10 * time.Second)
+		_ = cache.Warm(t.Context())
+		synctest.Wait()
+		_, err = v.Verify(t.Context(), raw)
+		require.Equal(t, "region_inactive", reasonOf(t, err))
+		require.Equal(t, "region_inactive", reasonOf(t, v.Recheck(t.Context(), tok)))
+	})
+}

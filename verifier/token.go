@@ -21,6 +21,7 @@ type Token struct {
 	key       *jwks.Key
 	header    header
 	payload   string // decoded; the texts that follow are parts of it
+	text      int    // octets of header and payload, which are one text
 
 	issuer, subject, clientID, id, use string
 	audience                           []string

@@ -112,7 +112,7 @@ func (s *state) verifyAnew(ctx context.Context, now time.Time, raw, h, p, sig st
 // newToken makes the Token of what was checked. It does not share the memory of c.
 func (s *state) newToken(t *trusted, p *compact, c *claims) *Token {
 	tok := &Token{
-		trust: t.trust, authority: t.authority, header: p.header, payload: p.payload,
+		trust: t.trust, authority: t.authority, header: p.header, payload: p.payload, text: len(p.text),
 		issuer: c.issuer, subject: c.subject, clientID: c.client, id: c.id, use: c.use, scopes: c.scopes,
 		exp: c.exp, nbf: c.nbf, iat: c.iat,
 	}

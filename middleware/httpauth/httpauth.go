@@ -43,7 +43,8 @@ type Config struct {
 	// DPoPMode says whether tokens have to be bound by DPoP. With DPoP set, Off means Accepted.
 	DPoPMode middleware.Mode
 	// ExternalURL returns the URL of a request as its client sees it, with scheme and host, for the htu of proofs. Nil makes it
-	// from the Host header and from whether the connection has TLS, which is right where no proxy changes either.
+	// from the Host header and from whether the connection has TLS, which is right where no proxy changes either. Over HTTP/2,
+	// r.Host is whatever the client has sent: better return a configured host.
 	ExternalURL func(*http.Request) string
 
 	// Certificates says whether tokens may or have to be bound to the certificate of the client: RFC 8705, section 3.
@@ -164,7 +165,7 @@ func (m *Middleware) Handler(next http.Handler, requirements ...middleware.Requi
 			m.refuse(w, r, err, route)
 			return
 		}
-		if token != nil {
+		if token != nil || Token(r) != nil { // an anonymous request has no token, not even that of an outer Handler
 			r = r.WithContext(verifier.NewContext(r.Context(), token))
 		}
 		next.ServeHTTP(w, r)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/middleware/dpop"
@@ -76,6 +77,9 @@ func (m *Middleware) checkProof(r *http.Request, c credential, t *verifier.Token
 func (m *Middleware) url(r *http.Request) string {
 	if m.config.ExternalURL != nil {
 		return m.config.ExternalURL(r)
+	}
+	if strings.ContainsAny(r.Host, "/?#@\\") {
+		return "" // HTTP/2 hands on any :authority, and this one could hide the path: no proof fits
 	}
 	scheme := "http"
 	if r.TLS != nil {

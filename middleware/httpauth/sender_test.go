@@ -162,6 +162,17 @@ func TestDPoP(t *testing.T) {
 	stripped.ServeHTTP(w, r)
 	require.Equal(t, 200, w.Code)
 
+	// An :authority of HTTP/2 that would hide the path.
+	for _, host := range []string{"api.example.com/orders?", "api.example.com/orders#", "x@api.example.com"} {
+		r := httptest.NewRequest(http.MethodGet, "https://api.example.com/admin", nil)
+		r.Host = host
+		r.Header.Set("Authorization", "DPoP "+token)
+		r.Header.Set("DPoP", alice.proof("GET", url, token, ""))
+		w := httptest.NewRecorder()
+		protect(t, httpauth.Config{Verifier: v, DPoP: checker}).ServeHTTP(w, r)
+		require.Equal(t, 401, w.Code, host)
+	}
+
 	// With DPoP off, the token is a bearer token like any other, and the scheme is unknown.
 	h := protect(t, httpauth.Config{Verifier: v})
 	for authorization, want := range map[string]int{"Bearer " + token: 200, "DPoP " + token: 401} {

@@ -83,8 +83,7 @@ func (s *Store) Save(ctx context.Context, name string, data []byte, ifRevision s
 	_, _ = rand.Read(random) // never fails
 	revision := hex.EncodeToString(random)
 	key := s.key(name)
-	text := string(data) // a copy: the client may still read it when Save has returned
-	_, err := s.run(ctx, key, 0, func(ctx context.Context) *redis.Cmd {
+	_, err := s.run(ctx, key, data, 0, func(ctx context.Context, text string) *redis.Cmd {
 		return saveScript.Run(ctx, s.client, []string{key}, maxRevision, ifRevision, revision, channel(key), text)
 	})
 	if err != nil {
@@ -98,12 +97,12 @@ func (s *Store) read(ctx context.Context, name string, wantsData bool) ([]string
 	if err := checkCall(ctx, name, nil); err != nil {
 		return nil, err
 	}
-	key, count, flag := s.key(name), 1, "0"
+	client, key, count, flag := s.quick, s.key(name), 1, "0"
 	if wantsData {
-		count, flag = 2, "1"
+		client, count, flag = s.client, 2, "1"
 	}
-	return s.run(ctx, key, count, func(ctx context.Context) *redis.Cmd {
-		return loadScript.RunRO(ctx, s.client, []string{key}, maxRevision, store.MaxDocument, flag)
+	return s.run(ctx, key, nil, count, func(ctx context.Context, _ string) *redis.Cmd {
+		return loadScript.RunRO(ctx, client, []string{key}, maxRevision, store.MaxDocument, flag)
 	})
 }
 
@@ -122,10 +121,13 @@ func checkCall(ctx context.Context, name string, data []byte) error {
 type answer struct {
 	value any
 	err   error
+	late  bool
 }
 
-// run has the client run a script, within bounds, and returns the strings that it answers, which are count.
-func (s *Store) run(ctx context.Context, key string, count int, script func(context.Context) *redis.Cmd) ([]string, error) {
+// run has the client run a script with data, within bounds, and returns the strings that it answers, which are count.
+func (s *Store) run(
+	ctx context.Context, key string, data []byte, count int, script func(context.Context, string) *redis.Cmd,
+) ([]string, error) {
 	bounded, cancel := context.WithTimeout(ctx, s.timeout)
 	select {
 	case s.calls <- struct{}{}:
@@ -133,22 +135,30 @@ func (s *Store) run(ctx context.Context, key string, count int, script func(cont
 		cancel()
 		return nil, s.ended(ctx, "no turn")
 	}
+	text := string(data) // a copy: the client may still read it when the call has returned
 	answers := make(chan answer, 1)
 	go func() {
 		defer cancel()
-		value, err := script(bounded).Result()
+		value, err := script(bounded, text).Result()
 		<-s.calls
-		answers <- answer{value, err}
+		answers <- answer{value, err, bounded.Err() != nil}
 	}()
 	select {
 	case a := <-answers:
-		if a.err != nil && bounded.Err() != nil {
+		if a.err != nil && a.late {
 			return nil, s.ended(ctx, "no answer")
 		}
 		return judge(key, count, a)
 	case <-bounded.Done():
-		return nil, s.ended(ctx, "no answer")
 	}
+	select {
+	case a := <-answers: // cancel was called after it
+		if a.err == nil || !a.late {
+			return judge(key, count, a)
+		}
+	default:
+	}
+	return nil, s.ended(ctx, "no answer")
 }
 
 // ended is the error of a call whose context or time has ended.

@@ -18,10 +18,10 @@ func Example() {
 	var operators ed25519.PublicKey // as it was deployed with the service
 
 	client := redis.NewClient(&redis.Options{
-		Addr:                  "redis.internal:6379",
-		ContextTimeoutEnabled: true,
-		DialTimeout:           500 * time.Millisecond,
-		DialerRetries:         1,
+		Addr:          "redis.internal:6379",
+		DialTimeout:   500 * time.Millisecond,
+		DialerRetries: 1,
+		PoolSize:      1000,
 	})
 	defer func() { _ = client.Close() }()
 	shared, err := redisstore.New(client, redisstore.Config{Timeout: time.Second})

@@ -25,12 +25,19 @@
 // # The client
 //
 // A hint by publish and subscribe comes within milliseconds, and is lost with the connection; so follow a document with
-// store.Follow, every 500 ms or so. The time that it takes to see a change after the network has come back is then up to
-// the client: go-redis ignores the deadlines of contexts by default, and waits for a lost answer for 5 s. A Store gives each
-// attempt of a *redis.Client one half of Config.Timeout. It cannot do so for a *redis.ClusterClient: set ContextTimeoutEnabled
-// there, and ReadTimeout and WriteTimeout to 500 ms. For both, a DialTimeout of 500 ms and DialerRetries of 1 keep
-// attempts to connect from piling up during long outages, and -1 for MaxRetries is ill-advised. A cluster client that is
-// ReadOnly reads from replicas, and sees changes when they do.
+// store.Follow, every 500 ms. How soon a change is seen after the network has come back is then up to the client: go-redis
+// ignores the deadlines of contexts by default, waits 5 s for an answer, and 5 s for a connection, five times; and after PoolSize
+// failures to connect it tries once a second. With these options it takes less than a second, with the defaults up to 2 s:
+//
+//	redis.Options{DialTimeout: 500 * time.Millisecond, DialerRetries: 1, PoolSize: 1000}
+//
+// A Store shortens the wait for an answer to a part of Config.Timeout by itself. With a *redis.ClusterClient it cannot, so there
+// it needs also
+//
+//	ContextTimeoutEnabled: true, ReadTimeout: 250 * time.Millisecond, WriteTimeout: 250 * time.Millisecond
+//
+// Leave MaxRetries alone: a call goes on to another connection when one is dead. A cluster client that is ReadOnly
+// reads from replicas, and sees changes when they do.
 package redisstore
 
 import (
@@ -64,8 +71,9 @@ var ErrMalformed = errors.New("what is under the key is not a document")
 type Config struct {
 	// Prefix begins all keys and channels. It has at most 128 octets and no braces. Default DefaultPrefix.
 	Prefix string
-	// Timeout is how long a call takes at most. An attempt of a *redis.Client to send or receive has one half of it, so it must
-	// be more than twice what the largest document needs on the way. Default (0) DefaultTimeout, 1 s.
+	// Timeout is how long a call takes at most. An attempt of a *redis.Client to send or receive has one half of it, or one
+	// quarter for Revision: it must be more than twice what the largest document needs on the way, and four round trips.
+	// Default (0) DefaultTimeout, 1 s.
 	Timeout time.Duration
 }
 
@@ -74,9 +82,11 @@ type Config struct {
 //
 // Each call returns when its context ends or Config.Timeout has passed, whatever the client does; the client may be left with it
 // in a goroutine until its own time-outs pass. There are at most 16 such goroutines: further calls wait for their turn, and
-// fail when they do not get it in time. Calls that got no answer in time fail with an error that is context.DeadlineExceeded.
+// fail when they do not get it in time. The error of a call that took too long is context.DeadlineExceeded; when all attempts of
+// the client have failed before that, it is the client's.
 type Store struct {
 	client  redis.UniversalClient
+	quick   redis.Scripter // it, for small answers
 	prefix  string
 	timeout time.Duration
 	calls   chan struct{} // holds a token for each call that the client is at
@@ -90,10 +100,13 @@ var (
 
 // New returns a Store that uses client: a *redis.Client, with or without sentinels, or a *redis.ClusterClient. It refuses a
 // *redis.Ring, which looks for documents elsewhere when a server is down. It asks the server nothing, so a server
-// that is down is no error. Hooks must have been added to the client before.
+// that is down is no error.
+//
+// Hooks of a *redis.Client are called if its ReadTimeout and WriteTimeout are at most one quarter of Config.Timeout. Otherwise
+// the Store uses its WithTimeout, which has none.
 func New(client redis.UniversalClient, c Config) (*Store, error) {
 	var errs []error
-	s := &Store{client: client, prefix: c.Prefix, timeout: c.Timeout, calls: make(chan struct{}, maxCalls)}
+	s := &Store{client: client, quick: client, prefix: c.Prefix, timeout: c.Timeout, calls: make(chan struct{}, maxCalls)}
 	if s.prefix == "" {
 		s.prefix = DefaultPrefix
 	}
@@ -110,7 +123,7 @@ func New(client redis.UniversalClient, c Config) (*Store, error) {
 	switch client := client.(type) {
 	case *redis.Client:
 		if absent = client == nil; !absent && s.timeout > 0 {
-			s.client = client.WithTimeout(max(s.timeout/2, time.Millisecond))
+			s.client, s.quick = patient(client, s.timeout/2), patient(client, s.timeout/4)
 		}
 	case *redis.ClusterClient:
 		absent = client == nil
@@ -124,6 +137,15 @@ func New(client redis.UniversalClient, c Config) (*Store, error) {
 		return nil, errors.Join(errs...)
 	}
 	return s, nil
+}
+
+// patient returns a client of the same connections that waits for one answer no longer than d.
+func patient(client *redis.Client, d time.Duration) *redis.Client {
+	o := client.Options()
+	if o.ReadTimeout > 0 && o.ReadTimeout <= d && o.WriteTimeout > 0 && o.WriteTimeout <= d {
+		return client
+	}
+	return client.WithTimeout(max(d, time.Millisecond))
 }
 
 // key is that of the document.

@@ -40,7 +40,7 @@ func (s *Store) Watch(ctx context.Context, name string, changed func()) error {
 		case <-w.hints:
 			changed()
 		case <-ended:
-			return fmt.Errorf("redisstore: %w", clientError(context.Cause(within)))
+			return clientError(context.Cause(within))
 		case <-ctx.Done():
 		}
 	}

@@ -1,0 +1,7 @@
+package main
+
+// What the tests use.
+var (
+	Run     = run
+	Silence = silence
+)

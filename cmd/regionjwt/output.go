@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// appendSafe appends text with every rune escaped, as JSON does it, that could do anything to a terminal: control characters,
+// those that turn the direction of writing, those that cannot be seen.
+func appendSafe(dst []byte, text string) []byte {
+	for len(text) > 0 {
+		r, size := utf8.DecodeRuneInString(text)
+		switch {
+		case unicode.IsPrint(r) && r != utf8.RuneError:
+			dst = append(dst, text[:size]...)
+		case r > 0xFFFF:
+			high, low := utf16.EncodeRune(r)
+			dst = fmt.Appendf(dst, `\u%04x\u%04x`, high, low)
+		default:
+			dst = fmt.Appendf(dst, `\u%04x`, r)
+		}
+		text = text[size:]
+	}
+	return dst
+}
+
+// safeText is text that is harmless on a terminal. Line breaks become semicolons.
+func safeText(text string) string {
+	return string(appendSafe(nil, strings.ReplaceAll(text, "\n", "; ")))
+}
+
+// maxClip is how many octets of what was typed an error repeats at most: a token in the wrong place loses its signature.
+const maxClip = 60
+
+func clip(text string) string {
+	if len(text) > maxClip {
+		text = text[:maxClip] + "..."
+	}
+	return safeText(text)
+}
+
+// safeJSON lays JSON out, and escapes what appendSafe does. It must be valid.
+func safeJSON(doc []byte) ([]byte, error) {
+	var b bytes.Buffer
+	if err := json.Indent(&b, doc, "", "  "); err != nil {
+		return nil, err
+	}
+	var out []byte
+	for line := range strings.SplitSeq(strings.TrimRight(b.String(), "\n"), "\n") { // none within a text
+		out = append(appendSafe(out, line), '\n')
+	}
+	return out, nil
+}
+
+func (c *call) writeJSON(v any) error {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	out, err := safeJSON(b.Bytes())
+	if err != nil {
+		return err
+	}
+	_, err = c.stdout.Write(out)
+	return err
+}
+
+// printf writes to standard output. Arguments that are strings are made safe.
+func (c *call) printf(format string, args ...any) {
+	_, _ = fmt.Fprintf(c.stdout, format, safeArgs(args)...)
+}
+
+// notef writes to standard error, where people look and machines do not.
+func (c *call) notef(format string, args ...any) {
+	_, _ = fmt.Fprintf(c.stderr, format, safeArgs(args)...)
+}
+
+func safeArgs(args []any) []any {
+	out := make([]any, len(args))
+	for i, a := range args {
+		if s, ok := a.(string); ok {
+			a = safeText(s)
+		}
+		out[i] = a
+	}
+	return out
+}
+
+// stamp writes a time for people.
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// ago writes how far t is from now, for people.
+func ago(t, now time.Time) string {
+	d := now.Sub(t)
+	if d < 0 {
+		return "in " + short(-d)
+	}
+	return short(d) + " ago"
+}
+
+func short(d time.Duration) string {
+	if d >= 48*time.Hour {
+		return fmt.Sprintf("%dd", d/(24*time.Hour))
+	}
+	return d.Round(time.Second).String()
+}

@@ -1,0 +1,259 @@
+package main_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt"
+	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/revocation"
+	"github.com/regionjwt/regionjwt/store"
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+const runbook = "../../docs/break-glass.md"
+
+// block is a block of commands in the runbook.
+type block struct{ heading, commands string }
+
+// blocks returns all sh blocks of the runbook.
+func blocks(t *testing.T) (all []block) {
+	t.Helper()
+	text, err := os.ReadFile(runbook)
+	require.NoError(t, err)
+	require.Less(t, strings.Count(string(text), "\n"), 150, "it is read at 3 a.m.")
+	heading, inside := "", false
+	for line := range strings.Lines(string(text)) {
+		switch {
+		case strings.HasPrefix(line, "```sh"):
+			inside = true
+			all = append(all, block{heading: heading})
+		case strings.HasPrefix(line, "```"):
+			require.True(t, inside, "a block that is no sh is tested by nobody: %s", line)
+			inside = false
+		case inside:
+			all[len(all)-1].commands += line
+		case strings.HasPrefix(line, "## "):
+			heading = strings.TrimSpace(line[3:])
+		}
+	}
+	return all
+}
+
+// shell is one sh, as one that an operator has open. It ends at the first command that fails.
+type shell struct {
+	in  io.Writer
+	out *bufio.Reader
+}
+
+const marker = "-- done --"
+
+func openShell(t *testing.T, dir string, env ...string) *shell {
+	t.Helper()
+	bin := t.TempDir()
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", bin, ".")
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, string(out))
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "sh", "-eu") // it ends with its input
+	cmd.Dir = dir
+	cmd.Env = append([]string{"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + dir}, env...)
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	reader, writer, err := os.Pipe()
+	require.NoError(t, err)
+	cmd.Stdout, cmd.Stderr = writer, writer
+	require.NoError(t, cmd.Start())
+	require.NoError(t, writer.Close())
+	t.Cleanup(func() {
+		_ = in.Close()
+		require.NoError(t, cmd.Wait())
+		_ = reader.Close()
+	})
+	return &shell{in: in, out: bufio.NewReader(reader)}
+}
+
+// do runs commands and returns what they write.
+func (s *shell) do(t *testing.T, commands string) string {
+	t.Helper()
+	_, err := fmt.Fprintf(s.in, "%s\necho '%s'\n", commands, marker)
+	require.NoError(t, err)
+	var out strings.Builder
+	for {
+		line, err := s.out.ReadString('\n')
+		require.NoError(t, err, "a command failed:\n%s\n%s%s", commands, out.String(), line)
+		if strings.TrimSpace(line) == marker {
+			return out.String()
+		}
+		out.WriteString(line)
+	}
+}
+
+// service is one that follows the rules of a directory, and trusts what the operators' key has signed.
+type service struct {
+	list *revocation.List
+	log  bytes.Buffer
+	*regionjwt.Validator
+}
+
+func newService(t *testing.T, w *issuertest.World, dir string) *service {
+	t.Helper()
+	signed, err := store.Signed(store.Dir(filepath.Join(dir, "rules")),
+		store.Signing{Public: []ed25519.PublicKey{publicKey(t, filepath.Join(dir, "operators.key.pub"))}})
+	require.NoError(t, err)
+	s := &service{}
+	s.list, err = revocation.New(revocation.Config{Store: signed, Logger: slog.New(slog.NewTextHandler(&s.log, nil))})
+	require.NoError(t, err)
+	s.Validator, err = regionjwt.New(regionjwt.Config{
+		Trust:   []verifier.Trust{{Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience)}},
+		Revoked: s.list,
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Keys().Close()) })
+	return s
+}
+
+// revoked asks the service about a token that is good but for the rules.
+func (s *service) revoked(t *testing.T, token string) bool {
+	t.Helper()
+	require.NoError(t, s.list.Load(t.Context()))
+	_, err := s.Verify(t.Context(), token)
+	if refusal, ok := errors.AsType[*verifier.Error](err); ok {
+		require.Equal(t, verifier.Revoked, refusal.Reason)
+		return true
+	}
+	require.NoError(t, err)
+	return false
+}
+
+// What the runbook says is done, in its order, by one shell; after each block a service refuses the tokens that the block
+// is about, and no others.
+func TestRunbook(t *testing.T) {
+	t.Parallel()
+	const east, west = "us-east-1", "us-west-2"
+	w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256", ID: "shop"})
+	w.Serve()
+	mint := func(region string, c issuertest.Claims) string { return w.Token(region, c) }
+	tokens := map[string]string{"east, leaked key": mint(east, issuertest.Claims{}), "west, leaked key": mint(west, issuertest.Claims{})}
+	leakedKID := w.KeyID(west)
+	w.Rotate(east)
+	w.Rotate(west)
+	tokens["east"] = mint(east, issuertest.Claims{})
+	tokens["west"] = mint(west, issuertest.Claims{})
+	tokens["rogue client"] = mint(east, issuertest.Claims{ClientID: "rogue"})
+	tokens["mallory"] = mint(east, issuertest.Claims{Subject: "mallory"})
+	tokens["sign-in"] = mint(east, issuertest.Claims{Set: map[string]any{"origin_jti": "origin-1"}})
+	tokens["one token"] = mint(east, issuertest.Claims{Set: map[string]any{"jti": "token-1"}})
+	fresh := map[string]func() string{ // issued after whatever was pressed; clocks may differ
+		"west, fresh":    func() string { return mint(west, issuertest.Claims{IssuedAgo: -5 * time.Second}) },
+		"mallory, fresh": func() string { return mint(east, issuertest.Claims{Subject: "mallory", IssuedAgo: -5 * time.Second}) },
+		"east, fresh":    func() string { return mint(east, issuertest.Claims{IssuedAgo: -5 * time.Second}) },
+	}
+	thumbprint := thumbprintOf(t, w, tokens["east, leaked key"])
+
+	steps := []struct {
+		heading string
+		dies    []string // of the tokens, by this block
+		revives []string
+		says    string
+	}{
+		{heading: "Before the bad hour", says: "operators.key.pub"},
+		{heading: "First", says: "the store is empty"},
+		{heading: "First", says: "verdict    accepted"},
+		{heading: "A signing key leaked", dies: []string{"east, leaked key"}, says: "epoch 1"},
+		{heading: "A signing key leaked", dies: []string{"west, leaked key"}, says: "epoch 2"},
+		{heading: "One region is compromised", dies: []string{"west", "west, fresh"}},
+		{heading: "One region is compromised", revives: []string{"west, fresh"}},
+		{heading: "One client", dies: []string{"rogue client"}},
+		{heading: "One user, one sign-in, one token", dies: []string{"mallory"}},
+		{heading: "One user, one sign-in, one token", dies: []string{"sign-in"}},
+		{heading: "One user, one sign-in, one token", dies: []string{"one token"}},
+		{heading: "Everything issued before a time", dies: []string{"east"}},
+		{heading: "Does it work?", says: "refused, as it should be"},
+		{heading: "Undo", revives: []string{"east", "rogue client"}, says: "INC-1: key leaked"},
+	}
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "bad.txt"), []byte(tokens["east, leaked key"]), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "good.txt"), []byte(tokens["east"]), 0o600))
+	sh := openShell(t, dir,
+		"REGIONJWT_STORE=dir:"+filepath.Join(dir, "rules"), "REGIONJWT_AUTHORITY=shop",
+		"REGIONJWT_ISSUER="+issuers(w), "REGIONJWT_AUDIENCE="+issuertest.Audience, "THUMBPRINT="+thumbprint, "KID="+leakedKID,
+		"REGION="+west, "CLIENT=rogue", "SUBJECT=mallory", "ORIGIN=origin-1", "TOKEN_ID=token-1")
+
+	all := blocks(t)
+	require.Len(t, all, len(steps))
+	var s *service
+	dead := map[string]bool{}
+	for i, step := range steps {
+		require.Equal(t, step.heading, all[i].heading)
+		out := sh.do(t, all[i].commands)
+		require.Contains(t, out, step.says)
+		if step.heading == "Does it work?" {
+			epoch := regexp.MustCompile(`epoch +(\d+)`).FindStringSubmatch(out)[1]
+			require.Regexp(t, `msg="revocation rules" .*epoch=`+epoch, s.log.String())
+		}
+		for _, token := range tokens {
+			require.NotContains(t, out, token[strings.LastIndexByte(token, '.')+1:], "no signature")
+		}
+		if s == nil {
+			s = newService(t, w, dir)
+		}
+		for _, name := range step.dies {
+			require.False(t, dead[name])
+			dead[name] = true
+		}
+		for _, name := range step.revives {
+			require.True(t, dead[name])
+			delete(dead, name)
+		}
+		for name, token := range tokens {
+			require.Equal(t, dead[name], s.revoked(t, token), "%s after block %d, %s:\n%s%s", name, i, step.heading, all[i].commands, out)
+		}
+		for name, token := range fresh {
+			require.Equal(t, dead[name], s.revoked(t, token()), "%s after block %d, %s:\n%s%s", name, i, step.heading, all[i].commands, out)
+		}
+	}
+}
+
+// thumbprintOf returns that of the key which signed a token.
+func thumbprintOf(t *testing.T, w *issuertest.World, token string) string {
+	t.Helper()
+	tl := tool{}.with("REGIONJWT_AUDIENCE", issuertest.Audience, "REGIONJWT_ISSUER", issuers(w))
+	in, _ := inspect(t, tl, token, 0, "-fetch")
+	return in.Thumbprint
+}
+
+// The names of variables and flags that the runbook speaks of exist.
+func TestRunbookNames(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(runbook)
+	require.NoError(t, err)
+	var help strings.Builder
+	for _, name := range allCommands {
+		help.WriteString(tool{}.ok(t, "help", name))
+	}
+	variables := regexp.MustCompile(`REGIONJWT_[A-Z_]+`).FindAllString(string(text), -1)
+	require.Greater(t, len(variables), 20)
+	for _, name := range variables {
+		require.Contains(t, help.String(), "$"+name)
+	}
+	flags := regexp.MustCompile(`[\s`+"`"+`](-[a-z][a-z-]+)`).FindAllStringSubmatch(string(text), -1)
+	require.Greater(t, len(flags), 20)
+	for _, found := range flags {
+		require.Contains(t, help.String(), "\n  "+found[1])
+	}
+}

@@ -1,0 +1,223 @@
+package main_test
+
+import (
+	"crypto/ed25519"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/revocation"
+	"github.com/regionjwt/regionjwt/store"
+)
+
+// document is the file of the only document in a directory.
+func document(t *testing.T, tl tool) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(strings.TrimPrefix(tl.env["REGIONJWT_STORE"], "dir:"), "*.doc"))
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+	return files[0]
+}
+
+// What the tool writes is what a service reads that holds the public key.
+func TestRevokeReachesAService(t *testing.T) {
+	t.Parallel()
+	tl, dir := signing(t)
+	signed, err := store.Signed(store.Dir(filepath.Join(dir, "store")), store.Signing{Public: []ed25519.PublicKey{publicKey(t, filepath.Join(dir, "key.pub"))}})
+	require.NoError(t, err)
+	service, err := revocation.New(revocation.Config{Store: signed})
+	require.NoError(t, err)
+
+	began := time.Now()
+	r := tl.run(t, "revoke", "-authority", "pool", "-region", "us-west-2", "-issuer", "https://iss.example", "-kid", "k", "-thumbprint", "t",
+		"-client", "c", "-subject", "s", "-token-id", "j", "-origin", "o", "-issued-before", "now", "-until", "2d", "-reason", "INC-1")
+	require.Zero(t, r.code, r.errors)
+	id := strings.TrimSpace(r.out)
+	require.Contains(t, r.errors, "epoch 1, rules: 1")
+	require.Contains(t, r.errors, "no rule in this store before")
+	require.NotContains(t, r.errors, "never ends")
+
+	require.NoError(t, service.Load(t.Context()))
+	require.Len(t, service.Rules(), 1)
+	entry := service.Rules()[0]
+	require.Equal(t, id, entry.ID)
+	rule := entry.Rule
+	require.WithinRange(t, rule.IssuedBefore, began, time.Now().Add(time.Second))
+	require.Zero(t, rule.IssuedBefore.Nanosecond())
+	require.WithinRange(t, rule.Until, began.Add(48*time.Hour-time.Second), time.Now().Add(48*time.Hour))
+	rule.IssuedBefore, rule.Until = time.Time{}, time.Time{}
+	require.Equal(t, revocation.Rule{
+		Authority: "pool", Region: "us-west-2", Issuer: "https://iss.example", KeyID: "k", Thumbprint: "t", ClientID: "c", Subject: "s",
+		TokenID: "j", OriginTokenID: "o", Reason: "INC-1",
+	}, rule)
+
+	all := tl.ok(t, "revoke", "-all-authorities", "-issued-before", "2026-01-31T03:00:00+01:00", "-until", "2126-01-31T03:00:00Z")
+	require.NoError(t, service.Load(t.Context()))
+	require.Equal(t, revocation.Rule{
+		AllAuthorities: true, IssuedBefore: time.Date(2026, 1, 31, 2, 0, 0, 0, time.UTC), Until: time.Date(2126, 1, 31, 3, 0, 0, 0, time.UTC),
+	}, service.Rules()[1].Rule)
+	require.Equal(t, all, service.Rules()[1].ID)
+
+	tl.ok(t, "unrevoke", id, all)
+	require.NoError(t, service.Load(t.Context()))
+	require.Empty(t, service.Rules())
+}
+
+func TestRulesAndStatus(t *testing.T) {
+	t.Parallel()
+	tl, _ := signing(t)
+	empty := tl.ok(t, "status")
+	require.Contains(t, empty, "the store is empty")
+	require.Equal(t, []any{}, decode[map[string]any](t, tl.ok(t, "rules", "-json"))["rules"])
+	require.Contains(t, tl.run(t, "rules").errors, "no rules are in force")
+
+	out := decode[map[string]any](t, tl.ok(t, "revoke", "-json", "-authority", "a", "-kid", "k", "-reason", "why \u202e\u009b2J"))
+	require.InDelta(t, 1, out["epoch"], 0)
+	require.Equal(t, "signed", out["trust"])
+	id := out["id"].(string)
+	require.NotContains(t, tl.run(t, "revoke", "-authority", "a", "-subject", "s").errors, "no rule in this store before")
+
+	for _, text := range []string{tl.ok(t, "rules"), tl.ok(t, "rules", "-json")} {
+		require.Contains(t, text, id)
+		require.Contains(t, text, `why \u202e\u009b2J`, "it does nothing to a terminal")
+	}
+	rules := decode[map[string]any](t, tl.ok(t, "rules", "-json"))
+	require.Len(t, rules["rules"], 2)
+	require.Equal(t, map[string]any{"authority": "a", "kid": "k", "reason": "why \u202e\u009b2J"}, rules["rules"].([]any)[0].(map[string]any)["rule"])
+
+	require.Contains(t, tl.ok(t, "status"), "epoch    2")
+	health := decode[map[string]any](t, tl.ok(t, "status", "-json"))
+	require.InDelta(t, 2, health["epoch"], 0)
+	require.InDelta(t, 2, health["rules"], 0)
+	require.Equal(t, true, health["known"])
+	require.Empty(t, health["trouble"])
+	require.NotEmpty(t, health["last_added"])
+
+	tl.fails(t, 1, []string{"no rule AAAAAAAAAAAAAAAA", "nothing was changed"}, "unrevoke", id, "AAAAAAAAAAAAAAAA")
+	require.Contains(t, tl.ok(t, "status"), "rules    2", "nothing was changed")
+	removed := decode[map[string]any](t, tl.ok(t, "unrevoke", "-json", id))
+	require.Equal(t, []any{id}, removed["removed"])
+	require.InDelta(t, 1, removed["rules"], 0)
+	tl.fails(t, 1, []string{"no rule " + id}, "unrevoke", id)
+}
+
+func TestDryRunChangesNothing(t *testing.T) {
+	t.Parallel()
+	args := []string{"revoke", "-dry-run", "-authority", "a", "-kid", "k"}
+	r := tool{}.run(t, args...) // not even a store is needed
+	require.Zero(t, r.code, r.errors)
+	require.Contains(t, r.errors, "nothing was changed")
+	out := decode[map[string]any](t, tool{}.ok(t, append(args, "-json")...))
+	require.Equal(t, strings.TrimSpace(r.out), out["id"])
+	require.Equal(t, true, out["dry_run"])
+	require.NotContains(t, out, "epoch")
+	tl, _ := signing(t)
+	require.Equal(t, out["id"], tl.ok(t, args...))
+	require.Contains(t, tl.ok(t, "status"), "epoch    0")
+}
+
+// One in 64 IDs begins with a dash, and is none of the flags.
+func TestIDsThatBeginWithADash(t *testing.T) {
+	t.Parallel()
+	tl, _ := signing(t)
+	found := false
+	for i := 0; !found; i++ {
+		rule := revocation.Rule{Authority: "a", KeyID: fmt.Sprint(i)}
+		if found = rule.ID()[0] == '-'; found {
+			require.Equal(t, rule.ID(), tl.ok(t, "revoke", "-authority", "a", "-kid", fmt.Sprint(i)))
+			require.Equal(t, rule.ID(), tl.ok(t, "unrevoke", rule.ID()))
+		}
+	}
+	other := tl.ok(t, "revoke", "-authority", "a", "-kid", "k")
+	require.Equal(t, []any{other}, decode[map[string]any](t, tl.ok(t, "unrevoke", other, "-json"))["removed"], "flags may come last")
+}
+
+// With a wrong key one reads nothing, and replaces nothing.
+func TestNotAuthentic(t *testing.T) {
+	t.Parallel()
+	tl, dir := signing(t)
+	id := tl.ok(t, "revoke", "-authority", "a", "-kid", "k")
+	tool{}.ok(t, "keygen", "-out", filepath.Join(dir, "other"))
+	other := tl.with("REGIONJWT_SIGN_KEY", filepath.Join(dir, "other"))
+	plain := tool{}.with("REGIONJWT_STORE", tl.env["REGIONJWT_STORE"])
+	before, err := os.ReadFile(document(t, tl))
+	require.NoError(t, err)
+
+	for _, args := range [][]string{{"status"}, {"rules"}, {"unrevoke", id}, {"revoke", "-authority", "a", "-kid", "l"}} {
+		other.fails(t, 3, []string{"was not written by one who may", "-verify-key"}, args...)
+		plain.fails(t, 3, []string{"not a document of rules", "signed"}, args...)
+		r := other.fails(t, 3, nil, append([]string{args[0], "-json"}, args[1:]...)...)
+		require.Contains(t, fmt.Sprint(decode[map[string]any](t, r.out)), "was not written by one who may")
+	}
+	require.Equal(t, "not_authentic", decode[map[string]any](t, other.run(t, "status", "-json").out)["trouble"])
+	require.Equal(t, "malformed", decode[map[string]any](t, plain.run(t, "status", "-json").out)["trouble"])
+	after, err := os.ReadFile(document(t, tl))
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+
+	require.NoError(t, os.Chmod(document(t, tl), 0o640))
+	tl.fails(t, 3, []string{"was not written by one who may", "mode"}, "status")
+	require.NoError(t, os.Chmod(document(t, tl), 0o600))
+	tl.ok(t, "status")
+
+	require.Contains(t, other.run(t, "revoke", "-overwrite", "-authority", "a", "-kid", "l").errors, "the document in the store is replaced")
+	other.ok(t, "status")
+	tl.fails(t, 3, nil, "status")
+	require.NoError(t, os.WriteFile(document(t, tl), []byte("junk"), 0o600))
+	plain.fails(t, 3, []string{"-overwrite"}, "revoke", "-authority", "a", "-kid", "l")
+	plain.ok(t, "revoke", "-overwrite", "-authority", "a", "-kid", "l")
+	require.Contains(t, plain.ok(t, "rules"), "kid l")
+}
+
+// With a copy of their own, operators notice what happened to the store, and write back what it lost.
+func TestWipedAndRolledBack(t *testing.T) {
+	t.Parallel()
+	tl, dir := signing(t)
+	tl = tl.with("REGIONJWT_COPY", filepath.Join(dir, "copy"))
+	first := tl.ok(t, "revoke", "-authority", "a", "-kid", "1")
+	old, err := os.ReadFile(document(t, tl))
+	require.NoError(t, err)
+	second := tl.ok(t, "revoke", "-authority", "a", "-kid", "2")
+
+	require.NotContains(t, tl.run(t, "revoke", "-authority", "a", "-kid", "1").errors, "copy")
+	broken := tl.with("REGIONJWT_COPY", document(t, tl)) // a file
+	require.Contains(t, broken.run(t, "revoke", "-authority", "a", "-kid", "1").errors, "the copy could not be written")
+	require.Equal(t, "failed", decode[map[string]any](t, broken.ok(t, "revoke", "-json", "-authority", "a", "-kid", "1"))["copy"])
+
+	require.NoError(t, os.WriteFile(document(t, tl), old, 0o600))
+	tl.fails(t, 3, []string{"rolled back", "regionjwt revoke"}, "status")
+	require.Contains(t, tl.run(t, "rules").out, second, "the copy knows it")
+	tl.ok(t, "revoke", "-authority", "a", "-kid", "1")
+	require.Contains(t, tl.with("REGIONJWT_COPY", "").ok(t, "rules"), second)
+
+	require.NoError(t, os.Remove(document(t, tl)))
+	r := tl.fails(t, 3, nil, "status", "-json")
+	require.Equal(t, "wiped", decode[map[string]any](t, r.out)["trouble"])
+	require.Empty(t, tl.with("REGIONJWT_COPY", "").ok(t, "rules"), "without a copy nobody can tell")
+	require.Contains(t, tl.run(t, "unrevoke", first).errors, "written back")
+	require.Contains(t, tl.with("REGIONJWT_COPY", "").ok(t, "rules"), second)
+	tl.ok(t, "status")
+}
+
+func TestFull(t *testing.T) {
+	t.Parallel()
+	tl, dir := signing(t)
+	list, err := revocation.New(revocation.Config{LocalCopy: store.Dir(filepath.Join(dir, "filled"))})
+	require.NoError(t, err)
+	reason := strings.Repeat("<", 500) // takes six octets each in a document
+	for i := 0; err == nil; i++ {
+		_, err = list.Add(t.Context(), revocation.Rule{
+			Authority: "a", KeyID: fmt.Sprint(i), Subject: reason, ClientID: reason, Issuer: reason, Region: reason, Thumbprint: reason,
+			OriginTokenID: reason, Reason: reason,
+		})
+	}
+	require.ErrorIs(t, err, revocation.ErrFull)
+	full := tl.with("REGIONJWT_SIGN_KEY", "", "REGIONJWT_STORE", "dir:"+filepath.Join(dir, "filled"))
+	full.fails(t, 4, []string{"full", "unrevoke"}, "revoke", "-authority", "a", "-kid", "k", "-reason", reason, "-subject", reason,
+		"-client", reason, "-issuer", reason, "-region", reason, "-thumbprint", reason, "-origin", reason)
+}
