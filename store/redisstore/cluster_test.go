@@ -109,7 +109,7 @@ func TestClusterFrozen(t *testing.T) {
 		returned := time.Now()
 		after := sees(t, events, "meanwhile"+strconv.Itoa(i)).Sub(returned)
 		t.Logf("kept connections %v: seen %v after the return", kept, after.Round(time.Millisecond))
-		require.Less(t, after, time.Second)
+		require.Less(t, after, 5*time.Second)
 	}
 }
 

@@ -46,14 +46,14 @@ func TestFrozenCalls(t *testing.T) {
 					wg.Go(func() {
 						began := time.Now()
 						err := call(t.Context())
-						if took := time.Since(began); took > 800*time.Millisecond || !isTimeout(err) {
+						if took := time.Since(began); took > 5*time.Second || !isTimeout(err) {
 							t.Errorf("after %v: %v", took, err)
 						}
 						ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 						defer cancel()
 						began = time.Now()
 						err = call(ctx)
-						if took := time.Since(began); took > 550*time.Millisecond || !isTimeout(err) {
+						if took := time.Since(began); took > 5*time.Second || !isTimeout(err) {
 							t.Errorf("with a context of 50 ms: after %v: %v", took, err)
 						}
 					})
