@@ -83,6 +83,8 @@ func TestInspectWithoutKeys(t *testing.T) {
 		"no alg":          {w.Token("us-west-2", issuertest.Claims{Header: map[string]any{"alg": "none"}}), "refused", "unsupported_alg", "form: refused; issuer: not_checked", nil},
 		"too long":        {w.Token("us-west-2", issuertest.Claims{Set: map[string]any{"x": strings.Repeat("x", 17<<10)}}), "refused", "too_large", "size: refused; form: not_checked", nil},
 		"two parts":       {"aaaa.bbbb", "refused", "malformed", "size: passed; form: refused", nil},
+		"no signature":    {good[:strings.LastIndexByte(good, '.')], "refused", "malformed", "size: passed; form: refused", nil},
+		"header only":     {good[:strings.IndexByte(good, '.')], "refused", "malformed", "", nil},
 		"encrypted":       {"a.b.c.d.e", "refused", "malformed", "", nil},
 		"not base64":      {"a*.b.c", "refused", "malformed", "", nil},
 		"doubled":         {encode(`{"alg":"RS256","kid":"k"}`) + "." + encode(`{"iss":"a","iss":"b"}`) + ".c2ln", "refused", "malformed", "", nil},
@@ -124,6 +126,9 @@ func TestInspectWithKeys(t *testing.T) {
 	in, _ = inspect(t, tl, w.Token("us-west-2", issuertest.Claims{Forge: true}), 1, "-fetch")
 	require.Equal(t, "bad_signature", in.Reason)
 	require.Contains(t, in.results(), "key: passed; signature: refused; claims: not_checked")
+	in, _ = inspect(t, tl, w.Token("us-west-2", issuertest.Claims{Header: map[string]any{"alg": "RS256"}}), 1, "-fetch")
+	require.Equal(t, "unsupported_alg", in.Reason)
+	require.Contains(t, in.results(), "key: passed; signature: refused")
 	in, _ = inspect(t, tl, w.Token("us-west-2", issuertest.Claims{Header: map[string]any{"kid": "x"}}), 1, "-fetch")
 	require.Equal(t, "unknown_key", in.Reason)
 	require.Contains(t, in.results(), "for whom: passed; key: refused")
@@ -174,6 +179,8 @@ func TestHostileTokens(t *testing.T) {
 	raw, people := inspect(t, tool{}, header+"."+encode("{\"sub\":\"\u009b31m\u202e\U000E0041\u007f\"}")+".c2ln", 0)
 	require.Equal(t, "\u009b31m\u202e\U000E0041\u007f", raw.Claims["sub"])
 	require.Contains(t, people.out, `\u009b31m\u202e\udb40\udc41\u007f`)
+	cut := header + "." + encode(`{"x":"`+strings.Repeat("x", 700_000)+`"}`) + "." + strings.Repeat("c", 200_000)
+	require.Equal(t, "too_large", decode[inspected](t, tool{stdin: cut}.run(t, "inspect", "-json").out).Reason)
 	pool := []string{"-user-pool", "us-east-1_Testing01", "-client-id", "c"}
 	for name, token := range map[string]string{
 		"controls":             evil + "x",
@@ -201,6 +208,9 @@ func TestHostileTokens(t *testing.T) {
 			}
 			if len(args) > 2 {
 				require.Equal(t, 1, r.code, name)
+				if len(token) > 1<<20-100 {
+					require.Contains(t, r.out, "too_large", name)
+				}
 			}
 		}
 		require.Less(t, time.Since(began), 20*time.Second, name)

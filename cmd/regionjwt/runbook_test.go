@@ -132,7 +132,8 @@ func (s *service) revoked(t *testing.T, token string) bool {
 	t.Helper()
 	require.NoError(t, s.list.Load(t.Context()))
 	_, err := s.Verify(t.Context(), token)
-	if refusal, ok := errors.AsType[*verifier.Error](err); ok {
+	var refusal *verifier.Error
+	if errors.As(err, &refusal) {
 		require.Equal(t, verifier.Revoked, refusal.Reason)
 		return true
 	}

@@ -122,15 +122,13 @@ func (s *storeFlags) protect(o *opened, writes bool) error {
 			return fail(exitUsage, "-seal-secret-file: %w", err)
 		}
 		o.trust = "sealed"
-		o.store = s.careful(inner)
+		o.store = inner
 	case o.redis && !s.plain:
 		return fail(exitUsage, "whoever has the password of a Redis can write rules there: give -sign-key (to write) "+
 			"or -verify-key (to read), or -seal-secret-file, as the services have it; or "+
 			"-insecure-plain-store, if they believe it as it is")
 	case o.redis:
 		o.trust = "plain"
-	default:
-		o.store = s.careful(o.store)
 	}
 	return nil
 }
@@ -167,37 +165,8 @@ func (s *storeFlags) sign(o *opened, writes bool) error {
 		return fail(exitUsage, "%w", err)
 	}
 	o.trust = "signed"
-	o.store = s.careful(inner)
+	o.store = inner
 	return nil
-}
-
-// careful has a document that is not authentic stay where it is, unless it is to be overwritten: with a wrong key one would
-// replace the right rules by others that no service believes.
-func (s *storeFlags) careful(inner store.Store) store.Store {
-	authentic, ok := inner.(store.Authentic)
-	if !ok || s.overwrite {
-		return inner
-	}
-	return careful{authentic}
-}
-
-type careful struct{ inner store.Authentic }
-
-// Authentic implements store.Authentic.
-func (careful) Authentic() {}
-
-// Save implements store.Store.
-func (s careful) Save(ctx context.Context, name string, data []byte, ifRevision string) (string, error) {
-	return s.inner.Save(ctx, name, data, ifRevision)
-}
-
-// Load implements store.Store.
-func (s careful) Load(ctx context.Context, name string) (store.Document, error) {
-	doc, err := s.inner.Load(ctx, name)
-	if err != nil {
-		return store.Document{}, err // without the revision, with which it could be replaced
-	}
-	return doc, nil
 }
 
 const (
