@@ -45,16 +45,7 @@ func TestSimulation(t *testing.T) {
 		seed, err = strconv.ParseUint(s, 10, 64)
 		require.NoError(t, err)
 	}
-	var material []map[string]any
-	var signers []*josetest.Signer
-	for range 12 {
-		s, err := josetest.NewSigner("ES256")
-		require.NoError(t, err)
-		jwk, err := s.JWK()
-		require.NoError(t, err)
-		material = append(material, jwk)
-		signers = append(signers, s)
-	}
+	material, signers := simKeys(t)
 	var total tally
 	for n := uint64(0); total.years < years; n++ {
 		synctest.Test(t, func(t *testing.T) {
@@ -69,6 +60,60 @@ func TestSimulation(t *testing.T) {
 	require.Positive(t, total.served)
 	require.Positive(t, total.unknown)
 	require.Positive(t, total.unavailable)
+}
+
+// simKeys makes the keys that the issuers of all worlds use.
+func simKeys(t *testing.T) (material []map[string]any, signers []*josetest.Signer) {
+	t.Helper()
+	for range 12 {
+		s, err := josetest.NewSigner("ES256")
+		require.NoError(t, err)
+		jwk, err := s.JWK()
+		require.NoError(t, err)
+		material = append(material, jwk)
+		signers = append(signers, s)
+	}
+	return material, signers
+}
+
+// A process that is frozen with requests under way has them still when it thaws: it cannot tell until they end, however long
+// the servers have been well by the clock on the wall.
+func TestSimulationFrozenInAnOutage(t *testing.T) {
+	t.Parallel()
+	material, signers := simKeys(t)
+	var total tally
+	for n := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newSimWorld(rand.New(rand.NewPCG(5, n)), material)
+			s := &simulation{t: t, simWorld: w, tally: &total, signers: signers, shelf: new(shelf), had: map[string]map[simKey]simAge{}}
+			s.start()
+			defer func() { s.stop() }()
+			for range 2 { // the race detector does not survive long histories of hanging requests in one bubble
+				s.all(hanging)
+				time.Sleep(10 * time.Second)
+				s.step()
+				s.all(healthy)
+				s.mu.Lock()
+				s.frozen += 3 * time.Hour
+				s.mu.Unlock()
+				s.step()
+				time.Sleep(5 * time.Minute)
+				s.step()
+			}
+		})
+	}
+	require.Positive(t, total.served)
+	require.Positive(t, total.unavailable)
+}
+
+// all spoils or mends every URL.
+func (s *simulation) all(f simFault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, u := range s.byURL {
+		s.spoil(u, f)
+		u.lagging = nil
+	}
 }
 
 // wallSkew is by how much two readings of the wall clock may differ: the age of a snapshot's keys has no other clock.

@@ -61,14 +61,15 @@ const (
 
 // simURL is one mirror. The world's mutex guards it.
 type simURL struct {
-	url     string
-	region  *simRegion
-	lagging *simDoc // nil, or the document that it is stuck at
-	fault   simFault
-	mended  time.Duration // true time since when it is healthy
-	answers []simAnswer
-	asked   []time.Duration // when requests came, in true time
-	good    bool            // it has answered well at least once
+	url         string
+	region      *simRegion
+	lagging     *simDoc // nil, or the document that it is stuck at
+	fault       simFault
+	mended      time.Duration // true time since when it is healthy
+	mendedLived time.Duration // the same, without the time for which the process was frozen
+	answers     []simAnswer
+	asked       []time.Duration // when requests came, in true time
+	good        bool            // it has answered well at least once
 }
 
 // simRegion signs with the last key of its document.
@@ -274,7 +275,8 @@ func (w *simWorld) event() {
 		r.doc.keys = r.doc.keys[len(r.doc.keys)-1:]
 	case 8:
 		d := r.doc.clone()
-		u.lagging, u.mended = &d, w.truth()
+		u.lagging = &d
+		u.noteMended(w)
 	case 9:
 		if w.rand.IntN(2) == 0 {
 			w.frozen += time.Duration(w.rand.IntN(int(8 * time.Hour)))
@@ -286,20 +288,25 @@ func (w *simWorld) event() {
 
 func (w *simWorld) spoil(u *simURL, f simFault) {
 	if u.fault != f || u.lagging != nil {
-		u.mended = w.truth()
+		u.noteMended(w)
 	}
 	u.fault = f
 }
 
-// allHealthyFor reports for how long nothing has been wrong with the URLs that serve iss.
+// noteMended notes that something has changed about u.
+func (u *simURL) noteMended(w *simWorld) { u.mended, u.mendedLived = w.truth(), time.Since(w.base) }
+
+// allHealthyFor reports for how long the process has lived with nothing wrong with the URLs that serve iss. The time for which
+// it was frozen does not count: a request that hung before is still under way after it.
 func (w *simWorld) allHealthyFor(iss string) time.Duration {
-	least := w.truth()
+	now := time.Since(w.base)
+	least := now
 	for _, r := range w.serves[iss] {
 		for _, u := range r.urls {
 			if u.fault != healthy || u.lagging != nil {
 				return 0
 			}
-			least = min(least, w.truth()-u.mended)
+			least = min(least, now-u.mendedLived)
 		}
 	}
 	return least
