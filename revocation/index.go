@@ -7,7 +7,8 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// index finds the rules that may match a token: the work grows with the kinds of rules that there are, not with their number.
+// index finds the rules that may match a token: the work grows with the kinds of rules that there are, and
+// with those that agree in the field they are found by, not with the number of all.
 type index struct {
 	kinds []kind
 	rules map[key][]indexed

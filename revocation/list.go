@@ -4,7 +4,8 @@
 //
 // Knowledge only grows: each document that arrives is merged with what is known, rule by rule, the later word on each
 // counting. So a store that is down, wiped, rolled back or put back to an old document removes nothing; only Remove does, or
-// a rule's own end. What a store has lost comes back with the next Add of anyone who knows it.
+// a rule's own end. What a store has lost comes back with the next Add of anyone who knows it. A process that starts, and has no
+// local copy, knows no better than the store: it can be shown an old document, or none.
 package revocation
 
 import (
@@ -61,8 +62,8 @@ type Config struct {
 	// Poll is how often Run asks the store, besides its hints. 0 means 500 ms.
 	Poll time.Duration
 
-	// OnEvent is told of changes and of everything that is wrong with the store, once when it begins. It must not block. Nil is
-	// fine.
+	// OnEvent is told of changes that Run or Load bring, and of everything that is wrong with the store, once when it begins. It
+	// must not block. Nil is fine.
 	OnEvent func(Event)
 	// Logger gets a line for each event. Nil is silent.
 	Logger *slog.Logger
@@ -187,7 +188,8 @@ func (l *List) Rules() []Entry {
 }
 
 // Add adds a rule and returns its ID. The rule counts here at once. Where it could not be written to the Store the error wraps
-// ErrNotShared; it is then written with the next change that can be. To add a rule again changes nothing but its Reason.
+// ErrNotShared; it is then written with the next change that can be. To add a rule again renews it: its Reason and when it was
+// added.
 func (l *List) Add(ctx context.Context, r Rule) (id string, err error) {
 	if err := r.Validate(); err != nil {
 		return "", err

@@ -14,7 +14,8 @@ import (
 type Signing struct {
 	// Public are the keys of those who may write. Several make it possible to exchange one.
 	Public []ed25519.PublicKey
-	// Private signs what is saved. Nil for those who only read: services. Its public half need not be among Public.
+	// Private signs what is saved. Nil for those who only read: services. Its public half belongs among Public, or what was saved
+	// cannot be loaded again.
 	Private ed25519.PrivateKey
 }
 
@@ -26,7 +27,7 @@ var signMark = []byte("regionjwt-sign-1\n")
 
 // Signed returns a Store that signs documents with Ed25519 before inner sees them, and refuses with ErrNotAuthentic what none of
 // the keys has signed under the same name. So who can write to inner, but has no key, can delete documents and put old ones
-// back, and nothing else; whoever reads them has to notice the latter, as package revocation does.
+// back, and nothing else; whoever reads them has to notice the latter, as package revocation does where it knows better already.
 //
 // The document is not hidden. Operators hold the private key, services the public one.
 func Signed(inner Store, c Signing) (Authentic, error) {

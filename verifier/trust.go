@@ -55,7 +55,7 @@ type ClaimNames struct {
 	Groups   []string // empty: "cognito:groups" for Cognito bindings, else "groups". Arrays of texts, or one text
 }
 
-// RegionPolicy admits or refuses the regions that may have minted a token; failover.Controller is one. possible is not
+// RegionPolicy admits or refuses the regions that may have minted a token. possible is not
 // empty and must not be modified; issuedAt is zero where the token has no iat. It must be safe for concurrent use.
 type RegionPolicy interface {
 	Admit(authority string, possible []string, issuedAt time.Time) error

@@ -129,9 +129,6 @@ func TestPanics(t *testing.T) {
 
 // In real time, and with a loop that does nothing but send. It is not parallel: it counts goroutines.
 func TestNothingIsLeftBehind(t *testing.T) {
-	if testing.Short() {
-		t.Skip("real time")
-	}
 	handlers := map[string]func(grpc.ServerStream) error{
 		"tight loop": func(s grpc.ServerStream) error { return push(s, 0, wrapperspb.String("x")) },
 	}

@@ -1,0 +1,216 @@
+package verifier_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+// twins are two Verifiers of one configuration over the same keys: one remembers tokens, the other does not.
+type twins struct {
+	t        *testing.T
+	rand     *rand.Rand
+	world    *issuertest.World
+	cached   *verifier.Verifier
+	plain    *verifier.Verifier
+	config   verifier.Config
+	now      time.Time
+	tokens   []string
+	rules    map[string]bool
+	version  uint64
+	inactive string
+	refuse   bool
+	hits     int
+	refused  map[string]int
+}
+
+func (w *twins) Revoked(t *verifier.Token) (string, error) {
+	if w.rules["dark"] {
+		return "", verifier.ErrUnavailable
+	}
+	if w.rules[t.ID()] {
+		return t.ID(), nil
+	}
+	return "", nil
+}
+
+func (w *twins) Version() uint64 { return w.version }
+
+func (w *twins) Admit(_ string, possible []string, _ time.Time) error {
+	if len(possible) == 1 && possible[0] == w.inactive {
+		return verifier.ErrInvalid
+	}
+	return nil
+}
+
+func (w *twins) check(context.Context, *verifier.Token) error {
+	if w.refuse {
+		return verifier.ErrForbidden
+	}
+	return nil
+}
+
+func (w *twins) update(change func(*verifier.Config)) {
+	change(&w.config)
+	w.config.CacheSize = 16
+	require.NoError(w.t, w.cached.Update(w.config))
+	w.config.CacheSize = -1
+	require.NoError(w.t, w.plain.Update(w.config))
+}
+
+func newTwins(t *testing.T, seed uint64) *twins {
+	w := &twins{t: t, rand: rand.New(rand.NewPCG(seed, 1)), now: time.Now(), rules: map[string]bool{}, refused: map[string]int{}}
+	w.world = issuertest.New(t, fast([]issuertest.Layout{issuertest.IssuerPerRegion, issuertest.OneIssuer}[seed%2]))
+	cache, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.world.Authority()}, Client: w.world.Client()})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = cache.Close() })
+	w.config = verifier.Config{
+		Keys: cache, Revoked: w, Now: func() time.Time { return w.now },
+		Trust: []verifier.Trust{{
+			Authority: w.world.Authority(), Binding: verifier.Audience(issuertest.Audience), Regions: w, Check: w.check,
+		}},
+	}
+	w.cached, err = verifier.New(w.config)
+	require.NoError(t, err)
+	w.plain, err = verifier.New(w.config)
+	require.NoError(t, err)
+	w.update(func(*verifier.Config) {})
+	return w
+}
+
+func (w *twins) region() string { return []string{east, west}[w.rand.IntN(2)] }
+
+func (w *twins) mint() {
+	c := issuertest.Claims{ExpiresIn: time.Duration(w.rand.IntN(120)-5) * time.Minute}
+	switch w.rand.IntN(12) {
+	case 0:
+		c.Forge = true
+	case 1:
+		c.Audience = []string{"somebody else"}
+	}
+	w.tokens = append(w.tokens, w.world.Token(w.region(), c))
+	if len(w.tokens) > 24 {
+		w.tokens = w.tokens[1:]
+	}
+}
+
+func (w *twins) pass(d time.Duration) {
+	time.Sleep(d)
+	w.now = time.Now()
+	synctest.Wait()
+}
+
+// step does one thing at random.
+func (w *twins) step() {
+	switch w.rand.IntN(40) {
+	case 0:
+		w.world.Rotate(w.region())
+	case 1:
+		w.world.Withdraw(w.region())
+	case 2:
+		w.world.Break(w.region())
+	case 3, 4:
+		w.world.Mend(east)
+		w.world.Mend(west)
+	case 5:
+		w.pass(time.Duration(w.rand.IntN(1200)) * time.Second)
+	case 6:
+		w.pass(time.Duration(w.rand.IntN(40)) * time.Second)
+	case 7:
+		if w.rand.IntN(10) == 0 {
+			w.pass(25 * time.Hour)
+		}
+	case 8:
+		if tok, err := w.plain.Verify(w.t.Context(), w.pick()); err == nil {
+			w.rules[tok.ID()] = true
+			w.version++
+		}
+	case 9:
+		clear(w.rules)
+		w.version++
+	case 10:
+		w.rules["dark"] = !w.rules["dark"]
+		w.version++
+	case 11:
+		w.inactive = []string{east, west, ""}[w.rand.IntN(3)]
+	case 12:
+		w.refuse = w.rand.IntN(4) == 0
+	case 13:
+		w.update(func(c *verifier.Config) { c.Leeway = time.Duration(w.rand.IntN(60)) * time.Second })
+	case 14:
+		w.update(func(c *verifier.Config) { c.Trust[0].MaxAge = time.Duration(w.rand.IntN(60)) * time.Minute })
+	case 15:
+		w.update(func(c *verifier.Config) {
+			c.Trust[0].Binding = verifier.Audience([]string{issuertest.Audience, issuertest.Audience, "other"}[w.rand.IntN(3)])
+		})
+	case 16, 17, 18:
+		w.mint()
+	default:
+		w.compare()
+	}
+}
+
+func (w *twins) pick() string {
+	if len(w.tokens) == 0 {
+		w.mint()
+	}
+	return w.tokens[w.rand.IntN(len(w.tokens))]
+}
+
+// compare has both judge a token, the one that remembers twice.
+func (w *twins) compare() {
+	raw := w.pick()
+	_, _ = w.plain.Verify(w.t.Context(), raw)
+	synctest.Wait() // the other region has answered, too, if it was asked
+	got, gotErr := w.cached.Verify(w.t.Context(), raw)
+	want, wantErr := w.plain.Verify(w.t.Context(), raw)
+	again, _ := w.cached.Verify(w.t.Context(), raw)
+	if wantErr != nil {
+		require.Equal(w.t, reasonOf(w.t, wantErr), reasonOf(w.t, gotErr))
+		require.Nil(w.t, again)
+		w.refused[reasonOf(w.t, wantErr)]++
+		return
+	}
+	require.NoError(w.t, gotErr)
+	require.Equal(w.t, want.Regions(), got.Regions())
+	require.Equal(w.t, want.KeyThumbprint(), got.KeyThumbprint())
+	require.Equal(w.t, want.ID(), got.ID())
+	require.Equal(w.t, want.ValidUntil(), got.ValidUntil())
+	if again == got {
+		w.hits++
+	}
+}
+
+// Whatever happens in between, a Verifier that remembers tokens says what one that does not would say.
+func TestRememberingChangesNothing(t *testing.T) {
+	t.Parallel()
+	hits, refused := 0, map[string]int{}
+	for seed := range uint64(40) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newTwins(t, seed)
+			for range 400 {
+				w.step()
+			}
+			hits += w.hits
+			for r, n := range w.refused {
+				refused[r] += n
+			}
+		})
+	}
+	require.Greater(t, hits, 500)
+	for _, r := range []string{
+		"expired", "unknown_key", "keys_unavailable", "bad_signature", "bad_audience", "too_old", "region_inactive", "revoked",
+		"rules_unavailable", "check_failed",
+	} {
+		require.Greater(t, refused[r], 10, r)
+	}
+}
