@@ -70,8 +70,8 @@ func Clients(ids ...string) Requirement {
 func Custom(check func(*verifier.Token) error) Requirement { return Requirement{check: check} }
 
 // Profile demands the profile of RFC 9068, section 2: the header's typ is at+jwt, and iss, exp, aud, sub, client_id, iat and
-// jti are there, the client's as verifier.ClaimNames finds it. A token that is not of it is invalid for the route, so that the answer is 401. To demand it of every token
-// of an authority, see verifier.Trust.Types and RequiredClaims.
+// jti are there, the client as verifier.ClaimNames finds it. A token that is not of it is invalid for the route, so that the
+// answer is 401. To demand it of every token of an authority, see verifier.Trust.Types and RequiredClaims.
 func Profile() Requirement {
 	return Requirement{reason: verifier.BadType, check: func(t *verifier.Token) error {
 		if t.Type() != "at+jwt" {
