@@ -21,6 +21,7 @@ var arrows = map[string][]string{
 	"issuer":                 nil,
 	"issuer/issuertest":      {"issuer", "internal/jose/josetest"},
 	"jwks":                   {"issuer", "store", "internal/jose", "internal/strictjson"},
+	"failover":               {"issuer", "store", "internal/strictjson"},
 	"store":                  nil,
 	"store/storetest":        {"store"},
 	"revocation":             {"store", "verifier", "internal/strictjson"},

@@ -125,13 +125,17 @@ func (e *Error) Is(target error) bool { return target == e.Category() }
 
 // Category is the one of ErrInvalid, ErrUnavailable and ErrForbidden that e is. That of CheckFailed is the category which the
 // error of Trust.Check wraps: ErrUnavailable before ErrForbidden, ErrInvalid by default. RegionInactive is ErrUnavailable
-// where the error of the RegionPolicy wraps that.
+// where the error of the RegionPolicy wraps that, or says so by a method Unavailable() bool.
 func (e *Error) Category() error {
 	if e.Reason <= 0 || int(e.Reason) >= len(reasons) {
 		return ErrInvalid
 	}
 	asks := e.Reason == CheckFailed || e.Reason == RegionInactive
 	if asks && errors.Is(e.Err, ErrUnavailable) {
+		return ErrUnavailable
+	}
+	var says interface{ Unavailable() bool }
+	if e.Reason == RegionInactive && errors.As(e.Err, &says) && says.Unavailable() {
 		return ErrUnavailable
 	}
 	if e.Reason == CheckFailed && errors.Is(e.Err, ErrForbidden) {

@@ -39,7 +39,7 @@ type Trust struct {
 	MaxAge time.Duration
 
 	// Regions decides about the regions that may have minted a token. Nil admits all of them. Its error refuses the token:
-	// as ErrInvalid unless it wraps ErrUnavailable.
+	// as ErrInvalid unless it wraps ErrUnavailable, or has a method Unavailable() bool that returns true.
 	Regions RegionPolicy
 
 	// Check is called for every token that passed everything else, each time it is verified. Its error refuses the token:

@@ -1,0 +1,89 @@
+package failover
+
+import (
+	"context"
+	"log/slog"
+)
+
+// maxEvents bounds the events that wait for a slow OnEvent.
+const maxEvents = 1024
+
+// queue keeps events until they are told. The Controller's mutex guards it.
+type queue struct {
+	waiting []Event
+	missed  int
+	telling bool
+}
+
+// note queues an event; its State is filled in by tell, when all of the change has been made. The caller holds mu.
+func (c *Controller) note(e Event) {
+	q := &c.events
+	if len(q.waiting) == maxEvents {
+		q.waiting = q.waiting[1:]
+		q.missed++
+	}
+	q.waiting = append(q.waiting, e)
+}
+
+// tell gives up mu and tells of all events that wait, in order. Where somebody is at it already, that one goes on; so a
+// callback may call the Controller.
+func (c *Controller) tell() {
+	q := &c.events
+	for i := range q.waiting {
+		if q.waiting[i].State.Authority == "" {
+			q.waiting[i].State = c.State()
+		}
+	}
+	if q.telling || len(q.waiting) == 0 {
+		c.mu.Unlock()
+		return
+	}
+	q.telling = true
+	defer func() { // also where OnEvent panics
+		q.telling = false
+		c.mu.Unlock()
+	}()
+	for len(q.waiting) > 0 {
+		e := q.waiting[0]
+		q.waiting = q.waiting[1:]
+		e.Missed, q.missed = q.missed, 0
+		c.mu.Unlock()
+		c.deliver(e)
+		c.mu.Lock()
+	}
+}
+
+// deliver logs an event and hands it to OnEvent. It takes mu again where OnEvent panics, as tell will give it up.
+func (c *Controller) deliver(e Event) {
+	level := slog.LevelInfo
+	if e.Kind == Moved && e.Cause == CauseFailed || e.Kind == HealthChanged && e.State.health(e.Region) == Unhealthy ||
+		e.Kind == StoreChanged && e.State.Trouble != "" {
+		level = slog.LevelWarn
+	}
+	c.config.Logger.LogAttrs(context.Background(), level, "failover", slog.String("event", string(e.Kind)),
+		slog.String("authority", e.State.Authority), slog.String("region", e.Region), slog.String("from", e.From),
+		slog.String("cause", string(e.Cause)), slog.String("active", e.State.Active), slog.Bool("manual", e.State.Manual),
+		slog.String("health", string(e.State.health(e.Region))), slog.String("trouble", string(e.State.Trouble)),
+		slog.Uint64("generation", e.State.Generation))
+	if c.config.OnEvent == nil {
+		return
+	}
+	ended := false
+	defer func() {
+		if !ended {
+			c.mu.Lock()
+		}
+	}()
+	c.config.OnEvent(e)
+	ended = true
+}
+
+// health returns the health of a region; "" where there is none of that name.
+func (s *State) health(name string) Health {
+	for _, r := range s.Regions {
+		if r.Name == name {
+			return r.Health
+		}
+	}
+	return ""
+}
