@@ -41,6 +41,7 @@ type table struct {
 	issuers map[string]*served
 	regions []regionSets // in the order of the configuration
 	sets    map[string]*set
+	uses    map[*set][]use // nil without Hooks
 }
 
 type regionSets struct {
@@ -75,10 +76,18 @@ func (c *Cache) Update(authorities []issuer.Authority) error {
 	old := c.table.Load()
 	now := c.clock()
 	t := &table{issuers: map[string]*served{}, sets: map[string]*set{}}
+	if c.config.Hooks.hooked() {
+		t.uses = map[*set][]use{}
+	}
 	for _, a := range authorities {
 		for _, r := range a.Regions {
 			sets := t.setsOf(r, old, &c.config, now)
 			t.regions = append(t.regions, regionSets{a.ID, r.Name, sets})
+			for _, s := range sets {
+				if t.uses != nil {
+					t.uses[s] = append(t.uses[s], use{a.ID, r.Name, slices.Clone(r.JWKS), homes(a, r)})
+				}
+			}
 			for _, iss := range r.Issuers {
 				e := t.issuers[iss]
 				if e == nil {

@@ -44,9 +44,10 @@ const (
 	rediscoverAfter = 24 * time.Hour // the discovery document is read again
 	negativeEntries = 1024           // unknown kids remembered for each set
 	negativeFor     = 30 * time.Second
-	maxWaiters      = 256 // callers that wait for one set
-	hostConnections = 16  // concurrent requests of each kind to one host
-	eagerSets       = 100 // up to so many sets are fetched when Run starts; more are fetched on use
+	maxWaiters      = 256            // callers that wait for one set
+	hostConnections = 16             // concurrent requests of each kind to one host
+	inspectAfter    = 24 * time.Hour // a refresh asks every mirror, so that those which differ are noticed
+	eagerSets       = 100            // up to so many sets are fetched when Run starts; more are fetched on use
 )
 
 // Budget bounds the fetches that unknown key IDs may cause: a bucket of Burst fetches for each key set, one of which
@@ -98,6 +99,9 @@ type Config struct {
 
 	// Logger receives one line for each change of state. Nil is silent.
 	Logger *slog.Logger
+
+	// Hooks are told of fetches and of changes.
+	Hooks Hooks
 
 	ownClient bool // Client was nil
 }

@@ -3,6 +3,7 @@ package jwks
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -27,6 +28,7 @@ type flight struct {
 	deadline time.Time            // of all attempts; zero until the first has a connection
 	charged  bool                 // a token of the set's bucket was taken for it
 	canceled bool                 // the cache was closed, or Run ended
+	inspects bool                 // every mirror is asked
 	landed   bool
 	good     bool
 }
@@ -66,6 +68,7 @@ func (c *Cache) launch(s *set, p purpose, now instant) *flight {
 	f := &flight{
 		purpose: p, turn: c.turn.Add(1), demanded: p == forDemand,
 		wanted: map[string]bool{}, watchers: map[chan struct{}]struct{}{},
+		inspects: p == forRefresh && len(s.endpoints) > 1 && s.view.Load() != nil && now.since(s.inspected) >= inspectAfter,
 	}
 	s.flight = f
 	order := s.order(now, p == forDemand)
@@ -81,6 +84,8 @@ type outcome struct {
 	ep     *endpoint
 	answer *answer
 	failed *FetchError
+	began  time.Time // zero where there was no connection to be had
+	took   time.Duration
 }
 
 // fly asks the mirrors in order, each once: the next one as soon as one has failed or has been silent for a while, or as
@@ -174,10 +179,12 @@ func (c *Cache) attempt(ctx context.Context, s *set, f *flight, ep *endpoint, la
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	if ep.issuer != "" {
-		return c.attemptDiscovered(ctx, s, f, ep)
+		o := c.attemptDiscovered(ctx, s, f, ep)
+		o.began, o.took = now, time.Since(now)
+		return o
 	}
 	a, failed := c.fetchSet(ctx, target, ep.lastAnswer(s))
-	return outcome{ep: ep, answer: a, failed: failed}
+	return outcome{ep: ep, answer: a, failed: failed, began: now, took: time.Since(now)}
 }
 
 func (ep *endpoint) lastAnswer(s *set) *answer {
@@ -215,11 +222,18 @@ func (c *Cache) take(s *set, f *flight, o outcome) (enough bool) {
 			o.ep.missed(o.failed, now)
 			s.lastErr = o.failed
 		}
+		demanded := f.demanded
 		s.mu.Unlock()
 		c.log.attemptFailed(s, o)
+		c.tellOf(s, o, demanded, change{}, nil)
 		return false
 	}
-	changed := s.merge(o.ep, o.answer, now)
+	var drifts []Drift
+	if o.ep.refused && !o.ep.known {
+		drifts = append(drifts, Drift{Kind: MirrorEnabled, Source: o.ep.name()})
+	}
+	ch := s.merge(o.ep, o.answer, now)
+	drifts = append(drifts, s.compare()...)
 	o.ep.answered = f.turn
 	f.good = true
 	enough = s.vouchedFor(f, now)
@@ -229,18 +243,27 @@ func (c *Cache) take(s *set, f *flight, o outcome) (enough bool) {
 			enough = false
 		}
 	}
+	demanded := f.demanded
 	f.tell()
 	s.mu.Unlock()
-	c.log.answered(s, o, changed)
-	if changed {
+	c.log.answered(s, o, ch.published)
+	c.log.drifted(drifts)
+	if ch.published {
 		c.changed()
 	}
+	c.tellOf(s, o, demanded, ch, drifts)
 	return enough
 }
 
 // vouchedFor reports whether each key of s is listed by a mirror that has answered in this flight, or by none that could still
-// be asked: a key that only other mirrors list is theirs to withdraw, so they are asked. The caller holds s.mu.
+// be asked: a key that only other mirrors list is theirs to withdraw, so they are asked. A flight that inspects asks all that it
+// can. The caller holds s.mu.
 func (s *set) vouchedFor(f *flight, now instant) bool {
+	if f.inspects && slices.ContainsFunc(s.endpoints, func(ep *endpoint) bool {
+		return ep.asked != f.turn && ep.rests(now) == 0 && !s.leavesOut(ep, now)
+	}) {
+		return false
+	}
 	for _, r := range s.records {
 		vouched, open := false, false
 		for _, l := range r.by {
@@ -276,6 +299,9 @@ func (c *Cache) land(s *set, f *flight) {
 	switch {
 	case f.good:
 		s.answered = f.turn
+		if f.inspects {
+			s.inspected = now
+		}
 		view := s.view.Load()
 		certain := s.everyMirror(now, func(ep *endpoint) bool { return ep.answered == f.turn })
 		for kid, inTime := range f.wanted {

@@ -18,6 +18,19 @@ func (l logger) attemptFailed(s *set, o outcome) {
 	}
 }
 
+func (l logger) drifted(drifts []Drift) {
+	for _, d := range drifts {
+		switch {
+		case d.Kind == MirrorEnabled:
+			l.Warn("a mirror that was not enabled answers", "source", d.Source)
+		case d.Ended:
+			l.Info("a mirror lists all keys again", "source", d.Source)
+		default:
+			l.Warn("a mirror lacks keys that others list", "source", d.Source, "keys", d.Keys)
+		}
+	}
+}
+
 func (l logger) answered(_ *set, o outcome, changed bool) {
 	if changed {
 		l.Info("keys changed", "source", o.ep.name(), "keys", len(o.answer.keys), "skipped", len(o.answer.skipped))

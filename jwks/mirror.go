@@ -14,6 +14,7 @@ type endpoint struct {
 	discover  instant // when to read the discovery document again
 	last      *answer // nil until the first good answer
 	known     bool    // it answered well once, here or as a snapshot tells
+	refused   bool    // before that, it said once that it is not there
 	lastGood  instant
 	answered  int64       // the turn of the last flight in which it answered well
 	asked     int64       // the turn of the last flight in which it was asked
@@ -21,6 +22,7 @@ type endpoint struct {
 	failures  int         // in a row
 	failedAt  instant
 	darkSince instant // the first of these failures, without a long pause since
+	lacks     int     // keys that other mirrors list
 }
 
 // name is how logs and Status call the mirror.
@@ -38,6 +40,7 @@ func (ep *endpoint) missed(e *FetchError, now instant) {
 	}
 	ep.failures++
 	ep.failedAt, ep.lastErr = now, e
+	ep.refused = ep.refused || ep.notThere()
 }
 
 // dark reports whether ep has failed for so long, asked again and again. A mirror that nobody asked is not dark. The caller
@@ -54,10 +57,15 @@ func (ep *endpoint) rests(now instant) time.Duration {
 	return max(0, ep.lastErr.RetryAfter-now.since(ep.failedAt))
 }
 
+// notThere reports whether ep never answered well and says that it is not there. The caller holds mu.
+func (ep *endpoint) notThere() bool {
+	return !ep.known && ep.lastErr != nil &&
+		(ep.lastErr.Status == http.StatusForbidden || ep.lastErr.Status == http.StatusNotFound)
+}
+
 // disabled reports whether ep never answered well and says, within the last hour, that it is not there. The caller holds mu.
 func (ep *endpoint) disabled(now instant) bool {
-	return !ep.known && ep.lastErr != nil && now.since(ep.failedAt) < disabledFor &&
-		(ep.lastErr.Status == http.StatusForbidden || ep.lastErr.Status == http.StatusNotFound)
+	return ep.notThere() && now.since(ep.failedAt) < disabledFor
 }
 
 // leavesOut reports whether ep is not asked because it is not enabled and a sibling works.

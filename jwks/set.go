@@ -40,6 +40,8 @@ type set struct {
 	noted    instant                     // when the last one was
 	waiting  int
 
+	inspected instant // when a flight last asked every mirror
+
 	restored bool    // its keys come from a snapshot; nothing was fetched yet
 	unsaved  bool    // its keys changed since the last snapshot
 	saving   bool    // a snapshot is being written
@@ -149,12 +151,19 @@ func (s *set) notEnabled(now instant, late time.Duration) bool {
 	return s.view.Load() == nil
 }
 
-// merge takes in a good answer of ep. It reports whether the keys of the set changed. The caller holds mu.
+// change is what an answer changed about the keys of a set.
+type change struct {
+	added, removed int
+	keys           int // after it
+	published      bool
+}
+
+// merge takes in a good answer of ep, and returns what that changed. The caller holds mu.
 //
 // What an answer lists is added. What it does not list any more is withdrawn when the same mirror says so again a minute
 // later and no other mirror has listed the key in between: a mirror that lags behind adds what it has, but removes nothing. As
 // long as only such a mirror lists a key, every refresh asks it, too, so that its own withdrawal is seen.
-func (s *set) merge(ep *endpoint, a *answer, now instant) (changed bool) {
+func (s *set) merge(ep *endpoint, a *answer, now instant) (ch change) {
 	ep.last, ep.known, ep.lastGood, ep.lastErr, ep.failures = a, true, now, nil, 0
 	s.good.store(now)
 	s.failures, s.lastErr, s.restored = 0, nil, false
@@ -166,7 +175,7 @@ func (s *set) merge(ep *endpoint, a *answer, now instant) (changed bool) {
 		if r == nil {
 			r = &record{key: k, first: now, seen: new(stamp)}
 			s.records = append(s.records, r)
-			changed = true
+			ch.added++
 		}
 		a.keys[i] = r.key // the same, and already there
 		r.listedBy(ep)
@@ -181,16 +190,19 @@ func (s *set) merge(ep *endpoint, a *answer, now instant) (changed bool) {
 			next = min(next, withdrawAfter)
 		}
 		gone := len(r.by) == 0 || now.since(r.seen.load()) > s.config.MaxStale
-		changed = changed || gone
+		if gone {
+			ch.removed++
+		}
 		return gone
 	})
+	ch.keys = len(s.records)
 	s.due.store(now.plus(next))
 	s.freshUntil.store(now.plus(next))
-	if s.doubted.Swap(false) || changed || s.view.Load() == nil {
+	if s.doubted.Swap(false) || ch.added+ch.removed > 0 || s.view.Load() == nil {
 		s.publish()
-		changed, s.unsaved = true, true
+		ch.published, s.unsaved = true, true
 	}
-	return changed
+	return ch
 }
 
 // misses notes that an answer of ep does not list r, whose name it may have given to another key. It reports whether ep has to

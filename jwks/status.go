@@ -30,6 +30,18 @@ type Status struct {
 	Failures          int           // fetches failed in a row
 	LastError         *FetchError   // of the last failed attempt since a good answer; nil after one
 	NextRefresh       time.Duration // 0 when due
+	Mirrors           []Mirror      // in the order of preference
+}
+
+// Mirror is one of the URLs that publish a key set.
+type Mirror struct {
+	Source     string        // the URL, or the iss that it is discovered from
+	Answered   bool          // it has given a good answer
+	Age        time.Duration // of that
+	NotEnabled bool          // it never answered well and says 403 or 404
+	Failures   int           // in a row
+	LastError  *FetchError   // nil after a good answer
+	Lacks      int           // keys that other mirrors have listed for more than a minute, and its last answer did not
 }
 
 // Skipped names a key of a published set that is not used, by its place in the set, and why.
@@ -81,6 +93,19 @@ func (s *set) status(now instant) Status {
 	if s.lastErr != nil {
 		last := *s.lastErr
 		st.LastError = &last
+	}
+	for _, ep := range s.endpoints {
+		m := Mirror{
+			Source: ep.name(), Answered: ep.last != nil, NotEnabled: ep.notThere(), Failures: ep.failures, Lacks: ep.lacks,
+		}
+		if ep.last != nil {
+			m.Age = now.since(ep.lastGood)
+		}
+		if ep.lastErr != nil {
+			last := *ep.lastErr
+			m.LastError = &last
+		}
+		st.Mirrors = append(st.Mirrors, m)
 	}
 	v := s.view.Load()
 	if v == nil {
