@@ -17,7 +17,7 @@ const module = "github.com/regionjwt/regionjwt"
 
 // arrows lists what each package of the module may import of the module; a package that is not listed may not exist.
 var arrows = map[string][]string{
-	"":                       {"issuer", "jwks", "store", "verifier"},
+	"":                       {"failover", "issuer", "jwks", "store", "verifier"},
 	"issuer":                 nil,
 	"issuer/issuertest":      {"issuer", "internal/jose/josetest"},
 	"jwks":                   {"issuer", "store", "internal/jose", "internal/strictjson"},

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
+	"github.com/regionjwt/regionjwt/failover"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/store"
@@ -27,6 +29,13 @@ type Config struct {
 	Leeway    time.Duration    // between clocks; 0 means 30 seconds, negative none
 	CacheSize int              // verified tokens that are remembered; 0 means 8,192, negative none
 	Now       func() time.Time // the time by which tokens are judged; nil means time.Now
+
+	Hooks    verifier.Hooks // are told of decisions on tokens
+	KeyHooks jwks.Hooks     // are told of fetches and of changes of keys
+
+	// Failover lists controllers that are told, as evidence, whether fetches of keys from their regions succeed. It does not make
+	// them policies: see verifier.Trust.Regions. They are run by whoever made them.
+	Failover []*failover.Controller
 }
 
 // Validator is a jwks.Cache and a verifier.Verifier, wired. It is safe for concurrent use.
@@ -47,9 +56,11 @@ func New(c Config) (*Validator, error) {
 	}
 	keys, errKeys := jwks.New(jwks.Config{
 		Authorities: authorities, Client: c.Client, Logger: c.Logger, Refresh: c.Refresh, MaxStale: c.MaxStale,
-		Store: c.Store,
+		Store: c.Store, Hooks: c.keyHooks(),
 	})
-	vc := verifier.Config{Trust: c.Trust, Revoked: c.Revoked, Leeway: c.Leeway, CacheSize: c.CacheSize, Now: c.Now, Keys: keys}
+	vc := verifier.Config{
+		Trust: c.Trust, Revoked: c.Revoked, Leeway: c.Leeway, CacheSize: c.CacheSize, Now: c.Now, Keys: keys, Hooks: c.Hooks,
+	}
 	if errKeys != nil {
 		vc.Keys = &jwks.Static{} // for the sake of everything else that may be wrong
 	}
@@ -58,6 +69,29 @@ func New(c Config) (*Validator, error) {
 		return nil, err
 	}
 	return &Validator{keys: keys, verifier: v}, nil
+}
+
+// keyHooks are those of the user, and what the controllers want to know.
+func (c *Config) keyHooks() jwks.Hooks {
+	h := c.KeyHooks
+	if controllers := slices.Clone(c.Failover); len(controllers) > 0 {
+		told := h.Fetched
+		h.Fetched = func(f jwks.Fetched) {
+			if told != nil {
+				told(f)
+			}
+			for _, ctl := range controllers {
+				if region, ok := f.Evidence(ctl.State().Authority); ok {
+					e := failover.Evidence{Region: region, Source: "keys", Began: f.Began}
+					if f.Err != nil {
+						e.Err = f.Err
+					}
+					ctl.Observe(e)
+				}
+			}
+		}
+	}
+	return h
 }
 
 // Verify checks a token; see verifier.Verifier.

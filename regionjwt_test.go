@@ -3,6 +3,8 @@ package regionjwt_test
 import (
 	"context"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,8 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/regionjwt/regionjwt"
+	"github.com/regionjwt/regionjwt/failover"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -99,4 +103,38 @@ func TestNewNamesEveryProblem(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 	require.NotErrorIs(t, err, verifier.ErrInvalid, "a configuration error is none of a token")
+}
+
+// A controller learns from the fetches of keys alone that a region is lost, and that it has come back.
+func TestTheControllerFollowsTheKeys(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		world := issuertest.New(t, issuertest.Config{})
+		controller, err := failover.New(failover.Config{Authority: world.Authority(), Automatic: true})
+		require.NoError(t, err)
+		var fetched atomic.Int64
+		v, err := regionjwt.New(regionjwt.Config{
+			Client:   world.Client(),
+			Trust:    []verifier.Trust{{Authority: world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID)}},
+			Failover: []*failover.Controller{controller},
+			KeyHooks: jwks.Hooks{Fetched: func(jwks.Fetched) { fetched.Add(1) }},
+		})
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { _ = v.Run(ctx) })
+		running.Go(func() { _ = controller.Run(ctx) })
+		time.Sleep(time.Minute)
+		require.Equal(t, failover.Healthy, controller.State().Regions[0].Health)
+		world.Break("us-east-1")
+		time.Sleep(time.Hour)
+		require.Equal(t, "us-west-2", controller.Active())
+		world.Mend("us-east-1")
+		time.Sleep(time.Hour)
+		require.Equal(t, "us-east-1", controller.Active())
+		require.Positive(t, fetched.Load())
+		cancel()
+		running.Wait()
+		require.NoError(t, v.Keys().Close())
+	})
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/regionjwt/regionjwt/issuer"
 )
 
-// Cache fetches and keeps the key sets of authorities. It is a Source, a Holder, a Notifier and a Doubter, safe for concurrent
-// use.
+// Cache fetches and keeps the key sets of authorities. It is a Source, a Holder, a Peeker, a Notifier and a Doubter, safe for
+// concurrent use.
 type Cache struct {
 	config Config
 	clock  clock
@@ -175,6 +175,15 @@ func (c *Cache) Holds(iss string, k *Key) bool {
 	now := c.clock()
 	c.refreshDue(e, now)
 	return e.holds(c, k, now)
+}
+
+// Peek implements Peeker.
+func (c *Cache) Peek(iss, kid string) []*Key {
+	e := c.served(iss)
+	if e == nil {
+		return nil
+	}
+	return e.lookup(c, kid, c.clock())
 }
 
 // Doubt implements Doubter: a region that lists iss and whose keys are not known now could have a key of that name.

@@ -78,6 +78,12 @@ type Holder interface {
 	Holds(iss string, k *Key) bool
 }
 
+// Peeker is implemented by sources that can say from memory, without waiting and without a fetch, with which keys of that name
+// tokens of iss may be verified now. The slice and the keys must not be modified.
+type Peeker interface {
+	Peek(iss, kid string) []*Key
+}
+
 // The errors of a Source.
 var (
 	// ErrUnknownIssuer: no authority lists the iss.

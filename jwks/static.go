@@ -95,3 +95,6 @@ func (s *Static) Keys(_ context.Context, iss, kid string) ([]*Key, error) {
 	}
 	return nil, ErrUnknownKey
 }
+
+// Peek implements Peeker.
+func (s *Static) Peek(iss, kid string) []*Key { return slices.Clip(s.issuers[iss][kid]) }

@@ -95,7 +95,7 @@ func (r Reason) String() string {
 type Error struct {
 	Reason     Reason
 	Authority  string        // whose issuer the token names; "" where that is not known
-	Region     string        // the only region that lists the issuer; "" where there are several
+	Region     string        // the only region that lists the issuer, or whose key it is; "" where there are several
 	RetryAfter time.Duration // when asking again may help; 0 but for ErrUnavailable
 	Err        error         // the cause, where there is more to say; never written to clients
 }

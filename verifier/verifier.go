@@ -77,6 +77,9 @@ type Config struct {
 
 	// Now tells the time by which tokens are judged. Nil means time.Now.
 	Now func() time.Time
+
+	// Hooks are told of decisions, and of regions that do not do what they should.
+	Hooks Hooks
 }
 
 // Revoker knows which tokens were revoked. It must be safe for concurrent use.
@@ -89,7 +92,8 @@ type Revoker interface {
 
 // Verifier verifies tokens. It is safe for concurrent use, and starts no goroutine.
 type Verifier struct {
-	state atomic.Pointer[state]
+	state  atomic.Pointer[state]
+	drifts drifts
 
 	mu      sync.Mutex // guards what follows
 	changed chan struct{}
@@ -101,8 +105,11 @@ type state struct {
 	keys    jwks.Source
 	doubter jwks.Doubter // nil where keys is none
 	holder  jwks.Holder  // nil where keys is none
+	peeker  jwks.Peeker  // nil where keys is none
 	cache   *cache       // nil where nothing is remembered
 	issuers map[string]*trusted
+	hooks   Hooks
+	drifts  *drifts // the Verifier's
 	revoked Revoker
 	leeway  time.Duration
 	max     int
@@ -133,6 +140,7 @@ func (v *Verifier) Update(c Config) error {
 			v.detach = append(v.detach, n.OnChange(v.announce))
 		}
 	}
+	s.drifts = &v.drifts
 	v.state.Store(s)
 	v.mu.Unlock()
 	for _, f := range detach {
@@ -158,7 +166,7 @@ func (c Config) compile() (*state, error) {
 	}
 	s := &state{
 		keys: c.Keys, issuers: map[string]*trusted{}, revoked: c.Revoked,
-		leeway: c.Leeway, max: c.MaxTokenBytes, now: c.Now,
+		leeway: c.Leeway, max: c.MaxTokenBytes, now: c.Now, hooks: c.Hooks,
 	}
 	if c.CacheSize > maxCacheSize {
 		errs = append(errs, fmt.Errorf("verifier: CacheSize %d is more than %d", c.CacheSize, maxCacheSize))
@@ -167,6 +175,7 @@ func (c Config) compile() (*state, error) {
 	}
 	s.doubter, _ = c.Keys.(jwks.Doubter)
 	s.holder, _ = c.Keys.(jwks.Holder)
+	s.peeker, _ = c.Keys.(jwks.Peeker)
 	if s.leeway == 0 {
 		s.leeway = DefaultLeeway
 	}
@@ -238,7 +247,13 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (*Token, error) {
 	if s == nil {
 		return nil, errNotNew()
 	}
-	t, err := s.verify(ctx, raw)
+	var t *Token
+	var err *Error
+	if s.hooks.Verified == nil {
+		t, _, err = s.verify(ctx, raw)
+	} else {
+		t, err = s.observed(ctx, raw)
+	}
 	if err != nil {
 		return nil, err
 	}

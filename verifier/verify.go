@@ -12,28 +12,28 @@ import (
 )
 
 // verify makes the checks in the order that the package documentation lists.
-func (s *state) verify(ctx context.Context, raw string) (*Token, *Error) {
+func (s *state) verify(ctx context.Context, raw string) (tok *Token, remembered bool, err *Error) {
 	if len(raw) > s.max {
-		return nil, &Error{Reason: TooLarge}
+		return nil, false, &Error{Reason: TooLarge}
 	}
 	h, p, sig, ok := split(raw)
 	if !ok {
-		return nil, &Error{Reason: Malformed}
+		return nil, false, &Error{Reason: Malformed}
 	}
 	now := s.now()
 	if s.cache == nil {
 		tok, _, err := s.verifyAnew(ctx, now, raw, h, p, sig)
-		return tok, err
+		return tok, false, err
 	}
 	d := s.cache.digest(raw)
 	if tok, err := s.recall(ctx, now, d); tok != nil || err != nil {
-		return tok, err
+		return tok, true, err
 	}
 	tok, version, err := s.verifyAnew(ctx, now, raw, h, p, sig)
 	if err == nil {
 		s.cache.remember(d, tok, s.issuers[tok.issuer], version, now)
 	}
-	return tok, err
+	return tok, false, err
 }
 
 // recall returns a token that was verified before and still is valid, or why it is not, or neither: then all has to be
@@ -98,6 +98,10 @@ func (s *state) verifyAnew(ctx context.Context, now time.Time, raw, h, p, sig st
 		return nil, 0, err
 	}
 	if err := t.checkRequired(c); err != nil {
+		if len(regions) == 1 {
+			err.Region = regions[0]
+		}
+		s.drifted(ctx, t, regions, DriftMissingClaim, err.Err.Error())
 		return nil, 0, err
 	}
 	tok := s.newToken(t, &parsed, c)
@@ -189,6 +193,9 @@ func (s *state) checkDates(exp, nbf, iat, now time.Time) Reason {
 func (s *state) checkSignature(ctx context.Context, t *trusted, iss string, p *compact) (*jwks.Key, []string, *Error) {
 	keys, err := s.keys.Keys(ctx, iss, p.header.kid)
 	if err != nil {
+		if errors.Is(err, jwks.ErrUnknownKey) {
+			s.noteStranger(ctx, t, p)
+		}
 		return nil, nil, t.keyError(err)
 	}
 	reason := UnsupportedAlg

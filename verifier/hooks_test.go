@@ -1,0 +1,117 @@
+package verifier_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+// watched is a verifier whose hooks are recorded.
+type watched struct {
+	*issuertest.World
+	*verifier.Verifier
+	cache   *jwks.Cache
+	config  verifier.Config
+	judged  []verifier.Verified
+	drifted []verifier.Drift
+}
+
+func newWatched(t *testing.T, change func(*verifier.Trust)) *watched {
+	t.Helper()
+	w := &watched{World: issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})}
+	cache, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, cache.Close()) })
+	require.NoError(t, cache.Warm(t.Context()))
+	trust := verifier.Trust{Authority: w.Authority(), Binding: verifier.InsecureAnyParty()}
+	if change != nil {
+		change(&trust)
+	}
+	w.cache = cache
+	w.config = verifier.Config{Keys: cache, Trust: []verifier.Trust{trust}, Hooks: verifier.Hooks{
+		Verified: func(_ context.Context, v verifier.Verified) { w.judged = append(w.judged, v) },
+		Drifted:  func(_ context.Context, d verifier.Drift) { w.drifted = append(w.drifted, d) },
+	}}
+	w.Verifier, err = verifier.New(w.config)
+	require.NoError(t, err)
+	return w
+}
+
+func TestHookOfDecisions(t *testing.T) {
+	t.Parallel()
+	w := newWatched(t, nil)
+	raw := w.Token(w.Authority().Regions[0].Name, issuertest.Claims{})
+	first, err := w.Verify(t.Context(), raw)
+	require.NoError(t, err)
+	_, err = w.Verify(t.Context(), raw)
+	require.NoError(t, err)
+	got, err := w.Verify(t.Context(), "x")
+	require.Nil(t, got)
+	require.Equal(t, "malformed", reasonOf(t, err))
+	require.Len(t, w.judged, 3)
+	for i, remembered := range []bool{false, true, false} {
+		require.Equal(t, remembered, w.judged[i].Remembered)
+		require.Positive(t, w.judged[i].Took)
+		require.WithinDuration(t, time.Now(), w.judged[i].Began, time.Hour)
+	}
+	require.Same(t, first, w.judged[1].Token)
+	require.Nil(t, w.judged[1].Err)
+	require.Nil(t, w.judged[2].Token)
+	require.Same(t, err, w.judged[2].Err)
+}
+
+// A region whose trigger is missing is named and counted; the counts outlive an Update.
+func TestMissingClaimsAreCountedByRegion(t *testing.T) {
+	t.Parallel()
+	w := newWatched(t, func(t *verifier.Trust) { t.RequiredClaims = []string{"tenant"} })
+	east, west := w.Authority().Regions[0].Name, w.Authority().Regions[1].Name
+	_, err := w.Verify(t.Context(), w.Token(east, issuertest.Claims{Set: map[string]any{"tenant": "a"}}))
+	require.NoError(t, err)
+	require.Empty(t, w.Verifier.Status())
+	for range 3 {
+		_, err = w.Verify(t.Context(), w.Token(west, issuertest.Claims{Subject: "secret-subject"}))
+		var e *verifier.Error
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, verifier.MissingClaim, e.Reason)
+		require.Equal(t, west, e.Region)
+	}
+	require.NoError(t, w.Update(w.config))
+	status := w.Verifier.Status()
+	require.Len(t, status, 1)
+	require.WithinDuration(t, time.Now(), status[0].Last, time.Hour)
+	status[0].Last = time.Time{}
+	require.Equal(t, verifier.RegionStatus{
+		Authority: w.Authority().ID, Region: west, MissingClaims: 3, LastMissing: "tenant",
+	}, status[0])
+	require.Equal(t, verifier.Drift{
+		Kind: verifier.DriftMissingClaim, Authority: w.Authority().ID, Region: west, Claim: "tenant",
+	}, w.drifted[2])
+}
+
+// A token that one region signs in the name of another is refused, and the region named; one that nobody of the authority has
+// signed is not counted, and no fetch is made to find out.
+func TestAWrongIssuerIsNoticed(t *testing.T) {
+	t.Parallel()
+	w := newWatched(t, nil)
+	east, west := w.Authority().Regions[0], w.Authority().Regions[1]
+	raw := w.Token(west.Name, issuertest.Claims{Issuer: east.Issuers[0]})
+	_, err := w.Verify(t.Context(), raw)
+	require.Equal(t, "unknown_key", reasonOf(t, err))
+	require.Equal(t, []verifier.Drift{
+		{Kind: verifier.DriftWrongIssuer, Authority: w.Authority().ID, Region: west.Name},
+	}, w.drifted)
+	fetches := w.Fetches(west.Name)
+	forged := raw[:len(raw)-8] + "AAAAAAAA"
+	_, err = w.Verify(t.Context(), forged)
+	require.Error(t, err)
+	require.Len(t, w.drifted, 1)
+	require.Equal(t, fetches, w.Fetches(west.Name))
+	require.Equal(t, uint64(1), w.Verifier.Status()[0].WrongIssuers)
+}
