@@ -1,6 +1,8 @@
 package middleware
 
 import (
+	"context"
+	"errors"
 	"strings"
 
 	"github.com/regionjwt/regionjwt/verifier"
@@ -13,6 +15,16 @@ func Bearer(authorization []string) (string, error) { return Credentials(authori
 
 // Credentials is Bearer for another scheme, such as DPoP (RFC 9449, section 7.1). Schemes are compared without regard to case.
 func Credentials(authorization []string, scheme string) (string, error) {
+	token, err := Presented(authorization, scheme)
+	if err == nil && !IsToken(token) {
+		return "", &verifier.Error{Reason: verifier.BadRequest}
+	}
+	return token, err
+}
+
+// Presented is Credentials for those who hand what it returns to Verify of this package at once: it only looks whether it is one
+// word, as that looks at each octet anyway.
+func Presented(authorization []string, scheme string) (string, error) {
 	if len(authorization) > 1 {
 		return "", &verifier.Error{Reason: verifier.BadRequest}
 	}
@@ -24,11 +36,35 @@ func Credentials(authorization []string, scheme string) (string, error) {
 		return "", &verifier.Error{Reason: verifier.TokenMissing}
 	}
 	token = strings.TrimLeft(token, " ")
-	if !found || !IsToken(token) {
+	if !found || !isWord(token) {
 		return "", &verifier.Error{Reason: verifier.BadRequest}
 	}
 	return token, nil
 }
+
+// isWord reports whether s could be a token, at a glance.
+func isWord(s string) bool {
+	return s != "" && len(s) <= maxCredentials && strings.IndexByte(s, ' ') < 0 && strings.IndexByte(s, ',') < 0
+}
+
+// Verify has v verify a token that was presented. What cannot be a token at all, and v therefore calls Malformed, is a BadRequest
+// (RFC 6750, section 3.1). A Verifier that returns neither a token nor an error is at fault, and nobody is let in.
+func Verify(ctx context.Context, v Verifier, presented string) (*verifier.Token, error) {
+	token, err := v.Verify(ctx, presented)
+	if err != nil {
+		var e *verifier.Error
+		if errors.As(err, &e) && e.Reason == verifier.Malformed && !IsToken(presented) {
+			return nil, &verifier.Error{Reason: verifier.BadRequest}
+		}
+		return nil, err
+	}
+	if token == nil {
+		return nil, errNoToken
+	}
+	return token, nil
+}
+
+var errNoToken = errors.New("middleware: the verifier returned neither a token nor an error")
 
 // maxCredentials is the length from which on credentials are not looked through: a Verifier takes no longer ones.
 const maxCredentials = 1 << 20

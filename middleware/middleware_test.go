@@ -1,8 +1,10 @@
 package middleware_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -124,4 +126,41 @@ func TestRequirements(t *testing.T) {
 	require.Equal(t, []string{"a", "b", "c"}, middleware.ScopesOf([]middleware.Requirement{
 		middleware.Scopes("a", "b"), middleware.Groups("g"), middleware.AnyScope("b", "c"),
 	}))
+}
+
+// answers is a Verifier that always says the same.
+type answers struct {
+	token *verifier.Token
+	err   error
+}
+
+func (a answers) Verify(context.Context, string) (*verifier.Token, error) { return a.token, a.err }
+
+// What the glance of Presented lets pass is still a bad request, where the Verifier calls it malformed, and nobody is let in by
+// a Verifier that says nothing.
+func TestVerifyTellsWhatIsNoToken(t *testing.T) {
+	t.Parallel()
+	reason := func(presented string, a answers) verifier.Reason {
+		_, err := middleware.Verify(t.Context(), a, presented)
+		var e *verifier.Error
+		if !errors.As(err, &e) {
+			require.Error(t, err)
+			return 0
+		}
+		return e.Reason
+	}
+	malformed := answers{err: &verifier.Error{Reason: verifier.Malformed}}
+	require.Equal(t, verifier.Malformed, reason("a.b.c", malformed))
+	for _, junk := range []string{"a\"b", "=", "a=b", "ä", "a\x00", ""} {
+		require.Equal(t, verifier.BadRequest, reason(junk, malformed), junk)
+	}
+	require.Equal(t, verifier.Expired, reason("a\"b", answers{err: &verifier.Error{Reason: verifier.Expired}}))
+	require.Zero(t, reason("a.b.c", answers{}))
+	for _, junk := range []string{"", "a b", "a,b", strings.Repeat("a", 1<<20+1)} {
+		_, err := middleware.Presented([]string{"Bearer " + junk}, "Bearer")
+		require.Error(t, err)
+	}
+	token, err := middleware.Presented([]string{"bearer a\"b"}, "Bearer")
+	require.NoError(t, err)
+	require.Equal(t, `a"b`, token)
 }

@@ -202,10 +202,7 @@ func fullMethod(name string) string {
 	return "/" + name
 }
 
-var (
-	errNotNew  = errors.New("grpcauth: the interceptor was not made by New")
-	errNoToken = errors.New("grpcauth: the verifier returned neither a token nor an error")
-)
+var errNotNew = errors.New("grpcauth: the interceptor was not made by New")
 
 // admit returns the token of a call that passes, or the status of one that does not.
 func (i *Interceptor) admit(ctx context.Context, method string) (*verifier.Token, error) {
@@ -222,16 +219,13 @@ func (i *Interceptor) check(ctx context.Context, method string) (*verifier.Token
 	if i.verifier == nil {
 		return nil, errNotNew
 	}
-	raw, err := middleware.Bearer(metadata.ValueFromIncomingContext(ctx, "authorization"))
+	raw, err := middleware.Presented(metadata.ValueFromIncomingContext(ctx, "authorization"), "Bearer")
 	if err != nil {
 		return nil, err
 	}
-	token, err := i.verifier.Verify(ctx, raw)
+	token, err := middleware.Verify(ctx, i.verifier, raw)
 	if err != nil {
 		return nil, err
-	}
-	if token == nil {
-		return nil, errNoToken
 	}
 	if err := i.confirm(ctx, token); err != nil {
 		return nil, err

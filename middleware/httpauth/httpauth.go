@@ -127,12 +127,9 @@ func (m *Middleware) Check(r *http.Request) (*verifier.Token, error) {
 		}
 		return nil, &verifier.Error{Reason: verifier.TokenMissing}
 	}
-	token, err := m.config.Verifier.Verify(r.Context(), c.token)
+	token, err := middleware.Verify(r.Context(), m.config.Verifier, c.token)
 	if err != nil {
 		return nil, err
-	}
-	if token == nil {
-		return nil, errNoToken
 	}
 	if err := m.checkSender(r, c, token); err != nil {
 		return nil, err
@@ -140,10 +137,7 @@ func (m *Middleware) Check(r *http.Request) (*verifier.Token, error) {
 	return token, nil
 }
 
-var (
-	errNotNew  = errors.New("httpauth: the middleware was not made by New")
-	errNoToken = errors.New("httpauth: the verifier returned neither a token nor an error")
-)
+var errNotNew = errors.New("httpauth: the middleware was not made by New")
 
 // Handler returns a handler that passes on requests whose token is valid and meets the requirements. The token is in the
 // request's context: see verifier.FromContext, Token and Claims.

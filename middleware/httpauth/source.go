@@ -80,7 +80,7 @@ func (m *Middleware) readAuthorization(values []string) (credential, error) {
 		return credential{}, nil
 	}
 	for _, scheme := range m.schemes {
-		token, err := middleware.Credentials(values, scheme)
+		token, err := middleware.Presented(values, scheme)
 		if err == nil {
 			return credential{token, scheme == "DPoP"}, nil
 		}
