@@ -40,7 +40,7 @@ var (
 	ErrNoRegion = errors.New("failover: the authority has no region of that name")
 	// ErrNotShared: the order counts in this process, but could not be written to the store.
 	ErrNotShared = errors.New("failover: the order counts here, but is not shared")
-	// ErrUnreadable: the store has a document that is not to be believed, and Config.OverwriteUnreadable is not set.
+	// ErrUnreadable: the store has a document that is not to be believed, and Config.AllowOverwrite is not set.
 	ErrUnreadable = errors.New("failover: the document in the store is not to be believed")
 )
 
@@ -79,8 +79,8 @@ type Config struct {
 	Store store.Store
 	// InsecurePlainStore has the Controller believe a Store that is not store.Authentic.
 	InsecurePlainStore bool
-	// OverwriteUnreadable has Activate and Resume replace a document that is not to be believed.
-	OverwriteUnreadable bool
+	// AllowOverwrite has Activate and Resume replace a document that is not to be believed.
+	AllowOverwrite bool
 	// Name is that of the document. "" means "regionjwt/failover/" and the authority's ID.
 	Name string
 	// LocalCopy keeps the last order for a start while Store does not answer. Nil means that it is not known then.

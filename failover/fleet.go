@@ -111,7 +111,7 @@ func (c *Controller) share(ctx context.Context, i intent, base, mine order) erro
 				c.take(mine)
 			}
 		}
-		if broken && !c.config.OverwriteUnreadable {
+		if broken && !c.config.AllowOverwrite {
 			return ErrUnreadable
 		}
 		data, err := c.encode(mine)

@@ -129,7 +129,7 @@ func TestABadStoreMovesNobody(t *testing.T) {
 		require.NoError(t, stranger.Activate(t.Context(), east, "mine now"))
 		stays(failover.NotAuthentic)
 		require.ErrorIs(t, f.operator.Activate(t.Context(), west, ""), failover.ErrUnreadable)
-		determined := newController(t, failover.Config{Store: f.writer, OverwriteUnreadable: true})
+		determined := newController(t, failover.Config{Store: f.writer, AllowOverwrite: true})
 		require.NoError(t, determined.Activate(t.Context(), west, "third"))
 		stays("")
 		var kinds []string
