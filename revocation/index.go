@@ -21,10 +21,7 @@ type indexed struct {
 
 func newIndex(k *knowledge) *index {
 	x := &index{rules: map[key][]indexed{}}
-	for id, w := range k.words {
-		if w.Removed {
-			continue
-		}
+	for id, w := range k.rules {
 		at := w.Rule.key()
 		x.rules[at] = append(x.rules[at], indexed{id, w.Rule})
 		if !slices.Contains(x.kinds, at.kind) {

@@ -5,7 +5,12 @@
 // Knowledge only grows: each document that arrives is merged with what is known, rule by rule, the later word on each
 // counting. So a store that is down, wiped, rolled back or put back to an old document removes nothing; only Remove does, or
 // a rule's own end. What a store has lost comes back with the next Add of anyone who knows it. A process that starts, and has no
-// local copy, knows no better than the store: it can be shown an old document, or none.
+// local copy, knows no better than the store: it can be shown an old document, or none, but for what Config.RequireDocument and
+// Config.MinEpoch say.
+//
+// That a rule was removed is remembered for 4,096 rules, however long ago. Beyond that the oldest are forgotten, and a document
+// of an earlier epoch brings no rule that it could have been. A process that has not heard of a removal before it is forgotten
+// goes on refusing, and says that the store is behind.
 package revocation
 
 import (
@@ -13,8 +18,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,10 +36,17 @@ const (
 var (
 	// ErrUnknown: the rules are not known yet, because the store has not answered since the start.
 	ErrUnknown = errors.New("revocation: the rules are not known yet")
-	// ErrFull: the rules are more than 10,000, or longer than 1 MiB.
+	// ErrFull: the rules are more than 10,000, or the document would be longer than 1 MiB. Where it comes with ErrNotShared the
+	// rule counts in this process; otherwise it counts nowhere.
 	ErrFull = errors.New("revocation: the document is full")
 	// ErrNotShared: the change counts in this process, but could not be written to the store.
 	ErrNotShared = errors.New("revocation: the change counts here, but is not shared")
+	// ErrUnreadable comes with ErrNotShared: what is in the store is not authentic, malformed, or of a newer version, and was not
+	// replaced. See Config.AllowOverwrite.
+	ErrUnreadable = errors.New("revocation: the store has a document that cannot be read")
+	// ErrNotCopied: the change counts in this process, but stands neither in the store nor in the local copy: a restart forgets
+	// it.
+	ErrNotCopied = errors.New("revocation: the change is not in the local copy")
 	// ErrNoRule: there is no rule of that ID.
 	ErrNoRule = errors.New("revocation: no such rule")
 )
@@ -49,11 +59,22 @@ type Config struct {
 	// InsecurePlainStore has the List believe a Store that is not store.Authentic.
 	InsecurePlainStore bool
 
+	// AllowOverwrite has Add and Remove replace a document in Store that is not authentic or malformed: what only it held is
+	// lost. Otherwise they leave it alone, and fail with ErrUnreadable. One of a newer version is never replaced.
+	AllowOverwrite bool
+
+	// RequireDocument says that Store has a document since long. Rules are then not known as long as Store has none, for it was
+	// wiped or is not the right one, and no local copy knows better. Otherwise a Store without a document has no rules.
+	RequireDocument bool
+	// MinEpoch is an epoch that the rules have reached, as Status tells it. A document or a local copy of a lower one was put
+	// back: its rules count, but rules are not known by it. 0 means that any is believed.
+	MinEpoch uint64
+
 	// Name is that of the document. "" means DefaultName.
 	Name string
 
-	// LocalCopy keeps the rules for a start while Store does not answer: a store.Dir, or one that is sealed. Nil means that rules
-	// are unknown until Store has answered.
+	// LocalCopy keeps the rules for a start while Store does not answer: a store.Dir, or one that is sealed. Several processes
+	// may share one. Nil means that rules are unknown until Store has answered.
 	LocalCopy store.Authentic
 
 	// AllowUnknownRules accepts tokens while the rules are not known. Otherwise they are refused with rules_unavailable.
@@ -62,8 +83,8 @@ type Config struct {
 	// Poll is how often Run asks the store, besides its hints. 0 means 500 ms.
 	Poll time.Duration
 
-	// OnEvent is told of changes that Run or Load bring, and of everything that is wrong with the store, once when it begins. It
-	// must not block. Nil is fine.
+	// OnEvent is told of every change of the rules, and of everything that is wrong with Store or LocalCopy, once when it begins
+	// and once when it ends. It is called in order, by one goroutine at a time, under no lock; it must not block. Nil is fine.
 	OnEvent func(Event)
 	// Logger gets a line for each event. Nil is silent.
 	Logger *slog.Logger
@@ -83,12 +104,17 @@ type Entry struct {
 type List struct {
 	config Config
 	state  atomic.Pointer[state]
+	copier chan struct{} // holds a token while somebody writes the local copy
+	wake   chan struct{} // tells Run that the local copy is behind
 
 	mu       sync.Mutex // guards what follows, and changes of state
 	watchers map[int]func()
 	next     int
-	trouble  Trouble
-	copied   *knowledge
+	health   health
+	events   []queued // that OnEvent has not been told of
+	telling  bool     // whether somebody tells it
+	running  int      // calls of Run
+	copied   copied
 }
 
 // state is an immutable picture of what is known.
@@ -106,6 +132,9 @@ func New(c Config) (*List, error) {
 	var errs []error
 	if _, ok := c.Store.(store.Authentic); c.Store != nil && !ok && !c.InsecurePlainStore {
 		errs = append(errs, errors.New("revocation: Store is not store.Authentic: sign it with store.Signed"))
+	}
+	if (c.RequireDocument || c.MinEpoch > 0) && c.Store == nil && c.LocalCopy == nil {
+		errs = append(errs, errors.New("revocation: RequireDocument and MinEpoch need a Store"))
 	}
 	if c.Poll < 0 {
 		errs = append(errs, errors.New("revocation: Poll is negative"))
@@ -125,9 +154,9 @@ func New(c Config) (*List, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	l := &List{config: c, watchers: map[int]func(){}}
-	none := &knowledge{words: map[string]word{}}
-	l.state.Store(&state{knowledge: none, index: newIndex(none), known: c.Store == nil && c.LocalCopy == nil, source: "none"})
+	l := &List{config: c, watchers: map[int]func(){}, copier: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
+	none := &knowledge{rules: map[string]word{}, removed: map[string]time.Time{}}
+	l.state.Store(&state{knowledge: none, index: newIndex(none), known: c.Store == nil && c.LocalCopy == nil, source: fromNone})
 	return l, nil
 }
 
@@ -170,129 +199,72 @@ func (l *List) OnChange(f func()) (remove func()) {
 
 // Rules lists the rules that count now, the oldest first.
 func (l *List) Rules() []Entry {
-	s := l.state.Load()
+	k := l.state.Load().knowledge
 	now := l.config.Now()
 	var entries []Entry
-	for id, w := range s.knowledge.words {
-		if !w.Removed && !w.outlived(now) {
+	for _, id := range k.byTime() {
+		if w := k.rules[id]; !w.Rule.ended(now) {
 			entries = append(entries, Entry{ID: id, Rule: w.Rule, Added: w.At})
 		}
 	}
-	slices.SortFunc(entries, func(a, b Entry) int {
-		if c := a.Added.Compare(b.Added); c != 0 {
-			return c
-		}
-		return strings.Compare(a.ID, b.ID)
-	})
 	return entries
 }
 
-// Add adds a rule and returns its ID. The rule counts here at once. Where it could not be written to the Store the error wraps
-// ErrNotShared; it is then written with the next change that can be. To add a rule again renews it: its Reason and when it was
+// Add adds a rule and returns its ID. The rule counts here at once. To add a rule again renews it: its Reason and when it was
 // added.
+//
+// Where it could not be written to the Store the error wraps ErrNotShared; it is then written with the next change that can be.
+// If there is no room for it in the document, the error wraps ErrFull as well. Without a Store, or when there are twice as many
+// rules here as a document holds, it wraps ErrFull alone, and the rule does not count.
+//
+// A change that is not in the Store is written to the LocalCopy before Add returns, for which it waits a second at most, or two
+// without a Store; where that fails the error wraps ErrNotCopied, and Run tries again. Whether a change that is in the Store
+// could be copied is told by Status and OnEvent: Run does it in the background, and Add itself, in that second, where there is
+// no Run.
 func (l *List) Add(ctx context.Context, r Rule) (id string, err error) {
 	if err := r.Validate(); err != nil {
 		return "", err
 	}
-	now := l.config.Now()
-	if r.ended(now) {
+	if r.ended(l.config.Now()) {
 		return "", errors.New("revocation: the rule has ended already")
 	}
 	r = r.canonical()
-	return r.ID(), l.say(ctx, r, false)
+	return r.ID(), l.say(ctx, r.ID(), r, false)
 }
 
-// Remove removes a rule. The error is ErrNoRule where there is none of that ID, and otherwise that of Add.
+// Remove removes a rule. The error is ErrNoRule where there is none of that ID, and otherwise that of Add; it is never ErrFull.
 func (l *List) Remove(ctx context.Context, id string) error {
-	w, ok := l.state.Load().knowledge.words[id]
-	if !ok || w.Removed {
+	w, ok := l.state.Load().knowledge.rules[id]
+	if !ok {
 		return ErrNoRule
 	}
-	return l.say(ctx, w.Rule, true)
+	return l.say(ctx, id, w.Rule, true)
 }
 
 // say has a word on a rule count here, then shares it.
-func (l *List) say(ctx context.Context, r Rule, removed bool) error {
+func (l *List) say(ctx context.Context, id string, r Rule, removed bool) error {
+	now := l.config.Now()
+	most := inList
+	if l.config.Store == nil {
+		most = inDocument
+	}
 	l.mu.Lock()
 	known := l.state.Load().knowledge
-	now := l.config.Now()
-	grown := known.with(known.lastWord(r, removed, now), now)
-	if !grown.fits() && !removed {
+	if !removed && !most.takes(known, id, newWord(r, now), now) {
 		l.mu.Unlock()
 		return ErrFull
 	}
-	l.learn(grown, true, nil)
+	l.learn(known.say(id, r, removed, now), true, nil)
 	l.mu.Unlock()
 	l.tell()
-	defer l.copyLocally(ctx)
-	if l.config.Store == nil {
-		return nil
+	var err error
+	if l.config.Store != nil {
+		if err = l.share(ctx, id, r, removed); err != nil {
+			err = fmt.Errorf("%w: %w", ErrNotShared, err)
+		}
 	}
-	if err := l.share(ctx, r, removed); err != nil {
-		return fmt.Errorf("%w: %w", ErrNotShared, err)
-	}
-	return nil
-}
-
-// tries is how often a writer begins again where another one was faster.
-const tries = 20
-
-// share writes what is known to the store, together with what stands there. What was said of r stands: where the store had a
-// later word on it, because another clock is ahead, it is said again.
-func (l *List) share(ctx context.Context, r Rule, removed bool) error {
-	for range tries {
-		doc, err := l.config.Store.Load(ctx, l.config.Name)
-		broken := errors.Is(err, store.ErrNotAuthentic) && doc.Revision != ""
-		if err != nil && !errors.Is(err, store.ErrNotFound) && !broken {
-			return err
-		}
-		if err == nil {
-			theirs, err := decode(doc.Data)
-			if errors.Is(err, errNewer) { // it is not ours to replace
-				return err
-			}
-			if err == nil {
-				l.take(theirs)
-			}
-		}
-		l.mu.Lock()
-		if known := l.state.Load().knowledge; known.words[r.ID()].Removed != removed {
-			now := l.config.Now()
-			l.learn(known.with(known.lastWord(r, removed, now), now), true, nil)
-		}
-		ours := *l.state.Load().knowledge
-		l.mu.Unlock()
-		ours.epoch++
-		data, err := ours.encode()
-		if err != nil {
-			return err
-		}
-		_, err = l.config.Store.Save(ctx, l.config.Name, data, doc.Revision)
-		if errors.Is(err, store.ErrConflict) {
-			continue
-		}
-		if err == nil {
-			l.take(&ours)
-		}
-		return err
-	}
-	return store.ErrConflict
-}
-
-// take merges what the store says, and reports whether the store lacks something that is known.
-func (l *List) take(theirs *knowledge) (behind bool) {
-	now := l.config.Now()
-	l.mu.Lock()
-	s := l.state.Load()
-	behind = s.knowledge.lacks(theirs, now) || theirs.epoch < s.knowledge.epoch
-	merged, more := s.knowledge.merge(theirs, now)
-	changed := more || !s.known
-	l.learn(merged, changed, func(s *state) { s.known, s.confirmed, s.source = true, now, "store" })
-	l.mu.Unlock()
-	if changed {
-		l.tell()
-	}
-	return behind
+	l.report(true, nil)
+	return l.keep(ctx, err)
 }
 
 // learn publishes what is known now, under a new version where verdicts may differ. The caller holds mu.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -16,8 +17,11 @@ import (
 // Bounds of rules.
 const (
 	MaxRules    = 10_000  // in a document
-	MaxDocument = 1 << 20 // octets of a document
+	MaxDocument = 1 << 20 // octets of a document; 160 KiB of them are kept for remembering what was removed
 	maxText     = 512     // octets of a field
+	minYear     = 1970
+	maxYear     = 9998
+	idLength    = 16
 )
 
 // Rule says which tokens are revoked: those for which every field that is set holds. Authority or AllAuthorities is required,
@@ -56,17 +60,39 @@ func (r Rule) Validate() error {
 	add((r.Authority == "") == !r.AllAuthorities, "either Authority or AllAuthorities is required")
 	add(r.kind() == 0, "a rule needs a field besides the authority; to revoke all its tokens, set IssuedBefore")
 	add(r.TokenID != "" && r.Until.IsZero(), "a rule with TokenID needs Until: when the token expires")
-	for i, s := range []string{
-		r.Authority, r.Region, r.Issuer, r.KeyID, r.Thumbprint, r.ClientID, r.Subject, r.TokenID, r.OriginTokenID, r.Reason,
+	for _, f := range []struct{ name, text string }{
+		{"Authority", r.Authority},
+		{"Region", r.Region},
+		{"Issuer", r.Issuer},
+		{"KeyID", r.KeyID},
+		{"Thumbprint", r.Thumbprint},
+		{"ClientID", r.ClientID},
+		{"Subject", r.Subject},
+		{"TokenID", r.TokenID},
+		{"OriginTokenID", r.OriginTokenID},
+		{"Reason", r.Reason},
 	} {
-		if len(s) > maxText || strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7F || c == '\uFFFD' }) {
-			errs = append(errs, fmt.Errorf("revocation: text %d holds a control character or more than %d octets", i, maxText))
-		}
+		add(len(f.text) > maxText, fmt.Sprintf("%s has more than %d octets", f.name, maxText))
+		add(strings.ContainsFunc(f.text, unfit),
+			f.name+" holds a control character, one that turns the direction of writing, or no text")
 	}
-	for _, t := range []time.Time{r.IssuedBefore, r.Until} {
-		add(!t.IsZero() && (t.UTC().Year() < 1970 || t.UTC().Year() > 9998), "a time is not within the years 1970 and 9998")
+	for _, f := range []struct {
+		name string
+		time time.Time
+	}{{"IssuedBefore", r.IssuedBefore}, {"Until", r.Until}} {
+		year := f.time.UTC().Year()
+		add(!f.time.IsZero() && (year < minYear || year > maxYear),
+			fmt.Sprintf("%s is not within the years %d and %d", f.name, minYear, maxYear))
 	}
 	return errors.Join(errs...)
+}
+
+// unfit reports whether a rune has no place in a rule, which is shown on terminals and written to logs.
+func unfit(c rune) bool {
+	if ' ' <= c && c < 0x7F {
+		return false
+	}
+	return c == unicode.ReplacementChar || unicode.In(c, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
 }
 
 // canonical brings times into one form, so that equal rules have equal texts.
@@ -79,12 +105,14 @@ func (r Rule) canonical() Rule {
 	return r
 }
 
-// ID names a rule by what it says, but for its Reason: the same rule has the same ID everywhere.
+// ID names a rule by what it says, but for its Reason: the same rule has the same ID everywhere. It has 16 letters, digits,
+// dashes and underscores, a letter first.
 func (r Rule) ID() string {
 	r = r.canonical()
 	r.Reason = ""
 	text, _ := json.Marshal(r) // cannot fail: texts, times within the years that RFC 3339 knows, and a bool
 	sum := sha256.Sum256(text)
+	sum[0] &= 0x7F // it begins with a letter, so that no command takes it for a flag
 	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
 

@@ -65,10 +65,15 @@ func TestValidate(t *testing.T) {
 		"reason only":    {revocation.Rule{Authority: "a", Reason: "r", Until: later}, "IssuedBefore"},
 		"token for ever": {revocation.Rule{Authority: "a", TokenID: "t"}, "Until"},
 		"long":           {revocation.Rule{Authority: "a", Subject: strings.Repeat("s", 513)}, "512"},
-		"control":        {revocation.Rule{Authority: "a", Subject: "s\n"}, "control"},
-		"no text":        {revocation.Rule{Authority: "a", Subject: "\xff"}, "control"},
-		"far future":     {revocation.Rule{Authority: "a", IssuedBefore: time.Unix(1<<40, 0)}, "9998"},
-		"distant past":   {revocation.Rule{Authority: "a", Subject: "s", Until: time.Unix(-1, 0)}, "1970"},
+		"control":        {revocation.Rule{Authority: "a", Subject: "s\n"}, "Subject holds a control"},
+		"C1 control":     {revocation.Rule{Authority: "a", Subject: "s", Reason: "\u009b2J"}, "Reason holds a control"},
+		"direction":      {revocation.Rule{Authority: "a", ClientID: "\u202e"}, "ClientID holds a control"},
+		"isolate":        {revocation.Rule{Authority: "a", KeyID: "\u2066"}, "KeyID holds a control"},
+		"line":           {revocation.Rule{Authority: "a", KeyID: "\u2028"}, "KeyID holds a control"},
+		"no text":        {revocation.Rule{Authority: "a", Subject: "\xff"}, "no text"},
+		"other scripts":  {revocation.Rule{Authority: "a", Subject: "\u0645\u200d\u00e9\U0001f468"}, ""},
+		"far future":     {revocation.Rule{Authority: "a", IssuedBefore: time.Unix(1<<40, 0)}, "IssuedBefore is not within the years 1970 and 9998"},
+		"distant past":   {revocation.Rule{Authority: "a", Subject: "s", Until: time.Unix(-1, 0)}, "Until is not within the years 1970"},
 	} {
 		err := c.rule.Validate()
 		if c.want == "" {
@@ -83,6 +88,9 @@ func TestValidate(t *testing.T) {
 	require.Equal(t, r.ID(), same.ID())
 	same.Subject = "S"
 	require.NotEqual(t, r.ID(), same.ID())
+	for i := range 1000 {
+		require.Regexp(t, `^[A-Za-f][A-Za-z0-9_-]{15}$`, revocation.Rule{AllAuthorities: true, Subject: fmt.Sprint(i)}.ID(), "it looks like no flag")
+	}
 }
 
 // Random rules against random tokens: a token is refused if, and only if, some rule holds in all that it says.

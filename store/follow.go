@@ -19,15 +19,19 @@ type Reviser interface {
 	Revision(ctx context.Context, name string) (string, error)
 }
 
-// Bounds of Follow.
+// Default and bounds of Follow.
 const (
-	followTimeout = 2 * time.Second // for one question
-	watchAgain    = time.Second     // after a Watch that could not go on
+	defaultEvery  = 500 * time.Millisecond
+	followTimeout = 2 * time.Second       // for one question
+	followPause   = 50 * time.Millisecond // between two questions, at least
+	watchAgain    = time.Second           // after a Watch that could not go on
 )
 
 // Follow tells of a document of s until ctx ends: f gets it when Follow begins and whenever its revision has changed, and
-// every error of asking for it, among them ErrNotFound. It asks every so often, and at once when a Watcher hints at a change; a
-// question has 2 seconds. f is called from one goroutine at a time.
+// every error of asking for it, among them ErrNotFound. It asks every so often, and soon when a Watcher hints at a change; a
+// question has 2 seconds. However many hints there are, there are 50 ms between two questions; a hint that comes in between is
+// heeded after them. every is 500 ms where it is zero or negative, and 50 ms where it is less. f is called from one goroutine
+// at a time.
 func Follow(ctx context.Context, s Store, name string, every time.Duration, f func(Document, error)) {
 	hints := make(chan struct{}, 1)
 	if w, ok := s.(Watcher); ok {
@@ -38,11 +42,21 @@ func Follow(ctx context.Context, s Store, name string, every time.Duration, f fu
 		}()
 		defer func() { <-watchers }()
 	}
-	ticks := time.NewTicker(every)
+	if every <= 0 {
+		every = defaultEvery
+	}
+	ticks := time.NewTicker(max(every, followPause))
 	defer ticks.Stop()
+	pause := time.NewTimer(0)
+	defer pause.Stop()
 	last := ""
 	for ctx.Err() == nil {
 		last = ask(ctx, s, name, last, f)
+		pause.Reset(followPause)
+		select {
+		case <-ctx.Done():
+		case <-pause.C:
+		}
 		select {
 		case <-ctx.Done():
 		case <-hints:

@@ -105,3 +105,55 @@ func TestFollow(t *testing.T) {
 		require.Empty(t, told)
 	})
 }
+
+// However many hints there are, questions are few; and what a hint told of is seen, although it came right after a question.
+func TestFollowManyHints(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &moody{hints: make(chan struct{})}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		var mu sync.Mutex
+		questions, seen := 0, ""
+		go func() {
+			defer close(ended)
+			store.Follow(ctx, m, "a", time.Hour, func(d store.Document, _ error) {
+				mu.Lock()
+				defer mu.Unlock()
+				questions++
+				if d.Data != nil {
+					seen = string(d.Data)
+				}
+			})
+		}()
+		revision := ""
+		for i := range 1000 {
+			var err error
+			revision, err = m.Save(ctx, "a", []byte(fmt.Sprint(i)), revision)
+			require.NoError(t, err)
+			m.hints <- struct{}{}
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(50 * time.Millisecond)
+		synctest.Wait()
+		mu.Lock()
+		require.InDelta(t, 1000/50+1, questions, 2)
+		require.Equal(t, "999", seen)
+		mu.Unlock()
+		cancel()
+		<-ended
+	})
+}
+
+func TestFollowEvery(t *testing.T) {
+	t.Parallel()
+	for every, want := range map[time.Duration]int{-time.Second: 11, 0: 11, time.Nanosecond: 101, time.Second: 6} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second+time.Millisecond)
+			defer cancel()
+			questions := 0
+			store.Follow(ctx, new(memory), "a", every, func(store.Document, error) { questions++ })
+			require.InDelta(t, want, questions, 1, every)
+		})
+	}
+}

@@ -14,8 +14,8 @@ import (
 type Signing struct {
 	// Public are the keys of those who may write. Several make it possible to exchange one.
 	Public []ed25519.PublicKey
-	// Private signs what is saved. Nil for those who only read: services. Its public half belongs among Public, or what was saved
-	// cannot be loaded again.
+	// Private signs what is saved. Nil for those who only read: services. Its public half has to be among Public, or what was
+	// saved could not be loaded again.
 	Private ed25519.PrivateKey
 }
 
@@ -46,6 +46,9 @@ func Signed(inner Store, c Signing) (Authentic, error) {
 	}
 	if c.Private != nil && len(c.Private) != ed25519.PrivateKeySize {
 		return nil, fmt.Errorf("store: the private key has %d octets, not %d", len(c.Private), ed25519.PrivateKeySize)
+	}
+	if c.Private != nil && !slices.ContainsFunc(s.public, func(k ed25519.PublicKey) bool { return k.Equal(c.Private.Public()) }) {
+		return nil, errors.New("store: the public half of the private key is not among the public keys")
 	}
 	return s, nil
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,6 +42,7 @@ type nodeConfig struct {
 	Dir       string
 	Public    []byte
 	Copy      string
+	Poll      time.Duration // 0 for the default
 }
 
 // TestMain is a process of the fleet where it is started as one.
@@ -52,11 +54,19 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if config := os.Getenv(moverEnv); config != "" {
+		if err := mover(config); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	os.Exit(m.Run())
 }
 
 // node verifies tokens, each that of one question, and writes a line whenever the answer changes: the number of the token, when
-// that was seen, and the answer. It ends with its standard input.
+// that was seen, the answer, and how late a clock of this process was at worst in the seconds before. It asks the first question
+// that has not been answered with a refusal all the time, and the others in turn. It ends with its standard input.
 func node(text string) error {
 	var c nodeConfig
 	if err := json.Unmarshal([]byte(text), &c); err != nil {
@@ -76,7 +86,7 @@ func node(text string) error {
 	if err != nil {
 		return err
 	}
-	rules, err := revocation.New(revocation.Config{Store: signed, LocalCopy: store.Dir(c.Copy)})
+	rules, err := revocation.New(revocation.Config{Store: signed, LocalCopy: store.Dir(c.Copy), Poll: c.Poll})
 	if err != nil {
 		return err
 	}
@@ -93,18 +103,20 @@ func node(text string) error {
 		cancel()
 	}()
 	go func() { _ = rules.Run(ctx) }()
+	late := startLateness(ctx)
 	last := make([]string, len(c.Tokens))
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for ctx.Err() == nil {
-		for i, token := range c.Tokens {
+	for n := 0; ctx.Err() == nil; n++ {
+		current := slices.IndexFunc(last, func(answer string) bool { return answer != "revoked" })
+		for _, i := range []int{max(current, 0), n % len(c.Tokens)} {
 			answer := "valid"
-			if _, err := v.Verify(ctx, token); err != nil {
+			if _, err := v.Verify(ctx, c.Tokens[i]); err != nil {
 				answer = strings.Fields(strings.TrimPrefix(err.Error(), "token not accepted: "))[0]
 			}
 			if answer != last[i] && ctx.Err() == nil {
 				last[i] = answer
-				fmt.Println(i, time.Now().UnixNano(), answer)
+				fmt.Println(i, time.Now().UnixNano(), answer, int64(late.worst()))
 			}
 		}
 		<-tick.C
@@ -112,11 +124,49 @@ func node(text string) error {
 	return nil
 }
 
+// lateness is a control: how late a ticker of this process was, at worst in the last seconds. The machine may be busy, and
+// nobody does anything in time that gets no time.
+type lateness struct {
+	mu   sync.Mutex
+	late [80]time.Duration
+	n    int
+}
+
+const latenessTick = 50 * time.Millisecond
+
+func startLateness(ctx context.Context) *lateness {
+	l := &lateness{}
+	go func() {
+		timer := time.NewTimer(0)
+		defer timer.Stop()
+		for ctx.Err() == nil {
+			due := time.Now().Add(latenessTick)
+			timer.Reset(latenessTick)
+			select {
+			case <-ctx.Done():
+			case <-timer.C:
+			}
+			l.mu.Lock()
+			l.late[l.n%len(l.late)] = time.Since(due)
+			l.n++
+			l.mu.Unlock()
+		}
+	}()
+	return l
+}
+
+func (l *lateness) worst() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Max(l.late[:])
+}
+
 // said is a line of a process.
 type said struct {
 	node, token int
 	at          time.Time
 	answer      string
+	late        time.Duration
 }
 
 // fleet is twenty processes, and an operator.
@@ -126,6 +176,14 @@ type fleet struct {
 	operator *revocation.List
 	answers  [fleetSize][]string // the last of each process to each token
 	subjects int
+	own      *lateness
+	measured []measurement
+}
+
+// measurement is how long a rule took to reach the last process, and how late the clock of some process was at worst meanwhile.
+type measurement struct {
+	name       string
+	took, late time.Duration
 }
 
 func startFleet(t *testing.T, c nodeConfig, operators store.Store) *fleet {
@@ -133,8 +191,8 @@ func startFleet(t *testing.T, c nodeConfig, operators store.Store) *fleet {
 	world := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
 	world.Serve()
 	c.Authority = world.Authority()
-	f := &fleet{t: t, lines: make(chan said, 10_000)}
-	for i := range 8 {
+	f := &fleet{t: t, lines: make(chan said, 10_000), own: startLateness(t.Context())}
+	for i := range 3 * 6 {
 		c.Tokens = append(c.Tokens, world.Token("us-east-1", issuertest.Claims{Subject: subject(i)}))
 	}
 	private := ed25519.NewKeyFromSeed(bytes.Repeat([]byte("k"), ed25519.SeedSize))
@@ -173,7 +231,8 @@ func (f *fleet) start(i int, c nodeConfig) {
 			words := strings.Fields(lines.Text())
 			token, _ := strconv.Atoi(words[0])
 			at, _ := strconv.ParseInt(words[1], 10, 64)
-			f.lines <- said{i, token, time.Unix(0, at), words[2]}
+			late, _ := strconv.ParseInt(words[3], 10, 64)
+			f.lines <- said{i, token, time.Unix(0, at), words[2], time.Duration(late)}
 		}
 	}()
 	f.t.Cleanup(func() {
@@ -183,8 +242,8 @@ func (f *fleet) start(i int, c nodeConfig) {
 	})
 }
 
-// await waits until all say this of the token, and returns when the last one did.
-func (f *fleet) await(answer string, token int, most time.Duration) (last time.Time) {
+// await waits until all say this of the token, and returns when the last one did, and how late some process was at worst.
+func (f *fleet) await(answer string, token int, most time.Duration) (last time.Time, late time.Duration) {
 	f.t.Helper()
 	deadline := time.NewTimer(most)
 	defer deadline.Stop()
@@ -196,13 +255,14 @@ func (f *fleet) await(answer string, token int, most time.Duration) (last time.T
 			}
 		}
 		if missing == 0 {
-			return last
+			return last, max(late, f.own.worst())
 		}
 		select {
 		case s := <-f.lines:
 			f.note(s)
 			if s.token == token {
 				last = s.at
+				late = max(late, s.late)
 			}
 		case <-deadline.C:
 			require.FailNow(f.t, "too late", "%d of %d processes have not said %q of token %d", missing, fleetSize, answer, token)
@@ -216,9 +276,26 @@ func (f *fleet) note(s said) {
 	f.answers[s.node][s.token] = s.answer
 }
 
-// revoke revokes the next token, and returns how long it took until the last process refused it. With an outage, that begins
-// before and is over afterwards, it returns the time from its end.
-func (f *fleet) revoke(outage ...func()) time.Duration {
+// promise is how soon a rule is everywhere.
+const promise = time.Second
+
+// revoke revokes the next token, and requires that the last process refuses it within the promise and what its clock was late by.
+// With an outage, that begins before and is over afterwards, the time runs from its end. An odd one out is allowed: where the first
+// takes longer, two more do not.
+func (f *fleet) revoke(name string, outage ...func()) {
+	f.t.Helper()
+	for try := range 3 {
+		m := f.revokeOnce(name, outage)
+		f.measured = append(f.measured, m)
+		kept := m.took <= promise+m.late
+		require.True(f.t, kept || try == 0, "%+v", f.measured)
+		if kept && (try == 0 || try == 2) {
+			return
+		}
+	}
+}
+
+func (f *fleet) revokeOnce(name string, outage []func()) measurement {
 	f.t.Helper()
 	if len(outage) > 0 {
 		outage[0]()
@@ -229,12 +306,13 @@ func (f *fleet) revoke(outage ...func()) time.Duration {
 	f.subjects++
 	_, err := f.operator.Add(f.t.Context(), revocation.Rule{AllAuthorities: true, Subject: subject(token)})
 	require.NoError(f.t, err)
-	if len(outage) > 0 {
+	if len(outage) > 1 {
 		f.quiet()
 		began = time.Now()
 		outage[1]()
 	}
-	return f.await("revoked", token, 20*time.Second).Sub(began)
+	last, late := f.await("revoked", token, 20*time.Second)
+	return measurement{name, last.Sub(began), late}
 }
 
 // quiet lets some time pass, in which nobody takes back a refusal.
@@ -252,64 +330,48 @@ func (f *fleet) quiet() {
 	}
 }
 
-// bound is how soon a rule has to be everywhere here. The promise is a second, and the figures are logged; but the race detector
-// and twenty-two processes on a busy machine need some room.
-const bound = 5 * time.Second
-
 func TestFleetOverRedis(t *testing.T) {
 	server := startServer(t)
 	network := startProxy(t, server.socket)
 	direct := newStore(t, client(t, server.socket), redisstore.Config{})
 	f := startFleet(t, nodeConfig{Socket: network.socket}, direct)
-	measured := map[string]time.Duration{"healthy": f.revoke()}
+	f.revoke("healthy")
+	f.revoke("after a cut", func() { network.setCut(true) }, func() { network.setCut(false) })
+	f.revoke("after a silent freeze", network.freeze, func() { network.thaw(true) })
+	f.revoke("after a silent freeze that lost all connections", network.freeze, func() { network.thaw(false) })
 
-	measured["after a cut"] = f.revoke(func() { network.setCut(true) }, func() { network.setCut(false) })
-	measured["after a silent freeze"] = f.revoke(network.freeze, func() { network.thaw(true) })
-	measured["after a silent freeze that lost all connections"] = f.revoke(network.freeze, func() { network.thaw(false) })
-
-	// The server loses everything, then is put back to its first document: nobody forgets, and the next rule arrives.
+	// The server loses everything, then is put back to an earlier document: nobody forgets, and the next rule arrives.
 	old, err := direct.Load(t.Context(), revocation.DefaultName)
 	require.NoError(t, err)
 	admin := client(t, server.socket)
-	require.NoError(t, admin.FlushAll(t.Context()).Err())
-	f.quiet()
-	measured["after it was wiped"] = f.revoke()
-	now, err := direct.Load(t.Context(), revocation.DefaultName)
-	require.NoError(t, err)
-	_, err = direct.Save(t.Context(), revocation.DefaultName, old.Data, now.Revision)
-	require.NoError(t, err)
-	f.quiet()
-	measured["after it was rolled back"] = f.revoke()
-	report(t, measured)
+	f.revoke("after it was wiped", func() { require.NoError(t, admin.FlushAll(t.Context()).Err()) })
+	f.revoke("after it was rolled back", func() { rollBack(t, direct, old) })
+	f.report()
 }
 
 func TestFleetOverDir(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "rules")
 	f := startFleet(t, nodeConfig{Dir: dir}, store.Dir(dir))
-	measured := map[string]time.Duration{"healthy": f.revoke()}
+	f.revoke("healthy")
 	old, err := store.Dir(dir).Load(t.Context(), revocation.DefaultName)
 	require.NoError(t, err)
-	require.NoError(t, os.RemoveAll(dir))
-	f.quiet()
-	measured["after it was wiped"] = f.revoke()
-	now, err := store.Dir(dir).Load(t.Context(), revocation.DefaultName)
-	require.NoError(t, err)
-	_, err = store.Dir(dir).Save(t.Context(), revocation.DefaultName, old.Data, now.Revision)
-	require.NoError(t, err)
-	f.quiet()
-	measured["after it was rolled back"] = f.revoke()
-	report(t, measured)
+	f.revoke("after it was wiped", func() { require.NoError(t, os.RemoveAll(dir)) })
+	f.revoke("after it was rolled back", func() { rollBack(t, store.Dir(dir), old) })
+	f.report()
 }
 
-func report(t *testing.T, measured map[string]time.Duration) {
+func rollBack(t *testing.T, s store.Store, old store.Document) {
 	t.Helper()
-	var names []string
-	for name, took := range measured {
-		names = append(names, name)
-		require.Less(t, took, bound, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		t.Logf("%-50s %4d ms until the last of %d processes refused the token", name, measured[name].Milliseconds(), fleetSize)
+	now, err := s.Load(t.Context(), revocation.DefaultName)
+	require.NoError(t, err)
+	_, err = s.Save(t.Context(), revocation.DefaultName, old.Data, now.Revision)
+	require.NoError(t, err)
+}
+
+func (f *fleet) report() {
+	f.t.Helper()
+	for _, m := range f.measured {
+		f.t.Logf("%-50s %4d ms until the last of %d processes refused the token; the machine was late by %d ms at worst",
+			m.name, m.took.Milliseconds(), fleetSize, m.late.Milliseconds())
 	}
 }

@@ -1,0 +1,198 @@
+package redisstore_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/failover"
+	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/store"
+	"github.com/regionjwt/regionjwt/store/redisstore"
+)
+
+const moverEnv = "REGIONJWT_TEST_MOVER"
+
+// moverConfig is what a process is told that follows the active region.
+type moverConfig struct {
+	Authority issuer.Authority
+	Socket    string
+	Public    []byte
+	CutOff    bool // its own way to the first region is broken
+}
+
+// mover probes the regions and moves by itself, and writes a line whenever another region is active: which, and since when. It
+// ends with its standard input.
+func mover(text string) error {
+	var c moverConfig
+	if err := json.Unmarshal([]byte(text), &c); err != nil {
+		return err
+	}
+	options := &redis.Options{Network: "unix", Addr: c.Socket}
+	tuned(options)
+	inner, err := redisstore.New(redis.NewClient(options), redisstore.Config{})
+	if err != nil {
+		return err
+	}
+	signed, err := store.Signed(inner, store.Signing{Public: []ed25519.PublicKey{c.Public}})
+	if err != nil {
+		return err
+	}
+	probe := failover.HTTPProbe(nil)
+	ctl, err := failover.New(failover.Config{
+		Authority: c.Authority, Automatic: true, FailAfter: 1, RecoverAfter: 1, MinHold: time.Second, ProbeEvery: 200 * time.Millisecond,
+		Store: signed,
+		Probe: func(ctx context.Context, r issuer.Region) error {
+			if c.CutOff && r.Name == c.Authority.Regions[0].Name {
+				return errors.New("no route")
+			}
+			return probe(ctx, r)
+		},
+		OnEvent: func(e failover.Event) {
+			if e.Kind == failover.Moved || e.Kind == failover.Pinned || e.Kind == failover.Resumed {
+				fmt.Println(e.State.Active, e.At.UnixNano(), e.State.Manual)
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
+		cancel()
+	}()
+	fmt.Println(ctl.Active(), time.Now().UnixNano(), false)
+	_ = ctl.Run(ctx)
+	return nil
+}
+
+// movers are the processes, and what each said last.
+type movers struct {
+	mu   sync.Mutex
+	last [fleetSize]moved
+}
+
+type moved struct {
+	active string
+	at     time.Time
+	manual bool
+}
+
+func (m *movers) start(t *testing.T, i int, c moverConfig) {
+	t.Helper()
+	text, err := json.Marshal(c)
+	require.NoError(t, err)
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), os.Args[0])
+	cmd.Env = append(os.Environ(), moverEnv+"="+string(text))
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			var s moved
+			var at int64
+			if n, _ := fmt.Sscan(lines.Text(), &s.active, &at, &s.manual); n == 3 {
+				s.at = time.Unix(0, at)
+				m.mu.Lock()
+				m.last[i] = s
+				m.mu.Unlock()
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		_ = in.Close()
+		<-ended
+		_ = cmd.Wait()
+	})
+}
+
+// await waits until every process is where it should be, and returns when the last one came there.
+func (m *movers) await(t *testing.T, manual bool, where func(i int) string) (last time.Time) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		last = time.Time{}
+		for i, s := range m.last {
+			if s.active != where(i) || s.manual != manual {
+				return false
+			}
+			if s.at.After(last) {
+				last = s.at
+			}
+		}
+		return true
+	}, 30*time.Second, 5*time.Millisecond)
+	return last
+}
+
+// Twenty processes over a real redis-server. One whose own network is broken moves nobody else; what an operator activates is
+// active in all of them within a second, that one included, and after the pin each goes its own way again.
+func TestActivationOverRedis(t *testing.T) {
+	world := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
+	world.Serve()
+	authority := world.Authority()
+	primary, secondary := authority.Regions[0].Name, authority.Regions[1].Name
+	server := startServer(t)
+	private := ed25519.NewKeyFromSeed(bytes.Repeat([]byte("k"), ed25519.SeedSize))
+	public := private.Public().(ed25519.PublicKey)
+	signed, err := store.Signed(newStore(t, client(t, server.socket), redisstore.Config{}), store.Signing{Public: []ed25519.PublicKey{public}, Private: private})
+	require.NoError(t, err)
+	operator, err := failover.New(failover.Config{Authority: authority, Store: signed})
+	require.NoError(t, err)
+	var m movers
+	for i := range fleetSize {
+		m.start(t, i, moverConfig{Authority: authority, Socket: server.socket, Public: public, CutOff: i == 0})
+	}
+	alone := func(i int) string {
+		if i == 0 {
+			return secondary
+		}
+		return primary
+	}
+	m.await(t, false, alone)
+	require.NoError(t, operator.Load(t.Context()))
+	require.Zero(t, operator.State().OrderEpoch, "nobody has written anything")
+
+	own := startLateness(t.Context())
+	var report strings.Builder
+	activate := func(region string) {
+		t.Helper()
+		for try := range 3 { // an odd one out is allowed
+			began := time.Now()
+			require.NoError(t, operator.Activate(t.Context(), region, fmt.Sprint("try ", try)))
+			took := m.await(t, true, func(int) string { return region }).Sub(began)
+			fmt.Fprintf(&report, "%s in %d ms; ", region, took.Milliseconds())
+			if took <= promise+own.worst() {
+				return
+			}
+			require.NoError(t, operator.Resume(t.Context()))
+		}
+		require.FailNow(t, "too slow", report.String())
+	}
+	activate(secondary)
+	activate(primary)
+	require.NoError(t, operator.Resume(t.Context()))
+	m.await(t, false, alone)
+	t.Log(report.String())
+}
