@@ -38,21 +38,13 @@ func (l *list) Set(values string) error {
 	return nil
 }
 
-// ruleID is what IDs of rules look like. They may begin with a dash.
-var ruleID = regexp.MustCompile(`^[A-Za-z0-9_-]{16}$`)
+// ruleID is what IDs of rules look like.
+var ruleID = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{15}$`)
 
 // parse parses flags before, between and behind the other arguments, which it returns, and fills in the environment's.
 func (c *call) parse(args []string) (rest []string, err error) {
-	var others []string
-	for _, a := range args {
-		if strings.HasPrefix(a, "-") && ruleID.MatchString(a) && c.flags.Lookup(strings.TrimLeft(a, "-")) == nil {
-			rest = append(rest, a)
-		} else {
-			others = append(others, a)
-		}
-	}
 	for {
-		if err := c.flags.Parse(others); err != nil {
+		if err := c.flags.Parse(args); err != nil {
 			if errors.Is(err, flag.ErrHelp) {
 				return nil, err
 			}
@@ -62,7 +54,7 @@ func (c *call) parse(args []string) (rest []string, err error) {
 			break
 		}
 		rest = append(rest, c.flags.Arg(0))
-		others = c.flags.Args()[1:]
+		args = c.flags.Args()[1:]
 	}
 	given := map[string]bool{}
 	c.flags.Visit(func(f *flag.Flag) { given[f.Name] = true })

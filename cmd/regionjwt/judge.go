@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,12 +85,8 @@ func (f *trustFlags) issuerTrust(s *storeFlags) (*verifier.Trust, error) {
 		}
 		authority.ID = "inspected"
 	}
-	for _, value := range f.issuers {
-		region, iss, ok := strings.Cut(value, "=")
-		if !ok || strings.Contains(region, "/") {
-			return nil, fail(exitUsage, "-issuer is REGION=iss, such as eu=https://eu.example/shop")
-		}
-		authority.Regions = append(authority.Regions, issuer.Region{Name: region, Issuers: []string{iss}})
+	if err := f.regions(&authority); err != nil {
+		return nil, err
 	}
 	if err := authority.Validate(); err != nil {
 		return nil, fail(exitUsage, "%w", err)
@@ -106,6 +103,23 @@ func (f *trustFlags) issuerTrust(s *storeFlags) (*verifier.Trust, error) {
 		t.Binding = verifier.Audience(f.audiences...)
 	}
 	return t, nil
+}
+
+// regions adds the regions that -issuer names.
+func (f *trustFlags) regions(a *issuer.Authority) error {
+	for _, value := range f.issuers {
+		name, iss, ok := strings.Cut(value, "=")
+		if !ok || strings.Contains(name, "/") {
+			return fail(exitUsage, "-issuer is REGION=iss, such as eu=https://eu.example/shop")
+		}
+		i := slices.IndexFunc(a.Regions, func(r issuer.Region) bool { return r.Name == name })
+		if i < 0 {
+			i = len(a.Regions)
+			a.Regions = append(a.Regions, issuer.Region{Name: name})
+		}
+		a.Regions[i].Issuers = append(a.Regions[i].Issuers, iss)
+	}
+	return nil
 }
 
 // decodeBase64 decodes one part of a token.

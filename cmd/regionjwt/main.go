@@ -27,7 +27,7 @@ const (
 
 const exitHelp = `Exit codes:
   0  done, or yes
-  1  the answer is no: no such rule, the token is refused
+  1  the answer is no: no such rule, the token is refused, something would break
   2  wrong usage, a file that cannot be used, or a rule that is not valid; nothing was changed
   3  cannot tell: the store or the keys are unreachable, or the store is not authentic, malformed, wiped or rolled back
   4  the change is not in force, or it is not certain that it is: look at 'regionjwt rules'
@@ -46,7 +46,8 @@ type action func(ctx context.Context, arguments []string) error
 
 func commands() []command {
 	return []command{
-		keygenCommand(), revokeCommand(), unrevokeCommand(), rulesCommand(), statusCommand(), inspectCommand(),
+		keygenCommand(), revokeCommand(), unrevokeCommand(), rulesCommand(), statusCommand(), inspectCommand(), checkCommand(),
+		activateCommand(), resumeCommand(), activeCommand(),
 	}
 }
 
@@ -84,7 +85,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 func overview() string {
 	var b strings.Builder
-	b.WriteString("regionjwt revokes tokens for a fleet at once, and says what a token is.\n\n" +
+	b.WriteString("regionjwt revokes tokens for a fleet at once, moves it to another region, and says what a token is.\n\n" +
 		"Usage: regionjwt COMMAND [flags]\n\nCommands:\n")
 	for _, cmd := range commands() {
 		fmt.Fprintf(&b, "  %-9s %s\n", cmd.name, cmd.short)

@@ -81,7 +81,7 @@ func signing(t *testing.T) (tl tool, dir string) {
 	return tool{}.with("REGIONJWT_SIGN_KEY", filepath.Join(dir, "key"), "REGIONJWT_STORE", "dir:"+filepath.Join(dir, "store")), dir
 }
 
-var allCommands = []string{"keygen", "revoke", "unrevoke", "rules", "status", "inspect"}
+var allCommands = []string{"keygen", "revoke", "unrevoke", "rules", "status", "inspect", "check", "activate", "resume", "active"}
 
 func TestHelp(t *testing.T) {
 	t.Parallel()

@@ -172,6 +172,10 @@ func notShared(err error) error {
 		return fail(exitNotShared,
 			"the store is full, so the rule is in force nowhere: unrevoke rules that are over, see 'regionjwt rules' (%w)", err)
 	}
+	if errors.Is(err, revocation.ErrUnreadable) {
+		return fail(exitNotShared,
+			"what is in the store cannot be read, and stays; if nobody else wrote it, 'revoke -overwrite' replaces it (%w)", err)
+	}
 	if errors.Is(err, revocation.ErrNotShared) {
 		return fail(exitNotShared, "the change may not have been written: look at 'regionjwt rules', and try again (%w)", err)
 	}

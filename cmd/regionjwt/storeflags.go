@@ -62,18 +62,11 @@ type opened struct {
 
 // open checks everything that can be checked without the store. writes says that something will be written.
 func (s *storeFlags) open(c *call, writes bool) (*opened, error) {
-	if s.timeout <= 0 {
-		return nil, fail(exitUsage, "-timeout must be more than nothing")
-	}
-	o, err := s.openPlace(c)
+	o, err := s.openStore(c, writes)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.protect(o, writes); err != nil {
-		o.closeAll()
-		return nil, err
-	}
-	o.config = revocation.Config{Store: o.store, InsecurePlainStore: s.plain, Name: s.name}
+	o.config = revocation.Config{Store: o.store, InsecurePlainStore: s.plain, Name: s.name, AllowOverwrite: s.overwrite}
 	if s.copyDir != "" {
 		o.config.LocalCopy = store.Dir(s.copyDir)
 	}
@@ -84,6 +77,22 @@ func (s *storeFlags) open(c *call, writes bool) (*opened, error) {
 	if o.list, err = revocation.New(config); err != nil {
 		o.closeAll()
 		return nil, fail(exitUsage, "%w", err)
+	}
+	return o, nil
+}
+
+// openStore is open for documents of any kind.
+func (s *storeFlags) openStore(c *call, writes bool) (*opened, error) {
+	if s.timeout <= 0 {
+		return nil, fail(exitUsage, "-timeout must be more than nothing")
+	}
+	o, err := s.openPlace(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.protect(o, writes); err != nil {
+		o.closeAll()
+		return nil, err
 	}
 	return o, nil
 }

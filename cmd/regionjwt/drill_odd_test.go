@@ -1,0 +1,494 @@
+package main_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	main "github.com/regionjwt/regionjwt/cmd/regionjwt"
+	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/issuer/issuertest"
+)
+
+// keysOf reads the keys that a URL of the world publishes.
+func (d *drilled) keysOf(t *testing.T, rawURL string) []map[string]any {
+	t.Helper()
+	return decode[struct{ Keys []map[string]any }](t, d.body(t, rawURL)).Keys
+}
+
+func setOf(t *testing.T, keys ...map[string]any) string {
+	t.Helper()
+	text, err := json.Marshal(map[string]any{"keys": keys})
+	require.NoError(t, err)
+	return string(text)
+}
+
+// has returns the findings of a code.
+func (a drillAnswer) has(code string) (all []drillFinding) {
+	for _, f := range a.Findings {
+		if f.Code == code {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+func updatedPool(t *testing.T) (*drilled, []string) {
+	t.Helper()
+	d := newDrilled(t, issuertest.New(t, issuertest.Config{Issuer: issuer.Updated}), nil)
+	d.serves(updatedHost+metaPath, metaGood)
+	return d, append(poolFlags("updated"), d.flags...)
+}
+
+// A key that only a mirror lists which is not asked as long as the first one answers is lost with the region.
+func TestDrillKeyOfOneMirror(t *testing.T) {
+	t.Parallel()
+	d, flags := updatedPool(t)
+	before := d.body(t, "https://"+updatedHost+keysPath)
+	d.Rotate(east)
+	d.serves(updatedHost+keysPath, before)
+	d.serves(westHost+keysPath, before)
+	a, _ := check(t, 1, flags...)
+	require.Equal(t, []string{"loss_running us-east-1", "loss_start us-east-1"}, a.codes("breaks"))
+	require.Equal(t, []string{d.KeyID(east)}, a.has("loss_running")[0].Kids)
+	require.Equal(t, []string{"keys_differ us-east-1, us-west-2", "mirrors_differ us-east-1"}, a.codes("warns"))
+	require.Contains(t, a.has("keys_differ")[0].Detail, "1 key in us-east-1 only, 0 keys in us-west-2 only")
+	a, _ = check(t, 1, append(flags, "-snapshots")...)
+	require.Equal(t, []string{"loss_running us-east-1"}, a.codes("breaks"))
+}
+
+// Two keys under one kid: in two mirrors of a region one of them is refused, in two regions both are tried.
+func TestDrillOneKidTwoKeys(t *testing.T) {
+	t.Parallel()
+	stranger := &drilled{World: issuertest.New(t, issuertest.Config{})}
+	mine := func(d *drilled) string {
+		other := stranger.keysOf(t, "https://"+eastHost+keysPath)[0]
+		other["kid"] = d.KeyID(east)
+		return setOf(t, other)
+	}
+	d, flags := updatedPool(t)
+	d.serves(eastHost+keysPath, mine(d))
+	a, _ := check(t, 1, flags...)
+	require.Equal(t, []string{"key_unusable"}, a.codes("breaks"))
+	require.Len(t, a.has("key_unusable"), 1)
+	require.Equal(t, []string{d.KeyID(east)}, a.has("key_unusable")[0].Kids)
+	require.Contains(t, a.has("key_unusable")[0].Detail, "answered bad_signature")
+	require.Len(t, a.Accepts, 1)
+
+	d = newDrilled(t, issuertest.New(t, issuertest.Config{Issuer: issuer.Original}), nil)
+	d.serves(westHost+keysPath, mine(d))
+	a, _ = check(t, 0, append(poolFlags("original", "-snapshots"), d.flags...)...)
+	require.Equal(t, []string{
+		"kid_shared us-east-1, us-west-2", "no_token_endpoint us-east-1, us-west-2", "no_token_endpoint us-west-2",
+		"snapshot_needed us-east-1", "snapshot_needed us-west-2",
+	}, a.codes("notes"))
+	require.Empty(t, a.has("key_unusable"))
+	require.Len(t, a.Accepts, 3)
+}
+
+func TestDrillOddKeys(t *testing.T) {
+	t.Parallel()
+	d, flags := updatedPool(t)
+	good := d.keysOf(t, "https://"+westHost+keysPath)[0]
+	private := map[string]any{"kty": "oct", "kid": "s", "k": "c2VjcmV0"}
+	encryption := map[string]any{"kty": "RSA", "kid": "e", "use": "enc", "n": good["n"], "e": good["e"]}
+	d.serves(westHost+keysPath, setOf(t, private, encryption, good))
+	a, _ := check(t, 0, flags...)
+	require.Equal(t, []string{"key_skipped us-west-2"}, a.codes("warns"))
+	require.Len(t, a.has("key_skipped"), 1)
+	require.Equal(t, "key 0: private_member", a.has("key_skipped")[0].Detail)
+	set := a.Regions[1].KeySets[0]
+	require.Len(t, set.Keys, 1)
+	require.Len(t, set.Skipped, 2)
+	require.Equal(t, 1, set.Skipped[1].Index)
+	require.Equal(t, "use_is_not_sig", set.Skipped[1].Why)
+}
+
+// A verifier gives a mirror 2 s while another is untried, and waits for none beyond 5 s, whatever -timeout says.
+func TestDrillSlowMirror(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		by            time.Duration
+		timeout       string
+		code          int
+		finds, detail string
+	}{
+		"slow":             {2100 * time.Millisecond, "10s", 0, "slow", ""},
+		"slower than that": {1200 * time.Millisecond, "1s", 1, "url_down", "timeout"},
+		"too slow":         {5100 * time.Millisecond, "10s", 1, "url_down", "timeout"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, flags := updatedPool(t)
+			d.Slow(west, test.by)
+			r := tool{}.run(t, append(append([]string{"check", "-json"}, flags...), "-timeout", test.timeout)...)
+			require.Equal(t, test.code, r.code, r.out)
+			a := decode[drillAnswer](t, r.out)
+			require.Equal(t, "us-west-2", a.has(test.finds)[0].Region)
+			if test.detail != "" {
+				require.Equal(t, test.detail, a.has(test.finds)[0].Detail)
+			}
+			require.GreaterOrEqual(t, a.Regions[1].KeySets[0].Millis, min(test.by.Milliseconds(), 5100)*4/5)
+		})
+	}
+}
+
+// Two issuers with keys of their own, found by discovery. A service that keeps no snapshot hangs on each.
+func TestDrillOfTwoIssuers(t *testing.T) {
+	t.Parallel()
+	const eastIdP, westIdP, meta = "us-east-1.idp.example", "us-west-2.idp.example", "/tenant/.well-known/openid-configuration"
+	doc := func(iss, keys string) string {
+		return fmt.Sprintf(`{"issuer":%q,"jwks_uri":%q,"token_endpoint":"https://t.example"}`, iss, keys)
+	}
+	const westKeys = "https://" + westIdP + "/tenant/.well-known/jwks.json"
+	type list = []string
+	for name, test := range map[string]struct {
+		more          []string
+		life          map[string]time.Duration
+		spoil         func(d *drilled)
+		code          int
+		breaks, warns []string
+		notes         []string
+	}{
+		"without snapshots": {code: 1, breaks: list{"loss_start us-east-1", "loss_start us-west-2"}},
+		"with snapshots":    {more: list{"-snapshots"}, notes: list{"snapshot_needed us-east-1", "snapshot_needed us-west-2"}},
+		"one dark": {
+			more: list{"-snapshots"}, spoil: func(d *drilled) { d.Break(west) }, code: 1,
+			breaks: list{"region_dark us-west-2"}, warns: list{"discovery_down us-west-2"},
+		},
+		"wrong issuer": {
+			more: list{"-snapshots"}, spoil: func(d *drilled) { d.serves(westIdP+meta, doc("https://us-east-1.idp.example/tenant", westKeys)) },
+			code: 1, breaks: list{"discovery_issuer us-west-2", "region_dark us-west-2"},
+		},
+		"no issuer": {
+			more: list{"-snapshots"}, spoil: func(d *drilled) { d.serves(westIdP+meta, `{"jwks_uri":"`+westKeys+`"}`) },
+			code: 1, breaks: list{"discovery_issuer us-west-2", "region_dark us-west-2"},
+		},
+		"issuer with a slash more": {
+			more: list{"-snapshots"}, spoil: func(d *drilled) { d.serves(westIdP+meta, doc("https://us-west-2.idp.example/tenant/", westKeys)) },
+			code: 1, breaks: list{"discovery_issuer us-west-2", "region_dark us-west-2"},
+		},
+		"expired certificate": {
+			more: list{"-snapshots"}, life: map[string]time.Duration{westIdP: expired},
+			code: 1, breaks: list{"region_dark us-west-2"}, warns: list{"certificate_invalid"},
+		},
+		"keys over plain http": {
+			more: list{"-snapshots"}, spoil: func(d *drilled) {
+				d.serves(westIdP+meta, doc("https://us-west-2.idp.example/tenant", "http://us-west-2.idp.example/keys"))
+			},
+			code: 1, breaks: list{"region_dark us-west-2"}, warns: list{"discovery_unusable us-west-2"},
+		},
+		"keys in a file": {
+			more: list{"-snapshots"}, spoil: func(d *drilled) {
+				d.serves(westIdP+meta, doc("https://us-west-2.idp.example/tenant", "file:///etc/passwd"))
+			},
+			code: 1, breaks: list{"region_dark us-west-2"}, warns: list{"discovery_unusable us-west-2"},
+		},
+		"keys here": {
+			more: list{"-snapshots"}, spoil: func(d *drilled) {
+				d.serves(westIdP+meta, doc("https://us-west-2.idp.example/tenant", "http://127.0.0.1:1/keys"))
+			},
+			code: 1, breaks: list{"region_dark us-west-2"}, warns: list{"discovery_unusable us-west-2"},
+		},
+		"no document": {
+			more: list{"-snapshots"}, spoil: func(d *drilled) { d.instead(westIdP+meta, status(404)) },
+			code: 1, breaks: list{"region_dark us-west-2"}, warns: list{"discovery_down us-west-2"},
+		},
+		"no JSON": {
+			more: list{"-snapshots"}, spoil: func(d *drilled) { d.serves(westIdP+meta, `{"issuer":"a","issuer":"b"}`) },
+			code: 1, breaks: list{"region_dark us-west-2"}, warns: list{"discovery_down us-west-2"},
+		},
+		"one of its two issuers": {
+			more: list{"-snapshots", "-issuer", "us-west-2=https://us-west-2.idp.example/old"},
+		},
+		"no keys": {
+			more: list{"-snapshots"}, spoil: func(d *drilled) { d.serves(westIdP+"/tenant/.well-known/jwks.json", `{"keys":[]}`) },
+			code: 1, breaks: list{"region_dark us-west-2"}, warns: list{"url_down us-west-2"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256", Discovery: true})
+			d := newDrilled(t, w, test.life)
+			if test.spoil != nil {
+				test.spoil(d)
+			}
+			a, _ := check(t, test.code, append(append(test.more, d.regionFlags()...), d.flags...)...)
+			require.Equal(t, test.breaks, nonEmpty(a.codes("breaks")))
+			require.Equal(t, test.warns, nonEmpty(a.codes("warns")))
+			require.Subset(t, a.codes("notes"), test.notes)
+			require.True(t, a.Discovery[0].Used)
+			require.Empty(t, a.has("keys_elsewhere"))
+			for _, f := range append(a.has("loss_start"), a.has("snapshot_needed")...) {
+				require.Equal(t, "1 key of tokens that it minted before, answered keys_unavailable", f.Detail)
+			}
+		})
+	}
+}
+
+func nonEmpty(s []string) []string {
+	if len(s) == 0 {
+		return nil
+	}
+	return s
+}
+
+// The key sets that a region's issuers name are no mirrors: what they list counts for each issuer.
+func TestDrillOfOneRegionWithTwoIssuers(t *testing.T) {
+	t.Parallel()
+	w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256", Discovery: true})
+	d := newDrilled(t, w, nil)
+	flags := []string{"-issuer", "a=https://us-east-1.idp.example/tenant", "-issuer", "a=https://us-west-2.idp.example/tenant"}
+	a, _ := check(t, 1, append(flags, d.flags...)...)
+	require.Equal(t, []string{"no_other_region a"}, a.codes("breaks"))
+	require.Empty(t, a.codes("warns"))
+	require.Len(t, a.Accepts, 4)
+}
+
+// Regions behind one name cannot be lost one by one.
+func TestDrillOfOneHost(t *testing.T) {
+	t.Parallel()
+	w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256", Discovery: true})
+	d := newDrilled(t, w, nil)
+	const iss = "https://us-east-1.idp.example/tenant"
+	a, people := check(t, 0, append([]string{"-issuer", "a=" + iss, "-issuer", "b=" + iss, "-authority", "shop"}, d.flags...)...)
+	require.Equal(t, "shop", a.Authority)
+	require.Equal(t, []string{"not_drilled a", "not_drilled b"}, a.codes("warns"))
+	require.Contains(t, a.codes("notes"), "shared_host a, b")
+	require.Contains(t, people.out, "lose       a (no host of its own)")
+	require.Equal(t, []string{"a", "b"}, a.Discovery[0].Regions)
+	slash, _ := check(t, 1, append([]string{"-issuer", "a=" + iss + "/"}, d.flags...)...)
+	require.Equal(t, iss+"/.well-known/openid-configuration", slash.Discovery[0].URL)
+	require.Equal(t, iss, slash.Discovery[0].Names)
+	// A 404 without a sibling that works is an outage.
+	alone, _ := check(t, 1, append([]string{"-issuer", "a=" + iss, "-jwks", "a=" + iss + "/nothing"}, d.flags...)...)
+	require.Equal(t, []string{"no_other_region a", "region_dark a"}, alone.codes("breaks"))
+	require.Equal(t, "status 404", alone.has("url_down")[0].Detail)
+	// A mirror outside of both regions stays.
+	flags := []string{"-issuer", "a=" + iss, "-jwks", "a=https://us-east-1.idp.example/tenant/.well-known/jwks.json", "-jwks", "a=https://us-west-2.idp.example/mirror"}
+	flags = append(flags, "-issuer", "b="+iss, "-jwks", "b=https://us-east-1.idp.example/other", "-jwks", "b=https://us-west-2.idp.example/mirror")
+	d.serves("us-west-2.idp.example/mirror", d.body(t, iss+"/.well-known/jwks.json"))
+	a, _ = check(t, 0, append(flags, d.flags...)...)
+	require.Equal(t, []string{"no_token_endpoint a, b", "not_enabled b", "shared_host a, b"}, a.codes("notes"))
+	require.Len(t, a.has("shared_host"), 2)
+}
+
+// Keys that discovery finds elsewhere than services look are worth a note.
+func TestDrillKeysElsewhere(t *testing.T) {
+	t.Parallel()
+	d, flags := updatedPool(t)
+	d.serves(updatedHost+metaPath, strings.Replace(metaGood, `"jwks_uri":"`, `"jwks_uri":"https://new.example/`, 1))
+	a, _ := check(t, 0, flags...)
+	require.Equal(t, []string{"keys_elsewhere us-east-1, us-west-2"}, a.codes("notes"))
+}
+
+const hostile = "\x1b[2J\x1b]0;owned\x07\u009b31m\u202e\u200b\x7f\r\n"
+
+// Servers may send anything: the drill ends in time, reads no more than a verifier would, follows nobody, and writes nothing
+// that could do something to a terminal.
+func TestDrillOfHostileServers(t *testing.T) {
+	t.Parallel()
+	endless := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		for chunk := strings.Repeat(" ", 1<<16); r.Context().Err() == nil; {
+			if _, err := io.WriteString(w, chunk); err != nil {
+				return
+			}
+		}
+	}
+	for name, test := range map[string]struct {
+		handler func(t *testing.T, d *drilled) http.HandlerFunc
+		says    string // what is said of the URL
+	}{
+		"50 MB": {func(*testing.T, *drilled) http.HandlerFunc {
+			return func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Length", "52428800")
+				for i := 0; i < 50 && r.Context().Err() == nil; i++ {
+					_, _ = io.WriteString(w, strings.Repeat("x", 1<<20))
+				}
+			}
+		}, "too_large"},
+		"50 MB that never come": {func(*testing.T, *drilled) http.HandlerFunc {
+			return func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Length", "52428800")
+				_, _ = io.WriteString(w, "{")
+				_ = http.NewResponseController(w).Flush()
+				<-r.Context().Done()
+			}
+		}, "too_large"},
+		"endless": {func(*testing.T, *drilled) http.HandlerFunc { return endless }, "too_large"},
+		"a zip bomb": {func(*testing.T, *drilled) http.HandlerFunc {
+			var bomb bytes.Buffer
+			z := gzip.NewWriter(&bomb)
+			_, _ = io.WriteString(z, strings.Repeat(" ", 16<<20))
+			_ = z.Close()
+			return func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Encoding", "gzip")
+				_, _ = w.Write(bomb.Bytes())
+			}
+		}, "too_large"},
+		"headers without end": {func(*testing.T, *drilled) http.HandlerFunc {
+			return func(w http.ResponseWriter, _ *http.Request) {
+				for i := range 3000 {
+					w.Header().Set(fmt.Sprintf("X-%d", i), strings.Repeat("y", 100))
+				}
+			}
+		}, "network"},
+		"redirect": {func(t *testing.T, _ *drilled) http.HandlerFunc {
+			return func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/elsewhere" {
+					t.Error("followed")
+				}
+				http.Redirect(w, r, "/elsewhere", http.StatusFound)
+			}
+		}, "status 302"},
+		"html": {func(*testing.T, *drilled) http.HandlerFunc {
+			return func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "text/html; charset=utf-8")
+				_, _ = io.WriteString(w, "<html>"+hostile)
+			}
+		}, "html"},
+		"controls": {func(*testing.T, *drilled) http.HandlerFunc {
+			return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, hostile) }
+		}, "malformed"},
+		"an odd status": {func(*testing.T, *drilled) http.HandlerFunc { return status(999) }, "status 999"},
+		"no HTTP": {func(*testing.T, *drilled) http.HandlerFunc {
+			return func(w http.ResponseWriter, _ *http.Request) {
+				conn, _, err := w.(http.Hijacker).Hijack()
+				if err == nil {
+					_, _ = io.WriteString(conn, "HTTP/1.1 "+hostile+"\r\n\r\n")
+					_ = conn.Close()
+				}
+			}
+		}, "network"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, flags := updatedPool(t)
+			d.instead(westHost, test.handler(t, d))
+			began := time.Now()
+			a, _ := check(t, 1, flags...)
+			require.Less(t, time.Since(began), 20*time.Second)
+			require.Equal(t, test.says, a.has("url_down")[0].Detail)
+			d.instead(updatedHost+metaPath, test.handler(t, d))
+			a, _ = check(t, 1, flags...)
+			require.Equal(t, test.says, a.has("discovery_down")[0].Detail)
+		})
+	}
+}
+
+// What servers name is quoted, escaped and bounded.
+func TestDrillOfHostileNames(t *testing.T) {
+	t.Parallel()
+	d, flags := updatedPool(t)
+	key := d.keysOf(t, "https://"+westHost+keysPath)[0]
+	evil := map[string]any{"kty": "RSA", "alg": "RS256", "use": "sig", "n": key["n"], "e": key["e"], "kid": hostile + strings.Repeat("k", 256-len(hostile))}
+	d.serves(westHost+keysPath, setOf(t, key, evil))
+	iss, err := json.Marshal(hostile + strings.Repeat("i", 100_000))
+	require.NoError(t, err)
+	d.serves(updatedHost+metaPath, `{"issuer":`+string(iss)+`,"jwks_uri":`+string(iss)+`}`)
+	a, people := check(t, 1, flags...)
+	require.Contains(t, a.codes("breaks"), "discovery_issuer us-east-1, us-west-2")
+	require.Contains(t, a.codes("warns"), "discovery_unusable us-east-1, us-west-2")
+	require.Less(t, len(people.out), 20_000)
+	require.Len(t, a.Discovery[0].Names, 256)
+	kids := a.Regions[1].KeySets[0].Keys
+	require.Len(t, kids, 2)
+	i := slices.IndexFunc(kids, func(k drillKey) bool { return strings.HasPrefix(k.Kid, hostile) })
+	require.GreaterOrEqual(t, i, 0)
+	require.Len(t, kids[i].Kid, 256)
+	require.Contains(t, people.out, `\u001b[2J\u001b]0;owned\u0007\u009b31m\u202e\u200b\u007f`)
+	var many []map[string]any
+	for i := range 100 {
+		many = append(many, map[string]any{"kty": "RSA", "alg": "RS256", "use": "sig", "n": key["n"], "e": key["e"], "kid": fmt.Sprint(i)})
+	}
+	d.serves(westHost+keysPath, setOf(t, append(many[:99], key)...))
+	a, people = check(t, 1, flags...)
+	require.Len(t, a.Accepts, 100)
+	require.Contains(t, people.out, "\n           and 80 more: see -json\n")
+	require.Len(t, a.has("keys_differ")[0].Kids, 10)
+}
+
+func TestDrillUsage(t *testing.T) {
+	t.Parallel()
+	junk := filepath.Join(t.TempDir(), "ca.pem")
+	require.NoError(t, os.WriteFile(junk, []byte("junk"), 0o600))
+	eu := []string{"-issuer", "eu=https://idp.example"}
+	for name, test := range map[string]struct {
+		args []string
+		says string
+	}{
+		"nobody":              {nil, "-issuer REGION=iss"},
+		"both":                {append(poolFlags("any"), eu...), "not both"},
+		"URLs of a pool":      {append(poolFlags("any"), "-jwks", "us-east-1=https://x.example"), "are known"},
+		"wrong pool":          {[]string{"-user-pool", "x"}, "{region}"},
+		"wrong mode":          {poolFlags("new"), "original, updated or any"},
+		"issuer, no region":   {[]string{"-issuer", "https://idp.example/a=b"}, "REGION=iss"},
+		"issuer, no URL":      {[]string{"-issuer", "eu=idp"}, "not an https URL"},
+		"keys of nobody":      {append(eu, "-jwks", "us=https://x.example"), "-jwks is REGION=URL"},
+		"keys over http":      {append(eu, "-jwks", "eu=http://x.example/keys"), "https is required"},
+		"wrong host":          {append(eu, "-insecure-http-host", "https://x"), "InsecureHTTPHosts"},
+		"no time":             {append(eu, "-timeout", "0s"), "-timeout"},
+		"no such file":        {append(eu, "-ca", "/nonexistent"), "-ca: "},
+		"no certificate":      {append(eu, "-ca", junk), "no certificate in PEM"},
+		"resolve, no address": {append(eu, "-resolve", "idp.example:443"), "192.0.2.7"},
+		"resolve, no port":    {append(eu, "-resolve", "idp.example=192.0.2.7"), "192.0.2.7"},
+		"resolve to a name":   {append(eu, "-resolve", "idp.example:443=other.example"), "an IP address"},
+		"stray argument":      {append(eu, "x"), "1 other arguments"},
+	} {
+		r := tool{}.fails(t, 2, []string{test.says}, append([]string{"check"}, test.args...)...)
+		require.Empty(t, r.out, name)
+		r = tool{}.run(t, append([]string{"check", "-json"}, test.args...)...)
+		require.InDelta(t, 2, decode[map[string]any](t, r.out)["exit_code"], 0, name)
+	}
+	help := tool{}.ok(t, "help", "check")
+	require.Equal(t, help, tool{}.ok(t, "check", "-h"))
+	for _, text := range []string{"-resolve HOST:PORT=ADDR", "-snapshots", "$REGIONJWT_USER_POOL", "Exit codes:\n  0 ", "something would break"} {
+		require.Contains(t, help, text)
+	}
+	require.Contains(t, tool{}.ok(t, "help"), "\n  check ")
+}
+
+// The environment that inspect reads stands in for flags here, too, and plain http is for hosts that are named.
+func TestDrillOverPlainHTTP(t *testing.T) {
+	t.Parallel()
+	w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
+	w.Serve()
+	tl := tool{}.with("REGIONJWT_ISSUER", issuers(w), "REGIONJWT_AUTHORITY", "shop")
+	out := tl.ok(t, "check", "-snapshots", "-quiet")
+	require.Contains(t, out, "authority  shop\n")
+	require.Contains(t, out, "verdict    ready: nothing would break (0 breaks, 0 warns, 4 notes)")
+	host := strings.TrimPrefix(w.Authority().Regions[0].JWKS[0], "http://")
+	address, path, _ := strings.Cut(host, "/")
+	flags := []string{"check", "-issuer", "a=https://idp.example", "-jwks", "a=http://keys.example/" + path, "-resolve", "keys.example:80=" + address}
+	flags = append(flags, "-resolve", "idp.example:443=127.0.0.1:1", "-json")
+	a := decode[drillAnswer](t, tool{}.run(t, append(flags, "-insecure-http-host", "keys.example")...).out)
+	require.Equal(t, "good", a.Regions[0].KeySets[0].State)
+	require.Equal(t, []string{"keys.example:80"}, a.Losses[0].Hosts)
+}
+
+// Who interrupts it gets no verdict.
+func TestDrillInterrupted(t *testing.T) {
+	t.Parallel()
+	d, flags := updatedPool(t)
+	d.Hang(west)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	var out, errs bytes.Buffer
+	code := main.Run(ctx, append([]string{"check"}, flags...), strings.NewReader(""), &out, &errs, func(string) string { return "" })
+	require.Equal(t, 3, code)
+	require.Empty(t, out.String())
+	require.Contains(t, errs.String(), "regionjwt check: it was interrupted")
+}
