@@ -1,0 +1,167 @@
+package clientcredentials_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/failover/clientcredentials"
+)
+
+// Hostile and odd answers with status 200: what has no token sends the flight to the next region, and nothing of it is repeated.
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	const rest = `"token_type":"Bearer","expires_in":60`
+	for name, c := range map[string]struct {
+		reply reply
+		life  time.Duration // of the token; 0: none
+	}{
+		"plain":             {reply{body: `{"access_token":"eA-._~+/b==",` + rest + `}`}, time.Minute},
+		"any case":          {reply{body: `{"access_token":"x","token_type":"bEARER","expires_in":60}`}, time.Minute},
+		"no expires_in":     {reply{body: `{"access_token":"x","token_type":"Bearer"}`}, time.Minute},
+		"a fraction":        {reply{body: `{"access_token":"x","token_type":"Bearer","expires_in":6.05e1}`}, 60500 * ms},
+		"for ever":          {reply{body: `{"access_token":"x","token_type":"Bearer","expires_in":1e999}`}, 24 * time.Hour},
+		"more members":      {reply{body: `{"access_token":"x","refresh_token":"y","scope":"a b",` + rest + `}`}, time.Minute},
+		"JSON of a kind":    {reply{media: "application/vnd.x+json", body: `{"access_token":"x",` + rest + `}`}, time.Minute},
+		"another case":      {reply: reply{body: `{"Access_Token":"s3cret",` + rest + `}`}},
+		"twice":             {reply: reply{body: `{"access_token":"s3cret","access_token":"x",` + rest + `}`}},
+		"twice, escaped":    {reply: reply{body: `{"access_token":"s3cret","access_toke\u006e":"x",` + rest + `}`}},
+		"mac":               {reply: reply{body: `{"access_token":"s3cret","token_type":"mac","expires_in":60}`}},
+		"no type":           {reply: reply{body: `{"access_token":"s3cret","expires_in":60}`}},
+		"negative":          {reply: reply{body: `{"access_token":"s3cret","token_type":"Bearer","expires_in":-60}`}},
+		"zero":              {reply: reply{body: `{"access_token":"s3cret","token_type":"Bearer","expires_in":0}`}},
+		"expires as text":   {reply: reply{body: `{"access_token":"s3cret","token_type":"Bearer","expires_in":"60"}`}},
+		"expires null":      {reply: reply{body: `{"access_token":"s3cret","token_type":"Bearer","expires_in":null}`}},
+		"scope of numbers":  {reply: reply{body: `{"access_token":"s3cret","scope":1,` + rest + `}`}},
+		"no token":          {reply: reply{body: `{` + rest + `}`}},
+		"empty token":       {reply: reply{body: `{"access_token":"",` + rest + `}`}},
+		"token of a number": {reply: reply{body: `{"access_token":1,` + rest + `}`}},
+		"header injection":  {reply: reply{body: `{"access_token":"s3cret\r\nX: y",` + rest + `}`}},
+		"padding only":      {reply: reply{body: `{"access_token":"==",` + rest + `}`}},
+		"array":             {reply: reply{body: `[{"access_token":"s3cret",` + rest + `}]`}},
+		"trailing":          {reply: reply{body: `{"access_token":"s3cret",` + rest + `}{}`}},
+		"html":              {reply: reply{media: "text/html", body: `{"access_token":"s3cret",` + rest + `}`}},
+		"text":              {reply: reply{media: "text/plain", body: `{"access_token":"s3cret",` + rest + `}`}},
+		"a form":            {reply: reply{media: "application/x-www-form-urlencoded", body: `access_token=s3cret&token_type=Bearer`}},
+		"huge":              {reply: reply{body: `{"access_token":"s3cret",` + rest + `}` + strings.Repeat(" ", 64<<10)}},
+		"201":               {reply: reply{status: 201, body: `{"access_token":"s3cret",` + rest + `}`}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld()
+			s := w.source(t, nil)
+			w.set(east, c.reply)
+			w.set(west, status(503))
+			if c.life == 0 {
+				err := lack(t, s, clientcredentials.ErrUnavailable)
+				want := "malformed"
+				if c.reply.status != 0 {
+					want = "status 201"
+				}
+				require.Equal(t, "clientcredentials: no_region; region us-east-1: "+want+"; region us-west-2: status 503", err.Error(), name)
+				return
+			}
+			tok, err := s.Token(t.Context())
+			require.NoError(t, err, name)
+			require.Equal(t, c.life, time.Until(tok.Expiry()), name)
+			if name == "more members" {
+				require.Equal(t, []string{"a", "b"}, slices.Collect(tok.Scopes()))
+			}
+		})
+	}
+}
+
+// The codes of refusals are a closed list.
+func TestCodes(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[string]string{
+		"invalid_request": "invalid_request", "invalid_client": "invalid_client", "invalid_grant": "invalid_grant",
+		"unauthorized_client": "unauthorized_client", "unsupported_grant_type": "unsupported_grant_type",
+		"invalid_scope": "invalid_scope", "invalid_target": "invalid_target", "s3cret": "other", "INVALID_CLIENT": "other", "": "other",
+	} {
+		w := newWorld()
+		s := w.source(t, nil)
+		w.set(east, verdict(code))
+		err := lack(t, s, clientcredentials.ErrRefused)
+		require.Equal(t, want, err.Code)
+		require.Equal(t, http.StatusUnauthorized, err.Status)
+	}
+}
+
+// Neither a token nor credentials tell themselves, however they are printed.
+func TestNothingLeaks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log := slog.New(slog.NewJSONHandler(&out, nil))
+		w := newWorld()
+		var config clientcredentials.Config
+		s := w.source(t, func(c *clientcredentials.Config) {
+			c.Logger = log
+			c.OnEvent = func(e clientcredentials.Event) { log.Info("event", "e", fmt.Sprintf("%+v", e)) }
+			config = *c
+		})
+		w.set(east, reply{body: `{"access_token":"s3cret","token_type":"Bearer","expires_in":60}`})
+		tok := have(t, s, east, 0)
+		synctest.Wait()
+		require.Equal(t, "s3cret", tok.Value())
+		require.Equal(t, "token of us-east-1 until 2000-01-01T00:01:00Z", tok.String())
+		for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			fmt.Fprintf(&out, format, tok)
+			fmt.Fprintf(&out, format, config.Credentials)
+			fmt.Fprintf(&out, format, config.Credentials[""])
+			fmt.Fprintf(&out, format, []any{tok, config.Credentials[""]})
+		}
+		text, err := json.Marshal([]any{tok, config.Credentials})
+		require.NoError(t, err)
+		out.Write(text)
+		log.Info("x", "token", tok, "credentials", config.Credentials[""])
+		w.set(east, reply{status: 503, body: "s3cret", header: map[string]string{"Retry-After": "s3cret"}})
+		time.Sleep(time.Hour)
+		have(t, s, west, 0)
+		time.Sleep(time.Hour)
+		w.set(east, verdict("s3cret"))
+		_ = lack(t, s, clientcredentials.ErrRefused)
+		synctest.Wait()
+		printed := out.String()
+		require.NotContains(t, printed, "s3cret")
+		require.NotContains(t, printed, "733363726574") // in %x
+		for _, line := range []string{
+			`"msg":"token endpoint does not answer","region":"us-east-1","why":"status","status":503`,
+			`"msg":"tokens come from another region","from":"us-east-1","to":"us-west-2"`,
+			`"msg":"token endpoint answers again","region":"us-east-1"`,
+			`"msg":"issuer refuses the client","region":"us-east-1","code":"other","status":401`,
+		} {
+			require.Equal(t, 1, strings.Count(printed, line), line)
+		}
+	})
+}
+
+// What goes wrong on the way has a name, and no word of the other side's.
+func TestNetworkErrors(t *testing.T) {
+	t.Parallel()
+	for want, err := range map[clientcredentials.Reason]error{
+		clientcredentials.DNS:     &net.OpError{Op: "dial", Err: &net.DNSError{Err: "s3cret", Name: "east.example.com", IsNotFound: true}},
+		clientcredentials.TLS:     &tls.CertificateVerificationError{Err: errors.New("s3cret")},
+		clientcredentials.Timeout: &net.DNSError{Err: "s3cret", IsTimeout: true},
+		clientcredentials.Network: errors.New("s3cret"),
+	} {
+		w := newWorld()
+		s := w.source(t, nil)
+		w.set(east, reply{err: err})
+		w.set(west, reply{err: err})
+		failed := lack(t, s, clientcredentials.ErrUnavailable)
+		require.Equal(t, fmt.Sprintf("clientcredentials: no_region; region us-east-1: %s; region us-west-2: %[1]s", want), failed.Error())
+	}
+}
