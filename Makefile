@@ -10,7 +10,8 @@ FUZZTIME ?= 10m
 SIM_YEARS ?= 10
 
 # Every module that needs nothing but Go, the root first; e2e stands apart.
-MODULES := . middleware/grpcauth examples/grpcserver examples/mcpserver bench
+MODULES := . middleware/grpcauth failover/clientcredentials/oauth2source failover/clientcredentials/grpccreds \
+	examples/grpcserver examples/mcpserver bench
 # And those whose tests need a redis-server.
 REDIS_MODULES := store/redisstore cmd/regionjwt
 ALL_MODULES := $(MODULES) $(REDIS_MODULES) e2e
@@ -19,7 +20,7 @@ ALL_MODULES := $(MODULES) $(REDIS_MODULES) e2e
 FUZZ := ./internal/strictjson:FuzzParse ./internal/jose:FuzzAppendBase64 ./internal/jose:FuzzParseSet \
 	./verifier:FuzzVerify ./verifier:FuzzNumericDate ./middleware/dpop:FuzzCheck ./middleware/dpop:FuzzURL
 
-.PHONY: help test e2e lint fmt fmt-check examples fuzz sim outages mutate allocs bench cover tidy-check check
+.PHONY: help test e2e browser lint fmt fmt-check examples fuzz sim outages mutate allocs bench cover tidy-check check
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,15 +49,19 @@ fmt-check: $(GOLANGCI) ## fail where code is not formatted
 tidy-check: ## fail where a go.mod is not tidy
 	@set -e; for m in $(ALL_MODULES); do (cd $$m && go mod tidy -diff && go mod verify); done
 
-examples: ## build every example, and run the one that needs no set-up
+examples: ## build every example, and run those that need no set-up
 	go build -o /dev/null ./examples/httpserver
 	go run ./examples/outage
+	go run ./examples/failover-drill
 	cd examples/grpcserver && go run .
 	cd examples/mcpserver && go run .
 
 fuzz: ## every fuzz target for FUZZTIME (10m)
 	@set -e; for f in $(FUZZ); do echo "== $$f for $(FUZZTIME)"; \
 		go test -run '^$$' -fuzz "^$${f#*:}$$" -fuzztime $(FUZZTIME) "$${f%%:*}"; done
+
+browser: ## the status page in a real headless browser, both themes, phone width: needs chromium
+	cd e2e && go vet -tags browser ./browser && go test -tags browser -count=1 ./browser
 
 sim: ## simulate SIM_YEARS region-years (10) against the key engine; SIM_SEED reproduces a run
 	SIM_YEARS=$(SIM_YEARS) go test -run '^TestSimulation$$' -timeout 0 -v ./jwks

@@ -92,8 +92,12 @@ func (s *spy) evidence(authority string) map[string]bool {
 	defer s.mu.Unlock()
 	well := map[string]bool{}
 	for _, f := range s.fetched {
-		if region, ok := f.Evidence(authority); ok {
+		region, ok := f.Evidence(authority)
+		if ok {
 			well[region] = f.Err == nil
+		}
+		if ok && f.Err != nil && f.Err.Status == http.StatusForbidden {
+			well["evidence of a mirror that is not enabled"] = true
 		}
 	}
 	s.fetched = nil
@@ -144,6 +148,11 @@ func TestHooksOfAUserPool(t *testing.T) {
 		require.Equal(t, 4, kinds[jwks.MirrorLacks], "each lacks what the other one has")
 		require.Positive(t, w.Cache.Status()[0].Mirrors[0].Lacks)
 		require.True(t, w.Cache.Status()[0].Mirrors[0].Answered)
+
+		s.evidence(id)
+		w.Break(west)
+		time.Sleep(time.Hour)
+		require.Equal(t, map[string]bool{east: true, west: false}, s.evidence(id), "the primary's mirror says nothing of the replica")
 	})
 }
 
