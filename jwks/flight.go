@@ -29,6 +29,7 @@ type flight struct {
 	charged  bool                 // a token of the set's bucket was taken for it
 	canceled bool                 // the cache was closed, or Run ended
 	inspects bool                 // every mirror is asked
+	again    bool                 // and once more at the next refresh
 	landed   bool
 	good     bool
 }
@@ -220,7 +221,9 @@ func (c *Cache) take(s *set, f *flight, o outcome) (enough bool) {
 			f.canceled = true
 		} else {
 			o.ep.missed(o.failed, now)
-			s.lastErr = o.failed
+			if !s.surplus(f, now) {
+				s.lastErr = o.failed
+			}
 		}
 		demanded := f.demanded
 		s.mu.Unlock()
@@ -232,17 +235,16 @@ func (c *Cache) take(s *set, f *flight, o outcome) (enough bool) {
 	if o.ep.refused && !o.ep.known {
 		drifts = append(drifts, Drift{Kind: MirrorEnabled, Source: o.ep.name()})
 	}
-	ch := s.merge(o.ep, o.answer, now)
-	drifts = append(drifts, s.compare()...)
-	o.ep.answered = f.turn
-	f.good = true
-	enough = s.vouchedFor(f, now)
-	view := s.view.Load()
-	for kid := range f.wanted {
-		if view.find(kid) == nil {
-			enough = false
-		}
+	var ch change
+	if o.ep.last == nil && s.surplus(f, now) {
+		f.again = s.inspect(o.ep, o.answer, now) || f.again
+	} else {
+		ch = s.merge(o.ep, o.answer, now)
+		o.ep.answered = f.turn
+		f.good = true
 	}
+	drifts = append(drifts, s.compare()...)
+	enough = s.has(f, now) && (!f.inspects || !s.open(f, now))
 	demanded := f.demanded
 	f.tell()
 	s.mu.Unlock()
@@ -255,15 +257,30 @@ func (c *Cache) take(s *set, f *flight, o outcome) (enough bool) {
 	return enough
 }
 
-// vouchedFor reports whether each key of s is listed by a mirror that has answered in this flight, or by none that could still
-// be asked: a key that only other mirrors list is theirs to withdraw, so they are asked. A flight that inspects asks all that it
-// can. The caller holds s.mu.
-func (s *set) vouchedFor(f *flight, now instant) bool {
-	if f.inspects && slices.ContainsFunc(s.endpoints, func(ep *endpoint) bool {
-		return ep.asked != f.turn && ep.rests(now) == 0 && !s.leavesOut(ep, now)
-	}) {
-		return false
+// has reports whether f has all that it is after, but for an inspection. The caller holds s.mu.
+func (s *set) has(f *flight, now instant) bool {
+	view := s.view.Load()
+	for kid := range f.wanted {
+		if view.find(kid) == nil {
+			return false
+		}
 	}
+	return s.vouchedFor(f, now)
+}
+
+// surplus reports whether f goes on only to inspect mirrors that need not be asked. The caller holds s.mu.
+func (s *set) surplus(f *flight, now instant) bool { return f.inspects && f.good && s.has(f, now) }
+
+// open reports whether a mirror that may be asked was not, in f. The caller holds s.mu.
+func (s *set) open(f *flight, now instant) bool {
+	return slices.ContainsFunc(s.endpoints, func(ep *endpoint) bool {
+		return ep.asked != f.turn && ep.rests(now) == 0 && !s.leavesOut(ep, now)
+	})
+}
+
+// vouchedFor reports whether each key of s is listed by a mirror that has answered in this flight, or by none that could still
+// be asked: a key that only other mirrors list is theirs to withdraw, so they are asked. The caller holds s.mu.
+func (s *set) vouchedFor(f *flight, now instant) bool {
 	for _, r := range s.records {
 		vouched, open := false, false
 		for _, l := range r.by {
@@ -299,7 +316,7 @@ func (c *Cache) land(s *set, f *flight) {
 	switch {
 	case f.good:
 		s.answered = f.turn
-		if f.inspects {
+		if f.inspects && !f.again {
 			s.inspected = now
 		}
 		view := s.view.Load()

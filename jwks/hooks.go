@@ -137,16 +137,51 @@ func (c *Cache) tellOf(s *set, o outcome, demanded bool, ch change, drifts []Dri
 	}
 }
 
+// inspect notes an answer of a mirror that need not have been asked: it is compared, but adds no keys, so that which region a key
+// belongs to does not depend on when mirrors are inspected. It reports whether the mirror has keys that s does not have, and
+// has to be asked again to tell. The caller holds mu.
+func (s *set) inspect(ep *endpoint, a *answer, now instant) (again bool) {
+	ep.known, ep.lastErr, ep.failures = true, nil, 0
+	var extras []extra
+	listed := map[recordID]bool{}
+	for _, k := range a.keys {
+		id := recordID{k.ID, k.Thumbprint, k.Algorithm}
+		listed[id] = true
+		if s.record(id) != nil {
+			continue
+		}
+		x := extra{id: id, first: now, last: now}
+		for _, was := range ep.extra {
+			if was.id == id {
+				x.first = was.first
+			}
+		}
+		again = again || x.last.since(x.first) <= withdrawAfter
+		extras = append(extras, x)
+	}
+	ep.extra = extras
+	ep.missing = 0
+	for _, r := range s.records {
+		if !listed[r.id()] && now.since(r.first) > withdrawAfter {
+			ep.missing++
+		}
+	}
+	return again
+}
+
 // compare notes what each mirror lacks that another one lists, and returns what is new about that. The caller holds mu.
 func (s *set) compare() (drifts []Drift) {
 	for _, ep := range s.endpoints {
-		if ep.last == nil {
-			continue
+		lacks := ep.missing
+		if ep.last != nil {
+			lacks = s.lacking(ep)
 		}
-		lacks := 0
-		for _, r := range s.records {
-			if r.listing(ep) < 0 && len(r.by) > 0 && ep.lastGood.since(r.first) > withdrawAfter {
-				lacks++
+		for _, other := range s.endpoints {
+			for _, x := range other.extra {
+				confirmed := x.last.since(x.first) > withdrawAfter && ep.lastGood.since(x.first) > withdrawAfter
+				if other != ep && ep.last != nil && confirmed && s.record(x.id) == nil {
+					lacks++
+				}
 			}
 		}
 		if (lacks > 0) != (ep.lacks > 0) {
@@ -155,4 +190,14 @@ func (s *set) compare() (drifts []Drift) {
 		ep.lacks = lacks
 	}
 	return drifts
+}
+
+// lacking counts the keys that other mirrors have listed for a while, and the last answer of ep did not. The caller holds mu.
+func (s *set) lacking(ep *endpoint) (lacks int) {
+	for _, r := range s.records {
+		if r.listing(ep) < 0 && len(r.by) > 0 && ep.lastGood.since(r.first) > withdrawAfter {
+			lacks++
+		}
+	}
+	return lacks
 }

@@ -23,6 +23,14 @@ type endpoint struct {
 	failedAt  instant
 	darkSince instant // the first of these failures, without a long pause since
 	lacks     int     // keys that other mirrors list
+	missing   int     // keys of the set that it did not list when it was inspected
+	extra     []extra // keys that it listed when it was inspected, and s does not have
+}
+
+// extra is a key that an inspected mirror lists and the set does not have. It is not used: only compared.
+type extra struct {
+	id          recordID
+	first, last instant // when it was seen there
 }
 
 // name is how logs and Status call the mirror.
