@@ -171,11 +171,20 @@ var rows = []row{
 		s.accepts(west)
 		s.says(verifier.UnknownKey, s.verify(west, unknownKid(0)))
 		asked := s.Fetches(west)
-		for n := range 10 {
+		for range 10 {
 			s.pass(time.Minute)
-			s.says(verifier.UnknownKey, s.verify(west, unknownKid(n)))
+			s.accepts(west)
 		}
 		require.LessOrEqual(s.t, s.Fetches(west), asked+1, "it is asked again once an hour")
+		asked = s.Fetches(west)
+		for n := range 10 {
+			s.says(verifier.UnknownKey, s.verify(west, unknownKid(n)))
+		}
+		require.LessOrEqual(s.t, s.Fetches(west), asked+6, "and for unknown keys, within their bucket")
+		s.Mend(west)
+		s.Rotate(west)
+		s.pass(11 * time.Second)
+		s.accepts(west) // it is enabled, and alone has the new key
 	}},
 	{"a key is rotated in", issuertest.OneIssuer, func(s *stage) {
 		s.start()

@@ -149,6 +149,10 @@ func TestHooksOfAUserPool(t *testing.T) {
 		require.Positive(t, w.Cache.Status()[0].Mirrors[0].Lacks)
 		require.True(t, w.Cache.Status()[0].Mirrors[0].Answered)
 
+		for _, r := range w.Cache.Status() {
+			require.Equal(t, r.Region == east, slices.Contains(r.KeyIDs, "new"), "a mirror that was only inspected adds no keys")
+		}
+
 		s.evidence(id)
 		w.Break(west)
 		time.Sleep(time.Hour)

@@ -81,6 +81,12 @@ func (s *set) leavesOut(ep *endpoint, now instant) bool {
 	return s.view.Load() != nil && ep.disabled(now)
 }
 
+// toldOfLate reports whether a mirror that is not enabled said so within the last refill interval. A caller who looks for a key has
+// it asked again otherwise: it may have been enabled since, and list that key alone.
+func (s *set) toldOfLate(ep *endpoint, now instant) bool {
+	return ep.disabled(now) && now.since(ep.failedAt) <= s.config.UnknownKey.Every
+}
+
 // prefer puts the mirrors into the order of urls.
 func (s *set) prefer(urls []string) {
 	s.mu.Lock()
@@ -96,7 +102,7 @@ func (s *set) order(now instant, demand bool) []*endpoint {
 	var first, later []*endpoint
 	for _, ep := range s.endpoints {
 		switch {
-		case ep.rests(now) > 0 || s.leavesOut(ep, now):
+		case ep.rests(now) > 0 || s.leavesOut(ep, now) && (!demand || s.toldOfLate(ep, now)):
 		case ep.failures > 0 && (demand || now.since(ep.failedAt) < backOff(ep.failures)):
 			later = append(later, ep)
 		default:

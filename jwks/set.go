@@ -283,12 +283,12 @@ func (s *set) knows(kid string, now instant) bool {
 	})
 }
 
-// everyMirror reports whether good holds for every mirror that counts. One does not where it is not enabled, or has been dark
-// for MaxStale. The caller holds mu.
+// everyMirror reports whether good holds for every mirror that counts. One does not where it has said of late that it is not
+// enabled, or has been dark for MaxStale. The caller holds mu.
 func (s *set) everyMirror(now instant, good func(*endpoint) bool) bool {
 	some := false
 	for _, ep := range s.endpoints {
-		if ep.disabled(now) || ep.dark(s.config.MaxStale) {
+		if s.toldOfLate(ep, now) || ep.dark(s.config.MaxStale) {
 			continue
 		}
 		if ep.last == nil || !good(ep) {
