@@ -11,7 +11,7 @@ SIM_YEARS ?= 10
 
 # Every module that needs nothing but Go, the root first; e2e stands apart.
 MODULES := . middleware/grpcauth failover/clientcredentials/oauth2source failover/clientcredentials/grpccreds \
-	examples/grpcserver examples/mcpserver bench
+	examples/grpcserver examples/mcpserver docs/code bench
 # And those whose tests need a redis-server.
 REDIS_MODULES := store/redisstore cmd/regionjwt
 ALL_MODULES := $(MODULES) $(REDIS_MODULES) e2e
@@ -20,7 +20,7 @@ ALL_MODULES := $(MODULES) $(REDIS_MODULES) e2e
 FUZZ := ./internal/strictjson:FuzzParse ./internal/jose:FuzzAppendBase64 ./internal/jose:FuzzParseSet \
 	./verifier:FuzzVerify ./verifier:FuzzNumericDate ./middleware/dpop:FuzzCheck ./middleware/dpop:FuzzURL
 
-.PHONY: help test e2e browser lint fmt fmt-check examples fuzz sim outages mutate allocs bench cover tidy-check check
+.PHONY: help spelling test e2e browser lint fmt fmt-check examples fuzz sim outages mutate allocs bench cover tidy-check check
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -72,6 +72,9 @@ mutate: ## take out one rule after the other, and see a test fail each time (min
 outages: ## what this library and its peers do in the same outages: writes bench/OUTAGES.md (two minutes)
 	cd bench && go run ./outages -write OUTAGES.md
 
+spelling: ## misspelt words in the papers
+	go run github.com/golangci/misspell/cmd/misspell@v0.8.0 -error *.md docs/*.md bench/*.md
+
 allocs: ## fail where a main path allocates more than is recorded; without the race detector, which allocates itself
 	go test -run '^TestAllocations$$' ./verifier ./middleware/httpauth
 
@@ -82,4 +85,4 @@ cover: ## statement coverage of the packages that decide
 	go test -coverpkg=./internal/...,./verifier,./jwks,./issuer,./middleware/... -coverprofile=cover.out ./... >/dev/null
 	go tool cover -func=cover.out | awk '$$3 != "100.0%"'
 
-check: fmt-check tidy-check lint test allocs examples ## everything but e2e and long fuzzing
+check: fmt-check tidy-check lint spelling test allocs examples ## everything but e2e and long fuzzing
