@@ -11,7 +11,7 @@ SIM_YEARS ?= 10
 
 # Every module that needs nothing but Go, the root first; e2e stands apart.
 MODULES := . middleware/grpcauth failover/clientcredentials/oauth2source failover/clientcredentials/grpccreds \
-	examples/grpcserver examples/mcpserver docs/code bench
+	observe/otel examples/grpcserver examples/mcpserver docs/code bench
 # And those whose tests need a redis-server.
 REDIS_MODULES := store/redisstore cmd/regionjwt
 ALL_MODULES := $(MODULES) $(REDIS_MODULES) e2e
@@ -77,6 +77,7 @@ spelling: ## misspelt words in the papers
 
 allocs: ## fail where a main path allocates more than is recorded; without the race detector, which allocates itself
 	go test -run '^TestAllocations$$' ./verifier ./middleware/httpauth
+	cd observe/otel && go test -run '^TestAllocations$$' .
 
 bench: ## this library and its peers, side by side: writes bench/RESULTS.md (half an hour)
 	cd bench && go run ./report -write RESULTS.md

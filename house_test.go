@@ -28,6 +28,7 @@ var arrows = map[string][]string{
 	"store/storetest":            {"store"},
 	"revocation":                 {"store", "verifier", "internal/strictjson"},
 	"verifier":                   {"issuer", "jwks", "internal/jose", "internal/strictjson"},
+	"observe/audit":              {"verifier"},
 	"middleware":                 {"verifier"},
 	"middleware/httpauth":        {"issuer", "middleware", "middleware/dpop", "verifier"},
 	"middleware/dpop":            {"middleware", "verifier", "internal/jose", "internal/strictjson"},

@@ -134,9 +134,11 @@ func (e *Error) Category() error {
 	if asks && errors.Is(e.Err, ErrUnavailable) {
 		return ErrUnavailable
 	}
-	var says interface{ Unavailable() bool }
-	if e.Reason == RegionInactive && errors.As(e.Err, &says) && says.Unavailable() {
-		return ErrUnavailable
+	if e.Reason == RegionInactive {
+		var says interface{ Unavailable() bool }
+		if errors.As(e.Err, &says) && says.Unavailable() {
+			return ErrUnavailable
+		}
 	}
 	if e.Reason == CheckFailed && errors.Is(e.Err, ErrForbidden) {
 		return ErrForbidden

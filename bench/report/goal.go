@@ -9,7 +9,6 @@ import (
 type goal struct {
 	what, goal string
 	checks     []check
-	elsewhere  string // why nothing is measured here
 }
 
 // check compares one value with its limit.
@@ -54,9 +53,6 @@ func difference(name, less, unit string) value {
 
 // judge returns what was measured, and whether it meets the goal.
 func (g goal) judge(r results) (measured, met string) {
-	if g.elsewhere != "" {
-		return "not measured: " + g.elsewhere, "–"
-	}
 	var texts, missed []string
 	complete := true
 	for _, c := range g.checks {
@@ -119,6 +115,7 @@ func nanos(v float64) string  { return fmt.Sprintf("%.0f ns", v) }
 func millis(v float64) string { return fmt.Sprintf("%.0f ms", v) }
 func count(v float64) string  { return fmt.Sprintf("%.0f", v) }
 func octets(v float64) string { return fmt.Sprintf("%.0f B", v) }
+func mega(v float64) string   { return fmt.Sprintf("%.1f MB", v) }
 func kilo(v float64) string   { return fmt.Sprintf("%.1f KB", v/1e3) }
 
 // share is a ratio far below 1, as a fraction.

@@ -29,6 +29,8 @@ func TestHealth(t *testing.T) {
 	set := func(f jwks.Freshness, failures int) jwks.Status {
 		return jwks.Status{Authority: "a", Region: "r", Freshness: f, Failures: failures}
 	}
+	lacking := set(jwks.Fresh, 0)
+	lacking.Mirrors = []jwks.Mirror{{}, {Lacks: 2}}
 	for name, c := range map[string]struct {
 		evidence failover.Health // "" is no Controller
 		sets     keys
@@ -47,6 +49,7 @@ func TestHealth(t *testing.T) {
 		"one of two sets failing":                    {"", keys{set(jwks.Fresh, 0), set(jwks.Empty, 7)}, true, "keys", true, []string{"fetch_failing"}},
 		"both failing":                               {"", keys{set(jwks.Fresh, 3), set(jwks.Empty, 7)}, false, "keys", true, []string{"region_unhealthy", "fetch_failing"}},
 		"nobody has asked yet":                       {"", keys{set(jwks.Empty, 0)}, true, "unknown", false, []string{"not_ready"}},
+		"mirrors that differ":                        {"", keys{lacking}, true, "keys", true, []string{"mirrors_differ"}},
 		"nobody asks any more":                       {"", keys{set(jwks.Expired, 0)}, true, "unknown", false, []string{"not_ready"}},
 		"no keys are shown":                          {failover.Unknown, nil, true, "unknown", true, []string{}},
 	} {

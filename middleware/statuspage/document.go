@@ -32,6 +32,7 @@ type Authority struct {
 	Ready bool   `json:"ready"` // whether a region has usable keys, or no keys are shown
 
 	// Trouble lists what is wrong: "not_ready", "region_unhealthy", "fetch_failing" (the last fetch of a key set failed),
+	// "mirrors_differ" (a URL of a key set lacks keys that another one lists),
 	// "orders_unknown" (what operators have said is not known), "store" (of the Controller; Failover.Trouble says what).
 	Trouble []string `json:"trouble"`
 
@@ -88,6 +89,7 @@ type KeySet struct {
 	KeyIDs      []string  `json:"key_ids"`          // the first 10, cut after 64 characters
 	Ignored     int       `json:"ignored"`          // published keys that are not used
 	Skipped     []Skipped `json:"skipped"`          // the first 10 of them
+	Lacks       int       `json:"lacks,omitempty"`  // keys that one of its URLs does not list, and another one does
 	Source      string    `json:"source,omitempty"` // a URL without its query, or "snapshot"
 	Failures    int       `json:"failures"`         // fetches failed in a row
 	LastError   string    `json:"last_error,omitempty"`

@@ -15,6 +15,7 @@ const (
 	notReady        = "not_ready"
 	regionUnhealthy = "region_unhealthy"
 	fetchFailing    = "fetch_failing"
+	mirrorsDiffer   = "mirrors_differ"
 	ordersUnknown   = "orders_unknown"
 	storeTrouble    = "store"
 )
@@ -135,6 +136,9 @@ func keySetOf(s *jwks.Status) KeySet {
 	for _, key := range s.Skipped[:min(len(s.Skipped), maxSkipped)] {
 		k.Skipped = append(k.Skipped, Skipped(key))
 	}
+	for _, m := range s.Mirrors {
+		k.Lacks = max(k.Lacks, m.Lacks)
+	}
 	if s.LastError != nil {
 		k.LastError = string(s.LastError.Class)
 		if s.LastError.Class == jwks.ClassStatus {
@@ -184,7 +188,7 @@ func (r *Region) judge() {
 
 // judge says how an authority stands, by what is in it.
 func (a *Authority) judge() {
-	sets, usable, unhealthy, failing := 0, false, false, false
+	sets, usable, unhealthy, failing, differ := 0, false, false, false, false
 	for i := range a.Regions {
 		r := &a.Regions[i]
 		r.judge()
@@ -194,6 +198,7 @@ func (a *Authority) judge() {
 			sets++
 			usable = usable || k.usable()
 			failing = failing || k.Failures > 0
+			differ = differ || k.Lacks > 0
 		}
 	}
 	a.Ready = usable || sets == 0
@@ -205,6 +210,7 @@ func (a *Authority) judge() {
 		{!a.Ready, notReady},
 		{unhealthy, regionUnhealthy},
 		{failing, fetchFailing},
+		{differ, mirrorsDiffer},
 		{f != nil && !f.OrderKnown, ordersUnknown},
 		{f != nil && f.Trouble != "", storeTrouble},
 	} {
