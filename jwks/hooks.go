@@ -151,7 +151,7 @@ func (s *set) inspect(ep *endpoint, a *answer, now instant) (again bool) {
 			continue
 		}
 		x := extra{id: id, first: now, last: now}
-		for _, was := range ep.extra {
+		for _, was := range ep.difference().extra {
 			if was.id == id {
 				x.first = was.first
 			}
@@ -159,35 +159,37 @@ func (s *set) inspect(ep *endpoint, a *answer, now instant) (again bool) {
 		again = again || x.last.since(x.first) <= withdrawAfter
 		extras = append(extras, x)
 	}
-	ep.extra = extras
-	ep.missing = 0
+	d := difference{lacks: ep.difference().lacks, extra: extras}
 	for _, r := range s.records {
 		if !listed[r.id()] && now.since(r.first) > withdrawAfter {
-			ep.missing++
+			d.missing++
 		}
 	}
+	ep.keep(d)
 	return again
 }
 
 // compare notes what each mirror lacks that another one lists, and returns what is new about that. The caller holds mu.
 func (s *set) compare() (drifts []Drift) {
 	for _, ep := range s.endpoints {
-		lacks := ep.missing
+		d := ep.difference()
+		was := d.lacks
+		d.lacks = d.missing
 		if ep.last != nil {
-			lacks = s.lacking(ep)
+			d.lacks = s.lacking(ep)
 		}
 		for _, other := range s.endpoints {
-			for _, x := range other.extra {
+			for _, x := range other.difference().extra {
 				confirmed := x.last.since(x.first) > withdrawAfter && ep.lastGood.since(x.first) > withdrawAfter
 				if other != ep && ep.last != nil && confirmed && s.record(x.id) == nil {
-					lacks++
+					d.lacks++
 				}
 			}
 		}
-		if (lacks > 0) != (ep.lacks > 0) {
-			drifts = append(drifts, Drift{Kind: MirrorLacks, Source: ep.name(), Keys: lacks, Ended: lacks == 0})
+		if (d.lacks > 0) != (was > 0) {
+			drifts = append(drifts, Drift{Kind: MirrorLacks, Source: ep.name(), Keys: d.lacks, Ended: d.lacks == 0})
 		}
-		ep.lacks = lacks
+		ep.keep(d)
 	}
 	return drifts
 }

@@ -21,10 +21,31 @@ type endpoint struct {
 	lastErr   *FetchError // nil after a good answer
 	failures  int         // in a row
 	failedAt  instant
-	darkSince instant // the first of these failures, without a long pause since
-	lacks     int     // keys that other mirrors list
-	missing   int     // keys of the set that it did not list when it was inspected
-	extra     []extra // keys that it listed when it was inspected, and s does not have
+	darkSince instant     // the first of these failures, without a long pause since
+	differs   *difference // nil where it does not
+}
+
+// difference is what one mirror lists and others do not.
+type difference struct {
+	lacks   int     // keys that other mirrors list
+	missing int     // keys of the set that it did not list when it was inspected
+	extra   []extra // keys that it listed then, and the set does not have
+}
+
+// difference returns what differs; a zero one where nothing does.
+func (ep *endpoint) difference() difference {
+	if ep.differs == nil {
+		return difference{}
+	}
+	return *ep.differs
+}
+
+// keep notes what differs.
+func (ep *endpoint) keep(d difference) {
+	ep.differs = nil
+	if d.lacks > 0 || d.missing > 0 || len(d.extra) > 0 {
+		ep.differs = &d
+	}
 }
 
 // extra is a key that an inspected mirror lists and the set does not have. It is not used: only compared.
@@ -81,8 +102,8 @@ func (s *set) leavesOut(ep *endpoint, now instant) bool {
 	return s.view.Load() != nil && ep.disabled(now)
 }
 
-// toldOfLate reports whether a mirror that is not enabled said so within the last refill interval. A caller who looks for a key has
-// it asked again otherwise: it may have been enabled since, and list that key alone.
+// toldOfLate reports whether a mirror that is not enabled said so within the last refill interval. A caller who looks for a key
+// has it asked again otherwise: it may have been enabled since, and list that key alone.
 func (s *set) toldOfLate(ep *endpoint, now instant) bool {
 	return ep.disabled(now) && now.since(ep.failedAt) <= s.config.UnknownKey.Every
 }

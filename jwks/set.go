@@ -165,7 +165,7 @@ type change struct {
 // long as only such a mirror lists a key, every refresh asks it, too, so that its own withdrawal is seen.
 func (s *set) merge(ep *endpoint, a *answer, now instant) (ch change) {
 	ep.last, ep.known, ep.lastGood, ep.lastErr, ep.failures = a, true, now, nil, 0
-	ep.missing, ep.extra = 0, nil
+	ep.keep(difference{lacks: ep.difference().lacks})
 	s.good.store(now)
 	s.failures, s.lastErr, s.restored = 0, nil, false
 	present, kids := map[recordID]bool{}, map[string]bool{}

@@ -96,7 +96,8 @@ func (s *set) status(now instant) Status {
 	}
 	for _, ep := range s.endpoints {
 		m := Mirror{
-			Source: ep.name(), Answered: ep.last != nil, NotEnabled: ep.notThere(), Failures: ep.failures, Lacks: ep.lacks,
+			Source: ep.name(), Answered: ep.last != nil, NotEnabled: ep.notThere(), Failures: ep.failures,
+			Lacks: ep.difference().lacks,
 		}
 		if ep.last != nil {
 			m.Age = now.since(ep.lastGood)
