@@ -53,7 +53,8 @@ func difference(name, less, unit string) value {
 
 // judge returns what was measured, and whether it meets the goal.
 func (g goal) judge(r results) (measured, met string) {
-	var texts, missed []string
+	texts := make([]string, 0, len(g.checks))
+	var missed []string
 	complete := true
 	for _, c := range g.checks {
 		text := "not measured"
