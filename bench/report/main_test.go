@@ -59,7 +59,7 @@ func TestReport(t *testing.T) {
 		"| golang-jwt + keyfunc 0.769 | yes |",
 		"| ES256 not measured; EdDSA not measured | – |",
 		"| ratio 1/100; allocations 0; two cores 1.50 x; raw check on two not measured; an entry 78 B | **no**: two cores |",
-		"| not measured: OUTAGES.md has a row of 64 MB | – |",
+		"| from the system not measured; heap not measured | – |",
 		"| fetches / bucket 1.00 x; p99 / quiet 1.20 x; p99 / busy otherwise 1.00 x | yes |",
 		"| **regionjwt** | 32.0 | 1.050 ± 2 % | 1.8 | 1.08 | 13 | 2.1 |",
 		"### Slow path: ES256, a user's token\n\nNot measured.",
