@@ -11,7 +11,7 @@ SIM_YEARS ?= 10
 
 # Every module that needs nothing but Go, the root first; e2e stands apart.
 MODULES := . middleware/grpcauth failover/clientcredentials/oauth2source failover/clientcredentials/grpccreds \
-	observe/otel examples/grpcserver examples/mcpserver docs/code bench
+	observe/otel examples/grpcserver examples/mcpserver docs/code soak bench
 # And those whose tests need a redis-server.
 REDIS_MODULES := store/redisstore cmd/regionjwt
 ALL_MODULES := $(MODULES) $(REDIS_MODULES) e2e
@@ -20,7 +20,9 @@ ALL_MODULES := $(MODULES) $(REDIS_MODULES) e2e
 FUZZ := ./internal/strictjson:FuzzParse ./internal/jose:FuzzAppendBase64 ./internal/jose:FuzzParseSet \
 	./verifier:FuzzVerify ./verifier:FuzzNumericDate ./middleware/dpop:FuzzCheck ./middleware/dpop:FuzzURL
 
-.PHONY: help spelling test e2e browser lint fmt fmt-check examples fuzz sim outages mutate allocs bench cover tidy-check check
+.PHONY: help soak spelling test e2e browser lint fmt fmt-check examples fuzz sim outages mutate allocs bench cover tidy-check check
+
+include release.mk
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,6 +68,9 @@ browser: ## the status page in a real headless browser, both themes, phone width
 sim: ## simulate SIM_YEARS region-years (10) against the key engine; SIM_SEED reproduces a run
 	SIM_YEARS=$(SIM_YEARS) go test -run '^TestSimulation$$' -timeout 0 -v ./jwks
 
+soak: ## a service under load and faults for ten minutes: writes soak/RESULTS.md and soak/soak.svg
+	cd soak && go run . -minutes 10 -write
+
 mutate: ## take out one rule after the other, and see a test fail each time (minutes)
 	go run ./internal/mutate
 
@@ -73,7 +78,7 @@ outages: ## what this library and its peers do in the same outages: writes bench
 	cd bench && go run ./outages -write OUTAGES.md
 
 spelling: ## misspelt words in the papers
-	go run github.com/golangci/misspell/cmd/misspell@v0.8.0 -error *.md docs/*.md bench/*.md
+	go run github.com/golangci/misspell/cmd/misspell@v0.8.0 -error *.md docs/*.md bench/*.md soak/*.md
 
 allocs: ## fail where a main path allocates more than is recorded; without the race detector, which allocates itself
 	go test -run '^TestAllocations$$' ./verifier ./middleware/httpauth

@@ -35,6 +35,7 @@ var arrows = map[string][]string{
 	"internal/strictjson":        nil,
 	"internal/jose":              {"internal/strictjson"},
 	"internal/jose/josetest":     nil,
+	"internal/release":           nil,
 	"internal/mutate":            nil,
 	"internal/conformance":       {"issuer", "issuer/issuertest", "jwks", "middleware", "verifier"},
 	"examples/outage":            {"", "issuer", "issuer/issuertest", "middleware", "middleware/httpauth", "verifier"},

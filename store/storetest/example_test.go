@@ -1,0 +1,38 @@
+package storetest_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/regionjwt/regionjwt/store"
+	"github.com/regionjwt/regionjwt/store/storetest"
+)
+
+// forgetful is a store that always saves, whatever was written meanwhile.
+type forgetful struct{ store.Store }
+
+func (f forgetful) Save(ctx context.Context, name string, data []byte, ifRevision string) (string, error) {
+	if d, err := f.Load(ctx, name); err == nil {
+		ifRevision = d.Revision
+	}
+	return f.Store.Save(ctx, name, data, ifRevision)
+}
+
+// A directory keeps the contract, as two processes see it. A store that does not heed revisions is found out.
+func ExampleCheck() {
+	dir, err := os.MkdirTemp("", "store")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	ctx := context.Background()
+	fmt.Println(storetest.Check(ctx, store.Dir(dir), store.Dir(dir), "directory/"))
+
+	wrong := forgetful{store.Dir(dir)}
+	fmt.Println(storetest.Check(ctx, wrong, wrong, "forgetful/") != nil)
+	// Output:
+	// <nil>
+	// true
+}
