@@ -3,6 +3,9 @@
 //
 // The world is in memory: its http.Client reaches it without sockets, and it works in a testing/synctest bubble. With
 // [World.Serve] it listens on loopback addresses instead, for programs and for other processes.
+//
+// Its tokens fit verifier.CognitoAccess(ClientID) with the zero Config, and verifier.Audience(Audience) with the other layouts.
+// Keys are fetched every 15 minutes: a test that wants to see a fetch fail soon after Break sets a short Refresh.
 package issuertest
 
 import (

@@ -22,8 +22,9 @@
 //
 // The health of a region is that by the evidence of its Controller. Where there is none, or it has too little evidence, a
 // region is unhealthy while every one of its key sets has failed to be fetched three times in a row. That says less than a
-// probe does: another region may have answered in its stead, and without Run nobody asks for keys while no token comes. A
-// region of which nothing is known is healthy.
+// probe does, and later: keys are asked for every 15 minutes, unless jwks.Config.Refresh says otherwise; another region may
+// have answered in its stead; and without Run nobody asks for keys while no token comes. failover.Config.Probe looks every few
+// seconds. A region of which nothing is known is healthy.
 //
 // All of this is the opinion of one process. Its own network may be what is broken, and tokens of a region that is dark verify
 // from memory all the same. So one instance must not move a domain: point a DNS health check at an address that balances over
