@@ -68,12 +68,12 @@ type region struct {
 
 // source is what one source says of a region.
 type source struct {
-	name        string
-	health      Health
-	since       time.Time
-	fails, oks  int
-	last        time.Time // when it last said anything
-	failed, oke time.Time // when a failure, and a good answer, last counted
+	name           string
+	health         Health
+	since          time.Time
+	fails, oks     int
+	last           time.Time // when it last said anything
+	failedAt, okAt time.Time // when a failure, and a good answer, last counted
 }
 
 func (c *Controller) region(name string) *region {
@@ -107,14 +107,14 @@ func (s *source) count(e Evidence, now time.Time, c *Config) bool {
 	s.last = now
 	turn := func(h Health) {
 		s.health, s.since, s.fails, s.oks = h, now, 0, 0
-		s.failed, s.oke = time.Time{}, time.Time{}
+		s.failedAt, s.okAt = time.Time{}, time.Time{}
 	}
 	if e.Err != nil {
 		s.oks = 0
-		if s.health == Unhealthy || now.Sub(s.failed) < countEvery {
+		if s.health == Unhealthy || now.Sub(s.failedAt) < countEvery {
 			return false
 		}
-		s.fails, s.failed = s.fails+1, now
+		s.fails, s.failedAt = s.fails+1, now
 		if s.fails >= c.FailAfter {
 			turn(Unhealthy)
 		}
@@ -122,13 +122,13 @@ func (s *source) count(e Evidence, now time.Time, c *Config) bool {
 	}
 	s.fails = 0
 	switch {
-	case s.health == Healthy, now.Sub(s.oke) < countEvery:
+	case s.health == Healthy, now.Sub(s.okAt) < countEvery:
 		return false
 	case s.health == Unknown:
 		turn(Healthy)
 		return true
 	}
-	s.oks, s.oke = s.oks+1, now
+	s.oks, s.okAt = s.oks+1, now
 	if s.oks >= c.RecoverAfter {
 		turn(Healthy)
 	}

@@ -30,6 +30,7 @@ type flight struct {
 	canceled bool                 // the cache was closed, or Run ended
 	inspects bool                 // every mirror is asked
 	again    bool                 // and once more at the next refresh
+	hurry    chan struct{}        // somebody has come who waits while it inspects; nil where it does not
 	landed   bool
 	good     bool
 }
@@ -47,6 +48,10 @@ func (f *flight) tell() {
 // demand has the flight go first from now on, as somebody waits for it. The caller holds the set's mutex.
 func (f *flight) demand() {
 	f.demanded = true
+	select {
+	case f.hurry <- struct{}{}:
+	default:
+	}
 	for _, cancel := range f.queued {
 		cancel()
 	}
@@ -70,6 +75,9 @@ func (c *Cache) launch(s *set, p purpose, now instant) *flight {
 		purpose: p, turn: c.turn.Add(1), demanded: p == forDemand,
 		wanted: map[string]bool{}, watchers: map[chan struct{}]struct{}{},
 		inspects: p == forRefresh && len(s.endpoints) > 1 && s.view.Load() != nil && now.since(s.inspected) >= inspectAfter,
+	}
+	if f.inspects {
+		f.hurry = make(chan struct{}, 1)
 	}
 	s.flight = f
 	order := s.order(now, p == forDemand)
@@ -132,6 +140,13 @@ func (c *Cache) fly(ctx context.Context, s *set, f *flight, order []*endpoint) {
 			}
 			restore()
 			ask()
+		case <-f.hurry:
+			if c.cutShort(s, f) {
+				c.giveUp(s, running)
+				c.land(s, f)
+				c.saveIfGood(ctx, s, f)
+				return
+			}
 		case <-hedge.C:
 			restore()
 			ask()
@@ -141,6 +156,18 @@ func (c *Cache) fly(ctx context.Context, s *set, f *flight, order []*endpoint) {
 	attempts.Wait() // for the snapshot
 	c.land(s, f)
 	c.saveIfGood(ctx, s, f)
+}
+
+// cutShort reports whether f only inspects any more, and then ends that: a mirror that hangs shall not keep those waiting who
+// look for a key, and need a flight of their own. The next refresh inspects again.
+func (c *Cache) cutShort(s *set, f *flight) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !f.good || !s.vouchedFor(f, c.clock()) {
+		return false
+	}
+	f.inspects = false
+	return true
 }
 
 // saveIfGood writes a snapshot after a flight with a good answer. It has a time of its own, and Close waits for it.

@@ -192,3 +192,23 @@ func TestMirrorsThatDiffer(t *testing.T) {
 		require.Zero(t, w.Cache.Status()[1].Mirrors[0].Lacks)
 	})
 }
+
+// A mirror that hangs while it is inspected keeps nobody waiting who looks for a new key.
+func TestInspectionKeepsNobodyWaiting(t *testing.T) {
+	inBubble(t, issuertest.Config{Layout: issuertest.Cognito, Issuer: issuer.Original}, func(c *jwks.Config) {
+		pool, err := issuer.Cognito(issuer.UserPool{ID: c.Authorities[0].ID, Replicas: []string{west}})
+		require.NoError(t, err)
+		c.Authorities = []issuer.Authority{pool}
+	}, func(t *testing.T, w world) {
+		defer w.run()()
+		time.Sleep(time.Minute)
+		w.Hang(east)
+		for fetched := w.Fetches(west); w.Fetches(west) == fetched; {
+			time.Sleep(50 * time.Millisecond)
+		}
+		w.Rotate(west)
+		began := time.Now()
+		w.mustHave(west)
+		require.Less(t, time.Since(began), time.Second)
+	})
+}

@@ -91,11 +91,7 @@ type orderFlags struct {
 }
 
 func (f *orderFlags) define(c *call) {
-	c.text(&f.trust.pool, "user-pool", "REGIONJWT_USER_POOL", "`ID` of a Cognito user pool, such as us-east-1_AbCdEf123")
-	c.list(&f.trust.replicas, "replica", "REGIONJWT_REPLICA", "`region` that the pool is replicated to")
-	c.list(&f.trust.issuers, "issuer", "REGIONJWT_ISSUER", "`REGION=iss` of another provider")
-	c.text(&f.trust.authority, "authority", "REGIONJWT_AUTHORITY",
-		"`ID` that the services give the provider, where it is no user pool")
+	f.trust.defineRegions(c)
 	f.store.define(c)
 }
 

@@ -52,14 +52,9 @@ type drillFlags struct {
 }
 
 func (f *drillFlags) define(c *call) {
-	c.text(&f.trust.pool, "user-pool", "REGIONJWT_USER_POOL", "`ID` of a Cognito user pool, such as us-east-1_AbCdEf123")
-	c.list(&f.trust.replicas, "replica", "REGIONJWT_REPLICA", "`region` that the pool is replicated to")
+	f.trust.defineRegions(c)
 	c.text(&f.trust.issuerType, "issuer-type", "REGIONJWT_ISSUER_TYPE", "`mode` of the pool: original, updated or any (any)")
-	c.list(&f.trust.issuers, "issuer", "REGIONJWT_ISSUER",
-		"`REGION=iss` of another provider; its keys are found by OpenID discovery, unless -jwks says where")
 	c.list(&f.jwks, "jwks", "REGIONJWT_JWKS", "`REGION=URL` of a region's keys, where services list it; mirrors in their order")
-	c.text(&f.trust.authority, "authority", "REGIONJWT_AUTHORITY",
-		"`ID` that the services give the provider, where it is no user pool")
 	c.text(&f.ca, "ca", "REGIONJWT_CA", "`file` of certificates in PEM that are trusted besides those of the system")
 	c.list(&f.resolve, "resolve", "",
 		"`HOST:PORT=ADDR` dials another address for a host, without a proxy: to try a region before DNS is moved")

@@ -105,6 +105,16 @@ func (f *trustFlags) issuerTrust(s *storeFlags) (*verifier.Trust, error) {
 	return t, nil
 }
 
+// defineRegions defines the flags that describe an authority, for commands that do not ask for whom tokens are.
+func (f *trustFlags) defineRegions(c *call) {
+	c.text(&f.pool, "user-pool", "REGIONJWT_USER_POOL", "`ID` of a Cognito user pool, such as us-east-1_AbCdEf123")
+	c.list(&f.replicas, "replica", "REGIONJWT_REPLICA", "`region` that the pool is replicated to")
+	c.list(&f.issuers, "issuer", "REGIONJWT_ISSUER",
+		"`REGION=iss` of another provider; for a drill its keys are found by OpenID discovery, unless -jwks says where")
+	c.text(&f.authority, "authority", "REGIONJWT_AUTHORITY",
+		"`ID` that the services give the provider, where it is no user pool")
+}
+
 // regions adds the regions that -issuer names.
 func (f *trustFlags) regions(a *issuer.Authority) error {
 	for _, value := range f.issuers {
