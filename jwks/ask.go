@@ -81,7 +81,11 @@ func (w *waiter) board() bool {
 	for _, p := range w.served.parts {
 		s := p.set
 		s.mu.Lock()
-		if f := w.flightOf(s, now, fresh); f != nil && s.waiting < maxWaiters {
+		switch f := w.flightOf(s, now, fresh); {
+		case f == nil:
+		case s.waiting >= maxWaiters:
+			f.crowd()
+		default:
 			if w.woken == nil {
 				w.woken = make(chan struct{}, 1)
 			}

@@ -31,6 +31,7 @@ type flight struct {
 	inspects bool                 // every mirror is asked
 	again    bool                 // and once more at the next refresh
 	hurry    chan struct{}        // somebody has come who waits while it inspects; nil where it does not
+	crowded  chan struct{}        // more have come than may wait, and a snapshot could help them; nil where none could
 	landed   bool
 	good     bool
 }
@@ -58,6 +59,14 @@ func (f *flight) demand() {
 	f.queued = nil
 }
 
+// crowd has the flight look for a snapshot at once: more callers have come than may wait. The caller holds the set's mutex.
+func (f *flight) crowd() {
+	select {
+	case f.crowded <- struct{}{}:
+	default:
+	}
+}
+
 // launch starts a flight of s unless one is on its way, the set rests after failures, or the cache is closed. The caller
 // holds s.mu.
 func (c *Cache) launch(s *set, p purpose, now instant) *flight {
@@ -78,6 +87,9 @@ func (c *Cache) launch(s *set, p purpose, now instant) *flight {
 	}
 	if f.inspects {
 		f.hurry = make(chan struct{}, 1)
+	}
+	if c.config.Store != nil && s.view.Load() == nil {
+		f.crowded = make(chan struct{}, 1)
 	}
 	s.flight = f
 	order := s.order(now, p == forDemand)
@@ -118,7 +130,7 @@ func (c *Cache) fly(ctx context.Context, s *set, f *flight, order []*endpoint) {
 		running[ep] = c.clock()
 		attempts.Go(func() { outcomes <- c.attempt(ctx, s, f, ep, last) })
 	}
-	restored := c.config.Store == nil
+	restored := f.crowded == nil
 	restore := func() {
 		if !restored && s.view.Load() == nil {
 			restored = true
@@ -147,6 +159,8 @@ func (c *Cache) fly(ctx context.Context, s *set, f *flight, order []*endpoint) {
 				c.saveIfGood(ctx, s, f)
 				return
 			}
+		case <-f.crowded:
+			restore()
 		case <-hedge.C:
 			restore()
 			ask()

@@ -148,6 +148,27 @@ func TestDisconnectedStart(t *testing.T) {
 	})
 }
 
+// Where every key server hangs, a crowd beyond those who may wait has the snapshot read at once, for them and for those who do.
+func TestACrowdAtADisconnectedStart(t *testing.T) {
+	snapshotWorld(t, func(t *testing.T, w *issuertest.World, _ *shelf, start func() world) {
+		w.Hang(east)
+		w.Hang(west)
+		second := start()
+		within(t, 0, func() {
+			var callers sync.WaitGroup
+			for range 256 { // as many as may wait
+				callers.Go(func() { second.mustHave(west) })
+			}
+			synctest.Wait()
+			for range 200 {
+				callers.Go(func() { _, _ = second.ask(west) })
+			}
+			callers.Wait()
+			second.mustHave(west)
+		})
+	})
+}
+
 // A snapshot is not read while a key server answers, and a key that was withdrawn since goes.
 func TestSnapshotNeverOverridesAnAnswer(t *testing.T) {
 	snapshotWorld(t, func(t *testing.T, w *issuertest.World, _ *shelf, start func() world) {
