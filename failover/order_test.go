@@ -45,6 +45,7 @@ func newFleet(t *testing.T, size int, c failover.Config) *fleet {
 // actives lists which regions the members take for active, within a second.
 func (f *fleet) actives() (actives []string) {
 	time.Sleep(time.Second)
+	synctest.Wait()
 	for _, m := range f.members {
 		actives = append(actives, m.Active())
 	}

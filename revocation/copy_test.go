@@ -199,3 +199,33 @@ func TestStrangeCopies(t *testing.T) {
 	require.NoError(t, err, "it is in the store")
 	require.Equal(t, revocation.Unreachable, l.Status().CopyTrouble)
 }
+
+// rival is a copy that somebody else writes between the reading and the writing of it.
+type rival struct {
+	memory
+	meanwhile func()
+}
+
+func (r *rival) Save(ctx context.Context, name string, data []byte, ifRevision string) (string, error) {
+	if meanwhile := r.meanwhile; meanwhile != nil {
+		r.meanwhile = nil
+		meanwhile()
+	}
+	return r.memory.Save(ctx, name, data, ifRevision)
+}
+
+// What another process writes to the copy in between is read and kept, and the change is copied all the same.
+func TestContestedCopy(t *testing.T) {
+	t.Parallel()
+	copied := &rival{}
+	other := newList(t, revocation.Config{LocalCopy: copied})
+	copied.meanwhile = func() {
+		_, err := other.Add(t.Context(), subjectRule(1))
+		require.NoError(t, err)
+	}
+	l := newList(t, revocation.Config{LocalCopy: copied})
+	_, err := l.Add(t.Context(), subjectRule(2))
+	require.NoError(t, err)
+	require.Len(t, l.Rules(), 2)
+	require.Len(t, restarted(t, copied).Rules(), 2)
+}

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -278,37 +279,84 @@ func TestInternal(t *testing.T) {
 }
 
 var (
-	pinned  = regexp.MustCompile(`uses: [\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$`)
-	granted = regexp.MustCompile(`(?m)^\s*(permissions:.+|[a-z-]+: *(write|write-all))$`)
+	pinned   = regexp.MustCompile(`^ +- uses: [\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$`)
+	granted  = regexp.MustCompile(`permissions: *[^ ]|[a-z-]+["']?: *["']?(write|write-all)\b`)
+	reaching = regexp.MustCompile(`pull_request_target|workflow_run|secrets|github\.(event\.|head_ref|token)`)
+	made     = regexp.MustCompile(`\bmake((?: +[^\s&|;]+)+)`)
 )
 
-// Hosted workflows run actions at commits that cannot move, with tokens that can only read.
+// wrong tells what is wrong with a hosted workflow, of which targets are those of the Makefile.
+func wrong(text string, targets []string) (found []string) {
+	if !strings.Contains(text, "\npermissions:\n  contents: read\n") {
+		found = append(found, "does not say that tokens can only read")
+	}
+	checkouts := strings.Count(text, "actions/checkout@")
+	if strings.Count(text, "persist-credentials: false") != checkouts {
+		found = append(found, "leaves a token behind in a checkout")
+	}
+	for line := range strings.SplitSeq(text, "\n") {
+		if strings.Contains(line, "uses") && !pinned.MatchString(line) {
+			found = append(found, "runs what can move: "+line)
+		}
+		line, _, _ = strings.Cut(line, " #")
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		if granted.MatchString(line) || reaching.MatchString(line) {
+			found = append(found, "reaches for too much: "+line)
+		}
+		for _, call := range made.FindAllStringSubmatch(line, -1) {
+			for target := range strings.FieldsSeq(call[1]) {
+				if !strings.Contains(target, "=") && !slices.Contains(targets, target+":") {
+					found = append(found, "makes what there is not: "+target)
+				}
+			}
+		}
+	}
+	return found
+}
+
+// Hosted workflows run actions at commits that cannot move, with tokens that can only read, and make what the Makefile has.
 func TestWorkflows(t *testing.T) {
 	t.Parallel()
-	found, err := filepath.Glob("../../.github/workflows/*")
+	files, err := filepath.Glob("../../.github/workflows/*")
 	require.NoError(t, err)
-	require.GreaterOrEqual(t, len(found), 2)
+	require.GreaterOrEqual(t, len(files), 2)
 	var targets []string
 	for _, name := range []string{"../../Makefile", "../../release.mk"} {
 		text, err := os.ReadFile(name)
 		require.NoError(t, err)
 		targets = append(targets, regexp.MustCompile(`(?m)^[a-z0-9-]+:`).FindAllString(string(text), -1)...)
 	}
-	for _, name := range found {
+	for _, name := range files {
 		text, err := os.ReadFile(name)
 		require.NoError(t, err)
-		require.Contains(t, string(text), "\npermissions:\n  contents: read\n", name)
-		require.NotRegexp(t, granted, string(text), name)
-		for line := range strings.SplitSeq(string(text), "\n") {
-			if strings.Contains(line, "uses:") {
-				require.Regexp(t, pinned, line, name)
-			}
-			_, wanted, ok := strings.Cut(line, "run: make ")
-			for target := range strings.FieldsSeq(wanted) {
-				if ok && !strings.Contains(target, "=") {
-					require.Contains(t, targets, target+":", name)
-				}
-			}
-		}
+		require.YAMLEq(t, string(text), string(text), name) //nolint:testifylint // it parses
+		require.Empty(t, wrong(string(text), targets), name)
+		require.Regexp(t, made, string(text), name)
+	}
+}
+
+func TestWrongWorkflowsAreFound(t *testing.T) {
+	t.Parallel()
+	const good = "on: push\npermissions:\n  contents: read\njobs:\n  a:\n    runs-on: x\n    steps:\n" +
+		"      - uses: actions/checkout@0123456789012345678901234567890123456789 # v1.2.3\n" +
+		"        with:\n          persist-credentials: false\n      - run: sudo true && make test lint A=b\n"
+	require.Empty(t, wrong(good, []string{"test:", "lint:"}))
+	require.NotEmpty(t, wrong(good, []string{"test:"}))
+	for old, now := range map[string]string{
+		"0123456789012345678901234567890123456789 # v1.2.3": "v1",
+		" # v1.2.3":                     "",
+		"permissions:":                  "other:",
+		"    runs-on: x":                "    permissions: write-all",
+		"    runs-on":                   "    permissions:\n      \"packages\": \"write\" # to publish\n    runs-on",
+		"          persist-credentials": "          other",
+		"on: push":                      "on: pull_request_target",
+		"sudo true":                     "echo ${{ secrets.KEY }}",
+		"make test":                     "make -k test",
+		"- run: ":                       "- run: |\n          make other; ",
+	} {
+		require.Contains(t, good, old)
+		require.NotEmpty(t, wrong(strings.Replace(good, old, now, 1), []string{"test:", "lint:"}), now)
 	}
 }

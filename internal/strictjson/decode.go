@@ -14,7 +14,8 @@ import (
 // differs in case (or by the long s and the Kelvin sign), so that "ISS" could speak for "iss". And what into points to is
 // replaced as a whole, not merged with: encoding/json would follow pointers in interfaces that nobody can see from the type.
 //
-// A type with an UnmarshalJSON or UnmarshalText of its own is handed its value as it stands.
+// A struct with a tag whose name has other characters than encoding/json documents is filled with nothing, as Go versions read
+// such a name differently. A type with an UnmarshalJSON or UnmarshalText of its own is handed its value as it stands.
 func Unmarshal(doc string, into any) error {
 	target := reflect.ValueOf(into)
 	if target.Kind() != reflect.Pointer || target.IsNil() {
@@ -44,7 +45,8 @@ func unmarshalsItself(t reflect.Type) bool {
 }
 
 // appendPruned appends v less the members that no field of t, at their place, names exactly. Like encoding/json it has a value
-// of a named type, or behind a pointer, unmarshal itself, but not an unnamed struct that embeds one which could.
+// of a named type, or behind a pointer, unmarshal itself. An unnamed struct that embeds one which could is pruned: encoding/json
+// fills it by field before Go 1.27 and has it unmarshal itself since, and either way sees exact names only.
 func appendPruned(dst []byte, v Value, t reflect.Type) []byte {
 	if t.Kind() != reflect.Pointer && t.Name() != "" && unmarshalsItself(reflect.PointerTo(t)) {
 		return append(dst, v.raw...)
@@ -134,6 +136,9 @@ func collectFields(t reflect.Type) map[string]reflect.Type {
 			for i := range s.NumField() {
 				f := s.Field(i)
 				name, tagged, inner := fieldName(f)
+				if name == doubtful {
+					return nil
+				}
 				if inner != nil {
 					next = append(next, inner)
 					nextTimes[inner]++
@@ -172,8 +177,8 @@ func fieldName(f reflect.StructField) (name string, tagged bool, inner reflect.T
 		return "", false, nil
 	}
 	name, _, _ = strings.Cut(tag, ",")
-	if !validName(name) {
-		name = ""
+	if name != "" && !validName(name) {
+		return doubtful, true, nil
 	}
 	if f.Anonymous {
 		t := f.Type
@@ -195,7 +200,10 @@ func fieldName(f reflect.StructField) (name string, tagged bool, inner reflect.T
 	return f.Name, false, nil
 }
 
-// validName reports whether encoding/json takes name from a tag.
+// doubtful stands for a name that encoding/json ignores before Go 1.27 and takes since. No tag can give it.
+const doubtful = "\x00"
+
+// validName reports whether every encoding/json takes name from a tag.
 func validName(name string) bool {
 	for _, c := range name {
 		if !strings.ContainsRune("!#$%&()*+-./:;<=>?@[]^_{|}~ ", c) && !unicode.IsLetter(c) && !unicode.IsDigit(c) {
