@@ -48,6 +48,17 @@ func (s *stamp) store(t instant) {
 	s.wall.Store(t.wall)
 }
 
+// sighting is when a key was last listed.
+type sighting struct {
+	stamp
+	fetched atomic.Bool // by an answer to this process; before that, a snapshot tells
+}
+
+func (s *sighting) fetch(t instant) {
+	s.store(t)
+	s.fetched.Store(true)
+}
+
 // bucket is a token bucket; its owner's mutex guards it.
 type bucket struct {
 	burst int

@@ -31,7 +31,7 @@ type Key struct {
 	// the key or have not answered since it first appeared. Nil means all that list the issuer. It must not be modified.
 	Regions []string
 
-	seen  []*stamp // when each of the sets that list it last did
+	seen  []*sighting // when each of the sets that list it last did
 	now   clock
 	place *atomic.Pointer[place] // nil for a key that was not fetched
 }
@@ -47,6 +47,29 @@ func (k *Key) Age() time.Duration {
 		age = min(age, now.since(s.load()))
 	}
 	return age
+}
+
+// Origin says where a key was learnt from. Its values are a closed list, fit for labels and records.
+type Origin string
+
+// The origins.
+const (
+	OriginFetched  Origin = "fetched"  // a key server has listed it to this process
+	OriginSnapshot Origin = "snapshot" // a snapshot of another process, or an earlier one; no key server has listed it since
+	OriginFixed    Origin = "fixed"    // it is of a Static, or of a Source that is not of this package
+)
+
+// Origin says where k was learnt from. It is OriginSnapshot only until a key server has confirmed the key.
+func (k *Key) Origin() Origin {
+	if len(k.seen) == 0 {
+		return OriginFixed
+	}
+	for _, s := range k.seen {
+		if s.fetched.Load() {
+			return OriginFetched
+		}
+	}
+	return OriginSnapshot
 }
 
 // Source answers which keys may verify a token that names iss and kid. It is safe for concurrent use.

@@ -226,18 +226,18 @@ func (s *set) answeredBefore(t instant, now instant) bool {
 
 // keep returns the key of the old view if nothing that cand says is different, so that its pointer stays.
 func (v *servedView) keep(kid string, cand *candidate) *Key {
-	stamps := make([]*stamp, 0, len(cand.records))
+	sightings := make([]*sighting, 0, len(cand.records))
 	for _, r := range cand.records {
-		stamps = append(stamps, r.seen)
+		sightings = append(sightings, r.seen)
 	}
-	cand.key.seen = stamps
+	cand.key.seen = sightings
 	n := v.find(kid)
 	if n == nil {
 		return cand.key
 	}
 	for _, old := range n.candidates {
 		if old.key.Thumbprint == cand.key.Thumbprint && old.key.Algorithm == cand.key.Algorithm &&
-			slices.Equal(old.key.Regions, cand.key.Regions) && slices.Equal(old.key.seen, stamps) {
+			slices.Equal(old.key.Regions, cand.key.Regions) && slices.Equal(old.key.seen, sightings) {
 			return old.key
 		}
 	}

@@ -55,7 +55,7 @@ type recordID struct{ kid, thumbprint, alg string }
 type record struct {
 	key   *jose.Key
 	first instant   // when any mirror first listed it; ordered by the monotonic clock
-	seen  *stamp    // when any mirror last did
+	seen  *sighting // when any mirror last did
 	by    []listing // of the mirrors that listed it and have not withdrawn it
 }
 
@@ -174,13 +174,13 @@ func (s *set) merge(ep *endpoint, a *answer, now instant) (ch change) {
 		present[id], kids[k.ID] = true, true
 		r := s.record(id)
 		if r == nil {
-			r = &record{key: k, first: now, seen: new(stamp)}
+			r = &record{key: k, first: now, seen: new(sighting)}
 			s.records = append(s.records, r)
 			ch.added++
 		}
 		a.keys[i] = r.key // the same, and already there
 		r.listedBy(ep)
-		r.seen.store(now)
+		r.seen.fetch(now)
 	}
 	if s.negative != nil && now.since(s.noted) >= negativeFor {
 		s.negative = nil

@@ -102,7 +102,7 @@ func (s *set) decodeRecord(v strictjson.Value, now instant, allowed []string) (*
 	if why != "" || jose.IsForbidden(key, allowed) {
 		return nil, nil // a rule that is stricter than when it was written
 	}
-	r := &record{key: key, first: first, seen: new(stamp)}
+	r := &record{key: key, first: first, seen: new(sighting)}
 	r.seen.store(seen)
 	for name := range strictjson.Find(members, "by").Elements() {
 		i := slices.IndexFunc(s.endpoints, func(ep *endpoint) bool { return name.Is(ep.name()) })

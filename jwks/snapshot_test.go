@@ -131,6 +131,7 @@ func TestDisconnectedStart(t *testing.T) {
 		within(t, 0, func() { second.mustHave(east) })
 		within(t, 500*time.Millisecond, func() { second.mustHave(west) })
 		require.Equal(t, 23*time.Hour, second.mustHave(east).Age().Round(time.Minute))
+		require.Equal(t, jwks.OriginSnapshot, second.mustHave(east).Origin())
 		require.Equal(t, "snapshot", second.Cache.Status()[0].Source)
 		require.Equal(t, jwks.Stale, second.Cache.Status()[0].Freshness)
 		require.NoError(t, second.Ready())
@@ -144,7 +145,24 @@ func TestDisconnectedStart(t *testing.T) {
 		require.ErrorIs(t, second.Ready(), jwks.ErrUnavailable)
 		w.Mend(east)
 		time.Sleep(time.Minute)
-		second.mustHave(east)
+		require.Equal(t, jwks.OriginFetched, second.mustHave(east).Origin())
+	})
+}
+
+// The key of a snapshot stays the same key when a key server confirms it, and says so from then on.
+func TestAKeyServerConfirmsASnapshot(t *testing.T) {
+	snapshotWorld(t, func(t *testing.T, w *issuertest.World, _ *shelf, start func() world) {
+		darken(w)
+		second := start()
+		key := second.mustHave(east)
+		require.Equal(t, jwks.OriginSnapshot, key.Origin())
+		w.Mend(east)
+		time.Sleep(20 * time.Minute)
+		require.Same(t, key, second.mustHave(east), "the refresh is on its way")
+		synctest.Wait()
+		require.Same(t, key, second.mustHave(east))
+		require.Equal(t, jwks.OriginFetched, key.Origin())
+		require.Equal(t, jwks.OriginFixed, new(jwks.Key).Origin())
 	})
 }
 

@@ -190,6 +190,15 @@ func (t *Token) KeyAge() time.Duration {
 	return t.key.Age()
 }
 
+// KeyOrigin says where the key that signed the token was learnt from: from a key server, or from a snapshot that none has
+// confirmed yet. It is "" for the zero Token.
+func (t *Token) KeyOrigin() jwks.Origin {
+	if t.key == nil {
+		return ""
+	}
+	return t.key.Origin()
+}
+
 // Claims decodes all claims into what a pointer points to, as encoding/json does, but for two things: a claim fills a struct
 // field only where its name is the field's octet for octet, and what was there before is replaced, not merged with. What it
 // reports is what was checked.

@@ -127,7 +127,7 @@ func TestARecordSaysWhatWasDecidedAndWhy(t *testing.T) {
 	require.Len(t, key, 43)
 	region := a.Authority().Regions[0]
 	accepted := map[string]any{
-		"outcome": "accepted", "authority": a.Authority().ID, "issuer": region.Issuers[0], "region": a.east, "key": key,
+		"outcome": "accepted", "authority": a.Authority().ID, "issuer": region.Issuers[0], "region": a.east, "key": key, "key_origin": "fetched",
 		"remembered": false, "rules": 0.0, "subject": "alice", "client": "shop", "token_id": "one",
 	}
 	require.Equal(t, accepted, lines[0])
@@ -160,7 +160,7 @@ func TestThePaperNamesTheFields(t *testing.T) {
 			fields[name] = true
 		}
 	}
-	require.Len(t, fields, 18)
+	require.Len(t, fields, 19)
 	for name := range fields {
 		require.Contains(t, string(paper), "`"+name+"`")
 	}

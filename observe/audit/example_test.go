@@ -45,7 +45,7 @@ func Example() {
 	}
 	fmt.Println("alice:", audit.Digest(key, "subject", world.Authority().ID, "alice"))
 	// Output:
-	// {"level":"INFO","msg":"token","outcome":"accepted","authority":"test-authority","issuer":"https://us-west-2.idp.example/tenant","region":"us-west-2","remembered":false,"rules":0,"subject":"hmac:MbcCma8z6_BjMNWbfZQHKhM0EIvGyRJ-YbE8qKqK_f8"}
+	// {"level":"INFO","msg":"token","outcome":"accepted","authority":"test-authority","issuer":"https://us-west-2.idp.example/tenant","region":"us-west-2","key_origin":"fetched","remembered":false,"rules":0,"subject":"hmac:MbcCma8z6_BjMNWbfZQHKhM0EIvGyRJ-YbE8qKqK_f8"}
 	// {"level":"INFO","msg":"token","outcome":"invalid","reason":"expired","authority":"test-authority","region":"us-east-1","remembered":false,"rules":0}
 	// alice: MbcCma8z6_BjMNWbfZQHKhM0EIvGyRJ-YbE8qKqK_f8
 }

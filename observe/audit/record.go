@@ -30,6 +30,7 @@ type Record struct {
 	Region     string // "" where several may have minted it, or it is not known
 	Key        string // RFC 7638 thumbprint, with SHA-256, of the key that signed it; "" unless Accepted
 	KeyAge     time.Duration
+	KeyOrigin  string // "fetched", "snapshot" or "fixed": where the key was learnt from; "" unless Accepted
 	Remembered bool   // the signature was checked when the same token was first accepted, not now
 	Rules      uint64 // the version of the revocation rules in this process; 0 without
 	Took       time.Duration
@@ -67,6 +68,7 @@ func (l *Log) record(v *verifier.Verified) Record {
 	}
 	t, c := v.Token, &l.config
 	r.Authority, r.Issuer, r.Region, r.Key, r.KeyAge = t.Authority(), t.Issuer(), t.Region(), t.KeyThumbprint(), t.KeyAge()
+	r.KeyOrigin = string(t.KeyOrigin())
 	r.Subject = c.disclose(c.Subject, "subject", r.Authority, t.Subject())
 	r.Client = c.disclose(c.Client, "client", r.Authority, t.ClientID())
 	r.TokenID = c.disclose(c.TokenID, "token_id", r.Authority, t.ID())
@@ -88,7 +90,7 @@ func (r *Record) attrs() []slog.Attr {
 	text("region", r.Region)
 	text("key", r.Key)
 	if r.Key != "" {
-		all = append(all, slog.Float64("key_age_seconds", r.KeyAge.Seconds()))
+		all = append(all, slog.Float64("key_age_seconds", r.KeyAge.Seconds()), slog.String("key_origin", r.KeyOrigin))
 	}
 	if !r.Summary {
 		all = append(all, slog.Bool("remembered", r.Remembered), slog.Uint64("rules", r.Rules),
