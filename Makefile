@@ -91,4 +91,4 @@ cover: ## statement coverage of the packages that decide
 	go test -coverpkg=./internal/...,./verifier,./jwks,./issuer,./middleware/... -coverprofile=cover.out ./... >/dev/null
 	go tool cover -func=cover.out | awk '$$3 != "100.0%"'
 
-check: fmt-check tidy-check lint spelling test allocs examples ## everything but e2e and long fuzzing
+check: fmt-check tidy-check lint spelling api-check doc-check licence-check test allocs examples ## everything but e2e and long fuzzing

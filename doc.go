@@ -37,7 +37,7 @@
 //	if err != nil {
 //		return err
 //	}
-//	mux.Handle("GET /orders", auth.Handler(orders, middleware.Scopes("orders/read")))
+//	mux.Handle("GET /orders", auth.Handler(orders, middleware.Scopes("orders/read"))) // orders is your http.Handler
 //
 // # What happens when
 //

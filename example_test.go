@@ -34,5 +34,5 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	mux.Handle("GET /orders", auth.Handler(orders, middleware.Scopes("orders/read")))
+	mux.Handle("GET /orders", auth.Handler(orders, middleware.Scopes("orders/read"))) // orders is your http.Handler
 }

@@ -268,7 +268,7 @@ func (c *Cache) take(s *set, f *flight, o outcome) (enough bool) {
 		}
 		demanded := f.demanded
 		s.mu.Unlock()
-		c.log.attemptFailed(s, o)
+		c.log.attemptFailed(c.table.Load(), s, o)
 		c.tellOf(s, o, demanded, change{}, nil)
 		return false
 	}
@@ -289,7 +289,7 @@ func (c *Cache) take(s *set, f *flight, o outcome) (enough bool) {
 	demanded := f.demanded
 	f.tell()
 	s.mu.Unlock()
-	c.log.answered(s, o, ch.published)
+	c.log.answered(c.table.Load(), s, o, ch.published)
 	c.log.drifted(drifts)
 	if ch.published {
 		c.changed()

@@ -1,12 +1,34 @@
 package jwks
 
-import "log/slog"
+import (
+	"log/slog"
+	"slices"
+)
 
-// logger writes one line for each change of state. It names sets and configured or discovered URLs, never what a server
+// logger writes one line for each change of state. It names regions and configured or discovered URLs, never what a server
 // sent.
 type logger struct{ *slog.Logger }
 
-func (l logger) attemptFailed(s *set, o outcome) {
+// regionsOf are the regions that a set belongs to, which are looked for only where a line is written.
+type regionsOf struct {
+	table *table
+	set   *set
+}
+
+const maxNamed = 4 // of the regions that share a set
+
+// LogValue names them as authority/region.
+func (of regionsOf) LogValue() slog.Value {
+	var names []string
+	for _, r := range of.table.regions {
+		if len(names) < maxNamed && slices.Contains(r.sets, of.set) {
+			names = append(names, r.authority+"/"+r.region)
+		}
+	}
+	return slog.AnyValue(names)
+}
+
+func (l logger) attemptFailed(t *table, s *set, o outcome) {
 	if o.failed.Class == ClassCanceled {
 		return
 	}
@@ -14,7 +36,7 @@ func (l logger) attemptFailed(s *set, o outcome) {
 	first := o.ep.failures == 1
 	s.mu.Unlock()
 	if first {
-		l.Warn("key set does not answer", "source", o.ep.name(), "why", o.failed.Error())
+		l.Warn("key set does not answer", "source", o.ep.name(), "regions", regionsOf{t, s}, "why", o.failed.Error())
 	}
 }
 
@@ -31,8 +53,9 @@ func (l logger) drifted(drifts []Drift) {
 	}
 }
 
-func (l logger) answered(_ *set, o outcome, changed bool) {
+func (l logger) answered(t *table, s *set, o outcome, changed bool) {
 	if changed {
-		l.Info("keys changed", "source", o.ep.name(), "keys", len(o.answer.keys), "skipped", len(o.answer.skipped))
+		l.Info("keys changed", "source", o.ep.name(), "regions", regionsOf{t, s},
+			"keys", len(o.answer.keys), "skipped", len(o.answer.skipped))
 	}
 }

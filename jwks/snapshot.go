@@ -160,7 +160,8 @@ func (c *Cache) restore(ctx context.Context, s *set, f *flight) {
 	case err != nil:
 		c.log.Warn("snapshot is not used", "source", source, "why", err)
 	case used:
-		c.log.Info("keys come from a snapshot", "source", source, "keys", len(records), "age", now.since(good))
+		c.log.Info("keys come from a snapshot", "source", source, "regions", regionsOf{c.table.Load(), s},
+			"keys", len(records), "age", now.since(good))
 		c.changed()
 	}
 }

@@ -21,7 +21,7 @@ var (
 // trusted issuer and is expired.
 type Reason int
 
-// The reasons, in the order in which the checks are made.
+// The reasons. Their values are API: a new one comes last. Those up to CheckFailed stand in the order of the checks.
 const (
 	TokenMissing      Reason = iota + 1 // no token was presented
 	BadRequest                          // the request carries credentials in a way that is not allowed

@@ -139,7 +139,7 @@ func FuzzVerify(f *testing.F) {
 			seeds++
 		}
 	}
-	require.Equal(f, 583, seeds, "the corpus is not whole")
+	require.GreaterOrEqual(f, seeds, 583, "the corpus is not whole")
 	f.Fuzz(func(t *testing.T, raw string) {
 		tok, err := v.Verify(context.Background(), raw)
 		if err != nil {

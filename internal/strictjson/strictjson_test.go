@@ -265,7 +265,7 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(doc))
 		seeds++
 	}
-	require.Equal(f, 384, seeds, "the corpus is not whole")
+	require.GreaterOrEqual(f, seeds, 384, "the corpus is not whole")
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		members, err := strictjson.Parse(nil, string(doc))
 		want, stdErr := standard(doc)

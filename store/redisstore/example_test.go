@@ -40,3 +40,12 @@ func Example() {
 		fmt.Println(d.Revision, err)
 	})
 }
+
+// New says everything that is wrong at once, before anything is asked of Redis.
+func ExampleNew() {
+	_, err := redisstore.New(nil, redisstore.Config{Timeout: -time.Second})
+	fmt.Println(err)
+	// Output:
+	// redisstore: Timeout is negative
+	// redisstore: there is no client
+}

@@ -1,0 +1,53 @@
+package jwks_test
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
+)
+
+// The log has a line for each change of state, with the regions that it is about, and none for what only goes on.
+func TestTheLogNamesTheRegion(t *testing.T) {
+	var lines bytes.Buffer
+	silent := func(groups []string, a slog.Attr) slog.Attr {
+		if len(groups) == 0 && a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}
+	change := func(c *jwks.Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{ReplaceAttr: silent}))
+	}
+	inBubble(t, issuertest.Config{Layout: issuertest.IssuerPerRegion}, change, func(t *testing.T, w world) {
+		stop := running(t, w.Cache)
+		w.mustHave(east)
+		w.mustHave(west)
+		w.Break(west)
+		time.Sleep(5 * time.Hour)
+		w.Mend(west)
+		time.Sleep(time.Hour)
+		stop()
+		var told []string
+		for line := range strings.Lines(lines.String()) {
+			what := `"keys changed"`
+			if strings.Contains(line, `"key set does not answer"`) {
+				what = "silent"
+			}
+			region := "nobody's"
+			for _, name := range []string{east, west} {
+				if strings.Contains(line, "regions=["+w.Authority().ID+"/"+name+"]") {
+					region = name
+				}
+			}
+			told = append(told, what+" "+region)
+		}
+		require.ElementsMatch(t, []string{`"keys changed" ` + east, `"keys changed" ` + west, "silent " + west}, told, lines.String())
+	})
+}
