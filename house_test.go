@@ -20,9 +20,9 @@ var arrows = map[string][]string{
 	"":                           {"failover", "issuer", "jwks", "store", "verifier"},
 	"issuer":                     nil,
 	"issuer/issuertest":          {"issuer", "internal/jose/josetest"},
-	"jwks":                       {"issuer", "store", "internal/jose", "internal/strictjson"},
-	"failover":                   {"issuer", "store", "internal/strictjson"},
-	"failover/clientcredentials": {"issuer", "internal/strictjson"},
+	"jwks":                       {"issuer", "store", "internal/jose", "internal/outbound", "internal/strictjson"},
+	"failover":                   {"issuer", "store", "internal/outbound", "internal/strictjson"},
+	"failover/clientcredentials": {"issuer", "internal/outbound", "internal/strictjson"},
 	"middleware/statuspage":      {"failover", "jwks", "revocation"},
 	"store":                      nil,
 	"store/storetest":            {"store"},
@@ -32,6 +32,7 @@ var arrows = map[string][]string{
 	"middleware":                 {"verifier"},
 	"middleware/httpauth":        {"issuer", "middleware", "middleware/dpop", "verifier"},
 	"middleware/dpop":            {"middleware", "verifier", "internal/jose", "internal/strictjson"},
+	"internal/outbound":          {"issuer"},
 	"internal/strictjson":        nil,
 	"internal/jose":              {"internal/strictjson"},
 	"internal/jose/josetest":     nil,
@@ -150,7 +151,7 @@ func TestAttackCatalogue(t *testing.T) {
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	var papers []string
-	for _, where := range []string{"*.md", "docs/*.md", "bench/*.md"} {
+	for _, where := range []string{"*.md", "docs/*.md", "bench/*.md", "soak/*.md", "verifier/testdata/*.md"} {
 		found, err := filepath.Glob(where)
 		require.NoError(t, err)
 		papers = append(papers, found...)

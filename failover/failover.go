@@ -11,6 +11,7 @@
 package failover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -158,25 +159,17 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	}
 	c.Authority.Regions = slices.Clone(c.Authority.Regions)
-	c.FailAfter = orDefault(c.FailAfter, DefaultFailAfter)
-	c.RecoverAfter = orDefault(c.RecoverAfter, DefaultRecoverAfter)
-	c.MinHold = orDefault(c.MinHold, DefaultMinHold)
-	c.ProbeEvery = orDefault(c.ProbeEvery, DefaultProbeEvery)
-	c.Poll = orDefault(c.Poll, DefaultPoll)
-	c.Drain = max(orDefault(c.Drain, DefaultDrain), 0)
-	c.Name = orDefault(c.Name, "regionjwt/failover/"+c.Authority.ID)
+	c.FailAfter = cmp.Or(c.FailAfter, DefaultFailAfter)
+	c.RecoverAfter = cmp.Or(c.RecoverAfter, DefaultRecoverAfter)
+	c.MinHold = cmp.Or(c.MinHold, DefaultMinHold)
+	c.ProbeEvery = cmp.Or(c.ProbeEvery, DefaultProbeEvery)
+	c.Poll = cmp.Or(c.Poll, DefaultPoll)
+	c.Drain = max(cmp.Or(c.Drain, DefaultDrain), 0)
+	c.Name = cmp.Or(c.Name, "regionjwt/failover/"+c.Authority.ID)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c, errors.Join(errs...)
-}
-
-func orDefault[T comparable](v, def T) T {
-	var zero T
-	if v == zero {
-		return def
-	}
-	return v
 }
 
 // separable reports why one cannot tell which region minted a token; nil where one can.

@@ -124,10 +124,11 @@ func TestABadStoreMovesNobody(t *testing.T) {
 			f.replace(map[string]store.Document{name: {Data: []byte(forged)}})
 			stays(failover.NotAuthentic)
 		}
-		other, _ := operators(t, f.shelf)
-		f.replace(nil)
+		elsewhere := newShelf() // or the members might find the store empty in between
+		other, _ := operators(t, elsewhere)
 		stranger := newController(t, failover.Config{Store: other})
 		require.NoError(t, stranger.Activate(t.Context(), east, "mine now"))
+		f.replace(elsewhere.copied())
 		stays(failover.NotAuthentic)
 		require.ErrorIs(t, f.operator.Activate(t.Context(), west, ""), failover.ErrUnreadable)
 		determined := newController(t, failover.Config{Store: f.writer, AllowOverwrite: true})

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/outbound"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/store"
 )
@@ -98,13 +99,7 @@ func (c *Controller) keepCopy(ctx context.Context) {
 // its first issuer, and is content with status 200. Redirects are not followed. A nil client means one of its own; another is
 // copied.
 func HTTPProbe(client *http.Client) func(context.Context, issuer.Region) error {
-	own := &http.Client{}
-	if client != nil {
-		copied := *client
-		own = &copied
-	}
-	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	own.Jar = nil
+	own := outbound.Client(client, nil)
 	return func(ctx context.Context, r issuer.Region) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, probeURL(r), nil)
 		if err != nil {

@@ -1,6 +1,7 @@
 package jwks
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/outbound"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/store"
 )
@@ -112,11 +114,11 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Refresh < 0 || c.MaxStale < 0 || c.UnknownKey.Burst < 0 || c.UnknownKey.Every < 0 {
 		errs = append(errs, errors.New("jwks: Refresh, MaxStale and UnknownKey cannot be negative"))
 	}
-	c.Refresh = orDefault(c.Refresh, DefaultRefresh)
-	c.MaxStale = orDefault(c.MaxStale, DefaultMaxStale)
-	c.UnknownKeyWait = orDefault(c.UnknownKeyWait, DefaultUnknownKeyWait)
-	c.UnknownKey.Burst = orDefault(c.UnknownKey.Burst, DefaultBurst)
-	c.UnknownKey.Every = orDefault(c.UnknownKey.Every, DefaultEvery)
+	c.Refresh = cmp.Or(c.Refresh, DefaultRefresh)
+	c.MaxStale = cmp.Or(c.MaxStale, DefaultMaxStale)
+	c.UnknownKeyWait = cmp.Or(c.UnknownKeyWait, DefaultUnknownKeyWait)
+	c.UnknownKey.Burst = cmp.Or(c.UnknownKey.Burst, DefaultBurst)
+	c.UnknownKey.Every = cmp.Or(c.UnknownKey.Every, DefaultEvery)
 	if c.MaxStale < c.Refresh {
 		errs = append(errs, fmt.Errorf("jwks: MaxStale %v is shorter than Refresh %v", c.MaxStale, c.Refresh))
 	}
@@ -133,48 +135,19 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	client := &http.Client{Transport: defaultTransport()}
 	c.ownClient = c.Client == nil
-	if !c.ownClient {
-		copied := *c.Client
-		client = &copied
-	}
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	client.Jar = nil
-	c.Client = client
+	c.Client = outbound.Client(c.Client, ownTransport())
 	return c, errors.Join(errs...)
 }
 
-func orDefault[T comparable](v, def T) T {
-	var zero T
-	if v == zero {
-		return def
-	}
-	return v
-}
-
-func defaultTransport() *http.Transport {
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		ForceAttemptHTTP2:      true,
-		MaxIdleConns:           256,
-		MaxIdleConnsPerHost:    2,
-		IdleConnTimeout:        90 * time.Second,
-		TLSHandshakeTimeout:    fetchTime,
-		MaxResponseHeaderBytes: 64 << 10,
-	}
+func ownTransport() *http.Transport {
+	t := outbound.Transport(fetchTime, 90*time.Second)
+	t.MaxIdleConns = 256
+	return t
 }
 
 // mayFetch reports whether keys may be fetched from u: over https, or http from loopback and the listed hosts.
-func (c *Config) mayFetch(u *url.URL) bool {
-	switch u.Scheme {
-	case "https":
-		return u.Hostname() != "" && u.User == nil
-	case "http":
-		return u.User == nil && (issuer.IsLoopback(u.Hostname()) || slices.Contains(c.InsecureHTTPHosts, u.Hostname()))
-	}
-	return false
-}
+func (c *Config) mayFetch(u *url.URL) bool { return outbound.Allowed(u, c.InsecureHTTPHosts) }
 
 // checkAuthorities reports everything that keeps the authorities from being served together.
 func (c *Config) checkAuthorities(as []issuer.Authority) error {

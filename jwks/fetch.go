@@ -2,19 +2,16 @@ package jwks
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/outbound"
 )
 
 // Class names what was wrong with an answer, or why there was none.
@@ -88,7 +85,8 @@ func (c *Cache) get(ctx context.Context, rawURL, etag string) (document, *FetchE
 		return document{header: resp.Header, unchanged: true}, nil
 	}
 	if resp.StatusCode != http.StatusOK {
-		return none, &FetchError{Class: ClassStatus, Status: resp.StatusCode, RetryAfter: c.retryAfter(resp.Header)}
+		retry := outbound.RetryAfter(resp.Header, time.Unix(0, c.clock().wall), maxRetryAfter)
+		return none, &FetchError{Class: ClassStatus, Status: resp.StatusCode, RetryAfter: retry}
 	}
 	if t, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); t == "text/html" {
 		return none, fail(ClassHTML)
@@ -96,12 +94,9 @@ func (c *Cache) get(ctx context.Context, rawURL, etag string) (document, *FetchE
 	if resp.ContentLength > maxBody {
 		return none, fail(ClassTooLarge)
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	body, err := outbound.Body(resp.Body, maxBody)
 	if err != nil {
 		return none, classify(ctx, err)
-	}
-	if len(body) > maxBody {
-		return none, fail(ClassTooLarge)
 	}
 	return document{header: resp.Header, body: body}, nil
 }
@@ -137,29 +132,9 @@ func (c *Cache) fetchSet(ctx context.Context, rawURL string, last *answer) (*ans
 	return &answer{url: rawURL, keys: keys, skipped: skipped, etag: tag, maxAge: maxAge(doc.header)}, nil
 }
 
+// classify names the failure of a request: the classes have the names of the faults.
 func classify(ctx context.Context, err error) *FetchError {
-	var (
-		dns       *net.DNSError
-		authority x509.UnknownAuthorityError
-		hostname  x509.HostnameError
-		invalid   x509.CertificateInvalidError
-		verify    *tls.CertificateVerificationError
-		record    tls.RecordHeaderError
-		alert     tls.AlertError
-		timeout   interface{ Timeout() bool }
-	)
-	switch {
-	case errors.Is(ctx.Err(), context.Canceled):
-		return fail(ClassCanceled)
-	case ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
-		return fail(ClassTimeout)
-	case errors.As(err, &dns):
-		return fail(ClassDNS)
-	case errors.As(err, &authority), errors.As(err, &hostname), errors.As(err, &invalid), errors.As(err, &verify),
-		errors.As(err, &record), errors.As(err, &alert):
-		return fail(ClassTLS)
-	}
-	return fail(ClassNetwork)
+	return fail(Class(outbound.Classify(ctx, err)))
 }
 
 // maxAge reads the max-age of Cache-Control: RFC 9111, section 5.2.2.1. What it cannot read counts as absent.
@@ -174,21 +149,6 @@ func maxAge(h http.Header) time.Duration {
 			return 0
 		}
 		return max(time.Duration(seconds)*time.Second, time.Second)
-	}
-	return 0
-}
-
-// retryAfter reads Retry-After, as seconds or as a date: RFC 9110, section 10.2.3.
-func (c *Cache) retryAfter(h http.Header) time.Duration {
-	v := h.Get("Retry-After")
-	if v == "" {
-		return 0
-	}
-	if seconds, err := strconv.ParseUint(v, 10, 31); err == nil {
-		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
-	}
-	if at, err := http.ParseTime(v); err == nil {
-		return min(max(at.Sub(time.Unix(0, c.clock().wall)), 0), maxRetryAfter)
 	}
 	return 0
 }

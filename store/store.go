@@ -42,8 +42,8 @@ type Document struct {
 
 // Store holds documents by name. It is safe for concurrent use, by several processes where it is shared by them. Its
 // methods return when ctx ends, with its error where it had ended before. A name has 1 to MaxName octets of any value, and a
-// document at most MaxDocument; for others the error is ErrTooLarge. What is handed in and out is copied: neither side sees what the
-// other does with its octets later.
+// document at most MaxDocument; for others the error is ErrTooLarge. What is handed in and out is copied: neither side sees
+// what the other does with its octets later.
 type Store interface {
 	// Load returns the document of that name, or ErrNotFound. Beside ErrNotAuthentic it may return a Document without data
 	// that has a Revision, with which the document can be replaced.

@@ -1,6 +1,7 @@
 package clientcredentials
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/outbound"
 	"github.com/regionjwt/regionjwt/issuer"
 )
 
@@ -26,6 +28,7 @@ const (
 // Bounds that are not configured.
 const (
 	maxBody      = 64 << 10         // octets of an answer after decompression
+	idleFor      = 15 * time.Second // a connection is kept: a stale one would look like an outage
 	maxLife      = 24 * time.Hour   // a token is used no longer, whatever its expires_in
 	maxMargin    = 10 * time.Second // before a token expires, from which on callers wait for the next
 	betterWait   = time.Second      // for another token, while the one at hand lives
@@ -128,9 +131,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Timeout < 0 || c.CoolDown < 0 || c.Lifetime < 0 || c.Lifetime > maxLife {
 		add("Timeout, CoolDown and Lifetime cannot be negative, Lifetime not above %v", maxLife)
 	}
-	c.Hedge, c.Timeout = orDefault(c.Hedge, DefaultHedge), orDefault(c.Timeout, DefaultTimeout)
-	c.CoolDown, c.Lifetime = min(orDefault(c.CoolDown, DefaultCoolDown), maxCoolDown), orDefault(c.Lifetime, DefaultLifetime)
-	c.EarlyRefresh = orDefault(c.EarlyRefresh, DefaultEarlyRefresh)
+	c.Hedge, c.Timeout = cmp.Or(c.Hedge, DefaultHedge), cmp.Or(c.Timeout, DefaultTimeout)
+	c.CoolDown, c.Lifetime = min(cmp.Or(c.CoolDown, DefaultCoolDown), maxCoolDown), cmp.Or(c.Lifetime, DefaultLifetime)
+	c.EarlyRefresh = cmp.Or(c.EarlyRefresh, DefaultEarlyRefresh)
 	if !(c.EarlyRefresh >= minEarly && c.EarlyRefresh <= maxEarly) {
 		add("EarlyRefresh %v is not within %v and %v", c.EarlyRefresh, minEarly, maxEarly)
 	}
@@ -144,15 +147,8 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	client := &http.Client{Transport: defaultTransport()}
 	c.ownClient = c.Client == nil
-	if !c.ownClient {
-		copied := *c.Client
-		client = &copied
-	}
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	client.Jar = nil
-	c.Client = client
+	c.Client = outbound.Client(c.Client, outbound.Transport(DefaultTimeout, idleFor))
 	return c, errors.Join(errs...)
 }
 
@@ -228,23 +224,4 @@ func isScope(s string) bool {
 		}
 	}
 	return s != ""
-}
-
-func orDefault[T comparable](v, def T) T {
-	var zero T
-	if v == zero {
-		return def
-	}
-	return v
-}
-
-func defaultTransport() *http.Transport {
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		ForceAttemptHTTP2:      true,
-		MaxIdleConnsPerHost:    2,
-		IdleConnTimeout:        15 * time.Second, // a stale connection would look like an outage
-		TLSHandshakeTimeout:    DefaultTimeout,
-		MaxResponseHeaderBytes: 64 << 10,
-	}
 }

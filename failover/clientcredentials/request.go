@@ -2,19 +2,16 @@ package clientcredentials
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"io"
 	"math/rand/v2"
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/outbound"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 )
 
@@ -62,7 +59,7 @@ func (s *Source) request(ctx context.Context, r *region, began instant) (*Token,
 		return nil, fail(classify(ctx, err))
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	body, err := outbound.Body(resp.Body, maxBody)
 	if resp.StatusCode != http.StatusOK {
 		return nil, s.refusal(r, resp, body)
 	}
@@ -98,7 +95,7 @@ func (s *Source) credentials(ctx context.Context, r *region) (Credentials, error
 // parse reads an answer, which has to be one strict JSON object.
 func parse(h http.Header, body []byte) ([]strictjson.Member, bool) {
 	media, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
-	if media != "application/json" && !strings.HasSuffix(media, "+json") || len(body) > maxBody {
+	if media != "application/json" && !strings.HasSuffix(media, "+json") {
 		return nil, false
 	}
 	members, err := strictjson.Parse(nil, string(body))
@@ -148,7 +145,8 @@ func isToken(s string) bool {
 // 5.2, has errors sent, whatever the body: another region must not be tried with a secret that is wrong.
 func (s *Source) refusal(r *region, resp *http.Response, body []byte) *Error {
 	status := resp.StatusCode
-	outage := &Error{Reason: Status, Region: r.name, Status: status, RetryAfter: retryAfter(resp.Header, s.clock().wall)}
+	retry := outbound.RetryAfter(resp.Header, time.Unix(0, s.clock().wall), maxRetry)
+	outage := &Error{Reason: Status, Region: r.name, Status: status, RetryAfter: retry}
 	client := status >= http.StatusBadRequest && status < http.StatusInternalServerError &&
 		status != http.StatusRequestTimeout && status != http.StatusTooManyRequests
 	if !client && status != http.StatusOK {
@@ -167,48 +165,20 @@ func (s *Source) refusal(r *region, resp *http.Response, body []byte) *Error {
 	return verdict
 }
 
-// retryAfter reads Retry-After, as seconds or as a date, up to a minute: RFC 9110, section 10.2.3.
-func retryAfter(h http.Header, wall int64) time.Duration {
-	v := h.Get("Retry-After")
-	if seconds, err := strconv.ParseUint(v, 10, 31); err == nil {
-		return min(time.Duration(seconds)*time.Second, maxRetry)
-	}
-	if at, err := http.ParseTime(v); err == nil {
-		return min(max(at.Sub(time.Unix(0, wall)), 0), maxRetry)
-	}
-	return 0
-}
-
 // ended is why ctx has ended: Close, or the time is up.
-func ended(ctx context.Context) Reason {
-	if errors.Is(ctx.Err(), context.Canceled) {
-		return Closed
-	}
-	return Timeout
-}
+func ended(ctx context.Context) Reason { return reason(outbound.Ended(ctx)) }
 
 // classify names what went wrong, without a word of the other side's.
-func classify(ctx context.Context, err error) Reason {
-	var (
-		dns       *net.DNSError
-		authority x509.UnknownAuthorityError
-		hostname  x509.HostnameError
-		invalid   x509.CertificateInvalidError
-		verify    *tls.CertificateVerificationError
-		record    tls.RecordHeaderError
-		alert     tls.AlertError
-		timeout   interface{ Timeout() bool }
-	)
-	switch {
-	case ctx.Err() != nil:
-		return ended(ctx)
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return Timeout
-	case errors.As(err, &dns):
-		return DNS
-	case errors.As(err, &authority), errors.As(err, &hostname), errors.As(err, &invalid), errors.As(err, &verify),
-		errors.As(err, &record), errors.As(err, &alert):
-		return TLS
+func classify(ctx context.Context, err error) Reason { return reason(outbound.Classify(ctx, err)) }
+
+// reason is what a fault is to a Source. Those of the connection have the names of the faults.
+func reason(f outbound.Fault) Reason {
+	switch f {
+	case outbound.Canceled:
+		return Closed
+	case outbound.TooLarge:
+		return Malformed
+	default:
+		return Reason(f)
 	}
-	return Network
 }

@@ -6,10 +6,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
-	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/internal/outbound"
 )
 
 // maxDrain is how much of a 401 is read, so that its connection can be used again.
@@ -48,9 +47,7 @@ func (s *Source) Transport(c TransportConfig) (http.RoundTripper, error) {
 		switch {
 		case err != nil || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || strings.ContainsAny(o, "?#"):
 			errs = append(errs, fmt.Errorf("clientcredentials: Origins: %q is not an origin", o))
-		case u.Scheme == "https":
-			t.origins[origin(u)] = true
-		case u.Scheme == "http" && (issuer.IsLoopback(u.Hostname()) || slices.Contains(c.InsecureHTTPHosts, u.Hostname())):
+		case outbound.Allowed(u, c.InsecureHTTPHosts):
 			t.origins[origin(u)] = true
 		default:
 			errs = append(errs, fmt.Errorf("clientcredentials: Origins: %q: https is required", o))

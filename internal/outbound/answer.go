@@ -1,0 +1,87 @@
+package outbound
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// Fault names why a request has no whole answer. Its text is a stable label, and all that is told of the failure.
+type Fault string
+
+// The faults.
+const (
+	DNS      Fault = "dns"       // the host's name did not resolve
+	TLS      Fault = "tls"       // no trusted connection
+	Timeout  Fault = "timeout"   // no whole answer in time
+	Canceled Fault = "canceled"  // whoever asked has given up
+	TooLarge Fault = "too_large" // the body is larger than the limit
+	Network  Fault = "network"   // refused, reset, or any other failure of the connection
+)
+
+var errTooLarge = errors.New("outbound: the body is over the limit")
+
+// Body reads a body of at most limit octets. A longer one is an error, of the fault TooLarge, and none of it is returned. What
+// was read before any other error is returned with it.
+func Body(body io.Reader, limit int) ([]byte, error) {
+	read, err := io.ReadAll(io.LimitReader(body, int64(limit)+1))
+	if len(read) > limit {
+		return nil, errTooLarge
+	}
+	return read, err
+}
+
+// Classify names the failure err of a request under ctx, or of Body. Where ctx has ended, that is why the request failed.
+func Classify(ctx context.Context, err error) Fault {
+	var (
+		dns       *net.DNSError
+		authority x509.UnknownAuthorityError
+		hostname  x509.HostnameError
+		invalid   x509.CertificateInvalidError
+		verify    *tls.CertificateVerificationError
+		record    tls.RecordHeaderError
+		alert     tls.AlertError
+		timeout   interface{ Timeout() bool }
+	)
+	switch {
+	case errors.Is(err, errTooLarge):
+		return TooLarge
+	case ctx.Err() != nil:
+		return Ended(ctx)
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return Timeout
+	case errors.As(err, &dns):
+		return DNS
+	case errors.As(err, &authority), errors.As(err, &hostname), errors.As(err, &invalid), errors.As(err, &verify),
+		errors.As(err, &record), errors.As(err, &alert):
+		return TLS
+	}
+	return Network
+}
+
+// Ended is why ctx, which has ended, has: Canceled, or Timeout.
+func Ended(ctx context.Context) Fault {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return Canceled
+	}
+	return Timeout
+}
+
+// RetryAfter reads Retry-After, as seconds or as a date: RFC 9110, section 10.2.3. It is at most most, and 0 where there is
+// none, it cannot be read, or it is before now.
+func RetryAfter(h http.Header, now time.Time, most time.Duration) time.Duration {
+	v := h.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(v, 10, 31); err == nil {
+		return min(time.Duration(seconds)*time.Second, most)
+	}
+	if at, err := http.ParseTime(v); err == nil {
+		return min(max(at.Sub(now), 0), most)
+	}
+	return 0
+}
