@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/regionjwt/regionjwt/failover"
@@ -42,9 +43,13 @@ type Config struct {
 type Validator struct {
 	keys     *jwks.Cache
 	verifier *verifier.Verifier
+
+	updating sync.Mutex
+	config   verifier.Config // but for its Trust
 }
 
-// New returns a Validator, or everything that is wrong with c as one joined error. It does no I/O and starts no
+// New returns a Validator, or what is wrong with c as one joined error; of an authority that is wrong in itself, its keys are not
+// looked at. It does no I/O and starts no
 // goroutine: keys are fetched when a token first needs them, or by Run.
 func New(c Config) (*Validator, error) {
 	// An authority that is wrong in itself is reported by the verifier; the cache need not repeat it.
@@ -68,7 +73,27 @@ func New(c Config) (*Validator, error) {
 	if err := errors.Join(errKeys, err); err != nil {
 		return nil, err
 	}
-	return &Validator{keys: keys, verifier: v}, nil
+	return &Validator{keys: keys, verifier: v, config: vc}, nil
+}
+
+// Update replaces what is trusted, and keeps everything else of the Config: rules, hooks and clocks. Key sets whose URLs stay
+// keep their keys. Where trust is wrong it changes nothing, and returns everything that is wrong with it as one joined error.
+func (v *Validator) Update(trust []verifier.Trust) error {
+	v.updating.Lock()
+	defer v.updating.Unlock()
+	c := v.config
+	c.Trust = trust
+	if _, err := verifier.New(c); err != nil {
+		return err
+	}
+	authorities := make([]issuer.Authority, 0, len(trust))
+	for _, t := range trust {
+		authorities = append(authorities, t.Authority)
+	}
+	if err := v.keys.Update(authorities); err != nil { // first: what is trusted anew has keys to be asked for
+		return err
+	}
+	return v.verifier.Update(c)
 }
 
 // keyHooks are those of the user, and what the controllers want to know.
@@ -113,5 +138,5 @@ func (v *Validator) Run(ctx context.Context) error { return v.keys.Run(ctx) }
 // Keys is the key cache: for its Status, Warm and Close.
 func (v *Validator) Keys() *jwks.Cache { return v.keys }
 
-// Verifier is the verifier: for its Update.
+// Verifier is the verifier: for its Status, and for an Update of more than what is trusted.
 func (v *Validator) Verifier() *verifier.Verifier { return v.verifier }

@@ -83,6 +83,65 @@ func TestNewDoesNoIO(t *testing.T) {
 	})
 }
 
+// ban revokes the tokens of one subject.
+type ban struct{ subject string }
+
+func (b ban) Revoked(t *verifier.Token) (string, error) {
+	if t.Subject() == b.subject {
+		return "rule", nil
+	}
+	return "", nil
+}
+
+func (ban) Version() uint64 { return 1 }
+
+// Update changes what is trusted, and nothing else: neither rules nor keys get lost.
+func TestUpdateKeepsTheRest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		world := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
+		trust := verifier.Trust{Authority: world.Authority(), Binding: verifier.Audience(issuertest.Audience)}
+		v, err := regionjwt.New(regionjwt.Config{
+			Client: world.Client(), Trust: []verifier.Trust{trust}, Revoked: ban{"mallory"},
+		})
+		require.NoError(t, err)
+		good := world.Token("us-east-1", issuertest.Claims{})
+		revoked := world.Token("us-east-1", issuertest.Claims{Subject: "mallory"})
+		check := func(want error) {
+			t.Helper()
+			_, err := v.Verify(t.Context(), good)
+			require.ErrorIs(t, err, want)
+			_, err = v.Verify(t.Context(), revoked)
+			require.ErrorIs(t, err, verifier.ErrInvalid)
+		}
+		check(nil)
+		fetches := world.Fetches("us-east-1")
+
+		trust.MaxAge = time.Hour
+		require.NoError(t, v.Update([]verifier.Trust{trust}))
+		check(nil)
+		require.Equal(t, fetches, world.Fetches("us-east-1"), "its keys stay")
+
+		wrong := trust
+		wrong.Algorithms = []string{"HS256"}
+		require.ErrorContains(t, v.Update([]verifier.Trust{wrong}), "HS256")
+		insecure := trust
+		insecure.Authority.Regions = []issuer.Region{{
+			Name: "r", Issuers: []string{"https://idp.example/t"}, JWKS: []string{"http://idp.example/keys"},
+		}}
+		require.ErrorContains(t, v.Update([]verifier.Trust{insecure}), "JWKS URL")
+		check(nil)
+
+		other := trust
+		other.Authority = issuer.Authority{ID: "other", Regions: []issuer.Region{{Name: "r", Issuers: []string{"https://idp.example/t"}}}}
+		require.NoError(t, v.Update([]verifier.Trust{other}))
+		check(verifier.ErrInvalid)
+		require.NoError(t, v.Update([]verifier.Trust{other, trust}))
+		check(nil)
+		require.NoError(t, v.Keys().Close())
+	})
+}
+
 func TestNewNamesEveryProblem(t *testing.T) {
 	t.Parallel()
 	one := issuer.Region{Name: "r", Issuers: []string{"https://idp.example/t"}, JWKS: []string{"http://idp.example/keys"}}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/regionjwt/regionjwt/issuer"
 )
@@ -20,6 +21,7 @@ type Cache struct {
 	hosts  hosts
 	table  atomic.Pointer[table]
 	wake   chan struct{} // wakes Run; holds one signal
+	stuck  atomic.Int64  // calls to the Store that have not returned in time
 	turn   atomic.Int64  // orders flights and the callers that wait; clocks are too coarse for that
 
 	mu       sync.Mutex // guards what follows; taken inside a set's mutex, never around it
@@ -235,7 +237,7 @@ func (c *Cache) changed() {
 	}
 }
 
-// Close ends the fetches in progress and waits for them, and for a snapshot that is being saved, 2 seconds at most. Keys
+// Close ends the fetches in progress and waits for them, and for a snapshot that is being saved, 5 seconds at most. Keys
 // that are at hand go on being answered until they are too old; others are unavailable. Close is idempotent and returns nil.
 func (c *Cache) Close() error {
 	c.mu.Lock()
@@ -248,7 +250,7 @@ func (c *Cache) Close() error {
 	return nil
 }
 
-// endFlights ends the flights that are on their way now, and waits for them.
+// endFlights ends the flights that are on their way now, and waits for them, but not for ever: a hook may block.
 func (c *Cache) endFlights() {
 	c.mu.Lock()
 	flights := slices.Collect(maps.Values(c.flights))
@@ -256,8 +258,14 @@ func (c *Cache) endFlights() {
 	for _, f := range flights {
 		f.cancel()
 	}
+	enough := time.NewTimer(closeTime)
+	defer enough.Stop()
 	for _, f := range flights {
-		<-f.ended
+		select {
+		case <-f.ended:
+		case <-enough.C:
+			return
+		}
 	}
 }
 

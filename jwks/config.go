@@ -46,17 +46,22 @@ const (
 	rediscoverAfter = 24 * time.Hour // the discovery document is read again
 	negativeEntries = 1024           // unknown kids remembered for each set
 	negativeFor     = 30 * time.Second
-	maxWaiters      = 256            // callers that wait for one set
-	hostConnections = 16             // concurrent requests of each kind to one host
-	inspectAfter    = 24 * time.Hour // a refresh asks every mirror, so that those which differ are noticed
-	eagerSets       = 100            // up to so many sets are fetched when Run starts; more are fetched on use
+	maxWaiters      = 256 // callers that wait for one set
+	hostConnections = 16  // concurrent requests of each kind to one host
+	minRefresh      = time.Second
+	minEvery        = 100 * time.Millisecond
+	maxBurst        = 1000
+	maxMaxStale     = 31 * 24 * time.Hour
+	closeTime       = 5 * time.Second // that Close waits
+	inspectAfter    = 24 * time.Hour  // a refresh asks every mirror, so that those which differ are noticed
+	eagerSets       = 100             // up to so many sets are fetched when Run starts; more are fetched on use
 )
 
 // Budget bounds the fetches that unknown key IDs may cause: a bucket of Burst fetches for each key set, one of which
 // comes back every Every. Failed fetches are not counted.
 type Budget struct {
-	Burst int           // 0 means 5
-	Every time.Duration // 0 means 10 s
+	Burst int           // 0 means 5; at most 1,000
+	Every time.Duration // 0 means 10 s; at least 100 ms
 }
 
 // Config configures a Cache. The zero value of every field but Authorities is the default.
@@ -69,10 +74,10 @@ type Config struct {
 	Client *http.Client
 
 	// Refresh is the time after which a key set is fetched again, give or take a tenth. A Cache-Control max-age of the
-	// server replaces it, held within 1 minute and 1 hour. 0 means 15 minutes.
+	// server replaces it, held within 1 minute and 1 hour. 0 means 15 minutes; what is below a second is refused.
 	Refresh time.Duration
 
-	// MaxStale is how long a key is used after an answer last listed it. 0 means 24 hours.
+	// MaxStale is how long a key is used after an answer last listed it. 0 means 24 hours; at most 31 days.
 	MaxStale time.Duration
 
 	// UnknownKey bounds the fetches caused by unknown key IDs.
@@ -99,7 +104,8 @@ type Config struct {
 	// InsecurePlainSnapshots has the cache believe a Store that is not store.Authentic.
 	InsecurePlainSnapshots bool
 
-	// Logger receives one line for each change of state. Nil is silent.
+	// Logger receives one line for each change of state: a mirror that fails and answers again, keys that change, have become too
+	// old and can be used again, snapshots that are used or cannot be saved. Nil is silent. Its handler is called as Hooks are.
 	Logger *slog.Logger
 
 	// Hooks are told of fetches and of changes.
@@ -119,6 +125,12 @@ func (c Config) withDefaults() (Config, error) {
 	c.UnknownKeyWait = cmp.Or(c.UnknownKeyWait, DefaultUnknownKeyWait)
 	c.UnknownKey.Burst = cmp.Or(c.UnknownKey.Burst, DefaultBurst)
 	c.UnknownKey.Every = cmp.Or(c.UnknownKey.Every, DefaultEvery)
+	if c.Refresh > 0 && c.Refresh < minRefresh || c.UnknownKey.Every > 0 && c.UnknownKey.Every < minEvery {
+		errs = append(errs, fmt.Errorf("jwks: Refresh is below %v, or UnknownKey.Every below %v", minRefresh, minEvery))
+	}
+	if c.UnknownKey.Burst > maxBurst || c.MaxStale > maxMaxStale {
+		errs = append(errs, fmt.Errorf("jwks: UnknownKey.Burst is above %d, or MaxStale above %v", maxBurst, maxMaxStale))
+	}
 	if c.MaxStale < c.Refresh {
 		errs = append(errs, fmt.Errorf("jwks: MaxStale %v is shorter than Refresh %v", c.MaxStale, c.Refresh))
 	}

@@ -204,7 +204,6 @@ func (c *Cache) attempt(ctx context.Context, s *set, f *flight, ep *endpoint, la
 	if err != nil {
 		return outcome{ep: ep, failed: classify(ctx, err)}
 	}
-	defer release()
 	s.mu.Lock()
 	now := time.Now()
 	if f.deadline.IsZero() {
@@ -220,13 +219,19 @@ func (c *Cache) attempt(ctx context.Context, s *set, f *flight, ep *endpoint, la
 	s.mu.Unlock()
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	if ep.issuer != "" {
-		o := c.attemptDiscovered(ctx, s, f, ep)
-		o.began, o.took = now, time.Since(now)
-		return o
+	o, ok := bounded(ctx, func() outcome {
+		defer release() // by a Client that does not return, not before: so there are never more of them than connections
+		if ep.issuer != "" {
+			return c.attemptDiscovered(ctx, s, f, ep)
+		}
+		a, failed := c.fetchSet(ctx, target, ep.lastAnswer(s))
+		return outcome{ep: ep, answer: a, failed: failed}
+	})
+	if !ok {
+		o = outcome{ep: ep, failed: classify(ctx, errStuck)}
 	}
-	a, failed := c.fetchSet(ctx, target, ep.lastAnswer(s))
-	return outcome{ep: ep, answer: a, failed: failed, began: now, took: time.Since(now)}
+	o.began, o.took = now, time.Since(now)
+	return o
 }
 
 func (ep *endpoint) lastAnswer(s *set) *answer {
@@ -266,9 +271,10 @@ func (c *Cache) take(s *set, f *flight, o outcome) (enough bool) {
 				s.lastErr = o.failed
 			}
 		}
-		demanded := f.demanded
+		demanded, first, aged := f.demanded, o.ep.failures == 1, s.hasJustExpired(now)
 		s.mu.Unlock()
-		c.log.attemptFailed(c.table.Load(), s, o)
+		c.log.attemptFailed(c.table.Load(), s, o, first)
+		c.log.expired(c.table.Load(), s, aged)
 		c.tellOf(s, o, demanded, change{}, nil)
 		return false
 	}
@@ -276,6 +282,7 @@ func (c *Cache) take(s *set, f *flight, o outcome) (enough bool) {
 	if o.ep.refused && !o.ep.known {
 		drifts = append(drifts, Drift{Kind: MirrorEnabled, Source: o.ep.name()})
 	}
+	back := s.comesBack(o.ep)
 	var ch change
 	if o.ep.last == nil && s.surplus(f, now) {
 		f.again = s.inspect(o.ep, o.answer, now) || f.again
@@ -289,6 +296,7 @@ func (c *Cache) take(s *set, f *flight, o outcome) (enough bool) {
 	demanded := f.demanded
 	f.tell()
 	s.mu.Unlock()
+	c.log.cameBack(c.table.Load(), s, o, back)
 	c.log.answered(c.table.Load(), s, o, ch.published)
 	c.log.drifted(drifts)
 	if ch.published {

@@ -9,7 +9,8 @@ import (
 )
 
 // Hooks are told of what a Cache does. Each may be nil. They are called under no lock, from the goroutine that fetches, so they
-// must not block; what concerns one key set comes in order.
+// must not block, which would keep the key set from being fetched, nor panic, which ends the process as in any goroutine. What
+// concerns one key set comes in order.
 type Hooks struct {
 	Fetched func(Fetched)     // after each attempt to fetch a key set from one URL
 	Changed func(KeysChanged) // after the keys of a set have changed

@@ -3,6 +3,7 @@ package jwks
 import (
 	"log/slog"
 	"slices"
+	"time"
 )
 
 // logger writes one line for each change of state. It names regions and configured or discovered URLs, never what a server
@@ -28,14 +29,8 @@ func (of regionsOf) LogValue() slog.Value {
 	return slog.AnyValue(names)
 }
 
-func (l logger) attemptFailed(t *table, s *set, o outcome) {
-	if o.failed.Class == ClassCanceled {
-		return
-	}
-	s.mu.Lock()
-	first := o.ep.failures == 1
-	s.mu.Unlock()
-	if first {
+func (l logger) attemptFailed(t *table, s *set, o outcome, first bool) {
+	if first && o.failed.Class != ClassCanceled {
 		l.Warn("key set does not answer", "source", o.ep.name(), "regions", regionsOf{t, s}, "why", o.failed.Error())
 	}
 }
@@ -50,6 +45,23 @@ func (l logger) drifted(drifts []Drift) {
 		default:
 			l.Warn("a mirror lacks keys that others list", "source", d.Source, "keys", d.Keys)
 		}
+	}
+}
+
+// expired says that the keys of s have just become too old.
+func (l logger) expired(t *table, s *set, age time.Duration) {
+	if age > 0 {
+		l.Error("keys are too old to be used", "regions", regionsOf{t, s}, "age", age.Round(time.Second))
+	}
+}
+
+// cameBack says that a mirror answers again, and whether its answer ends an outage of the whole set.
+func (l logger) cameBack(t *table, s *set, o outcome, back recovery) {
+	if back.mirror {
+		l.Info("key set answers again", "source", o.ep.name(), "regions", regionsOf{t, s}, "failures", back.failures)
+	}
+	if back.keys {
+		l.Info("keys can be used again", "source", o.ep.name(), "regions", regionsOf{t, s})
 	}
 }
 

@@ -42,6 +42,7 @@ type set struct {
 
 	inspected instant // when a flight last asked every mirror
 
+	expired  bool    // it has been said that its keys are too old
 	restored bool    // its keys come from a snapshot; nothing was fetched yet
 	unsaved  bool    // its keys changed since the last snapshot
 	saving   bool    // a snapshot is being written
@@ -128,6 +129,30 @@ func (s *set) isDue(now instant) bool { return now.reached(s.due.load()) }
 // usable reports whether a good answer is younger than MaxStale.
 func (s *set) usable(now instant) bool {
 	return s.view.Load() != nil && now.since(s.good.load()) <= s.config.MaxStale
+}
+
+// hasJustExpired returns how old the last good answer is where that has become too old since it was last asked; else 0. The
+// caller holds mu.
+func (s *set) hasJustExpired(now instant) time.Duration {
+	if s.expired || s.view.Load() == nil || s.usable(now) {
+		return 0
+	}
+	s.expired = true
+	return now.since(s.good.load())
+}
+
+// recovery is what a good answer ends.
+type recovery struct {
+	mirror   bool // the mirror had failed
+	failures int  // so often in a row
+	keys     bool // the keys of the set had become too old
+}
+
+// comesBack returns what a good answer of ep, which has not been taken in yet, ends. The caller holds mu.
+func (s *set) comesBack(ep *endpoint) recovery {
+	r := recovery{mirror: ep.failures > 0, failures: ep.failures, keys: s.expired}
+	s.expired = false
+	return r
 }
 
 // dark reports whether every mirror has failed for MaxStale. The caller holds mu.

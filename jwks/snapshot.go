@@ -1,6 +1,7 @@
 package jwks
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -8,6 +9,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/jose"
@@ -125,11 +127,56 @@ func pastInstant(v strictjson.Value, now instant) (t instant, ok bool) {
 	return instant{mono: now.mono - age, wall: now.wall - age}, true
 }
 
+// load reads a document, and waits no longer than it should.
+func (c *Cache) load(ctx context.Context, name string) (store.Document, error) {
+	type result struct {
+		doc store.Document
+		err error
+	}
+	r, err := stored(ctx, c, func() result {
+		doc, err := c.config.Store.Load(ctx, name)
+		return result{doc, err}
+	})
+	return r.doc, cmp.Or(err, r.err)
+}
+
+// write replaces a document, and waits no longer than it should.
+func (c *Cache) write(ctx context.Context, name string, data []byte, ifRevision string) error {
+	failed, err := stored(ctx, c, func() error {
+		_, err := c.config.Store.Save(ctx, name, data, ifRevision)
+		return err
+	})
+	return cmp.Or(err, failed)
+}
+
+// stored calls the Store, unless too many calls have not returned when they should.
+func stored[T any](ctx context.Context, c *Cache, call func() T) (result T, err error) {
+	if c.stuck.Load() >= maxStuck {
+		return result, errStuck
+	}
+	var settled atomic.Bool // by whoever is first: the call, or its time
+	result, ok := bounded(ctx, func() T {
+		r := call()
+		if settled.Swap(true) {
+			c.stuck.Add(-1)
+		}
+		return r
+	})
+	if ok {
+		return result, nil
+	}
+	c.stuck.Add(1)
+	if settled.Swap(true) { // it has returned in this moment
+		c.stuck.Add(-1)
+	}
+	return result, errStuck
+}
+
 // restore fills an empty set from its snapshot. Whatever was fetched meanwhile counts; a snapshot never overrides it.
 func (c *Cache) restore(ctx context.Context, s *set, f *flight) {
 	ctx, cancel := context.WithTimeout(ctx, snapshotTime)
 	defer cancel()
-	doc, err := c.config.Store.Load(ctx, snapshotName(s))
+	doc, err := c.load(ctx, snapshotName(s))
 	if errors.Is(err, store.ErrNotFound) {
 		return
 	}
@@ -200,7 +247,7 @@ func (c *Cache) save(ctx context.Context, s *set) {
 func (c *Cache) replaceSnapshot(ctx context.Context, s *set, data []byte, mine instant) error {
 	name := snapshotName(s)
 	for try := 0; ; try++ {
-		old, err := c.config.Store.Load(ctx, name)
+		old, err := c.load(ctx, name)
 		switch {
 		case err == nil:
 			s.mu.Lock()
@@ -212,7 +259,7 @@ func (c *Cache) replaceSnapshot(ctx context.Context, s *set, data []byte, mine i
 		case !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrNotAuthentic):
 			return err
 		}
-		_, err = c.config.Store.Save(ctx, name, data, old.Revision)
+		err = c.write(ctx, name, data, old.Revision)
 		if !errors.Is(err, store.ErrConflict) || try == 2 {
 			return err
 		}

@@ -91,7 +91,8 @@ func (r Reason) String() string {
 	return reasons[r].label
 }
 
-// Error says why a token was not accepted. It holds only what was configured, never anything that a token said.
+// Error says why a token was not accepted. It holds only what was configured, and what Trust.Check or a source of keys or rules
+// said; nothing else that a token said.
 type Error struct {
 	Reason     Reason
 	Authority  string        // whose issuer the token names; "" where that is not known

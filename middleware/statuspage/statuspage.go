@@ -103,7 +103,8 @@ const (
 	applicationJSN = "application/json"
 )
 
-// Page is an http.Handler. It is safe for concurrent use. What it shows is at most a second old, but for the events.
+// Page is an http.Handler. It is safe for concurrent use. What it shows is at most a second old, but for the events. The zero Page
+// answers 503.
 type Page struct {
 	config Config
 	latest atomic.Pointer[picture]
@@ -176,6 +177,10 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Content-Security-Policy", contentSecurityPolicy)
+	if p.config.Keys == nil && len(p.config.Controllers) == 0 { // New has not made it
+		answer(w, r, http.StatusServiceUnavailable, plainText, []byte("status: unknown\n"))
+		return
+	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		h.Set("Allow", "GET, HEAD")
 		answer(w, r, http.StatusMethodNotAllowed, plainText, []byte("method not allowed\n"))

@@ -171,8 +171,6 @@ func TestMounts(t *testing.T) {
 	}
 	code := status(http.StripPrefix("/status/", p), "/status/health")
 	require.Equal(t, 200, code)
-	code = status(new(statuspage.Page), "/health")
-	require.Equal(t, 200, code, "the zero Page watches nothing")
 }
 
 func TestNegotiation(t *testing.T) {
@@ -275,5 +273,15 @@ func TestOverTheWire(t *testing.T) {
 		require.Equal(t, 503, answer.StatusCode)
 		require.EqualValues(t, len("status: unhealthy\n"), answer.ContentLength)
 		require.Equal(t, method == http.MethodGet, string(body) == "status: unhealthy\n")
+	}
+}
+
+// A Page that New has not made does not say that all is well.
+func TestTheZeroPageIsNotHealthy(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/", "/health", "/health/us-east-1", "/active/us-east-1"} {
+		w := httptest.NewRecorder()
+		new(statuspage.Page).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+		require.Equal(t, http.StatusServiceUnavailable, w.Code, path)
 	}
 }
