@@ -103,8 +103,8 @@ const (
 	applicationJSN = "application/json"
 )
 
-// Page is an http.Handler. It is safe for concurrent use. What it shows is at most a second old, but for the events. The zero Page
-// answers 503.
+// Page is an http.Handler. It is safe for concurrent use. What it shows is at most a second old, but for the events. The zero
+// Page answers 503.
 type Page struct {
 	config Config
 	latest atomic.Pointer[picture]
