@@ -38,7 +38,7 @@ var arrows = map[string][]string{
 	"internal/jose/josetest":     nil,
 	"internal/release":           nil,
 	"internal/mutate":            nil,
-	"internal/conformance":       {"issuer", "issuer/issuertest", "jwks", "middleware", "verifier"},
+	"internal/answers":           {"issuer", "issuer/issuertest", "jwks", "middleware", "verifier"},
 	"examples/outage":            {"", "issuer", "issuer/issuertest", "middleware", "middleware/httpauth", "verifier"},
 	"examples/failover-drill": {
 		"", "failover", "failover/clientcredentials", "issuer", "issuer/issuertest", "middleware/httpauth", "middleware/statuspage", "verifier",

@@ -274,7 +274,7 @@ func TestMachineCredentials(t *testing.T) {
 	const jwt = clientcredentials.PrivateKeyJWT
 	for name, c := range map[string]clientcredentials.Credentials{
 		"basic": {Secret: secret}, // this provider does not decode it, as RFC 6749, section 2.3.1, has it
-		"post":  {Secret: "s:e c+r%et&é", Method: clientcredentials.Post},
+		"post":  {Secret: "s:e c+r%et&é", Method: clientcredentials.ClientSecretPost},
 		"RS256": {Method: jwt, Key: rsaKey},
 		"PS256": {Method: jwt, Key: rsaKey, Algorithm: "PS256"},
 		"ES256": {Method: jwt, Key: curve(elliptic.P256()), KeyID: "k"},
@@ -330,9 +330,9 @@ func certified(t *testing.T, iss string, c clientcredentials.Credentials, alg st
 		provider.WithIDTokenSignatureAlgs(goidc.ES256),
 	}
 	switch c.Method {
-	case clientcredentials.Basic:
+	case clientcredentials.ClientSecretBasic:
 		meta.TokenAuthnMethod = goidc.AuthnMethodSecretBasic
-	case clientcredentials.Post:
+	case clientcredentials.ClientSecretPost:
 		meta.TokenAuthnMethod = goidc.AuthnMethodSecretPost
 	case clientcredentials.PrivateKeyJWT:
 		meta.TokenAuthnMethod = goidc.AuthnMethodPrivateKeyJWT

@@ -147,6 +147,7 @@ func (c *Cache) fly(ctx context.Context, s *set, f *flight, order []*endpoint) {
 			if c.take(s, f, o) {
 				c.giveUp(s, running)
 				c.land(s, f)
+				cancel() // the others need not wait for the snapshot
 				c.saveIfGood(ctx, s, f)
 				return
 			}
@@ -156,6 +157,7 @@ func (c *Cache) fly(ctx context.Context, s *set, f *flight, order []*endpoint) {
 			if c.cutShort(s, f) {
 				c.giveUp(s, running)
 				c.land(s, f)
+				cancel() // the others need not wait for the snapshot
 				c.saveIfGood(ctx, s, f)
 				return
 			}

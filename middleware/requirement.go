@@ -69,10 +69,10 @@ func Clients(ids ...string) Requirement {
 // Custom demands what check does; with a nil check, no token will do. Its error is never written to clients.
 func Custom(check func(*verifier.Token) error) Requirement { return Requirement{check: check} }
 
-// Profile demands the profile of RFC 9068, section 2: the header's typ is at+jwt, and iss, exp, aud, sub, client_id, iat and
-// jti are there, the client as verifier.ClaimNames finds it. A token that is not of it is invalid for the route, so that the
-// answer is 401. To demand it of every token of an authority, see verifier.Trust.Types and RequiredClaims.
-func Profile() Requirement {
+// AccessTokenProfile demands the profile of RFC 9068, section 2: the header's typ is at+jwt, and iss, exp, aud, sub, client_id,
+// iat and jti are there, the client as verifier.ClaimNames finds it. A token that is not of it is invalid for the route, so that
+// the answer is 401. To demand it of every token of an authority, see verifier.Trust.Types and RequiredClaims.
+func AccessTokenProfile() Requirement {
 	return Requirement{reason: verifier.BadType, check: func(t *verifier.Token) error {
 		if t.Type() != "at+jwt" {
 			return errors.New("typ is not at+jwt")

@@ -218,7 +218,7 @@ func TestStepUpAndProfile(t *testing.T) {
 		middleware.Scopes("x"), middleware.StepUp(middleware.StepUpChallenge{ACR: []string{"a"}, MaxAge: time.Hour}, nil),
 		middleware.StepUp(middleware.StepUpChallenge{ACR: []string{"b"}, MaxAge: time.Minute}, nil),
 	}))
-	profile := []middleware.Requirement{middleware.Profile()}
+	profile := []middleware.Requirement{middleware.AccessTokenProfile()}
 	full := issuertest.Claims{Header: map[string]any{"typ": "application/AT+JWT"}}
 	require.NoError(t, middleware.Require(mustVerify(t, v, w, full), profile))
 	for _, missing := range []string{"sub", "client_id", "iat", "jti"} {

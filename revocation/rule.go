@@ -167,7 +167,7 @@ func valueOf(k kind, t *verifier.Token) string {
 	case byTokenID:
 		return t.ID()
 	case byOriginTokenID:
-		return t.OriginID()
+		return t.OriginTokenID()
 	case bySubject:
 		return t.Subject()
 	case byThumbprint:
@@ -192,7 +192,7 @@ func (r *Rule) matches(t *verifier.Token, now time.Time) bool {
 		r.Region != "" && !slices.Contains(t.Regions(), r.Region),
 		!is(r.Issuer, t.Issuer()), !is(r.KeyID, t.KeyID()), !is(r.Thumbprint, t.KeyThumbprint()),
 		!is(r.ClientID, t.ClientID()), !is(r.Subject, t.Subject()), !is(r.TokenID, t.ID()),
-		r.OriginTokenID != "" && r.OriginTokenID != t.OriginID(),
+		r.OriginTokenID != "" && r.OriginTokenID != t.OriginTokenID(),
 		!r.IssuedBefore.IsZero() && !t.IssuedAt().IsZero() && !t.IssuedAt().Before(r.IssuedBefore):
 		return false
 	}

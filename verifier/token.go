@@ -58,8 +58,8 @@ func (t *Token) ClientID() string { return t.clientID }
 // ID is the jti claim; "" where absent.
 func (t *Token) ID() string { return t.id }
 
-// OriginID is the origin_jti claim of Cognito, which all tokens of one sign-in share; "" where absent.
-func (t *Token) OriginID() string { return t.claim("origin_jti").Text() }
+// OriginTokenID is the origin_jti claim of Cognito, which all tokens of one sign-in share; "" where absent.
+func (t *Token) OriginTokenID() string { return t.claim("origin_jti").Text() }
 
 // Use is the token_use claim of Cognito, "access" or "id"; "" where absent.
 func (t *Token) Use() string { return t.use }

@@ -13,14 +13,14 @@ import (
 	"strings"
 )
 
-// Method is how a client proves itself to the token endpoint.
-type Method int
+// AuthMethod is how a client proves itself to the token endpoint: OpenID Connect Core, section 9.
+type AuthMethod int
 
-// The methods; the zero Method is Basic.
+// The methods; the zero AuthMethod is ClientSecretBasic.
 const (
-	Basic         Method = iota // client_secret_basic: RFC 6749, section 2.3.1
-	Post                        // client_secret_post, where an issuer does not know Basic
-	PrivateKeyJWT               // private_key_jwt: RFC 7523, section 2.2; OpenID Connect Core, section 9
+	ClientSecretBasic AuthMethod = iota // client_secret_basic: RFC 6749, section 2.3.1
+	ClientSecretPost                    // client_secret_post, where an issuer does not know ClientSecretBasic
+	PrivateKeyJWT                       // private_key_jwt: RFC 7523, section 2.2; OpenID Connect Core, section 9
 )
 
 // Credentials are what a client proves itself with. Formatted or logged, they tell the client ID only; JSON of them holds neither
@@ -29,11 +29,11 @@ type Credentials struct {
 	// ClientID is required.
 	ClientID string
 
-	// Method is Basic unless set. Basic encodes ID and secret as RFC 6749, section 2.3.1, has it; where an issuer does not decode
-	// them, and they hold other characters than letters, digits and "-._", Post works.
-	Method Method
+	// Method is ClientSecretBasic unless set, which encodes ID and secret as RFC 6749, section 2.3.1, has it; where an issuer
+	// does not decode them, and they hold other characters than letters, digits and "-._", ClientSecretPost works.
+	Method AuthMethod
 
-	// Secret is for Basic and Post.
+	// Secret is for ClientSecretBasic and ClientSecretPost.
 	Secret string `json:"-"`
 
 	// Key signs for PrivateKeyJWT: an RSA key of 2048 bits or more, a P-256, P-384 or P-521 key, or an Ed25519 key. It may be
@@ -59,7 +59,7 @@ func (c Credentials) check() error {
 		errs = append(errs, errors.New("a ClientID is required"))
 	}
 	switch c.Method {
-	case Basic, Post:
+	case ClientSecretBasic, ClientSecretPost:
 		if c.Secret == "" {
 			errs = append(errs, errors.New("a Secret is required"))
 		}
@@ -83,8 +83,8 @@ func (c Credentials) check() error {
 func (c Credentials) newRequest(ctx context.Context, target string, values url.Values) (*http.Request, error) {
 	values = maps.Clone(values)
 	switch c.Method {
-	case Basic: // below
-	case Post:
+	case ClientSecretBasic: // below
+	case ClientSecretPost:
 		values.Set("client_id", c.ClientID)
 		values.Set("client_secret", c.Secret)
 	case PrivateKeyJWT:
@@ -102,7 +102,7 @@ func (c Credentials) newRequest(ctx context.Context, target string, values url.V
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
-	if c.Method == Basic {
+	if c.Method == ClientSecretBasic {
 		req.SetBasicAuth(url.QueryEscape(c.ClientID), url.QueryEscape(c.Secret))
 	}
 	return req, nil

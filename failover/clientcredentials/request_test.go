@@ -40,7 +40,7 @@ func TestRequest(t *testing.T) {
 		s := w.source(t, func(c *clientcredentials.Config) {
 			c.Credentials = map[string]clientcredentials.Credentials{
 				east: {ClientID: "ma:chine", Secret: "a+b c%&ü~"},
-				"":   {ClientID: "other", Secret: "s&x", Method: clientcredentials.Post},
+				"":   {ClientID: "other", Secret: "s&x", Method: clientcredentials.ClientSecretPost},
 			}
 			c.Scopes, c.Resources = []string{"orders/read", "b"}, []string{"https://api.example.com", "urn:x"}
 			c.Audience, c.Params, c.Client = "api", params, client

@@ -152,7 +152,7 @@ func TestCredentialsFunc(t *testing.T) {
 				if region == west {
 					return clientcredentials.Credentials{}, nil // not valid
 				}
-				return clientcredentials.Credentials{ClientID: "machine", Secret: secret, Method: clientcredentials.Post}, fail
+				return clientcredentials.Credentials{ClientID: "machine", Secret: secret, Method: clientcredentials.ClientSecretPost}, fail
 			}
 			c.Report = func(region string, _ error) { evidence = append(evidence, region) }
 		})

@@ -11,22 +11,22 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	"github.com/regionjwt/regionjwt/internal/conformance"
+	"github.com/regionjwt/regionjwt/internal/answers"
 	"github.com/regionjwt/regionjwt/middleware/grpcauth"
 )
 
 // Every failure is answered as docs/answers.md says.
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	rows := conformance.Rows(t, "../../docs/answers.md")
-	tried := map[string]bool{conformance.Good: true}
-	for _, c := range conformance.Cases(t) {
+	rows := answers.Rows(t, "../../docs/answers.md")
+	tried := map[string]bool{answers.Good: true}
+	for _, c := range answers.Cases(t) {
 		i := guard(t, grpcauth.Config{Verifier: c.Verifier, Certificates: c.Certificates, Default: c.Requirements})
 		ctx := metadata.NewIncomingContext(t.Context(), metadata.MD{"authorization": c.Authorization})
 		ran := false
 		_, err := i.Unary()(ctx, nil, &grpc.UnaryServerInfo{FullMethod: "/orders.Orders/Get"},
 			func(context.Context, any) (any, error) { ran = true; return "", nil })
-		if c.Name == conformance.Good {
+		if c.Name == answers.Good {
 			require.NoError(t, err)
 			continue
 		}
@@ -47,7 +47,7 @@ func TestConformance(t *testing.T) {
 			require.NoError(t, err)
 		}
 		require.InDelta(t, want, retry, float64(200*time.Millisecond), c.Name)
-		require.NotContains(t, s.Proto().String(), conformance.Secret, c.Name)
+		require.NotContains(t, s.Proto().String(), answers.Secret, c.Name)
 	}
 	for name := range rows {
 		require.True(t, tried[name], "%q was not tried", name)

@@ -8,22 +8,22 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/regionjwt/regionjwt/internal/conformance"
+	"github.com/regionjwt/regionjwt/internal/answers"
 	"github.com/regionjwt/regionjwt/middleware/httpauth"
 )
 
 // Every failure is answered as docs/answers.md says.
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	rows := conformance.Rows(t, "../../docs/answers.md")
-	tried := map[string]bool{conformance.Good: true}
-	for _, c := range conformance.Cases(t) {
+	rows := answers.Rows(t, "../../docs/answers.md")
+	tried := map[string]bool{answers.Good: true}
+	for _, c := range answers.Cases(t) {
 		h := protect(t, httpauth.Config{Verifier: c.Verifier, Certificates: c.Certificates}, c.Requirements...)
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header["Authorization"] = c.Authorization
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
-		if c.Name == conformance.Good {
+		if c.Name == answers.Good {
 			require.Equal(t, 200, w.Code)
 			continue
 		}
@@ -37,7 +37,7 @@ func TestConformance(t *testing.T) {
 		require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
 		for name, values := range w.Header() {
 			for _, v := range values {
-				require.NotContains(t, v, conformance.Secret, name)
+				require.NotContains(t, v, answers.Secret, name)
 			}
 		}
 	}

@@ -21,16 +21,16 @@ import (
 )
 
 // answers is a verifier with one answer for each token.
-type answers map[string]error
+type verdicts map[string]error
 
-func (a answers) Verify(_ context.Context, raw string) (*verifier.Token, error) {
+func (a verdicts) Verify(_ context.Context, raw string) (*verifier.Token, error) {
 	if err, ok := a[raw]; ok {
 		return nil, err
 	}
 	return nil, errors.New("an error that nobody expects")
 }
 
-var known = answers{
+var known = verdicts{
 	"bad":       &verifier.Error{Reason: verifier.BadSignature, Err: errors.New("secret detail")},
 	"dark":      &verifier.Error{Reason: verifier.KeysUnavailable, RetryAfter: 1500 * time.Millisecond},
 	"forbidden": &verifier.Error{Reason: verifier.CheckFailed, Err: verifier.ErrForbidden},

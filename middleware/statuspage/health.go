@@ -4,7 +4,7 @@ import "net/http"
 
 // serveHealth answers /health with nothing in names, /health/{region}, and /health/{authority}/{region}.
 func (p *Page) serveHealth(w http.ResponseWriter, r *http.Request, names []string) {
-	now := p.picture()
+	now := p.snapshot()
 	if len(names) == 0 {
 		probe(w, r, now.ready, "healthy", "unhealthy")
 		return
@@ -24,7 +24,7 @@ func (p *Page) serveHealth(w http.ResponseWriter, r *http.Request, names []strin
 // serveActive answers /active/{region} and /active/{authority}/{region}.
 func (p *Page) serveActive(w http.ResponseWriter, r *http.Request, names []string) {
 	controlled, all := false, true
-	for _, at := range p.picture().find(names) {
+	for _, at := range p.snapshot().find(names) {
 		if at.authority.Failover != nil {
 			controlled, all = true, all && at.region.Active
 		}
@@ -46,7 +46,7 @@ func probe(w http.ResponseWriter, r *http.Request, well bool, yes, no string) {
 }
 
 // find returns the regions that names names: a region of all authorities, or an authority and a region of it.
-func (p *picture) find(names []string) []place {
+func (p *snapshot) find(names []string) []place {
 	if len(names) == 1 {
 		return p.byRegion[names[0]]
 	}

@@ -64,7 +64,7 @@ type view struct {
 
 // view selects what is asked for.
 func (p *Page) view(q url.Values) *view {
-	now := p.picture()
+	now := p.snapshot()
 	v := &view{Style: template.CSS(pageStyle), Reload: int(p.config.Reload / time.Second)} //nolint:gosec // it is our own
 	v.Document = Document{
 		Title: p.config.Title, Time: now.at.UTC(), Ready: now.ready, Total: len(now.authorities), NotReady: now.notReady,
@@ -121,6 +121,6 @@ func (v *view) State() string {
 // ReadyCount is the number of authorities that are ready.
 func (v *view) ReadyCount() int { return v.Total - v.NotReady }
 
-// Ago says how long before the picture t was, and Until how long after.
+// Ago says how long before the snapshot t was, and Until how long after.
 func (v *view) Ago(t time.Time) string   { return long(seconds(v.Time.Sub(t))) }
 func (v *view) Until(t time.Time) string { return long(seconds(t.Sub(v.Time))) }

@@ -107,7 +107,7 @@ const (
 // Page answers 503.
 type Page struct {
 	config Config
-	latest atomic.Pointer[picture]
+	latest atomic.Pointer[snapshot]
 	flight singleflight.Group // has one request ask, while the others wait for it
 }
 
@@ -151,9 +151,9 @@ func isNilPointer(v any) bool {
 	return r.Kind() == reflect.Pointer && r.IsNil()
 }
 
-// picture returns how things stand, as seen less than a second ago. The larger of monotonic and wall time counts, so that a
+// snapshot returns how things stand, as seen less than a second ago. The larger of monotonic and wall time counts, so that a
 // process that was frozen looks again.
-func (p *Page) picture() *picture {
+func (p *Page) snapshot() *snapshot {
 	now := time.Now()
 	if last := p.latest.Load(); last != nil {
 		elapsed := now.Round(0).Sub(last.at.Round(0))
@@ -166,7 +166,7 @@ func (p *Page) picture() *picture {
 		p.latest.Store(made)
 		return made, nil
 	})
-	return made.(*picture)
+	return made.(*snapshot)
 }
 
 // ServeHTTP implements http.Handler.

@@ -1,6 +1,6 @@
-// Package conformance makes every kind of failure happen, and reads the table that says what clients are told of it, so that
+// Package answers makes every kind of failure happen, and reads the table that says what clients are told of it, so that
 // the adapters can be held against one list.
-package conformance
+package answers
 
 import (
 	"context"
@@ -203,7 +203,7 @@ func (f *fixture) requirements(t issuertest.TB) {
 		f.token(issuertest.Claims{Set: map[string]any{"acr": "mfa", "auth_time": time.Now().Add(-time.Hour).Unix()}}),
 		middleware.StepUp(middleware.StepUpChallenge{ACR: []string{"mfa"}, MaxAge: 5 * time.Minute}, nil))
 	plain := f.token(issuertest.Claims{Header: map[string]any{"typ": "JWT"}})
-	f.add(t, "not of the profile of RFC 9068", f.good, plain, middleware.Profile())
+	f.add(t, "not of the profile of RFC 9068", f.good, plain, middleware.AccessTokenProfile())
 	bound := f.token(issuertest.Claims{Set: map[string]any{"cnf": map[string]any{middleware.CertificateThumbprint: Secret}}})
 	f.add(t, "bound to a certificate, used without", f.good, bound).Certificates = middleware.Accepted
 	f.add(t, "bound to nothing, where it has to be", f.good, good).Certificates = middleware.Required

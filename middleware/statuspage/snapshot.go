@@ -27,8 +27,8 @@ const (
 	byNothing  = "unknown"
 )
 
-// picture is how things stand at one moment. It is immutable.
-type picture struct {
+// snapshot is how things stand at one moment. It is immutable.
+type snapshot struct {
 	at          time.Time
 	authorities []*Authority // by ID
 	byID        map[string]*Authority
@@ -46,8 +46,8 @@ type place struct {
 }
 
 // look asks the parts how they stand.
-func (c *Config) look(now time.Time) *picture {
-	p := &picture{at: now, byID: map[string]*Authority{}, byRegion: map[string][]place{}}
+func (c *Config) look(now time.Time) *snapshot {
+	p := &snapshot{at: now, byID: map[string]*Authority{}, byRegion: map[string][]place{}}
 	for _, f := range c.Controllers {
 		p.addState(f.State())
 	}
@@ -85,7 +85,7 @@ func (c *Config) look(now time.Time) *picture {
 func seconds(d time.Duration) int64 { return int64(max(d, 0) / time.Second) }
 
 // authority returns the authority of that ID, a new one where there is none yet.
-func (p *picture) authority(id string) *Authority {
+func (p *snapshot) authority(id string) *Authority {
 	a := p.byID[id]
 	if a == nil {
 		a = &Authority{ID: id, Trouble: []string{}, Regions: []Region{}}
@@ -106,7 +106,7 @@ func (a *Authority) region(name string) *Region {
 	return &a.Regions[len(a.Regions)-1]
 }
 
-func (p *picture) addState(s failover.State) {
+func (p *snapshot) addState(s failover.State) {
 	a := p.authority(s.Authority)
 	a.Failover = &Failover{
 		Active: s.Active, Previous: s.Previous, Generation: s.Generation, Since: s.Since.UTC(), Cause: string(s.Cause),
@@ -234,7 +234,7 @@ func (a *Authority) rank() int {
 }
 
 // first returns up to n authorities, those in trouble first.
-func (p *picture) first(n int) []*Authority {
+func (p *snapshot) first(n int) []*Authority {
 	if p.troubled == 0 {
 		return p.authorities[:min(n, len(p.authorities))]
 	}
@@ -244,7 +244,7 @@ func (p *picture) first(n int) []*Authority {
 }
 
 // after returns up to n authorities whose ID is greater than id, and the last of their IDs where there are more.
-func (p *picture) after(id string, n int) (some []*Authority, next string) {
+func (p *snapshot) after(id string, n int) (some []*Authority, next string) {
 	byID := func(a *Authority, id string) int { return strings.Compare(a.ID, id) }
 	from, found := slices.BinarySearchFunc(p.authorities, id, byID)
 	if found {
