@@ -1,5 +1,5 @@
-// Regionjwt is the tool for the bad hours: it revokes tokens for a fleet that follows a store of revocation rules, says which
-// rules are in force, and says what a token is and whether it would be accepted.
+// Regionjwt is the tool for the bad hours: it revokes tokens for a fleet that follows a store of rules, moves the fleet to
+// another region and back, says what would break if a region were lost, what a token is, and whether and why it would be refused.
 //
 //	regionjwt help
 package main

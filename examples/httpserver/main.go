@@ -1,7 +1,7 @@
 // Httpserver is the smallest real service: one handler that answers to access tokens of a Cognito user pool, minted in
 // any of its regions.
 //
-//	go run ./examples/httpserver -pool us-east-1_AbCdEf123 -replicas us-west-2 -clients 7abc...
+//	go run ./examples/httpserver -user-pool us-east-1_AbCdEf123 -replica us-west-2 -client-id 7abc...
 //	curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8080/orders
 package main
 
@@ -34,9 +34,9 @@ func main() {
 }
 
 func run() error {
-	pool := flag.String("pool", "", "user pool ID, such as us-east-1_AbCdEf123 (required)")
-	replicas := flag.String("replicas", "", "regions that the pool is replicated to, comma-separated")
-	clients := flag.String("clients", "", "app client IDs whose tokens are accepted, comma-separated (required)")
+	pool := flag.String("user-pool", "", "user pool ID, such as us-east-1_AbCdEf123 (required)")
+	replicas := flag.String("replica", "", "regions that the pool is replicated to, comma-separated")
+	clients := flag.String("client-id", "", "app client IDs whose tokens are accepted, comma-separated (required)")
 	scope := flag.String("scope", "", "scope that /orders demands; empty: none")
 	listen := flag.String("listen", "127.0.0.1:8080", "address to listen on")
 	flag.Parse()

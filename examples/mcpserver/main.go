@@ -6,7 +6,7 @@
 //
 //	cd examples/mcpserver
 //	go run .
-//	go run . -pool us-east-1_AbCdEf123 -replicas us-west-2 -clients 7abc... -resource https://orders.example.com/mcp
+//	go run . -user-pool us-east-1_AbCdEf123 -replica us-west-2 -client-id 7abc... -resource https://orders.example.com/mcp
 package main
 
 import (
@@ -35,9 +35,9 @@ func main() {
 }
 
 func run() error {
-	pool := flag.String("pool", "", "user pool ID, such as us-east-1_AbCdEf123; without any flag there is a demonstration")
-	replicas := flag.String("replicas", "", "regions that the pool is replicated to, comma-separated")
-	clients := flag.String("clients", "", "app client IDs whose tokens are accepted, comma-separated (required with -pool)")
+	pool := flag.String("user-pool", "", "user pool ID, such as us-east-1_AbCdEf123; without any flag there is a demonstration")
+	replicas := flag.String("replica", "", "regions that the pool is replicated to, comma-separated")
+	clients := flag.String("client-id", "", "app client IDs whose tokens are accepted, comma-separated (required with -user-pool)")
 	scope := flag.String("scope", "", "scope that the server demands; empty: none. cancel_order demands "+cancelScope+" as well")
 	listen := flag.String("listen", "127.0.0.1:8080", "address to listen on")
 	resource := flag.String("resource", "", "URL of /mcp as its clients know it; empty: http://<listen>/mcp")
