@@ -6,8 +6,8 @@
 // the metadata of a resource, a page for operators. It takes no part in whether a token is valid, but where
 // Config.RefuseInactive has it refuse tokens of regions that are not active: tokens of every region verify otherwise.
 //
-// What an operator has said last is an order. It reaches a fleet through a store.Store; what a Controller decides by itself stays in its process, so
-// that a process whose own network is broken moves nobody else.
+// What an operator has said last is an order. It reaches a fleet through a store.Store; what a Controller decides by itself
+// stays in its process, so that a process whose own network is broken moves nobody else.
 package failover
 
 import (
