@@ -37,7 +37,7 @@ func main() {
 func run() error {
 	pool := flag.String("user-pool", "", "user pool ID, such as us-east-1_AbCdEf123; without any flag there is a demonstration")
 	replicas := flag.String("replica", "", "regions that the pool is replicated to, comma-separated")
-	clients := flag.String("client-id", "", "app client IDs whose tokens are accepted, comma-separated (required with -user-pool)")
+	clients := flag.String("client-id", "", "app client IDs that are accepted, comma-separated (required with -user-pool)")
 	scope := flag.String("scope", "", "scope that the server demands; empty: none. cancel_order demands "+cancelScope+" as well")
 	listen := flag.String("listen", "127.0.0.1:8080", "address to listen on")
 	resource := flag.String("resource", "", "URL of /mcp as its clients know it; empty: http://<listen>/mcp")
