@@ -120,7 +120,7 @@ var (
 )
 
 // Require reports the first requirement that t does not meet, as a *verifier.Error: InsufficientScope, or InsufficientAuth or
-// BadType where StepUp or Profile is not met, and TokenMissing where t is nil and something is required.
+// BadType where StepUp or AccessTokenProfile is not met, and TokenMissing where t is nil and something is required.
 func Require(t *verifier.Token, requirements []Requirement) error {
 	if t == nil && len(requirements) > 0 {
 		return &verifier.Error{Reason: verifier.TokenMissing}
