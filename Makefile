@@ -16,9 +16,10 @@ MODULES := . middleware/grpcauth failover/clientcredentials/oauth2source failove
 REDIS_MODULES := store/redisstore cmd/regionjwt
 ALL_MODULES := $(MODULES) $(REDIS_MODULES) e2e
 
-# Each fuzz target as package:name.
+# Each fuzz target as directory:name.
 FUZZ := ./internal/strictjson:FuzzParse ./internal/jose:FuzzAppendBase64 ./internal/jose:FuzzParseSet \
-	./verifier:FuzzVerify ./verifier:FuzzNumericDate ./middleware/dpop:FuzzCheck ./middleware/dpop:FuzzURL
+	./verifier:FuzzVerify ./verifier:FuzzNumericDate ./middleware/dpop:FuzzCheck ./middleware/dpop:FuzzURL \
+	./store/redisstore:FuzzReplies
 
 .PHONY: help soak spelling test e2e browser lint fmt fmt-check examples fuzz sim outages mutate allocs bench cover tidy-check check
 
@@ -60,7 +61,7 @@ examples: ## build every example, and run those that need no set-up
 
 fuzz: ## every fuzz target for FUZZTIME (10m); once more where go test fails without an input
 	@set -e; for f in $(FUZZ); do echo "== $$f for $(FUZZTIME)"; \
-		run() { go test -run '^$$' -fuzz "^$${f#*:}$$" -fuzztime $(FUZZTIME) "$${f%%:*}"; }; \
+		run() { (cd "$${f%%:*}" && go test -run '^$$' -fuzz "^$${f#*:}$$" -fuzztime $(FUZZTIME) .); }; \
 		run || { ! ls "$${f%%:*}"/testdata/fuzz/"$${f#*:}" 2>/dev/null && echo "no input was found: once more"; run; }; done
 
 browser: ## the status page in a real headless browser, both themes, phone width: needs chromium

@@ -139,7 +139,7 @@ func (s *Store) run(
 	answers := make(chan answer, 1)
 	go func() {
 		defer cancel()
-		value, err := script(bounded, text).Result()
+		value, err := result(bounded, script, text)
 		<-s.calls
 		answers <- answer{value, err, bounded.Err() != nil}
 	}()
@@ -159,6 +159,12 @@ func (s *Store) run(
 	default:
 	}
 	return nil, s.ended(ctx, "no answer")
+}
+
+// result runs a script, and returns an error if the client panics.
+func result(ctx context.Context, script func(context.Context, string) *redis.Cmd, text string) (value any, err error) {
+	defer recovered(&err)
+	return script(ctx, text).Result()
 }
 
 // ended is the error of a call whose context or time has ended.

@@ -13,6 +13,9 @@
 //
 // In a cluster both need +cluster|slots, +cluster|shards, +command and +readonly as well.
 //
+// A server, or anyone who answers in its place, cannot end the process or fill its memory by malformed replies: see New and [Dialer].
+// Sentinels are trusted.
+//
 // # What is kept where
 //
 // A document is a hash with the fields rev and data under the key prefix{h}, where h is the SHA-256 of its name in hexadecimal;
@@ -45,6 +48,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
@@ -102,6 +106,11 @@ var (
 // *redis.Ring, which looks for documents elsewhere when a server is down. It asks the server nothing, so a server
 // that is down is no error.
 //
+// From then on the client checks every reply on the connections that it makes, as [Dialer] describes. That holds for all users of
+// the client: a reply of more than 5 MiB ends the connection. Call New before the client is used, and with the client itself: a
+// copy that WithTimeout made shares the connections of the original, which New does not reach. New returns an error for a
+// *redis.Client that has connections already, and for a client with MinIdleConns, unless its Dialer is one of this package.
+//
 // Hooks of a *redis.Client are called if its ReadTimeout and WriteTimeout are at most one quarter of Config.Timeout. Otherwise
 // the Store uses its WithTimeout, which has none.
 func New(client redis.UniversalClient, c Config) (*Store, error) {
@@ -119,24 +128,36 @@ func New(client redis.UniversalClient, c Config) (*Store, error) {
 	if s.timeout < 0 {
 		errs = append(errs, errors.New("redisstore: Timeout is negative"))
 	}
-	absent := client == nil
-	switch client := client.(type) {
-	case *redis.Client:
-		if absent = client == nil; !absent && s.timeout > 0 {
-			s.client, s.quick = patient(client, s.timeout/2), patient(client, s.timeout/4)
-		}
-	case *redis.ClusterClient:
-		absent = client == nil
-	case *redis.Ring:
+	if _, ring := client.(*redis.Ring); ring {
 		errs = append(errs, errors.New("redisstore: a Ring does not keep a document where it was"))
-	}
-	if absent {
+	} else if isNil(client) {
 		errs = append(errs, errors.New("redisstore: there is no client"))
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
+	switch client := client.(type) {
+	case *redis.Client:
+		o := client.Options()
+		inUse := o.MinIdleConns > 0 || client.PoolStats().TotalConns > 0
+		if err := checkClient(client, o.Dialer, inUse, func() { client.AddHook(checking{}) }); err != nil {
+			return nil, err
+		}
+		s.client, s.quick = patient(client, s.timeout/2), patient(client, s.timeout/4)
+	case *redis.ClusterClient:
+		o := client.Options()
+		install := func() { client.OnNewNode(func(node *redis.Client) { node.AddHook(checking{}) }) }
+		if err := checkClient(client, o.Dialer, o.MinIdleConns > 0, install); err != nil {
+			return nil, err
+		}
+	}
 	return s, nil
+}
+
+// isNil reports whether there is no client, or a nil pointer to one.
+func isNil(client redis.UniversalClient) bool {
+	v := reflect.ValueOf(client)
+	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 // patient returns a client of the same connections that waits for one answer no longer than d.

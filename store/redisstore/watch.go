@@ -67,6 +67,8 @@ func (w *watch) run(ctx context.Context, every time.Duration) {
 	var others sync.WaitGroup
 	others.Go(func() {
 		<-ctx.Done()
+		var err error
+		defer recovered(&err)
 		_ = w.messages.Close() // ends receive
 	})
 	others.Go(func() { w.end(w.keepAlive(ctx, every)) })
@@ -76,7 +78,8 @@ func (w *watch) run(ctx context.Context, every time.Duration) {
 
 // receive turns messages into hints until the connection fails. The client connects again by itself before it tells so; that
 // connection is closed.
-func (w *watch) receive(ctx context.Context) error {
+func (w *watch) receive(ctx context.Context) (err error) {
+	defer recovered(&err) // the client panics on some messages
 	if err := w.messages.Subscribe(ctx, w.channel); err != nil {
 		return err
 	}
@@ -97,7 +100,8 @@ func (w *watch) receive(ctx context.Context) error {
 }
 
 // keepAlive pings until nothing has come back for the time between two pings.
-func (w *watch) keepAlive(ctx context.Context, every time.Duration) error {
+func (w *watch) keepAlive(ctx context.Context, every time.Duration) (err error) {
+	defer recovered(&err)
 	ticks := time.NewTicker(every)
 	defer ticks.Stop()
 	for {

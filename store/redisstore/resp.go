@@ -1,0 +1,172 @@
+package redisstore
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/regionjwt/regionjwt/store"
+)
+
+// Bounds of one reply of a server. They leave room for the largest document, and for the replies that describe a cluster.
+const (
+	maxReply    = store.MaxDocument + 1<<20 // octets, headers included
+	maxLine     = 64 << 10                  // octets of a line, its end included
+	maxElements = 1 << 18                   // elements of all arrays, sets and maps of a reply, as declared
+	maxDepth    = 32                        // arrays, sets and maps in each other
+	maxHeader   = 16                        // octets of a line that declares a length, its end included
+)
+
+// errReply is wrapped by the error of every reply that breaks the protocol or a bound.
+var errReply = errors.New("redisstore: the server sent a malformed reply")
+
+// framing reads a stream of replies (RESP2 and RESP3) as far as it takes to know where each ends. It holds the start of one line,
+// and allocates nothing that a server declares.
+type framing struct {
+	kind     byte   // of the line that is being read; 0 between two lines
+	header   []byte // what came after kind, where the line declares a length
+	line     int    // octets of the line so far
+	last     byte   // the last octet of the line so far
+	bulk     int    // octets that are left of a bulk string, its end included
+	open     []int  // for each aggregate that is open: how many of its elements are left
+	octets   int    // of this reply so far
+	elements int    // of this reply that were declared so far
+}
+
+// take reads on. After an error the stream cannot be read any further.
+func (f *framing) take(p []byte) error {
+	for len(p) > 0 {
+		step := f.takeLine
+		if f.bulk > 0 {
+			step = f.takeBulk
+		}
+		n, err := step(p)
+		if err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
+}
+
+// takeLine reads up to the end of a line, or of p.
+func (f *framing) takeLine(p []byte) (n int, err error) {
+	end := bytes.IndexByte(p, '\n')
+	n = end + 1
+	if end < 0 {
+		n = len(p)
+	}
+	rest := p[:n]
+	if f.line == 0 {
+		f.kind, f.header, rest = p[0], f.header[:0], rest[1:]
+		if !isKind(f.kind) {
+			return 0, fmt.Errorf("%w: %q begins no reply", errReply, f.kind)
+		}
+	}
+	f.line += n
+	f.octets += n
+	most := maxLine
+	if declaresLength(f.kind) {
+		most = maxHeader
+	}
+	if f.line > most || f.octets > maxReply {
+		return 0, fmt.Errorf("%w: a line or the reply is too long", errReply)
+	}
+	if declaresLength(f.kind) {
+		f.header = append(f.header, rest...)
+	}
+	before := f.last
+	if len(rest) > 1 {
+		before = rest[len(rest)-2]
+	}
+	f.last = p[n-1]
+	if end < 0 {
+		return n, nil
+	}
+	if before != '\r' || f.line < 3 {
+		return 0, fmt.Errorf("%w: a line does not end with CR LF", errReply)
+	}
+	f.line, f.last = 0, 0
+	return n, f.endLine()
+}
+
+// isKind reports whether a reply may begin with b. Attributes and streamed replies are not among them: no server sends them
+// unasked, and the client follows them without a bound.
+func isKind(b byte) bool { return bytes.IndexByte([]byte("+-:_#,("), b) >= 0 || declaresLength(b) }
+
+func declaresLength(kind byte) bool { return bytes.IndexByte([]byte("$!=*~>%"), kind) >= 0 }
+
+// endLine takes in what the line says that has ended.
+func (f *framing) endLine() error {
+	if !declaresLength(f.kind) {
+		f.endElement()
+		return nil
+	}
+	text := string(bytes.TrimSuffix(f.header, []byte("\r\n")))
+	if text == "-1" && (f.kind == '$' || f.kind == '*') {
+		f.endElement()
+		return nil
+	}
+	n, err := strconv.ParseUint(text, 10, 31)
+	if err != nil {
+		return fmt.Errorf("%w: a length is no number", errReply)
+	}
+	length := int(n) //nolint:gosec // it has 31 bits
+	switch f.kind {
+	case '$', '!', '=':
+		if length > maxReply-f.octets {
+			return fmt.Errorf("%w: a string is too long", errReply)
+		}
+		f.bulk = length + 2
+		return nil
+	case '%':
+		return f.enter(2 * length)
+	}
+	return f.enter(length)
+}
+
+// enter begins an aggregate.
+func (f *framing) enter(elements int) error {
+	switch {
+	case f.kind == '>' && len(f.open) > 0:
+		return fmt.Errorf("%w: a push is inside another reply", errReply)
+	case elements > maxElements-f.elements:
+		return fmt.Errorf("%w: it declares too many elements", errReply)
+	case elements == 0:
+		f.endElement()
+		return nil
+	case len(f.open) == maxDepth:
+		return fmt.Errorf("%w: it is nested too deeply", errReply)
+	}
+	f.elements += elements
+	f.open = append(f.open, elements)
+	return nil
+}
+
+// endElement takes in that a reply, or an element of one, is complete.
+func (f *framing) endElement() {
+	for last := len(f.open) - 1; last >= 0; last-- {
+		if f.open[last]--; f.open[last] > 0 {
+			return
+		}
+		f.open = f.open[:last]
+	}
+	f.octets, f.elements = 0, 0
+}
+
+// takeBulk reads up to the end of a bulk string, or of p.
+func (f *framing) takeBulk(p []byte) (n int, err error) {
+	n = min(len(p), f.bulk)
+	for i := max(0, f.bulk-2); i < f.bulk && i < n; i++ {
+		if p[i] != "\r\n"[2-(f.bulk-i)] {
+			return 0, fmt.Errorf("%w: a string does not end with CR LF", errReply)
+		}
+	}
+	f.bulk -= n
+	f.octets += n
+	if f.bulk == 0 {
+		f.endElement()
+	}
+	return n, nil
+}
