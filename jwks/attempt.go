@@ -33,7 +33,7 @@ func (c *Cache) attempt(ctx context.Context, s *set, f *flight, ep *endpoint, la
 	s.mu.Unlock()
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	o, ok := bounded(ctx, func() outcome {
+	o, err := bounded(ctx, "the HTTP client", func() outcome {
 		defer release() // by a Client that does not return, not before: so there are never more of them than connections
 		if ep.issuer != "" {
 			return c.attemptDiscovered(ctx, s, f, ep)
@@ -41,8 +41,9 @@ func (c *Cache) attempt(ctx context.Context, s *set, f *flight, ep *endpoint, la
 		a, failed := c.fetchSet(ctx, target, ep.lastAnswer(s))
 		return outcome{ep: ep, answer: a, failed: failed}
 	})
-	if !ok {
-		o = outcome{ep: ep, failed: classify(ctx, errStuck)}
+	if err != nil {
+		c.log.panicked(err)
+		o = outcome{ep: ep, failed: classify(ctx, err)}
 	}
 	o.began, o.took = now, time.Since(now)
 	return o

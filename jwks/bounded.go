@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/regionjwt/regionjwt/internal/guard"
 )
 
 const (
@@ -14,22 +16,31 @@ const (
 // errStuck says that a Store or a Client does not return when its context ends, as it has to.
 var errStuck = errors.New("it does not return although its context has ended")
 
-// bounded runs f, and returns its result, or false where f has not returned a while after ctx has ended. Then it goes on alone,
-// and what it returns is lost.
-func bounded[T any](ctx context.Context, f func() T) (result T, ok bool) {
-	done := make(chan T, 1)
-	go func() { done <- f() }()
+// bounded runs f in a goroutine of its own, and returns its result. If f panics or ends its goroutine, the error is a
+// *guard.Panic that names what. If f has not returned a second after ctx has ended, the error is errStuck; f goes on alone, and its
+// result is lost.
+func bounded[T any](ctx context.Context, what string, f func() T) (result T, err error) {
+	type returned struct {
+		result T
+		err    error
+	}
+	done := make(chan returned, 1)
+	go func() {
+		var r returned
+		r.err = guard.Apart(what, func() { r.result = f() })
+		done <- r
+	}()
 	select {
-	case result = <-done:
-		return result, true
+	case r := <-done:
+		return r.result, r.err
 	case <-ctx.Done():
 	}
 	late := time.NewTimer(overtime)
 	defer late.Stop()
 	select {
-	case result = <-done:
-		return result, true
+	case r := <-done:
+		return r.result, r.err
 	case <-late.C:
-		return result, false
+		return result, errStuck
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/issuer"
 )
 
@@ -58,7 +59,7 @@ func New(c Config) (*Cache, error) { return newCache(c, systemClock()) }
 func newCache(config Config, clock clock) (*Cache, error) {
 	config, err := config.withDefaults()
 	c := &Cache{
-		config: config, clock: clock, log: logger{config.Logger}, wake: make(chan struct{}, 1),
+		config: config, clock: clock, log: logger{guard.Logger(config.Logger)}, wake: make(chan struct{}, 1),
 		flights: map[int64]inFlight{}, watchers: map[int64]func(){},
 	}
 	c.table.Store(&table{})
@@ -233,7 +234,7 @@ func (c *Cache) changed() {
 	}
 	c.mu.Unlock()
 	for _, f := range fs {
-		f()
+		c.log.tell("OnChange", f)
 	}
 }
 

@@ -175,16 +175,16 @@ func TestUpdate(t *testing.T) {
 		cache, err := jwks.New(jwks.Config{Authorities: authorities(one), Client: client})
 		require.NoError(t, err)
 		defer func() { _ = cache.Close() }()
-		changes := 0
-		remove := cache.OnChange(func() { changes++ })
+		var changes atomic.Int64
+		remove := cache.OnChange(func() { changes.Add(1) })
 		iss := one.Authority().Regions[0].Issuers[0]
 		before, err := cache.Keys(t.Context(), iss, one.KeyID("us-east-1"))
 		require.NoError(t, err)
 		synctest.Wait()
-		require.Equal(t, 1, changes)
+		require.EqualValues(t, 1, changes.Load())
 
 		require.Error(t, cache.Update([]issuer.Authority{one.Authority(), {}}))
-		require.Equal(t, 1, changes, "a wrong configuration changes nothing")
+		require.EqualValues(t, 1, changes.Load(), "a wrong configuration changes nothing")
 		require.NoError(t, cache.Update(authorities(one, two)))
 		after, err := cache.Keys(t.Context(), iss, one.KeyID("us-east-1"))
 		require.NoError(t, err)
@@ -197,9 +197,10 @@ func TestUpdate(t *testing.T) {
 		_, err = cache.Keys(t.Context(), iss, one.KeyID("us-east-1"))
 		require.ErrorIs(t, err, jwks.ErrUnknownIssuer)
 		remove()
-		seen := changes
+		synctest.Wait()
+		seen := changes.Load()
 		require.NoError(t, cache.Update(nil))
-		require.Equal(t, seen, changes)
+		require.Equal(t, seen, changes.Load())
 	})
 }
 

@@ -105,7 +105,9 @@ type Config struct {
 	InsecurePlainSnapshots bool
 
 	// Logger receives one line for each change of state: a mirror that fails and answers again, keys that change, have become too
-	// old and can be used again, snapshots that are used or cannot be saved. Nil is silent. Its handler is called as Hooks are.
+	// old and can be used again, snapshots that are used or cannot be saved. It also receives a line for each hook, Client or Store
+	// that panics. Nil is silent. Its handler is called as Hooks are. If the handler panics, the record is lost, and the first
+	// such panic is reported to standard error.
 	Logger *slog.Logger
 
 	// Hooks are told of fetches and of changes.

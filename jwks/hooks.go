@@ -8,9 +8,9 @@ import (
 	"github.com/regionjwt/regionjwt/issuer"
 )
 
-// Hooks are told of what a Cache does. Each may be nil. They are called under no lock, from the goroutine that fetches, so they
-// must not block, which would keep the key set from being fetched, nor panic, which ends the process as in any goroutine. What
-// concerns one key set comes in order.
+// Hooks are told of what a Cache does. Each may be nil. They are called under no lock, from goroutines of the cache. A fetch waits
+// for its hooks, so they must not block. A panic of a hook, and a runtime.Goexit, is recovered and logged. What concerns one key
+// set comes in order.
 type Hooks struct {
 	Fetched func(Fetched)     // after each attempt to fetch a key set from one URL
 	Changed func(KeysChanged) // after the keys of a set have changed
@@ -125,15 +125,16 @@ func (c *Cache) tellOf(s *set, o outcome, demanded bool, ch change, drifts []Dri
 		if o.answer != nil {
 			f.Keys = len(o.answer.keys)
 		}
-		h.Fetched(f)
+		c.log.tell("Fetched", func() { h.Fetched(f) })
 	}
 	if h.Changed != nil && ch.added+ch.removed > 0 {
-		h.Changed(KeysChanged{Uses: uses, Source: o.ep.name(), Added: ch.added, Removed: ch.removed, Keys: ch.keys})
+		changed := KeysChanged{Uses: uses, Source: o.ep.name(), Added: ch.added, Removed: ch.removed, Keys: ch.keys}
+		c.log.tell("Changed", func() { h.Changed(changed) })
 	}
 	for _, d := range drifts {
 		d.Uses = uses
 		if h.Drifted != nil {
-			h.Drifted(d)
+			c.log.tell("Drifted", func() { h.Drifted(d) })
 		}
 	}
 }

@@ -1,9 +1,12 @@
 package jwks
 
 import (
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
+
+	"github.com/regionjwt/regionjwt/internal/guard"
 )
 
 // logger writes one line for each change of state. It names regions and configured or discovered URLs, never what a server
@@ -28,6 +31,17 @@ func (of regionsOf) LogValue() slog.Value {
 	}
 	return slog.AnyValue(names)
 }
+
+// panicked says that code of others, which err names, has panicked or ended its goroutine. Any other err is not logged.
+func (l logger) panicked(err error) {
+	var p *guard.Panic
+	if errors.As(err, &p) {
+		l.Error("a panic was recovered", "why", p)
+	}
+}
+
+// tell calls a hook, which may panic.
+func (l logger) tell(hook string, f func()) { l.panicked(guard.Apart("the hook "+hook, f)) }
 
 func (l logger) attemptFailed(t *table, s *set, o outcome, first bool) {
 	if first && o.failed.Class != ClassCanceled {

@@ -155,15 +155,16 @@ func stored[T any](ctx context.Context, c *Cache, call func() T) (result T, err 
 		return result, errStuck
 	}
 	var settled atomic.Bool // by whoever is first: the call, or its time
-	result, ok := bounded(ctx, func() T {
-		r := call()
-		if settled.Swap(true) {
-			c.stuck.Add(-1)
-		}
-		return r
+	result, err = bounded(ctx, "the store", func() T {
+		defer func() {
+			if settled.Swap(true) {
+				c.stuck.Add(-1)
+			}
+		}()
+		return call()
 	})
-	if ok {
-		return result, nil
+	if !errors.Is(err, errStuck) {
+		return result, err
 	}
 	c.stuck.Add(1)
 	if settled.Swap(true) { // it has returned in this moment
