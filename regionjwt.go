@@ -45,7 +45,6 @@ type Validator struct {
 	verifier *verifier.Verifier
 
 	updating sync.Mutex
-	config   verifier.Config // but for its Trust
 }
 
 // New returns a Validator, or what is wrong with c as one joined error; of an authority that is wrong in itself, its keys are not
@@ -73,7 +72,7 @@ func New(c Config) (*Validator, error) {
 	if err := errors.Join(errKeys, err); err != nil {
 		return nil, err
 	}
-	return &Validator{keys: keys, verifier: v, config: vc}, nil
+	return &Validator{keys: keys, verifier: v}, nil
 }
 
 // Update replaces what is trusted, and keeps everything else of the Config: rules, hooks and clocks. Key sets whose URLs stay
@@ -81,9 +80,8 @@ func New(c Config) (*Validator, error) {
 func (v *Validator) Update(trust []verifier.Trust) error {
 	v.updating.Lock()
 	defer v.updating.Unlock()
-	c := v.config
-	c.Trust = trust
-	if _, err := verifier.New(c); err != nil {
+	// A Verifier that is thrown away says what is wrong with trust, before the keys of anything are dropped.
+	if _, err := verifier.New(verifier.Config{Trust: trust, Keys: &jwks.Static{}, CacheSize: -1}); err != nil {
 		return err
 	}
 	authorities := make([]issuer.Authority, 0, len(trust))
@@ -93,7 +91,7 @@ func (v *Validator) Update(trust []verifier.Trust) error {
 	if err := v.keys.Update(authorities); err != nil { // first: what is trusted anew has keys to be asked for
 		return err
 	}
-	return v.verifier.Update(c)
+	return v.verifier.Update(trust)
 }
 
 // keyHooks are those of the user, and what the controllers want to know.
@@ -138,5 +136,5 @@ func (v *Validator) Run(ctx context.Context) error { return v.keys.Run(ctx) }
 // Keys is the key cache: for its Status, Warm and Close.
 func (v *Validator) Keys() *jwks.Cache { return v.keys }
 
-// Verifier is the verifier: for its Status, and for an Update of more than what is trusted.
+// Verifier is the verifier, for its Status. Its Update does not tell the key cache of new authorities: use that of v.
 func (v *Validator) Verifier() *verifier.Verifier { return v.verifier }

@@ -66,13 +66,15 @@ func TestWhatIsRemembered(t *testing.T) {
 	}
 	entries, _ = verifier.Remembered(v)
 	require.Equal(t, 1, entries)
-	require.NoError(t, v.Update(config))
+	require.NoError(t, v.Update(config.Trust))
 	entries, _ = verifier.Remembered(v)
 	require.Zero(t, entries)
 	config.CacheSize = 1<<24 + 1
-	require.ErrorContains(t, v.Update(config), "CacheSize")
+	_, err = verifier.New(config)
+	require.ErrorContains(t, err, "CacheSize")
 	config.CacheSize = -1
-	require.NoError(t, v.Update(config))
+	v, err = verifier.New(config)
+	require.NoError(t, err)
 	first, err = v.Verify(t.Context(), good)
 	require.NoError(t, err)
 	second, err = v.Verify(t.Context(), good)

@@ -82,7 +82,7 @@ func TestMissingClaimsAreCountedByRegion(t *testing.T) {
 		require.Equal(t, verifier.MissingClaim, e.Reason)
 		require.Equal(t, west, e.Region)
 	}
-	require.NoError(t, w.Update(w.config))
+	require.NoError(t, w.Update(w.config.Trust))
 	status := w.Verifier.Status()
 	require.Len(t, status, 1)
 	require.WithinDuration(t, time.Now(), status[0].Last, time.Hour)

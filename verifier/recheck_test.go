@@ -51,13 +51,13 @@ func TestRecheck(t *testing.T) {
 		require.Equal(t, "expired", reasonOf(t, v.Recheck(ctx, tok)))
 
 		changed = v.Changed()
-		require.Error(t, v.Update(verifier.Config{}))
+		require.Error(t, v.Update(nil))
 		require.NoError(t, v.Recheck(ctx, mustVerify(t, v, w)), "a wrong configuration changes nothing")
 		other := w.Authority()
 		other.ID = "renamed"
 		config.Trust[0].Authority = other
 		tok = mustVerify(t, v, w)
-		require.NoError(t, v.Update(config))
+		require.NoError(t, v.Update(config.Trust))
 		<-changed
 		require.Equal(t, "unknown_issuer", reasonOf(t, v.Recheck(ctx, tok)), "it is another authority's now")
 		require.Equal(t, "renamed", mustVerify(t, v, w).Authority())
@@ -85,7 +85,7 @@ func TestRecheckAfterUpdate(t *testing.T) {
 	} {
 		trust := good
 		change(&trust)
-		require.NoError(t, v.Update(verifier.Config{Keys: cache, Trust: []verifier.Trust{trust}}))
+		require.NoError(t, v.Update([]verifier.Trust{trust}))
 		require.Equal(t, want, reasonOf(t, v.Recheck(t.Context(), tok)))
 	}
 }

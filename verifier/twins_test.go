@@ -59,12 +59,10 @@ func (w *twins) check(context.Context, *verifier.Token) error {
 	return nil
 }
 
-func (w *twins) update(change func(*verifier.Config)) {
-	change(&w.config)
-	w.config.CacheSize = 16
-	require.NoError(w.t, w.cached.Update(w.config))
-	w.config.CacheSize = -1
-	require.NoError(w.t, w.plain.Update(w.config))
+func (w *twins) update(change func(*verifier.Trust)) {
+	change(&w.config.Trust[0])
+	require.NoError(w.t, w.cached.Update(w.config.Trust))
+	require.NoError(w.t, w.plain.Update(w.config.Trust))
 }
 
 func newTwins(t *testing.T, seed uint64) *twins {
@@ -79,11 +77,13 @@ func newTwins(t *testing.T, seed uint64) *twins {
 			Authority: w.world.Authority(), Binding: verifier.Audience(issuertest.Audience), Regions: w, Check: w.check,
 		}},
 	}
+	w.config.Leeway = time.Duration(w.rand.IntN(60)) * time.Second
+	w.config.CacheSize = 16
 	w.cached, err = verifier.New(w.config)
 	require.NoError(t, err)
+	w.config.CacheSize = -1
 	w.plain, err = verifier.New(w.config)
 	require.NoError(t, err)
-	w.update(func(*verifier.Config) {})
 	return w
 }
 
@@ -145,12 +145,12 @@ func (w *twins) step() {
 	case 12:
 		w.refuse = w.rand.IntN(4) == 0
 	case 13:
-		w.update(func(c *verifier.Config) { c.Leeway = time.Duration(w.rand.IntN(60)) * time.Second })
+		w.update(func(t *verifier.Trust) { t.RequiredClaims = [][]string{nil, {"sub"}, {"tenant"}}[w.rand.IntN(3)] })
 	case 14:
-		w.update(func(c *verifier.Config) { c.Trust[0].MaxAge = time.Duration(w.rand.IntN(60)) * time.Minute })
+		w.update(func(t *verifier.Trust) { t.MaxAge = time.Duration(w.rand.IntN(60)) * time.Minute })
 	case 15:
-		w.update(func(c *verifier.Config) {
-			c.Trust[0].Binding = verifier.Audience([]string{issuertest.Audience, issuertest.Audience, "other"}[w.rand.IntN(3)])
+		w.update(func(t *verifier.Trust) {
+			t.Binding = verifier.Audience([]string{issuertest.Audience, issuertest.Audience, "other"}[w.rand.IntN(3)])
 		})
 	case 16, 17, 18:
 		w.mint()

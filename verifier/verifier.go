@@ -94,10 +94,12 @@ type Revoker interface {
 type Verifier struct {
 	state  atomic.Pointer[state]
 	drifts drifts
+	config Config // without Trust; never changes
 
-	mu      sync.Mutex // guards what follows
+	updating sync.Mutex // held while Trust is replaced
+
+	mu      sync.Mutex // guards changed
 	changed chan struct{}
-	detach  []func()
 }
 
 // state is an immutable configuration in use.
@@ -116,36 +118,37 @@ type state struct {
 	now     func() time.Time
 }
 
-// New returns a Verifier, or everything that is wrong with c as one joined error. It does no I/O.
+// New returns a Verifier, or everything that is wrong with c as one joined error. It does no I/O. A Verifier that is not used any
+// more needs no Close.
 func New(c Config) (*Verifier, error) {
-	v := &Verifier{changed: make(chan struct{})}
-	if err := v.Update(c); err != nil {
+	v := &Verifier{changed: make(chan struct{}), config: c}
+	v.config.Trust = nil
+	s, err := c.compile()
+	if err != nil {
 		return nil, err
 	}
+	s.drifts = &v.drifts
+	v.state.Store(s)
+	v.listen(c.Keys, c.Revoked)
 	return v, nil
 }
 
-// Update replaces the configuration, atomically. A wrong one changes nothing, and everything that is wrong with it is
-// returned as one joined error.
-func (v *Verifier) Update(c Config) error {
+// Update replaces Config.Trust, atomically, and keeps everything else: keys, rules, hooks, clock and bounds. Wrong trust changes
+// nothing, and everything that is wrong with it is returned as one joined error.
+func (v *Verifier) Update(trust []Trust) error {
+	if v.current() == nil {
+		return errNotMade
+	}
+	v.updating.Lock()
+	defer v.updating.Unlock()
+	c := v.config
+	c.Trust = trust
 	s, err := c.compile()
 	if err != nil {
 		return err
 	}
-	v.mu.Lock()
-	detach := v.detach
-	v.detach = nil
-	for _, part := range []any{c.Keys, c.Revoked} {
-		if n, ok := part.(jwks.Notifier); ok {
-			v.detach = append(v.detach, n.OnChange(v.announce))
-		}
-	}
 	s.drifts = &v.drifts
 	v.state.Store(s)
-	v.mu.Unlock()
-	for _, f := range detach {
-		f()
-	}
 	v.announce()
 	return nil
 }
@@ -220,30 +223,18 @@ func (s *state) add(t *trust) (errs []error) {
 	return errs
 }
 
-// Changed returns a channel that is closed when the keys, the rules or the configuration change, so that tokens of open
-// streams are due for a Recheck.
-func (v *Verifier) Changed() <-chan struct{} {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.changed == nil {
-		v.changed = make(chan struct{})
+// current is the configuration in use; nil where New has not made v.
+func (v *Verifier) current() *state {
+	if v == nil {
+		return nil
 	}
-	return v.changed
-}
-
-func (v *Verifier) announce() {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.changed != nil {
-		close(v.changed)
-	}
-	v.changed = make(chan struct{})
+	return v.state.Load()
 }
 
 // Verify checks a token in compact serialization. The error is an *Error. It waits only where the key that the token
 // names is not at hand, and never beyond ctx.
 func (v *Verifier) Verify(ctx context.Context, raw string) (*Token, error) {
-	s := v.state.Load()
+	s := v.current()
 	if s == nil {
 		return nil, errNotNew()
 	}
@@ -263,7 +254,7 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (*Token, error) {
 // Recheck judges a verified token again, for streams and long responses: its time, its key, the region policy and
 // revocation. The error is an *Error.
 func (v *Verifier) Recheck(ctx context.Context, t *Token) error {
-	s := v.state.Load()
+	s := v.current()
 	if s == nil {
 		return errNotNew()
 	}
@@ -273,7 +264,10 @@ func (v *Verifier) Recheck(ctx context.Context, t *Token) error {
 	return nil
 }
 
-// errNotNew is what a Verifier says that New has not made: it knows nobody's keys.
+// errNotMade says that New has not made the Verifier: it knows no keys.
+var errNotMade = errors.New("verifier: the Verifier was not made by New")
+
+// errNotNew is the answer about a token of a Verifier that New has not made.
 func errNotNew() *Error {
-	return &Error{Reason: KeysUnavailable, RetryAfter: time.Second, Err: errors.New("the verifier was not made by New")}
+	return &Error{Reason: KeysUnavailable, RetryAfter: time.Second, Err: errNotMade}
 }

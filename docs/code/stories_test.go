@@ -63,17 +63,17 @@ func TestMigration(t *testing.T) {
 		return a
 	}
 	var accepted expvar.Map
-	config := verifier.Config{Hooks: verifier.Hooks{Verified: func(_ context.Context, d verifier.Verified) {
+	hooks := verifier.Hooks{Verified: func(_ context.Context, d verifier.Verified) {
 		if d.Token != nil {
 			accepted.Add(d.Token.Issuer(), 1)
 		}
-	}}}
+	}}
 	trust := func(mode issuer.IssuerType) []verifier.Trust {
 		return []verifier.Trust{{
 			Authority: authority(mode), Binding: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
 		}}
 	}
-	v, err := regionjwt.New(regionjwt.Config{Client: world.Client(), Trust: trust(issuer.AnyIssuer), Hooks: config.Hooks})
+	v, err := regionjwt.New(regionjwt.Config{Client: world.Client(), Trust: trust(issuer.AnyIssuer), Hooks: hooks})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = v.Keys().Close() })
 	require.NoError(t, v.Keys().Warm(t.Context()))
@@ -91,9 +91,7 @@ func TestMigration(t *testing.T) {
 	require.Equal(t, "1", accepted.Get(replicas).String())
 
 	fetches := world.Fetches(east) + world.Fetches(west)
-	config.Keys, config.Trust = v.Keys(), trust(issuer.Updated)
-	require.NoError(t, v.Verifier().Update(config))
-	require.NoError(t, v.Keys().Update([]issuer.Authority{authority(issuer.Updated)}))
+	require.NoError(t, v.Update(trust(issuer.Updated)))
 	require.NoError(t, verify(east, updated))
 	require.NoError(t, verify(west, updated))
 	for _, iss := range []string{original, replicas} {

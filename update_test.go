@@ -1,0 +1,153 @@
+package regionjwt_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt"
+	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/revocation"
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+// listened is a Revoker that counts who listens to its changes.
+type listened struct {
+	ban
+
+	mu        sync.Mutex
+	listening int
+}
+
+func (l *listened) OnChange(func()) (remove func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.listening++
+	return sync.OnceFunc(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.listening--
+	})
+}
+
+func (l *listened) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.listening
+}
+
+// manyTrusts is a configuration of n authorities.
+func manyTrusts(n int) []verifier.Trust {
+	trust := make([]verifier.Trust, n)
+	for i := range trust {
+		trust[i] = verifier.Trust{Binding: verifier.Audience("api"), Authority: issuer.Authority{
+			ID: fmt.Sprint("tenant-", i), Regions: []issuer.Region{{
+				Name: "eu", Issuers: []string{fmt.Sprintf("https://idp.example.com/%d", i)},
+				JWKS: []string{fmt.Sprintf("https://idp.example.com/%d/keys", i)},
+			}},
+		}}
+	}
+	return trust
+}
+
+// heap is the size of what is reachable.
+func heap() int64 {
+	var m runtime.MemStats
+	for range 3 { // what a cleanup lets go of is collected by the next cycle
+		runtime.GC()
+		time.Sleep(0)
+	}
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// A process that updates its trust all day keeps nothing of what it was.
+func TestUpdatesDoNotGrowTheHeap(t *testing.T) { //nolint:paralleltest // it measures the heap of the process
+	list, err := revocation.New(revocation.Config{})
+	require.NoError(t, err)
+	for name, revoked := range map[string]verifier.Revoker{"without revocation": nil, "with revocation": list} {
+		trust := manyTrusts(50)
+		v, err := regionjwt.New(regionjwt.Config{Trust: trust, Revoked: revoked})
+		require.NoError(t, err)
+		for range 10 {
+			require.NoError(t, v.Update(trust))
+		}
+		before := heap()
+		for i := range 1000 {
+			require.NoError(t, v.Update(trust[:40+i%10]))
+		}
+		require.NoError(t, v.Update(trust))
+		require.Less(t, heap()-before, int64(2<<20), name)
+		runtime.KeepAlive(v)
+	}
+}
+
+// However often trust is replaced, one Verifier listens; and none is left when the Validator is not in use any more.
+func TestEveryRegistrationEnds(t *testing.T) {
+	t.Parallel()
+	rules := &listened{ban: ban{"mallory"}}
+	trust := manyTrusts(2)
+	v, err := regionjwt.New(regionjwt.Config{Trust: trust, Revoked: rules})
+	require.NoError(t, err)
+	require.Equal(t, 1, rules.count())
+	for range 20 {
+		require.NoError(t, v.Update(trust))
+		require.NoError(t, v.Verifier().Update(trust))
+		require.Error(t, v.Update(nil))
+		require.Error(t, v.Verifier().Update(nil))
+	}
+	require.Equal(t, 1, rules.count())
+	runtime.KeepAlive(v)
+
+	for range 20 {
+		_, err := regionjwt.New(regionjwt.Config{Trust: trust, Revoked: rules})
+		require.NoError(t, err)
+		_, err = regionjwt.New(regionjwt.Config{Trust: trust, Revoked: rules, Refresh: -1})
+		require.Error(t, err)
+	}
+	v = nil
+	require.Eventually(t, func() bool {
+		runtime.GC()
+		return rules.count() == 0
+	}, 30*time.Second, time.Millisecond)
+}
+
+// Whatever is updated, by whichever of the two methods and in whichever order, the rules and the hooks stay.
+func TestNoUpdateDropsRules(t *testing.T) {
+	t.Parallel()
+	world := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
+	trust := []verifier.Trust{{Authority: world.Authority(), Binding: verifier.Audience(issuertest.Audience)}}
+	list, err := revocation.New(revocation.Config{})
+	require.NoError(t, err)
+	seen := 0
+	v, err := regionjwt.New(regionjwt.Config{
+		Client: world.Client(), Trust: trust, Revoked: list,
+		Hooks: verifier.Hooks{Verified: func(context.Context, verifier.Verified) { seen++ }},
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = v.Keys().Close() })
+	token := world.Token("us-east-1", issuertest.Claims{Subject: "mallory"})
+	_, err = v.Verify(t.Context(), token)
+	require.NoError(t, err)
+	_, err = list.Add(t.Context(), revocation.Rule{AllAuthorities: true, Subject: "mallory"})
+	require.NoError(t, err)
+	updates := []func([]verifier.Trust) error{v.Update, v.Verifier().Update}
+	for i := range 16 {
+		for bit := range 4 {
+			_ = updates[i>>bit&1]([]verifier.Trust{{}}) // a wrong one changes nothing
+			require.NoError(t, updates[i>>bit&1](trust))
+			before := seen
+			_, err = v.Verify(t.Context(), token)
+			var refused *verifier.Error
+			require.ErrorAs(t, err, &refused)
+			require.Equal(t, verifier.Revoked, refused.Reason)
+			require.Equal(t, before+1, seen, "the hook is called")
+		}
+	}
+}
