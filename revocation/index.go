@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"iter"
 	"slices"
 	"time"
 
@@ -35,19 +36,25 @@ func newIndex(k *knowledge) *index {
 // match returns the ID of a rule that matches t, or "".
 func (x *index) match(t *verifier.Token, now time.Time) string {
 	for _, k := range x.kinds {
-		if k != byRegion {
-			if id := x.matchOne(k, valueOf(k, t), t, now); id != "" {
-				return id
-			}
-			continue
-		}
-		for _, region := range t.Regions() {
-			if id := x.matchOne(k, region, t, now); id != "" {
+		for value := range valuesOf(k, t) {
+			if id := x.matchOne(k, value, t, now); id != "" {
 				return id
 			}
 		}
 	}
 	return ""
+}
+
+// valuesOf yields what a token has for a kind of rules: it may have several clients, and several regions.
+func valuesOf(k kind, t *verifier.Token) iter.Seq[string] {
+	switch k {
+	case byClientID:
+		return t.ClientIDs()
+	case byRegion:
+		return slices.Values(t.Regions())
+	default:
+		return func(yield func(string) bool) { yield(valueOf(k, t)) }
+	}
 }
 
 func (x *index) matchOne(k kind, value string, t *verifier.Token, now time.Time) string {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -18,7 +19,8 @@ import (
 const (
 	MaxRules    = 10_000  // in a document
 	MaxDocument = 1 << 20 // octets of a document; 160 KiB of them are kept for remembering what was removed
-	maxText     = 512     // octets of a field
+	maxText     = 512     // octets of a Reason
+	maxName     = 3 << 18 // octets of another field: what the longest token can hold that a verifier takes, one of 1 MiB
 	minYear     = 1970
 	maxYear     = 9998
 	idLength    = 16
@@ -26,6 +28,10 @@ const (
 
 // Rule says which tokens are revoked: those for which every field that is set holds. Authority or AllAuthorities is required,
 // and so is something besides them.
+//
+// Fields that name something of a token may hold whatever a token can: any valid UTF-8 text of at most 768 KiB, with control
+// characters and characters that change the direction of writing. Escape them before they reach a terminal or a log. If the
+// document has no room for such a rule, Add returns ErrFull.
 type Rule struct {
 	Authority      string `json:"authority,omitempty"`       // the ID of the authority that minted the token
 	AllAuthorities bool   `json:"all_authorities,omitempty"` // whichever authority did
@@ -34,7 +40,7 @@ type Rule struct {
 	Issuer        string `json:"issuer,omitempty"`     // iss
 	KeyID         string `json:"kid,omitempty"`        // the kid of the key that signed it
 	Thumbprint    string `json:"thumbprint,omitempty"` // the RFC 7638 thumbprint, with SHA-256, of that key
-	ClientID      string `json:"client_id,omitempty"`  // the client that it was minted for
+	ClientID      string `json:"client_id,omitempty"`  // a client that it names, in any claim: see verifier.Token.ClientIDs
 	Subject       string `json:"sub,omitempty"`        // sub
 	TokenID       string `json:"jti,omitempty"`        // jti; such a rule needs Until
 	OriginTokenID string `json:"origin_jti,omitempty"` // origin_jti of Cognito: every token of one sign-in
@@ -70,12 +76,13 @@ func (r Rule) Validate() error {
 		{"Subject", r.Subject},
 		{"TokenID", r.TokenID},
 		{"OriginTokenID", r.OriginTokenID},
-		{"Reason", r.Reason},
 	} {
-		add(len(f.text) > maxText, fmt.Sprintf("%s has more than %d octets", f.name, maxText))
-		add(strings.ContainsFunc(f.text, unfit),
-			f.name+" holds a control character, one that turns the direction of writing, or no text")
+		add(len(f.text) > maxName, fmt.Sprintf("%s has more than %d octets", f.name, maxName))
+		add(!utf8.ValidString(f.text), f.name+" is not valid UTF-8")
 	}
+	add(len(r.Reason) > maxText, fmt.Sprintf("Reason has more than %d octets", maxText))
+	add(strings.ContainsFunc(r.Reason, unfit),
+		"Reason holds a control character, one that turns the direction of writing, or no text")
 	for _, f := range []struct {
 		name string
 		time time.Time
@@ -87,7 +94,7 @@ func (r Rule) Validate() error {
 	return errors.Join(errs...)
 }
 
-// unfit reports whether a rune has no place in a rule, which is shown on terminals and written to logs.
+// unfit reports whether a rune has no place in a Reason, which is shown on terminals and written to logs.
 func unfit(c rune) bool {
 	if ' ' <= c && c < 0x7F {
 		return false
@@ -161,7 +168,7 @@ func (r *Rule) key() key {
 	return key{k, r.Authority, values[k]}
 }
 
-// valueOf returns what a token has for a kind of rules, which is not byRegion: of regions it may have several.
+// valueOf returns what a token has for a kind of rules of which it has one value.
 func valueOf(k kind, t *verifier.Token) string {
 	switch k {
 	case byTokenID:
@@ -174,13 +181,21 @@ func valueOf(k kind, t *verifier.Token) string {
 		return t.KeyThumbprint()
 	case byKeyID:
 		return t.KeyID()
-	case byClientID:
-		return t.ClientID()
 	case byIssuer:
 		return t.Issuer()
 	default:
 		return ""
 	}
+}
+
+// names reports whether a token names a client.
+func names(t *verifier.Token, client string) bool {
+	for id := range t.ClientIDs() {
+		if id == client {
+			return true
+		}
+	}
+	return false
 }
 
 // matches reports whether every field of r holds for t.
@@ -191,7 +206,7 @@ func (r *Rule) matches(t *verifier.Token, now time.Time) bool {
 		!r.AllAuthorities && r.Authority != t.Authority(),
 		r.Region != "" && !slices.Contains(t.Regions(), r.Region),
 		!is(r.Issuer, t.Issuer()), !is(r.KeyID, t.KeyID()), !is(r.Thumbprint, t.KeyThumbprint()),
-		!is(r.ClientID, t.ClientID()), !is(r.Subject, t.Subject()), !is(r.TokenID, t.ID()),
+		r.ClientID != "" && !names(t, r.ClientID), !is(r.Subject, t.Subject()), !is(r.TokenID, t.ID()),
 		r.OriginTokenID != "" && r.OriginTokenID != t.OriginTokenID(),
 		!r.IssuedBefore.IsZero() && !t.IssuedAt().IsZero() && !t.IssuedAt().Before(r.IssuedBefore):
 		return false

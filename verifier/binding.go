@@ -110,6 +110,9 @@ var (
 	accessTypes       = []string{"", "jwt", "at+jwt"}
 )
 
+// ofIDTokens reports whether b accepts ID tokens, whose aud names clients.
+func (b *Binding) ofIDTokens() bool { return b.kind == byCognitoID || b.kind == byIDToken }
+
 func (b Binding) defaultAlgorithms() []string {
 	if b.kind == byCognitoAccess || b.kind == byCognitoID {
 		return cognitoAlgorithms
@@ -118,7 +121,7 @@ func (b Binding) defaultAlgorithms() []string {
 }
 
 func (b Binding) defaultTypes() []string {
-	if b.kind == byCognitoID || b.kind == byIDToken {
+	if b.ofIDTokens() {
 		return idTypes
 	}
 	return accessTypes

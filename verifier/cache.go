@@ -111,7 +111,7 @@ func (c *cache) remove(link *atomic.Pointer[remembered], match func(*remembered)
 // size estimates the memory that a token takes in the cache.
 func (t *Token) size() int {
 	const text = 16 // a string's header
-	n := entryBytes + t.text + (len(t.audience)+len(t.scopes.list))*text
+	n := entryBytes + t.text + (len(t.audience)+len(t.scopes.list)+len(t.clients))*text
 	return n
 }
 

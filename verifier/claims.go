@@ -19,8 +19,9 @@ type claims struct {
 	audience                                audience
 	exp, nbf, iat                           time.Time // zero where absent
 
-	client string // the client that the Trust's names find
-	scopes scopes
+	client  string   // the client that the Trust's names find
+	clients []string // other clients that client_id, azp or one of the names say, each once
+	scopes  scopes
 }
 
 // audience is the aud claim: one string, or an array of strings (RFC 7519, section 4.1.3).
@@ -88,6 +89,13 @@ func (c *claims) add(name string, v strictjson.Value) bool {
 		return date(v, &c.iat)
 	}
 	return true
+}
+
+// noteClient takes in a client that a token names.
+func (c *claims) noteClient(id string) {
+	if id != "" && id != c.client && !slices.Contains(c.clients, id) {
+		c.clients = append(c.clients, id)
+	}
 }
 
 func text(v strictjson.Value, into *string) bool {

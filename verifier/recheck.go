@@ -36,7 +36,8 @@ func (s *state) recheck(ctx context.Context, tok *Token) *Error {
 
 // recheckRest judges everything but the age.
 func (s *state) recheckRest(ctx context.Context, t *trusted, tok *Token) *Error {
-	if t.trust != tok.trust { // what is demanded has changed
+	now := *tok
+	if t.trust != tok.trust { // what is demanded has changed, and where claims are found
 		var sc scratch
 		c := &sc.claims
 		if !sc.readClaims(tok.payload) {
@@ -51,6 +52,7 @@ func (s *state) recheckRest(ctx context.Context, t *trusted, tok *Token) *Error 
 		if err := t.checkRequired(c); err != nil {
 			return err
 		}
+		now.trust, now.clientID, now.clients = t.trust, c.client, c.clients
 	}
 	keys, err := s.keys.Keys(ctx, tok.issuer, tok.key.ID)
 	if err != nil {
@@ -62,7 +64,7 @@ func (s *state) recheckRest(ctx context.Context, t *trusted, tok *Token) *Error 
 	if i < 0 {
 		return t.refuse(UnknownKey, nil)
 	}
-	now := *tok // with the regions that may have minted it by what is known now
+	// The regions that may have minted it are judged by what is known now.
 	if now.regions = possible(keys[i].Regions, t.regions); len(now.regions) == 0 {
 		return t.keyError(jwks.ErrUnavailable)
 	}

@@ -24,6 +24,7 @@ type Token struct {
 	text      int    // octets of header and payload, which are one text
 
 	issuer, subject, clientID, id, use string
+	clients                            []string // other clients that it names
 	audience                           []string
 	oneAudience                        [1]string // what audience is made of where it has one value
 	scopes                             scopes
@@ -54,6 +55,30 @@ func (t *Token) Subject() string { return t.subject }
 
 // ClientID is the client that the token was minted for; "" where no claim names one. See ClaimNames.
 func (t *Token) ClientID() string { return t.clientID }
+
+// ClientIDs yields every client that the token names, ClientID first: in client_id, in azp, in each claim of ClaimNames.ClientID,
+// and in the aud of an ID token. A revocation rule for a client matches if any of them is the client. To grant something, use
+// ClientID.
+func (t *Token) ClientIDs() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if t.clientID != "" && !yield(t.clientID) {
+			return
+		}
+		for _, id := range t.clients {
+			if !yield(id) {
+				return
+			}
+		}
+		if t.trust == nil || !t.trust.Binding.ofIDTokens() {
+			return
+		}
+		for _, id := range t.audience {
+			if id != "" && id != t.clientID && !slices.Contains(t.clients, id) && !yield(id) {
+				return
+			}
+		}
+	}
+}
 
 // ID is the jti claim; "" where absent.
 func (t *Token) ID() string { return t.id }

@@ -47,8 +47,9 @@ type Trust struct {
 	Check func(context.Context, *Token) error
 }
 
-// ClaimNames names claims, in the order in which they are tried; the first that is present counts. A name is tried as it
-// stands first, then as a dotted path: "realm_access.roles".
+// ClaimNames names claims, in the order in which they are tried; the first that is present is used. A name is tried as it
+// stands first, then as a dotted path: "realm_access.roles". A revocation rule for a client matches any of the clients that a
+// token names: see Token.ClientIDs.
 type ClaimNames struct {
 	Scope    []string // empty: "scope", a text. Claims named here may also be arrays of texts: "scp", "scope"
 	ClientID []string // empty: "client_id". Others use "azp", "appid", "cid". Bindings look at client_id all the same
@@ -141,11 +142,7 @@ func orElse(list, def []string) []string {
 
 // readNamed fills in the claims that the trust names; false where one has the wrong type.
 func (t *trust) readNamed(c *claims) bool {
-	switch v := firstOf(c.members, t.Names.ClientID); v.Kind() {
-	case strictjson.Absent:
-	case strictjson.String:
-		c.client = v.Text()
-	default:
+	if !t.readClients(c) {
 		return false
 	}
 	switch v := firstOf(c.members, t.Names.Scope); v.Kind() {
@@ -165,6 +162,25 @@ func (t *trust) readNamed(c *claims) bool {
 	default:
 		return false
 	}
+	return true
+}
+
+// readClients finds the client, and every other one that a token names; false where a claim has the wrong type.
+func (t *trust) readClients(c *claims) bool {
+	found := false
+	for _, name := range t.Names.ClientID {
+		switch v := at(c.members, name); {
+		case v.Kind() == strictjson.Absent, found && v.Kind() == strictjson.Null:
+		case v.Kind() != strictjson.String:
+			return false
+		case !found:
+			c.client, found = v.Text(), true
+		default:
+			c.noteClient(v.Text())
+		}
+	}
+	c.noteClient(c.clientID)
+	c.noteClient(c.azp)
 	return true
 }
 

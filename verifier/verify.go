@@ -117,7 +117,7 @@ func (s *state) verifyAnew(ctx context.Context, now time.Time, raw, h, p, sig st
 func (s *state) newToken(t *trusted, p *compact, c *claims) *Token {
 	tok := &Token{
 		trust: t.trust, authority: t.authority, header: p.header, payload: p.payload, text: len(p.text),
-		issuer: c.issuer, subject: c.subject, clientID: c.client, id: c.id, use: c.use, scopes: c.scopes,
+		issuer: c.issuer, subject: c.subject, clientID: c.client, id: c.id, use: c.use, scopes: c.scopes, clients: c.clients,
 		exp: c.exp, nbf: c.nbf, iat: c.iat,
 	}
 	if len(c.audience.values) == 1 {

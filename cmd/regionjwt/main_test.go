@@ -129,7 +129,7 @@ func TestWrongUsage(t *testing.T) {
 		"wrong end":              {[]string{"revoke", "-authority", "a", "-kid", "k", "-until", "later"}, "30d"},
 		"negative end":           {[]string{"revoke", "-authority", "a", "-kid", "k", "-until", "-1h"}, "30d"},
 		"past end":               {[]string{"revoke", "-authority", "a", "-kid", "k", "-until", "2020-01-01T00:00:00Z"}, "in the past"},
-		"control character":      {[]string{"revoke", "-authority", "a", "-kid", "k\x1b[2J"}, "control character"},
+		"control character":      {[]string{"revoke", "-authority", "a", "-kid", "k", "-reason", "k\x1b[2J"}, "control character"},
 		"no ID":                  {[]string{"unrevoke"}, "regionjwt rules"},
 		"not an ID":              {[]string{"unrevoke", "x"}, "is not the ID of a rule"},
 		"empty value":            {[]string{"status", "-verify-key", "a,,b"}, "a value is empty"},

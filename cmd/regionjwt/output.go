@@ -35,6 +35,15 @@ func safeText(text string) string {
 	return string(appendSafe(nil, strings.ReplaceAll(text, "\n", "; ")))
 }
 
+// quoted is a value for people: as it is, or in quotes with what is not printable escaped, so that no two values look alike.
+func quoted(value string) string {
+	safe := string(appendSafe(nil, value))
+	if safe == value && !strings.HasPrefix(value, `"`) {
+		return value
+	}
+	return string(appendSafe([]byte{'"'}, strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value))) + `"`
+}
+
 // maxClip is how many octets of what was typed an error repeats at most: a token in the wrong place loses its signature.
 const maxClip = 60
 

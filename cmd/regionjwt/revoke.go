@@ -199,7 +199,7 @@ func describe(r revocation.Rule) string {
 		{"origin_jti", r.OriginTokenID},
 	} {
 		if field.value != "" {
-			parts = append(parts, field.name+" "+field.value)
+			parts = append(parts, field.name+" "+quoted(field.value))
 		}
 	}
 	if !r.IssuedBefore.IsZero() {

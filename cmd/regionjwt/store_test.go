@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/stretchr/testify/require"
 
@@ -137,6 +138,30 @@ func TestRevokeRefusesControlCharacters(t *testing.T) {
 	tl, _ := signing(t)
 	for _, reason := range []string{"\u202e", "\u009b2J", "a\nb"} {
 		tl.fails(t, 2, []string{"Reason holds a control character"}, "revoke", "-authority", "a", "-kid", "k", "-reason", reason)
+	}
+}
+
+// A rule may name whatever a token holds. It is shown escaped, and so that it can be told from other names.
+func TestHostileNamesAreShownEscaped(t *testing.T) {
+	t.Parallel()
+	tl, _ := signing(t)
+	for name, shown := range map[string]string{
+		"a\nb":        `sub "a\u000ab"`,
+		`a\u000ab`:    `sub a\u000ab`,
+		`"a\u000ab"`:  `sub "\"a\\u000ab\""`,
+		"\x1b[2J":     `sub "\u001b[2J"`,
+		"\u202esuper": `sub "\u202esuper"`,
+		"\u009b2J":    `sub "\u009b2J"`,
+	} {
+		revoked := tl.run(t, "revoke", "-authority", "a", "-subject", name)
+		require.Zero(t, revoked.code)
+		id := strings.TrimSpace(revoked.out)
+		for _, out := range []string{revoked.errors, tl.ok(t, "rules"), tl.ok(t, "rules", "-json")} {
+			require.False(t, strings.ContainsFunc(out, func(c rune) bool { return c != '\n' && !unicode.IsPrint(c) }), "%q", out)
+			require.True(t, strings.HasPrefix(out, "{") || strings.Contains(out, shown), "%q", out)
+		}
+		require.Equal(t, revocation.Rule{Authority: "a", Subject: name}.ID(), id)
+		tl.ok(t, "unrevoke", id)
 	}
 }
 

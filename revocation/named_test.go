@@ -1,0 +1,176 @@
+package revocation_test
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/revocation"
+	"github.com/regionjwt/regionjwt/store"
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+// trusting is an idp whose tokens are judged by another Trust.
+func trusting(t *testing.T, revoked verifier.Revoker, layout issuertest.Layout, change func(*verifier.Trust)) idp {
+	t.Helper()
+	w := issuertest.New(t, issuertest.Config{Layout: layout, Algorithm: "ES256"})
+	keys, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = keys.Close() })
+	trust := verifier.Trust{
+		Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience), Algorithms: []string{"ES256"},
+	}
+	change(&trust)
+	v, err := verifier.New(verifier.Config{Keys: keys, Revoked: revoked, Trust: []verifier.Trust{trust}})
+	require.NoError(t, err)
+	return idp{t, w, v}
+}
+
+// A rule for a client holds for its tokens whichever claim names it.
+func TestARuleForAClientMatchesEveryClaimThatNamesIt(t *testing.T) {
+	t.Parallel()
+	type set = map[string]any
+	id := func(b verifier.Binding) func(*verifier.Trust) {
+		return func(tr *verifier.Trust) { tr.Binding = b }
+	}
+	named := func(names ...string) func(*verifier.Trust) {
+		return func(tr *verifier.Trust) { tr.Names.ClientID = names }
+	}
+	for name, c := range map[string]struct {
+		layout issuertest.Layout
+		change func(*verifier.Trust)
+		claims issuertest.Claims
+		match  bool
+	}{
+		"client_id":             {issuertest.IssuerPerRegion, named(), issuertest.Claims{Set: set{"client_id": "bad"}}, true},
+		"azp by default":        {issuertest.IssuerPerRegion, named(), issuertest.Claims{Set: set{"client_id": nil, "azp": "bad"}}, true},
+		"azp beside client_id":  {issuertest.IssuerPerRegion, named(), issuertest.Claims{Set: set{"client_id": "x", "azp": "bad"}}, true},
+		"client_id behind azp":  {issuertest.IssuerPerRegion, named("azp"), issuertest.Claims{Set: set{"client_id": "bad", "azp": "x"}}, true},
+		"appid":                 {issuertest.IssuerPerRegion, named("azp", "appid"), issuertest.Claims{Set: set{"appid": "bad"}}, true},
+		"appid behind azp":      {issuertest.IssuerPerRegion, named("azp", "appid"), issuertest.Claims{Set: set{"azp": "x", "appid": "bad"}}, true},
+		"a third name":          {issuertest.IssuerPerRegion, named("azp", "appid", "cid"), issuertest.Claims{Set: set{"azp": "x", "appid": "y", "cid": "bad"}}, true},
+		"a path":                {issuertest.IssuerPerRegion, named("azp", "app.id"), issuertest.Claims{Set: set{"azp": "x", "app": set{"id": "bad"}}}, true},
+		"an escape":             {issuertest.IssuerPerRegion, named("azp", "appid"), issuertest.Claims{Set: set{"azp": "x", "appid": "bad"}}, true},
+		"a null behind azp":     {issuertest.IssuerPerRegion, named("azp", "appid"), issuertest.Claims{Set: set{"azp": "bad", "appid": json.RawMessage("null")}}, true},
+		"appid that none names": {issuertest.IssuerPerRegion, named("azp"), issuertest.Claims{Set: set{"appid": "bad"}}, false},
+		"aud of an access token": {
+			issuertest.IssuerPerRegion, id(verifier.Audience("bad")), issuertest.Claims{Audience: []string{"bad"}}, false,
+		},
+		"aud of an ID token": {
+			issuertest.IssuerPerRegion, id(verifier.IDToken("bad")), issuertest.Claims{Use: "id", Audience: []string{"bad"}}, true,
+		},
+		"second aud of an ID token": {
+			issuertest.IssuerPerRegion, id(verifier.IDToken("x", "bad")),
+			issuertest.Claims{Use: "id", Audience: []string{"x", "bad"}, Set: set{"azp": "x"}}, true,
+		},
+		"aud of an ID token of Cognito": {
+			issuertest.Cognito, id(verifier.CognitoID("bad")), issuertest.Claims{Use: "id", ClientID: "bad"}, true,
+		},
+		"Cognito": {issuertest.Cognito, id(verifier.CognitoAccess("bad")), issuertest.Claims{ClientID: "bad"}, true},
+		"aud of a resource of Cognito": {
+			issuertest.Cognito, id(verifier.CognitoAccess("x").WithAudience("bad")),
+			issuertest.Claims{ClientID: "x", Audience: []string{"bad"}}, false,
+		},
+		"others":   {issuertest.IssuerPerRegion, named("azp", "appid"), issuertest.Claims{Set: set{"azp": "x", "client_id": "Bad"}}, false},
+		"no claim": {issuertest.IssuerPerRegion, named(), issuertest.Claims{Set: set{"client_id": nil}}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, more := range []revocation.Rule{{}, {Subject: "mallory"}, {IssuedBefore: time.Now().Add(time.Hour)}} {
+				list, err := revocation.New(revocation.Config{})
+				require.NoError(t, err)
+				p := trusting(t, list, c.layout, c.change)
+				c.claims.Subject = "mallory"
+				tok := p.verified(east, c.claims)
+				rule := more
+				rule.Authority, rule.ClientID = tok.Authority(), "bad"
+				_, err = list.Add(t.Context(), rule)
+				require.NoError(t, err)
+				found, err := list.Revoked(tok)
+				require.NoError(t, err)
+				require.Equal(t, c.match, found != "")
+				again := p.Recheck(t.Context(), tok)
+				require.Equal(t, c.match, again != nil)
+			}
+		})
+	}
+}
+
+// Names of clients that come with an Update hold for the tokens of open streams, too.
+func TestARecheckKnowsTheClientByTheNamesOfToday(t *testing.T) {
+	t.Parallel()
+	list, err := revocation.New(revocation.Config{})
+	require.NoError(t, err)
+	var trust verifier.Trust
+	p := trusting(t, list, issuertest.IssuerPerRegion, func(tr *verifier.Trust) { trust = *tr })
+	tok := p.verified(east, issuertest.Claims{Set: map[string]any{"appid": "bad"}})
+	_, err = list.Add(t.Context(), revocation.Rule{AllAuthorities: true, ClientID: "bad"})
+	require.NoError(t, err)
+	require.NoError(t, p.Recheck(t.Context(), tok))
+	trust.Names.ClientID = []string{"client_id", "appid"}
+	require.NoError(t, p.Update([]verifier.Trust{trust}))
+	require.ErrorIs(t, p.Recheck(t.Context(), tok), verifier.ErrInvalid)
+}
+
+// Whatever a token calls somebody, a rule can say it, in a store as well.
+func TestWhateverIsAcceptedCanBeNamed(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{
+		"\x00", "a\nb", "\x1b[2J", "\u009b2J", "\u202esuper\u202c", "\u2066", "\u2028", "\u2029", "\ufffd", "\ufeff", " ", "\"\\",
+		"<script>&", "\U0010ffff", strings.Repeat("s", 513), strings.Repeat("\x01", 1500), strings.Repeat("s", 11<<10),
+		strings.Repeat("\u202e", 3000), strings.Repeat("<", 1500),
+	} {
+		shared := store.Dir(filepath.Join(t.TempDir(), "rules"))
+		list, err := revocation.New(revocation.Config{Store: shared})
+		require.NoError(t, err)
+		require.NoError(t, list.Load(t.Context()))
+		p := trusting(t, list, issuertest.IssuerPerRegion, func(tr *verifier.Trust) { tr.Binding = verifier.InsecureAnyParty() })
+		for field, c := range map[string]struct {
+			rule   revocation.Rule
+			claims issuertest.Claims
+		}{
+			"sub":        {revocation.Rule{Subject: name}, issuertest.Claims{Subject: name}},
+			"client_id":  {revocation.Rule{ClientID: name}, issuertest.Claims{ClientID: name}},
+			"jti":        {revocation.Rule{TokenID: name}, issuertest.Claims{Set: map[string]any{"jti": name}}},
+			"origin_jti": {revocation.Rule{OriginTokenID: name}, issuertest.Claims{Set: map[string]any{"origin_jti": name}}},
+		} {
+			tok := p.verified(east, c.claims)
+			c.rule.Authority, c.rule.Until = tok.Authority(), time.Now().Add(time.Hour)
+			id, err := list.Add(t.Context(), c.rule)
+			require.NoError(t, err, "%s %q", field, name)
+			other, err := revocation.New(revocation.Config{Store: shared})
+			require.NoError(t, err)
+			require.NoError(t, other.Load(t.Context()))
+			for _, l := range []*revocation.List{list, other} {
+				found, err := l.Revoked(tok)
+				require.NoError(t, err)
+				require.Equal(t, id, found, "%s %q", field, name)
+			}
+			require.NoError(t, list.Remove(t.Context(), id))
+			require.NoError(t, p.Recheck(t.Context(), tok))
+		}
+	}
+}
+
+// Names that a configuration accepts can be said in a rule, too.
+func TestWhateverIsConfiguredCanBeNamed(t *testing.T) {
+	t.Parallel()
+	list, err := revocation.New(revocation.Config{})
+	require.NoError(t, err)
+	for _, r := range []revocation.Rule{
+		{Authority: "a\u202eb", Subject: "s"},
+		{Authority: "a", Region: "r\u0085"},
+		{Authority: "a", Issuer: "https://idp.example.com/" + strings.Repeat("x", 2000)},
+		{Authority: "a", KeyID: "k\x00\x1b[2J"},
+	} {
+		_, err := list.Add(t.Context(), r)
+		require.NoError(t, err, "%+v", r)
+	}
+}
