@@ -25,6 +25,12 @@ func (c *Controller) note(e Event) {
 	q.waiting = append(q.waiting, e)
 }
 
+// noteReason queues an event that a source of evidence has caused. The caller holds mu.
+func (c *Controller) noteReason(e Event, why reason) {
+	e.Source, e.Class, e.Failures = why.source, why.class, why.failures
+	c.note(e)
+}
+
 // tell gives up mu and tells of all events that wait, in order. Where somebody is at it already, that one goes on; so a
 // callback may call the Controller.
 func (c *Controller) tell() {
@@ -39,7 +45,7 @@ func (c *Controller) tell() {
 		return
 	}
 	q.telling = true
-	defer func() { // also where OnEvent panics
+	defer func() { // also if OnEvent ends the goroutine
 		q.telling = false
 		c.mu.Unlock()
 	}()
@@ -53,7 +59,7 @@ func (c *Controller) tell() {
 	}
 }
 
-// deliver logs an event and hands it to OnEvent. It takes mu again where OnEvent panics, as tell will give it up.
+// deliver logs an event and hands it to OnEvent. If OnEvent ends the goroutine, it takes mu again, as tell will give it up.
 func (c *Controller) deliver(e Event) {
 	level := slog.LevelInfo
 	if e.Kind == Moved && e.Cause == CauseFailed || e.Kind == HealthChanged && e.State.health(e.Region) == Unhealthy ||
@@ -63,7 +69,8 @@ func (c *Controller) deliver(e Event) {
 	c.config.Logger.LogAttrs(context.Background(), level, "failover", slog.String("event", string(e.Kind)),
 		slog.String("authority", e.State.Authority), slog.String("region", e.Region), slog.String("from", e.From),
 		slog.String("cause", string(e.Cause)), slog.String("active", e.State.Active), slog.Bool("manual", e.State.Manual),
-		slog.String("health", string(e.State.health(e.Region))), slog.String("trouble", string(e.State.Trouble)),
+		slog.String("health", string(e.State.health(e.Region))), slog.String("source", e.Source), slog.String("error", e.Class),
+		slog.Int("failures", e.Failures), slog.String("trouble", string(e.State.Trouble)),
 		slog.Uint64("generation", e.State.Generation))
 	if c.config.OnEvent == nil {
 		return
@@ -74,7 +81,7 @@ func (c *Controller) deliver(e Event) {
 			c.mu.Lock()
 		}
 	}()
-	c.config.OnEvent(e)
+	_ = c.guarded("OnEvent", func() { c.config.OnEvent(e) })
 	ended = true
 }
 

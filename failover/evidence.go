@@ -3,50 +3,117 @@ package failover
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
+	"net"
 	"time"
+
+	"github.com/regionjwt/regionjwt/internal/outbound"
 )
 
-// Bounds that are not configured.
 const (
-	countEvery = time.Second // evidence of one source of one kind counts once in that time
-	maxSources = 16          // sources of evidence on one region
+	reportSource = "report"         // of evidence without a source
+	otherClass   = "other"          // of a failure that says nothing of itself
+	maxClass     = 40               // octets of a class
+	maxAhead     = 30 * time.Second // that Began may be ahead of the clock
 )
 
-// Evidence is what somebody has seen of a region.
+// ErrNoEvidence says that an answer proves neither that a region is well nor that it has failed, such as status 429. Observe
+// ignores evidence whose Err wraps it, and so does Run if Config.Probe returns it.
+var ErrNoEvidence = errors.New("failover: the answer says nothing about the region")
+
+// Evidence is the outcome of one request to a region.
+//
+// A failure is a connection that is refused or reset, a failure of TLS or DNS, status 5xx without Retry-After, or silence for
+// the request's full time. Other answers are not: do not report status 429, a 4xx or a 503 with Retry-After as a failure.
 type Evidence struct {
 	Region string
-	// Source names who has seen it, so that the good word of one does not hide the bad word of another: "keys", "token".
-	// More than 16 are counted as one.
+	// Source names the reporter, such as "keys" or "token". A good answer to one source does not hide the failures of another.
+	// "" means "report". Sources beyond the 16th of a region share one record.
 	Source string
-	// Began is when the attempt began that shows it. Evidence of an attempt that began before the source's view of the region
-	// last changed is late, and does not count. The zero Time means now.
+	// Began is when the request began. The zero Time means now. Late evidence is ignored: of a request that began no later than
+	// one whose outcome the source has already reported, or before the source's view of the region last changed; and a failure
+	// of a request that began before the region became healthy. So repeated evidence has no effect. Evidence that began more
+	// than 30 seconds in the future is ignored, too.
 	Began time.Time
-	// Err is nil where the region answered. context.Canceled, which says that the caller gave up, is no evidence.
+	// Err is nil if the region answered. Evidence whose Err is context.Canceled (the caller gave up) or ErrNoEvidence is ignored.
 	Err error
+	// Class is a label for Err in events and logs, such as "timeout" or "status 503": at most 40 characters of a to z, 0 to 9,
+	// space, underscore and hyphen. "" means the result of Err's method Class() string if it has one; otherwise "dns", "tls",
+	// "timeout", "network" or "other". The text of Err is never used.
+	Class string
 }
 
-// Report is Evidence without a source that has just been seen. A region that the authority does not have is ignored.
-func (c *Controller) Report(region string, err error) { c.Observe(Evidence{Region: region, Err: err}) }
+// Report is Evidence of the source "report". It began when err says so, by a method Began() time.Time, and otherwise now. A
+// region that the authority does not have is ignored.
+func (c *Controller) Report(region string, err error) {
+	e := Evidence{Region: region, Err: err}
+	var began interface{ Began() time.Time }
+	if errors.As(err, &began) {
+		e.Began = began.Began()
+	}
+	c.Observe(e)
+}
 
 // Observe takes in evidence. A region that the authority does not have is ignored.
 func (c *Controller) Observe(e Evidence) {
-	if errors.Is(e.Err, context.Canceled) {
+	if !c.made() || errors.Is(e.Err, context.Canceled) || errors.Is(e.Err, ErrNoEvidence) {
 		return
 	}
-	now := time.Now()
-	if e.Began.IsZero() {
-		e.Began = now
+	if e.Source == "" {
+		e.Source = reportSource
+	}
+	if e.Err != nil {
+		e.Class = classOf(&e)
 	}
 	c.mu.Lock()
+	now := time.Now()
 	r := c.region(e.Region)
-	if r == nil || !r.source(e.Source).count(e, now, &c.config) {
+	if r == nil {
 		c.mu.Unlock()
 		return
 	}
-	c.decide(now)
+	due := r.lapsed(now, &c.config)
+	if due { // first, as Run does
+		c.decide(now)
+	}
+	if r.count(&e, now, &c.config) {
+		c.decide(now)
+	} else if !due {
+		c.mu.Unlock()
+		return
+	}
 	c.tell()
 	c.poke()
+}
+
+// classOf returns a label for a failure. It holds no text of the error that is not a label.
+func classOf(e *Evidence) string {
+	if isClass(e.Class) {
+		return e.Class
+	}
+	var classed interface{ Class() string }
+	if errors.As(e.Err, &classed) {
+		if class := classed.Class(); isClass(class) {
+			return class
+		}
+		return otherClass
+	}
+	class := outbound.Classify(context.Background(), e.Err)
+	var ofNet net.Error
+	if class == outbound.Network && !errors.As(e.Err, &ofNet) {
+		return otherClass
+	}
+	return string(class)
+}
+
+// isClass reports whether s has the form of a label.
+func isClass(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != ' ' && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxClass
 }
 
 // poke has Run look for what is due.
@@ -56,185 +123,3 @@ func (c *Controller) poke() {
 	default:
 	}
 }
-
-// region is what is known of one region.
-type region struct {
-	name    string
-	health  Health
-	since   time.Time
-	sources []*source
-	held    time.Time // until when it is not entered by itself
-}
-
-// source is what one source says of a region.
-type source struct {
-	name           string
-	health         Health
-	since          time.Time
-	fails, oks     int
-	last           time.Time // when it last said anything
-	failedAt, okAt time.Time // when a failure, and a good answer, last counted
-}
-
-func (c *Controller) region(name string) *region {
-	for _, r := range c.regions {
-		if r.name == name {
-			return r
-		}
-	}
-	return nil
-}
-
-func (r *region) source(name string) *source {
-	for _, s := range r.sources {
-		if s.name == name {
-			return s
-		}
-	}
-	if len(r.sources) == maxSources {
-		return r.sources[maxSources-1]
-	}
-	s := &source{name: name, health: Unknown}
-	r.sources = append(r.sources, s)
-	return s
-}
-
-// count counts a piece of evidence, and reports whether it counted.
-func (s *source) count(e Evidence, now time.Time, c *Config) bool {
-	if e.Began.Before(s.since) {
-		return false
-	}
-	s.last = now
-	turn := func(h Health) {
-		s.health, s.since, s.fails, s.oks = h, now, 0, 0
-		s.failedAt, s.okAt = time.Time{}, time.Time{}
-	}
-	if e.Err != nil {
-		s.oks = 0
-		if s.health == Unhealthy || now.Sub(s.failedAt) < countEvery {
-			return false
-		}
-		s.fails, s.failedAt = s.fails+1, now
-		if s.fails >= c.FailAfter {
-			turn(Unhealthy)
-		}
-		return true
-	}
-	s.fails = 0
-	switch {
-	case s.health == Healthy, now.Sub(s.okAt) < countEvery:
-		return false
-	case s.health == Unknown:
-		turn(Healthy)
-		return true
-	}
-	s.oks, s.okAt = s.oks+1, now
-	if s.oks >= c.RecoverAfter {
-		turn(Healthy)
-	}
-	return true
-}
-
-// judge returns the health of r by all its sources, and when it may change by itself; zero where it will not. The bad word of a
-// source that has been silent for MinHold does not count any more.
-func (r *region) judge(now time.Time, c *Config) (h Health, next time.Time) {
-	h = Unknown
-	bad := false
-	for _, s := range r.sources {
-		switch until := s.last.Add(c.MinHold); {
-		case s.health == Unhealthy && now.Before(until):
-			bad = true
-			next = earlier(next, until)
-		case s.health == Healthy:
-			h = Healthy
-		}
-	}
-	if bad {
-		return Unhealthy, next
-	}
-	return h, time.Time{}
-}
-
-// earlier returns the earlier of two times, where the zero Time is none.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
-}
-
-func (r *region) state() RegionState {
-	s := RegionState{Name: r.name, Health: r.health, Since: r.since, Held: r.held}
-	for _, src := range r.sources {
-		s.Sources = append(s.Sources, SourceState{
-			Source: src.name, Health: src.health, Failures: src.fails, Successes: src.oks, Last: src.last,
-		})
-	}
-	return s
-}
-
-// decide judges the regions, and moves where that is due. The caller holds mu and calls tell, which gives it up.
-func (c *Controller) decide(now time.Time) (next time.Time) {
-	for _, r := range c.regions {
-		h, until := r.judge(now, &c.config)
-		next = earlier(next, until)
-		if h != r.health {
-			r.health, r.since = h, now
-			c.note(Event{At: now, Kind: HealthChanged, Region: r.name})
-		}
-		if !r.held.IsZero() && !now.Before(r.held) {
-			r.held = time.Time{}
-		}
-		next = earlier(next, r.held)
-	}
-	if c.config.Automatic && !c.order.Pinned {
-		if to, cause := c.choose(); to != nil {
-			if cause == CauseFailed {
-				hold := c.config.MinHold
-				c.active.held = now.Add(hold + time.Duration(c.spread()*float64(hold)/10))
-				next = earlier(next, c.active.held)
-			}
-			c.move(to, cause, now)
-		}
-	}
-	c.publish()
-	return next
-}
-
-// choose returns where to move by itself, and why; nil where to stay. From a region that has failed it goes to the first one
-// that is well, or else to the first one of which nothing is known. From one that has not, it goes to a preferred one that is
-// well. A region that is held is not entered.
-func (c *Controller) choose() (*region, Cause) {
-	first := func(h Health, from []*region) *region {
-		for _, r := range from {
-			if r != c.active && r.health == h && r.held.IsZero() {
-				return r
-			}
-		}
-		return nil
-	}
-	if c.active.health == Unhealthy {
-		to := first(Healthy, c.regions)
-		if to == nil {
-			to = first(Unknown, c.regions)
-		}
-		return to, CauseFailed
-	}
-	for i, r := range c.regions {
-		if r == c.active {
-			return first(Healthy, c.regions[:i]), CauseRecovered
-		}
-	}
-	return nil, ""
-}
-
-// move makes a region the active one. The caller holds mu.
-func (c *Controller) move(to *region, cause Cause, now time.Time) {
-	from := c.active
-	c.active, c.previous, c.since, c.cause = to, from.name, now, cause
-	c.generation++
-	c.note(Event{At: now, Kind: Moved, Region: to.name, From: from.name, Cause: cause})
-}
-
-// spread is by how much of a tenth a hold is longer, by chance.
-func spread() float64 { return rand.Float64() }

@@ -16,11 +16,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/store"
 )
@@ -53,16 +55,18 @@ type Config struct {
 	// Automatic moves away from a region that has failed, and back to a preferred one that has recovered. Otherwise only
 	// Activate moves.
 	Automatic bool
-	// FailAfter and RecoverAfter are how many pieces of evidence of one source in a row make a region Unhealthy, and Healthy
-	// again. Evidence of one kind within a second counts once. 0 means 3 each.
+	// FailAfter is how many failures of one source in a row make a region Unhealthy. RecoverAfter is how many good answers to
+	// one source in a row, since the last failure that made it Unhealthy, make it Healthy again. Evidence of one kind within a
+	// second counts once. 0 means 3 each.
 	FailAfter, RecoverAfter int
 	// MinHold is how long a region that was left because it had failed is not entered again by itself, plus up to a tenth, by
-	// chance, so that a fleet does not return as one. It is also how long the bad word of a source counts that has fallen
-	// silent. 0 means 5 minutes.
+	// chance, so that a fleet does not return as one. It is also how long the Unhealthy verdict of a source lasts without a new
+	// failure. After that the region is Unknown, which moves nothing, until RecoverAfter good answers. 0 means 5 minutes.
 	MinHold time.Duration
 
-	// Probe asks a region whether it is well, every ProbeEvery while Run runs. Its context has 2 seconds. Nil means that there
-	// is no evidence but what is reported. See HTTPProbe.
+	// Probe asks a region whether it is well, every ProbeEvery while Run runs. Its context has 2 seconds. An error that wraps
+	// ErrNoEvidence is ignored. If it panics, that is logged and ignored. Nil means that there is no evidence but what is
+	// reported. See HTTPProbe.
 	Probe func(context.Context, issuer.Region) error
 	// ProbeEvery is the time between two probes of a region, give or take a tenth. 0 means 10 s.
 	ProbeEvery time.Duration
@@ -89,14 +93,22 @@ type Config struct {
 	// Poll is how often Run asks the store, besides its hints. 0 means 500 ms.
 	Poll time.Duration
 
-	// OnEvent is told of every Event, one after the other, in order, under no lock; it may call the Controller. Events wait for
-	// it, and so does whoever reported what caused them. Nil is fine.
+	// OnEvent is called synchronously for every Event, one after the other, in order, under no lock; it may call the Controller.
+	// A slow function delays later events and the caller of Report. If it panics, that is logged, and later events follow. Nil
+	// is fine.
 	OnEvent func(Event)
-	// Logger gets a line for each Event. Nil is silent.
+	// Logger gets a line for each Event. Panics of its handler are recovered. Nil is silent.
 	Logger *slog.Logger
 }
 
-// Controller says which region is active. It is safe for concurrent use.
+// errNotMade is the error of a Controller that is nil or zero.
+var errNotMade = errors.New("failover: the Controller is nil or zero: make it with failover.New")
+
+// made reports whether New has made c.
+func (c *Controller) made() bool { return c != nil && c.snapshot.Load() != nil }
+
+// Controller says which region is active. It is safe for concurrent use. Methods of a nil or zero Controller that return an error
+// return one that names New; the others have no effect and return zero values.
 type Controller struct {
 	config   Config
 	snapshot atomic.Pointer[snapshot]
@@ -147,6 +159,15 @@ func (c Config) withDefaults() (Config, error) {
 	if c.FailAfter < 0 || c.RecoverAfter < 0 || c.MinHold < 0 || c.ProbeEvery < 0 || c.Poll < 0 {
 		add("FailAfter, RecoverAfter, MinHold, ProbeEvery and Poll cannot be negative")
 	}
+	if isNil(c.Store) {
+		add("Store is a nil pointer")
+	}
+	if isNil(c.LocalCopy) {
+		add("LocalCopy is a nil pointer")
+	}
+	if c.Logger != nil && c.Logger.Handler() == nil {
+		add("Logger has no handler: make it with slog.New")
+	}
 	if _, ok := c.Store.(store.Authentic); c.Store != nil && !ok && !c.InsecurePlainStore {
 		add("Store is not store.Authentic: sign it with store.Signed")
 	}
@@ -169,7 +190,18 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	c.Logger = slog.New(guard.Handler(c.Logger.Handler()))
 	return c, errors.Join(errs...)
+}
+
+// isNil reports whether an interface holds a nil pointer, map or function, which would panic when it is called.
+func isNil(v any) bool {
+	switch r := reflect.ValueOf(v); r.Kind() {
+	case reflect.Pointer, reflect.Map, reflect.Func, reflect.Slice, reflect.Chan:
+		return r.IsNil()
+	default:
+		return false
+	}
 }
 
 // separable reports why one cannot tell which region minted a token; nil where one can.

@@ -20,6 +20,9 @@ const (
 // still counts here. The reason, one line of at most 256 octets, is for people; it may be empty. ErrNoRegion and a reason
 // that is not a line change nothing.
 func (c *Controller) Activate(ctx context.Context, name, reason string) error {
+	if !c.made() {
+		return errNotMade
+	}
 	if c.region(name) == nil {
 		return ErrNoRegion
 	}
@@ -32,6 +35,9 @@ func (c *Controller) Activate(ctx context.Context, name, reason string) error {
 // Resume ends the pin. An Automatic Controller then decides by the evidence, beginning with the region that was pinned; another
 // one stays where it is. The error is that of Activate.
 func (c *Controller) Resume(ctx context.Context) error {
+	if !c.made() {
+		return errNotMade
+	}
 	return c.say(ctx, intent{})
 }
 
@@ -157,6 +163,9 @@ func (c *Controller) take(theirs order) (behind bool) {
 
 // Load reads the local copy and asks the store once. The error is the store's; that it has no document is none.
 func (c *Controller) Load(ctx context.Context) error {
+	if !c.made() {
+		return errNotMade
+	}
 	c.readCopy(ctx)
 	if c.config.Store == nil {
 		return nil

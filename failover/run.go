@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/outbound"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/store"
@@ -23,11 +24,14 @@ const (
 // Run reads the local copy, then follows the store, probes the regions and moves when a hold ends, until ctx ends; it returns the
 // cause. Without it a Controller moves by evidence alone, and knows of the fleet's orders what Load brings.
 func (c *Controller) Run(ctx context.Context) error {
-	c.readCopy(ctx)
+	if !c.made() {
+		return errNotMade
+	}
+	_ = c.guarded("LocalCopy", func() { c.readCopy(ctx) })
 	var parts sync.WaitGroup
 	defer parts.Wait()
 	if c.config.Store != nil {
-		parts.Go(func() { store.Follow(ctx, c.config.Store, c.config.Name, c.config.Poll, c.follow) })
+		parts.Go(func() { c.followStore(ctx) })
 	}
 	if c.config.LocalCopy != nil {
 		parts.Go(func() { c.keepCopy(ctx) })
@@ -58,6 +62,30 @@ func (c *Controller) Run(ctx context.Context) error {
 	}
 }
 
+// guarded calls code of others. It logs a panic, and returns it.
+func (c *Controller) guarded(what string, f func()) error {
+	err := guard.Call(what, f)
+	if err != nil {
+		c.config.Logger.Error("failover: a callback panicked", "error", err)
+	}
+	return err
+}
+
+// followStore follows the store until ctx ends. If the store panics, it does not answer.
+func (c *Controller) followStore(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := c.guarded("Store", func() { store.Follow(ctx, c.config.Store, c.config.Name, c.config.Poll, c.follow) })
+		if err == nil {
+			return
+		}
+		c.follow(store.Document{}, err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(c.config.Poll):
+		}
+	}
+}
+
 // probe probes a region until ctx ends.
 func (c *Controller) probe(ctx context.Context, r issuer.Region) {
 	timer := time.NewTimer(0)
@@ -70,7 +98,10 @@ func (c *Controller) probe(ctx context.Context, r issuer.Region) {
 		}
 		began := time.Now()
 		within, cancel := context.WithTimeout(ctx, probeTimeout)
-		err := c.config.Probe(within, r)
+		var err error
+		if panicked := c.guarded("Probe", func() { err = c.config.Probe(within, r) }); panicked != nil {
+			err = ErrNoEvidence // it is not the region that has failed
+		}
 		cancel()
 		if ctx.Err() != nil {
 			return
@@ -86,7 +117,7 @@ func (c *Controller) keepCopy(ctx context.Context) {
 	ticks := time.NewTicker(copyEvery)
 	defer ticks.Stop()
 	for {
-		c.copyLocally(ctx)
+		_ = c.guarded("LocalCopy", func() { c.copyLocally(ctx) })
 		select {
 		case <-ctx.Done():
 			return
@@ -96,27 +127,44 @@ func (c *Controller) keepCopy(ctx context.Context) {
 }
 
 // HTTPProbe returns a probe for Config.Probe that asks for the first JWKS URL of a region, or else for the discovery document of
-// its first issuer, and is content with status 200. Redirects are not followed. A nil client means one of its own; another is
-// copied.
+// its first issuer. Status 200 is a good answer. No answer is a failure, and so is status 5xx without Retry-After. Any other
+// answer is ErrNoEvidence, such as status 429, any 4xx, a redirect (which is not followed), and 503 with Retry-After. A nil
+// client means one of its own; another is copied.
 func HTTPProbe(client *http.Client) func(context.Context, issuer.Region) error {
 	own := outbound.Client(client, nil)
 	return func(ctx context.Context, r issuer.Region) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, probeURL(r), nil)
-		if err != nil {
-			return err
+		where := probeURL(r)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, where, nil)
+		if err != nil || where == "" {
+			return fmt.Errorf("%w: region %q has no URL", ErrNoEvidence, r.Name)
 		}
 		resp, err := own.Do(req)
 		if err != nil {
-			return err
+			if f := outbound.Classify(ctx, err); f != outbound.Canceled {
+				return probeError(f)
+			}
+			return ctx.Err()
 		}
 		defer func() { _ = resp.Body.Close() }()
 		_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // so that the connection can be used again
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("failover: status %d", resp.StatusCode)
+		switch {
+		case resp.StatusCode == http.StatusOK:
+			return nil
+		case resp.StatusCode >= http.StatusInternalServerError && outbound.RetryAfter(resp.Header, time.Now(), time.Hour) == 0:
+			return probeError(fmt.Sprintf("status %d", resp.StatusCode))
 		}
-		return nil
+		return fmt.Errorf("%w: status %d", ErrNoEvidence, resp.StatusCode)
 	}
 }
+
+// probeError is a failure of a region, by its class.
+type probeError string
+
+// Error returns the class.
+func (e probeError) Error() string { return "failover: probe: " + string(e) }
+
+// Class returns the label of the failure.
+func (e probeError) Class() string { return string(e) }
 
 func probeURL(r issuer.Region) string {
 	switch {

@@ -7,8 +7,8 @@ type Health string
 
 // The healths of a region.
 const (
-	Unknown   Health = "unknown"   // too little evidence
-	Healthy   Health = "healthy"   // RecoverAfter good answers in a row, or one where there was no other evidence
+	Unknown   Health = "unknown"   // too little evidence, or every failure is older than MinHold
+	Healthy   Health = "healthy"   // RecoverAfter good answers in a row, or one if it was not Unhealthy before
 	Unhealthy Health = "unhealthy" // FailAfter failures in a row
 )
 
@@ -54,10 +54,10 @@ type RegionState struct {
 
 // SourceState is what one source of evidence says of a region.
 type SourceState struct {
-	Source    string // "" for Report, "probe" for Config.Probe
+	Source    string // "report" for Report, "probe" for Config.Probe
 	Health    Health
-	Failures  int // in a row, while not Unhealthy
-	Successes int // in a row, while not Healthy
+	Failures  int // in a row; 0 once Unhealthy has lapsed, after MinHold without another one
+	Successes int // in a row, while not Healthy; at most RecoverAfter
 	Last      time.Time
 }
 
@@ -82,6 +82,15 @@ type Event struct {
 	Cause  Cause  // for Moved
 	Err    error  // what the store said; for StoreChanged
 	State  State
+
+	// Source, Class and Failures say why a health changed: for HealthChanged that of Region; for Moved that of From if Cause is
+	// CauseFailed, and of Region if it is CauseRecovered. Source is the source of evidence that decided. Class and Failures are
+	// its last failure (see Evidence.Class) and the number of failures in a row; both are zero unless the health is Unhealthy.
+	// If the health is Unknown, Source has been silent for MinHold.
+	Source   string
+	Class    string
+	Failures int
+
 	Missed int // events before this one that were dropped, because OnEvent took too long
 }
 
@@ -103,8 +112,11 @@ type snapshot struct {
 	left map[string]time.Time // when a region ceased to be active
 }
 
-// State returns how things stand. It does no I/O and takes no lock.
+// State returns the current state. It does no I/O and takes no lock. A Controller that New has not made has the zero State.
 func (c *Controller) State() State {
+	if !c.made() {
+		return State{}
+	}
 	s := c.snapshot.Load().State
 	s.Regions = append([]RegionState(nil), s.Regions...)
 	for i := range s.Regions {
@@ -113,8 +125,13 @@ func (c *Controller) State() State {
 	return s
 }
 
-// Active returns the name of the active region: one atomic load.
-func (c *Controller) Active() string { return c.snapshot.Load().Active }
+// Active returns the name of the active region: one atomic load. It is "" for a Controller that New has not made.
+func (c *Controller) Active() string {
+	if !c.made() {
+		return ""
+	}
+	return c.snapshot.Load().Active
+}
 
 // publish makes a new snapshot. The caller holds mu.
 func (c *Controller) publish() {
