@@ -283,7 +283,7 @@ func TestEventsMayCallBack(t *testing.T) {
 		require.NoError(t, c.Activate(t.Context(), west, ""))
 		require.Equal(t, []string{"moved " + west, "moved " + east}, l.kinds())
 		require.NoError(t, c.Resume(t.Context()), "its panic is not the caller's")
-		require.Contains(t, out.String(), `error="OnEvent panicked with a value of type string"`)
+		require.Contains(t, out.String(), `error="OnEvent panicked (string)"`)
 		require.NotContains(t, out.String(), "s3cret")
 		require.NoError(t, c.Activate(t.Context(), east, "it still works"))
 		require.Equal(t, "pinned "+east, l.kinds()[3])

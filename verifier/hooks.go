@@ -12,7 +12,8 @@ import (
 )
 
 // Hooks are told of what a Verifier does. Each may be nil. They are called under no lock, from the goroutine of Verify, so they
-// must not block, and must be safe for concurrent use.
+// must not block, and must be safe for concurrent use. A panic of a hook changes no decision; the first one is reported to standard
+// error.
 type Hooks struct {
 	// Verified is called at the end of each Verify. The context is that of Verify.
 	Verified func(context.Context, Verified)
@@ -113,7 +114,7 @@ func (s *state) drifted(ctx context.Context, t *trusted, regions []string, kind 
 	}
 	s.drifts.count(d, s.now())
 	if s.hooks.Drifted != nil {
-		s.hooks.Drifted(ctx, d)
+		s.hooks.tellDrifted(ctx, d)
 	}
 }
 
@@ -144,6 +145,6 @@ func (s *state) observed(ctx context.Context, raw string) (*Token, *Error) {
 	v := Verified{Began: time.Now(), Rules: s.version()}
 	v.Token, v.Remembered, v.Err = s.verify(ctx, raw)
 	v.Took = time.Since(v.Began)
-	s.hooks.Verified(ctx, v)
+	s.hooks.tellVerified(ctx, v)
 	return v.Token, v.Err
 }

@@ -39,9 +39,16 @@ func newWatched(t *testing.T, change func(*verifier.Trust)) *watched {
 		Verified: func(_ context.Context, v verifier.Verified) { w.judged = append(w.judged, v) },
 		Drifted:  func(_ context.Context, d verifier.Drift) { w.drifted = append(w.drifted, d) },
 	}}
-	w.Verifier, err = verifier.New(w.config)
-	require.NoError(t, err)
+	w.renew(t)
 	return w
+}
+
+// renew makes the verifier anew of its configuration.
+func (w *watched) renew(t *testing.T) {
+	t.Helper()
+	v, err := verifier.New(w.config)
+	require.NoError(t, err)
+	w.Verifier = v
 }
 
 func TestHookOfDecisions(t *testing.T) {

@@ -82,7 +82,7 @@ type Config struct {
 	Hooks Hooks
 }
 
-// Revoker knows which tokens were revoked. It must be safe for concurrent use.
+// Revoker knows which tokens were revoked. It must be safe for concurrent use. If it panics, the rules are not known.
 type Revoker interface {
 	// Revoked returns the rule that t matches, or "". An error says that the rules are not known.
 	Revoked(t *Token) (rule string, err error)
@@ -175,6 +175,9 @@ func (c Config) compile() (*state, error) {
 		errs = append(errs, fmt.Errorf("verifier: CacheSize %d is more than %d", c.CacheSize, maxCacheSize))
 	} else if n := cmp.Or(c.CacheSize, DefaultCacheSize); n > 0 {
 		s.cache = newCache(n)
+	}
+	if c.Revoked != nil {
+		s.revoked = &guarded{inner: c.Revoked}
 	}
 	s.doubter, _ = c.Keys.(jwks.Doubter)
 	s.holder, _ = c.Keys.(jwks.Holder)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 	"github.com/regionjwt/regionjwt/jwks"
@@ -149,10 +150,18 @@ func (t *trusted) check(ctx context.Context, tok *Token) *Error {
 	if t.Check == nil {
 		return nil
 	}
-	if err := t.Check(ctx, tok); err != nil {
-		return t.refuse(CheckFailed, err)
+	var err error
+	if p := guard.Call("Trust.Check", func() { err = t.Check(ctx, tok) }); p != nil {
+		err = undecided(p)
 	}
-	return nil
+	if err == nil {
+		return nil
+	}
+	e := t.refuse(CheckFailed, err)
+	if errors.Is(e, ErrUnavailable) {
+		e.RetryAfter = time.Second
+	}
+	return e
 }
 
 // refuse makes an Error of the authority.
@@ -291,7 +300,10 @@ func (t *trusted) admit(tok *Token) *Error {
 	if t.Regions == nil {
 		return nil
 	}
-	err := t.Regions.Admit(t.authority, tok.regions, tok.iat)
+	var err error
+	if p := guard.Call("Trust.Regions", func() { err = t.Regions.Admit(t.authority, tok.regions, tok.iat) }); p != nil {
+		err = undecided(p)
+	}
 	if err == nil {
 		return nil
 	}
