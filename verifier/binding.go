@@ -16,6 +16,7 @@ type Binding struct {
 	mustHave  bool     // RequireAudience
 	anyClient bool     // AllowAnyClient
 	misused   bool     // a method was called that does not fit the kind
+	marks     marks    // of Keycloak or Entra
 }
 
 type bindingKind int
@@ -29,7 +30,10 @@ const (
 	byNobody
 )
 
-// Audience accepts tokens whose aud holds one of aud: access tokens of most issuers (RFC 9068, section 4).
+// Audience accepts access tokens whose aud contains one of aud (RFC 9068, section 4). It rejects tokens with at_hash, c_hash or
+// events: they are no access tokens. An ID token without these claims is accepted if its aud, which is a client ID, is one of aud.
+// So do not use a client ID as the audience of an API. If it must be one, see Keycloak and Entra, or list only "at+jwt" in
+// Trust.Types.
 func Audience(aud ...string) Binding {
 	return Binding{kind: byAudience, parties: slices.Clone(aud)}
 }
@@ -46,8 +50,8 @@ func CognitoID(clientIDs ...string) Binding {
 }
 
 // IDToken accepts OpenID Connect ID tokens by section 3.1.3.7 of OpenID Connect Core: aud holds nothing but clientIDs; azp, if
-// present, is one of them, and it is present where aud has several values; sub and iat are present. The nonce is for the
-// client that asked for the token to check.
+// present, is one of them, and it is present where aud has several values; sub and iat are present. It rejects tokens with
+// events, such as logout tokens. The nonce is for the client that asked for the token to check.
 func IDToken(clientIDs ...string) Binding {
 	return Binding{kind: byIDToken, parties: slices.Clone(clientIDs)}
 }
@@ -90,7 +94,8 @@ func (b Binding) validate() error {
 		add("no audience or client ID is given")
 	}
 	if b.misused {
-		add("WithAudience, RequireAudience and AllowAnyClient are for CognitoAccess only")
+		add("WithAudience, RequireAudience and AllowAnyClient are for CognitoAccess only, Keycloak for Audience and IDToken, " +
+			"Entra for Audience")
 	} else if b.mustHave && len(b.audiences) == 0 {
 		add("RequireAudience without WithAudience")
 	}
@@ -129,8 +134,11 @@ func (b Binding) defaultTypes() []string {
 
 var errIDToken = errors.New("an ID token needs sub and iat")
 
-// check reports why the claims do not fit b, or 0.
-func (b *Binding) check(c *claims) (Reason, error) {
+// check reports why the typ of the header and the claims do not fit b, or 0.
+func (b *Binding) check(typ string, c *claims) (Reason, error) {
+	if reason, err := b.checkUse(typ, c); reason != 0 {
+		return reason, err
+	}
 	switch b.kind {
 	case byAudience:
 		if !c.audience.holdsOne(b.parties) {

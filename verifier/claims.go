@@ -16,6 +16,7 @@ type claims struct {
 
 	issuer, subject, id, use, clientID, azp string
 	issuerPresent, azpPresent, expPresent   bool
+	hashes, events                          bool // at_hash or c_hash, and events, are there
 	audience                                audience
 	exp, nbf, iat                           time.Time // zero where absent
 
@@ -78,6 +79,12 @@ func (c *claims) add(name string, v strictjson.Value) bool {
 	case "azp":
 		c.azpPresent = true
 		return text(v, &c.azp)
+	case "at_hash", "c_hash":
+		c.hashes = true
+		return v.Kind() == strictjson.String
+	case "events":
+		c.events = true
+		return v.Kind() == strictjson.Object
 	case "aud":
 		return c.audience.read(v)
 	case "exp":

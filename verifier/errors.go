@@ -32,7 +32,7 @@ const (
 	UnknownIssuer                       // no trusted authority lists the iss
 	Expired                             // exp has passed
 	NotYetValid                         // nbf or iat is in the future
-	BadTokenUse                         // token_use is not the wanted one
+	BadTokenUse                         // another kind of token: an ID token for an access token, or the reverse
 	BadAudience                         // minted for somebody else: aud, client_id or azp
 	UnknownKey                          // no region that lists the iss publishes the kid
 	KeysUnavailable                     // the keys could not be had

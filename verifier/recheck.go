@@ -46,7 +46,7 @@ func (s *state) recheckRest(ctx context.Context, t *trusted, tok *Token) *Error 
 		if reason := t.checkHeader(&tok.header, c); reason != 0 {
 			return t.refuse(reason, nil)
 		}
-		if reason, err := t.Binding.check(c); reason != 0 {
+		if reason, err := t.Binding.check(tok.header.typ, c); reason != 0 {
 			return t.refuse(reason, err)
 		}
 		if err := t.checkRequired(c); err != nil {

@@ -13,7 +13,7 @@
 //  5. iss is one that a trusted authority lists;
 //  6. alg and typ are in that Trust's lists;
 //  7. exp, nbf and iat, with Leeway;
-//  8. the Binding: audience, client, token use;
+//  8. the Binding: kind of token, audience, client;
 //  9. the keys for iss and kid, which may have to be fetched;
 //  10. the signature;
 //  11. RequiredClaims and MaxAge;

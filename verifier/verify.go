@@ -91,7 +91,7 @@ func (s *state) verifyAnew(ctx context.Context, now time.Time, raw, h, p, sig st
 	if reason := s.checkDates(c.exp, c.nbf, c.iat, now); reason != 0 {
 		return nil, 0, t.refuse(reason, nil)
 	}
-	if reason, err := t.Binding.check(c); reason != 0 {
+	if reason, err := t.Binding.check(parsed.header.typ, c); reason != 0 {
 		return nil, 0, t.refuse(reason, err)
 	}
 	key, regions, err := s.checkSignature(ctx, t, c.issuer, &parsed)
