@@ -31,7 +31,7 @@ const (
 )
 
 // Audience accepts access tokens whose aud contains one of aud (RFC 9068, section 4). It rejects tokens with at_hash, c_hash or
-// events: they are no access tokens. An ID token without these claims is accepted if its aud, which is a client ID, is one of aud.
+// events: they are no access tokens. An ID token without these claims is accepted if its aud, a client ID, is one of aud.
 // So do not use a client ID as the audience of an API. If it must be one, see Keycloak and Entra, or list only "at+jwt" in
 // Trust.Types.
 func Audience(aud ...string) Binding {

@@ -103,6 +103,9 @@ type Error struct {
 
 // Error returns the reason, the authority and the cause.
 func (e *Error) Error() string {
+	if e == nil {
+		return "token not accepted: nil *verifier.Error"
+	}
 	s := "token not accepted: " + e.Reason.String()
 	if e.Authority != "" {
 		s += " (authority " + e.Authority + ")"
@@ -115,7 +118,7 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause, less the categories that it may wrap: an *Error has exactly one.
 func (e *Error) Unwrap() error {
-	if e.Err == nil {
+	if e == nil || e.Err == nil {
 		return nil
 	}
 	return cause{e.Err}
@@ -126,8 +129,11 @@ func (e *Error) Is(target error) bool { return target == e.Category() }
 
 // Category is the one of ErrInvalid, ErrUnavailable and ErrForbidden that e is. That of CheckFailed is the category which the
 // error of Trust.Check wraps: ErrUnavailable before ErrForbidden, ErrInvalid by default. RegionInactive is ErrUnavailable
-// where the error of the RegionPolicy wraps that, or says so by a method Unavailable() bool.
+// where the error of the RegionPolicy wraps that, or says so by a method Unavailable() bool. A nil *Error is ErrUnavailable.
 func (e *Error) Category() error {
+	if e == nil {
+		return ErrUnavailable // it says nothing about the token
+	}
 	if e.Reason <= 0 || int(e.Reason) >= len(reasons) {
 		return ErrInvalid
 	}

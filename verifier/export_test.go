@@ -1,6 +1,9 @@
 package verifier
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // NumericDate lets tests reach the reader of dates.
 var NumericDate = numericDate
@@ -46,3 +49,28 @@ func (c Cache) Digest(raw string) [32]byte { return c.c.digest(raw) }
 
 // Keyed reports whether digests depend on keys of the process.
 func (c Cache) Keyed() bool { return c.c.gmac != nil }
+
+// BufferSize is the size of the buffer in which the next digest is computed.
+func (c Cache) BufferSize() int {
+	b := c.c.buffers.Get().(*digestBuffer)
+	defer c.c.buffers.Put(b)
+	return cap(b.text)
+}
+
+// KeptOctets and KeptMembers are the bounds of buffers that are kept.
+const (
+	KeptOctets  = keptOctets
+	KeptMembers = keptMembers
+)
+
+// UseScratch uses a scratch of at least these sizes, and returns the sizes of the next one.
+func UseScratch(octets, input, members int) (nextOctets, nextInput, nextMembers int) {
+	sc := scratches.Get().(*scratch)
+	sc.octets = slices.Grow(sc.octets[:0], octets)
+	sc.input = slices.Grow(sc.input[:0], input)
+	sc.members = slices.Grow(sc.members[:0], members)
+	sc.release()
+	sc = scratches.Get().(*scratch)
+	defer sc.release()
+	return cap(sc.octets), cap(sc.input), cap(sc.members)
+}

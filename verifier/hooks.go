@@ -71,6 +71,9 @@ type place struct{ authority, region string }
 
 // Status reports what drifted, sorted by authority and region. What has shown no drift is left out.
 func (v *Verifier) Status() []RegionStatus {
+	if v == nil {
+		return nil
+	}
 	v.drifts.mu.Lock()
 	defer v.drifts.mu.Unlock()
 	all := make([]RegionStatus, 0, len(v.drifts.byRegion))

@@ -13,7 +13,8 @@ import (
 )
 
 // Token is a verified token. It is immutable and safe for concurrent use: nothing that can be reached from it can be
-// written. Tokens come from Verify only; the zero Token is that of nobody.
+// written. Tokens come from Verify only. The zero Token is not valid. Methods of a nil *Token panic, so that a handler without
+// middleware does not serve the user "".
 type Token struct {
 	trust     *trust
 	authority string
@@ -60,6 +61,7 @@ func (t *Token) ClientID() string { return t.clientID }
 // and in the aud of an ID token. A revocation rule for a client matches if any of them is the client. To grant something, use
 // ClientID.
 func (t *Token) ClientIDs() iter.Seq[string] {
+	_ = t.clientID // a nil Token panics here, not where the result is used
 	return func(yield func(string) bool) {
 		if t.clientID != "" && !yield(t.clientID) {
 			return
@@ -167,10 +169,11 @@ func (t *Token) Audience() iter.Seq[string] { return slices.Values(t.audience) }
 func (t *Token) Scopes() iter.Seq[string] { return t.scopes.all() }
 
 // HasScope reports whether exactly this scope was granted.
-func (t *Token) HasScope(scope string) bool { return scope != "" && contains(t.scopes.all(), scope) }
+func (t *Token) HasScope(scope string) bool { return contains(t.scopes.all(), scope) && scope != "" }
 
 // Groups yields the groups of the user.
 func (t *Token) Groups() iter.Seq[string] {
+	_ = t.payload // a nil Token panics here, not where the result is used
 	return func(yield func(string) bool) {
 		if len(t.payload) == 0 {
 			return
@@ -189,7 +192,7 @@ func (t *Token) Groups() iter.Seq[string] {
 }
 
 // HasGroup reports whether the user is in exactly this group.
-func (t *Token) HasGroup(group string) bool { return group != "" && contains(t.Groups(), group) }
+func (t *Token) HasGroup(group string) bool { return contains(t.Groups(), group) && group != "" }
 
 // KeyID is the kid of the key that signed the token.
 func (t *Token) KeyID() string {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 	"github.com/regionjwt/regionjwt/issuer"
 )
@@ -80,7 +81,7 @@ func (t Trust) compile() (*trust, error) {
 	var errs []error
 	add := func(err error) {
 		if err != nil {
-			errs = append(errs, fmt.Errorf("trust in %q: %w", t.Authority.ID, err))
+			errs = append(errs, fmt.Errorf("verifier: trust in %q: %w", t.Authority.ID, err))
 		}
 	}
 	add(t.Authority.Validate())
@@ -89,6 +90,9 @@ func (t Trust) compile() (*trust, error) {
 		if !jose.Known(alg) {
 			add(fmt.Errorf("algorithm %q is not supported", alg))
 		}
+	}
+	if nils.Typed(t.Regions) {
+		add(errors.New("Regions is set, and nil"))
 	}
 	if t.MaxAge < 0 {
 		add(errors.New("MaxAge is negative"))

@@ -39,6 +39,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
@@ -155,8 +156,11 @@ func (v *Verifier) Update(trust []Trust) error {
 
 func (c Config) compile() (*state, error) {
 	var errs []error
-	if c.Keys == nil {
-		errs = append(errs, errors.New("verifier: Keys is not set"))
+	if nils.Is(c.Keys) {
+		errs = append(errs, errors.New("verifier: Keys is not set, or nil"))
+	}
+	if nils.Typed(c.Revoked) {
+		errs = append(errs, errors.New("verifier: Revoked is set, and nil"))
 	}
 	if len(c.Trust) == 0 {
 		errs = append(errs, errors.New("verifier: Trust is empty"))
@@ -199,7 +203,7 @@ func (c Config) compile() (*state, error) {
 			errs = append(errs, err)
 		}
 		if ids[t.Authority.ID] {
-			errs = append(errs, fmt.Errorf("authority %q is trusted twice", t.Authority.ID))
+			errs = append(errs, fmt.Errorf("verifier: authority %q is trusted twice", t.Authority.ID))
 		}
 		ids[t.Authority.ID] = true
 		errs = append(errs, s.add(compiled)...)
@@ -216,7 +220,7 @@ func (s *state) add(t *trust) (errs []error) {
 			case e == nil:
 				s.issuers[iss] = &trusted{trust: t, regions: []string{r.Name}, region: r.Name}
 			case e.trust != t:
-				errs = append(errs, fmt.Errorf("issuer %q is listed by the authorities %q and %q", iss, e.authority, t.authority))
+				errs = append(errs, fmt.Errorf("verifier: issuer %q is listed by the authorities %q and %q", iss, e.authority, t.authority))
 			default:
 				e.regions = append(e.regions, r.Name)
 				e.region = ""

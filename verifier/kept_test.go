@@ -1,0 +1,72 @@
+package verifier_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+// One huge token does not make the memory of all grow for good.
+func TestHugeBuffersAreNotKept(t *testing.T) {
+	t.Parallel()
+	c := verifier.NewCache(8)
+	huge := strings.Repeat("x", 1<<20)
+	for range 200 { // a pool may drop anything, so one look proves little
+		c.Digest(huge)
+		require.LessOrEqual(t, c.BufferSize(), verifier.KeptOctets)
+		for _, sizes := range [][3]int{{1 << 20, 1, 1}, {1, 1 << 20, 1}, {1, 1, 1 << 12}} {
+			octets, input, members := verifier.UseScratch(sizes[0], sizes[1], sizes[2])
+			require.LessOrEqual(t, octets, verifier.KeptOctets)
+			require.LessOrEqual(t, input, verifier.KeptOctets)
+			require.LessOrEqual(t, members, verifier.KeptMembers)
+		}
+	}
+}
+
+// A token that two callers verified at once is remembered once.
+func TestATokenIsRememberedOnce(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	c := verifier.NewCache(8)
+	for i := range 5 {
+		c.Add("one", 100+i, now.Add(time.Hour), now)
+		c.Add("two", 100, now.Add(time.Hour), now)
+		counted, walked, bytes, walkedBytes := c.Entries()
+		require.Equal(t, 2, counted)
+		require.Equal(t, 2, walked)
+		require.Equal(t, walkedBytes, bytes)
+	}
+}
+
+// A key that has been published anew for another algorithm is not the key that signed.
+func TestRecheckLooksAtTheAlgorithmOfTheKey(t *testing.T) {
+	t.Parallel()
+	w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "RS256"})
+	cache, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = cache.Close() })
+	keys, err := cache.Keys(t.Context(), w.Authority().Regions[0].Issuers[0], w.KeyID(east))
+	require.NoError(t, err)
+	key := *keys[0]
+	source := &fixed{keys: []*jwks.Key{&key}}
+	v, err := verifier.New(verifier.Config{Keys: source, Trust: []verifier.Trust{{
+		Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience), Algorithms: []string{"RS256", "PS256"},
+	}}})
+	require.NoError(t, err)
+	for algorithm, want := range map[string]string{"RS256": "", "": "", "PS256": "unknown_key", "RS512": "unknown_key"} {
+		key.Algorithm = "RS256"
+		tok := mustVerify(t, v, w)
+		other := key
+		other.Algorithm = algorithm
+		source.keys = []*jwks.Key{&other}
+		require.Equal(t, want, reasonOf(t, v.Recheck(t.Context(), tok)), algorithm)
+		source.keys = []*jwks.Key{&key}
+	}
+}
