@@ -77,18 +77,19 @@ func (r *region) source(name string) *source {
 // count counts a piece of evidence, and reports whether it changed anything but times.
 func (r *region) count(e *Evidence, now time.Time, c *Config) bool {
 	s := r.source(e.Source)
-	began := now
+	began, given := now, now
 	if !e.Began.IsZero() {
 		// A time without a monotonic reading is compared with the wall clock once, here: it may be set later.
-		began = now.Add(-now.Sub(e.Began))
-		if !began.After(s.began) || e.Began.Equal(s.given) || began.Sub(now) > maxAhead {
+		began, given = now.Add(-now.Sub(e.Began)), e.Began
+		if given.Equal(s.given) || began.Sub(now) > maxAhead {
 			return false
 		}
 	}
-	if began.Before(s.began) || began.Before(s.since) || e.Err != nil && began.Before(r.recovered) {
+	late := began.Before(s.began) || began.Before(s.since)
+	if late || e.Err != nil && began.Before(r.recovered) {
 		return false
 	}
-	s.began, s.given, s.last = began, e.Began, now
+	s.began, s.given, s.last = began, given, now
 	if e.Err != nil {
 		return r.countFailure(s, e.Class, now, c)
 	}
