@@ -36,10 +36,12 @@ type Fetched struct {
 }
 
 // Evidence returns the region of an authority of which the attempt says whether it answers: that whose own the URL is, by
-// Use.Home. There is none where the answer is 403 or 404, which is what a mirror says that is not enabled.
+// Use.Home. A good answer is evidence. So is a failure of DNS, TLS or the connection, a timeout, and status 5xx without
+// Retry-After, unless somebody waited for the fetch: a flood of tokens with made-up key IDs must not make a region look down.
+// Any other answer is not: 403 and 404 (a URL that is not enabled returns them), 429, 5xx with Retry-After, or 200 without a
+// usable key set.
 func (f *Fetched) Evidence(authority string) (region string, ok bool) {
-	if e := f.Err; e != nil &&
-		(e.Status == http.StatusForbidden || e.Status == http.StatusNotFound || e.Class == ClassCanceled) {
+	if f.Err != nil && (f.Demanded || !f.Err.outage()) {
 		return "", false
 	}
 	i := slices.IndexFunc(f.Uses, func(u Use) bool { return u.Authority == authority && u.Home })
@@ -47,6 +49,18 @@ func (f *Fetched) Evidence(authority string) (region string, ok bool) {
 		return "", false
 	}
 	return f.Uses[i].Region, true
+}
+
+// outage reports whether e shows that the server is down, rather than that it answers something else than a key set.
+func (e *FetchError) outage() bool {
+	switch e.Class {
+	case ClassDNS, ClassTLS, ClassTimeout, ClassNetwork:
+		return true
+	case ClassStatus:
+		return e.Status >= http.StatusInternalServerError && e.RetryAfter == 0
+	default:
+		return false
+	}
 }
 
 // KeysChanged says that the keys of a set changed.

@@ -219,3 +219,32 @@ func TestInspectionKeepsNobodyWaiting(t *testing.T) {
 		require.Less(t, time.Since(began), time.Second)
 	})
 }
+
+// A failure is evidence that a region is lost if no answer came, or status 5xx without Retry-After, and nobody waited for it.
+func TestEvidenceOfAFetch(t *testing.T) {
+	t.Parallel()
+	at := func(e *jwks.FetchError, demanded bool) bool {
+		f := jwks.Fetched{Uses: []jwks.Use{{Authority: "a", Region: "r", Home: true}}, Err: e, Demanded: demanded}
+		region, ok := f.Evidence("a")
+		require.Equal(t, ok, region == "r")
+		return ok
+	}
+	require.True(t, at(nil, false))
+	require.True(t, at(nil, true))
+	status := func(code int, retry time.Duration) *jwks.FetchError {
+		return &jwks.FetchError{Class: jwks.ClassStatus, Status: code, RetryAfter: retry}
+	}
+	for _, lost := range []*jwks.FetchError{
+		{Class: jwks.ClassDNS}, {Class: jwks.ClassTLS}, {Class: jwks.ClassTimeout}, {Class: jwks.ClassNetwork}, status(500, 0), status(503, 0),
+	} {
+		require.True(t, at(lost, false), "%v", lost)
+		require.False(t, at(lost, true), "tokens caused it: %v", lost)
+	}
+	for _, answered := range []*jwks.FetchError{
+		status(302, 0), status(400, 0), status(403, 0), status(404, 0), status(408, 0), status(429, 0), status(429, time.Second),
+		status(503, time.Second), {Class: jwks.ClassCanceled}, {Class: jwks.ClassHTML}, {Class: jwks.ClassTooLarge},
+		{Class: jwks.ClassMalformed}, {Class: jwks.ClassNoKeys}, {Class: jwks.ClassDiscovery},
+	} {
+		require.False(t, at(answered, false), "%v", answered)
+	}
+}
