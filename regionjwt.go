@@ -3,6 +3,7 @@ package regionjwt
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -34,8 +35,8 @@ type Config struct {
 	Hooks    verifier.Hooks // are told of decisions on tokens
 	KeyHooks jwks.Hooks     // are told of fetches and of changes of keys
 
-	// Failover lists controllers that are told, as evidence, whether fetches of keys from their regions succeed. It does not make
-	// them policies: see verifier.Trust.Regions. They are run by whoever made them.
+	// Failover lists controllers of authorities in Trust. Fetches of keys are reported to them as evidence of the source "keys":
+	// see jwks.Fetched.Evidence. It does not make them policies: see verifier.Trust.Regions. The caller runs them.
 	Failover []*failover.Controller
 }
 
@@ -69,7 +70,7 @@ func New(c Config) (*Validator, error) {
 		vc.Keys = &jwks.Static{} // for the sake of everything else that may be wrong
 	}
 	v, err := verifier.New(vc)
-	if err := errors.Join(errKeys, err); err != nil {
+	if err := errors.Join(errKeys, err, c.checkFailover()); err != nil {
 		return nil, err
 	}
 	return &Validator{keys: keys, verifier: v}, nil
@@ -94,23 +95,38 @@ func (v *Validator) Update(trust []verifier.Trust) error {
 	return v.verifier.Update(trust)
 }
 
+// checkFailover reports controllers that would never learn anything.
+func (c *Config) checkFailover() error {
+	var errs []error
+	for i, ctl := range c.Failover {
+		id := ctl.State().Authority
+		switch {
+		case id == "":
+			errs = append(errs, fmt.Errorf("regionjwt: Failover[%d] is nil or zero: make it with failover.New", i))
+		case !slices.ContainsFunc(c.Trust, func(t verifier.Trust) bool { return t.Authority.ID == id }):
+			errs = append(errs, fmt.Errorf("regionjwt: Failover[%d] is for authority %q, which is not in Trust", i, id))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // keyHooks are those of the user, and what the controllers want to know.
 func (c *Config) keyHooks() jwks.Hooks {
 	h := c.KeyHooks
 	if controllers := slices.Clone(c.Failover); len(controllers) > 0 {
 		told := h.Fetched
 		h.Fetched = func(f jwks.Fetched) {
-			if told != nil {
-				told(f)
-			}
 			for _, ctl := range controllers {
 				if region, ok := f.Evidence(ctl.State().Authority); ok {
 					e := failover.Evidence{Region: region, Source: "keys", Began: f.Began}
 					if f.Err != nil {
-						e.Err = f.Err
+						e.Err, e.Class = f.Err, f.Err.Error() // a class and a status, never text of a server
 					}
 					ctl.Observe(e)
 				}
+			}
+			if told != nil {
+				told(f)
 			}
 		}
 	}

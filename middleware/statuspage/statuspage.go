@@ -131,6 +131,10 @@ func New(c Config) (*Page, error) {
 			continue
 		}
 		id := f.State().Authority
+		if id == "" {
+			add(true, "Controllers[%d] has no authority: make it with failover.New", i)
+			continue
+		}
 		add(seen[id], "authority %q has two Controllers", id)
 		seen[id] = true
 	}

@@ -237,11 +237,11 @@ func TestNewRefuses(t *testing.T) {
 	twice := state{Authority: "pool"}
 	_, err = statuspage.New(statuspage.Config{
 		Keys: (*jwks.Cache)(nil), Rules: (*revocation.List)(nil), Reload: 1, Title: strings.Repeat("x", 201),
-		Controllers: []statuspage.Controller{twice, nil, (*failover.Controller)(nil), twice},
+		Controllers: []statuspage.Controller{twice, nil, (*failover.Controller)(nil), twice, &failover.Controller{}},
 	})
 	for _, want := range []string{
 		"Keys is a nil pointer", "Rules is a nil pointer", "Reload", "Title", `authority "pool" has two Controllers`, "Controllers[1] is nil",
-		"Controllers[2] is nil",
+		"Controllers[2] is nil", "Controllers[4] has no authority: make it with failover.New",
 	} {
 		require.ErrorContains(t, err, want)
 	}

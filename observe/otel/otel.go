@@ -56,7 +56,7 @@ type Config struct {
 	Attributes []attribute.KeyValue
 }
 
-// Watched is what gauges are read from. Each may be nil.
+// Watched is what gauges are read from. Each may be nil. A nil or zero Controller is left out.
 type Watched struct {
 	Keys     *jwks.Cache
 	Verifier *verifier.Verifier
@@ -129,7 +129,7 @@ func (c *Config) check() error {
 
 // Watch has the gauges read from w, in place of what was watched before. It is called when everything has been made.
 func (o *Observer) Watch(w Watched) {
-	w.Failover = slices.DeleteFunc(slices.Clone(w.Failover), func(c *failover.Controller) bool { return c == nil })
+	w.Failover = slices.DeleteFunc(slices.Clone(w.Failover), func(c *failover.Controller) bool { return c.State().Authority == "" })
 	o.watched.Store(&w)
 }
 

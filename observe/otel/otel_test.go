@@ -321,7 +321,7 @@ func TestWatchAndClose(t *testing.T) {
 	s := newService(t, issuertest.Config{}, otel.Config{}, nil)
 	require.Contains(t, s.collect(t), "regionjwt.key_sets")
 	require.Contains(t, s.collect(t), "regionjwt.control.known")
-	s.observer.Watch(otel.Watched{Keys: s.Keys(), Failover: []*failover.Controller{nil}})
+	s.observer.Watch(otel.Watched{Keys: s.Keys(), Failover: []*failover.Controller{nil, {}}})
 	require.Contains(t, s.collect(t), "regionjwt.key_sets")
 	require.NotContains(t, s.collect(t), "regionjwt.control.known")
 	s.observer.Watch(otel.Watched{})
