@@ -45,8 +45,9 @@ type UserPool struct {
 	// Issuer is the pool's issuer mode; the zero value accepts both.
 	Issuer IssuerType
 
-	// Domain is the pool's hosted domain; optional, it only fills Region.TokenURL. A name with a dot is a custom domain
-	// and serves every region. A prefix serves the primary region, in partition aws only.
+	// Domain is the pool's hosted domain; optional, it only fills Region.TokenURL. A name with a dot is a custom domain;
+	// any other name is a prefix, which is known in partition aws only. Both fail over by name: all regions have the same
+	// TokenURL, and Cognito routes it to a region that works.
 	Domain string
 
 	// DNSSuffix overrides the suffix that the partition of the region implies ("amazonaws.com"). Where it is empty, the
@@ -185,7 +186,7 @@ func (c cognito) region(name string, primary bool) Region {
 		keysO    = c.keys(name, Original)
 		keysU    = c.keys(c.primary, Updated)
 	)
-	r := Region{Name: name, TokenURL: c.tokenURL(primary)}
+	r := Region{Name: name, TokenURL: c.tokenURL()}
 	switch {
 	case c.Issuer == Original && primary:
 		r.Issuers, r.JWKS = []string{ownO}, []string{keysO}
@@ -222,12 +223,12 @@ func (c cognito) keys(region string, t IssuerType) string {
 	return c.iss(region, t) + path
 }
 
-func (c cognito) tokenURL(primary bool) string {
+func (c cognito) tokenURL() string {
 	_, known := partitionOf(c.primary)
 	switch {
 	case strings.Contains(c.Domain, "."):
 		return "https://" + c.Domain + "/oauth2/token"
-	case c.Domain != "" && primary && known && c.DNSSuffix == "":
+	case c.Domain != "" && known && c.DNSSuffix == "":
 		return "https://" + c.Domain + ".auth." + c.primary + ".amazoncognito.com/oauth2/token"
 	}
 	return ""

@@ -141,7 +141,7 @@ func TestCognitoTokenURL(t *testing.T) {
 	t.Parallel()
 	for domain, want := range map[string][2]string{
 		"":                 {"", ""},
-		"shop":             {"https://shop.auth.us-east-1.amazoncognito.com/oauth2/token", ""},
+		"shop":             {"https://shop.auth.us-east-1.amazoncognito.com/oauth2/token", "https://shop.auth.us-east-1.amazoncognito.com/oauth2/token"},
 		"auth.example.com": {"https://auth.example.com/oauth2/token", "https://auth.example.com/oauth2/token"},
 	} {
 		a, err := issuer.Cognito(issuer.UserPool{ID: poolID, Replicas: []string{"us-west-2"}, Domain: domain})
