@@ -9,7 +9,8 @@
 // What a region says decides what comes next:
 //
 //   - An outage (no connection, no answer in time, status 5xx, 429 or 408, or an answer that is not one of OAuth) sends the
-//     flight to the next region, and the silent one rests for a while. Where every region is dark, the token at hand serves
+//     flight to the next region, and the silent one rests for a while. Regions with the same token URL are one here: an issuer
+//     that moves a name from region to region, as Amazon Cognito does with custom and prefix domains, is asked once. Where every region is dark, the token at hand serves
 //     until it expires; then callers get ErrUnavailable, and each region is asked once a second.
 //   - A verdict (invalid_client, invalid_scope and the like: RFC 6749, section 5.2) is believed: another region is not asked
 //     for a better one. Callers get ErrRefused, and the region is asked again after 10 s, so that a secret which was put right
@@ -21,19 +22,28 @@ package clientcredentials
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// Source has the access tokens of one client. It is made by New, and safe for concurrent use.
+// errNotMade is the error of a Source that is nil or zero.
+var errNotMade = errors.New("clientcredentials: the Source is nil or zero: make it with clientcredentials.New")
+
+// made reports whether New has made s.
+func (s *Source) made() bool { return s != nil && s.clock != nil }
+
+// Source has the access tokens of one client. It is made by New, and safe for concurrent use. Methods of a nil or zero Source
+// that return an error return one that names New.
 type Source struct {
 	config  Config
 	log     logger
 	clock   clock
 	form    form
-	regions []*region // in the authority's order
+	regions []*region // the token endpoints, in the authority's order
 
 	current  atomic.Pointer[Token]
 	rejected atomic.Pointer[Token] // by a resource server; counts while it is the current one
@@ -42,6 +52,8 @@ type Source struct {
 	flight     *flight    // the one to join
 	flying     map[*flight]struct{}
 	rejectedAt instant
+	panicked   bool    // code of others has panicked
+	panickedAt instant // when that was last logged
 	closed     bool
 	work       sync.WaitGroup
 }
@@ -54,11 +66,7 @@ func New(c Config) (*Source, error) {
 	}
 	s := &Source{
 		config: c, log: logger{c.Logger}, clock: systemClock(), form: c.form(), flying: map[*flight]struct{}{},
-	}
-	for _, r := range c.Authority.Regions {
-		if r.TokenURL != "" {
-			s.regions = append(s.regions, &region{name: r.Name, url: r.TokenURL})
-		}
+		regions: regions(c.Authority),
 	}
 	return s, nil
 }
@@ -69,6 +77,9 @@ func New(c Config) (*Source, error) {
 //
 // The error is that of ctx, or an *Error, which is either ErrUnavailable or ErrRefused.
 func (s *Source) Token(ctx context.Context) (*Token, error) {
+	if !s.made() {
+		return nil, errNotMade
+	}
 	preferred := s.preferred()
 	if t := s.current.Load(); s.need(t, s.clock(), preferred) == nothing {
 		return t, nil
@@ -125,7 +136,7 @@ func (s *Source) need(t *Token, now instant, preferred *region) need {
 		return another
 	case s.rejected.Load() == t || now.since(t.got) >= t.life-t.margin():
 		return better
-	case now.since(t.got) >= t.renew || preferred != nil && preferred.name != t.region:
+	case now.since(t.got) >= t.renew || preferred != nil && preferred != t.from:
 		return background
 	}
 	return nothing
@@ -136,9 +147,10 @@ func (s *Source) preferred() *region {
 	if s.config.Prefer == nil {
 		return nil
 	}
-	name := s.config.Prefer()
+	var name string
+	_ = s.guarded("Prefer", func() { name = s.config.Prefer() })
 	for _, r := range s.regions {
-		if r.name == name {
+		if slices.Contains(r.names, name) {
 			return r
 		}
 	}
@@ -150,7 +162,7 @@ func (s *Source) preferred() *region {
 // a server that refuses everything cannot have the issuers hammered. Where no other token can be had because every region is
 // dark, t serves on until it expires: it may be the server that was wrong.
 func (s *Source) Reject(t *Token) bool {
-	if t == nil {
+	if t == nil || !s.made() {
 		return false
 	}
 	now := s.clock()
@@ -168,8 +180,11 @@ func (s *Source) Reject(t *Token) bool {
 }
 
 // Close ends the requests in progress and waits until they have ended. The token at hand goes on to serve until it expires;
-// nothing is fetched any more. Close may be called more than once, and not from a callback. It always returns nil.
+// nothing is fetched any more. Close may be called more than once, and not from a callback. It returns nil.
 func (s *Source) Close() error {
+	if !s.made() {
+		return errNotMade
+	}
 	s.mu.Lock()
 	s.closed = true
 	for f := range s.flying {

@@ -8,10 +8,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/outbound"
 	"github.com/regionjwt/regionjwt/issuer"
 )
@@ -47,16 +49,16 @@ const (
 // field is the default.
 type Config struct {
 	// Authority mints the tokens. Its regions with a TokenURL are asked, in order; one is required. A TokenURL is https, or
-	// http on a loopback host.
+	// http on a loopback host. Regions with the same TokenURL are asked as one.
 	Authority issuer.Authority
 
-	// Credentials holds what the client proves itself with, by the name of a region; those under "" count for regions that
-	// are not listed.
+	// Credentials holds what the client proves itself with, by the name of a region; those under "" are for regions that
+	// are not listed. Regions with the same TokenURL must have the same.
 	Credentials map[string]Credentials
 
 	// CredentialsFunc is asked before each request instead, so that a secret may be rotated or fetched from elsewhere. It must
-	// be safe for concurrent use and heed ctx, which ends after Timeout and holds no value of a caller's. Its failure counts as
-	// an outage of the region: the next one is asked.
+	// be safe for concurrent use and heed ctx, which ends after Timeout and holds no value of a caller's. If it fails or panics,
+	// the next region is asked. For regions with the same TokenURL it is called with one after the other until it succeeds.
 	CredentialsFunc func(ctx context.Context, region string) (Credentials, error)
 
 	// Scopes are asked for (RFC 6749, section 3.3). None means what the client is registered for.
@@ -73,13 +75,15 @@ type Config struct {
 
 	// Prefer returns the name of the region to ask first: the method Active of a failover.Controller fits. A token of another
 	// region serves on while it is replaced in the background. It is called with every call of Token, under no lock: it should
-	// read memory. Nil, or a name that is not a region with a TokenURL, means the authority's order.
+	// read memory. Nil, a panic, or a name that is not a region with a TokenURL, means the authority's order.
 	Prefer func() string
 
-	// Report is told what each answer says of a region: nil that it lives, even if it refuses the client, or else an *Error
-	// that is ErrUnavailable. The method Report of a failover.Controller fits. What says nothing of the region is not
-	// reported, such as a failure of CredentialsFunc. It is called under no lock, and concurrently at times; it should be
-	// quick.
+	// Report receives the outcome of a request to a region: nil if the region answered with a token or refused the client, or
+	// an *Error that is ErrUnavailable if it is down: DNS, TLS, Network, Timeout, or Status 5xx without Retry-After. The method
+	// Report of a failover.Controller fits. Failures that are not caused by the region are not reported, such as an error of
+	// CredentialsFunc, and neither is an answer that is not an outage of the region, such as status 429, or 503 with
+	// Retry-After. Requests to a TokenURL of several regions are not reported: it is not known which of them answers. Report is
+	// called under no lock, from several goroutines; it must not block.
 	Report func(region string, err error)
 
 	// Client sends the requests. It is copied; redirects are never followed and no cookies kept, whatever it says. Nil means a
@@ -106,10 +110,11 @@ type Config struct {
 	// 6749, section 5.1). 0 means 1 minute; at most 24 hours.
 	Lifetime time.Duration
 
-	// Logger receives one line for each change of state. Nil is silent.
+	// Logger receives one line for each change of state, and for panics of callbacks. Panics of its handler are recovered. Nil
+	// is silent.
 	Logger *slog.Logger
 
-	// OnEvent is told of each request that has ended, except by Close. It is called like Report.
+	// OnEvent is called for each request that has ended, except by Close. It is called like Report. Panics are logged.
 	OnEvent func(Event)
 
 	ownClient bool // Client was nil
@@ -117,7 +122,7 @@ type Config struct {
 
 // Event is the end of one request for a token.
 type Event struct {
-	Region string
+	Region string // several with one TokenURL are joined by commas
 	Took   time.Duration
 	Err    error // nil for a token, otherwise an *Error
 }
@@ -144,9 +149,13 @@ func (c Config) withDefaults() (Config, error) {
 	errs = append(errs, c.checkCredentials()...)
 	errs = append(errs, c.checkForm()...)
 	c.Scopes, c.Resources = slices.Clone(c.Scopes), slices.Clone(c.Resources)
-	if c.Logger == nil {
+	switch {
+	case c.Logger == nil:
 		c.Logger = slog.New(slog.DiscardHandler)
+	case c.Logger.Handler() == nil:
+		add("Logger has no handler: make it with slog.New")
 	}
+	c.Logger = slog.New(guard.Handler(c.Logger.Handler()))
 	c.ownClient = c.Client == nil
 	c.Client = outbound.Client(c.Client, outbound.Transport(DefaultTimeout, idleFor))
 	return c, errors.Join(errs...)
@@ -182,6 +191,13 @@ func (c *Config) checkCredentials() (errs []error) {
 	}
 	if len(known) == 1 {
 		add("no region has a TokenURL")
+	}
+	for _, shared := range regions(c.Authority) {
+		for _, name := range shared.names[1:] {
+			if !reflect.DeepEqual(each[name], each[shared.names[0]]) {
+				add("regions %q and %q have one TokenURL and different Credentials", shared.names[0], name)
+			}
+		}
 	}
 	for name := range c.Credentials {
 		if !known[name] {

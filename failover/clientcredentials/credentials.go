@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/regionjwt/regionjwt/internal/guard"
 )
 
 // AuthMethod is how a client proves itself to the token endpoint: OpenID Connect Core, section 9.
@@ -70,7 +72,11 @@ func (c Credentials) check() error {
 		if c.Secret != "" {
 			errs = append(errs, errors.New("a Secret is not for PrivateKeyJWT"))
 		}
-		if _, err := c.scheme(); err != nil {
+		var err error
+		if guard.Call("Public", func() { _, err = c.scheme() }) != nil {
+			err = errors.New("the Key has no public key")
+		}
+		if err != nil {
 			errs = append(errs, err)
 		}
 	default:

@@ -2,6 +2,7 @@ package clientcredentials
 
 import (
 	"errors"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -27,6 +28,7 @@ const (
 	Status        Reason = "status"         // an HTTP status that is an outage or not one of OAuth, redirects included
 	Malformed     Reason = "malformed"      // an answer with neither a bearer token nor an OAuth error
 	NoCredentials Reason = "no_credentials" // CredentialsFunc failed, or the key did not sign
+	Panicked      Reason = "panicked"       // the Client panicked
 	NoRegion      Reason = "no_region"      // none of the regions could be asked, or gave an answer
 	Refused       Reason = "refused"        // an OAuth error, or status 400 or 401
 	Closed        Reason = "closed"         // the Source was closed
@@ -36,11 +38,36 @@ const (
 // that a server said.
 type Error struct {
 	Reason     Reason
-	Region     string        // whose answer it is; "" for NoRegion and Closed
+	Region     string        // whose answer it is, several with one token URL joined by commas; "" for NoRegion and Closed
 	Status     int           // of HTTP, for Status and Refused
 	Code       string        // for Refused: a code of RFC 6749, section 5.2, or RFC 8707, section 2, or "other"
 	RetryAfter time.Duration // when asking again may help; 0 where that is not known
-	Err        error         // for NoCredentials: the cause, which is not in the text; for NoRegion: the errors of the regions
+	Err        error         // for NoCredentials and Panicked: the cause, which is not in the text; for NoRegion: those of the regions
+
+	began time.Time // when the request began
+}
+
+// Began returns when the request began; the zero Time for NoRegion and Closed, and for a refusal that was remembered.
+func (e *Error) Began() time.Time { return e.began }
+
+// Class returns a stable label: the reason, with the HTTP status if there is one ("status 503").
+func (e *Error) Class() string {
+	if e.Reason == Status {
+		return string(e.Reason) + " " + strconv.Itoa(e.Status)
+	}
+	return string(e.Reason)
+}
+
+// lost reports whether e shows that its region is down: nothing answers, or status 5xx without Retry-After.
+func (e *Error) lost() bool {
+	switch e.Reason {
+	case DNS, TLS, Network, Timeout:
+		return true
+	case Status:
+		return e.Status >= http.StatusInternalServerError && e.RetryAfter == 0
+	default:
+		return false
+	}
 }
 
 // Error returns the reason, the region, and the code or status; for NoRegion, that of each region.

@@ -226,13 +226,21 @@ func (s *search) ask(ctx context.Context, r *region) {
 	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
 	// What does not heed its context holds up its region and Close, but no flight.
+	began, asked := s.clock(), time.Now()
 	late := context.AfterFunc(ctx, func() {
-		s.outcomes <- outcome{at: at, failed: &Error{Reason: ended(ctx), Region: r.name}, took: s.config.Timeout}
+		failed := &Error{Reason: ended(ctx), Region: r.name, began: asked}
+		s.outcomes <- outcome{at: at, failed: failed, took: s.config.Timeout}
 	})
-	began := s.clock()
 	s.work.Go(func() {
 		defer cancel()
-		token, failed := s.request(ctx, r, began)
+		var token *Token
+		var failed *Error
+		if err := s.guarded("Client", func() { token, failed = s.request(ctx, r, began) }); err != nil {
+			token, failed = nil, &Error{Reason: Panicked, Region: r.name, Err: err}
+		}
+		if failed != nil {
+			failed.began = asked
+		}
 		s.mu.Lock()
 		r.busy = false
 		s.mu.Unlock()
@@ -282,14 +290,14 @@ func (s *search) take(o outcome) (tell func()) {
 		if refused {
 			s.log.refused(o.failed)
 		}
-		if old != nil && old.region != r.name {
-			s.log.moved(old.region, r.name)
+		if old != nil && old.from != r {
+			s.log.moved(old.from.name, r.name)
 		}
-		if s.config.Report != nil && (evidence == nil || o.failed.Reason != NoCredentials) {
-			s.config.Report(r.name, evidence)
+		if region := r.sole(); s.config.Report != nil && region != "" && (evidence == nil || o.failed.lost()) {
+			_ = s.guarded("Report", func() { s.config.Report(region, evidence) })
 		}
 		if s.config.OnEvent != nil {
-			s.config.OnEvent(event)
+			_ = s.guarded("OnEvent", func() { s.config.OnEvent(event) })
 		}
 	}
 }

@@ -1,6 +1,30 @@
 package clientcredentials
 
-import "log/slog"
+import (
+	"log/slog"
+
+	"github.com/regionjwt/regionjwt/internal/guard"
+)
+
+// guarded calls code of others. It logs a panic, and returns it; of a callback that panics each time, once a second.
+func (s *Source) guarded(what string, f func()) error {
+	err := guard.Call(what, f)
+	if err != nil && s.loud(s.clock()) {
+		s.log.Error("clientcredentials: a callback panicked", "error", err)
+	}
+	return err
+}
+
+// loud reports whether a panic may be logged at now.
+func (s *Source) loud(now instant) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.panicked && now.since(s.panickedAt) < probeEvery {
+		return false
+	}
+	s.panicked, s.panickedAt = true, now
+	return true
+}
 
 // logger writes one line for each change of state. It names configured values and closed lists only.
 type logger struct{ *slog.Logger }

@@ -2,13 +2,19 @@ package clientcredentials
 
 import (
 	"math/rand/v2"
+	"net/url"
+	"strings"
 	"time"
+
+	"github.com/regionjwt/regionjwt/issuer"
 )
 
-// region is what is known of one region. The mutex of the Source guards all but name and url.
+// region is what is known of one token endpoint: that of a region, or of several regions with one token URL. The mutex of the
+// Source guards all but the first three fields.
 type region struct {
-	name string
-	url  string
+	name  string   // of its regions, joined by commas
+	names []string // of its regions
+	url   string
 
 	busy     bool // a request is in progress
 	failures int  // in a row
@@ -19,6 +25,56 @@ type region struct {
 
 	verdict   *Error // the last refusal; nil after a token
 	verdictAt instant
+}
+
+// sole is the name of the region; "" if there are several, as it is not known which of them answers.
+func (r *region) sole() string {
+	if len(r.names) > 1 {
+		return ""
+	}
+	return r.name
+}
+
+// regions returns the token endpoints of an authority, in the order of its regions. Regions with the same token URL share one,
+// so that it is never asked twice at once for one token.
+func regions(a issuer.Authority) (endpoints []*region) {
+	at := map[string]*region{}
+	for _, r := range a.Regions {
+		if r.TokenURL == "" {
+			continue
+		}
+		key := endpoint(r.TokenURL)
+		if shared := at[key]; shared != nil {
+			shared.names = append(shared.names, r.Name)
+			shared.name += "," + r.Name
+			continue
+		}
+		at[key] = &region{name: r.Name, names: []string{r.Name}, url: r.TokenURL}
+		endpoints = append(endpoints, at[key])
+	}
+	return endpoints
+}
+
+// endpoint returns a token URL in a form in which equal URLs are alike: RFC 3986, sections 6.2.2.1 and 6.2.3.
+func endpoint(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return raw
+	}
+	u.Scheme = strings.ToLower(u.Scheme)
+	port := u.Port()
+	u.Host = strings.ToLower(u.Hostname())
+	if strings.Contains(u.Host, ":") {
+		u.Host = "[" + u.Host + "]"
+	}
+	if port != "" && port != map[string]string{"https": "443", "http": "80"}[u.Scheme] {
+		u.Host += ":" + port
+	}
+	if u.Path == "" {
+		u.Path = "/"
+	}
+	u.Fragment, u.RawFragment = "", ""
+	return u.String()
 }
 
 // wait is how long it takes until r may be asked.

@@ -44,7 +44,11 @@ func (s *Source) request(ctx context.Context, r *region, began instant) (*Token,
 	cred, err := s.credentials(ctx, r)
 	var req *http.Request
 	if err == nil {
-		req, err = cred.newRequest(ctx, r.url, s.form.values)
+		if panicked := s.guarded("Credentials.Key", func() {
+			req, err = cred.newRequest(ctx, r.url, s.form.values)
+		}); panicked != nil {
+			err = panicked
+		}
 	}
 	if err != nil {
 		if ctx.Err() != nil {
@@ -77,17 +81,27 @@ func (s *Source) request(ctx context.Context, r *region, began instant) (*Token,
 		}
 		return nil, fail(Malformed)
 	}
-	token.region, token.got = r.name, began
+	token.from, token.got = r, began
 	return token, nil
 }
 
-func (s *Source) credentials(ctx context.Context, r *region) (Credentials, error) {
+// credentials returns those of the first region at r that has any.
+func (s *Source) credentials(ctx context.Context, r *region) (cred Credentials, err error) {
 	if s.config.CredentialsFunc == nil {
-		return s.config.Credentials[r.name], nil
+		return s.config.Credentials[r.names[0]], nil
 	}
-	cred, err := s.config.CredentialsFunc(ctx, r.name)
-	if err == nil {
-		err = cred.check()
+	for _, name := range r.names {
+		if panicked := s.guarded("CredentialsFunc", func() {
+			cred, err = s.config.CredentialsFunc(ctx, name)
+		}); panicked != nil {
+			err = panicked
+		}
+		if err == nil {
+			err = cred.check()
+		}
+		if err == nil || ctx.Err() != nil {
+			break
+		}
 	}
 	return cred, err
 }

@@ -12,7 +12,7 @@ import (
 // Token is an access token. It is immutable. Formatted or logged, it tells its region and expiry, never its value.
 type Token struct {
 	value  string
-	region string
+	from   *region
 	scopes []string
 	got    instant       // when it was asked for
 	life   time.Duration // from then on
@@ -22,8 +22,14 @@ type Token struct {
 // Value returns what is to be presented: RFC 6750, section 2.1.
 func (t *Token) Value() string { return t.value }
 
-// Region returns the name of the region that minted t.
-func (t *Token) Region() string { return t.region }
+// Region returns the name of the region that minted t. It is "" if several regions share the token URL: it is then not known
+// which of them did.
+func (t *Token) Region() string {
+	if t.from == nil {
+		return ""
+	}
+	return t.from.sole()
+}
 
 // Expiry returns when t expires, counted from when it was asked for, by the clock of this machine.
 func (t *Token) Expiry() time.Time { return time.Unix(0, t.got.wall).Add(t.life) }
@@ -37,12 +43,12 @@ func (t *Token) lives(now instant) bool { return now.since(t.got) < t.life }
 // margin is how long before it expires t is no longer handed out, if another one can be had.
 func (t *Token) margin() time.Duration { return min(maxMargin, t.life/10) }
 
-// String returns the region and expiry of t.
+// String returns the region and expiry of t. Regions that share a token URL are joined by commas.
 func (t *Token) String() string {
-	if t == nil {
+	if t == nil || t.from == nil {
 		return "no token"
 	}
-	return "token of " + t.region + " until " + t.Expiry().UTC().Format(time.RFC3339)
+	return "token of " + t.from.name + " until " + t.Expiry().UTC().Format(time.RFC3339)
 }
 
 // Format implements fmt.Formatter: every verb writes String.

@@ -34,6 +34,9 @@ type TransportConfig struct {
 // After status 401 it presents another token, once, where Reject has it that there is one, and where the request has no body or
 // one with GetBody. Where no token can be had, the request is not sent, and the error is that of Token.
 func (s *Source) Transport(c TransportConfig) (http.RoundTripper, error) {
+	if !s.made() {
+		return nil, errNotMade
+	}
 	t := &transport{source: s, base: c.Base, origins: map[string]bool{}}
 	if t.base == nil {
 		t.base = http.DefaultTransport

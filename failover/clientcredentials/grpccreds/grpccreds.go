@@ -4,6 +4,8 @@ package grpccreds
 import (
 	"context"
 	"errors"
+	"fmt"
+	"reflect"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -14,7 +16,7 @@ import (
 
 // Config configures credentials. Source is required.
 type Config struct {
-	// Source has the tokens. It is a *clientcredentials.Source.
+	// Source has the tokens. It is a *clientcredentials.Source, made by clientcredentials.New.
 	Source interface {
 		Token(ctx context.Context) (*clientcredentials.Token, error)
 	}
@@ -31,10 +33,22 @@ type Config struct {
 // the client; and otherwise with Unavailable, so that a retry policy applies. The text of the
 // Source's error is not in the status, which servers are apt to pass on to their own clients.
 func New(c Config) (credentials.PerRPCCredentials, error) {
-	if c.Source == nil {
-		return nil, errors.New("grpccreds: no Source")
+	if err := checkSource(c.Source); err != nil {
+		return nil, fmt.Errorf("grpccreds: %w", err)
 	}
 	return &perRPC{c}, nil
+}
+
+// checkSource reports a Source that cannot have tokens: nil, a nil pointer, or one that clientcredentials.New has not made.
+func checkSource(s any) error {
+	if v := reflect.ValueOf(s); s == nil || v.Kind() == reflect.Pointer && v.IsNil() {
+		return errors.New("Source is nil: make it with clientcredentials.New")
+	}
+	if s, ok := s.(*clientcredentials.Source); ok {
+		_, err := s.Transport(clientcredentials.TransportConfig{Origins: []string{"https://localhost"}}) // does no I/O
+		return err
+	}
+	return nil
 }
 
 type perRPC struct{ config Config }
@@ -52,7 +66,7 @@ func (p *perRPC) GetRequestMetadata(ctx context.Context, _ ...string) (map[strin
 	}
 	token, err := p.config.Source.Token(ctx)
 	switch {
-	case err == nil:
+	case err == nil && token != nil:
 		return map[string]string{"authorization": "Bearer " + token.Value()}, nil
 	case ctx.Err() != nil:
 		return nil, status.FromContextError(ctx.Err()).Err()

@@ -4,6 +4,8 @@ package oauth2source
 import (
 	"context"
 	"errors"
+	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -18,7 +20,7 @@ const DefaultTimeout = 10 * time.Second
 
 // Config configures a token source. Source is required.
 type Config struct {
-	// Source has the tokens. It is a *clientcredentials.Source.
+	// Source has the tokens. It is a *clientcredentials.Source, made by clientcredentials.New.
 	Source interface {
 		Token(ctx context.Context) (*clientcredentials.Token, error)
 	}
@@ -34,17 +36,35 @@ type Config struct {
 // ts}. What oauth2.NewClient and oauth2.ReuseTokenSource add is a mutex that callers wait for without a context, and a token that
 // is replaced only when it has expired.
 func New(c Config) (oauth2.TokenSource, error) {
-	if c.Source == nil {
-		return nil, errors.New("oauth2source: no Source")
+	var errs []error
+	if err := checkSource(c.Source); err != nil {
+		errs = append(errs, fmt.Errorf("oauth2source: %w", err))
 	}
 	if c.Timeout < 0 {
-		return nil, errors.New("oauth2source: Timeout is negative")
+		errs = append(errs, errors.New("oauth2source: Timeout is negative"))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	if c.Timeout == 0 {
 		c.Timeout = DefaultTimeout
 	}
 	return &tokenSource{c}, nil
 }
+
+// checkSource reports a Source that cannot have tokens: nil, a nil pointer, or one that clientcredentials.New has not made.
+func checkSource(s any) error {
+	if v := reflect.ValueOf(s); s == nil || v.Kind() == reflect.Pointer && v.IsNil() {
+		return errors.New("Source is nil: make it with clientcredentials.New")
+	}
+	if s, ok := s.(*clientcredentials.Source); ok {
+		_, err := s.Transport(clientcredentials.TransportConfig{Origins: []string{"https://localhost"}}) // does no I/O
+		return err
+	}
+	return nil
+}
+
+var errNoToken = errors.New("oauth2source: Source returned neither a token nor an error")
 
 type tokenSource struct{ config Config }
 
@@ -55,6 +75,9 @@ func (s *tokenSource) Token() (*oauth2.Token, error) {
 	t, err := s.config.Source.Token(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if t == nil {
+		return nil, errNoToken
 	}
 	token := &oauth2.Token{AccessToken: t.Value(), TokenType: "Bearer", Expiry: t.Expiry()}
 	return token.WithExtra(map[string]any{"scope": strings.Join(slices.Collect(t.Scopes()), " ")}), nil
