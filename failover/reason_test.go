@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -176,16 +177,17 @@ func TestCodeOfOthersThatPanicsEndsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		events := 0
+		var events atomic.Int32
 		c := newController(t, failover.Config{
 			Automatic: true, Logger: slog.New(slog.NewTextHandler(&out, nil)), Store: panicky{}, LocalCopy: panicky{},
 			Probe:   func(context.Context, issuer.Region) error { panic("s3cret") },
-			OnEvent: func(failover.Event) { events++; panic("s3cret") },
+			OnEvent: func(failover.Event) { events.Add(1); panic("s3cret") },
 		})
 		start(t, c)
 		report(c, west, nil, 1)
 		report(c, east, errDown, 3)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		require.Equal(t, west, c.Active())
 		require.Equal(t, failover.Unreachable, c.State().Trouble)
 		for _, r := range c.State().Regions {
@@ -193,7 +195,7 @@ func TestCodeOfOthersThatPanicsEndsNothing(t *testing.T) {
 				require.NotEqual(t, "probe", s.Source, "a probe that panics says nothing about the region")
 			}
 		}
-		require.Positive(t, events)
+		require.Positive(t, events.Load())
 		for _, what := range []string{"Probe", "OnEvent", "Store", "LocalCopy"} {
 			require.Contains(t, out.String(), what+" panicked")
 		}
