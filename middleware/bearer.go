@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -49,8 +50,13 @@ func isWord(s string) bool {
 
 // Verify has v verify a token that was presented. What cannot be a token at all, and v therefore calls Malformed, is a BadRequest
 // (RFC 6750, section 3.1). A Verifier that returns neither a token nor an error is at fault, and nobody is let in.
+// The error of a Verifier that panics is classified as Unavailable.
 func Verify(ctx context.Context, v Verifier, presented string) (*verifier.Token, error) {
-	token, err := v.Verify(ctx, presented)
+	var token *verifier.Token
+	var err error
+	if p := guard.Call("the Verifier", func() { token, err = v.Verify(ctx, presented) }); p != nil {
+		return nil, p
+	}
 	if err != nil {
 		var e *verifier.Error
 		if errors.As(err, &e) && e.Reason == verifier.Malformed && !IsToken(presented) {

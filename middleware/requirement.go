@@ -2,9 +2,11 @@ package middleware
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -67,6 +69,7 @@ func Clients(ids ...string) Requirement {
 }
 
 // Custom demands what check does; with a nil check, no token will do. Its error is never written to clients.
+// If check panics, the answer is Unavailable.
 func Custom(check func(*verifier.Token) error) Requirement { return Requirement{check: check} }
 
 // AccessTokenProfile demands the profile of RFC 9068, section 2: the header's typ is at+jwt, and iss, exp, aud, sub, client_id,
@@ -129,7 +132,12 @@ func Require(t *verifier.Token, requirements []Requirement) error {
 		r := &requirements[i]
 		err := errNothing
 		if r.check != nil {
-			err = r.check(t)
+			if p := guard.Call("the requirement", func() { err = r.check(t) }); p != nil {
+				return &verifier.Error{
+					Reason: verifier.CheckFailed, Authority: t.Authority(), Region: t.Region(), RetryAfter: again,
+					Err: fmt.Errorf("%w: %w", verifier.ErrUnavailable, p),
+				}
+			}
 		}
 		if err == nil {
 			continue

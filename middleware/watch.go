@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -11,7 +12,7 @@ import (
 // and at once when it is revoked or its key withdrawn. context.Cause is then the *verifier.Error. The copy has no deadline, so
 // that none travels with calls that are made under it.
 //
-// Where v is no Rechecker, the age is all that ends it. While v cannot tell, nothing ends. stop releases what Watch holds, and
+// Where v is no Rechecker, the age is all that ends it. While v cannot tell, or panics, nothing but the age ends it. stop releases what Watch holds, and
 // has to be called; it does not wait.
 func Watch(
 	ctx context.Context, v Verifier, t *verifier.Token, grace time.Duration,
@@ -36,7 +37,7 @@ func (w *watch) run(ctx context.Context) {
 	for {
 		var changed <-chan struct{}
 		if w.rechecker != nil {
-			changed = w.rechecker.Changed() // before the question, so that no change is missed
+			changed = w.changes() // before the question, so that no change is missed
 		}
 		wait, err := w.judge(ctx)
 		if err != nil {
@@ -56,6 +57,21 @@ func (w *watch) run(ctx context.Context) {
 	}
 }
 
+// changes asks for the channel of changes. It is nil after a panic: the timer then decides.
+func (w *watch) changes() (changed <-chan struct{}) {
+	guard.Report(guard.Apart("Rechecker.Changed", func() { changed = w.rechecker.Changed() }))
+	return changed
+}
+
+// recheck has the Rechecker judge the token. A panic is an error that cannot tell.
+func (w *watch) recheck(ctx context.Context) (err error) {
+	if p := guard.Apart("Rechecker.Recheck", func() { err = w.rechecker.Recheck(ctx, w.token) }); p != nil {
+		guard.Report(p)
+		return p
+	}
+	return err
+}
+
 // again is the time after which a token is judged again that could not be judged.
 const again = time.Second
 
@@ -72,7 +88,7 @@ func (w *watch) judge(ctx context.Context) (wait time.Duration, end error) {
 		}
 		return left, nil
 	}
-	err := w.rechecker.Recheck(ctx, w.token)
+	err := w.recheck(ctx)
 	if err == nil {
 		if left <= 0 {
 			left = again // the clock of the Verifier is another one

@@ -124,7 +124,7 @@ func (l *List) swapCopy(ctx context.Context, again bool) error {
 		if !again && l.isCopied() {
 			return nil
 		}
-		doc, err := l.config.LocalCopy.Load(ctx, l.config.Name)
+		doc, err := l.load(ctx, l.config.LocalCopy)
 		held, all, err := l.readCopy(doc, err)
 		if err != nil {
 			return err
@@ -142,7 +142,7 @@ func (l *List) swapCopy(ctx context.Context, again bool) error {
 			if err != nil {
 				return err
 			}
-			now.revision, err = l.config.LocalCopy.Save(ctx, l.config.Name, data, doc.Revision)
+			now.revision, err = l.save(ctx, l.config.LocalCopy, data, doc.Revision)
 			if errors.Is(err, store.ErrConflict) {
 				continue
 			}

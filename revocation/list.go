@@ -22,6 +22,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -84,7 +85,8 @@ type Config struct {
 	Poll time.Duration
 
 	// OnEvent is told of every change of the rules, and of everything that is wrong with Store or LocalCopy, once when it begins
-	// and once when it ends. It is called in order, by one goroutine at a time, under no lock; it must not block. Nil is fine.
+	// and once when it ends. It is called in order, by one goroutine at a time, under no lock; it must not block. A panic of it is
+	// recovered and logged. Nil is fine.
 	OnEvent func(Event)
 	// Logger gets a line for each event. Nil is silent.
 	Logger *slog.Logger
@@ -148,9 +150,7 @@ func New(c Config) (*List, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.Logger = guard.Logger(c.Logger)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -290,6 +290,6 @@ func (l *List) tell() {
 	}
 	l.mu.Unlock()
 	for _, f := range fs {
-		f()
+		l.callback("the function of OnChange", f)
 	}
 }

@@ -34,7 +34,7 @@ func (l *List) Load(ctx context.Context) error {
 	if l.config.Store == nil {
 		return nil
 	}
-	doc, err := l.config.Store.Load(ctx, l.config.Name)
+	doc, err := l.load(ctx, l.config.Store)
 	l.follow(doc, err)
 	if !l.wakeCopier() {
 		_ = l.copyNow(ctx, copyTimeout, false)

@@ -42,7 +42,7 @@ func (l *List) share(ctx context.Context, id string, r Rule, removed bool) error
 		if err != nil {
 			return err
 		}
-		_, err = l.config.Store.Save(ctx, l.config.Name, data, revision)
+		_, err = l.save(ctx, l.config.Store, data, revision)
 		if errors.Is(err, store.ErrConflict) {
 			continue
 		}
@@ -57,7 +57,7 @@ func (l *List) share(ctx context.Context, id string, r Rule, removed bool) error
 // shared returns what stands in the store, and at which revision it may be replaced. It is nil where there is nothing, or nothing
 // that can be read.
 func (l *List) shared(ctx context.Context) (theirs *knowledge, revision string, err error) {
-	doc, err := l.config.Store.Load(ctx, l.config.Name)
+	doc, err := l.load(ctx, l.config.Store)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return nil, "", nil

@@ -138,7 +138,7 @@ func (l *List) tellEvents() {
 			"rules", e.Rules, "epoch", e.Epoch, "source", e.Source, "trouble", string(e.Trouble), "error", e.Err,
 			"copy_trouble", string(e.CopyTrouble), "copy_error", e.CopyErr)
 		if l.config.OnEvent != nil {
-			l.config.OnEvent(e)
+			l.callback("OnEvent", func() { l.config.OnEvent(e) })
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/regionjwt/regionjwt/internal/guard"
 )
 
 // Watcher is implemented by stores that can tell of changes. Watch calls changed after the document of that name may have
@@ -31,8 +33,9 @@ const (
 // every error of asking for it, among them ErrNotFound. It asks every so often, and soon when a Watcher hints at a change; a
 // question has 2 seconds. However many hints there are, there are 50 ms between two questions; a hint that comes in between is
 // heeded after them. every is 500 ms where it is zero or negative, and 50 ms where it is less. f is called from one goroutine
-// at a time.
+// at a time, that of the caller. A panic of s is an error of asking for the document.
 func Follow(ctx context.Context, s Store, name string, every time.Duration, f func(Document, error)) {
+	ctx, cancel := context.WithCancel(ctx)
 	hints := make(chan struct{}, 1)
 	if w, ok := s.(Watcher); ok {
 		watchers := make(chan struct{})
@@ -42,6 +45,7 @@ func Follow(ctx context.Context, s Store, name string, every time.Duration, f fu
 		}()
 		defer func() { <-watchers }()
 	}
+	defer cancel() // before the wait for the watchers: f may panic
 	if every <= 0 {
 		every = defaultEvery
 	}
@@ -70,12 +74,12 @@ func ask(ctx context.Context, s Store, name, last string, f func(Document, error
 	within, cancel := context.WithTimeout(ctx, followTimeout)
 	defer cancel()
 	if r, ok := s.(Reviser); ok && last != "" {
-		if revision, err := r.Revision(within, name); err == nil && revision == last {
+		if revision, err := revisionFrom(within, r, name); err == nil && revision == last {
 			f(Document{Revision: last}, nil) // it is still the same
 			return last
 		}
 	}
-	doc, err := s.Load(within, name)
+	doc, err := loadFrom(within, s, name)
 	if err != nil {
 		if ctx.Err() == nil {
 			f(Document{}, err)
@@ -89,15 +93,32 @@ func ask(ctx context.Context, s Store, name, last string, f func(Document, error
 	return doc.Revision
 }
 
+// loadFrom calls Load. A panic is its error.
+func loadFrom(ctx context.Context, s Store, name string) (doc Document, err error) {
+	if p := guard.Apart("the store", func() { doc, err = s.Load(ctx, name) }); p != nil {
+		return Document{}, p
+	}
+	return doc, err
+}
+
+// revisionFrom calls Revision. A panic is its error.
+func revisionFrom(ctx context.Context, r Reviser, name string) (revision string, err error) {
+	if p := guard.Apart("the store", func() { revision, err = r.Revision(ctx, name) }); p != nil {
+		return "", p
+	}
+	return revision, err
+}
+
 // watch keeps a Watch going.
 func watch(ctx context.Context, w Watcher, name string, hints chan<- struct{}) {
 	for ctx.Err() == nil {
-		_ = w.Watch(ctx, name, func() { // why it ended does not matter: the questions go on
+		changed := func() {
 			select {
 			case hints <- struct{}{}:
 			default:
 			}
-		})
+		}
+		_ = guard.Apart("the store", func() { _ = w.Watch(ctx, name, changed) }) // why it ended does not matter: the questions go on
 		timer := time.NewTimer(watchAgain)
 		select {
 		case <-ctx.Done():

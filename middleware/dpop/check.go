@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -101,15 +102,24 @@ func (c *Checker) Check(ctx context.Context, p Proof) error {
 	if err != nil {
 		return invalid(err)
 	}
-	if c.nonces != nil && !c.nonces.Valid(cl.nonce) {
-		return &verifier.Error{Reason: verifier.NonceRequired, Err: errNonce}
+	if c.nonces != nil {
+		valid := false
+		if p := guard.Call("Config.Nonces", func() { valid = c.nonces.Valid(cl.nonce) }); p != nil {
+			return unavailable(p)
+		}
+		if !valid {
+			return &verifier.Error{Reason: verifier.NonceRequired, Err: errNonce}
+		}
 	}
 	if err := h.verify(j); err != nil {
 		return invalid(err)
 	}
 	// Other processes may have other clocks, and this one may be set back.
 	until := cl.issued.Add(c.maxAge + max(c.leeway, defaultLeeway))
-	seen, err := c.replay.Seen(ctx, proofID(h.thumbprint, url, cl.jti), until)
+	var seen bool
+	if p := guard.Call("Config.Replay", func() { seen, err = c.replay.Seen(ctx, proofID(h.thumbprint, url, cl.jti), until) }); p != nil {
+		err = p
+	}
 	if err != nil {
 		return unavailable(fmt.Errorf("dpop: which proofs were used is not known: %w", err))
 	}

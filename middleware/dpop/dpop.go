@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/jose"
 )
 
@@ -63,7 +64,8 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Nonces makes and judges the nonces that a server gives out in the header DPoP-Nonce. It must be safe for concurrent use.
+// Nonces makes and judges the nonces that a server gives out in the header DPoP-Nonce. It must be safe for concurrent use. If it
+// panics, the error of Check is ProofUnavailable.
 type Nonces interface {
 	// Current returns the nonce to give out: printable ASCII without space, quotation mark and backslash (RFC 9449, section 8.1).
 	Current() string
@@ -74,8 +76,8 @@ type Nonces interface {
 // Replay remembers which proofs were used. A fleet shares one so that no proof counts twice. It must be safe for concurrent
 // use, and decide atomically: of several calls with one id at most one may be told that it was not noted before.
 type Replay interface {
-	// Seen notes id until it expires and reports whether it was noted before. An error says that it could not be found out: the
-	// proof is refused with ProofUnavailable.
+	// Seen notes id until it expires and reports whether it was noted before. An error, or a panic, says that it could not be found
+	// out: the proof is refused with ProofUnavailable.
 	//
 	// An id has 66 characters: 22 that all proofs of one key have in common, a dot, and 43 of the proof itself, in base64url.
 	// They are digests, and hold nothing that a token or a proof said.
@@ -163,5 +165,7 @@ func (c *Checker) Nonce() string {
 	if c == nil || c.nonces == nil {
 		return ""
 	}
-	return c.nonces.Current()
+	nonce := ""
+	guard.Report(guard.Call("Nonces.Current", func() { nonce = c.nonces.Current() }))
+	return nonce
 }

@@ -30,6 +30,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -65,7 +66,7 @@ type Config struct {
 
 	// Observe is called once for each decision: with the token of a call that passes, or with the error; and with both for a
 	// stream that its token ends. Not for exempt methods. See middleware.LogAttr for what to log of it. It must be safe for
-	// concurrent use, and must not block.
+	// concurrent use, and must not block. A panic of it changes no answer; the first one is reported to standard error.
 	Observe func(ctx context.Context, fullMethod string, t *verifier.Token, err error)
 }
 
@@ -249,6 +250,6 @@ func (i *Interceptor) refuse(ctx context.Context, method string, t *verifier.Tok
 
 func (i *Interceptor) tell(ctx context.Context, method string, t *verifier.Token, err error) {
 	if i.observe != nil {
-		i.observe(ctx, method, t, err)
+		guard.Report(guard.Call("Observe", func() { i.observe(ctx, method, t, err) }))
 	}
 }

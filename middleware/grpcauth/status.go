@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -84,7 +85,11 @@ func (i *Interceptor) confirm(ctx context.Context, t *verifier.Token) error {
 	if err := middleware.CheckConfirmation(t, middleware.CertificateThumbprint); err != nil {
 		return err
 	}
-	return middleware.CheckCertificate(t, i.certificate(ctx), i.certificates)
+	var certificate *x509.Certificate
+	if p := guard.Call("ClientCertificate", func() { certificate = i.certificate(ctx) }); p != nil {
+		return p // which is Unavailable
+	}
+	return middleware.CheckCertificate(t, certificate, i.certificates)
 }
 
 // peerCertificate is the certificate that the peer has the key of, as the TLS handshake showed, or nil.

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/middleware/dpop"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -54,7 +55,8 @@ type Config struct {
 	ClientCertificate func(*http.Request) *x509.Certificate
 
 	// Observe is called once for each decision: with the token of a request that passes, or with the error; with neither for an
-	// anonymous request. See middleware.LogAttr for what to log of it. It must not block.
+	// anonymous request. See middleware.LogAttr for what to log of it. It must not block. A panic of it changes no answer; the first
+	// one is reported to standard error.
 	Observe func(r *http.Request, t *verifier.Token, err error)
 
 	// WriteError writes the answer to a request that does not pass, in place of the default. status and the headers
@@ -152,7 +154,7 @@ func (m *Middleware) Handler(next http.Handler, requirements ...middleware.Requi
 			if err != nil {
 				token = nil
 			}
-			m.config.Observe(r, token, err)
+			guard.Report(guard.Call("Observe", func() { m.config.Observe(r, token, err) }))
 		}
 		m.giveNonce(w.Header())
 		if err != nil {

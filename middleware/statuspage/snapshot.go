@@ -37,6 +37,7 @@ type snapshot struct {
 	troubled    int
 	rules       *RuleStatus
 	ready       bool
+	broken      bool // a part has panicked: there is nothing else
 }
 
 // place is a region and whose it is.

@@ -53,6 +53,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/regionjwt/regionjwt/failover"
+	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/revocation"
 )
@@ -67,7 +68,7 @@ type Controller interface{ State() failover.State }
 type Rules interface{ Status() revocation.Status }
 
 // Config configures a Page. Keys or Controllers are required. What is set has to answer from memory and be safe for concurrent
-// use; it is asked once a second at most, however many requests come.
+// use; it is asked once a second at most, however many requests come. While a part panics, everything is answered with 503.
 type Config struct {
 	// Keys says how the key sets stand. Nil means that no keys are shown.
 	Keys Keys
@@ -130,7 +131,11 @@ func New(c Config) (*Page, error) {
 			add(true, "Controllers[%d] is nil", i)
 			continue
 		}
-		id := f.State().Authority
+		var id string
+		if p := guard.Call("Controllers["+strconv.Itoa(i)+"]", func() { id = f.State().Authority }); p != nil {
+			add(true, "%w", p)
+			continue
+		}
 		if id == "" {
 			add(true, "Controllers[%d] has no authority: make it with failover.New", i)
 			continue
@@ -166,7 +171,10 @@ func (p *Page) snapshot() *snapshot {
 		}
 	}
 	made, _, _ := p.flight.Do("", func() (any, error) {
-		made := p.config.look(time.Now())
+		now := time.Now()
+		made := &snapshot{at: now, broken: true}
+		// A goroutine of its own keeps a part that ends its goroutine from ending those of all requests that wait.
+		guard.Report(guard.Apart("a part of the status page", func() { made = p.config.look(now) }))
 		p.latest.Store(made)
 		return made, nil
 	})
@@ -188,6 +196,10 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		h.Set("Allow", "GET, HEAD")
 		answer(w, r, http.StatusMethodNotAllowed, plainText, []byte("method not allowed\n"))
+		return
+	}
+	if p.snapshot().broken {
+		answer(w, r, http.StatusServiceUnavailable, plainText, []byte("status: unknown\n"))
 		return
 	}
 	path := segments(r.URL)

@@ -23,6 +23,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -63,7 +64,8 @@ type Config struct {
 	// written.
 	RefusalsPerSecond int
 
-	// OnFailure is told of each record that the Handler did not take. It is called in the goroutine of Verify. Nil is fine.
+	// OnFailure is told of each record that the Handler did not take, or for which it or OnRecord panicked. It is called in the
+	// goroutine of Verify. Nil is fine.
 	OnFailure func(error)
 }
 
@@ -72,7 +74,7 @@ type Status struct {
 	Written    uint64
 	Repeats    uint64 // that were left out by RepeatsOneIn
 	Suppressed uint64 // refusals that were left out by RefusalsPerSecond
-	Failed     uint64 // records that the Handler did not take
+	Failed     uint64 // records that the Handler did not take, or for which it or OnRecord panicked
 }
 
 // Log writes a record of decisions. It is safe for concurrent use.
@@ -144,13 +146,20 @@ func (l *Log) Verified(ctx context.Context, v verifier.Verified) {
 }
 
 func (l *Log) write(ctx context.Context, r *Record) {
+	var told, failed error
 	if l.config.OnRecord != nil {
-		l.config.OnRecord(ctx, *r)
+		told = guard.Call("OnRecord", func() { l.config.OnRecord(ctx, *r) })
 	}
-	if err := l.handle(ctx, r); err != nil {
+	if p := guard.Call("the audit handler", func() { failed = l.handle(ctx, r) }); p != nil {
+		failed = p
+	}
+	if told != nil {
+		failed = errors.Join(told, failed)
+	}
+	if failed != nil {
 		l.failed.Add(1)
 		if l.config.OnFailure != nil {
-			l.config.OnFailure(err)
+			guard.Report(guard.Call("OnFailure", func() { l.config.OnFailure(failed) }))
 		}
 		return
 	}

@@ -1,0 +1,52 @@
+package otel_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
+
+	"github.com/regionjwt/regionjwt"
+	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/observe/otel"
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+// wild makes instruments that panic.
+type (
+	wild        struct{ noop.MeterProvider }
+	wildMeter   struct{ noop.Meter }
+	wildCounter struct{ noop.Int64Counter }
+)
+
+func (wild) Meter(string, ...metric.MeterOption) metric.Meter { return wildMeter{} }
+
+func (wildMeter) Int64Counter(string, ...metric.Int64CounterOption) (metric.Int64Counter, error) {
+	return wildCounter{}, nil
+}
+
+func (wildCounter) Add(context.Context, int64, ...metric.AddOption) { panic("s3cret") }
+
+// Instruments that panic lose their measurements, and nothing else: tokens are judged, and keys are fetched.
+func TestInstrumentsThatPanic(t *testing.T) {
+	t.Parallel()
+	o, err := otel.New(otel.Config{MeterProvider: wild{}})
+	require.NoError(t, err)
+	world := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
+	v, err := regionjwt.New(regionjwt.Config{
+		Client: world.Client(), Hooks: o.VerifierHooks(), KeyHooks: o.KeyHooks(),
+		Trust: []verifier.Trust{{Authority: world.Authority(), Binding: verifier.Audience(issuertest.Audience)}},
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, v.Keys().Close()) })
+	for _, region := range world.Authority().Regions {
+		for range 2 {
+			_, err = v.Verify(t.Context(), world.Token(region.Name, issuertest.Claims{}))
+			require.NoError(t, err)
+		}
+	}
+	_, err = v.Verify(t.Context(), "x")
+	require.ErrorIs(t, err, verifier.ErrInvalid)
+}

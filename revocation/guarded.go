@@ -1,0 +1,31 @@
+package revocation
+
+import (
+	"context"
+
+	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/store"
+)
+
+// load loads the document from s. A panic of s is its error.
+func (l *List) load(ctx context.Context, s store.Store) (doc store.Document, err error) {
+	if p := guard.Apart("the store", func() { doc, err = s.Load(ctx, l.config.Name) }); p != nil {
+		return store.Document{}, p
+	}
+	return doc, err
+}
+
+// save saves the document to s. A panic of s is its error.
+func (l *List) save(ctx context.Context, s store.Store, data []byte, ifRevision string) (revision string, err error) {
+	if p := guard.Apart("the store", func() { revision, err = s.Save(ctx, l.config.Name, data, ifRevision) }); p != nil {
+		return "", p
+	}
+	return revision, err
+}
+
+// callback calls a function of the user, and logs its panic.
+func (l *List) callback(what string, f func()) {
+	if p := guard.Apart(what, f); p != nil {
+		l.config.Logger.Error("a panic was recovered", "why", p)
+	}
+}

@@ -1,0 +1,92 @@
+package store_test
+
+import (
+	"context"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/store"
+)
+
+// wild is a store whose calls end in their own way while on is set.
+type wild struct {
+	memory
+	on  atomic.Bool
+	end func()
+}
+
+func (w *wild) may() {
+	if w.on.Load() {
+		w.end()
+	}
+}
+
+func (w *wild) Load(ctx context.Context, name string) (store.Document, error) {
+	w.may()
+	return w.memory.Load(ctx, name)
+}
+
+func (w *wild) Revision(ctx context.Context, name string) (string, error) {
+	w.may()
+	doc, err := w.memory.Load(ctx, name)
+	return doc.Revision, err
+}
+
+func (w *wild) Watch(ctx context.Context, _ string, _ func()) error {
+	w.may()
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// A store that panics or ends its goroutine, in any method, is one that fails: Follow tells so, and goes on.
+func TestFollowAStoreThatPanics(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(){"panic": func() { panic("s3cret") }, "Goexit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := &wild{end: end}
+				_, err := s.Save(t.Context(), "a", []byte("x"), "")
+				require.NoError(t, err)
+				s.on.Store(true)
+				ctx, cancel := context.WithCancel(t.Context())
+				var failed, good atomic.Int64
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					store.Follow(ctx, s, "a", time.Second, func(_ store.Document, err error) {
+						if err == nil {
+							good.Add(1)
+							return
+						}
+						failed.Add(1)
+						require.NotContains(t, err.Error(), "s3cret")
+					})
+				}()
+				time.Sleep(10*time.Second + time.Millisecond)
+				require.GreaterOrEqual(t, failed.Load(), int64(10))
+				require.Zero(t, good.Load())
+				s.on.Store(false)
+				time.Sleep(10 * time.Second)
+				require.GreaterOrEqual(t, good.Load(), int64(9))
+				cancel()
+				<-done
+			})
+		})
+	}
+}
+
+// A panic of the function that Follow calls is its caller's: Follow passes it on at once, whatever its Watcher does.
+func TestFollowPassesOnThePanicOfItsFunction(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		require.PanicsWithValue(t, "mine", func() {
+			store.Follow(t.Context(), &wild{}, "a", time.Second, func(store.Document, error) { panic("mine") })
+		})
+	})
+}
