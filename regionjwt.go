@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/failover"
+	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/store"
@@ -70,15 +71,38 @@ func New(c Config) (*Validator, error) {
 		vc.Keys = &jwks.Static{} // for the sake of everything else that may be wrong
 	}
 	v, err := verifier.New(vc)
-	if err := errors.Join(errKeys, err, c.checkFailover()); err != nil {
+	if err := errors.Join(c.checkNils(), errKeys, err, c.checkFailover()); err != nil {
 		return nil, err
 	}
 	return &Validator{keys: keys, verifier: v}, nil
 }
 
+// checkNils reports what is set and is nil, of that which the verifier does not look at.
+func (c *Config) checkNils() error {
+	var errs []error
+	if nils.Typed(c.Store) {
+		errs = append(errs, errors.New("regionjwt: Store is set, and nil"))
+	}
+	if nils.Logger(c.Logger) {
+		errs = append(errs, errors.New("regionjwt: Logger has no handler: make it with slog.New"))
+	}
+	if c.Client != nil && nils.Typed(c.Client.Transport) {
+		errs = append(errs, errors.New("regionjwt: Client has a Transport that is nil"))
+	}
+	return errors.Join(errs...)
+}
+
+var errNotMade = errors.New("regionjwt: the Validator was not made by New")
+
+// made reports whether New has made v.
+func (v *Validator) made() bool { return v != nil && v.keys != nil }
+
 // Update replaces what is trusted, and keeps everything else of the Config: rules, hooks and clocks. Key sets whose URLs stay
 // keep their keys. Where trust is wrong it changes nothing, and returns everything that is wrong with it as one joined error.
 func (v *Validator) Update(trust []verifier.Trust) error {
+	if !v.made() {
+		return errNotMade
+	}
 	v.updating.Lock()
 	defer v.updating.Unlock()
 	// A Verifier that is thrown away says what is wrong with trust, before the keys of anything are dropped.
@@ -135,22 +159,32 @@ func (c *Config) keyHooks() jwks.Hooks {
 
 // Verify checks a token; see verifier.Verifier.
 func (v *Validator) Verify(ctx context.Context, raw string) (*verifier.Token, error) {
-	return v.verifier.Verify(ctx, raw)
+	return v.Verifier().Verify(ctx, raw)
 }
 
 // Recheck judges a verified token again; see verifier.Verifier.
 func (v *Validator) Recheck(ctx context.Context, t *verifier.Token) error {
-	return v.verifier.Recheck(ctx, t)
+	return v.Verifier().Recheck(ctx, t)
 }
 
 // Changed returns a channel that is closed when tokens of open streams are due for a Recheck; see verifier.Verifier.
-func (v *Validator) Changed() <-chan struct{} { return v.verifier.Changed() }
+func (v *Validator) Changed() <-chan struct{} { return v.Verifier().Changed() }
 
 // Run refreshes keys ahead of need until ctx ends; see jwks.Cache. Verification works without it, too.
-func (v *Validator) Run(ctx context.Context) error { return v.keys.Run(ctx) }
+func (v *Validator) Run(ctx context.Context) error { return v.Keys().Run(ctx) }
 
 // Keys is the key cache: for its Status, Warm and Close.
-func (v *Validator) Keys() *jwks.Cache { return v.keys }
+func (v *Validator) Keys() *jwks.Cache {
+	if v == nil {
+		return nil
+	}
+	return v.keys
+}
 
 // Verifier is the verifier, for its Status. Its Update does not tell the key cache of new authorities: use that of v.
-func (v *Validator) Verifier() *verifier.Verifier { return v.verifier }
+func (v *Validator) Verifier() *verifier.Verifier {
+	if v == nil {
+		return nil
+	}
+	return v.verifier
+}

@@ -72,6 +72,9 @@ func newCache(config Config, clock clock) (*Cache, error) {
 // Update replaces the authorities, atomically. Key sets whose URLs stay keep their keys. Where the new authorities are
 // wrong it changes nothing and returns everything that is wrong with them as one joined error.
 func (c *Cache) Update(authorities []issuer.Authority) error {
+	if !c.made() {
+		return errNotMade
+	}
 	if err := c.config.checkAuthorities(authorities); err != nil {
 		return err
 	}
@@ -145,8 +148,16 @@ func (t *table) setsOf(r issuer.Region, old *table, c *Config, now instant) []*s
 	return sets
 }
 
+// made reports whether New has made c.
+func (c *Cache) made() bool { return c != nil && c.table.Load() != nil }
+
+var errNotMade = errors.New("jwks: the Cache was not made by New")
+
 // served finds what serves iss; nil where nobody lists it, or c was not made by New.
 func (c *Cache) served(iss string) *served {
+	if !c.made() {
+		return nil
+	}
 	if t := c.table.Load(); t != nil {
 		return t.issuers[iss]
 	}
@@ -156,6 +167,9 @@ func (c *Cache) served(iss string) *served {
 // Keys implements Source. A key that is at hand is returned without waiting; one that is not is asked for, within
 // Config.UnknownKey and Config.UnknownKeyWait. The error is ErrUnknownIssuer, ErrUnknownKey or an *UnavailableError.
 func (c *Cache) Keys(ctx context.Context, iss, kid string) ([]*Key, error) {
+	if !c.made() {
+		return nil, &UnavailableError{RetryAfter: firstBackOff, Err: errNotMade}
+	}
 	e := c.served(iss)
 	if e == nil {
 		return nil, ErrUnknownIssuer
@@ -191,6 +205,9 @@ func (c *Cache) Peek(iss, kid string) []*Key {
 
 // Doubt implements Doubter: a region that lists iss and whose keys are not known now could have a key of that name.
 func (c *Cache) Doubt(iss, _ string) error {
+	if !c.made() {
+		return &UnavailableError{RetryAfter: firstBackOff, Err: errNotMade}
+	}
 	e := c.served(iss)
 	if e == nil {
 		return nil
@@ -214,6 +231,9 @@ func (c *Cache) Doubt(iss, _ string) error {
 
 // OnChange implements Notifier.
 func (c *Cache) OnChange(f func()) (remove func()) {
+	if !c.made() {
+		return func() {} // nothing will ever change
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.nextID++
@@ -241,6 +261,9 @@ func (c *Cache) changed() {
 // Close ends the fetches in progress and waits for them, and for a snapshot that is being saved, 5 seconds at most. Keys
 // that are at hand go on being answered until they are too old; others are unavailable. Close is idempotent and returns nil.
 func (c *Cache) Close() error {
+	if !c.made() {
+		return nil
+	}
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()

@@ -16,6 +16,9 @@ const lookEvery = time.Minute
 // returns the cause of ctx. Where there are no more than 100 sets, all are fetched when it starts; where there are more, each
 // is fetched when a token first needs it, and refreshed from then on. Without Run, sets are refreshed when they are used.
 func (c *Cache) Run(ctx context.Context) error {
+	if !c.made() {
+		return errNotMade
+	}
 	defer c.endFlights()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -57,6 +60,9 @@ func (s *set) wasAsked() bool {
 // Warm fetches every key set that has no usable keys, once, and waits for the answers, at most until ctx ends. It is best
 // effort: the error joins one for each region without usable keys, and the cache serves whatever came.
 func (c *Cache) Warm(ctx context.Context) error {
+	if !c.made() {
+		return errNotMade
+	}
 	t := c.table.Load()
 	var wg sync.WaitGroup
 	for _, s := range t.sets {

@@ -86,6 +86,9 @@ func (s *Static) add(r issuer.Region, doc []byte) error {
 
 // Keys implements Source. The error is ErrUnknownIssuer or ErrUnknownKey.
 func (s *Static) Keys(_ context.Context, iss, kid string) ([]*Key, error) {
+	if s == nil || s.issuers == nil {
+		return nil, errNotNewStatic
+	}
 	byKid := s.issuers[iss]
 	if byKid == nil {
 		return nil, ErrUnknownIssuer
@@ -97,4 +100,11 @@ func (s *Static) Keys(_ context.Context, iss, kid string) ([]*Key, error) {
 }
 
 // Peek implements Peeker.
-func (s *Static) Peek(iss, kid string) []*Key { return slices.Clip(s.issuers[iss][kid]) }
+func (s *Static) Peek(iss, kid string) []*Key {
+	if s == nil {
+		return nil
+	}
+	return slices.Clip(s.issuers[iss][kid])
+}
+
+var errNotNewStatic = errors.New("jwks: the Static was not made by NewStatic")

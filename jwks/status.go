@@ -54,6 +54,9 @@ type Skipped struct {
 // none. A dark region, or a mirror that is not enabled, does not count against an authority. With IDs, only these have to be
 // ready; an ID that is not configured is not. It answers from memory: call Warm first, or Run.
 func (c *Cache) Ready(ids ...string) error {
+	if !c.made() {
+		return errNotMade
+	}
 	usable, now := map[string]bool{}, c.clock()
 	for _, r := range c.table.Load().regions {
 		usable[r.authority] = usable[r.authority] || slices.ContainsFunc(r.sets, func(s *set) bool { return s.usable(now) })
@@ -73,6 +76,9 @@ func (c *Cache) Ready(ids ...string) error {
 // Status reports every key set by authority and region, in the order of the configuration. A region whose URLs are
 // discovered has one for each of its issuers.
 func (c *Cache) Status() []Status {
+	if !c.made() {
+		return nil
+	}
 	t := c.table.Load()
 	now := c.clock()
 	var all []Status

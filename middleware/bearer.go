@@ -52,14 +52,16 @@ func isWord(s string) bool {
 // (RFC 6750, section 3.1). A Verifier that returns neither a token nor an error is at fault, and nobody is let in.
 // The error of a Verifier that panics is classified as Unavailable.
 func Verify(ctx context.Context, v Verifier, presented string) (*verifier.Token, error) {
+	if v == nil {
+		return nil, errNoVerifier
+	}
 	var token *verifier.Token
 	var err error
 	if p := guard.Call("the Verifier", func() { token, err = v.Verify(ctx, presented) }); p != nil {
 		return nil, p
 	}
 	if err != nil {
-		var e *verifier.Error
-		if errors.As(err, &e) && e.Reason == verifier.Malformed && !IsToken(presented) {
+		if e := asError(err); e != nil && e.Reason == verifier.Malformed && !IsToken(presented) {
 			return nil, &verifier.Error{Reason: verifier.BadRequest}
 		}
 		return nil, err
@@ -69,6 +71,8 @@ func Verify(ctx context.Context, v Verifier, presented string) (*verifier.Token,
 	}
 	return token, nil
 }
+
+var errNoVerifier = errors.New("middleware: the Verifier is nil")
 
 var errNoToken = errors.New("middleware: the verifier returned neither a token nor an error")
 

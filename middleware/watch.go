@@ -2,9 +2,11 @@ package middleware
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -12,15 +14,23 @@ import (
 // and at once when it is revoked or its key withdrawn. context.Cause is then the *verifier.Error. The copy has no deadline, so
 // that none travels with calls that are made under it.
 //
-// Where v is no Rechecker, the age is all that ends it. While v cannot tell, or panics, nothing but the age ends it. stop releases what Watch holds, and
-// has to be called; it does not wait.
+// Where v is no Rechecker, the age is all that ends it. While v cannot tell, or panics, nothing but the age ends it. stop releases
+// what Watch holds, and has to be called; it does not wait. If v or t is nil, the copy is canceled at once.
 func Watch(
 	ctx context.Context, v Verifier, t *verifier.Token, grace time.Duration,
 ) (watched context.Context, stop context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	w := &watch{token: t, grace: max(grace, 0), cancel: cancel}
-	w.rechecker, _ = v.(Rechecker)
-	go w.run(ctx)
+	switch {
+	case t == nil:
+		cancel(&verifier.Error{Reason: verifier.TokenMissing, Err: errors.New("middleware: Watch: the token is nil")})
+	case nils.Is(v):
+		cancel(&verifier.Error{Reason: verifier.KeysUnavailable, RetryAfter: again, Err: errNoVerifier})
+	}
+	if ctx.Err() == nil {
+		w := &watch{token: t, grace: max(grace, 0), cancel: cancel}
+		w.rechecker, _ = v.(Rechecker)
+		go w.run(ctx)
+	}
 	return ctx, func() { cancel(context.Canceled) }
 }
 

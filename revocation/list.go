@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -138,6 +139,15 @@ func New(c Config) (*List, error) {
 	if (c.RequireDocument || c.MinEpoch > 0) && c.Store == nil && c.LocalCopy == nil {
 		errs = append(errs, errors.New("revocation: RequireDocument and MinEpoch need a Store"))
 	}
+	if nils.Typed(c.Store) {
+		errs = append(errs, errors.New("revocation: Store is set, and nil"))
+	}
+	if nils.Typed(c.LocalCopy) {
+		errs = append(errs, errors.New("revocation: LocalCopy is set, and nil"))
+	}
+	if nils.Logger(c.Logger) {
+		errs = append(errs, errors.New("revocation: Logger has no handler: make it with slog.New"))
+	}
 	if c.Poll < 0 {
 		errs = append(errs, errors.New("revocation: Poll is negative"))
 	}
@@ -160,11 +170,22 @@ func New(c Config) (*List, error) {
 	return l, nil
 }
 
+// errNotMade says that New has not made the List: it knows no rules.
+var errNotMade = fmt.Errorf("%w: the List was not made by New", ErrUnknown)
+
+// current is what is known; nil where New has not made l.
+func (l *List) current() *state {
+	if l == nil {
+		return nil
+	}
+	return l.state.Load()
+}
+
 // Revoked implements verifier.Revoker. The rule is its ID. The error is ErrUnknown.
 func (l *List) Revoked(t *verifier.Token) (rule string, err error) {
-	s := l.state.Load()
+	s := l.current()
 	if s == nil {
-		return "", ErrUnknown
+		return "", errNotMade
 	}
 	if id := s.index.match(t, l.config.Now()); id != "" {
 		return id, nil
@@ -177,7 +198,7 @@ func (l *List) Revoked(t *verifier.Token) (rule string, err error) {
 
 // Version implements verifier.Revoker.
 func (l *List) Version() uint64 {
-	if s := l.state.Load(); s != nil {
+	if s := l.current(); s != nil {
 		return s.version
 	}
 	return 0
@@ -185,6 +206,9 @@ func (l *List) Version() uint64 {
 
 // OnChange has f called after each change of the rules, under no lock, until remove is called. A Verifier uses it.
 func (l *List) OnChange(f func()) (remove func()) {
+	if l.current() == nil {
+		return func() {} // nothing will ever change
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.next++
@@ -199,7 +223,11 @@ func (l *List) OnChange(f func()) (remove func()) {
 
 // Rules lists the rules that count now, the oldest first.
 func (l *List) Rules() []Entry {
-	k := l.state.Load().knowledge
+	s := l.current()
+	if s == nil {
+		return nil
+	}
+	k := s.knowledge
 	now := l.config.Now()
 	var entries []Entry
 	for _, id := range k.byTime() {
@@ -222,6 +250,9 @@ func (l *List) Rules() []Entry {
 // could be copied is told by Status and OnEvent: Run does it in the background, and Add itself, in that second, where there is
 // no Run.
 func (l *List) Add(ctx context.Context, r Rule) (id string, err error) {
+	if l.current() == nil {
+		return "", errNotMade
+	}
 	if err := r.Validate(); err != nil {
 		return "", err
 	}
@@ -234,7 +265,10 @@ func (l *List) Add(ctx context.Context, r Rule) (id string, err error) {
 
 // Remove removes a rule. The error is ErrNoRule where there is none of that ID, and otherwise that of Add; it is never ErrFull.
 func (l *List) Remove(ctx context.Context, id string) error {
-	w, ok := l.state.Load().knowledge.rules[id]
+	if l.current() == nil {
+		return errNotMade
+	}
+	w, ok := l.current().knowledge.rules[id]
 	if !ok {
 		return ErrNoRule
 	}

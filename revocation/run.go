@@ -11,6 +11,9 @@ import (
 // Run reads the local copy and follows the store, until ctx ends; it returns the cause. It keeps the copy up to date, in a
 // goroutine that ends with it, so that a slow copy delays nothing. Without it, a List knows what Add and Load bring.
 func (l *List) Run(ctx context.Context) error {
+	if l.current() == nil {
+		return errNotMade
+	}
 	var copying sync.WaitGroup
 	defer copying.Wait()
 	if l.config.LocalCopy != nil {
@@ -30,6 +33,9 @@ func (l *List) Run(ctx context.Context) error {
 // Load reads the local copy and asks the store once. The error is the store's; what is known then comes from the copy. That the
 // store has no document is an error where Config.RequireDocument says that there is one.
 func (l *List) Load(ctx context.Context) error {
+	if l.current() == nil {
+		return errNotMade
+	}
 	_ = l.copyNow(ctx, copyTimeout, true)
 	if l.config.Store == nil {
 		return nil

@@ -51,6 +51,9 @@ type Status struct {
 
 // Status says how things stand. It does no I/O.
 func (l *List) Status() Status {
+	if l.current() == nil {
+		return Status{Source: fromNone}
+	}
 	l.mu.Lock()
 	h := l.health
 	s := l.state.Load()

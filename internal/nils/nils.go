@@ -6,13 +6,13 @@ import (
 	"reflect"
 )
 
-// Is reports whether v is nil, or holds a nil pointer, function, map, slice or channel.
+// Is reports whether v is nil, or holds a nil pointer, function, map or channel. A nil slice is an empty one, and fine.
 func Is(v any) bool { return v == nil || Typed(v) }
 
 // Typed reports whether v is set and holds nil. It is for collaborators that may be left out.
 func Typed(v any) bool {
 	switch r := reflect.ValueOf(v); r.Kind() {
-	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan, reflect.UnsafePointer:
+	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Chan, reflect.UnsafePointer:
 		return r.IsNil()
 	default:
 		return false

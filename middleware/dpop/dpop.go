@@ -13,6 +13,7 @@ import (
 
 	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/nils"
 )
 
 // Defaults and bounds of a Config.
@@ -119,6 +120,9 @@ func New(c Config) (*Checker, error) {
 	if now == nil {
 		now = time.Now
 	}
+	if made, timed := c.Nonces.(*TimedNonces); nils.Typed(c.Nonces) || timed && len(made.keys) == 0 {
+		errs = append(errs, errors.New("dpop: Nonces is set, and nil or not made by NewNonces"))
+	}
 	replay, err := replayOf(c, now)
 	if err = errors.Join(append(errs, err)...); err != nil {
 		return nil, err
@@ -139,6 +143,8 @@ func within(name string, d, zero, most time.Duration) (time.Duration, error) {
 
 func replayOf(c Config, now func() time.Time) (Replay, error) {
 	switch {
+	case nils.Typed(c.Replay):
+		return nil, errors.New("dpop: Replay is set, and nil")
 	case c.Replay != nil && c.MaxProofs != 0:
 		return nil, errors.New("dpop: MaxProofs is for the memory of this process, and Replay is set")
 	case c.Replay != nil:

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
+	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/middleware"
 )
 
@@ -42,8 +43,8 @@ func (c *perRPC) RequireTransportSecurity() bool { return c.secure }
 
 // GetRequestMetadata implements credentials.PerRPCCredentials.
 func (c *perRPC) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
-	if c.source == nil {
-		return nil, status.Error(codes.Internal, "grpcauth: the token source is not set")
+	if nils.Is(c.source) {
+		return nil, status.Error(codes.Internal, "grpcauth: the token source is not set, or nil")
 	}
 	if c.secure {
 		ri, _ := credentials.RequestInfoFromContext(ctx)

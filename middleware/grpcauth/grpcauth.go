@@ -31,6 +31,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -100,8 +101,8 @@ type Interceptor struct {
 // New returns an Interceptor, or everything that is wrong with c as one joined error.
 func New(c Config) (*Interceptor, error) {
 	var errs []error
-	if c.Verifier == nil {
-		errs = append(errs, errors.New("grpcauth: Verifier is not set"))
+	if nils.Is(c.Verifier) {
+		errs = append(errs, errors.New("grpcauth: Verifier is not set, or nil"))
 	}
 	if c.Grace < 0 {
 		errs = append(errs, fmt.Errorf("grpcauth: Grace %v is negative", c.Grace))
@@ -159,6 +160,12 @@ func isName(s string) bool {
 // Validate reports the exempt methods, and those with requirements, that server does not have, as one joined error. Call it
 // when all services are registered: a misspelt name protects another method than was meant.
 func (i *Interceptor) Validate(server *grpc.Server) error {
+	if i == nil || i.verifier == nil {
+		return errNotNew
+	}
+	if server == nil {
+		return errors.New("grpcauth: Validate: the server is nil")
+	}
 	known := map[string]bool{}
 	for service, info := range server.GetServiceInfo() {
 		for _, m := range info.Methods {
@@ -182,6 +189,7 @@ func (i *Interceptor) Validate(server *grpc.Server) error {
 // Unary returns the interceptor of unary calls. A call is judged at its start only: one that takes long goes on when its token
 // expires or is revoked meanwhile.
 func (i *Interceptor) Unary() grpc.UnaryServerInterceptor {
+	i = i.orNone()
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		method := fullMethod(info.FullMethod)
 		if i.exempt[method] {
@@ -193,6 +201,14 @@ func (i *Interceptor) Unary() grpc.UnaryServerInterceptor {
 		}
 		return handler(verifier.NewContext(ctx, token), req)
 	}
+}
+
+// orNone is i, or one that lets nothing pass where i is nil.
+func (i *Interceptor) orNone() *Interceptor {
+	if i == nil {
+		return &Interceptor{}
+	}
+	return i
 }
 
 // fullMethod adds the slash that old versions of gRPC let a client leave out, so that no rule is missed.

@@ -24,6 +24,7 @@ import (
 // read for a moment longer: gRPC asks not to modify messages that were given to Send. A stream takes up to three goroutines, all
 // of which end with the call.
 func (i *Interceptor) Stream() grpc.StreamServerInterceptor {
+	i = i.orNone()
 	return func(srv any, inner grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		method := fullMethod(info.FullMethod)
 		if i.exempt[method] {

@@ -16,6 +16,7 @@ import (
 	"slices"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/middleware/dpop"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -81,7 +82,8 @@ func New(c Config) (*Middleware, error) {
 			errs = append(errs, errors.New("httpauth: "+what))
 		}
 	}
-	add(c.Verifier == nil, "Verifier is not set")
+	add(nils.Is(c.Verifier), "Verifier is not set, or nil")
+	add(c.DPoP != nil && len(c.DPoP.Algorithms()) == 0, "DPoP was not made by dpop.New")
 	add(!quotable(c.Realm), "Realm holds a character that a challenge cannot")
 	add(c.DPoP == nil && c.DPoPMode != middleware.Off, "DPoPMode is set, and DPoP is not")
 	add(c.DPoPMode < middleware.Off || c.DPoPMode > middleware.Required, "DPoPMode is none of the modes")
@@ -116,7 +118,7 @@ func New(c Config) (*Middleware, error) {
 // Check verifies the token of r, and the proof of the key that it is bound to. It returns nil and no error for an anonymous
 // request where those are allowed. The error is that of the Verifier, or a *verifier.Error of package middleware.
 func (m *Middleware) Check(r *http.Request) (*verifier.Token, error) {
-	if m.config.Verifier == nil {
+	if m == nil || m.config.Verifier == nil {
 		return nil, errNotNew
 	}
 	c, err := m.credentials(r)
@@ -142,8 +144,12 @@ func (m *Middleware) Check(r *http.Request) (*verifier.Token, error) {
 var errNotNew = errors.New("httpauth: the middleware was not made by New")
 
 // Handler returns a handler that passes on requests whose token is valid and meets the requirements. The token is in the
-// request's context: see verifier.FromContext, Token and Claims.
+// request's context: see verifier.FromContext, Token and Claims. Handler panics if next is nil.
 func (m *Middleware) Handler(next http.Handler, requirements ...middleware.Requirement) http.Handler {
+	if nils.Is(next) {
+		panic("httpauth: Handler: next is nil") //nolint:forbidigo // when the routes are made, not when a request comes
+	}
+	m = m.orNone()
 	route := newRoute(requirements)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, err := m.Check(r)
@@ -166,6 +172,14 @@ func (m *Middleware) Handler(next http.Handler, requirements ...middleware.Requi
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// orNone is m, or one that lets nothing pass where m is nil.
+func (m *Middleware) orNone() *Middleware {
+	if m == nil {
+		return &Middleware{}
+	}
+	return m
 }
 
 // route is what a handler demands, with what challenges say of it.

@@ -51,7 +51,7 @@ func (d *Metadata) compile() (*Metadata, string, error) {
 
 // MetadataPath is the path at which the metadata document of the resource is expected; "" without Config.Metadata.
 func (m *Middleware) MetadataPath() string {
-	if m.metadata == "" {
+	if m == nil || m.metadata == "" {
 		return ""
 	}
 	u, err := url.Parse(m.metadata)
@@ -64,6 +64,7 @@ func (m *Middleware) MetadataPath() string {
 // MetadataHandler serves the metadata document of the resource, to whoever asks: RFC 9728, section 3.2. Without Config.Metadata
 // there is none, and the answer is 404.
 func (m *Middleware) MetadataHandler() http.Handler {
+	m = m.orNone()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		d := m.config.Metadata
 		if d == nil {

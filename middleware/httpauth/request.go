@@ -35,5 +35,5 @@ func (m *Middleware) Watch(r *http.Request, grace time.Duration) (ctx context.Co
 	if t == nil {
 		return context.WithCancel(r.Context())
 	}
-	return middleware.Watch(r.Context(), m.config.Verifier, t, grace)
+	return middleware.Watch(r.Context(), m.orNone().config.Verifier, t, grace)
 }

@@ -55,6 +55,9 @@ func (e *Events) Rules(r revocation.Event) {
 }
 
 func (e *Events) keep(event Event, missed int) {
+	if e == nil {
+		return
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.ring[e.count%MaxEvents] = event

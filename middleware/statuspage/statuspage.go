@@ -43,7 +43,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,6 +53,7 @@ import (
 
 	"github.com/regionjwt/regionjwt/failover"
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/revocation"
 )
@@ -122,12 +122,12 @@ func New(c Config) (*Page, error) {
 		}
 	}
 	add(c.Keys == nil && len(c.Controllers) == 0, "neither Keys nor Controllers are set")
-	add(isNilPointer(c.Keys), "Keys is a nil pointer")
-	add(isNilPointer(c.Rules), "Rules is a nil pointer")
+	add(nils.Typed(c.Keys), "Keys is a nil pointer or function")
+	add(nils.Typed(c.Rules), "Rules is a nil pointer or function")
 	c.Controllers = slices.Clone(c.Controllers)
 	seen := map[string]bool{}
 	for i, f := range c.Controllers {
-		if f == nil || isNilPointer(f) {
+		if nils.Is(f) {
 			add(true, "Controllers[%d] is nil", i)
 			continue
 		}
@@ -152,12 +152,6 @@ func New(c Config) (*Page, error) {
 		return nil, err
 	}
 	return &Page{config: c}, nil
-}
-
-// isNilPointer reports whether an interface holds a nil pointer, which would panic when it is asked.
-func isNilPointer(v any) bool {
-	r := reflect.ValueOf(v)
-	return r.Kind() == reflect.Pointer && r.IsNil()
 }
 
 // snapshot returns how things stand, as seen less than a second ago. The larger of monotonic and wall time counts, so that a
@@ -189,7 +183,7 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Content-Security-Policy", contentSecurityPolicy)
-	if p.config.Keys == nil && len(p.config.Controllers) == 0 { // New has not made it
+	if p == nil || p.config.Keys == nil && len(p.config.Controllers) == 0 { // New has not made it
 		answer(w, r, http.StatusServiceUnavailable, plainText, []byte("status: unknown\n"))
 		return
 	}

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -102,7 +103,9 @@ func New(c Config) (*Log, error) {
 	if c.Handler == nil && c.OnRecord == nil {
 		errs = append(errs, errors.New("audit: Handler or OnRecord is required"))
 	}
-	if c.Handler != nil && !c.Handler.Enabled(context.Background(), slog.LevelInfo) {
+	if nils.Typed(c.Handler) {
+		errs = append(errs, errors.New("audit: Handler is set, and nil"))
+	} else if c.Handler != nil && !c.Handler.Enabled(context.Background(), slog.LevelInfo) {
 		errs = append(errs, errors.New("audit: Handler is not enabled at slog.LevelInfo"))
 	}
 	keyed := false
@@ -127,6 +130,9 @@ func New(c Config) (*Log, error) {
 
 // Verified records a decision. It is for Hooks.Verified of a verifier.
 func (l *Log) Verified(ctx context.Context, v verifier.Verified) {
+	if l == nil || v.Err == nil && v.Token == nil { // nobody's Log, or no decision
+		return
+	}
 	r := l.record(&v)
 	switch {
 	case v.Err != nil:
@@ -169,6 +175,8 @@ func (l *Log) write(ctx context.Context, r *Record) {
 func (l *Log) handle(ctx context.Context, r *Record) error {
 	h := l.config.Handler
 	switch {
+	case h == nil && l.config.OnRecord == nil:
+		return errNotMade
 	case h == nil:
 		return nil
 	case !h.Enabled(ctx, slog.LevelInfo):
@@ -178,6 +186,8 @@ func (l *Log) handle(ctx context.Context, r *Record) error {
 	out.AddAttrs(r.attrs()...)
 	return h.Handle(ctx, out)
 }
+
+var errNotMade = errors.New("audit: the Log was not made by New")
 
 var errDisabled = errors.New("audit: the handler is not enabled at slog.LevelInfo any more")
 
@@ -209,6 +219,9 @@ func (l *Log) admit(reason verifier.Reason, at time.Time) (suppressed uint64, ok
 // Flush writes one record for each reason of which refusals were left out since its last record: when a flood has ended, or
 // the process does. It has a reason, the time, and how many there were.
 func (l *Log) Flush(ctx context.Context) {
+	if l == nil {
+		return
+	}
 	now := time.Now()
 	var records []Record
 	l.mu.Lock()
@@ -229,6 +242,9 @@ func (l *Log) Flush(ctx context.Context) {
 
 // Status counts what became of the decisions.
 func (l *Log) Status() Status {
+	if l == nil {
+		return Status{}
+	}
 	return Status{
 		Written: l.written.Load(), Repeats: l.left.Load(), Suppressed: l.suppressed.Load(), Failed: l.failed.Load(),
 	}

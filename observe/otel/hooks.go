@@ -32,11 +32,17 @@ type validations struct {
 
 // VerifierHooks returns hooks for a verifier.Config. They pass the context on, for exemplars.
 func (o *Observer) VerifierHooks() verifier.Hooks {
+	if !o.made() {
+		return verifier.Hooks{}
+	}
 	return verifier.Hooks{Verified: o.verified, Drifted: o.tokenDrifted}
 }
 
 // KeyHooks returns hooks for a jwks.Config.
 func (o *Observer) KeyHooks() jwks.Hooks {
+	if !o.made() {
+		return jwks.Hooks{}
+	}
 	return jwks.Hooks{Fetched: o.fetched, Changed: o.changed, Drifted: o.mirrorDrifted}
 }
 
@@ -235,6 +241,9 @@ func (o *Observer) trace(f *jwks.Fetched, result []attribute.KeyValue) {
 
 // FailoverEvent counts what a controller tells. It is for failover.Config.OnEvent, of any number of controllers.
 func (o *Observer) FailoverEvent(e failover.Event) {
+	if !o.made() {
+		return
+	}
 	ctx := context.Background()
 	p := o.place(e.State.Authority, e.Region)
 	switch e.Kind {
@@ -259,6 +268,9 @@ func (o *Observer) FailoverEvent(e failover.Event) {
 
 // RulesEvent counts the troubles that a revocation.List tells of. It is for revocation.Config.OnEvent.
 func (o *Observer) RulesEvent(e revocation.Event) {
+	if !o.made() {
+		return
+	}
 	for control, now := range map[string]revocation.Trouble{controlRules: e.Trouble, controlRulesCopy: e.CopyTrouble} {
 		o.mu.Lock()
 		before := o.trouble[control]

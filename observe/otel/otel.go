@@ -24,6 +24,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/regionjwt/regionjwt/failover"
+	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/revocation"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -106,8 +107,11 @@ func New(c Config) (*Observer, error) {
 
 func (c *Config) check() error {
 	var errs []error
-	if c.MeterProvider == nil {
-		errs = append(errs, errors.New("otel: MeterProvider is required"))
+	if nils.Is(c.MeterProvider) {
+		errs = append(errs, errors.New("otel: MeterProvider is required, and not set or nil"))
+	}
+	if nils.Typed(c.TracerProvider) {
+		errs = append(errs, errors.New("otel: TracerProvider is set, and nil"))
 	}
 	if c.Authorities < 0 || c.Authorities > maxAuthorities {
 		errs = append(errs, fmt.Errorf("otel: Authorities is not within 0 and %d", maxAuthorities))
@@ -129,9 +133,22 @@ func (c *Config) check() error {
 
 // Watch has the gauges read from w, in place of what was watched before. It is called when everything has been made.
 func (o *Observer) Watch(w Watched) {
+	if !o.made() {
+		return
+	}
 	w.Failover = slices.DeleteFunc(slices.Clone(w.Failover), func(c *failover.Controller) bool { return c.State().Authority == "" })
 	o.watched.Store(&w)
 }
 
 // Close ends the gauges. Hooks that are called later still count.
-func (o *Observer) Close() error { return o.registration.Unregister() }
+func (o *Observer) Close() error {
+	if !o.made() {
+		return errNotMade
+	}
+	return o.registration.Unregister()
+}
+
+var errNotMade = errors.New("otel: the Observer was not made by New")
+
+// made reports whether New has made o. Otherwise there is nothing to count with.
+func (o *Observer) made() bool { return o != nil && o.failing != nil }

@@ -1,0 +1,66 @@
+package regionjwt_test
+
+import (
+	"log/slog"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt"
+	"github.com/regionjwt/regionjwt/internal/nils/nilstest"
+	"github.com/regionjwt/regionjwt/revocation"
+	"github.com/regionjwt/regionjwt/store"
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+type nilStore struct{ store.Store }
+
+type nilPolicy struct{ err error }
+
+func (p *nilPolicy) Admit(string, []string, time.Time) error { return p.err }
+
+type nilTransport struct{ http.RoundTripper }
+
+func TestNilsAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*regionjwt.Config)
+		want   []string
+	}{
+		"nil rules":       {func(c *regionjwt.Config) { c.Revoked = (*revocation.List)(nil) }, []string{"Revoked"}},
+		"nil policy":      {func(c *regionjwt.Config) { c.Trust[0].Regions = (*nilPolicy)(nil) }, []string{"Regions"}},
+		"nil Store":       {func(c *regionjwt.Config) { c.Store = (*nilStore)(nil) }, []string{"regionjwt: Store"}},
+		"zero Logger":     {func(c *regionjwt.Config) { c.Logger = new(slog.Logger) }, []string{"regionjwt: Logger"}},
+		"nil Handler":     {func(c *regionjwt.Config) { c.Logger = slog.New((*slog.TextHandler)(nil)) }, []string{"regionjwt: Logger"}},
+		"nil Transport":   {func(c *regionjwt.Config) { c.Client = &http.Client{Transport: (*nilTransport)(nil)} }, []string{"regionjwt: Client"}},
+		"nil *Transport":  {func(c *regionjwt.Config) { c.Client = &http.Client{Transport: (*http.Transport)(nil)} }, []string{"regionjwt: Client"}},
+		"negative times":  {func(c *regionjwt.Config) { c.Refresh, c.MaxStale = -1, -1 }, []string{"negative"}},
+		"negative MaxAge": {func(c *regionjwt.Config) { c.Trust[0].MaxAge = -1 }, []string{"MaxAge is negative"}},
+		"all of it": {func(c *regionjwt.Config) {
+			c.Revoked, c.Store, c.Logger = (*revocation.List)(nil), (*nilStore)(nil), new(slog.Logger)
+		}, []string{"Revoked", "Store", "Logger"}},
+	} {
+		config := regionjwt.Config{Trust: manyTrusts(1)}
+		c.change(&config)
+		_, err := regionjwt.New(config)
+		for _, want := range c.want {
+			require.ErrorContains(t, err, want, name)
+		}
+	}
+}
+
+// A Validator that New has not made accepts nothing, and does not panic.
+func TestValidatorsThatNewHasNotMade(t *testing.T) {
+	t.Parallel()
+	nilstest.Methods(t, "New", nil, nil, (*regionjwt.Validator)(nil), new(regionjwt.Validator))
+	for _, v := range []*regionjwt.Validator{nil, {}} {
+		tok, err := v.Verify(t.Context(), "a.b.c")
+		require.Nil(t, tok)
+		require.ErrorIs(t, err, verifier.ErrUnavailable)
+		require.Empty(t, v.Keys().Status())
+		require.Error(t, v.Keys().Ready())
+		require.Empty(t, v.Verifier().Status())
+	}
+}
