@@ -40,13 +40,16 @@ type Config struct {
 	// Metadata describes the protected resource (RFC 9728). Challenges then name its document, which MetadataHandler serves.
 	Metadata *Metadata
 
-	// DPoP judges the proofs of tokens that are bound to a key of their sender: RFC 9449. Nil means that DPoP is off.
+	// DPoP judges the proofs of tokens that are bound to a key of their sender: RFC 9449. Nil means that DPoP is off. It needs
+	// Metadata or ExternalURL.
 	DPoP *dpop.Checker
 	// DPoPMode says whether tokens have to be bound by DPoP. With DPoP set, Off means Accepted.
 	DPoPMode middleware.Mode
-	// ExternalURL returns the URL of a request as its client sees it, with scheme and host, for the htu of proofs. Nil makes it
-	// from the Host header and from whether the connection has TLS, which is right where no proxy changes either. Over HTTP/2,
-	// r.Host is whatever the client has sent: better return a configured host.
+	// ExternalURL returns the URL of a request as its client sees it, with scheme, host and path, for the htu of proofs (RFC 9449,
+	// section 4.3). Nil makes it from the origin of Metadata.Resource and the path of the request line. DPoP needs one of the two.
+	//
+	// Return a configured origin. The client chooses Host and every header that a proxy does not overwrite, X-Forwarded-Host and
+	// Forwarded included; this package reads none of them. Behind a proxy that changes the path, add what it has removed.
 	ExternalURL func(*http.Request) string
 
 	// Certificates says whether tokens may or have to be bound to the certificate of the client: RFC 8705, section 3.
@@ -70,6 +73,7 @@ type Config struct {
 type Middleware struct {
 	config   Config
 	metadata string   // URL of the metadata document, or ""
+	origin   string   // of Metadata.Resource, or ""
 	schemes  []string // that the Authorization header may have
 }
 
@@ -103,10 +107,11 @@ func New(c Config) (*Middleware, error) {
 			m.schemes = []string{"DPoP"}
 		}
 		add(!slices.Contains(m.config.Sources, FromAuthorization()), "DPoP needs the Authorization header among Sources")
+		add(c.Metadata == nil && c.ExternalURL == nil, "DPoP needs Metadata.Resource or ExternalURL, to compare htu with")
 	}
 	if c.Metadata != nil {
 		var err error
-		m.config.Metadata, m.metadata, err = c.Metadata.compile()
+		m.config.Metadata, m.metadata, m.origin, err = c.Metadata.compile()
 		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {

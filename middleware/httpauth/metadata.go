@@ -15,7 +15,8 @@ import (
 // Metadata describes a protected resource to its clients, which find out from it where to get a token: RFC 9728. MCP clients
 // depend on it. Resource and AuthorizationServers are required.
 type Metadata struct {
-	// Resource is the identifier of the resource: an https URL (or http on loopback) without query and fragment.
+	// Resource is the identifier of the resource: an https URL (or http on loopback) without query and fragment. Its origin is
+	// also that of the htu of DPoP proofs, unless Config.ExternalURL is set.
 	Resource string
 
 	// AuthorizationServers returns the issuer identifiers of the authorization servers, the preferred one first. It is called
@@ -29,8 +30,8 @@ type Metadata struct {
 
 const wellKnown = "/.well-known/oauth-protected-resource"
 
-// compile returns a copy of d, and the URL of its document: RFC 9728, section 3.1.
-func (d *Metadata) compile() (*Metadata, string, error) {
+// compile returns a copy of d, the URL of its document (RFC 9728, section 3.1), and the origin of the resource.
+func (d *Metadata) compile() (m *Metadata, document, origin string, err error) {
 	c := *d
 	c.Scopes = slices.Clone(d.Scopes)
 	u, err := url.Parse(d.Resource)
@@ -44,9 +45,10 @@ func (d *Metadata) compile() (*Metadata, string, error) {
 		err = errors.Join(err, errors.New("httpauth: Metadata.AuthorizationServers is not set"))
 	}
 	if err != nil {
-		return nil, "", err
+		return nil, "", "", err
 	}
-	return &c, u.Scheme + "://" + u.Host + wellKnown + strings.TrimSuffix(u.EscapedPath(), "/"), nil
+	origin = u.Scheme + "://" + u.Host
+	return &c, origin + wellKnown + strings.TrimSuffix(u.EscapedPath(), "/"), origin, nil
 }
 
 // MetadataPath is the path at which the metadata document of the resource is expected; "" without Config.Metadata.

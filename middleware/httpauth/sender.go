@@ -73,23 +73,21 @@ func (m *Middleware) checkProof(r *http.Request, c credential, t *verifier.Token
 	})
 }
 
-// url is that of the request as its client sees it.
+// url is that of the request as its client sees it. Its origin is configured: the client chooses what Host says. It is "", which
+// fits no proof, if the request has no path.
 func (m *Middleware) url(r *http.Request) string {
 	if m.config.ExternalURL != nil {
 		return m.config.ExternalURL(r)
-	}
-	if strings.ContainsAny(r.Host, "/?#@\\") {
-		return "" // HTTP/2 hands on any :authority, and this one could hide the path: no proof fits
-	}
-	scheme := "http"
-	if r.TLS != nil {
-		scheme = "https"
 	}
 	asked := r.URL
 	if u, err := url.ParseRequestURI(r.RequestURI); err == nil { // as it came, whatever http.StripPrefix has made of r.URL since
 		asked = u
 	}
-	return scheme + "://" + r.Host + asked.EscapedPath()
+	path := asked.EscapedPath()
+	if !strings.HasPrefix(path, "/") {
+		return ""
+	}
+	return m.origin + path
 }
 
 // algorithms lists those of proofs, for challenges.
