@@ -2,6 +2,7 @@ package failover_test
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -165,7 +166,7 @@ func (h *history) deliver(s signal) {
 	}
 }
 
-func errorsIsCanceled(err error) bool { return err == context.Canceled } //nolint:errorlint // this test has put it there
+func errorsIsCanceled(err error) bool { return errors.Is(err, context.Canceled) }
 
 // step does one random thing.
 func (h *history) step() {

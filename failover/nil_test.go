@@ -2,7 +2,6 @@ package failover_test
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -40,7 +39,8 @@ func TestNilAndZeroControllers(t *testing.T) {
 			require.ErrorContains(t, err, "failover.New", "%s %s", name, what)
 		}
 		err := c.Admit("orders", nil, time.Time{})
-		require.True(t, errors.Is(&verifier.Error{Reason: verifier.RegionInactive, Err: err}, verifier.ErrUnavailable), "it is no verdict on a token")
+		inactive := &verifier.Error{Reason: verifier.RegionInactive, Err: err}
+		require.ErrorIs(t, inactive, verifier.ErrUnavailable, "it is no verdict on a token")
 		c.Report(east, errDown)
 		c.Report(east, nil)
 		c.Observe(failover.Evidence{Region: east, Err: errDown})

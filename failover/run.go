@@ -73,15 +73,18 @@ func (c *Controller) guarded(what string, f func()) error {
 
 // followStore follows the store until ctx ends. If the store panics, it does not answer.
 func (c *Controller) followStore(ctx context.Context) {
+	pause := time.NewTimer(c.config.Poll)
+	defer pause.Stop()
 	for ctx.Err() == nil {
 		err := c.guarded("Store", func() { store.Follow(ctx, c.config.Store, c.config.Name, c.config.Poll, c.follow) })
 		if err == nil {
 			return
 		}
 		c.follow(store.Document{}, err)
+		pause.Reset(c.config.Poll)
 		select {
 		case <-ctx.Done():
-		case <-time.After(c.config.Poll):
+		case <-pause.C:
 		}
 	}
 }

@@ -234,16 +234,17 @@ func TestEvidenceOfAFetch(t *testing.T) {
 	status := func(code int, retry time.Duration) *jwks.FetchError {
 		return &jwks.FetchError{Class: jwks.ClassStatus, Status: code, RetryAfter: retry}
 	}
+	class := func(c jwks.Class) *jwks.FetchError { return &jwks.FetchError{Class: c} }
 	for _, lost := range []*jwks.FetchError{
-		{Class: jwks.ClassDNS}, {Class: jwks.ClassTLS}, {Class: jwks.ClassTimeout}, {Class: jwks.ClassNetwork}, status(500, 0), status(503, 0),
+		class(jwks.ClassDNS), class(jwks.ClassTLS), class(jwks.ClassTimeout), class(jwks.ClassNetwork), status(500, 0), status(503, 0),
 	} {
 		require.True(t, at(lost, false), "%v", lost)
 		require.False(t, at(lost, true), "tokens caused it: %v", lost)
 	}
 	for _, answered := range []*jwks.FetchError{
 		status(302, 0), status(400, 0), status(403, 0), status(404, 0), status(408, 0), status(429, 0), status(429, time.Second),
-		status(503, time.Second), {Class: jwks.ClassCanceled}, {Class: jwks.ClassHTML}, {Class: jwks.ClassTooLarge},
-		{Class: jwks.ClassMalformed}, {Class: jwks.ClassNoKeys}, {Class: jwks.ClassDiscovery},
+		status(503, time.Second), class(jwks.ClassCanceled), class(jwks.ClassHTML), class(jwks.ClassTooLarge),
+		class(jwks.ClassMalformed), class(jwks.ClassNoKeys), class(jwks.ClassDiscovery),
 	} {
 		require.False(t, at(answered, false), "%v", answered)
 	}

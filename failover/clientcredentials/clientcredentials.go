@@ -10,8 +10,9 @@
 //
 //   - An outage (no connection, no answer in time, status 5xx, 429 or 408, or an answer that is not one of OAuth) sends the
 //     flight to the next region, and the silent one rests for a while. Regions with the same token URL are one here: an issuer
-//     that moves a name from region to region, as Amazon Cognito does with custom and prefix domains, is asked once. Where every region is dark, the token at hand serves
-//     until it expires; then callers get ErrUnavailable, and each region is asked once a second.
+//     that moves a name from region to region, as Amazon Cognito does with custom and prefix domains, is asked once.
+//     If no region answers, the token at hand serves until it expires; then callers get ErrUnavailable, and each region is
+//     asked once a second.
 //   - A verdict (invalid_client, invalid_scope and the like: RFC 6749, section 5.2) is believed: another region is not asked
 //     for a better one. Callers get ErrRefused, and the region is asked again after 10 s, so that a secret which was put right
 //     works soon.

@@ -42,7 +42,7 @@ type Error struct {
 	Status     int           // of HTTP, for Status and Refused
 	Code       string        // for Refused: a code of RFC 6749, section 5.2, or RFC 8707, section 2, or "other"
 	RetryAfter time.Duration // when asking again may help; 0 where that is not known
-	Err        error         // for NoCredentials and Panicked: the cause, which is not in the text; for NoRegion: those of the regions
+	Err        error         // for NoCredentials, Panicked: the cause, not in the text; for NoRegion: the errors of the regions
 
 	began time.Time // when the request began
 }

@@ -42,7 +42,7 @@ func New(c Config) (credentials.PerRPCCredentials, error) {
 // checkSource reports a Source that cannot have tokens: nil, a nil pointer, or one that clientcredentials.New has not made.
 func checkSource(s any) error {
 	if v := reflect.ValueOf(s); s == nil || v.Kind() == reflect.Pointer && v.IsNil() {
-		return errors.New("Source is nil: make it with clientcredentials.New")
+		return errors.New("the Source is nil: make it with clientcredentials.New")
 	}
 	if s, ok := s.(*clientcredentials.Source); ok {
 		_, err := s.Transport(clientcredentials.TransportConfig{Origins: []string{"https://localhost"}}) // does no I/O
