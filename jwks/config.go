@@ -71,6 +71,12 @@ type Config struct {
 
 	// Client sends the requests. It is copied; redirects are never followed and no cookies kept, whatever it says. Nil
 	// means a client of the cache's own that honours the proxy variables of the environment.
+	//
+	// A discovered jwks_uri whose host is a loopback, link-local or unspecified address or localhost is refused, unless the host is
+	// that of the issuer or listed in InsecureHTTPHosts, or the issuer's own host is such a host. If the Transport is an
+	// *http.Transport, the addresses that names resolve to are checked in the same way, on a clone of it with connections of its
+	// own. They are not checked if the Transport is of another type, or if a proxy makes the connection. JWKS URLs that are
+	// configured are not restricted.
 	Client *http.Client
 
 	// Refresh is the time after which a key set is fetched again, give or take a tenth. A Cache-Control max-age of the
@@ -87,7 +93,8 @@ type Config struct {
 	// call waits: the fetch goes on without it.
 	UnknownKeyWait time.Duration
 
-	// InsecureHTTPHosts lists hosts, without port, whose keys may be fetched over plain http. Loopback hosts always may.
+	// InsecureHTTPHosts lists hosts, without port, whose keys may be fetched over plain http. Loopback hosts always may. A discovered
+	// jwks_uri may name them wherever they are: see Client.
 	// Whoever is on the path to such a host can make the cache trust any key.
 	InsecureHTTPHosts []string
 
@@ -150,7 +157,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	c.ownClient = c.Client == nil
-	c.Client = outbound.Client(c.Client, ownTransport())
+	c.Client = outbound.Careful(outbound.Client(c.Client, ownTransport()), c.InsecureHTTPHosts)
 	return c, errors.Join(errs...)
 }
 

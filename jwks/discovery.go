@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/regionjwt/regionjwt/internal/outbound"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 	"github.com/regionjwt/regionjwt/issuer"
 )
@@ -12,6 +13,7 @@ import (
 // attemptDiscovered fetches from the URL that the discovery document of ep's issuer names. The last one stays in use: the
 // document is read where there is none yet, once a day, and after a failed fetch.
 func (c *Cache) attemptDiscovered(ctx context.Context, s *set, f *flight, ep *endpoint) outcome {
+	ctx = outbound.WithIssuer(ctx, ep.issuer)
 	now := c.clock()
 	s.mu.Lock()
 	rawURL, due := ep.url, now.reached(ep.discover) && f.purpose == forRefresh
@@ -73,6 +75,9 @@ func (c *Cache) discover(ctx context.Context, iss string) (string, *FetchError) 
 	u, err := url.Parse(uri)
 	if err != nil || len(uri) > 2048 || !c.config.mayFetch(u) {
 		return "", fail(ClassDiscovery)
+	}
+	if !outbound.Discovered(u, iss, c.config.InsecureHTTPHosts) {
+		return "", &FetchError{Class: ClassDiscovery, detail: outbound.ErrLocal.Error()}
 	}
 	if u.Scheme != "https" && issuer.IsLoopback(u.Hostname()) && strings.HasPrefix(iss, "https:") {
 		return "", fail(ClassDiscovery) // an issuer elsewhere has no business with the loopback host

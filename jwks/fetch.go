@@ -29,7 +29,7 @@ const (
 	ClassTooLarge  Class = "too_large"     // over 256 KiB after decompression, or over 100 keys
 	ClassMalformed Class = "malformed"     // not a strict JSON key set
 	ClassNoKeys    Class = "no_usable_key" // a key set without a usable key
-	ClassDiscovery Class = "discovery"     // the discovery document names another issuer or no allowed jwks_uri
+	ClassDiscovery Class = "discovery"     // the discovery document names another issuer, or a jwks_uri that is not allowed
 )
 
 // FetchError says why a fetch gave no good answer. It holds nothing that the server sent but the status.
@@ -37,12 +37,17 @@ type FetchError struct {
 	Class      Class
 	Status     int           // for ClassStatus
 	RetryAfter time.Duration // what the server asked for, at most a minute; 0 where it did not
+
+	detail string // of the class; a constant
 }
 
-// Error returns the class, with the status where there is one.
+// Error returns the class, with the status or more detail where there is any.
 func (e *FetchError) Error() string {
 	if e.Class == ClassStatus {
 		return fmt.Sprintf("status %d", e.Status)
+	}
+	if e.detail != "" {
+		return string(e.Class) + ": " + e.detail
 	}
 	return string(e.Class)
 }
@@ -134,6 +139,9 @@ func (c *Cache) fetchSet(ctx context.Context, rawURL string, last *answer) (*ans
 
 // classify names the failure of a request: the classes have the names of the faults.
 func classify(ctx context.Context, err error) *FetchError {
+	if errors.Is(err, outbound.ErrLocal) {
+		return &FetchError{Class: ClassDiscovery, detail: outbound.ErrLocal.Error()}
+	}
 	return fail(Class(outbound.Classify(ctx, err)))
 }
 

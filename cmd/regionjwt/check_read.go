@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/outbound"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks"
@@ -287,7 +288,7 @@ func (d *drill) readDocument(ctx context.Context, doc *document) {
 // allowed returns a jwks_uri if a verifier would fetch from it, or "".
 func (d *drill) allowed(iss, uri string) string {
 	u, err := url.Parse(uri)
-	if err != nil || len(uri) > 2048 {
+	if err != nil || len(uri) > 2048 || !outbound.Discovered(u, iss, d.plainHosts) {
 		return ""
 	}
 	if u.Scheme != "https" && issuer.IsLoopback(u.Hostname()) && strings.HasPrefix(iss, "https:") {
