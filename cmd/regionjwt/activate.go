@@ -48,7 +48,7 @@ func resumeCommand() command {
 		name: "resume", short: "end the pin of a region",
 		long: `
 Ends what 'regionjwt activate' began: services that move by themselves decide by what they see again, each for itself; others
-stay with the region that was pinned.
+stay with the region that was pinned. It says what is in the store afterwards.
 ` + regionHelp,
 		prepare: func(c *call) action {
 			var f orderFlags
@@ -67,7 +67,7 @@ func activeCommand() command {
 	return command{
 		name: "active", short: "say which region operators have activated",
 		long: `
-Says which region the last order names, whether it is pinned, since when, and why. Services that move by themselves may be
+Says which region the last order pins, since when, and why, or that none is pinned. Services that move by themselves may be
 elsewhere while nothing is pinned: their status pages say where.
 ` + regionHelp,
 		prepare: func(c *call) action {
@@ -92,7 +92,7 @@ type orderFlags struct {
 
 func (f *orderFlags) define(c *call) {
 	f.trust.defineRegions(c)
-	f.store.define(c)
+	f.store.defineForOrders(c)
 }
 
 // authority is what the flags describe.
@@ -206,11 +206,12 @@ func (c *call) tellOrder(s failover.State, o *opened) error {
 		c.printf("%s: no order was ever given; services begin with %s\n", out.Authority, out.Region)
 		return nil
 	}
-	how := "not pinned"
 	if out.Pinned {
-		how = "pinned"
+		c.printf("%s: %s, pinned since %s (order %d)\n", out.Authority, out.Region, stamp(*out.At), out.Epoch)
+	} else {
+		c.printf("%s: no region is pinned since %s (order %d); services that move by themselves decide by what they see, "+
+			"beginning with %s; others stay with %s\n", out.Authority, stamp(*out.At), out.Epoch, out.Region, out.Region)
 	}
-	c.printf("%s: %s, %s since %s (order %d)\n", out.Authority, out.Region, how, stamp(*out.At), out.Epoch)
 	if out.Reason != "" {
 		c.printf("reason: %s\n", out.Reason)
 	}

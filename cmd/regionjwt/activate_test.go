@@ -43,11 +43,48 @@ func TestActivateReachesAService(t *testing.T) {
 	require.Equal(t, true, out["pinned"])
 	require.InDelta(t, 1, out["epoch"], 0)
 
-	require.Contains(t, do("resume"), "shop: us, not pinned since ")
+	for _, command := range []string{"resume", "active"} {
+		text := do(command)
+		require.Contains(t, text, "shop: no region is pinned since ")
+		require.Contains(t, text, "(order 2)")
+		require.Contains(t, text, "services that move by themselves decide by what they see, beginning with us; others stay with us")
+	}
 	require.NoError(t, service.Load(t.Context()))
 	require.Equal(t, "us", service.Active())
 	require.False(t, service.State().Manual)
 	require.Contains(t, do("activate", "eu"), "(order 3)")
+}
+
+// The document of an order has a name of its own: that of the rules, which operators set in their shell, is not taken for it.
+func TestTheNameOfAnOrderIsNotThatOfTheRules(t *testing.T) {
+	t.Parallel()
+	tl, _ := signing(t)
+	both := tl.with("REGIONJWT_NAME", "fleet/rules")
+	rule := []string{"revoke", "-authority", "shop", "-subject", "mallory"}
+	both.ok(t, rule...)
+	both.ok(t, of("activate", "us")...)
+	require.Contains(t, tl.ok(t, of("active")...), "shop: us, pinned", "it has the name by which services look for it")
+	require.Contains(t, both.ok(t, "rules"), "mallory")
+
+	other := both.with("REGIONJWT_ORDER_NAME", "fleet/order")
+	require.Contains(t, other.ok(t, of("active")...), "no order was ever given")
+	other.ok(t, of("activate", "eu")...)
+	require.Contains(t, tl.ok(t, of("active", "-name", "fleet/order")...), "shop: eu, pinned")
+	for _, command := range []string{"activate", "resume", "active"} {
+		help := tl.ok(t, "help", command)
+		require.Contains(t, help, "name of the document (regionjwt/failover/ and the authority's ID) [$REGIONJWT_ORDER_NAME]")
+		require.NotContains(t, help, "regionjwt/revocation")
+		require.NotContains(t, help, "REGIONJWT_NAME")
+		require.NotContains(t, help, "-copy", "it would do nothing")
+	}
+	require.Contains(t, tl.ok(t, "help", "revoke"), "name of the document (regionjwt/revocation) [$REGIONJWT_NAME]")
+}
+
+// Where nothing was pinned, resume does not say that a pin has ended.
+func TestResumeWithoutAPin(t *testing.T) {
+	t.Parallel()
+	tl, _ := signing(t)
+	require.Contains(t, tl.ok(t, of("resume")...), "shop: no region is pinned since ")
 }
 
 func TestOrdersThatAreNotGiven(t *testing.T) {

@@ -29,23 +29,34 @@ type storeFlags struct {
 	timeout                                           time.Duration
 }
 
+// define defines the flags of a command about rules.
 func (s *storeFlags) define(c *call) {
-	c.text(&s.store, "store", "REGIONJWT_STORE",
-		"`place` of the rules: dir:PATH, redis://[USER@]HOST:PORT/DB, rediss://... with TLS, or unix://PATH?db=N")
-	c.text(&s.prefix, "prefix", "REGIONJWT_PREFIX", "`text` that begins all Redis keys (regionjwt:)")
 	c.text(&s.name, "name", "REGIONJWT_NAME", "`name` of the document ("+revocation.DefaultName+")")
+	c.text(&s.copyDir, "copy", "REGIONJWT_COPY",
+		"`directory` of the operators' own copy of the rules: with it "+
+			"a store that was wiped or rolled back is noticed, and mended by the next change")
+	s.defineStore(c, "rules", "lock everybody out, or let everybody in")
+}
+
+// defineForOrders defines the flags of a command about orders. Their document has another name than that of the rules.
+func (s *storeFlags) defineForOrders(c *call) {
+	c.text(&s.name, "name", "REGIONJWT_ORDER_NAME", "`name` of the document (regionjwt/failover/ and the authority's ID)")
+	s.defineStore(c, "orders", "move every service")
+}
+
+// defineStore defines the flags that say where documents are, and why they may be believed. harm is what a forged one can do.
+func (s *storeFlags) defineStore(c *call, documents, harm string) {
+	c.text(&s.store, "store", "REGIONJWT_STORE",
+		"`place` of the "+documents+": dir:PATH, redis://[USER@]HOST:PORT/DB, rediss://... with TLS, or unix://PATH?db=N")
+	c.text(&s.prefix, "prefix", "REGIONJWT_PREFIX", "`text` that begins all Redis keys (regionjwt:)")
 	c.text(&s.signKey, "sign-key", "REGIONJWT_SIGN_KEY",
 		"`file` of the operators' private key, mode 0600: to write; see 'regionjwt help keygen'")
 	c.list(&s.verifyKeys, "verify-key", "REGIONJWT_VERIFY_KEY",
 		"`file` of a public key, as the services have it: to read (that of -sign-key)")
 	c.text(&s.secretFile, "seal-secret-file", "REGIONJWT_SEAL_SECRET_FILE",
 		"`file` of the fleet's secret in base64, mode 0600: where documents are sealed instead of signed")
-	c.text(&s.copyDir, "copy", "REGIONJWT_COPY",
-		"`directory` of the operators' own copy of the rules: with it "+
-			"a store that was wiped or rolled back is noticed, and mended by the next change")
 	c.flags.BoolVar(&s.plain, "insecure-plain-store", false,
-		"believe rules in Redis that are neither signed nor sealed: "+
-			"who has its password can then lock everybody out, or let everybody in")
+		"believe "+documents+" in Redis that are neither signed nor sealed: who has its password can then "+harm)
 	c.flags.DurationVar(&s.timeout, "timeout", defaultTimeout, "`time` that the whole command may take (5s)")
 }
 
