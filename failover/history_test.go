@@ -132,7 +132,7 @@ func (h *history) deliver(s signal) {
 		if !errorsIsCanceled(s.Err) {
 			h.o.delivered[s.Region] = append(h.o.delivered[s.Region], s)
 		}
-		if !s.Began.IsZero() {
+		if !s.Began.IsZero() && s.Began.Sub(s.at) < time.Minute { // what is to begin in an hour is ignored until then
 			h.delivered = append(h.delivered, s)
 		}
 	}
@@ -204,7 +204,7 @@ func (h *history) step() {
 // its recovery is never left; one region is active; a pin always wins; repeating a signal changes nothing.
 func TestRandomHistoriesOfSignals(t *testing.T) {
 	t.Parallel()
-	for range 40 {
+	for range 24 {
 		seed := rand.Uint64()
 		t.Run("", func(t *testing.T) {
 			t.Parallel()
@@ -228,7 +228,7 @@ func runHistory(t *testing.T, seed uint64) (moves int) {
 	start(t, c)
 	h := &history{r: rand.New(rand.NewPCG(seed, 3)), c: c, o: o, names: names, sick: map[string]float64{}}
 	seen := 0
-	for range 3000 {
+	for range 2000 {
 		pinned := o.pinned
 		h.step()
 		synctest.Wait()
