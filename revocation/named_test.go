@@ -68,7 +68,8 @@ func TestARuleForAClientMatchesEveryClaimThatNamesIt(t *testing.T) {
 		},
 		"second aud of an ID token": {
 			issuertest.IssuerPerRegion, id(verifier.IDToken("x", "bad")),
-			issuertest.Claims{Use: "id", Audience: []string{"x", "bad"}, Set: set{"azp": "x"}}, true,
+			issuertest.Claims{Use: "id", Audience: []string{"x", "bad"}, Set: set{"azp": "x"}},
+			true,
 		},
 		"aud of an ID token of Cognito": {
 			issuertest.Cognito, id(verifier.CognitoID("bad")), issuertest.Claims{Use: "id", ClientID: "bad"}, true,
@@ -76,7 +77,8 @@ func TestARuleForAClientMatchesEveryClaimThatNamesIt(t *testing.T) {
 		"Cognito": {issuertest.Cognito, id(verifier.CognitoAccess("bad")), issuertest.Claims{ClientID: "bad"}, true},
 		"aud of a resource of Cognito": {
 			issuertest.Cognito, id(verifier.CognitoAccess("x").WithAudience("bad")),
-			issuertest.Claims{ClientID: "x", Audience: []string{"bad"}}, false,
+			issuertest.Claims{ClientID: "x", Audience: []string{"bad"}},
+			false,
 		},
 		"others":   {issuertest.IssuerPerRegion, named("azp", "appid"), issuertest.Claims{Set: set{"azp": "x", "client_id": "Bad"}}, false},
 		"no claim": {issuertest.IssuerPerRegion, named(), issuertest.Claims{Set: set{"client_id": nil}}, false},

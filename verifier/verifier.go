@@ -220,7 +220,8 @@ func (s *state) add(t *trust) (errs []error) {
 			case e == nil:
 				s.issuers[iss] = &trusted{trust: t, regions: []string{r.Name}, region: r.Name}
 			case e.trust != t:
-				errs = append(errs, fmt.Errorf("verifier: issuer %q is listed by the authorities %q and %q", iss, e.authority, t.authority))
+				errs = append(errs, fmt.Errorf("verifier: issuer %q is listed by the authorities %q and %q",
+					iss, e.authority, t.authority))
 			default:
 				e.regions = append(e.regions, r.Name)
 				e.region = ""

@@ -56,7 +56,7 @@ func TestNilsAreRefused(t *testing.T) {
 // stub is a stream of which nothing but the context is asked.
 type stub struct {
 	grpc.ServerStream
-	ctx context.Context //nolint:containedctx // a stream hands out its context
+	ctx context.Context
 }
 
 func (s stub) Context() context.Context { return s.ctx }

@@ -36,7 +36,7 @@ func Methods(t *testing.T, constructor string, safe []string, args []any, values
 			if last.Type() != reflect.TypeFor[error]() {
 				continue
 			}
-			err, _ := last.Interface().(error)
+			err, _ := reflect.TypeAssert[error](last)
 			switch listed := slices.Contains(safe, short); {
 			case err == nil && !listed:
 				t.Errorf("%s: nil=%v: no error", name, isNil(of))
@@ -72,6 +72,8 @@ func call(t *testing.T, name string, method reflect.Value, args []any) (out []re
 		out, value := try(method, args)
 		done <- outcome{out, value}
 	}()
+	late := time.NewTimer(most)
+	defer late.Stop()
 	select {
 	case o := <-done:
 		if o.value != nil {
@@ -79,7 +81,7 @@ func call(t *testing.T, name string, method reflect.Value, args []any) (out []re
 			return nil, false
 		}
 		return o.out, true
-	case <-time.After(most):
+	case <-late.C:
 		t.Errorf("%s does not return", name)
 		return nil, false
 	}
