@@ -108,7 +108,8 @@ var meanings = map[code]meaning{
 	},
 	codeDiscoveryBad: {
 		levelWarns, "The discovery document names no jwks_uri that a verifier may fetch from.",
-		"Have it name one that begins with https, of 2,048 octets at most, and not on localhost, a loopback or a link-local address.",
+		"Have it name one that begins with https, of 2,048 octets at most, " +
+			"and not on localhost, a loopback or a link-local address.",
 	},
 	codeIssuerNotServed: {
 		levelWarns, "No host answers for an issuer that is configured: 403 or 404, and no other issuer's document is good.",
