@@ -336,6 +336,24 @@ func TestCertificateBound(t *testing.T) {
 	}
 }
 
+// Of a chain of certificates, the first one is the client's: a token that is bound to the certificate of the authority that issued it
+// is nobody's.
+func TestTheCertificateIsTheFirstOfTheChain(t *testing.T) {
+	t.Parallel()
+	v, mint := bound(t)
+	client, intermediate, root := selfSigned(t).Certificate[0], selfSigned(t).Certificate[0], selfSigned(t).Certificate[0]
+	h := protect(t, httpauth.Config{Verifier: v, Certificates: middleware.Required})
+	for i, of := range [][]byte{client, intermediate, root} {
+		sum := sha256.Sum256(of)
+		r := httptest.NewRequest(http.MethodGet, "https://api.example.com/", nil)
+		r.TLS.PeerCertificates = []*x509.Certificate{{Raw: client}, {Raw: intermediate}, {Raw: root}}
+		r.Header.Set("Authorization", "Bearer "+mint(map[string]any{"x5t#S256": b64(sum[:])}))
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		require.Equal(t, map[bool]int{true: 200, false: 401}[i == 0], w.Code, i)
+	}
+}
+
 func selfSigned(t *testing.T) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
