@@ -76,7 +76,7 @@ func (s *Store) Revision(ctx context.Context, name string) (string, error) {
 // client. After one of the latter two the document may have been saved, or be saved a little later, unless
 // another writer was faster: load it to see.
 func (s *Store) Save(ctx context.Context, name string, data []byte, ifRevision string) (string, error) {
-	if err := checkCall(ctx, name, data); err != nil {
+	if err := s.checkCall(ctx, name, data); err != nil {
 		return "", err
 	}
 	random := make([]byte, 16)
@@ -94,7 +94,7 @@ func (s *Store) Save(ctx context.Context, name string, data []byte, ifRevision s
 
 // read returns the revision of a document, and its data if it is wanted.
 func (s *Store) read(ctx context.Context, name string, wantsData bool) ([]string, error) {
-	if err := checkCall(ctx, name, nil); err != nil {
+	if err := s.checkCall(ctx, name, nil); err != nil {
 		return nil, err
 	}
 	client, key, count, flag := s.quick, s.key(name), 1, "0"
@@ -104,6 +104,17 @@ func (s *Store) read(ctx context.Context, name string, wantsData bool) ([]string
 	return s.run(ctx, key, nil, count, func(ctx context.Context, _ string) *redis.Cmd {
 		return loadScript.RunRO(ctx, client, []string{key}, maxRevision, store.MaxDocument, flag)
 	})
+}
+
+// errNotMade is the error of a Store that is nil or zero.
+var errNotMade = errors.New("redisstore: the Store is nil or zero: make it with redisstore.New")
+
+// checkCall judges what every call is given, and the Store.
+func (s *Store) checkCall(ctx context.Context, name string, data []byte) error {
+	if s == nil || s.client == nil {
+		return errNotMade
+	}
+	return checkCall(ctx, name, data)
 }
 
 // checkCall judges what every call is given.
@@ -139,7 +150,7 @@ func (s *Store) run(
 	answers := make(chan answer, 1)
 	go func() {
 		defer cancel()
-		value, err := result(bounded, script, text)
+		value, err := guarded(func() (any, error) { return script(bounded, text).Result() })
 		<-s.calls
 		answers <- answer{value, err, bounded.Err() != nil}
 	}()
@@ -159,12 +170,6 @@ func (s *Store) run(
 	default:
 	}
 	return nil, s.ended(ctx, "no answer")
-}
-
-// result runs a script, and returns an error if the client panics.
-func result(ctx context.Context, script func(context.Context, string) *redis.Cmd, text string) (value any, err error) {
-	defer recovered(&err)
-	return script(ctx, text).Result()
 }
 
 // ended is the error of a call whose context or time has ended.

@@ -11,6 +11,8 @@ import (
 	"weak"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/regionjwt/regionjwt/internal/guard"
 )
 
 // DialFunc is the type of the field Dialer in the options of go-redis.
@@ -153,9 +155,11 @@ func asksDialer(dial DialFunc) bool {
 	return errors.Is(err, errIsChecked)
 }
 
-// recovered turns a panic of the client into an error. The panic may quote what the server sent, so the error does not.
-func recovered(err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("redisstore: the client panicked (%T)", p)
+// guarded calls the client, and returns an error if it panics. That error holds nothing that the server sent.
+func guarded[T any](call func() (T, error)) (value T, err error) {
+	if panicked := guard.Call("the client", func() { value, err = call() }); panicked != nil {
+		var none T
+		return none, fmt.Errorf("redisstore: %w", panicked)
 	}
+	return value, err
 }

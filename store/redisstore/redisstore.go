@@ -13,8 +13,8 @@
 //
 // In a cluster both need +cluster|slots, +cluster|shards, +command and +readonly as well.
 //
-// A server, or anyone who answers in its place, cannot end the process or fill its memory by malformed replies: see New and [Dialer].
-// Sentinels are trusted.
+// A server, or anyone who answers in its place, cannot end the process or fill its memory by malformed replies: see New and
+// [Dialer]. Sentinels are trusted.
 //
 // # What is kept where
 //

@@ -112,7 +112,7 @@ func (f *framing) endLine() error {
 	if err != nil {
 		return fmt.Errorf("%w: a length is no number", errReply)
 	}
-	length := int(n) //nolint:gosec // it has 31 bits
+	length := int(n)
 	switch f.kind {
 	case '$', '!', '=':
 		if length > maxReply-f.octets {

@@ -19,7 +19,7 @@ var errSilent = errors.New("the connection is silent")
 // connection is lost, which it notices by a ping every two Config.Timeouts. Then the connection is closed; where ctx ends
 // while the client is stuck in connecting, Watch returns within Config.Timeout, and the client closes it by and by.
 func (s *Store) Watch(ctx context.Context, name string, changed func()) error {
-	if err := checkCall(ctx, name, nil); err != nil {
+	if err := s.checkCall(ctx, name, nil); err != nil {
 		return err
 	}
 	within, end := context.WithCancelCause(ctx)
@@ -67,9 +67,7 @@ func (w *watch) run(ctx context.Context, every time.Duration) {
 	var others sync.WaitGroup
 	others.Go(func() {
 		<-ctx.Done()
-		var err error
-		defer recovered(&err)
-		_ = w.messages.Close() // ends receive
+		_, _ = guarded(func() (any, error) { return nil, w.messages.Close() }) // ends receive
 	})
 	others.Go(func() { w.end(w.keepAlive(ctx, every)) })
 	w.end(w.receive(ctx))
@@ -78,13 +76,12 @@ func (w *watch) run(ctx context.Context, every time.Duration) {
 
 // receive turns messages into hints until the connection fails. The client connects again by itself before it tells so; that
 // connection is closed.
-func (w *watch) receive(ctx context.Context) (err error) {
-	defer recovered(&err) // the client panics on some messages
-	if err := w.messages.Subscribe(ctx, w.channel); err != nil {
+func (w *watch) receive(ctx context.Context) error {
+	if _, err := guarded(func() (any, error) { return nil, w.messages.Subscribe(ctx, w.channel) }); err != nil {
 		return err
 	}
 	for {
-		message, err := w.messages.Receive(ctx)
+		message, err := guarded(func() (any, error) { return w.messages.Receive(ctx) }) // it panics on some messages
 		if err != nil {
 			return err
 		}
@@ -100,8 +97,7 @@ func (w *watch) receive(ctx context.Context) (err error) {
 }
 
 // keepAlive pings until nothing has come back for the time between two pings.
-func (w *watch) keepAlive(ctx context.Context, every time.Duration) (err error) {
-	defer recovered(&err)
+func (w *watch) keepAlive(ctx context.Context, every time.Duration) error {
 	ticks := time.NewTicker(every)
 	defer ticks.Stop()
 	for {
@@ -113,7 +109,7 @@ func (w *watch) keepAlive(ctx context.Context, every time.Duration) (err error) 
 		if !w.heard.Swap(false) {
 			return errSilent
 		}
-		if err := w.messages.Ping(ctx); err != nil {
+		if _, err := guarded(func() (any, error) { return nil, w.messages.Ping(ctx) }); err != nil {
 			return err
 		}
 	}
