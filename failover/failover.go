@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/seen"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/store"
 )
@@ -114,6 +115,7 @@ type Controller struct {
 	snapshot atomic.Pointer[snapshot]
 	wake     chan struct{} // has Run look for what is due; holds one signal
 	spread   func() float64
+	judged   seen.Set[judged] // documents of the store
 
 	mu         sync.Mutex // guards what follows; never held over I/O or a callback
 	regions    []*region  // in the order of the authority

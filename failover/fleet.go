@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/seen"
 	"github.com/regionjwt/regionjwt/store"
 )
 
@@ -120,7 +121,7 @@ func (c *Controller) share(ctx context.Context, i intent, base, mine order) erro
 		if broken && !c.config.AllowOverwrite {
 			return ErrUnreadable
 		}
-		data, err := c.encode(mine)
+		data, err := c.encode(mine, store.Scope{})
 		if err != nil {
 			return err
 		}
@@ -195,15 +196,15 @@ func (c *Controller) follow(d store.Document, err error) {
 		trouble, answered = NotAuthentic, false
 	case err != nil:
 		trouble, answered = Unreachable, false
-	case d.Data == nil: // unchanged
-		if trouble = c.snapshot.Load().Trouble; trouble == Unreachable {
-			trouble = ""
-		}
 	default:
 		var theirs order
-		if theirs, err = c.decode(d.Data); err != nil {
+		theirs, err = c.decodeOnce(d.Data)
+		switch {
+		case errors.Is(err, store.ErrNotAuthentic):
+			trouble, answered = NotAuthentic, false
+		case err != nil:
 			trouble = Malformed
-		} else if c.take(theirs) {
+		case c.take(theirs):
 			trouble = Behind
 		}
 	}
@@ -217,6 +218,33 @@ func (c *Controller) follow(d store.Document, err error) {
 	}
 	c.publish()
 	c.tell()
+}
+
+// answered notes that the store has answered.
+func (c *Controller) answered() {
+	c.mu.Lock()
+	c.confirmed = time.Now()
+	c.publish()
+	c.mu.Unlock()
+}
+
+// judged is what a document of the store said.
+type judged struct {
+	order order
+	err   error
+}
+
+// decodeOnce is decode, which remembers what documents said, so that one which comes again and again costs nothing.
+func (c *Controller) decodeOnce(data []byte) (order, error) {
+	digest := seen.Of(c.config.Name, data)
+	if j, known := c.judged.Get(digest); known {
+		return j.order, j.err
+	}
+	o, err := c.decode(data)
+	if !errors.Is(err, errFar) { // that one may be near some day
+		c.judged.Put(digest, judged{o, err})
+	}
+	return o, err
 }
 
 // readCopy follows the local copy, as long as nothing later is known.
@@ -238,7 +266,7 @@ func (c *Controller) readCopy(ctx context.Context) {
 	}
 	var copied order
 	if err == nil {
-		copied, err = c.decode(doc.Data)
+		copied, err = c.decodeCopy(doc.Data)
 	}
 	if err != nil {
 		c.config.Logger.Warn("the local copy of the active region is not used", "error", err)
@@ -268,14 +296,14 @@ func (c *Controller) copyLocally(ctx context.Context) {
 
 // saveCopy writes an order, unless a later one stands there.
 func (c *Controller) saveCopy(ctx context.Context, mine order) error {
-	data, err := c.encode(mine)
+	data, err := c.encode(mine, store.ScopeOf(c.config.Store))
 	for range tries {
 		if err != nil {
 			return err
 		}
 		doc, loadErr := c.config.LocalCopy.Load(ctx, c.config.Name)
 		if loadErr == nil {
-			if theirs, err := c.decode(doc.Data); err == nil && theirs.later(&mine) {
+			if theirs, err := c.decodeCopy(doc.Data); err == nil && theirs.later(&mine) {
 				return nil
 			}
 		} else if !errors.Is(loadErr, store.ErrNotFound) && doc.Revision == "" {

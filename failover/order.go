@@ -10,13 +10,15 @@ import (
 	"unicode/utf8"
 
 	"github.com/regionjwt/regionjwt/internal/strictjson"
+	"github.com/regionjwt/regionjwt/store"
 )
 
 // Bounds of a document.
 const (
-	formatVersion = 1
-	maxDocument   = 16 << 10 // octets
-	maxReason     = 256      // octets
+	formatVersion  = 1
+	maxDocument    = 16 << 10 // octets
+	maxReason      = 256      // octets
+	maxOrdersAhead = 1 << 32  // orders that a document may count more than are known
 )
 
 // order is what an operator said last. The later of two counts, so that an old document, put back, undoes nothing, and a store
@@ -60,54 +62,99 @@ type document struct {
 	Version   int    `json:"version"`
 	Authority string `json:"authority"`
 	order
+	// Fleet and Keys are the scope under which a local copy was believed; a document in a store has none.
+	Fleet string   `json:"fleet,omitempty"`
+	Keys  []string `json:"keys,omitempty"`
 }
 
 var (
 	errDocument = errors.New("failover: the document is not an order for this authority")
 	errNewer    = errors.New("failover: the document is of a newer version")
+	errFar      = fmt.Errorf("failover: it counts more orders than can be true: %w", store.ErrNotAuthentic)
 )
 
-func (c *Controller) encode(o order) ([]byte, error) {
-	return json.Marshal(document{formatVersion, c.config.Authority.ID, o})
+// encode writes an order under a scope, which is zero for the store.
+func (c *Controller) encode(o order, scope store.Scope) ([]byte, error) {
+	return json.Marshal(document{formatVersion, c.config.Authority.ID, o, scope.Fleet, scope.Keys})
 }
 
-// decode reads a document strictly. A region that the authority does not have makes it no order for it.
+// decode reads a document of the store.
 func (c *Controller) decode(data []byte) (order, error) {
+	d, err := c.read(data)
+	if err == nil && (d.Fleet != "" || len(d.Keys) > 0) {
+		err = fmt.Errorf("%w: it is a local copy", errDocument)
+	}
+	if err != nil {
+		return order{}, err
+	}
+	return d.order, nil
+}
+
+// decodeCopy reads a local copy. One that was made under another fleet, or by keys of which one was given up since, is of no use.
+func (c *Controller) decodeCopy(data []byte) (order, error) {
+	d, err := c.read(data)
+	if err != nil {
+		return order{}, err
+	}
+	ours, theirs := store.ScopeOf(c.config.Store), store.Scope{Fleet: d.Fleet, Keys: d.Keys}
+	switch {
+	case theirs.Fleet != ours.Fleet:
+		return order{}, fmt.Errorf("%w: it was made in the fleet %q, and this is %q", errDocument, theirs.Fleet, ours.Fleet)
+	case !ours.Covers(theirs):
+		return order{}, fmt.Errorf("%w: it was made when other keys were believed", errDocument)
+	}
+	return d.order, nil
+}
+
+// isFar reports whether nobody can have given so many orders, from what is known.
+func (c *Controller) isFar(epoch uint64) bool {
+	known := c.snapshot.Load().OrderEpoch
+	return epoch > known && epoch-known > maxOrdersAhead
+}
+
+// read reads a document strictly. A region that the authority does not have makes it no order for it.
+func (c *Controller) read(data []byte) (document, error) {
 	if len(data) > maxDocument {
-		return order{}, errDocument
+		return document{}, errDocument
 	}
 	members, err := strictjson.Parse(nil, string(data))
 	if err != nil {
-		return order{}, fmt.Errorf("%w: %w", errDocument, err)
+		return document{}, fmt.Errorf("%w: %w", errDocument, err)
 	}
 	var head struct {
 		Version int `json:"version"`
 	}
 	if err := strictjson.Unmarshal(string(data), &head); err == nil && head.Version > formatVersion {
-		return order{}, errNewer
+		return document{}, errNewer
 	}
 	for _, m := range members {
 		switch m.Name {
-		case "version", "authority", "region", "pinned", "at", "epoch", "reason", "left":
+		case "version", "authority", "region", "pinned", "at", "epoch", "reason", "left", "fleet", "keys":
 		default:
-			return order{}, errDocument
+			return document{}, errDocument
 		}
 	}
 	var d document
 	if err := strictjson.Unmarshal(string(data), &d); err != nil || head.Version != formatVersion ||
-		d.Authority != c.config.Authority.ID || d.At.IsZero() || checkReason(d.Reason) != nil {
-		return order{}, errDocument
+		d.Authority != c.config.Authority.ID || !sane(d.At) || checkReason(d.Reason) != nil {
+		return document{}, errDocument
 	}
-	for name := range d.Left {
-		if c.region(name) == nil {
-			return order{}, errDocument
+	for name, at := range d.Left {
+		if c.region(name) == nil || !sane(at) {
+			return document{}, errDocument
 		}
 	}
 	if c.region(d.Region) == nil {
-		return order{}, errDocument
+		return document{}, errDocument
 	}
-	return d.order, nil
+	if c.isFar(d.Epoch) {
+		return document{}, errFar
+	}
+	return d, nil
 }
+
+// sane reports whether a time can stand in a document, and a later one as well.
+func sane(t time.Time) bool { return !t.IsZero() && t.UTC().Year() >= 1 && t.UTC().Year() < 9999 }
 
 // checkReason judges what an operator says of an order: one line of text.
 func checkReason(s string) error {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/followed"
 	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/outbound"
 	"github.com/regionjwt/regionjwt/issuer"
@@ -76,7 +77,9 @@ func (c *Controller) followStore(ctx context.Context) {
 	pause := time.NewTimer(c.config.Poll)
 	defer pause.Stop()
 	for ctx.Err() == nil {
-		err := c.guarded("Store", func() { store.Follow(ctx, c.config.Store, c.config.Name, c.config.Poll, c.follow) })
+		err := c.guarded("Store", func() {
+			followed.Follow(ctx, c.config.Store, c.config.Name, c.config.Poll, c.answered, c.follow)
+		})
 		if err == nil {
 			return
 		}

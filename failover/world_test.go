@@ -155,9 +155,9 @@ func operators(t *testing.T, inner store.Store) (writer, reader store.Authentic)
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(nil)
 	require.NoError(t, err)
-	writer, err = store.Signed(inner, store.Signing{Public: []ed25519.PublicKey{public}, Private: private})
+	writer, err = store.Signed(inner, "test", store.Signing{Public: []ed25519.PublicKey{public}, Private: private})
 	require.NoError(t, err)
-	reader, err = store.Signed(inner, store.Signing{Public: []ed25519.PublicKey{public}})
+	reader, err = store.Signed(inner, "test", store.Signing{Public: []ed25519.PublicKey{public}})
 	require.NoError(t, err)
 	return writer, reader
 }

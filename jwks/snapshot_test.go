@@ -346,7 +346,7 @@ func TestSealedSnapshots(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		inner := new(shelf)
-		sealed, err := store.Sealed(plain{inner}, []byte(strings.Repeat("s", 32)))
+		sealed, err := store.Sealed(plain{inner}, "test", []byte(strings.Repeat("s", 32)))
 		require.NoError(t, err)
 		w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
 		var lines bytes.Buffer

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/seen"
 	"github.com/regionjwt/regionjwt/store"
 )
 
@@ -18,9 +19,9 @@ const (
 // copied is what the local copy holds, as far as is known.
 type copied struct {
 	knowledge *knowledge
-	known     bool   // whether the rules were known when it was written
-	all       bool   // whether it is more than what a List wrote down that knew no store
-	revision  string // "" where it is not known
+	known     bool // whether the rules were known when it was written
+	all       bool // whether it is more than what a List wrote down that knew no store
+	digest    seen.Digest
 }
 
 // keep has the local copy learn of a change, and returns the error of the change: shared is that of writing it to the store. What
@@ -136,13 +137,15 @@ func (l *List) swapCopy(ctx context.Context, again bool) error {
 		if held == nil && !s.known && len(s.knowledge.rules) == 0 && len(s.knowledge.removed) == 0 {
 			return nil // there is nothing to keep
 		}
-		now := copied{s.knowledge, s.known, s.known || all, doc.Revision}
+		now := copied{s.knowledge, s.known, s.known || all, seen.Of(l.config.Name, doc.Data)}
 		if held == nil || now.all && !all || s.knowledge.exceeds(held) {
-			data, err := s.knowledge.encode(inList, !now.all)
+			scope := store.ScopeOf(l.config.Store)
+			data, err := s.knowledge.encode(inList, document{Partial: !now.all, Fleet: scope.Fleet, Keys: scope.Keys})
 			if err != nil {
 				return err
 			}
-			now.revision, err = l.save(ctx, l.config.LocalCopy, data, doc.Revision)
+			now.digest = seen.Of(l.config.Name, data)
+			_, err = l.save(ctx, l.config.LocalCopy, data, doc.Revision)
 			if errors.Is(err, store.ErrConflict) {
 				continue
 			}
@@ -171,12 +174,11 @@ func (l *List) readCopy(doc store.Document, err error) (held *knowledge, all boo
 		l.mu.Lock()
 		last := l.copied
 		l.mu.Unlock()
-		if last.knowledge != nil && last.revision == doc.Revision { // it is what this List wrote or read
+		if last.knowledge != nil && last.digest == seen.Of(l.config.Name, doc.Data) { // it is what this List wrote or read
 			return last.knowledge, last.all, nil
 		}
-		var partial bool
-		if held, partial, err = decode(doc.Data, inList); err == nil {
-			return held, !partial, nil
+		if held, all, err = l.decodeCopy(doc.Data); err == nil {
+			return held, all, nil
 		}
 	}
 	replaceable := errors.Is(err, store.ErrNotAuthentic) || errors.Is(err, errDocument)
@@ -185,6 +187,24 @@ func (l *List) readCopy(doc store.Document, err error) (held *knowledge, all boo
 	}
 	l.config.Logger.Warn("the local copy of the revocation rules is of no use, and will be replaced", "error", err)
 	return nil, false, nil
+}
+
+// decodeCopy decodes a local copy. One that was made in another fleet, or by keys of which one was given up since, is of no use.
+func (l *List) decodeCopy(data []byte) (held *knowledge, all bool, err error) {
+	held, copied, err := decode(data, inList)
+	if err != nil {
+		return nil, false, err
+	}
+	ours, theirs := store.ScopeOf(l.config.Store), store.Scope{Fleet: copied.Fleet, Keys: copied.Keys}
+	switch {
+	case theirs.Fleet != ours.Fleet:
+		return nil, false, fmt.Errorf("%w: it was made in the fleet %q, and this is %q", errDocument, theirs.Fleet, ours.Fleet)
+	case !ours.Covers(theirs):
+		return nil, false, fmt.Errorf("%w: it was made when other keys were believed", errDocument)
+	case l.isFar(held.epoch):
+		return nil, false, errFar
+	}
+	return held, !copied.Partial, nil
 }
 
 // takeCopy merges what the local copy holds, as long as nothing better is known.

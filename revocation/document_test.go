@@ -32,7 +32,7 @@ func TestAllowOverwrite(t *testing.T) {
 		var shared store.Authentic = m
 		if c.sealed {
 			var err error
-			shared, err = store.Sealed(m, []byte(strings.Repeat("k", 32)))
+			shared, err = store.Sealed(m, "test", []byte(strings.Repeat("k", 32)))
 			require.NoError(t, err)
 		}
 		m.put(revocation.DefaultName, []byte(c.doc))

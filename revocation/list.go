@@ -24,6 +24,7 @@ import (
 
 	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/nils"
+	"github.com/regionjwt/regionjwt/internal/seen"
 	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -109,8 +110,10 @@ type List struct {
 	state  atomic.Pointer[state]
 	copier chan struct{} // holds a token while somebody writes the local copy
 	wake   chan struct{} // tells Run that the local copy is behind
+	judged seen.Set[judged]
 
 	mu       sync.Mutex // guards what follows, and changes of state
+	learned  uint64     // grows whenever other knowledge is published
 	watchers map[int]func()
 	next     int
 	health   health
@@ -133,6 +136,15 @@ type state struct {
 // New returns a List, or everything that is wrong with c. It does no I/O.
 func New(c Config) (*List, error) {
 	var errs []error
+	if nils.Typed(c.Store) {
+		errs = append(errs, errors.New("revocation: Store is a nil pointer"))
+	}
+	if nils.Typed(c.LocalCopy) {
+		errs = append(errs, errors.New("revocation: LocalCopy is a nil pointer"))
+	}
+	if nils.Logger(c.Logger) {
+		errs = append(errs, errors.New("revocation: Logger has no handler: make it with slog.New"))
+	}
 	if _, ok := c.Store.(store.Authentic); c.Store != nil && !ok && !c.InsecurePlainStore {
 		errs = append(errs, errors.New("revocation: Store is not store.Authentic: sign it with store.Signed"))
 	}
@@ -307,6 +319,9 @@ func (l *List) learn(k *knowledge, differs bool, change func(*state)) {
 	if differs {
 		s.index = newIndex(k)
 		s.version++
+	}
+	if s.knowledge != k {
+		l.learned++
 	}
 	s.knowledge = k
 	if change != nil {

@@ -149,7 +149,7 @@ func TestHostileStore(t *testing.T) {
 			if key != nil {
 				mine = []ed25519.PublicKey{key.Public().(ed25519.PublicKey)}
 			}
-			s, err := store.Signed(m, store.Signing{Public: mine, Private: key})
+			s, err := store.Signed(m, "test", store.Signing{Public: mine, Private: key})
 			require.NoError(t, err)
 			return s
 		}

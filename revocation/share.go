@@ -38,7 +38,7 @@ func (l *List) share(ctx context.Context, id string, r Rule, removed bool) error
 			return ErrFull
 		}
 		fit.epoch++
-		data, err := fit.encode(inDocument, false)
+		data, err := fit.encode(inDocument, document{})
 		if err != nil {
 			return err
 		}
@@ -47,7 +47,7 @@ func (l *List) share(ctx context.Context, id string, r Rule, removed bool) error
 			continue
 		}
 		if err == nil {
-			l.take(fit)
+			l.remember(data, l.take(fit), nil)
 		}
 		return err
 	}
@@ -62,7 +62,7 @@ func (l *List) shared(ctx context.Context) (theirs *knowledge, revision string, 
 	case errors.Is(err, store.ErrNotFound):
 		return nil, "", nil
 	case err == nil:
-		if theirs, _, err = decode(doc.Data, inDocument); err == nil {
+		if theirs, err = l.read(doc.Data); err == nil {
 			return theirs, doc.Revision, nil
 		}
 	case !errors.Is(err, store.ErrNotAuthentic):

@@ -26,7 +26,8 @@ const (
 // it. The directory and its files belong to the user of the process and nobody else can write or read them (0700 and 0600);
 // a document of which that is not so is refused with ErrNotAuthentic. Names are hashed, so that no name is a path.
 //
-// Writing goes to a temporary file that is renamed, under a lock: a crash leaves the old document or the new one.
+// Writing goes to a temporary file that is renamed, under a lock: a crash leaves the old document or the new one. If path is
+// empty, every Load and Save returns an error that says so.
 func Dir(path string) Authentic { return &dir{path: path} }
 
 type dir struct {
@@ -47,9 +48,20 @@ func revisionOf(data []byte) string {
 	return hex.EncodeToString(sum[:16])
 }
 
+// errNoPath is the error of a Dir that is nowhere.
+var errNoPath = errors.New("store: Dir has an empty path: name the directory where documents are kept")
+
+// checkCall judges what every call is given, and the directory's path.
+func (d *dir) checkCall(ctx context.Context, name string, data []byte) error {
+	if d.path == "" {
+		return errNoPath
+	}
+	return checkCall(ctx, name, data)
+}
+
 // Load implements Store.
 func (d *dir) Load(ctx context.Context, name string) (Document, error) {
-	if err := checkCall(ctx, name, nil); err != nil {
+	if err := d.checkCall(ctx, name, nil); err != nil {
 		return Document{}, err
 	}
 	return d.read(d.file(name))
@@ -85,7 +97,7 @@ func (d *dir) read(path string) (Document, error) {
 
 // Save implements Store.
 func (d *dir) Save(ctx context.Context, name string, data []byte, ifRevision string) (string, error) {
-	if err := checkCall(ctx, name, data); err != nil {
+	if err := d.checkCall(ctx, name, data); err != nil {
 		return "", err
 	}
 	if err := os.MkdirAll(d.path, dirPermissions); err != nil {

@@ -24,12 +24,12 @@ func Example() {
 		return
 	}
 	shared := store.Dir(dir)
-	operator, err := store.Signed(shared, store.Signing{Public: []ed25519.PublicKey{public}, Private: private})
+	operator, err := store.Signed(shared, "orders", store.Signing{Public: []ed25519.PublicKey{public}, Private: private})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	service, err := store.Signed(shared, store.Signing{Public: []ed25519.PublicKey{public}})
+	service, err := store.Signed(shared, "orders", store.Signing{Public: []ed25519.PublicKey{public}})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -54,7 +54,7 @@ func (m *memory) Save(_ context.Context, name string, data []byte, ifRevision st
 
 func sealed(t *testing.T, inner store.Store) store.Authentic {
 	t.Helper()
-	s, err := store.Sealed(inner, secret)
+	s, err := store.Sealed(inner, "test", secret)
 	require.NoError(t, err)
 	return s
 }
@@ -62,7 +62,7 @@ func sealed(t *testing.T, inner store.Store) store.Authentic {
 func signed(t *testing.T, inner store.Store) store.Authentic {
 	t.Helper()
 	seed := ed25519.NewKeyFromSeed(secret)
-	s, err := store.Signed(inner, store.Signing{Public: []ed25519.PublicKey{seed.Public().(ed25519.PublicKey)}, Private: seed})
+	s, err := store.Signed(inner, "test", store.Signing{Public: []ed25519.PublicKey{seed.Public().(ed25519.PublicKey)}, Private: seed})
 	require.NoError(t, err)
 	return s
 }
@@ -91,14 +91,14 @@ func TestSigned(t *testing.T) {
 	private := ed25519.NewKeyFromSeed(secret)
 	public := []ed25519.PublicKey{private.Public().(ed25519.PublicKey)}
 	for _, c := range []store.Signing{{}, {Public: []ed25519.PublicKey{nil}}, {Public: public, Private: private[:9]}} {
-		_, err := store.Signed(new(memory), c)
+		_, err := store.Signed(new(memory), "test", c)
 		require.Error(t, err)
 	}
-	_, err := store.Signed(nil, store.Signing{Public: public})
+	_, err := store.Signed(nil, "test", store.Signing{Public: public})
 	require.Error(t, err)
 	inner := new(memory)
 	operator := signed(t, inner)
-	service, err := store.Signed(inner, store.Signing{Public: public})
+	service, err := store.Signed(inner, "test", store.Signing{Public: public})
 	require.NoError(t, err)
 	ctx := t.Context()
 	_, err = service.Save(ctx, "a", []byte("text"), "")
@@ -115,9 +115,9 @@ func TestSigned(t *testing.T) {
 	_, err = service.Load(ctx, "b")
 	require.ErrorIs(t, err, store.ErrNotAuthentic)
 	mallory := ed25519.NewKeyFromSeed([]byte(strings.Repeat("m", 32)))
-	_, err = store.Signed(inner, store.Signing{Public: public, Private: mallory})
+	_, err = store.Signed(inner, "test", store.Signing{Public: public, Private: mallory})
 	require.ErrorContains(t, err, "not among", "what it signs could not be loaded again")
-	forger, err := store.Signed(inner, store.Signing{Public: []ed25519.PublicKey{mallory.Public().(ed25519.PublicKey)}, Private: mallory})
+	forger, err := store.Signed(inner, "test", store.Signing{Public: []ed25519.PublicKey{mallory.Public().(ed25519.PublicKey)}, Private: mallory})
 	require.NoError(t, err)
 	_, err = forger.Save(ctx, "c", []byte("text"), "")
 	require.NoError(t, err)
@@ -130,7 +130,7 @@ func TestSigned(t *testing.T) {
 		_, err = service.Load(ctx, "a")
 		require.ErrorIs(t, err, store.ErrNotAuthentic)
 	}
-	for _, data := range [][]byte{nil, []byte("text"), genuine.Data[:len(genuine.Data)-1], []byte("regionjwt-sign-1\n")} {
+	for _, data := range [][]byte{nil, []byte("text"), genuine.Data[:len(genuine.Data)-1], []byte("regionjwt-sign-2\n"), []byte("regionjwt-sign-2\n\x04tes"), []byte("regionjwt-sign-2\n\xff")} {
 		inner.docs["a"] = store.Document{Data: data, Revision: "r"}
 		broken, err := service.Load(ctx, "a")
 		require.ErrorIs(t, err, store.ErrNotAuthentic)
@@ -138,7 +138,7 @@ func TestSigned(t *testing.T) {
 	}
 	// A key is exchanged: documents of the old one and of the new one count, until the old one is dropped.
 	newer := mallory.Public().(ed25519.PublicKey)
-	both, err := store.Signed(inner, store.Signing{Public: append(public, newer)})
+	both, err := store.Signed(inner, "test", store.Signing{Public: append(public, newer)})
 	require.NoError(t, err)
 	inner.docs["a"] = genuine
 	for _, name := range []string{"a", "c"} {
@@ -234,9 +234,9 @@ func TestDirTrustsItsOwnerOnly(t *testing.T) {
 
 func TestSealed(t *testing.T) {
 	t.Parallel()
-	_, err := store.Sealed(nil, secret)
+	_, err := store.Sealed(nil, "test", secret)
 	require.Error(t, err)
-	_, err = store.Sealed(new(memory), secret[1:])
+	_, err = store.Sealed(new(memory), "test", secret[1:])
 	require.ErrorContains(t, err, "32")
 	inner := new(memory)
 	s := sealed(t, inner)
@@ -259,12 +259,12 @@ func TestSealed(t *testing.T) {
 		_, err = s.Load(ctx, "a")
 		require.ErrorIs(t, err, store.ErrNotAuthentic)
 	}
-	for _, data := range [][]byte{nil, []byte("text"), genuine.Data[:len(genuine.Data)-1], []byte("regionjwt-seal-1\n")} {
+	for _, data := range [][]byte{nil, []byte("text"), genuine.Data[:len(genuine.Data)-1], []byte("regionjwt-seal-2\n"), []byte("regionjwt-seal-2\n\x04tes"), []byte("regionjwt-seal-2\n\xff")} {
 		forge("a", data)
 		_, err = s.Load(ctx, "a")
 		require.ErrorIs(t, err, store.ErrNotAuthentic)
 	}
-	other, err := store.Sealed(inner, []byte(strings.Repeat("k", 32)))
+	other, err := store.Sealed(inner, "test", []byte(strings.Repeat("k", 32)))
 	require.NoError(t, err)
 	inner.docs["a"] = genuine
 	_, err = other.Load(ctx, "a")

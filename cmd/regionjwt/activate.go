@@ -178,7 +178,7 @@ func loadOrder(ctx context.Context, ctl *failover.Controller, o *opened) error {
 	trouble := ctl.State().Trouble
 	what := map[failover.Trouble]string{
 		failover.Unreachable:  "it does not answer",
-		failover.NotAuthentic: "its document is not signed by a key that is trusted: see -verify-key",
+		failover.NotAuthentic: "its document is not signed for this fleet by a key that is trusted: see -fleet and -verify-key",
 		failover.Malformed:    "its document is not an order for this authority and these regions: check -name and -authority",
 	}[trouble]
 	switch {

@@ -23,7 +23,7 @@ func of(command string, rest ...string) []string { return slices.Concat([]string
 func TestActivateReachesAService(t *testing.T) {
 	t.Parallel()
 	tl, dir := signing(t)
-	signed, err := store.Signed(store.Dir(filepath.Join(dir, "store")), store.Signing{
+	signed, err := store.Signed(store.Dir(filepath.Join(dir, "store")), "test", store.Signing{
 		Public: []ed25519.PublicKey{publicKey(t, filepath.Join(dir, "key.pub"))},
 	})
 	require.NoError(t, err)

@@ -75,7 +75,7 @@ func TestKeyFilesAreJudged(t *testing.T) {
 	require.NoError(t, os.WriteFile(short, []byte(base64.StdEncoding.EncodeToString(make([]byte, 31))), 0o600))
 	long := filepath.Join(dir, "long")
 	require.NoError(t, os.WriteFile(long, make([]byte, 1<<20), 0o600))
-	plain := tool{}.with("REGIONJWT_STORE", tl.env["REGIONJWT_STORE"])
+	plain := tool{}.with("REGIONJWT_STORE", tl.env["REGIONJWT_STORE"], "REGIONJWT_FLEET", "test")
 	plain.ok(t, "status", "-sign-key", key)
 	plain.ok(t, "status", "-verify-key", pub)
 	plain.ok(t, "status", "-seal-secret-file", secret)

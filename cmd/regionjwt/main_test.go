@@ -78,7 +78,8 @@ func signing(t *testing.T) (tl tool, dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	tool{}.ok(t, "keygen", "-out", filepath.Join(dir, "key"))
-	return tool{}.with("REGIONJWT_SIGN_KEY", filepath.Join(dir, "key"), "REGIONJWT_STORE", "dir:"+filepath.Join(dir, "store")), dir
+	return tool{}.with("REGIONJWT_SIGN_KEY", filepath.Join(dir, "key"), "REGIONJWT_FLEET", "test",
+		"REGIONJWT_STORE", "dir:"+filepath.Join(dir, "store")), dir
 }
 
 var allCommands = []string{"keygen", "revoke", "unrevoke", "rules", "status", "inspect", "check", "activate", "resume", "active"}
@@ -98,7 +99,7 @@ func TestHelp(t *testing.T) {
 	}
 	revoke := tool{}.ok(t, "help", "revoke")
 	for _, text := range []string{
-		"$REGIONJWT_STORE", "$REGIONJWT_PREFIX", "$REGIONJWT_NAME", "$REGIONJWT_SIGN_KEY", "$REGIONJWT_VERIFY_KEY",
+		"$REGIONJWT_STORE", "$REGIONJWT_PREFIX", "$REGIONJWT_NAME", "$REGIONJWT_FLEET", "$REGIONJWT_SIGN_KEY", "$REGIONJWT_VERIFY_KEY",
 		"$REGIONJWT_SEAL_SECRET_FILE", "$REGIONJWT_COPY", "$REGIONJWT_REDIS_PASSWORD", "-insecure-plain-store",
 	} {
 		require.Contains(t, revoke, text)

@@ -112,7 +112,7 @@ type service struct {
 
 func newService(t *testing.T, w *issuertest.World, dir string) *service {
 	t.Helper()
-	signed, err := store.Signed(store.Dir(filepath.Join(dir, "rules")),
+	signed, err := store.Signed(store.Dir(filepath.Join(dir, "rules")), "test",
 		store.Signing{Public: []ed25519.PublicKey{publicKey(t, filepath.Join(dir, "operators.key.pub"))}})
 	require.NoError(t, err)
 	s := &service{}
@@ -191,7 +191,7 @@ func TestRunbook(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "bad.txt"), []byte(tokens["east, leaked key"]), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "good.txt"), []byte(tokens["east"]), 0o600))
 	sh := openShell(t, dir,
-		"REGIONJWT_STORE=dir:"+filepath.Join(dir, "rules"), "REGIONJWT_AUTHORITY=shop",
+		"REGIONJWT_STORE=dir:"+filepath.Join(dir, "rules"), "REGIONJWT_AUTHORITY=shop", "REGIONJWT_FLEET=test",
 		"REGIONJWT_ISSUER="+issuers(w), "REGIONJWT_AUDIENCE="+issuertest.Audience, "THUMBPRINT="+thumbprint, "KID="+leakedKID,
 		"REGION="+west, "CLIENT=rogue", "SUBJECT=mallory", "ORIGIN=origin-1", "TOKEN_ID=token-1")
 

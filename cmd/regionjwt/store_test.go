@@ -29,7 +29,7 @@ func document(t *testing.T, tl tool) string {
 func TestRevokeReachesAService(t *testing.T) {
 	t.Parallel()
 	tl, dir := signing(t)
-	signed, err := store.Signed(store.Dir(filepath.Join(dir, "store")), store.Signing{Public: []ed25519.PublicKey{publicKey(t, filepath.Join(dir, "key.pub"))}})
+	signed, err := store.Signed(store.Dir(filepath.Join(dir, "store")), "test", store.Signing{Public: []ed25519.PublicKey{publicKey(t, filepath.Join(dir, "key.pub"))}})
 	require.NoError(t, err)
 	service, err := revocation.New(revocation.Config{Store: signed})
 	require.NoError(t, err)
@@ -248,4 +248,41 @@ func TestFull(t *testing.T) {
 	full := tl.with("REGIONJWT_SIGN_KEY", "", "REGIONJWT_STORE", "dir:"+filepath.Join(dir, "filled"))
 	full.fails(t, 4, []string{"full", "unrevoke"}, "revoke", "-authority", "a", "-kid", "k", "-reason", reason, "-subject", reason,
 		"-client", reason, "-issuer", reason, "-region", reason, "-thumbprint", reason, "-origin", reason)
+}
+
+// What is written for one fleet is refused in another, and the message says how to repair that.
+func TestFleets(t *testing.T) {
+	t.Parallel()
+	tl, dir := signing(t)
+	secret := filepath.Join(dir, "secret")
+	require.NoError(t, os.WriteFile(secret, []byte("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="), 0o600))
+	sealed := tool{}.with("REGIONJWT_FLEET", "test", "REGIONJWT_STORE", "dir:"+filepath.Join(dir, "sealed"), "REGIONJWT_SEAL_SECRET_FILE", secret)
+	for _, tl := range []tool{tl, sealed} {
+		nameless := tl.with("REGIONJWT_FLEET", "")
+		nameless.fails(t, 2, []string{"-fleet", "REGIONJWT_FLEET"}, "status")
+		nameless.fails(t, 2, []string{"-fleet"}, "revoke", "-authority", "a", "-kid", "k")
+		tl.fails(t, 2, []string{"fleet"}, "status", "-fleet", "a\nb")
+		id := tl.ok(t, "revoke", "-authority", "a", "-kid", "k")
+		for _, args := range [][]string{{"status"}, {"rules"}, {"unrevoke", id}, {"revoke", "-authority", "a", "-kid", "l"}} {
+			args = append(args, "-fleet", "production")
+			tl.fails(t, 3, []string{`"test"`, `"production"`, "-fleet", "REGIONJWT_FLEET"}, args...)
+		}
+		require.Contains(t, nameless.ok(t, "rules", "-fleet", "test"), id)
+	}
+	other, _ := signing(t)
+	other.ok(t, of("activate", "us")...)
+	other.with("REGIONJWT_FLEET", "production").fails(t, 3, []string{`"test"`, "-fleet"}, of("active")...)
+}
+
+// The operators' copy of one fleet is not used for another.
+func TestCopiesOfOtherFleets(t *testing.T) {
+	t.Parallel()
+	tl, dir := signing(t)
+	tl = tl.with("REGIONJWT_COPY", filepath.Join(dir, "copy"))
+	id := tl.ok(t, "revoke", "-authority", "a", "-kid", "k")
+	require.NotContains(t, tl.run(t, "revoke", "-authority", "a", "-kid", "l").errors, "copy could not be written")
+	other := tl.with("REGIONJWT_FLEET", "production", "REGIONJWT_STORE", "dir:"+filepath.Join(dir, "other"))
+	require.NotContains(t, other.ok(t, "rules"), id)
+	other.ok(t, "revoke", "-authority", "a", "-kid", "m")
+	require.NotContains(t, other.ok(t, "rules"), id, "nothing of the other fleet is written back")
 }

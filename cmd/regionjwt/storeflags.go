@@ -18,15 +18,15 @@ const (
 )
 
 const storeHelp = `
-The store is that of the services: same place, same prefix, same name, same keys. A Redis password is best given in
+The store is that of the services: same place, same prefix, same name, same fleet, same keys. A Redis password is best given in
 $` + passwordEnv + `, for arguments can be seen by others; it is never written anywhere.`
 
 // storeFlags say where the rules are, and why they may be believed.
 type storeFlags struct {
-	store, prefix, name, signKey, secretFile, copyDir string
-	verifyKeys                                        list
-	plain, overwrite                                  bool
-	timeout                                           time.Duration
+	store, prefix, name, fleet, signKey, secretFile, copyDir string
+	verifyKeys                                               list
+	plain, overwrite                                         bool
+	timeout                                                  time.Duration
 }
 
 // define defines the flags of a command about rules.
@@ -49,6 +49,8 @@ func (s *storeFlags) defineStore(c *call, documents, harm string) {
 	c.text(&s.store, "store", "REGIONJWT_STORE",
 		"`place` of the "+documents+": dir:PATH, redis://[USER@]HOST:PORT/DB, rediss://... with TLS, or unix://PATH?db=N")
 	c.text(&s.prefix, "prefix", "REGIONJWT_PREFIX", "`text` that begins all Redis keys (regionjwt:)")
+	c.text(&s.fleet, "fleet", "REGIONJWT_FLEET",
+		"`name` of the fleet that documents are signed or sealed for, such as production: as the services have it")
 	c.text(&s.signKey, "sign-key", "REGIONJWT_SIGN_KEY",
 		"`file` of the operators' private key, mode 0600: to write; see 'regionjwt help keygen'")
 	c.list(&s.verifyKeys, "verify-key", "REGIONJWT_VERIFY_KEY",
@@ -130,6 +132,9 @@ func (s *storeFlags) protect(o *opened, writes bool) error {
 	switch {
 	case signed && s.secretFile != "":
 		return fail(exitUsage, "documents are signed or sealed: give -sign-key and -verify-key, or -seal-secret-file")
+	case (signed || s.secretFile != "") && s.fleet == "":
+		return fail(exitUsage, "which fleet? Documents are signed or sealed for one: give -fleet NAME, or set REGIONJWT_FLEET, "+
+			"as the services have it (the fleet of store.Signed or store.Sealed)")
 	case signed:
 		return s.sign(o, writes)
 	case s.secretFile != "":
@@ -137,9 +142,9 @@ func (s *storeFlags) protect(o *opened, writes bool) error {
 		if err != nil {
 			return err
 		}
-		inner, err := store.Sealed(o.store, secret)
+		inner, err := store.Sealed(o.store, s.fleet, secret)
 		if err != nil {
-			return fail(exitUsage, "-seal-secret-file: %w", err)
+			return fail(exitUsage, "-fleet or -seal-secret-file: %w", err)
 		}
 		o.trust = "sealed"
 		o.store = inner
@@ -180,7 +185,7 @@ func (s *storeFlags) sign(o *opened, writes bool) error {
 	case writes:
 		return fail(exitUsage, "to write, give the operators' private key: -sign-key FILE, or set REGIONJWT_SIGN_KEY")
 	}
-	inner, err := store.Signed(o.store, signing)
+	inner, err := store.Signed(o.store, s.fleet, signing)
 	if err != nil {
 		return fail(exitUsage, "%w", err)
 	}
@@ -197,8 +202,8 @@ const (
 // troubles says what each means, and what to do.
 var troubles = map[revocation.Trouble]string{
 	revocation.Unreachable: "the store is unreachable: check -store, the network and the password",
-	revocation.NotAuthentic: "what is there was not written by one who may: check -verify-key, -sign-key, -seal-secret-file, " +
-		"and owner and mode of a directory; " + servicesKeep,
+	revocation.NotAuthentic: "what is there was not written by one who may: check -fleet, -verify-key, -sign-key, " +
+		"-seal-secret-file, and owner and mode of a directory; " + servicesKeep,
 	revocation.Malformed: "what is there is not a document of rules, or of a newer version: check -name, and whether " +
 		"it is signed or sealed; " + servicesKeep,
 	revocation.Wiped:  "there is nothing, and rules are known: it was wiped; " + servicesKeep + "; " + writeBack,
@@ -256,6 +261,25 @@ func (s readOnly) Load(ctx context.Context, name string) (store.Document, error)
 // Save implements store.Store.
 func (readOnly) Save(context.Context, string, []byte, string) (string, error) { return "", errReadOnly }
 
+// silent is a store that believes what another one does, and does not answer.
+type silent struct{ inner store.Store }
+
+var errSilent = errors.New("the store is not asked")
+
+// Authentic implements store.Authentic.
+func (silent) Authentic() {}
+
+// Scope implements store.Scoped.
+func (s silent) Scope() store.Scope { return store.ScopeOf(s.inner) }
+
+// Load implements store.Store.
+func (silent) Load(context.Context, string) (store.Document, error) {
+	return store.Document{}, errSilent
+}
+
+// Save implements store.Store.
+func (silent) Save(context.Context, string, []byte, string) (string, error) { return "", errSilent }
+
 // written is what stands in the store after a change.
 type written struct {
 	Epoch uint64 `json:"epoch"`
@@ -287,10 +311,13 @@ func (o *opened) readBack(ctx context.Context) (written, []revocation.Entry, err
 // writeCopy has the copy learn what is in the store, and looks whether it has.
 func (o *opened) writeCopy(ctx context.Context, epoch uint64) string {
 	alone := o.config
-	alone.Store = nil
+	alone.Store = silent{o.store}
 	for _, config := range []revocation.Config{o.config, alone} {
 		list, err := revocation.New(config)
-		if err != nil || list.Load(ctx) != nil || list.Status().Epoch < epoch {
+		if err != nil {
+			return "failed"
+		}
+		if err := list.Load(ctx); err != nil && !errors.Is(err, errSilent) || list.Status().Epoch < epoch {
 			return "failed"
 		}
 	}

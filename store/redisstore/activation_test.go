@@ -48,7 +48,7 @@ func mover(text string) error {
 	if err != nil {
 		return err
 	}
-	signed, err := store.Signed(inner, store.Signing{Public: []ed25519.PublicKey{c.Public}})
+	signed, err := store.Signed(inner, "test", store.Signing{Public: []ed25519.PublicKey{c.Public}})
 	if err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func TestActivationOverRedis(t *testing.T) {
 	server := startServer(t)
 	private := ed25519.NewKeyFromSeed(bytes.Repeat([]byte("k"), ed25519.SeedSize))
 	public := private.Public().(ed25519.PublicKey)
-	signed, err := store.Signed(newStore(t, client(t, server.socket), redisstore.Config{}), store.Signing{Public: []ed25519.PublicKey{public}, Private: private})
+	signed, err := store.Signed(newStore(t, client(t, server.socket), redisstore.Config{}), "test", store.Signing{Public: []ed25519.PublicKey{public}, Private: private})
 	require.NoError(t, err)
 	operator, err := failover.New(failover.Config{Authority: authority, Store: signed})
 	require.NoError(t, err)

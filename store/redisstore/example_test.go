@@ -29,7 +29,7 @@ func Example() {
 		log.Print(err)
 		return
 	}
-	signed, err := store.Signed(shared, store.Signing{Public: []ed25519.PublicKey{operators}})
+	signed, err := store.Signed(shared, "orders", store.Signing{Public: []ed25519.PublicKey{operators}})
 	if err != nil {
 		log.Print(err)
 		return

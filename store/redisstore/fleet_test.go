@@ -82,7 +82,7 @@ func node(text string) error {
 		}
 		inner = s
 	}
-	signed, err := store.Signed(inner, store.Signing{Public: []ed25519.PublicKey{c.Public}})
+	signed, err := store.Signed(inner, "test", store.Signing{Public: []ed25519.PublicKey{c.Public}})
 	if err != nil {
 		return err
 	}
@@ -197,7 +197,7 @@ func startFleet(t *testing.T, c nodeConfig, operators store.Store) *fleet {
 	}
 	private := ed25519.NewKeyFromSeed(bytes.Repeat([]byte("k"), ed25519.SeedSize))
 	c.Public = private.Public().(ed25519.PublicKey)
-	signed, err := store.Signed(operators, store.Signing{Public: []ed25519.PublicKey{c.Public}, Private: private})
+	signed, err := store.Signed(operators, "test", store.Signing{Public: []ed25519.PublicKey{c.Public}, Private: private})
 	require.NoError(t, err)
 	f.operator, err = revocation.New(revocation.Config{Store: signed})
 	require.NoError(t, err)

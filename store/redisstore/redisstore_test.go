@@ -29,14 +29,14 @@ const (
 func signed(t *testing.T, inner store.Store) store.Store {
 	t.Helper()
 	private := ed25519.NewKeyFromSeed([]byte(secret))
-	s, err := store.Signed(inner, store.Signing{Public: []ed25519.PublicKey{private.Public().(ed25519.PublicKey)}, Private: private})
+	s, err := store.Signed(inner, "test", store.Signing{Public: []ed25519.PublicKey{private.Public().(ed25519.PublicKey)}, Private: private})
 	require.NoError(t, err)
 	return s
 }
 
 func sealed(t *testing.T, inner store.Store) store.Store {
 	t.Helper()
-	s, err := store.Sealed(inner, []byte(secret))
+	s, err := store.Sealed(inner, "test", []byte(secret))
 	require.NoError(t, err)
 	return s
 }
@@ -100,6 +100,20 @@ func TestNew(t *testing.T) {
 	}
 	_, err = redisstore.New(c, redisstore.Config{})
 	require.NoError(t, err, "it asks nobody")
+}
+
+// A Store that New has not made says so, and ends nothing.
+func TestZeroStores(t *testing.T) {
+	t.Parallel()
+	for _, s := range []*redisstore.Store{nil, {}} {
+		_, err := s.Load(t.Context(), "a")
+		require.ErrorContains(t, err, "redisstore.New")
+		_, err = s.Revision(t.Context(), "a")
+		require.ErrorContains(t, err, "redisstore.New")
+		_, err = s.Save(t.Context(), "a", nil, "")
+		require.ErrorContains(t, err, "redisstore.New")
+		require.ErrorContains(t, s.Watch(t.Context(), "a", func() {}), "redisstore.New")
+	}
 }
 
 // Names are not in the server, and a revision does not come again when the server was emptied.

@@ -101,6 +101,9 @@ func (c *check) sizes() {
 		name, data := "size"+strconv.Itoa(size), strings.Repeat("\x00\xff", size)[:size]
 		c.loads(name, data, c.save(name, data, "", nil, name))
 	}
+	revision, err := c.s.Save(c.ctx, c.prefix+"nil", nil, "")
+	c.want(err, nil, "Save of nil data")
+	c.loads("nil", "", revision)
 	c.save("huge", strings.Repeat("x", store.MaxDocument+1), "", store.ErrTooLarge, "Save of a huge document")
 }
 
@@ -119,12 +122,10 @@ func (c *check) endsWithContext() {
 	ctx, cancel := context.WithCancel(c.ctx)
 	cancel()
 	began := time.Now()
-	if _, err := c.s.Load(ctx, c.prefix+"a"); err == nil {
-		c.wrong("Load under an ended context has no error")
-	}
-	if _, err := c.s.Save(ctx, c.prefix+"ended", []byte("x"), ""); err == nil {
-		c.wrong("Save under an ended context has no error")
-	}
+	_, err := c.s.Load(ctx, c.prefix+"a")
+	c.want(err, context.Canceled, "Load under an ended context")
+	_, err = c.s.Save(ctx, c.prefix+"ended", []byte("x"), "")
+	c.want(err, context.Canceled, "Save under an ended context")
 	if took := time.Since(began); took > time.Second {
 		c.wrong("calls under an ended context took %v", took)
 	}
@@ -180,9 +181,10 @@ func (c *check) watch() {
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
 	hints, ended := make(chan struct{}, 1), make(chan struct{})
+	var last error // of Watch, when it has ended
 	go func() {
 		defer close(ended)
-		_ = w.Watch(ctx, c.prefix+"watched", func() {
+		last = w.Watch(ctx, c.prefix+"watched", func() {
 			select {
 			case hints <- struct{}{}:
 			default:
@@ -214,6 +216,11 @@ func (c *check) watch() {
 	patience.Reset(2 * time.Second)
 	select {
 	case <-ended:
+		if able {
+			c.want(last, context.Canceled, "Watch whose context has ended")
+		} else if last == nil {
+			c.wrong("Watch that cannot go on has no error")
+		}
 	case <-patience.C:
 		c.wrong("Watch goes on after its context has ended")
 	}
