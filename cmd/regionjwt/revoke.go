@@ -26,7 +26,8 @@ func (r *ruleFlags) define(c *call) {
 	c.text(&r.rule.KeyID, "kid", "", "`kid` of the key that signed it")
 	c.text(&r.rule.Thumbprint, "thumbprint", "",
 		"RFC 7638 `thumbprint` of that key, whatever its kid: see 'regionjwt help inspect'")
-	c.text(&r.rule.ClientID, "client", "", "`client_id` that it was minted for")
+	c.text(&r.rule.ClientID, "client", "",
+		"`client ID` that the token names: in client_id, azp, another claim that services read, or the aud of an ID token")
 	c.text(&r.rule.Subject, "subject", "", "`sub` of the user")
 	c.text(&r.rule.TokenID, "token-id", "", "`jti` of one token; needs -until")
 	c.text(&r.rule.OriginTokenID, "origin", "", "`origin_jti` of Cognito: all tokens of one sign-in")
