@@ -196,7 +196,7 @@ func TestCodeOfOthersThatPanicsEndsNothing(t *testing.T) {
 			}
 		}
 		require.Positive(t, events.Load())
-		for _, what := range []string{"Probe", "OnEvent", "Store", "LocalCopy"} {
+		for _, what := range []string{"Probe", "OnEvent", "LocalCopy"} {
 			require.Contains(t, out.String(), what+" panicked")
 		}
 		require.NotContains(t, out.String(), "s3cret")

@@ -67,7 +67,7 @@ func (j *journal) String() string {
 }
 
 // A store or a local copy that panics is one that does not answer: nothing is forgotten, and it is asked again.
-func TestAStoreThatPanicsIsUnreachable(t *testing.T) {
+func TestAPanicOfAStoreIsAFailureOfIt(t *testing.T) {
 	t.Parallel()
 	for ending, end := range endings {
 		t.Run(ending, func(t *testing.T) {
