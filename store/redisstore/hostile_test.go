@@ -21,42 +21,45 @@ import (
 	"github.com/regionjwt/regionjwt/store/redisstore"
 )
 
-// malformed are replies that no server sends, by what is wrong with them.
-var malformed = map[string]string{
-	"array of the largest length":    "*9223372036854775807\r\n",
-	"array of a billion":             "*1000000000\r\n",
-	"arrays that declare too much":   strings.Repeat("*200000\r\n", 30),
-	"set of a billion":               "~1000000000\r\n",
-	"push of a billion":              ">1000000000\r\n",
-	"map of the largest length":      "%9223372036854775807\r\n",
-	"map of a billion":               "%1000000000\r\n",
-	"string of the largest length":   "$9223372036854775807\r\n",
-	"string of 512 MiB":              "$536870912\r\n",
-	"verbatim string of 512 MiB":     "=536870912\r\n",
-	"error of 512 MiB":               "!536870912\r\n",
-	"array of a negative length":     "*-2\r\n",
-	"map of a negative length":       "%-1\r\n",
-	"string of a negative length":    "$-2\r\n",
-	"length with a sign":             "$+3\r\nabc\r\n",
-	"length that is no number":       "*x\r\n",
-	"length of nothing":              "*\r\n",
-	"streamed string":                "$?\r\n;0\r\n",
-	"deep nesting":                   strings.Repeat("*1\r\n", 3_000_000),
-	"attributes without end":         strings.Repeat("|0\r\n", 3_000_000),
-	"deep maps":                      strings.Repeat("%1\r\n+a\r\n", 100_000),
-	"line without end":               "+" + strings.Repeat("x", 32<<20),
-	"length without end":             "*" + strings.Repeat("0", 32<<20),
-	"line feed alone":                "+OK\n",
-	"string without its end":         "$2\r\nabcd",
-	"string that is cut off":         "$10\r\nabc",
-	"array that is cut off":          "*2\r\n:1\r\n",
-	"another protocol":               "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
-	"nothing":                        "",
-	"zeros":                          strings.Repeat("\x00", 1<<20),
-	"push in an array":               "*1\r\n>1\r\n+x\r\n",
-	"string beyond any document":     "$6000000\r\n" + strings.Repeat("x", 6_000_000) + "\r\n",
-	"many strings beyond a document": "*100\r\n" + strings.Repeat("$1000000\r\n"+strings.Repeat("x", 1_000_000)+"\r\n", 100),
-}
+// malformed returns replies that no server sends, by what is wrong with them. They are large, so that only tests make them, and
+// not each process that a test starts.
+var malformed = sync.OnceValue(func() map[string]string {
+	return map[string]string{
+		"array of the largest length":    "*9223372036854775807\r\n",
+		"array of a billion":             "*1000000000\r\n",
+		"arrays that declare too much":   strings.Repeat("*200000\r\n", 30),
+		"set of a billion":               "~1000000000\r\n",
+		"push of a billion":              ">1000000000\r\n",
+		"map of the largest length":      "%9223372036854775807\r\n",
+		"map of a billion":               "%1000000000\r\n",
+		"string of the largest length":   "$9223372036854775807\r\n",
+		"string of 512 MiB":              "$536870912\r\n",
+		"verbatim string of 512 MiB":     "=536870912\r\n",
+		"error of 512 MiB":               "!536870912\r\n",
+		"array of a negative length":     "*-2\r\n",
+		"map of a negative length":       "%-1\r\n",
+		"string of a negative length":    "$-2\r\n",
+		"length with a sign":             "$+3\r\nabc\r\n",
+		"length that is no number":       "*x\r\n",
+		"length of nothing":              "*\r\n",
+		"streamed string":                "$?\r\n;0\r\n",
+		"deep nesting":                   strings.Repeat("*1\r\n", 3_000_000),
+		"attributes without end":         strings.Repeat("|0\r\n", 3_000_000),
+		"deep maps":                      strings.Repeat("%1\r\n+a\r\n", 100_000),
+		"line without end":               "+" + strings.Repeat("x", 32<<20),
+		"length without end":             "*" + strings.Repeat("0", 32<<20),
+		"line feed alone":                "+OK\n",
+		"string without its end":         "$2\r\nabcd",
+		"string that is cut off":         "$10\r\nabc",
+		"array that is cut off":          "*2\r\n:1\r\n",
+		"another protocol":               "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
+		"nothing":                        "",
+		"zeros":                          strings.Repeat("\x00", 1<<20),
+		"push in an array":               "*1\r\n>1\r\n+x\r\n",
+		"string beyond any document":     "$6000000\r\n" + strings.Repeat("x", 6_000_000) + "\r\n",
+		"many strings beyond a document": "*100\r\n" + strings.Repeat("$1000000\r\n"+strings.Repeat("x", 1_000_000)+"\r\n", 100),
+	}
+})
 
 // wrong are well-formed replies of a type or shape that nobody asked for.
 var wrong = map[string]string{
@@ -162,7 +165,7 @@ func allCalls(t *testing.T, s *redisstore.Store) {
 
 // A server that breaks the protocol, or an impostor, ends neither the process nor its memory, whatever it says and when.
 func TestMalformedReplies(t *testing.T) {
-	for _, replies := range []map[string]string{malformed, wrong} {
+	for _, replies := range []map[string]string{malformed(), wrong} {
 		for name, reply := range replies {
 			for _, shakesHands := range []bool{false, true} {
 				t.Run(fmt.Sprint(name, shakesHands), func(t *testing.T) {
@@ -180,7 +183,7 @@ func TestMalformedReplies(t *testing.T) {
 
 // The same on the nodes of a cluster, which the client asks from goroutines of its own.
 func TestMalformedRepliesOfACluster(t *testing.T) {
-	for name, reply := range malformed {
+	for name, reply := range malformed() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			i := startImpostor(t, reply, true)

@@ -61,7 +61,7 @@ func TestFraming(t *testing.T) {
 		got, err := whole(t, good, piece)
 		require.NoError(t, err)
 		require.Equal(t, good, got)
-		for name, reply := range malformed {
+		for name, reply := range malformed() {
 			if strings.Contains(name, "cut off") || name == "nothing" || piece < 7 && len(reply) > 1<<20 {
 				continue
 			}
@@ -89,7 +89,7 @@ func TestFraming(t *testing.T) {
 // FuzzReplies has a client read arbitrary octets as the replies of a server, through all calls of a Store.
 func FuzzReplies(f *testing.F) {
 	handshake := "-ERR unknown command\r\n+OK\r\n+OK\r\n"
-	for _, replies := range []map[string]string{malformed, wrong} {
+	for _, replies := range []map[string]string{malformed(), wrong} {
 		for _, reply := range replies {
 			if len(reply) < 1<<20 {
 				f.Add([]byte(reply), uint16(1000))
