@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -207,5 +208,24 @@ func TestPropagation(t *testing.T) {
 		median, p99, most := quantiles(took)
 		t.Logf("%s: %d changes, median %v, p99 %v, most %v", follower, len(took), median, p99, most)
 		require.Less(t, median, time.Second)
+	}
+}
+
+// A writer without a key puts a genuine new document under the old revision: followers have it within seconds all the same.
+func TestAnOldRevisionHidesNothing(t *testing.T) {
+	t.Parallel()
+	srv := startServer(t)
+	admin := client(t, srv.socket)
+	s := signed(t, newStore(t, client(t, srv.socket), redisstore.Config{Timeout: patient}))
+	save(t, s, "a", "old")
+	events := follow(t, s, "a")
+	sees(t, events, "old")
+	for i := range 3 {
+		data := fmt.Sprint("new ", i)
+		aside := newStore(t, client(t, srv.socket), redisstore.Config{Timeout: patient, Prefix: fmt.Sprint(i, ":")})
+		save(t, signed(t, aside), "a", data)
+		document := admin.HGet(t.Context(), strings.Replace(keyOf("a"), redisstore.DefaultPrefix, fmt.Sprint(i, ":"), 1), "data").Val()
+		require.NoError(t, admin.HSet(t.Context(), keyOf("a"), "data", document).Err())
+		sees(t, events, data)
 	}
 }
