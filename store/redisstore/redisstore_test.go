@@ -187,7 +187,7 @@ func TestForeignValues(t *testing.T) {
 
 // A value of 64 MiB is not fetched.
 func TestHostileSize(t *testing.T) {
-	ctx, c := t.Context(), client(t, startServer(t).socket)
+	ctx, c := t.Context(), client(t, startServer(t).socket, func(o *redis.Options) { o.ReadTimeout = 3 * patient }) // to make it
 	s := newStore(t, c, redisstore.Config{Timeout: patient})
 	script := "return redis.call('HSET', KEYS[1], 'rev', ARGV[1], 'data', string.rep('x', 64*1024*1024))"
 	require.NoError(t, c.Eval(ctx, script, []string{keyOf("a")}, "r").Err())
