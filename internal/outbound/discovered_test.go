@@ -167,6 +167,34 @@ func TestCarefulChecksAddresses(t *testing.T) { // it replaces the resolver of t
 	}
 }
 
+// A request that is refused, and a dialer of the user that fails, leave nothing open.
+func TestCarefulLeavesNothingOpen(t *testing.T) {
+	t.Parallel()
+	down := errors.New("no route")
+	c := outbound.Careful(&http.Client{Transport: &http.Transport{
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, down },
+	}}, nil)
+	require.ErrorIs(t, get(t, c, issuerURL, "http://keys.example.com/"), down)
+
+	body := &closing{Reader: strings.NewReader("body")}
+	req, err := http.NewRequestWithContext(outbound.WithIssuer(t.Context(), issuerURL), http.MethodPost, "http://127.0.0.1/", body)
+	require.NoError(t, err)
+	_, err = c.Transport.RoundTrip(req) //nolint:bodyclose // there is none
+	require.ErrorIs(t, err, outbound.ErrLocal)
+	require.True(t, body.closed, "a round tripper closes the body")
+	c.CloseIdleConnections()
+}
+
+type closing struct {
+	io.Reader
+	closed bool
+}
+
+func (c *closing) Close() error {
+	c.closed = true
+	return nil
+}
+
 // Where a proxy makes the connection, the address that is dialled is the proxy's, which may be on this machine.
 func TestCarefulLeavesProxiesAlone(t *testing.T) {
 	t.Parallel()
