@@ -17,8 +17,8 @@ const (
 var errStuck = errors.New("it does not return although its context has ended")
 
 // bounded runs f in a goroutine of its own, and returns its result. If f panics or ends its goroutine, the error is a
-// *guard.Panic that names what. If f has not returned a second after ctx has ended, the error is errStuck; f goes on alone, and its
-// result is lost.
+// *guard.Panic that names what. If f has not returned a second after ctx has ended, the error is errStuck; f goes on alone, and
+// its result is lost.
 func bounded[T any](ctx context.Context, what string, f func() T) (result T, err error) {
 	type returned struct {
 		result T

@@ -72,10 +72,10 @@ type Config struct {
 	// Client sends the requests. It is copied; redirects are never followed and no cookies kept, whatever it says. Nil
 	// means a client of the cache's own that honours the proxy variables of the environment.
 	//
-	// A discovered jwks_uri whose host is a loopback, link-local or unspecified address or localhost is refused, unless the host is
-	// that of the issuer or listed in InsecureHTTPHosts, or the issuer's own host is such a host. If the Transport is an
-	// *http.Transport, the addresses that names resolve to are checked in the same way, on a clone of it with connections of its
-	// own. They are not checked if the Transport is of another type, or if a proxy makes the connection. JWKS URLs that are
+	// A discovered jwks_uri whose host is a loopback, link-local or unspecified address or localhost is refused, unless the
+	// host is that of the issuer or listed in InsecureHTTPHosts, or the issuer's own host is such a host. If the Transport is
+	// an *http.Transport, the addresses that names resolve to are checked in the same way, on a clone of it with connections of
+	// its own. They are not checked if the Transport is of another type, or if a proxy makes the connection. JWKS URLs that are
 	// configured are not restricted.
 	Client *http.Client
 
@@ -93,9 +93,9 @@ type Config struct {
 	// call waits: the fetch goes on without it.
 	UnknownKeyWait time.Duration
 
-	// InsecureHTTPHosts lists hosts, without port, whose keys may be fetched over plain http. Loopback hosts always may. A discovered
-	// jwks_uri may name them wherever they are: see Client.
-	// Whoever is on the path to such a host can make the cache trust any key.
+	// InsecureHTTPHosts lists hosts, without port, whose keys may be fetched over plain http. Loopback hosts always may. A
+	// discovered jwks_uri may name them wherever they are: see Client. Whoever is on the path to such a host can make the cache
+	// trust any key.
 	InsecureHTTPHosts []string
 
 	// InsecurePublishedKeys lists RFC 7638 thumbprints of development keys whose private half anyone can have, and which
@@ -111,10 +111,10 @@ type Config struct {
 	// InsecurePlainSnapshots has the cache believe a Store that is not store.Authentic.
 	InsecurePlainSnapshots bool
 
-	// Logger receives one line for each change of state: a mirror that fails and answers again, keys that change, have become too
-	// old and can be used again, snapshots that are used or cannot be saved. It also receives a line for each hook, Client or Store
-	// that panics. Nil is silent. Its handler is called as Hooks are. If the handler panics, the record is lost, and the first
-	// such panic is reported to standard error.
+	// Logger receives one line for each change of state: a mirror that fails and answers again, keys that change, have become
+	// too old and can be used again, snapshots that are used or cannot be saved. It also receives a line for each hook, Client
+	// or Store that panics. Nil is silent. Its handler is called as Hooks are. If the handler panics, the record is lost, and
+	// the first such panic is reported to standard error.
 	Logger *slog.Logger
 
 	// Hooks are told of fetches and of changes.

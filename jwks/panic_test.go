@@ -27,7 +27,7 @@ var endings = map[string]func(){
 	"Goexit":  runtime.Goexit,
 	"runtime": func() { var m map[string]int; m["s3cret"]++ }, //nolint:staticcheck // it is to panic
 	"abort":   func() { panic(http.ErrAbortHandler) },
-	"nil":     func() { panic(nil) }, //nolint:govet // as somebody may write it
+	"nil":     func() { panic(nil) },
 }
 
 // journal is a log in memory.

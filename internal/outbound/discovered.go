@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// ErrLocal is the error of a request to a discovered URL whose host is this machine or its link, by its spelling or by the address
-// that its name resolves to.
+// ErrLocal is the error of a request to a discovered URL whose host is this machine or its link, by its spelling or by the
+// address that its name resolves to.
 var ErrLocal = errors.New("the discovered host is at an address of this machine or its link")
 
-// Discovered reports whether a request may go to u, which is Allowed and which the metadata of the issuer iss names. The host has to
-// be ASCII and not Local, unless it is one of plain or that of iss, or the host of iss is Local, too. A client would map a host that
-// is not ASCII (UTS 46), so that "１２７.0.0.1" is 127.0.0.1.
+// Discovered reports whether a request may go to u, which is Allowed and which the metadata of the issuer iss names. The host
+// has to be ASCII and not Local, unless it is one of plain or that of iss, or the host of iss is Local, too. A client would map
+// a host that is not ASCII (UTS 46), so that "１２７.0.0.1" is 127.0.0.1.
 func Discovered(u *url.URL, iss string, plain []string) bool {
 	return vouched(u, iss, plain) || isElsewhere(u.Hostname())
 }
@@ -42,11 +42,11 @@ func WithIssuer(ctx context.Context, iss string) context.Context {
 	return context.WithValue(ctx, issuerKey{}, iss)
 }
 
-// Careful changes the transport of c so that requests under WithIssuer fail with ErrLocal where Discovered forbids their URL. If the
-// transport is an *http.Transport, which is cloned, it also checks the address that such a request is about to connect to: before
-// it connects, or, where the transport has a function of its own to dial, before anything is sent. The address is not checked if
-// plain lists the host or the issuer is Local or has the same host, if a proxy makes the connection, or if the transport is of
-// another type. Connections are not shared with other requests. Careful returns c.
+// Careful changes the transport of c so that requests under WithIssuer fail with ErrLocal where Discovered forbids their URL.
+// If the transport is an *http.Transport, which is cloned, it also checks the address that such a request is about to connect
+// to: before it connects, or, where the transport has a function of its own to dial, before anything is sent. The address is
+// not checked if plain lists the host or the issuer is Local or has the same host, if a proxy makes the connection, or if the
+// transport is of another type. Connections are not shared with other requests. Careful returns c.
 func Careful(c *http.Client, plain []string) *http.Client {
 	inner := c.Transport
 	if inner == nil {

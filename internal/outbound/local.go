@@ -42,8 +42,8 @@ func isASCII(s string) bool {
 // by that: IPv4-mapped and IPv4-compatible ones (RFC 4291, section 2.5.5), NAT64 (RFC 6052) and 6to4 (RFC 3056).
 func isLocal(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
-	if a.IsLoopback() || a.IsUnspecified() || a.IsLinkLocalUnicast() || a.IsLinkLocalMulticast() || a.IsInterfaceLocalMulticast() ||
-		a == metadataService {
+	if a.IsLoopback() || a.IsUnspecified() || a.IsLinkLocalUnicast() || a.IsLinkLocalMulticast() ||
+		a.IsInterfaceLocalMulticast() || a == metadataService {
 		return true
 	}
 	if a.Is4() {
@@ -59,8 +59,8 @@ func isLocal(a netip.Addr) bool {
 	return false
 }
 
-// parseOldIPv4 reads an IPv4 address as inet_aton does, which resolvers of the operating system use: one to four numbers, the last
-// of which fills the rest, in decimal, hexadecimal (0x) and, where octal is set, octal (0).
+// parseOldIPv4 reads an IPv4 address as inet_aton does, which resolvers of the operating system use: one to four numbers, the
+// last of which fills the rest, in decimal, hexadecimal (0x) and, where octal is set, octal (0).
 func parseOldIPv4(host string, octal bool) (addr netip.Addr, ok bool) {
 	parts := strings.Split(host, ".")
 	if len(parts) > 4 {

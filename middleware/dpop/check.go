@@ -116,8 +116,8 @@ func (c *Checker) Check(ctx context.Context, p Proof) error {
 	}
 	// Other processes may have other clocks, and this one may be set back.
 	until := cl.issued.Add(c.maxAge + max(c.leeway, defaultLeeway))
-	var seen bool
-	if p := guard.Call("Config.Replay", func() { seen, err = c.replay.Seen(ctx, proofID(h.thumbprint, url, cl.jti), until) }); p != nil {
+	id, seen := proofID(h.thumbprint, url, cl.jti), false
+	if p := guard.Call("Config.Replay", func() { seen, err = c.replay.Seen(ctx, id, until) }); p != nil {
 		err = p
 	}
 	if err != nil {

@@ -45,8 +45,9 @@ type Config struct {
 	DPoP *dpop.Checker
 	// DPoPMode says whether tokens have to be bound by DPoP. With DPoP set, Off means Accepted.
 	DPoPMode middleware.Mode
-	// ExternalURL returns the URL of a request as its client sees it, with scheme, host and path, for the htu of proofs (RFC 9449,
-	// section 4.3). Nil makes it from the origin of Metadata.Resource and the path of the request line. DPoP needs one of the two.
+	// ExternalURL returns the URL of a request as its client sees it, with scheme, host and path, for the htu of proofs (RFC
+	// 9449, section 4.3). Nil makes it from the origin of Metadata.Resource and the path of the request line. DPoP needs one of
+	// the two.
 	//
 	// Return a configured origin. The client chooses Host and every header that a proxy does not overwrite, X-Forwarded-Host and
 	// Forwarded included; this package reads none of them. Behind a proxy that changes the path, add what it has removed.
@@ -59,8 +60,8 @@ type Config struct {
 	ClientCertificate func(*http.Request) *x509.Certificate
 
 	// Observe is called once for each decision: with the token of a request that passes, or with the error; with neither for an
-	// anonymous request. See middleware.LogAttr for what to log of it. It must not block. A panic of it changes no answer; the first
-	// one is reported to standard error.
+	// anonymous request. See middleware.LogAttr for what to log of it. It must not block. A panic of it changes no answer; the
+	// first one is reported to standard error.
 	Observe func(r *http.Request, t *verifier.Token, err error)
 
 	// WriteError writes the answer to a request that does not pass, in place of the default. status and the headers

@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -222,9 +223,7 @@ func TestDPoPOriginIsConfigured(t *testing.T) {
 			config.Verifier, config.DPoP, config.DPoPMode = v, checker, middleware.Required
 			r := httptest.NewRequest(http.MethodGet, c.target, nil)
 			r.RequestURI, r.Host = c.line, c.host
-			for name, values := range c.header {
-				r.Header[name] = values
-			}
+			maps.Copy(r.Header, c.header)
 			r.Header.Set("Authorization", "DPoP "+token)
 			r.Header.Set("DPoP", alice.proof("GET", c.htu, token, ""))
 			w := httptest.NewRecorder()
@@ -333,6 +332,27 @@ func TestCertificateBound(t *testing.T) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
 		require.Equal(t, c.want, w.Code, "%v", c.cnf)
+	}
+}
+
+// Observe gets the token or the error, never both, and its panic changes no answer.
+func TestObserveGetsOneOfTheTwo(t *testing.T) {
+	t.Parallel()
+	v, mint := bound(t)
+	for scope, want := range map[string]int{"orders/read": 200, "orders/write": 403} {
+		called := 0
+		h := protect(t, httpauth.Config{Verifier: v, Observe: func(_ *http.Request, tok *verifier.Token, err error) {
+			called++
+			require.Equal(t, want == 200, tok != nil)
+			require.Equal(t, want != 200, err != nil)
+			panic("s3cret")
+		}}, middleware.Scopes(scope))
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Authorization", "Bearer "+mint(nil))
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		require.Equal(t, want, w.Code)
+		require.Equal(t, 1, called)
 	}
 }
 
