@@ -8,9 +8,9 @@ import (
 	"github.com/regionjwt/regionjwt/issuer"
 )
 
-// Hooks are told of what a Cache does. Each may be nil. They are called under no lock, from goroutines of the cache. A fetch waits
-// for its hooks, so they must not block. A panic of a hook, and a runtime.Goexit, is recovered and logged. What concerns one key
-// set comes in order.
+// Hooks are told of what a Cache does. Each may be nil. They are called under no lock, from goroutines of the cache. A fetch
+// waits for its hooks, so they must not block. A panic of a hook, and a runtime.Goexit, is recovered and logged. What concerns
+// one key set comes in order.
 type Hooks struct {
 	Fetched func(Fetched)     // after each attempt to fetch a key set from one URL
 	Changed func(KeysChanged) // after the keys of a set have changed

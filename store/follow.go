@@ -166,7 +166,8 @@ func watch(ctx context.Context, w Watcher, name string, hints chan<- struct{}) {
 			default:
 			}
 		}
-		_ = guard.Apart("the store", func() { _ = w.Watch(ctx, name, changed) }) // why it ended does not matter: the questions go on
+		// Why it ended does not matter: the questions go on.
+		_ = guard.Apart("the store", func() { _ = w.Watch(ctx, name, changed) })
 		timer := time.NewTimer(watchAgain)
 		select {
 		case <-ctx.Done():

@@ -12,8 +12,8 @@ import (
 )
 
 // Hooks are told of what a Verifier does. Each may be nil. They are called under no lock, from the goroutine of Verify, so they
-// must not block, and must be safe for concurrent use. A panic of a hook changes no decision; the first one is reported to standard
-// error.
+// must not block, and must be safe for concurrent use. A panic of a hook changes no decision; the first one is reported to
+// standard error.
 type Hooks struct {
 	// Verified is called at the end of each Verify. The context is that of Verify.
 	Verified func(context.Context, Verified)

@@ -179,7 +179,7 @@ func TestCarefulLeavesNothingOpen(t *testing.T) {
 	body := &closing{Reader: strings.NewReader("body")}
 	req, err := http.NewRequestWithContext(outbound.WithIssuer(t.Context(), issuerURL), http.MethodPost, "http://127.0.0.1/", body)
 	require.NoError(t, err)
-	_, err = c.Transport.RoundTrip(req) //nolint:bodyclose // there is none
+	_, err = c.Transport.RoundTrip(req)
 	require.ErrorIs(t, err, outbound.ErrLocal)
 	require.True(t, body.closed, "a round tripper closes the body")
 	c.CloseIdleConnections()

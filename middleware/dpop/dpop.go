@@ -77,8 +77,8 @@ type Nonces interface {
 // Replay remembers which proofs were used. A fleet shares one so that no proof counts twice. It must be safe for concurrent
 // use, and decide atomically: of several calls with one id at most one may be told that it was not noted before.
 type Replay interface {
-	// Seen notes id until it expires and reports whether it was noted before. An error, or a panic, says that it could not be found
-	// out: the proof is refused with ProofUnavailable.
+	// Seen notes id until it expires and reports whether it was noted before. An error, or a panic, says that it could not be
+	// found out: the proof is refused with ProofUnavailable.
 	//
 	// An id has 66 characters: 22 that all proofs of one key have in common, a dot, and 43 of the proof itself, in base64url.
 	// They are digests, and hold nothing that a token or a proof said.
