@@ -136,7 +136,9 @@ func (o *Observer) Watch(w Watched) {
 	if !o.made() {
 		return
 	}
-	w.Failover = slices.DeleteFunc(slices.Clone(w.Failover), func(c *failover.Controller) bool { return c.State().Authority == "" })
+	w.Failover = slices.DeleteFunc(slices.Clone(w.Failover), func(c *failover.Controller) bool {
+		return c.State().Authority == ""
+	})
 	o.watched.Store(&w)
 }
 
