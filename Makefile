@@ -8,6 +8,7 @@ TOOLS := $(CURDIR)/.tools
 GOLANGCI := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 10m
 SIM_YEARS ?= 10
+EXPLORE_SECONDS ?= 600
 
 # Every module that needs nothing but Go, the root first; e2e stands apart.
 MODULES := . middleware/grpcauth failover/clientcredentials/oauth2source failover/clientcredentials/grpccreds \
@@ -21,7 +22,7 @@ FUZZ := ./internal/strictjson:FuzzParse ./internal/jose:FuzzAppendBase64 ./inter
 	./verifier:FuzzVerify ./verifier:FuzzNumericDate ./middleware/dpop:FuzzCheck ./middleware/dpop:FuzzURL \
 	./store/redisstore:FuzzReplies
 
-.PHONY: help soak spelling test e2e browser lint fmt fmt-check examples fuzz sim outages mutate allocs bench cover tidy-check check
+.PHONY: help explore soak spelling test e2e browser lint fmt fmt-check examples fuzz sim outages mutate allocs bench cover tidy-check check
 
 include release.mk
 
@@ -69,6 +70,10 @@ browser: ## the status page in a real headless browser, both themes, phone width
 
 sim: ## simulate SIM_YEARS region-years (10) against the key engine; SIM_SEED reproduces a run
 	SIM_YEARS=$(SIM_YEARS) go test -run '^TestSimulation$$' -timeout 0 -v ./jwks
+
+explore: ## every small history of the state of key sets, for EXPLORE_SECONDS (600)
+	EXPLORE_SECONDS=$(EXPLORE_SECONDS) WALKS=$(EXPLORE_SECONDS) go test -run 'TestEveryHistory|TestRandomHistories' -timeout 0 -v \
+		./jwks/internal/keystate
 
 soak: ## a service under load and faults for ten minutes: writes soak/RESULTS.md and soak/soak.svg
 	cd soak && go run . -minutes 10 -write

@@ -20,6 +20,7 @@ var arrows = map[string][]string{
 	"":                           {"failover", "issuer", "jwks", "store", "verifier", "internal/nils"},
 	"issuer":                     nil,
 	"issuer/issuertest":          {"issuer", "internal/jose/josetest"},
+	"jwks/internal/keystate":     {"internal/jose"},
 	"jwks":                       {"issuer", "store", "internal/guard", "internal/jose", "internal/outbound", "internal/strictjson"},
 	"failover":                   {"issuer", "store", "internal/followed", "internal/guard", "internal/outbound", "internal/seen", "internal/strictjson"},
 	"failover/clientcredentials": {"issuer", "internal/guard", "internal/outbound", "internal/strictjson"},

@@ -83,6 +83,20 @@ func Known(alg string) bool {
 	return ok
 }
 
+// TypeFits reports whether keys of type kty (RFC 7518, section 6.1) can check signatures of alg.
+func TypeFits(alg, kty string) bool {
+	a, ok := lookup(alg)
+	switch kty {
+	case "RSA":
+		return ok && (a.family == pkcs1v15 || a.family == pss)
+	case "EC":
+		return ok && a.family == ecdsaFamily
+	case "OKP":
+		return ok && a.family == ed25519Family
+	}
+	return false
+}
+
 // Fits reports whether public may check signatures of alg: RSA keys of 2048 to 4096 bits for RS and PS, the one curve
 // that each ES algorithm names, Ed25519 for EdDSA.
 func Fits(alg string, public crypto.PublicKey) bool {

@@ -36,6 +36,22 @@ type Key struct {
 	Public     crypto.PublicKey
 }
 
+// Same reports whether two keys are one: the same material under the same kid, for the same algorithm.
+func (k *Key) Same(other *Key) bool { return k == other || k.ID == other.ID && k.same(other) }
+
+// Type returns the kty of k: RFC 7518, section 6.1. It is "" for a key without material.
+func (k *Key) Type() string {
+	switch k.Public.(type) {
+	case *rsa.PublicKey:
+		return "RSA"
+	case *ecdsa.PublicKey:
+		return "EC"
+	case ed25519.PublicKey:
+		return "OKP"
+	}
+	return ""
+}
+
 // JWK returns k as a JWK (RFC 7517, section 4) with the members that ParseKey needs.
 func (k *Key) JWK() ([]byte, error) {
 	enc := base64.RawURLEncoding.EncodeToString

@@ -1,0 +1,29 @@
+package keystate
+
+// Recheck returns when the key set of the given number must be asked again, because a key is missing from an answer and no other
+// URL lists it now; zero if no key is. due is when a URL can be asked again.
+func (e *Issuer) Recheck(set int, now Time, due func(*State) Time) Time {
+	var at Time
+	for i, s := range e.Sources {
+		if s.Set != set {
+			continue
+		}
+		for j := range s.Listed {
+			k := &s.Listed[j]
+			if k.Miss != nil && e.inEffect(i, k, now) && !e.listedNow(set, k) {
+				at = sooner(at, due(s.State))
+			}
+		}
+	}
+	return at
+}
+
+// listedNow reports whether the last answer of a URL of the set lists k.
+func (e *Issuer) listedNow(set int, k *Listing) bool {
+	for _, s := range e.Sources {
+		if o := s.find(k.Key); s.Set == set && o != nil && o.Current {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,40 @@
+package keystate
+
+import "time"
+
+// Time is a reading of two clocks, in nanoseconds. The monotonic clock stands still while a process is frozen. The wall clock can
+// be set. The zero Time means "never".
+type Time struct{ Mono, Wall int64 }
+
+// IsZero reports whether t is the zero Time.
+func (t Time) IsZero() bool { return t == Time{} }
+
+// Since returns the larger elapsed time of both clocks from u to t, never negative. It serves comparisons in which the longer
+// time leads to "cannot tell".
+func (t Time) Since(u Time) time.Duration { return time.Duration(max(t.Mono-u.Mono, t.Wall-u.Wall, 0)) }
+
+// Lived returns the elapsed monotonic time from u to t, never negative. It serves comparisons in which the longer time leads to
+// "rejected".
+func (t Time) Lived(u Time) time.Duration { return time.Duration(max(t.Mono-u.Mono, 0)) }
+
+// Add returns t plus d on both clocks.
+func (t Time) Add(d time.Duration) Time { return Time{t.Mono + int64(d), t.Wall + int64(d)} }
+
+// Reached reports whether either clock has reached at.
+func (t Time) Reached(at Time) bool { return t.Mono >= at.Mono || t.Wall >= at.Wall }
+
+// Until returns the time until either clock reaches at, never negative.
+func (t Time) Until(at Time) time.Duration {
+	return time.Duration(max(0, min(at.Mono-t.Mono, at.Wall-t.Wall)))
+}
+
+// After reports whether t is later than u by the monotonic clock.
+func (t Time) After(u Time) bool { return t.Mono > u.Mono || t.Mono == u.Mono && t.Wall > u.Wall }
+
+// later returns the later of two times, of which the zero Time is none.
+func later(t, u Time) Time {
+	if t.IsZero() || !u.IsZero() && u.After(t) {
+		return u
+	}
+	return t
+}
