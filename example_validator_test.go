@@ -7,6 +7,7 @@ import (
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -14,15 +15,14 @@ import (
 func ExampleValidator() {
 	world := issuertest.New(nil, issuertest.Config{Algorithm: "ES256"})
 	defer world.Close()
-	v, err := regionjwt.New(regionjwt.Config{Client: world.Client(), Trust: []verifier.Trust{{
+	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: world.Client()}, Trust: []verifier.Trust{{
 		Authority: world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
 	}}})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer func() { _ = v.Keys().Close() }()
-	if err := v.Keys().Warm(context.Background()); err != nil {
+	if err := v.Keys().Preload(context.Background()); err != nil {
 		fmt.Println(err)
 		return
 	}

@@ -76,10 +76,9 @@ func lost(
 	}})
 	require.NoError(t, err)
 	v, err := regionjwt.New(regionjwt.Config{
-		Client:   world.Client(),
+		Keys:     jwks.Config{HTTPClient: world.Client(), OnFetch: func(jwks.Fetch) {}},
 		Trust:    []verifier.Trust{{Authority: world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID)}},
 		Failover: []*failover.Controller{controller},
-		KeyHooks: jwks.Hooks{Fetched: func(jwks.Fetched) {}},
 	})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -97,7 +96,6 @@ func lost(
 	time.Sleep(3 * time.Hour)
 	cancel()
 	running.Wait()
-	require.NoError(t, v.Keys().Close())
 	mu.Lock()
 	defer mu.Unlock()
 	return moves, events

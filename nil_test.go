@@ -17,6 +17,8 @@ import (
 
 type nilStore struct{ store.Store }
 
+func (*nilStore) Authentic() {}
+
 type nilPolicy struct{ err error }
 
 func (p *nilPolicy) Admit(string, []string, time.Time) error { return p.err }
@@ -31,16 +33,16 @@ func TestNilsAreRefused(t *testing.T) {
 	}{
 		"nil rules":       {func(c *regionjwt.Config) { c.Revoked = (*revocation.List)(nil) }, []string{"Revoked"}},
 		"nil policy":      {func(c *regionjwt.Config) { c.Trust[0].Regions = (*nilPolicy)(nil) }, []string{"Regions"}},
-		"nil Store":       {func(c *regionjwt.Config) { c.Store = (*nilStore)(nil) }, []string{"regionjwt: Store"}},
+		"nil Store":       {func(c *regionjwt.Config) { c.Keys.Snapshots = (*nilStore)(nil) }, []string{"jwks: Snapshots"}},
 		"zero Logger":     {func(c *regionjwt.Config) { c.Logger = new(slog.Logger) }, []string{"regionjwt: Logger"}},
 		"nil Handler":     {func(c *regionjwt.Config) { c.Logger = slog.New((*slog.TextHandler)(nil)) }, []string{"regionjwt: Logger"}},
-		"nil Transport":   {func(c *regionjwt.Config) { c.Client = &http.Client{Transport: (*nilTransport)(nil)} }, []string{"regionjwt: Client"}},
-		"nil *Transport":  {func(c *regionjwt.Config) { c.Client = &http.Client{Transport: (*http.Transport)(nil)} }, []string{"regionjwt: Client"}},
-		"negative times":  {func(c *regionjwt.Config) { c.Refresh, c.MaxStale = -1, -1 }, []string{"negative"}},
+		"nil Transport":   {func(c *regionjwt.Config) { c.Keys.HTTPClient = &http.Client{Transport: (*nilTransport)(nil)} }, []string{"Keys.HTTPClient"}},
+		"nil *Transport":  {func(c *regionjwt.Config) { c.Keys.HTTPClient = &http.Client{Transport: (*http.Transport)(nil)} }, []string{"Keys.HTTPClient"}},
+		"negative times":  {func(c *regionjwt.Config) { c.Keys.RefreshInterval, c.Keys.MaxStale = -1, -1 }, []string{"RefreshInterval", "MaxStale"}},
 		"negative MaxAge": {func(c *regionjwt.Config) { c.Trust[0].MaxAge = -1 }, []string{"MaxAge is negative"}},
 		"all of it": {func(c *regionjwt.Config) {
-			c.Revoked, c.Store, c.Logger = (*revocation.List)(nil), (*nilStore)(nil), new(slog.Logger)
-		}, []string{"Revoked", "Store", "Logger"}},
+			c.Revoked, c.Keys.Snapshots, c.Logger = (*revocation.List)(nil), (*nilStore)(nil), new(slog.Logger)
+		}, []string{"Revoked", "Snapshots", "Logger"}},
 	} {
 		config := regionjwt.Config{Trust: manyTrusts(1)}
 		c.change(&config)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -14,7 +13,6 @@ import (
 	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks"
-	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -23,18 +21,15 @@ import (
 type Config struct {
 	Trust []verifier.Trust // what is demanded of the tokens of each authority
 
-	Client            *http.Client  // sends the requests for keys; see jwks.Config
-	Logger            *slog.Logger  // one line for each change of state; nil is silent
-	Refresh, MaxStale time.Duration // of keys; 0 means 15 minutes and 24 hours
-	Store             store.Store   // keeps snapshots of keys for a start without network; nil means none
+	Keys   jwks.Config  // how keys are fetched and kept; a nil Logger means Logger
+	Logger *slog.Logger // one line for each change of state; nil is silent
 
 	Revoked   verifier.Revoker // break-glass rules; nil means none
 	Leeway    time.Duration    // between clocks; 0 means 30 seconds, negative none
 	CacheSize int              // verified tokens that are remembered; 0 means 8,192, negative none
 	Now       func() time.Time // the time by which tokens are judged; nil means time.Now
 
-	Hooks    verifier.Hooks // are told of decisions on tokens
-	KeyHooks jwks.Hooks     // are told of fetches and of changes of keys
+	Hooks verifier.Hooks // are told of decisions on tokens
 
 	// Failover lists controllers of authorities in Trust. Fetches of keys are reported to them as evidence of the source "keys":
 	// see jwks.Fetched.Evidence. It does not make them policies: see verifier.Trust.Regions. The caller runs them.
@@ -54,21 +49,23 @@ type Validator struct {
 // goroutine: keys are fetched when a token first needs them, or by Run.
 func New(c Config) (*Validator, error) {
 	// An authority that is wrong in itself is reported by the verifier; the cache need not repeat it.
-	authorities := make([]issuer.Authority, 0, len(c.Trust))
+	authorities := make([]issuer.Provider, 0, len(c.Trust))
 	for _, t := range c.Trust {
 		if t.Authority.Validate() == nil {
 			authorities = append(authorities, t.Authority)
 		}
 	}
-	keys, errKeys := jwks.New(jwks.Config{
-		Authorities: authorities, Client: c.Client, Logger: c.Logger, Refresh: c.Refresh, MaxStale: c.MaxStale,
-		Store: c.Store, Hooks: c.keyHooks(),
-	})
+	kc := c.Keys
+	if kc.Logger == nil {
+		kc.Logger = c.Logger
+	}
+	kc.OnFetch = c.onFetch()
+	keys, errKeys := jwks.New(authorities, kc)
 	vc := verifier.Config{
 		Trust: c.Trust, Revoked: c.Revoked, Leeway: c.Leeway, CacheSize: c.CacheSize, Now: c.Now, Keys: keys, Hooks: c.Hooks,
 	}
 	if errKeys != nil {
-		vc.Keys = &jwks.Static{} // for the sake of everything else that may be wrong
+		vc.Keys = noKeys{} // for the sake of everything else that may be wrong
 	}
 	v, err := verifier.New(vc)
 	if err := errors.Join(c.checkNils(), errKeys, err, c.checkFailover()); err != nil {
@@ -80,14 +77,11 @@ func New(c Config) (*Validator, error) {
 // checkNils reports what is set and is nil, of that which the verifier does not look at.
 func (c *Config) checkNils() error {
 	var errs []error
-	if nils.Typed(c.Store) {
-		errs = append(errs, errors.New("regionjwt: Store is set, and nil"))
-	}
 	if nils.Logger(c.Logger) {
 		errs = append(errs, errors.New("regionjwt: Logger has no handler: make it with slog.New"))
 	}
-	if c.Client != nil && nils.Typed(c.Client.Transport) {
-		errs = append(errs, errors.New("regionjwt: Client has a Transport that is nil"))
+	if client := c.Keys.HTTPClient; client != nil && nils.Typed(client.Transport) {
+		errs = append(errs, errors.New("regionjwt: Keys.HTTPClient: Transport is a nil pointer in an interface"))
 	}
 	return errors.Join(errs...)
 }
@@ -106,10 +100,10 @@ func (v *Validator) Update(trust []verifier.Trust) error {
 	v.updating.Lock()
 	defer v.updating.Unlock()
 	// A Verifier that is thrown away says what is wrong with trust, before the keys of anything are dropped.
-	if _, err := verifier.New(verifier.Config{Trust: trust, Keys: &jwks.Static{}, CacheSize: -1}); err != nil {
+	if _, err := verifier.New(verifier.Config{Trust: trust, Keys: noKeys{}, CacheSize: -1}); err != nil {
 		return err
 	}
-	authorities := make([]issuer.Authority, 0, len(trust))
+	authorities := make([]issuer.Provider, 0, len(trust))
 	for _, t := range trust {
 		authorities = append(authorities, t.Authority)
 	}
@@ -134,28 +128,39 @@ func (c *Config) checkFailover() error {
 	return errors.Join(errs...)
 }
 
-// keyHooks are those of the user, and what the controllers want to know.
-func (c *Config) keyHooks() jwks.Hooks {
-	h := c.KeyHooks
-	if controllers := slices.Clone(c.Failover); len(controllers) > 0 {
-		told := h.Fetched
-		h.Fetched = func(f jwks.Fetched) {
-			for _, ctl := range controllers {
-				if region, ok := f.Evidence(ctl.State().Authority); ok {
-					e := failover.Evidence{Region: region, Source: "keys", Began: f.Began}
-					if f.Err != nil {
-						e.Err, e.Class = f.Err, f.Err.Error() // a class and a status, never text of a server
-					}
-					ctl.Observe(e)
-				}
+// onFetch returns the hook of the user, and reports to the controllers whether the regions answer.
+func (c *Config) onFetch() func(jwks.Fetch) {
+	told, controllers := c.Keys.OnFetch, slices.Clone(c.Failover)
+	if len(controllers) == 0 {
+		return told
+	}
+	return func(f jwks.Fetch) {
+		for _, ctl := range controllers {
+			if ctl.State().Authority != f.Provider {
+				continue
 			}
-			if told != nil {
-				told(f)
+			e := failover.Evidence{Region: f.Region, Source: "keys", Began: time.Now().Add(-f.Duration)}
+			switch {
+			case f.Failure == "":
+			case f.OnDemand || !f.Outage: // tokens with made-up key IDs must not make a region look down
+				continue
+			default:
+				e.Err, e.Class = errors.New(f.Failure), f.Failure // a label, never text of a server
 			}
+			ctl.Observe(e)
+		}
+		if told != nil {
+			told(f)
 		}
 	}
-	return h
 }
+
+// noKeys is a Source that knows nothing.
+type noKeys struct{}
+
+func (noKeys) Lookup(context.Context, jwks.Query) jwks.Result { return jwks.Result{} }
+
+func (noKeys) Changed() <-chan struct{} { return nil }
 
 // Verify checks a token; see verifier.Verifier.
 func (v *Validator) Verify(ctx context.Context, raw string) (*verifier.Token, error) {
@@ -173,7 +178,7 @@ func (v *Validator) Changed() <-chan struct{} { return v.Verifier().Changed() }
 // Run refreshes keys ahead of need until ctx ends; see jwks.Cache. Verification works without it, too.
 func (v *Validator) Run(ctx context.Context) error { return v.Keys().Run(ctx) }
 
-// Keys is the key cache: for its Status, Warm and Close.
+// Keys is the key cache: for its Status, Ready and Preload.
 func (v *Validator) Keys() *jwks.Cache {
 	if v == nil {
 		return nil

@@ -8,7 +8,6 @@ import (
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/issuer"
-	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -84,11 +83,11 @@ func TestAllDark(t *testing.T) {
 	world := newAWS(t)
 	raws := []string{world.machine(t, east, issEast), world.machine(t, west, issWest)}
 	warm := validator(t, world.client(), machines(t, issuer.AnyIssuer))
-	require.NoError(t, warm.Keys().Warm(t.Context()))
+	require.NoError(t, warm.Keys().Preload(t.Context()))
 	all := []string{hostEast, hostWest, hostUpdated}
 	world.close(all...)
 	cold := validator(t, world.client(), machines(t, issuer.AnyIssuer))
-	require.Error(t, cold.Keys().Warm(t.Context()))
+	require.Error(t, cold.Keys().Preload(t.Context()))
 	for _, raw := range raws {
 		accepted(t, warm, raw)
 		refused(t, cold, raw, verifier.KeysUnavailable)
@@ -119,7 +118,7 @@ func TestImpostor(t *testing.T) {
 	}
 	status := v.Keys().Status()[0]
 	require.Equal(t, east, status.Region)
-	require.Equal(t, jwks.ClassTLS, status.LastError.Class)
+	require.Equal(t, "tls", status.Failure)
 	accepted(t, v, world.machine(t, west, issWest))
 
 	world.publish(hostEast, pool, newProvider(t, issEast, world.rings[east]))

@@ -14,11 +14,12 @@ import (
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
 // cognito is the Authority of the pool of every test.
-func cognito(t *testing.T, mode issuer.IssuerType) issuer.Authority {
+func cognito(t *testing.T, mode issuer.IssuerType) issuer.Provider {
 	t.Helper()
 	a, err := issuer.Cognito(issuer.UserPool{ID: pool, Replicas: []string{west}, Issuer: mode, Domain: "shop"})
 	require.NoError(t, err)
@@ -29,9 +30,8 @@ func cognito(t *testing.T, mode issuer.IssuerType) issuer.Authority {
 // validator returns a fresh Validator that knows no key yet.
 func validator(t *testing.T, client *http.Client, trust verifier.Trust) *regionjwt.Validator {
 	t.Helper()
-	v, err := regionjwt.New(regionjwt.Config{Trust: []verifier.Trust{trust}, Client: client})
+	v, err := regionjwt.New(regionjwt.Config{Trust: []verifier.Trust{trust}, Keys: jwks.Config{HTTPClient: client}})
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = v.Keys().Close() })
 	return v
 }
 
@@ -219,7 +219,7 @@ func TestForeignIssuers(t *testing.T) {
 			v := validator(t, world.client(), machines(t, c.mode))
 			raw := world.machine(t, c.region, c.iss)
 			refused(t, v, raw, c.want)
-			require.NoError(t, v.Keys().Warm(t.Context()))
+			require.NoError(t, v.Keys().Preload(t.Context()))
 			refused(t, v, raw, c.want)
 		})
 	}
@@ -282,7 +282,7 @@ func TestAlgorithmsAndDiscovery(t *testing.T) {
 			endpoint := iss + "/oauth2/token"
 			raw := requestTokens(t, world.client(), endpoint, "plain", form(grant{scope: scope, resource: api})).Access
 			trust := verifier.Trust{
-				Authority: issuer.Authority{ID: tenant, Regions: []issuer.Region{{Name: east, Issuers: []string{iss}}}},
+				Authority: issuer.Provider{ID: tenant, Regions: []issuer.Region{{Name: east, Issuers: []string{iss}}}},
 				Binding:   verifier.Audience(api),
 			}
 			if v := validator(t, world.client(), trust); alg == "RS512" {

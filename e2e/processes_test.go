@@ -34,7 +34,7 @@ type service struct {
 func serve(t *testing.T, eastern, western *process) *service {
 	t.Helper()
 	v := validator(t, nil, verifier.Trust{
-		Authority: issuer.Authority{ID: "tenant", Regions: []issuer.Region{
+		Authority: issuer.Provider{ID: "tenant", Regions: []issuer.Region{
 			{Name: east, Issuers: []string{eastern.issuer}}, {Name: west, Issuers: []string{western.issuer}},
 		}},
 		Binding: verifier.Audience(api),

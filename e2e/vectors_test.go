@@ -139,7 +139,7 @@ func playVectors(t *testing.T, file vectorFile, wrap func(key string) string, kn
 		if key == nil {
 			key = g.Private
 		}
-		set, _, err := jose.ParseSet([]byte(wrap(string(key))), nil)
+		set, _, err := jose.ParseSet([]byte(wrap(string(key))), jose.Limits{})
 		require.NoError(t, err)
 		for _, v := range g.Tests {
 			err := checkCompact(v.JWS, set)

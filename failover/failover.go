@@ -51,7 +51,7 @@ var (
 // Config configures a Controller. Authority is required.
 type Config struct {
 	// Authority is whose regions these are, the preferred one first.
-	Authority issuer.Authority
+	Authority issuer.Provider
 
 	// Automatic moves away from a region that has failed, and back to a preferred one that has recovered. Otherwise only
 	// Activate moves.
@@ -207,7 +207,7 @@ func isNil(v any) bool {
 }
 
 // separable reports why one cannot tell which region minted a token; nil where one can.
-func separable(a issuer.Authority) error {
+func separable(a issuer.Provider) error {
 	var errs []error
 	if len(a.Regions) < 2 {
 		errs = append(errs, errors.New("there are fewer than two regions"))
@@ -217,8 +217,8 @@ func separable(a issuer.Authority) error {
 			shares := func(ours, theirs []string) bool {
 				return slices.ContainsFunc(ours, func(s string) bool { return slices.Contains(theirs, s) })
 			}
-			discovered := len(r.JWKS) == 0 && len(other.JWKS) == 0
-			if shares(r.Issuers, other.Issuers) && (discovered || shares(r.JWKS, other.JWKS)) {
+			discovered := len(r.JWKSURLs) == 0 && len(other.JWKSURLs) == 0
+			if shares(r.Issuers, other.Issuers) && (discovered || shares(r.JWKSURLs, other.JWKSURLs)) {
 				errs = append(errs, fmt.Errorf("regions %q and %q share an issuer and its keys", r.Name, other.Name))
 			}
 		}

@@ -335,7 +335,7 @@ func TestNewReportsEverything(t *testing.T) {
 	require.NoError(t, err)
 	discovered := authority(east, west)
 	for i := range discovered.Regions {
-		discovered.Regions[i].JWKS, discovered.Regions[i].Issuers = nil, []string{"https://one.example.com"}
+		discovered.Regions[i].JWKSURLs, discovered.Regions[i].Issuers = nil, []string{"https://one.example.com"}
 	}
 	_, err = failover.New(failover.Config{Authority: discovered, RefuseInactive: true})
 	require.ErrorContains(t, err, "share an issuer and its keys")

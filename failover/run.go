@@ -174,8 +174,8 @@ func (e probeError) Class() string { return string(e) }
 
 func probeURL(r issuer.Region) string {
 	switch {
-	case len(r.JWKS) > 0:
-		return r.JWKS[0]
+	case len(r.JWKSURLs) > 0:
+		return r.JWKSURLs[0]
 	case len(r.Issuers) > 0:
 		return strings.TrimSuffix(r.Issuers[0], "/") + "/.well-known/openid-configuration"
 	}

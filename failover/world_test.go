@@ -25,11 +25,11 @@ const (
 var errDown = errors.New("down")
 
 // authority has regions with issuers and keys of their own.
-func authority(names ...string) issuer.Authority {
-	a := issuer.Authority{ID: "orders"}
+func authority(names ...string) issuer.Provider {
+	a := issuer.Provider{ID: "orders"}
 	for _, n := range names {
 		a.Regions = append(a.Regions, issuer.Region{
-			Name: n, Issuers: []string{"https://" + n + ".example.com"}, JWKS: []string{"https://" + n + ".example.com/jwks"},
+			Name: n, Issuers: []string{"https://" + n + ".example.com"}, JWKSURLs: []string{"https://" + n + ".example.com/jwks"},
 		})
 	}
 	return a

@@ -36,7 +36,7 @@ func (t IssuerType) String() string {
 
 // UserPool describes an Amazon Cognito user pool and its replicas.
 type UserPool struct {
-	// ID is the pool ID, "us-east-1_AbCdEf123"; required. It names the primary region, and becomes Authority.ID.
+	// ID is the pool ID, "us-east-1_AbCdEf123"; required. It names the primary region, and becomes Provider.ID.
 	ID string
 
 	// Replicas names the regions that the pool is replicated to: "us-west-2". Tokens of other regions are refused.
@@ -104,7 +104,7 @@ func partitionOf(region string) (suffix string, updated bool) {
 	return "", false
 }
 
-// Cognito returns the Authority of a user pool, or everything that is wrong with p as one joined error. It does no I/O.
+// Cognito returns the Provider of a user pool, or everything that is wrong with p as one joined error. It does no I/O.
 //
 // With O for https://cognito-idp.{region}.{suffix}/{ID} and U for https://issuer-cognito-idp.{region}.{suffix}/{ID},
 // e the primary region and w a replica, the regions list:
@@ -113,12 +113,12 @@ func partitionOf(region string) (suffix string, updated bool) {
 //	Original   O_e; O_e                  O_w, O_e; O_w
 //	Updated    U_e; U_e, O_e             U_e; O_w, U_e
 //	AnyIssuer  O_e, U_e; U_e, O_e        O_w, O_e, U_e; O_w, U_e
-func Cognito(p UserPool) (Authority, error) {
+func Cognito(p UserPool) (Provider, error) {
 	c, err := p.check()
 	if err != nil {
-		return Authority{}, err
+		return Provider{}, err
 	}
-	a := Authority{ID: p.ID}
+	a := Provider{ID: p.ID}
 	for i, region := range append([]string{c.primary}, p.Replicas...) {
 		a.Regions = append(a.Regions, c.region(region, i == 0))
 	}
@@ -189,19 +189,24 @@ func (c cognito) region(name string, primary bool) Region {
 	r := Region{Name: name, TokenURL: c.tokenURL()}
 	switch {
 	case c.Issuer == Original && primary:
-		r.Issuers, r.JWKS = []string{ownO}, []string{keysO}
+		r.Issuers, r.JWKSURLs = []string{ownO}, []string{keysO}
 	case c.Issuer == Original:
-		r.Issuers, r.JWKS = []string{ownO, primaryO}, []string{keysO}
+		r.Issuers, r.JWKSURLs = []string{ownO, primaryO}, []string{keysO}
 	case c.Issuer == Updated && primary:
-		r.Issuers, r.JWKS = []string{primaryU}, []string{keysU, keysO}
+		r.Issuers, r.JWKSURLs = []string{primaryU}, []string{keysU, keysO}
 	case c.Issuer == Updated:
-		r.Issuers, r.JWKS = []string{primaryU}, []string{keysO, keysU}
+		r.Issuers, r.JWKSURLs = []string{primaryU}, []string{keysO, keysU}
 	case primary:
-		r.Issuers, r.JWKS = []string{ownO, primaryU}, []string{keysU, keysO}
+		r.Issuers, r.JWKSURLs = []string{ownO, primaryU}, []string{keysU, keysO}
 	default:
-		r.Issuers, r.JWKS = []string{ownO, primaryO, primaryU}, []string{keysO, keysU}
+		r.Issuers, r.JWKSURLs = []string{ownO, primaryO, primaryU}, []string{keysO, keysU}
 	}
-	r.JWKS = slices.Compact(r.JWKS) // BaseURL may send both hosts to one
+	r.JWKSURLs = slices.Compact(r.JWKSURLs) // BaseURL may send both hosts to one
+	for _, u := range r.JWKSURLs {
+		if u == keysU || !primary {
+			r.OptionalJWKSURLs = append(r.OptionalJWKSURLs, u)
+		}
+	}
 	return r
 }
 

@@ -25,18 +25,20 @@ func TestCognitoMapping(t *testing.T) {
 	}{
 		{
 			issuer.Original,
-			issuer.Region{Issuers: []string{oe}, JWKS: []string{oe + keys}},
-			issuer.Region{Issuers: []string{ow, oe}, JWKS: []string{ow + keys}},
+			issuer.Region{Issuers: []string{oe}, JWKSURLs: []string{oe + keys}},
+			issuer.Region{Issuers: []string{ow, oe}, JWKSURLs: []string{ow + keys}, OptionalJWKSURLs: []string{ow + keys}},
 		},
 		{
 			issuer.Updated,
-			issuer.Region{Issuers: []string{ue}, JWKS: []string{ue + keys, oe + keys}},
-			issuer.Region{Issuers: []string{ue}, JWKS: []string{ow + keys, ue + keys}},
+			issuer.Region{Issuers: []string{ue}, JWKSURLs: []string{ue + keys, oe + keys}, OptionalJWKSURLs: []string{ue + keys}},
+			issuer.Region{Issuers: []string{ue}, JWKSURLs: []string{ow + keys, ue + keys}, OptionalJWKSURLs: []string{ow + keys, ue + keys}},
 		},
 		{
 			issuer.AnyIssuer,
-			issuer.Region{Issuers: []string{oe, ue}, JWKS: []string{ue + keys, oe + keys}},
-			issuer.Region{Issuers: []string{ow, oe, ue}, JWKS: []string{ow + keys, ue + keys}},
+			issuer.Region{Issuers: []string{oe, ue}, JWKSURLs: []string{ue + keys, oe + keys}, OptionalJWKSURLs: []string{ue + keys}},
+			issuer.Region{
+				Issuers: []string{ow, oe, ue}, JWKSURLs: []string{ow + keys, ue + keys}, OptionalJWKSURLs: []string{ow + keys, ue + keys},
+			},
 		},
 	} {
 		t.Run(c.mode.String(), func(t *testing.T) {
@@ -44,9 +46,9 @@ func TestCognitoMapping(t *testing.T) {
 			c.primary.Name, c.secondary.Name = "us-east-1", "us-west-2"
 			got, err := issuer.Cognito(issuer.UserPool{ID: poolID, Replicas: []string{"us-west-2"}, Issuer: c.mode})
 			require.NoError(t, err)
-			require.Equal(t, issuer.Authority{ID: poolID, Regions: []issuer.Region{c.primary, c.secondary}}, got)
+			require.Equal(t, issuer.Provider{ID: poolID, Regions: []issuer.Region{c.primary, c.secondary}}, got)
 			for _, r := range got.Regions {
-				require.NotContains(t, strings.Join(append(r.Issuers, r.JWKS...), " "), "issuer-cognito-idp.us-west-2")
+				require.NotContains(t, strings.Join(append(r.Issuers, r.JWKSURLs...), " "), "issuer-cognito-idp.us-west-2")
 			}
 		})
 	}
@@ -134,7 +136,7 @@ func TestCognitoBaseURL(t *testing.T) {
 	require.Equal(t, []string{oe, ue}, a.Regions[0].Issuers, "the iss stays")
 	require.Equal(t, []string{
 		ue + keys, "https://cognito-idp-fips.us-east-1.amazonaws.com/" + poolID + keys,
-	}, a.Regions[0].JWKS)
+	}, a.Regions[0].JWKSURLs)
 }
 
 func TestCognitoTokenURL(t *testing.T) {

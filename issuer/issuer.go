@@ -1,30 +1,40 @@
-// Package issuer describes who mints tokens: an [Authority], one identity provider deployed in one or more regions, and
+// Package issuer describes who mints tokens: an [Provider], one identity provider deployed in one or more regions, and
 // what each [Region] of it may write into a token and where it publishes its keys.
 //
-// The types are plain values without behaviour; nothing in this package does I/O. [Cognito] fills an Authority for an
+// The types are plain values without behaviour; nothing in this package does I/O. [Cognito] fills an Provider for an
 // Amazon Cognito user pool.
 package issuer
 
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 )
 
-// Authority is one identity provider, deployed in one or more regions: a Cognito user pool, a Keycloak realm, an Auth0
+// Provider is one identity provider, deployed in one or more regions: a Cognito user pool, a Keycloak realm, an Auth0
 // tenant. The zero value is not valid.
-type Authority struct {
+type Provider struct {
 	// ID names the authority. It is required, and has to stay the same for as long as user records live: the iss of a
 	// user's tokens may change with the region that mints them, so records are keyed by ID and sub.
 	ID string
 
 	// Regions holds at least one region; the first is the primary.
 	Regions []Region
+
+	// SeparateKeys states that no region signs with a key that it does not list. A token is then attributed to the regions that list
+	// its key, even if another one has not answered yet.
+	SeparateKeys bool
+
+	// HTTPClient sends the requests for the keys of this provider: with a private CA, or with a bearer token. Nil means the client of
+	// the part that sends them. Providers that share a client share their fetches.
+	HTTPClient *http.Client
 }
 
-// Region is one deployment of an Authority.
+// Region is one deployment of an Provider.
 type Region struct {
 	// Name is required and unique in the authority: "us-east-1".
 	Name string
@@ -33,9 +43,17 @@ type Region struct {
 	// for octet with the decoded claim. Several regions may list the same value.
 	Issuers []string
 
-	// JWKS holds the URLs that publish the keys of this region, all the same document, the preferred one first. Empty
+	// JWKSURLs holds the URLs that publish the keys of this region, all the same document, the preferred one first. Empty
 	// means OpenID discovery from each of Issuers, on first use.
-	JWKS []string
+	JWKSURLs []string
+
+	// OptionalJWKSURLs lists those of JWKSURLs that may not be enabled. While such a URL has never answered well, 403 and 404 mean
+	// that it has no keys, as long as another URL works.
+	OptionalJWKSURLs []string
+
+	// DiscoveryURL is where the metadata is read if JWKSURLs is empty; optional. "" means the well-known URLs of OpenID Connect
+	// Discovery and then of RFC 8414 for each of Issuers.
+	DiscoveryURL string
 
 	// TokenURL is the token endpoint for machine clients; optional.
 	TokenURL string
@@ -51,7 +69,7 @@ const (
 // Validate reports everything that is wrong with a, as one joined error, without I/O. An iss is an absolute https URL
 // without query and fragment (OpenID Connect Core, section 2; RFC 8414, section 2); http is legal for loopback hosts
 // only. A JWKS URL may be http here; package jwks decides for which hosts.
-func (a Authority) Validate() error {
+func (a Provider) Validate() error {
 	var errs []error
 	add := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("authority %q: "+format, append([]any{a.ID}, args...)...))
@@ -85,7 +103,7 @@ func (r Region) validate() (errs []error) {
 	if len(r.Issuers) == 0 {
 		errs = append(errs, errors.New("no issuers"))
 	}
-	if len(r.Issuers) > maxValues || len(r.JWKS) > maxValues {
+	if len(r.Issuers) > maxValues || len(r.JWKSURLs) > maxValues {
 		errs = append(errs, fmt.Errorf("more than %d issuers or JWKS URLs", maxValues))
 	}
 	seen := map[string]bool{}
@@ -105,7 +123,7 @@ func (r Region) validate() (errs []error) {
 		seen[iss] = true
 	}
 	clear(seen)
-	for _, s := range r.JWKS {
+	for _, s := range r.JWKSURLs {
 		if _, err := parseURL(s); err != nil {
 			errs = append(errs, fmt.Errorf("JWKS URL %q: %w", s, err))
 		}
@@ -113,6 +131,20 @@ func (r Region) validate() (errs []error) {
 			errs = append(errs, fmt.Errorf("JWKS URL %q is listed twice", s))
 		}
 		seen[s] = true
+	}
+	for _, s := range r.OptionalJWKSURLs {
+		if !slices.Contains(r.JWKSURLs, s) {
+			errs = append(errs, fmt.Errorf("optional JWKS URL %q is not among JWKSURLs", s))
+		}
+	}
+	if r.DiscoveryURL != "" {
+		if u, err := parseURL(r.DiscoveryURL); err != nil {
+			errs = append(errs, fmt.Errorf("discovery URL %q: %w", r.DiscoveryURL, err))
+		} else if len(r.JWKSURLs) > 0 {
+			errs = append(errs, fmt.Errorf("discovery URL %q: JWKSURLs are given, so it would not be used", u))
+		} else if len(r.Issuers) > 1 {
+			errs = append(errs, fmt.Errorf("discovery URL %q: a document names one issuer, and the region lists %d", u, len(r.Issuers)))
+		}
 	}
 	if r.TokenURL != "" {
 		if u, err := parseURL(r.TokenURL); err != nil {

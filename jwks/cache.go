@@ -1,323 +1,200 @@
 package jwks
 
 import (
-	"context"
 	"errors"
-	"maps"
+	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/signal"
 	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
-// Cache fetches and keeps the key sets of authorities. It is a Source, a Holder, a Peeker, a Notifier and a Doubter, safe for
-// concurrent use.
+// Cache fetches and keeps the key sets of providers. It is a Source. It is safe for concurrent use. Use New; the zero Cache answers
+// "cannot tell".
 type Cache struct {
-	config Config
-	clock  clock
-	log    logger
-	hosts  hosts
-	table  atomic.Pointer[table]
-	wake   chan struct{} // wakes Run; holds one signal
-	stuck  atomic.Int64  // calls to the Store that have not returned in time
-	turn   atomic.Int64  // orders flights and the callers that wait; clocks are too coarse for that
+	config  Config
+	clock   clock
+	log     logger
+	hosts   *hosts
+	clients clients
+	table   atomic.Pointer[table]
+	wake    chan struct{} // wakes Run; holds one signal
 
-	mu       sync.Mutex // guards what follows; taken inside a set's mutex, never around it
-	updating sync.Mutex // one Update at a time
-	closed   bool
-	flights  map[int64]inFlight
-	nextID   int64
-	watchers map[int64]func()
-}
-
-// inFlight ends a flight, and tells when it has ended.
-type inFlight struct {
-	cancel context.CancelFunc
-	ended  chan struct{}
+	seq      atomic.Uint64 // numbers requests and callers; clocks are too coarse for their order
+	waiting  atomic.Int64  // callers that wait
+	stuck    atomic.Int64  // calls of code of others that have not returned in time
+	outages  outages       // bounds the answers "unavailable"
+	changes  signal.Signal // of keys
+	updating sync.Mutex    // one Update at a time
 }
 
 // table is an immutable picture of what is served.
 type table struct {
-	issuers map[string]*served
+	issuers map[string]*issuerEntry
 	regions []regionSets // in the order of the configuration
 	sets    map[string]*set
-	uses    map[*set][]use // nil without Hooks
 }
 
+// regionSets is a region with its key sets: one for its JWKS URLs, or one for each issuer whose URL is discovered.
 type regionSets struct {
-	authority, region string
-	sets              []*set
+	provider string
+	region   issuer.Region
+	sets     []*set
 }
 
-// New returns a Cache for the authorities of c, or everything that is wrong with c as one joined error. It does no I/O
-// and starts no goroutine.
-func New(c Config) (*Cache, error) { return newCache(c, systemClock()) }
+// New returns a Cache for providers, or every problem with them and with c as one joined error. It does no I/O and starts no
+// goroutine. Without providers, every issuer is unknown until Update.
+func New(providers []issuer.Provider, c Config) (*Cache, error) {
+	return newCache(providers, c, systemClock())
+}
 
-func newCache(config Config, clock clock) (*Cache, error) {
+func newCache(providers []issuer.Provider, config Config, clock clock) (*Cache, error) {
 	config, err := config.withDefaults()
-	c := &Cache{
-		config: config, clock: clock, log: logger{guard.Logger(config.Logger)}, wake: make(chan struct{}, 1),
-		flights: map[int64]inFlight{}, watchers: map[int64]func(){},
+	if err != nil {
+		return nil, errors.Join(err, config.checkProviders(providers))
 	}
+	c := &Cache{config: config, clock: clock, log: logger{guard.Logger(config.Logger)}, wake: make(chan struct{}, 1)}
+	c.hosts = newHosts(config.MaxRequests, config.MaxStale, clock)
 	c.table.Store(&table{})
-	if updateErr := c.Update(config.Authorities); updateErr != nil || err != nil {
-		return nil, errors.Join(err, updateErr)
+	if err := c.Update(providers); err != nil {
+		return nil, err
 	}
 	return c, nil
 }
 
-// Update replaces the authorities, atomically. Key sets whose URLs stay keep their keys. Where the new authorities are
-// wrong it changes nothing and returns everything that is wrong with them as one joined error.
-func (c *Cache) Update(authorities []issuer.Authority) error {
+// Update replaces the providers, atomically. Key sets whose URLs and HTTP client stay keep their keys. The requests for sets that
+// are removed end at once. If there is a problem with the providers, Update changes nothing and returns every problem as one joined
+// error.
+func (c *Cache) Update(providers []issuer.Provider) error {
 	if !c.made() {
 		return errNotMade
 	}
-	if err := c.config.checkAuthorities(authorities); err != nil {
+	if err := c.config.checkProviders(providers); err != nil {
 		return err
 	}
 	c.updating.Lock()
+	defer c.updating.Unlock()
 	old := c.table.Load()
-	now := c.clock()
-	t := &table{issuers: map[string]*served{}, sets: map[string]*set{}}
-	if c.config.Hooks.hooked() {
-		t.uses = map[*set][]use{}
-	}
-	for _, a := range authorities {
-		for _, r := range a.Regions {
-			sets := t.setsOf(r, old, &c.config, now)
-			t.regions = append(t.regions, regionSets{a.ID, r.Name, sets})
-			for _, s := range sets {
-				if t.uses != nil {
-					t.uses[s] = append(t.uses[s], use{a.ID, r.Name, slices.Clone(r.JWKS), homes(a, r)})
-				}
-			}
+	t := &table{issuers: map[string]*issuerEntry{}, sets: map[string]*set{}}
+	for _, p := range providers {
+		pair := c.clients.of(p.HTTPClient, &c.config)
+		for i, r := range p.Regions {
+			t.regions = append(t.regions, regionSets{p.ID, cloneRegion(r), t.setsOf(c, &p, i, pair, old)})
+			sets := t.regions[len(t.regions)-1].sets
 			for _, iss := range r.Issuers {
 				e := t.issuers[iss]
 				if e == nil {
-					e = &served{authority: a.ID}
+					e = &issuerEntry{cache: c, name: iss, provider: p.ID, separate: p.SeparateKeys}
 					t.issuers[iss] = e
 				}
-				for _, s := range sets {
-					e.parts = append(e.parts, part{region: r.Name, set: s})
-				}
+				e.add(r.Name, sets)
 			}
 		}
 	}
-	for iss, e := range t.issuers { // unchanged issuers keep their pointers
-		if was := old.issuers[iss]; was != nil && was.authority == e.authority && slices.Equal(was.parts, e.parts) {
-			t.issuers[iss] = was
+	users := map[*set][]*issuerEntry{}
+	for iss, e := range t.issuers {
+		if was := old.issuers[iss]; was != nil && was.equal(e) { // unchanged issuers keep their pointers, and their keys
+			t.issuers[iss], e = was, was
 		}
+		for _, s := range e.sets {
+			users[s] = append(users[s], e)
+		}
+	}
+	for _, s := range t.sets {
+		of := users[s]
+		s.users.Store(&of)
 	}
 	c.table.Store(t)
-	c.updating.Unlock()
+	for iss, e := range t.issuers {
+		if old.issuers[iss] != e {
+			e.rebuild()
+		}
+	}
+	for id, s := range old.sets {
+		if t.sets[id] == nil {
+			c.remove(s)
+		}
+	}
+	for iss, was := range old.issuers {
+		if t.issuers[iss] != was {
+			was.retire()
+		}
+	}
+	c.clients.keep(providers)
 	c.poke()
-	c.changed()
+	c.changes.Send()
 	return nil
-}
-
-// setsOf returns the sets of a region: one for its JWKS URLs, or one for each issuer whose URL is discovered.
-func (t *table) setsOf(r issuer.Region, old *table, c *Config, now instant) []*set {
-	find := func(id string, endpoints func() []*endpoint) *set {
-		s := t.sets[id]
-		if s == nil {
-			if s = old.sets[id]; s != nil {
-				s.prefer(r.JWKS)
-			}
-		}
-		if s == nil {
-			s = newSet(id, endpoints(), c, now)
-		}
-		t.sets[id] = s
-		return s
-	}
-	if len(r.JWKS) > 0 {
-		return []*set{find(setID(r.JWKS), func() (eps []*endpoint) {
-			for _, u := range r.JWKS {
-				eps = append(eps, &endpoint{url: u})
-			}
-			return eps
-		})}
-	}
-	var sets []*set
-	for _, iss := range r.Issuers {
-		sets = append(sets, find("discovery "+iss, func() []*endpoint { return []*endpoint{{issuer: iss}} }))
-	}
-	return sets
 }
 
 // made reports whether New has made c.
-func (c *Cache) made() bool { return c != nil && c.table.Load() != nil }
+func (c *Cache) made() bool { return c != nil && c.hosts != nil }
 
 var errNotMade = errors.New("jwks: the Cache was not made by New")
 
-// served finds what serves iss; nil where nobody lists it, or c was not made by New.
-func (c *Cache) served(iss string) *served {
-	if !c.made() {
-		return nil
-	}
-	if t := c.table.Load(); t != nil {
-		return t.issuers[iss]
-	}
-	return nil
+func cloneRegion(r issuer.Region) issuer.Region {
+	r.Issuers, r.JWKSURLs = slices.Clone(r.Issuers), slices.Clone(r.JWKSURLs)
+	r.OptionalJWKSURLs = slices.Clone(r.OptionalJWKSURLs)
+	return r
 }
 
-// Keys implements Source. A key that is at hand is returned without waiting; one that is not is asked for, within
-// Config.UnknownKey and Config.UnknownKeyWait. The error is ErrUnknownIssuer, ErrUnknownKey or an *UnavailableError.
-func (c *Cache) Keys(ctx context.Context, iss, kid string) ([]*Key, error) {
-	if !c.made() {
-		return nil, &UnavailableError{RetryAfter: firstBackOff, Err: errNotMade}
-	}
-	e := c.served(iss)
-	if e == nil {
-		return nil, ErrUnknownIssuer
-	}
-	now := c.clock()
-	keys := e.lookup(c, kid, now)
-	c.refreshDue(e, now)
-	if len(keys) > 0 {
-		return keys, nil
-	}
-	return c.ask(ctx, e, kid)
-}
-
-// Holds implements Holder.
-func (c *Cache) Holds(iss string, k *Key) bool {
-	e := c.served(iss)
-	if e == nil {
-		return false
-	}
-	now := c.clock()
-	c.refreshDue(e, now)
-	return e.holds(c, k, now)
-}
-
-// Peek implements Peeker.
-func (c *Cache) Peek(iss, kid string) []*Key {
-	e := c.served(iss)
-	if e == nil {
-		return nil
-	}
-	return e.lookup(c, kid, c.clock())
-}
-
-// Doubt implements Doubter: a region that lists iss and whose keys are not known now could have a key of that name.
-func (c *Cache) Doubt(iss, _ string) error {
-	if !c.made() {
-		return &UnavailableError{RetryAfter: firstBackOff, Err: errNotMade}
-	}
-	e := c.served(iss)
-	if e == nil {
-		return nil
-	}
-	now := c.clock()
-	fresh := e.usable(now)
-	for _, p := range e.parts {
-		s := p.set
-		if s.usable(now) {
-			continue
-		}
-		s.mu.Lock()
-		doubt := !s.dark() && (!fresh || !s.notEnabled(now, disabledFor))
-		s.mu.Unlock()
-		if doubt {
-			return &UnavailableError{RetryAfter: firstBackOff}
-		}
-	}
-	return nil
-}
-
-// OnChange implements Notifier.
-func (c *Cache) OnChange(f func()) (remove func()) {
-	if !c.made() {
-		return func() {} // nothing will ever change
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.nextID++
-	id := c.nextID
-	c.watchers[id] = f
-	return func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.watchers, id)
-	}
-}
-
-func (c *Cache) changed() {
-	c.mu.Lock()
-	fs := make([]func(), 0, len(c.watchers))
-	for _, f := range c.watchers {
-		fs = append(fs, f)
-	}
-	c.mu.Unlock()
-	for _, f := range fs {
-		c.log.tell("OnChange", f)
-	}
-}
-
-// Close ends the fetches in progress and waits for them, and for a snapshot that is being saved, 5 seconds at most. Keys
-// that are at hand go on being answered until they are too old; others are unavailable. Close is idempotent and returns nil.
-func (c *Cache) Close() error {
-	if !c.made() {
-		return nil
-	}
-	c.mu.Lock()
-	c.closed = true
-	c.mu.Unlock()
-	c.endFlights()
-	if c.config.ownClient {
-		c.config.Client.CloseIdleConnections()
-	}
-	return nil
-}
-
-// endFlights ends the flights that are on their way now, and waits for them, but not for ever: a hook may block.
-func (c *Cache) endFlights() {
-	c.mu.Lock()
-	flights := slices.Collect(maps.Values(c.flights))
-	c.mu.Unlock()
-	for _, f := range flights {
-		f.cancel()
-	}
-	enough := time.NewTimer(closeTime)
-	defer enough.Stop()
-	for _, f := range flights {
-		select {
-		case <-f.ended:
-		case <-enough.C:
-			return
-		}
-	}
-}
-
-// begin returns a context for a flight, or nil where the cache is closed. done has to be called at its end.
-func (c *Cache) begin() (ctx context.Context, done func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return nil, nil
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	c.nextID++
-	id := c.nextID
-	f := inFlight{cancel, make(chan struct{})}
-	c.flights[id] = f
-	return ctx, func() {
-		cancel()
-		c.mu.Lock()
-		delete(c.flights, id)
-		c.mu.Unlock()
-		close(f.ended)
-	}
-}
-
-// poke has Run look for what is due.
+// poke makes Run look for what is due.
 func (c *Cache) poke() {
 	select {
 	case c.wake <- struct{}{}:
 	default:
 	}
 }
+
+// Changed implements Source.
+func (c *Cache) Changed() <-chan struct{} {
+	if !c.made() {
+		return nil // nothing will ever change
+	}
+	return c.changes.Changed()
+}
+
+// clients holds the HTTP clients: the cache's own pair, and one for each Provider that brings one.
+type clients struct {
+	mu    sync.Mutex
+	own   *clientPair
+	next  int
+	given map[*http.Client]*clientPair
+}
+
+// of returns the pair for a client of a provider, or the cache's own for nil.
+func (cs *clients) of(client *http.Client, c *Config) *clientPair {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.own == nil {
+		cs.own = newClientPair(c.HTTPClient, "", c.InsecureHTTPHosts)
+		cs.given = map[*http.Client]*clientPair{}
+	}
+	if client == nil {
+		return cs.own
+	}
+	if cs.given[client] == nil {
+		cs.next++
+		cs.given[client] = newClientPair(client, fmt.Sprintf("client %d ", cs.next), c.InsecureHTTPHosts)
+	}
+	return cs.given[client]
+}
+
+// keep forgets the pairs of providers that are gone.
+func (cs *clients) keep(providers []issuer.Provider) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for client, pair := range cs.given {
+		if !slices.ContainsFunc(providers, func(p issuer.Provider) bool { return p.HTTPClient == client }) {
+			pair.closeIdle()
+			delete(cs.given, client)
+		}
+	}
+}
+
+// current returns what the URL has said.
+func (sl *slot) current() *keystate.URL { return sl.state.Load() }

@@ -11,187 +11,189 @@ import (
 	"strings"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/internal/outbound"
 	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 	"github.com/regionjwt/regionjwt/store"
 )
 
 // Defaults of Config.
 const (
-	DefaultRefresh        = 15 * time.Minute
-	DefaultMaxStale       = 24 * time.Hour
-	DefaultUnknownKeyWait = 2 * time.Second
-	DefaultBurst          = 5
-	DefaultEvery          = 10 * time.Second
+	defaultRefresh  = 15 * time.Minute
+	defaultMaxStale = 24 * time.Hour
+	defaultWait     = 3 * time.Second
+	defaultInterval = 2 * time.Second
+	defaultBody     = 256 << 10
+	defaultRequests = 256
 )
 
-// Bounds that are not configured.
+// Bounds of Config.
 const (
-	maxBody         = 256 << 10              // octets of a document after decompression
-	fetchTime       = 5 * time.Second        // one fetch over all mirrors
-	attemptTime     = 2 * time.Second        // one mirror while another is untried
-	discoverTime    = 2 * time.Second        // to read a discovery document again
-	leastTime       = time.Second            // an attempt whose connection had to be waited for
-	hedgeAfter      = 500 * time.Millisecond // until the next mirror is asked as well
-	minCacheControl = time.Minute
-	maxCacheControl = time.Hour
-	withdrawAfter   = time.Minute      // between the two good answers that withdraw a key
-	attributeAfter  = 10 * time.Second // between an answer and the next one, where a key has appeared in a sibling
-	darkPause       = 2 * time.Hour    // between failures, from which on they are not one outage
-	rediscoverRetry = time.Hour        // after the discovery document could not be read again
-	firstBackOff    = time.Second
-	maxBackOff      = time.Minute
-	maxRetryAfter   = time.Minute
-	disabledFor     = time.Hour      // a URL that never answered well and says 403 or 404
-	rediscoverAfter = 24 * time.Hour // the discovery document is read again
-	negativeEntries = 1024           // unknown kids remembered for each set
-	negativeFor     = 30 * time.Second
-	maxWaiters      = 256 // callers that wait for one set
-	hostConnections = 16  // concurrent requests of each kind to one host
-	minRefresh      = time.Second
-	minEvery        = 100 * time.Millisecond
-	maxBurst        = 1000
-	maxMaxStale     = 31 * 24 * time.Hour
-	closeTime       = 5 * time.Second // that Close waits
-	inspectAfter    = 24 * time.Hour  // a refresh asks every mirror, so that those which differ are noticed
-	eagerSets       = 100             // up to so many sets are fetched when Run starts; more are fetched on use
+	minRefresh  = time.Second
+	minInterval = 100 * time.Millisecond
+	maxMaxStale = 31 * 24 * time.Hour
+	maxBody     = 16 << 20
+	maxKeys     = 10_000
+	maxRequests = 10_000
 )
 
-// Budget bounds the fetches that unknown key IDs may cause: a bucket of Burst fetches for each key set, one of which
-// comes back every Every. Failed fetches are not counted.
-type Budget struct {
-	Burst int           // 0 means 5; at most 1,000
-	Every time.Duration // 0 means 10 s; at least 100 ms
-}
-
-// Config configures a Cache. The zero value of every field but Authorities is the default.
+// Config configures a Cache. The zero value of every field is the default.
 type Config struct {
-	// Authorities lists whose keys are fetched. No two may list the same iss or have the same ID.
-	Authorities []issuer.Authority
+	// HTTPClient sends the requests. It is copied. Redirects are never followed and no cookies kept, whatever it says. An
+	// *http.Transport is cloned twice, so that a request can be repeated on another connection; any other RoundTripper is used as it
+	// is, and must itself give up connections that have died. Nil means clients of the cache's own, which use the proxy variables of
+	// the environment. A Provider's HTTPClient takes precedence.
+	HTTPClient *http.Client
 
-	// Client sends the requests. It is copied; redirects are never followed and no cookies kept, whatever it says. Nil
-	// means a client of the cache's own that honours the proxy variables of the environment.
-	//
-	// A discovered jwks_uri whose host is a loopback, link-local or unspecified address or localhost is refused, unless the
-	// host is that of the issuer or listed in InsecureHTTPHosts, or the issuer's own host is such a host. If the Transport is
-	// an *http.Transport, the addresses that names resolve to are checked in the same way, on a clone of it with connections of
-	// its own. They are not checked if the Transport is of another type, or if a proxy makes the connection. JWKS URLs that are
-	// configured are not restricted.
-	Client *http.Client
+	// RefreshInterval is the time after which a key set is fetched again, give or take a tenth. A Cache-Control max-age of the server,
+	// less Age, replaces it, within 1 minute and 1 hour. 0 means 15 minutes; the least is 1 second.
+	RefreshInterval time.Duration
 
-	// Refresh is the time after which a key set is fetched again, give or take a tenth. A Cache-Control max-age of the
-	// server replaces it, held within 1 minute and 1 hour. 0 means 15 minutes; what is below a second is refused.
-	Refresh time.Duration
-
-	// MaxStale is how long a key is used after an answer last listed it. 0 means 24 hours; at most 31 days.
+	// MaxStale is how long a key is used after an answer last listed it. 0 means 24 hours; the most is 31 days.
 	MaxStale time.Duration
 
-	// UnknownKey bounds the fetches caused by unknown key IDs.
-	UnknownKey Budget
+	// UnknownKeyInterval is the time after which unknown key IDs may cause another fetch of a key set, beyond a burst of 5. It grows
+	// to 10 seconds while the fetches find nothing. 0 means 2 seconds; the least is 100 ms.
+	UnknownKeyInterval time.Duration
 
-	// UnknownKeyWait is how long a call waits for keys that are not at hand. 0 means 2 seconds; negative means that no
-	// call waits: the fetch goes on without it.
+	// UnknownKeyWait is how long Lookup waits for keys that are not in memory. 0 means 3 seconds. The least is UnknownKeyInterval plus
+	// 1 second. A negative value means that Lookup never waits: the fetch goes on without it.
 	UnknownKeyWait time.Duration
 
-	// InsecureHTTPHosts lists hosts, without port, whose keys may be fetched over plain http. Loopback hosts always may. A
-	// discovered jwks_uri may name them wherever they are: see Client. Whoever is on the path to such a host can make the cache
-	// trust any key.
+	// InsecureHTTPHosts lists hosts, without port, whose keys may be fetched over plain http. Loopback hosts always may. Anyone on the
+	// network path to such a host can make the cache accept any key.
 	InsecureHTTPHosts []string
 
-	// InsecurePublishedKeys lists RFC 7638 thumbprints of development keys whose private half anyone can have, and which
-	// are used all the same. They are skipped unless listed.
-	InsecurePublishedKeys []string
+	// InsecureKnownKeys lists RFC 7638 thumbprints of keys that are used although their private half is public, as that of an emulator.
+	InsecureKnownKeys []string
 
-	// Store keeps a snapshot of each key set, so that a process that starts while no key server answers can verify. A
-	// snapshot is read only where nothing was fetched yet and the first mirror has failed or is silent; its keys age from
-	// when they were fetched. Nil means none. A store that is not store.Authentic is refused: who can write to it could
-	// have the cache trust any key.
-	Store store.Store
+	// Snapshots keeps a copy of each key set, so that a process that starts while no key server answers can verify tokens. A snapshot
+	// is read once, if the set has no usable keys and the first request fails or is slow. Its keys age from when they were fetched.
+	// Nil means none.
+	Snapshots store.Authentic
 
-	// InsecurePlainSnapshots has the cache believe a Store that is not store.Authentic.
-	InsecurePlainSnapshots bool
+	// MaxKeySetBytes bounds a key set after decompression. 0 means 256 KiB; the most is 16 MiB.
+	MaxKeySetBytes int
+	// MaxKeys bounds the keys that are used of a key set. The others are named in Status. 0 means 1,000; the most is 10,000.
+	MaxKeys int
+	// MaxRSABits is the longest RSA modulus that is used. 0 means 4,096; the most is 8,192, at several times the cost of a check.
+	MaxRSABits int
+	// MaxRequests bounds the requests under way. Half of them are for key sets that have never been usable. 0 means 256.
+	MaxRequests int
 
-	// Logger receives one line for each change of state: a mirror that fails and answers again, keys that change, have become
-	// too old and can be used again, snapshots that are used or cannot be saved. It also receives a line for each hook, Client
-	// or Store that panics. Nil is silent. Its handler is called as Hooks are. If the handler panics, the record is lost, and
-	// the first such panic is reported to standard error.
+	// Logger receives one line for each change of state: a URL that fails and recovers, keys that change, expire and can be used again,
+	// snapshots that are used or cannot be saved. Nil is silent.
 	Logger *slog.Logger
 
-	// Hooks are told of fetches and of changes.
-	Hooks Hooks
+	// OnFetch is called after each request for a key set. It is called from the goroutine that fetches, under no lock. It must not
+	// block: the key set is not fetched again meanwhile. A panic is recovered and logged.
+	OnFetch func(Fetch)
 
-	ownClient bool // Client was nil
+	random func() float64 // for tests that must repeat
 }
 
-// withDefaults returns c with defaults filled in and slices copied, and everything that is wrong with it.
+// Fetch describes one attempt to fetch a key set from one URL.
+type Fetch struct {
+	// Provider and Region are those that the URL belongs to: of several regions, the one that lists it furthest in front.
+	Provider, Region string
+	URL              string        // the configured URL, or the issuer that it is discovered from
+	Duration         time.Duration // from the begin of the request, when it had a connection, to its end
+	OnDemand         bool          // a token waited for it; otherwise it was a refresh
+	// Outage reports whether the failure shows that the region is unavailable: DNS, TLS or the connection failed, there was no answer
+	// in time, or the status was 5xx without Retry-After. No other failure does, nor one that a flood of tokens can cause.
+	Outage bool
+	// Failure says why there is no good answer; "" after one. It is dns, tls, timeout, network, status and a number, html, too_large,
+	// malformed, no_usable_key, discovery, panic, or not_enabled (403 or 404 of an optional URL that has never answered).
+	Failure string
+}
+
+// withDefaults returns c with defaults filled in and slices copied, and every problem with it.
 func (c Config) withDefaults() (Config, error) {
 	var errs []error
-	if c.Refresh < 0 || c.MaxStale < 0 || c.UnknownKey.Burst < 0 || c.UnknownKey.Every < 0 {
-		errs = append(errs, errors.New("jwks: Refresh, MaxStale and UnknownKey cannot be negative"))
+	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf("jwks: "+format, args...)) }
+	between := func(name string, v, least, most int64) {
+		if v != 0 && (v < least || v > most) {
+			add("%s is outside of its bounds, see the documentation of Config", name)
+		}
 	}
-	c.Refresh = cmp.Or(c.Refresh, DefaultRefresh)
-	c.MaxStale = cmp.Or(c.MaxStale, DefaultMaxStale)
-	c.UnknownKeyWait = cmp.Or(c.UnknownKeyWait, DefaultUnknownKeyWait)
-	c.UnknownKey.Burst = cmp.Or(c.UnknownKey.Burst, DefaultBurst)
-	c.UnknownKey.Every = cmp.Or(c.UnknownKey.Every, DefaultEvery)
-	if c.Refresh > 0 && c.Refresh < minRefresh || c.UnknownKey.Every > 0 && c.UnknownKey.Every < minEvery {
-		errs = append(errs, fmt.Errorf("jwks: Refresh is below %v, or UnknownKey.Every below %v", minRefresh, minEvery))
+	between("RefreshInterval", int64(c.RefreshInterval), int64(minRefresh), int64(maxMaxStale))
+	between("MaxStale", int64(c.MaxStale), int64(minRefresh), int64(maxMaxStale))
+	between("UnknownKeyInterval", int64(c.UnknownKeyInterval), int64(minInterval), int64(time.Hour))
+	between("MaxKeySetBytes", int64(c.MaxKeySetBytes), 1, maxBody)
+	between("MaxKeys", int64(c.MaxKeys), 1, maxKeys)
+	between("MaxRSABits", int64(c.MaxRSABits), jose.MinRSABits, jose.MostRSABits)
+	between("MaxRequests", int64(c.MaxRequests), 2, maxRequests)
+	c.RefreshInterval = cmp.Or(c.RefreshInterval, defaultRefresh)
+	c.MaxStale = cmp.Or(c.MaxStale, defaultMaxStale)
+	c.UnknownKeyInterval = cmp.Or(c.UnknownKeyInterval, defaultInterval)
+	c.UnknownKeyWait = cmp.Or(c.UnknownKeyWait, max(defaultWait, c.UnknownKeyInterval+answerTime))
+	c.MaxKeySetBytes = cmp.Or(c.MaxKeySetBytes, defaultBody)
+	c.MaxKeys = cmp.Or(c.MaxKeys, jose.MaxKeys)
+	c.MaxRSABits = cmp.Or(c.MaxRSABits, jose.MaxRSABits)
+	c.MaxRequests = cmp.Or(c.MaxRequests, defaultRequests)
+	if c.MaxStale < c.RefreshInterval {
+		add("MaxStale %v is shorter than RefreshInterval %v", c.MaxStale, c.RefreshInterval)
 	}
-	if c.UnknownKey.Burst > maxBurst || c.MaxStale > maxMaxStale {
-		errs = append(errs, fmt.Errorf("jwks: UnknownKey.Burst is above %d, or MaxStale above %v", maxBurst, maxMaxStale))
-	}
-	if c.MaxStale < c.Refresh {
-		errs = append(errs, fmt.Errorf("jwks: MaxStale %v is shorter than Refresh %v", c.MaxStale, c.Refresh))
+	if c.UnknownKeyWait > 0 && c.UnknownKeyWait < c.UnknownKeyInterval+answerTime {
+		add("UnknownKeyWait %v is shorter than UnknownKeyInterval + 1 s: good tokens would be rejected in a flood", c.UnknownKeyWait)
 	}
 	for _, h := range c.InsecureHTTPHosts {
 		if h == "" || strings.ContainsAny(h, ":/@*[] ") && !issuer.IsLoopback(h) {
-			errs = append(errs, fmt.Errorf("jwks: InsecureHTTPHosts: %q is not a host name", h))
+			add("InsecureHTTPHosts: %q is not a host name", h)
 		}
 	}
-	if _, ok := c.Store.(store.Authentic); c.Store != nil && !ok && !c.InsecurePlainSnapshots {
-		errs = append(errs, errors.New("jwks: Store is not store.Authentic: seal it with store.Sealed"))
+	if nils.Typed(c.Snapshots) {
+		add("Snapshots is set, and nil")
+	}
+	if c.HTTPClient != nil && nils.Typed(c.HTTPClient.Transport) {
+		add("HTTPClient has a Transport that is nil")
+	}
+	if nils.Logger(c.Logger) {
+		add("Logger has no handler: make it with slog.New")
 	}
 	c.InsecureHTTPHosts = slices.Clone(c.InsecureHTTPHosts)
-	c.InsecurePublishedKeys = slices.Clone(c.InsecurePublishedKeys)
+	c.InsecureKnownKeys = slices.Clone(c.InsecureKnownKeys)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	c.ownClient = c.Client == nil
-	c.Client = outbound.Careful(outbound.Client(c.Client, ownTransport()), c.InsecureHTTPHosts)
 	return c, errors.Join(errs...)
 }
 
-func ownTransport() *http.Transport {
-	t := outbound.Transport(fetchTime, 90*time.Second)
-	t.MaxIdleConns = 256
-	return t
+func (c *Config) limits() keystate.Limits {
+	return keystate.Limits{MaxStale: c.MaxStale, MaxKeys: c.MaxKeys}
+}
+
+func (c *Config) keyLimits() jose.Limits {
+	return jose.Limits{MaxKeys: c.MaxKeys, MaxRSABits: c.MaxRSABits, Allowed: c.InsecureKnownKeys}
 }
 
 // mayFetch reports whether keys may be fetched from u: over https, or http from loopback and the listed hosts.
 func (c *Config) mayFetch(u *url.URL) bool { return outbound.Allowed(u, c.InsecureHTTPHosts) }
 
-// checkAuthorities reports everything that keeps the authorities from being served together.
-func (c *Config) checkAuthorities(as []issuer.Authority) error {
+// checkProviders returns everything that keeps the providers from being served together.
+func (c *Config) checkProviders(ps []issuer.Provider) error {
 	var errs []error
 	ids, owners := map[string]bool{}, map[string]string{}
-	for _, a := range as {
-		if err := a.Validate(); err != nil {
+	for _, p := range ps {
+		if err := p.Validate(); err != nil {
 			errs = append(errs, err)
 		}
-		if ids[a.ID] {
-			errs = append(errs, fmt.Errorf("authority %q is listed twice", a.ID))
+		if ids[p.ID] {
+			errs = append(errs, fmt.Errorf("provider %q is listed twice", p.ID))
 		}
-		ids[a.ID] = true
-		for _, r := range a.Regions {
+		ids[p.ID] = true
+		for _, r := range p.Regions {
 			for _, iss := range r.Issuers {
-				if owner, taken := owners[iss]; taken && owner != a.ID {
-					errs = append(errs, fmt.Errorf("issuer %q is listed by the authorities %q and %q", iss, owner, a.ID))
+				if owner, taken := owners[iss]; taken && owner != p.ID {
+					errs = append(errs, fmt.Errorf("issuer %q is listed by the providers %q and %q", iss, owner, p.ID))
 				}
-				owners[iss] = a.ID
+				owners[iss] = p.ID
 			}
-			for _, s := range r.JWKS {
+			for _, s := range r.JWKSURLs {
 				if u, err := url.Parse(s); err == nil && !c.mayFetch(u) {
-					errs = append(errs, fmt.Errorf("authority %q: region %q: JWKS URL %q: https is required", a.ID, r.Name, s))
+					errs = append(errs, fmt.Errorf("provider %q: region %q: JWKS URL %q: https is required", p.ID, r.Name, s))
 				}
 			}
 		}

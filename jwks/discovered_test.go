@@ -20,15 +20,15 @@ import (
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
-// provider is an issuer whose metadata names a jwks_uri of the test's choice. It answers whatever it is asked, and notes the URLs.
-type provider struct {
+// discovered is an issuer whose metadata names a jwks_uri of the test's choice. It answers whatever it is asked, and notes the URLs.
+type discovered struct {
 	*issuertest.World
 	iss, jwksURI string
 	mu           sync.Mutex
 	asked        []string
 }
 
-func (p *provider) RoundTrip(r *http.Request) (*http.Response, error) {
+func (p *discovered) RoundTrip(r *http.Request) (*http.Response, error) {
 	p.mu.Lock()
 	p.asked = append(p.asked, r.URL.String())
 	p.mu.Unlock()
@@ -40,8 +40,8 @@ func (p *provider) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // keys is a key set that the world publishes.
-func (p *provider) keys(ctx context.Context) []byte {
-	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, p.Authority().Regions[0].JWKS[0], nil)
+func (p *discovered) keys(ctx context.Context) []byte {
+	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, p.Authority().Regions[0].JWKSURLs[0], nil)
 	resp, err := p.Client().Do(req)
 	if err != nil {
 		return nil
@@ -51,14 +51,14 @@ func (p *provider) keys(ctx context.Context) []byte {
 	return body
 }
 
-func (p *provider) authority() issuer.Authority {
-	return issuer.Authority{ID: "tenant", Regions: []issuer.Region{{Name: "one", Issuers: []string{p.iss}}}}
+func (p *discovered) provider() issuer.Provider {
+	return issuer.Provider{ID: "tenant", Regions: []issuer.Region{{Name: "one", Issuers: []string{p.iss}}}}
 }
 
-func newProvider(t *testing.T, iss, jwksURI string) *provider {
+func newDiscovered(t *testing.T, iss, jwksURI string) *discovered {
 	t.Helper()
 	w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
-	return &provider{World: w, iss: iss, jwksURI: jwksURI}
+	return &discovered{World: w, iss: iss, jwksURI: jwksURI}
 }
 
 // A tenant's discovery document cannot make the cache send a request to this machine, its link, or a metadata service. An issuer
@@ -92,15 +92,14 @@ func TestDiscoveredKeysAreNotOnThisMachine(t *testing.T) {
 		{"http://localhost:8080/realm", "http://127.0.0.1:8080/keys", nil, true},
 		{"http://127.0.0.1:8080/realm", "http://localhost:8081/keys", nil, true},
 	} {
-		p := newProvider(t, c.iss, c.uri)
-		out := &journal{}
-		cache, err := jwks.New(jwks.Config{
-			Authorities: []issuer.Authority{p.authority()}, Client: &http.Client{Transport: p}, InsecureHTTPHosts: c.listed,
+		p := newDiscovered(t, c.iss, c.uri)
+		out := new(lines)
+		cache, err := jwks.New([]issuer.Provider{p.provider()}, jwks.Config{
+			HTTPClient: &http.Client{Transport: p}, InsecureHTTPHosts: c.listed,
 			Logger: slog.New(slog.NewTextHandler(out, nil)),
 		})
 		require.NoError(t, err, "%+v", c)
-		err = cache.Warm(t.Context())
-		require.NoError(t, cache.Close())
+		err = cache.Preload(t.Context())
 		if c.good {
 			require.NoError(t, err, "%+v", c)
 			require.Len(t, p.asked, 2, "%+v", c)
@@ -108,8 +107,7 @@ func TestDiscoveredKeysAreNotOnThisMachine(t *testing.T) {
 		}
 		require.ErrorIs(t, err, jwks.ErrUnavailable, "%+v", c)
 		require.Len(t, p.asked, 1, "%+v: only the document is asked for", c)
-		last := cache.Status()[0].LastError
-		require.Equal(t, jwks.ClassDiscovery, last.Class, "%+v", c)
+		require.Equal(t, "discovery", cache.Status()[0].Failure, "%+v", c)
 		require.NotContains(t, out.String(), c.uri, "what a server says is not logged")
 	}
 }
@@ -118,7 +116,7 @@ func TestDiscoveredKeysAreNotOnThisMachine(t *testing.T) {
 // discovered; the URLs that are configured, and what is on the issuer's own host, are the user's choice.
 func TestDiscoveredNamesDoNotLeadToThisMachine(t *testing.T) {
 	t.Parallel()
-	p := newProvider(t, "https://tenant.example.com", "https://elsewhere.example.com/keys")
+	p := newDiscovered(t, "https://tenant.example.com", "https://elsewhere.example.com/keys")
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.URL.Host = r.Host
 		resp, err := p.RoundTrip(r)
@@ -132,30 +130,47 @@ func TestDiscoveredNamesDoNotLeadToThisMachine(t *testing.T) {
 		return new(net.Dialer).DialContext(ctx, network, server.Listener.Addr().String()) // as a resolver would have it
 	}
 	transport.TLSClientConfig.ServerName = "example.com"
-	warm := func(a issuer.Authority, listed ...string) (*jwks.Cache, string, error) {
-		out := &journal{}
-		cache, err := jwks.New(jwks.Config{
-			Authorities: []issuer.Authority{a}, Client: &http.Client{Transport: transport}, InsecureHTTPHosts: listed,
+	warm := func(a issuer.Provider, listed ...string) (*jwks.Cache, string, error) {
+		out := new(lines)
+		cache, err := jwks.New([]issuer.Provider{a}, jwks.Config{
+			HTTPClient: &http.Client{Transport: transport}, InsecureHTTPHosts: listed,
 			Logger: slog.New(slog.NewTextHandler(out, nil)),
 		})
 		require.NoError(t, err)
-		defer func() { require.NoError(t, cache.Close()) }()
-		err = cache.Warm(t.Context())
+		err = cache.Preload(t.Context())
 		return cache, out.String(), err
 	}
-	cache, out, err := warm(p.authority())
+	cache, out, err := warm(p.provider())
 	require.ErrorIs(t, err, jwks.ErrUnavailable)
-	require.Equal(t, jwks.ClassDiscovery, cache.Status()[0].LastError.Class)
+	require.Equal(t, "discovery", cache.Status()[0].Failure)
 	require.ErrorContains(t, err, "an address of this machine or its link")
 	require.Contains(t, out, "an address of this machine or its link")
 
-	_, _, err = warm(p.authority(), "elsewhere.example.com")
+	_, _, err = warm(p.provider(), "elsewhere.example.com")
 	require.NoError(t, err, "it is listed")
-	configured := p.authority()
-	configured.Regions[0].JWKS = []string{p.jwksURI}
+	configured := p.provider()
+	configured.Regions[0].JWKSURLs = []string{p.jwksURI}
 	_, _, err = warm(configured)
 	require.NoError(t, err, "it is configured")
 	p.jwksURI = "https://tenant.example.com/keys"
-	_, _, err = warm(p.authority())
+	_, _, err = warm(p.provider())
 	require.NoError(t, err, "it is the issuer's own host")
+}
+
+// lines is a log.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }

@@ -4,83 +4,164 @@ import (
 	"context"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/regionjwt/regionjwt/internal/outbound"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
-// attemptDiscovered fetches from the URL that the discovery document of ep's issuer names. The last one stays in use: the
-// document is read where there is none yet, once a day, and after a failed fetch.
-func (c *Cache) attemptDiscovered(ctx context.Context, s *set, f *flight, ep *endpoint) outcome {
-	ctx = outbound.WithIssuer(ctx, ep.issuer)
-	now := c.clock()
-	s.mu.Lock()
-	rawURL, due := ep.url, now.reached(ep.discover) && f.purpose == forRefresh
-	s.mu.Unlock()
-	if rawURL == "" {
-		found, failed := c.rediscover(ctx, s, ep)
-		if failed != nil {
-			return outcome{ep: ep, failed: failed}
-		}
-		a, failed := c.fetchSet(ctx, found, ep.lastAnswer(s))
-		return outcome{ep: ep, answer: a, failed: failed}
-	}
-	keysCtx, cancel := context.WithTimeout(ctx, attemptTime) // or a dead URL would leave no time to find another
-	a, failed := c.fetchSet(keysCtx, rawURL, ep.lastAnswer(s))
-	cancel()
-	if failed == nil && !due {
-		return outcome{ep: ep, answer: a}
-	}
-	discoverCtx, cancel := context.WithTimeout(ctx, discoverTime)
-	found, _ := c.rediscover(discoverCtx, s, ep)
-	cancel()
-	if found != "" && found != rawURL {
-		if moved, failed := c.fetchSet(ctx, found, nil); failed == nil {
-			return outcome{ep: ep, answer: moved}
-		}
-	}
-	return outcome{ep: ep, answer: a, failed: failed}
+const (
+	rediscoverAfter = 24 * time.Hour // a discovery document is read again
+	rediscoverRetry = time.Hour      // after it could not be read
+	rediscoverLeast = time.Minute    // between two reads for unknown keys; so long a document is believed to be current
+	maxJWKSURI      = 2048
+)
+
+// discovery is what is known of a URL that is discovered. The set's mutex guards what changes.
+type discovery struct {
+	issuer string
+	url    string        // of the document; "" means the well-known ones of the issuer
+	found  string        // jwks_uri; "" until the document was read
+	read   keystate.Time // when it was last read
+	tried  keystate.Time // when it was last asked for
+	due    keystate.Time // when it is read again, whatever happens
 }
 
-// rediscover reads the discovery document of ep, and notes what it says.
-func (c *Cache) rediscover(ctx context.Context, s *set, ep *endpoint) (string, *FetchError) {
-	found, failed := c.discover(ctx, ep.issuer)
-	now := c.clock()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if failed != nil {
-		ep.discover = now.plus(rediscoverRetry)
+// address is what the URL's host is known by before it is discovered.
+func (sl *slot) address() string {
+	switch {
+	case sl.url != "":
+		return sl.url
+	case sl.discovery.found != "":
+		return sl.discovery.found
+	case sl.discovery.url != "":
+		return sl.discovery.url
+	}
+	return sl.discovery.issuer
+}
+
+// fetch gets the key set of the request's URL.
+func (q *request) fetch(ctx context.Context) answer {
+	d := q.attempt.slot.discovery
+	if d == nil {
+		return q.fetchSet(ctx, q.attempt.slot.url)
+	}
+	now := q.beganAt
+	q.set.mu.Lock()
+	found, due, current := d.found, now.Reached(d.due), now.Since(d.read) < rediscoverLeast
+	mayRead := now.Since(d.tried) >= rediscoverLeast
+	q.set.mu.Unlock()
+	if found == "" {
+		found, failed := q.discover(ctx, d)
+		if failed != nil {
+			return answer{failed: failed}
+		}
+		return q.fetchSet(outbound.WithIssuer(ctx, d.issuer), found)
+	}
+	keysCtx, cancel := context.WithTimeout(ctx, requestTime) // a dead URL must leave time to find another
+	a := q.fetchSet(outbound.WithIssuer(keysCtx, d.issuer), found)
+	cancel()
+	if a.failed != nil && a.failed.label == "canceled" { // another request has answered
+		return a
+	}
+	lacks := a.failed == nil && !current && q.lacks(&a)
+	if a.failed == nil && !due && !lacks {
+		a.partial = !current
+		return a
+	}
+	if lacks && !mayRead && !due {
+		a.partial = true
+		return a
+	}
+	moved, failed := q.discover(ctx, d)
+	if failed != nil || moved == found {
+		a.partial = failed != nil
+		return a
+	}
+	if other := q.fetchSet(outbound.WithIssuer(ctx, d.issuer), moved); other.failed == nil {
+		return other
+	}
+	a.partial = true
+	return a
+}
+
+// lacks reports whether the round looks for a key that the answer does not list.
+func (q *request) lacks(a *answer) bool {
+	q.set.mu.Lock()
+	defer q.set.mu.Unlock()
+	for w := range q.round.wanted {
+		found := false
+		for _, k := range a.keys {
+			found = found || w.Matches(k)
+		}
+		if !found {
+			return true
+		}
+	}
+	return false
+}
+
+// discover reads the discovery document, and notes what it says.
+func (q *request) discover(ctx context.Context, d *discovery) (string, *failure) {
+	found, failed := q.readDocument(ctx, d)
+	now := q.cache.clock()
+	q.set.mu.Lock()
+	defer q.set.mu.Unlock()
+	if failed != nil && failed.label == "canceled" {
 		return "", failed
 	}
-	ep.url, ep.discover = found, now.plus(rediscoverAfter)
+	d.tried = now
+	if failed != nil {
+		d.due = now.Add(rediscoverRetry)
+		return "", failed
+	}
+	d.found, d.read, d.due = found, now, now.Add(rediscoverAfter)
 	return found, nil
 }
 
-// discover reads the OpenID Provider metadata of iss (OpenID Connect Discovery, section 4; RFC 8414, section 3.3) and
-// returns its jwks_uri. The document has to name exactly iss.
-func (c *Cache) discover(ctx context.Context, iss string) (string, *FetchError) {
-	doc, failed := c.get(ctx, strings.TrimSuffix(iss, "/")+"/.well-known/openid-configuration", "")
+// readDocument reads the metadata of the issuer and returns its jwks_uri: OpenID Connect Discovery, section 4, or else RFC 8414,
+// section 3. The document must name exactly the issuer.
+func (q *request) readDocument(ctx context.Context, d *discovery) (string, *failure) {
+	if d.url != "" {
+		return q.readFrom(ctx, d, d.url)
+	}
+	found, failed := q.readFrom(ctx, d, strings.TrimSuffix(d.issuer, "/")+"/.well-known/openid-configuration")
+	if failed == nil || !failed.refused() {
+		return found, failed
+	}
+	u, err := url.Parse(d.issuer)
+	if err != nil {
+		return "", failed
+	}
+	found, again := q.readFrom(ctx, d, u.Scheme+"://"+u.Host+"/.well-known/oauth-authorization-server"+strings.TrimSuffix(u.EscapedPath(), "/"))
+	if again != nil && again.refused() {
+		return "", &failure{label: failed.label, status: 0, retryAfter: failed.retryAfter} // the key URL was not asked
+	}
+	return found, again
+}
+
+func (q *request) readFrom(ctx context.Context, d *discovery, rawURL string) (string, *failure) {
+	doc, failed := q.get(ctx, rawURL, "")
 	if failed != nil {
 		return "", failed
 	}
 	members, err := strictjson.Parse(nil, string(doc.body))
 	if err != nil {
-		return "", fail(ClassMalformed)
+		return "", doc.malformed()
 	}
 	uri := strings.Clone(strictjson.Find(members, "jwks_uri").Text())
-	if !strictjson.Find(members, "issuer").Is(iss) {
-		return "", fail(ClassDiscovery)
+	if !strictjson.Find(members, "issuer").Is(d.issuer) {
+		return "", fail("discovery")
 	}
 	u, err := url.Parse(uri)
-	if err != nil || len(uri) > 2048 || !c.config.mayFetch(u) {
-		return "", fail(ClassDiscovery)
+	hosts := q.cache.config.InsecureHTTPHosts
+	if err != nil || len(uri) > maxJWKSURI || !q.cache.config.mayFetch(u) || !outbound.Discovered(u, d.issuer, hosts) {
+		return "", fail("discovery")
 	}
-	if !outbound.Discovered(u, iss, c.config.InsecureHTTPHosts) {
-		return "", &FetchError{Class: ClassDiscovery, detail: outbound.ErrLocal.Error()}
-	}
-	if u.Scheme != "https" && issuer.IsLoopback(u.Hostname()) && strings.HasPrefix(iss, "https:") {
-		return "", fail(ClassDiscovery) // an issuer elsewhere has no business with the loopback host
+	if u.Scheme != "https" && issuer.IsLoopback(u.Hostname()) && strings.HasPrefix(d.issuer, "https:") {
+		return "", fail("discovery") // plain http to this machine proves nothing about an issuer elsewhere
 	}
 	return uri, nil
 }

@@ -1,9 +1,16 @@
 package jwks
 
-// NewWithClock is New with other clocks: readings of the monotonic and the wall clock, in nanoseconds.
-func NewWithClock(c Config, read func() (mono, wall int64)) (*Cache, error) {
-	return newCache(c, func() instant {
+import (
+	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
+)
+
+// NewWithClock is New with other clocks and another source of jitter. read returns readings of the monotonic and the wall clock, in
+// nanoseconds.
+func NewWithClock(ps []issuer.Provider, c Config, read func() (mono, wall int64), random func() float64) (*Cache, error) {
+	c.random = random
+	return newCache(ps, c, func() keystate.Time {
 		mono, wall := read()
-		return instant{mono: mono, wall: wall}
+		return keystate.Time{Mono: mono, Wall: wall}
 	})
 }

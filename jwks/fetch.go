@@ -1,6 +1,7 @@
 package jwks
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,151 +13,217 @@ import (
 
 	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/internal/outbound"
+	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
-// Class names what was wrong with an answer, or why there was none.
-type Class string
-
-// The classes of failed fetches.
 const (
-	ClassDNS       Class = "dns"           // the host's name did not resolve
-	ClassTLS       Class = "tls"           // no trusted connection
-	ClassTimeout   Class = "timeout"       // no whole answer in time
-	ClassCanceled  Class = "canceled"      // the cache was closed
-	ClassNetwork   Class = "network"       // refused, reset, or any other failure of the connection
-	ClassStatus    Class = "status"        // a status other than 200, redirects included
-	ClassHTML      Class = "html"          // text/html instead of JSON
-	ClassTooLarge  Class = "too_large"     // over 256 KiB after decompression, or over 100 keys
-	ClassMalformed Class = "malformed"     // not a strict JSON key set
-	ClassNoKeys    Class = "no_usable_key" // a key set without a usable key
-	ClassDiscovery Class = "discovery"     // the discovery document names another issuer, or a jwks_uri that is not allowed
+	overtime      = time.Second // that code of others has to return after its context has ended
+	maxETag       = 256
+	maxAgeHeader  = 366 * 24 * time.Hour
+	maxRetryAfter = 15 * time.Minute
+	fullAfter     = time.Hour // from a whole answer to the next request without a validator: servers may share an ETag
 )
 
-// FetchError says why a fetch gave no good answer. It holds nothing that the server sent but the status.
-type FetchError struct {
-	Class      Class
-	Status     int           // for ClassStatus
-	RetryAfter time.Duration // what the server asked for, at most a minute; 0 where it did not
+// errStuck says that a Store or an HTTP client does not return when its context ends.
+var errStuck = errors.New("it does not return although its context has ended")
 
-	detail string // of the class; a constant
+// failure says why a request gave no good answer. It holds nothing that the server sent but the status.
+type failure struct {
+	label      string // of Fetch.Failure; "status" with a number
+	status     int
+	retryAfter time.Duration // that the server asked for
+	cause      error         // of this module, if there is more to say
 }
 
-// Error returns the class, with the status or more detail where there is any.
-func (e *FetchError) Error() string {
-	if e.Class == ClassStatus {
-		return fmt.Sprintf("status %d", e.Status)
+// String returns the label, with the status if there is one.
+func (f *failure) String() string {
+	if f.label == "status" {
+		return fmt.Sprintf("status %d", f.status)
 	}
-	if e.detail != "" {
-		return string(e.Class) + ": " + e.detail
-	}
-	return string(e.Class)
+	return f.label
 }
 
-func fail(c Class) *FetchError { return &FetchError{Class: c} }
+// Error returns the label and the cause.
+func (f *failure) Error() string {
+	if f.cause != nil {
+		return f.String() + ": " + f.cause.Error()
+	}
+	return f.String()
+}
 
-// answer is a good answer of one URL.
+// refused reports whether the server says that it has no such key set.
+func (f *failure) refused() bool {
+	return f.status == http.StatusForbidden || f.status == http.StatusNotFound
+}
+
+// limited reports whether the server asked for fewer requests.
+func (f *failure) limited() bool {
+	return f.status == http.StatusTooManyRequests || f.status == http.StatusServiceUnavailable && f.retryAfter > 0
+}
+
+// outage reports whether the failure shows that the region is unavailable.
+func (f *failure) outage() bool {
+	switch f.label {
+	case "dns", "tls", "network", "timeout":
+		return true
+	}
+	return f.status >= http.StatusInternalServerError && f.retryAfter == 0
+}
+
+func fail(label string) *failure { return &failure{label: label} }
+
+// answer is the outcome of a request.
 type answer struct {
-	url     string
-	keys    []*jose.Key
-	skipped []jose.Skipped
-	etag    string
-	maxAge  time.Duration // of Cache-Control; 0 where there is none
+	url       string // where it came from
+	failed    *failure
+	unchanged bool
+	partial   bool // the URL may have moved
+	keys      []*jose.Key
+	skipped   []jose.Skipped
+	etag      string
+	age       time.Duration
+	maxAge    time.Duration // of Cache-Control, less Age; 0 if there is none
 }
 
-// document is what a server sent with status 200, or that what had the etag is unchanged.
+// unusable returns the entries that cannot be used, but those that say themselves that they do not verify signatures.
+func (a *answer) unusable() []keystate.Unusable {
+	var all []keystate.Unusable
+	for _, k := range a.skipped {
+		if k.Why.NotForSignatures() || k.KeyID == "" {
+			continue
+		}
+		all = append(all, keystate.Unusable{
+			KeyID: k.KeyID, KeyType: k.KeyType, Algorithm: k.Algorithm, Thumbprint: k.Thumbprint, Policy: k.Why.Policy(),
+		})
+	}
+	return all
+}
+
+// document is what a server sent with status 200, or that what had the ETag is unchanged.
 type document struct {
 	header    http.Header
 	body      []byte
 	unchanged bool
+	html      bool
 }
 
-// get fetches one document. With an etag, the document may be unchanged.
-func (c *Cache) get(ctx context.Context, rawURL, etag string) (document, *FetchError) {
+// get fetches one document. With an ETag, the document may be unchanged.
+func (q *request) get(ctx context.Context, rawURL, etag string) (document, *failure) {
 	var none document
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, rawURL, nil)
 	if err != nil {
-		return none, fail(ClassNetwork)
+		return none, fail("network")
 	}
-	req.Header.Set("Accept", "application/json, application/jwk-set+json")
+	req.Header.Set("Accept", "application/json, application/jwk-set+json, */*;q=0.5")
+	req.Header.Set("User-Agent", outbound.UserAgent)
+	if q.noCache {
+		req.Header.Set("Cache-Control", "no-cache")
+	}
 	if etag != "" {
 		req.Header.Set("If-None-Match", etag)
 	}
-	resp, err := c.config.Client.Do(req)
+	resp, err := q.client.Do(req)
 	if err != nil {
 		return none, classify(ctx, err)
+	}
+	if resp == nil || resp.Body == nil {
+		return none, fail("network") // of a RoundTripper that breaks its contract
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode == http.StatusNotModified && etag != "" {
 		return document{header: resp.Header, unchanged: true}, nil
 	}
 	if resp.StatusCode != http.StatusOK {
-		retry := outbound.RetryAfter(resp.Header, time.Unix(0, c.clock().wall), maxRetryAfter)
-		return none, &FetchError{Class: ClassStatus, Status: resp.StatusCode, RetryAfter: retry}
+		retry := outbound.RetryAfter(resp.Header, time.Unix(0, q.cache.clock().Wall), maxRetryAfter)
+		return none, &failure{label: "status", status: resp.StatusCode, retryAfter: retry}
 	}
-	if t, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); t == "text/html" {
-		return none, fail(ClassHTML)
+	most := q.cache.config.MaxKeySetBytes
+	if resp.ContentLength > int64(most) {
+		return none, fail("too_large")
 	}
-	if resp.ContentLength > maxBody {
-		return none, fail(ClassTooLarge)
-	}
-	body, err := outbound.Body(resp.Body, maxBody)
+	body, err := outbound.Body(resp.Body, most)
 	if err != nil {
 		return none, classify(ctx, err)
 	}
-	return document{header: resp.Header, body: body}, nil
+	t, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	return document{header: resp.Header, body: bytes.TrimPrefix(body, []byte("\xEF\xBB\xBF")), html: t == "text/html"}, nil
 }
 
-// fetchSet fetches a key set. last is what the URL answered before, if it did.
-func (c *Cache) fetchSet(ctx context.Context, rawURL string, last *answer) (*answer, *FetchError) {
+// malformed names a document that is not what was asked for.
+func (d *document) malformed() *failure {
+	if d.html {
+		return fail("html")
+	}
+	return fail("malformed")
+}
+
+// fetchSet fetches a key set from a URL.
+func (q *request) fetchSet(ctx context.Context, rawURL string) answer {
 	etag := ""
-	if last != nil && last.url == rawURL {
-		etag = last.etag
+	if !q.plain {
+		q.set.mu.Lock()
+		if q.attempt.slot.etagURL == rawURL {
+			etag = q.attempt.slot.etag
+		}
+		q.set.mu.Unlock()
 	}
-	doc, failed := c.get(ctx, rawURL, etag)
+	doc, failed := q.get(ctx, rawURL, etag)
 	if failed != nil {
-		return nil, failed
+		return answer{failed: failed}
 	}
+	a := answer{url: rawURL, unchanged: doc.unchanged, age: age(doc.header)}
+	a.maxAge = max(maxAge(doc.header)-a.age, 0)
 	if doc.unchanged {
-		again := *last
-		again.maxAge = maxAge(doc.header)
-		return &again, nil
+		return a
 	}
-	keys, skipped, err := jose.ParseSet(doc.body, c.config.InsecurePublishedKeys)
+	var err error
+	a.keys, a.skipped, err = jose.ParseSet(doc.body, q.cache.config.keyLimits())
 	switch {
-	case errors.Is(err, jose.ErrTooManyKeys):
-		return nil, fail(ClassTooLarge)
 	case err != nil:
-		return nil, fail(ClassMalformed)
-	case len(keys) == 0:
-		return nil, fail(ClassNoKeys)
+		a.failed = doc.malformed()
+	case len(a.keys) == 0:
+		a.failed = fail("no_usable_key")
 	}
-	tag := doc.header.Get("ETag")
-	if len(tag) > 256 {
-		tag = ""
+	if tag := doc.header.Get("ETag"); len(tag) <= maxETag {
+		a.etag = tag
 	}
-	return &answer{url: rawURL, keys: keys, skipped: skipped, etag: tag, maxAge: maxAge(doc.header)}, nil
+	return a
 }
 
-// classify names the failure of a request: the classes have the names of the faults.
-func classify(ctx context.Context, err error) *FetchError {
+// classify names the failure of a request.
+func classify(ctx context.Context, err error) *failure {
 	if errors.Is(err, outbound.ErrLocal) {
-		return &FetchError{Class: ClassDiscovery, detail: outbound.ErrLocal.Error()}
+		return &failure{label: "discovery", cause: outbound.ErrLocal}
 	}
-	return fail(Class(outbound.Classify(ctx, err)))
+	return fail(string(outbound.Classify(ctx, err)))
 }
 
-// maxAge reads the max-age of Cache-Control: RFC 9111, section 5.2.2.1. What it cannot read counts as absent.
+// maxAge reads the max-age of Cache-Control: RFC 9111, section 5.2.2.1. What cannot be read is as if it were absent.
 func maxAge(h http.Header) time.Duration {
-	for part := range strings.SplitSeq(h.Get("Cache-Control"), ",") {
-		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
-		if !strings.EqualFold(name, "max-age") {
-			continue
+	for _, line := range h.Values("Cache-Control") {
+		for part := range strings.SplitSeq(line, ",") {
+			name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+			if strings.EqualFold(name, "max-age") {
+				return seconds(strings.Trim(value, `"`))
+			}
 		}
-		seconds, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 31)
-		if err != nil {
-			return 0
-		}
-		return max(time.Duration(seconds)*time.Second, time.Second)
 	}
 	return 0
+}
+
+// age reads Age: RFC 9111, section 5.1. What cannot be read is 0, and so is what no cache can mean.
+func age(h http.Header) time.Duration {
+	text, _, _ := strings.Cut(h.Get("Age"), ",")
+	if d := seconds(strings.TrimSpace(text)); d <= maxAgeHeader {
+		return d
+	}
+	return 0
+}
+
+func seconds(text string) time.Duration {
+	n, err := strconv.ParseUint(text, 10, 31)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(n) * time.Second
 }

@@ -2,157 +2,156 @@ package jwks_test
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
-	"strings"
-	"sync/atomic"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/store"
 )
 
-// deaf blocks whoever calls it, whatever its context says, until it is opened.
-type deaf struct {
-	closed  atomic.Bool
-	gate    chan struct{}
-	waiting atomic.Int64
-}
+// roundTrip is a RoundTripper that is a function.
+type roundTrip func(*http.Request) (*http.Response, error)
 
-func (d *deaf) pass() {
-	if d.closed.Load() {
-		d.waiting.Add(1)
-		defer d.waiting.Add(-1)
-		<-d.gate
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// logHandler is a slog.Handler that calls a function for each line.
+type logHandler func()
+
+func (h logHandler) Enabled(context.Context, slog.Level) bool  { return true }
+func (h logHandler) Handle(context.Context, slog.Record) error { h(); return nil }
+func (h logHandler) WithAttrs([]slog.Attr) slog.Handler        { return h }
+func (h logHandler) WithGroup(string) slog.Handler             { return h }
+
+// misbehave does not do what the code of others should.
+func misbehave(how string) {
+	switch how {
+	case "panics":
+		panic(how)
+	case "ends its goroutine":
+		runtime.Goexit()
+	case "never returns": // for ten minutes
+		time.Sleep(10 * time.Minute)
 	}
 }
 
-// deafStore is a store that does not return when its context ends.
-type deafStore struct {
-	shelf
-	deaf
+var misbehaviors = []string{"panics", "ends its goroutine", "never returns"}
+
+// badStore is a Store that misbehaves.
+type badStore struct{ how string }
+
+func (badStore) Authentic() {}
+
+func (s badStore) Load(context.Context, string) (store.Document, error) {
+	misbehave(s.how)
+	return store.Document{}, store.ErrNotFound
 }
 
-func (s *deafStore) Load(ctx context.Context, name string) (store.Document, error) {
-	s.pass()
-	return s.shelf.Load(ctx, name)
+func (s badStore) Save(context.Context, string, []byte, string) (string, error) {
+	misbehave(s.how)
+	return "", store.ErrConflict
 }
 
-func (s *deafStore) Save(ctx context.Context, name string, data []byte, ifRevision string) (string, error) {
-	s.pass()
-	return s.shelf.Save(ctx, name, data, ifRevision)
-}
-
-// A store that does not return keeps nobody from recovering, and is not called again and again for ever.
-func TestAStoreThatDoesNotReturn(t *testing.T) {
-	s := &deafStore{deaf: deaf{gate: make(chan struct{})}}
-	s.closed.Store(true)
-	inBubble(t, issuertest.Config{Layout: issuertest.IssuerPerRegion}, func(c *jwks.Config) {
-		s.gate = make(chan struct{}) // of the bubble
-		c.Store = s
-	}, func(t *testing.T, w world) {
-		w.Break(east)
-		w.Break(west)
-		within(t, 2*time.Second, func() {
-			_, err := w.ask(east)
-			require.ErrorIs(t, err, jwks.ErrUnavailable)
-		})
-		w.Mend(east)
-		w.Mend(west)
-		time.Sleep(4 * time.Second) // two for the snapshot, one more for the store, one of rest
-		w.mustHave(east)
-		w.mustHave(west)
-		stop := running(t, w.Cache)
-		for range 200 {
-			w.Rotate(east)
-			w.Withdraw(east)
-			time.Sleep(time.Hour)
-			within(t, 0, func() { w.mustHave(east) })
-		}
-		require.LessOrEqual(t, s.waiting.Load(), int64(64+4))
-		s.closed.Store(false)
-		close(s.gate)
-		synctest.Wait()
-		time.Sleep(2 * time.Hour)
-		s.mu.Lock()
-		require.Positive(t, s.saves, "the store is used again")
-		s.mu.Unlock()
-		stop()
-	})
-}
-
-// deafClient does not return from requests to one host.
-type deafClient struct {
-	deaf
-	host  string
-	inner http.RoundTripper
-}
-
-func (c *deafClient) RoundTrip(r *http.Request) (*http.Response, error) {
-	if strings.Contains(r.URL.Host, c.host) {
-		c.pass()
-	}
-	return c.inner.RoundTrip(r)
-}
-
-// A Client that does not return from some requests keeps nobody from recovering once others of them do.
-func TestAClientThatDoesNotReturn(t *testing.T) {
-	c := &deafClient{host: west}
-	c.closed.Store(true)
-	inBubble(t, issuertest.Config{Layout: issuertest.IssuerPerRegion}, func(config *jwks.Config) {
-		c.gate = make(chan struct{})
-		c.inner = config.Client.Transport
-		config.Client = &http.Client{Transport: c}
-	}, func(t *testing.T, w world) {
-		within(t, 0, func() { w.mustHave(east) })
-		within(t, 2*time.Second, func() {
-			_, err := w.ask(west)
-			require.ErrorIs(t, err, jwks.ErrUnavailable)
-		})
-		time.Sleep(time.Minute)
-		_, err := w.ask(west)
-		require.ErrorIs(t, err, jwks.ErrUnavailable)
-		require.LessOrEqual(t, c.waiting.Load(), int64(32), "no more than there are connections")
-		c.closed.Store(false) // for new requests
-		time.Sleep(8 * time.Second)
-		w.mustHave(west)
-		require.Positive(t, c.waiting.Load(), "the old ones have not returned")
-		close(c.gate)
-	})
-}
-
-// Close waits for a hook that blocks, but not for ever.
-func TestCloseDoesNotWaitForEver(t *testing.T) {
-	var gate chan struct{}
-	inBubble(t, issuertest.Config{Layout: issuertest.IssuerPerRegion}, func(c *jwks.Config) {
-		gate = make(chan struct{})
-		c.Hooks.Fetched = func(jwks.Fetched) { <-gate }
-	}, func(t *testing.T, w world) {
-		_, err := w.ask(east)
-		require.NoError(t, err, "it was taken in before the hook is told")
-		within(t, 5*time.Second, func() { require.NoError(t, w.Cache.Close()) })
-		close(gate)
-	})
-}
-
-// Settings that would hammer a key server, or trust keys for years, are refused.
-func TestSettingsHaveBounds(t *testing.T) {
+// A Transport that misbehaves ends neither the process nor the lookups. Other sets are served, and its own once it behaves.
+func TestTransportMisbehaves(t *testing.T) {
 	t.Parallel()
-	for want, c := range map[string]jwks.Config{
-		"Refresh is below 1s":            {Refresh: time.Second - 1},
-		"UnknownKey.Every below 100ms":   {UnknownKey: jwks.Budget{Every: time.Millisecond}},
-		"UnknownKey.Burst is above 1000": {UnknownKey: jwks.Budget{Burst: 1001}},
-		"MaxStale above 744h0m0s":        {MaxStale: 31*24*time.Hour + 1},
-	} {
-		_, err := jwks.New(c)
-		require.ErrorContains(t, err, want)
+	for _, how := range misbehaviors {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n, l, bad := newServers(), &logs{}, true
+				n.at(keysURL).list("one")
+				n.at("https://other.example/jwks.json").list("two")
+				client := &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+					if bad && r.URL.String() == keysURL {
+						misbehave(how)
+					}
+					return n.RoundTrip(r)
+				})}
+				c, err := jwks.New(providers(pool("p", []string{keysURL}), pool("q", []string{"https://other.example/jwks.json"})),
+					jwks.Config{HTTPClient: client, Logger: l.Logger()})
+				require.NoError(t, err)
+				for range 20 {
+					began := time.Now()
+					require.Contains(t, []int{503, 429}, ask(t.Context(), c, "p", "one"))
+					require.LessOrEqual(t, time.Since(began), 3*time.Second)
+					require.Equal(t, 200, ask(t.Context(), c, "q", "two"))
+					time.Sleep(time.Second)
+				}
+				t.Log(c.Status()[0].Failure, l.String())
+				require.Contains(t, []string{"panic", "timeout", "canceled"}, c.Status()[0].Failure)
+				require.Contains(t, l.String(), "key fetch failed")
+				bad = false
+				began := time.Now()
+				for ask(t.Context(), c, "p", "one") != 200 {
+					require.Less(t, time.Since(began), 15*time.Minute)
+					time.Sleep(time.Second)
+				}
+				t.Log("served after", time.Since(began))
+				if how != "never returns" {
+					require.LessOrEqual(t, time.Since(began), 11*time.Second)
+				}
+				time.Sleep(11 * time.Minute)
+			})
+		})
 	}
-	_, err := jwks.New(jwks.Config{
-		Refresh: time.Second, MaxStale: 31 * 24 * time.Hour, UnknownKey: jwks.Budget{Burst: 1000, Every: 100 * time.Millisecond},
-	})
-	require.NoError(t, err)
+}
+
+// A hook, a log handler or a Store that misbehaves keeps no key from being used.
+func TestHooksMisbehave(t *testing.T) {
+	t.Parallel()
+	for _, how := range misbehaviors {
+		for name, config := range map[string]jwks.Config{
+			"OnFetch":     {OnFetch: func(jwks.Fetch) { misbehave(how) }},
+			"log handler": {Logger: slog.New(logHandler(func() { misbehave(how) }))},
+			"Snapshots":   {Snapshots: badStore{how}},
+		} {
+			if name == "log handler" && how == "never returns" || name == "OnFetch" && how == "never returns" {
+				continue // documented: it must not block
+			}
+			t.Run(name+" "+how, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) { testHookMisbehaves(t, config, how) })
+			})
+		}
+	}
+}
+
+func testHookMisbehaves(t *testing.T, config jwks.Config, how string) {
+	n, l := newServers(), &logs{}
+	s := n.at(keysURL)
+	s.set(func(s *server) { s.status = 500 })
+	if config.Logger == nil {
+		config.Logger = l.Logger()
+	}
+	c := newCache(t, n, config, pool("p", []string{keysURL}))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { _ = c.Run(ctx) }()
+	require.Equal(t, 503, ask(t.Context(), c, "p", "one"))
+	s.set(func(s *server) { s.status = 200 })
+	s.list("one")
+	began := time.Now()
+	for ask(t.Context(), c, "p", "one") != 200 {
+		time.Sleep(100 * time.Millisecond)
+		require.Less(t, time.Since(began), time.Minute)
+	}
+	t.Log("served after", time.Since(began))
+	require.LessOrEqual(t, time.Since(began), 2*time.Second)
+	for i, kid := range []string{"two", "three"} {
+		time.Sleep(time.Hour)
+		s.list("one", kid)
+		began = time.Now()
+		require.Equal(t, 200, ask(t.Context(), c, "p", kid), i)
+		require.LessOrEqual(t, time.Since(began), 2*time.Second)
+	}
+	require.Equal(t, "fresh", c.Status()[0].State)
+	t.Log(how, l.String())
+	cancel()
+	time.Sleep(time.Hour)
 }

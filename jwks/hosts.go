@@ -1,58 +1,383 @@
 package jwks
 
 import (
+	"container/heap"
 	"context"
 	"net/url"
 	"sync"
+	"time"
 
-	"golang.org/x/sync/semaphore"
+	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
-// hosts bounds the requests in progress to each host, one share for each purpose. There is no bound over all hosts.
+const (
+	hostRequests = 16 // under way to one host, of each queue
+	urgentRate   = 50 // rounds a second to one host that somebody waits for, all sets together
+	urgentBurst  = 200
+	restedTime   = time.Minute // after an urgent round the next one of a set goes before those of sets that had one meanwhile
+	paceWindow   = time.Minute // within which answers that ask for fewer requests slow a host
+	paceSets     = 3           // sets that must have been asked, and a quarter of the answers
+	paceMost     = 200.0       // requests a second from which on a host is not slowed
+	paceGrowth   = 1.1         // of the rate, a second
+	staleQueue   = 24          // no refresh waits longer than this part of MaxStale, whatever the host asks
+)
+
+// class orders the sets that wait for a host.
+type class uint8
+
+const (
+	newSets    class = iota // never usable, and not failing for long
+	usableSets              // with keys
+	otherSets
+	classes
+)
+
+var weights = [classes]int{8, 6, 2}
+
+// ticket is a request that waits for a connection to a host, or has it.
+type ticket struct {
+	host   *host
+	set    *set
+	urgent bool
+	class  class
+	cold   bool // the set was never usable
+	since  keystate.Time
+	order  keystate.Time // the set whose last urgent round began longest ago goes first
+	index  int           // in its queue; -1 when it is not there
+	ready  chan struct{} // closed when it may go
+	has    bool          // it may go, and has not been released
+}
+
+// hosts shares the connections of the process among hosts, and those of a host among sets.
 type hosts struct {
-	mu    sync.Mutex
-	inUse map[string]*hostSlots
+	mu       sync.Mutex
+	clock    clock
+	most     int // requests under way
+	maxStale time.Duration
+	inUse    int
+	cold     int // of them, for sets that were never usable
+	byName   map[string]*host
 }
 
-type hostSlots struct {
-	users int // that hold a slot or wait for one; guarded by the mutex of hosts
-	slots [2]*semaphore.Weighted
+// host is one host that is dialed.
+type host struct {
+	name   string
+	inUse  [2]int // refreshes, urgent requests
+	queues [2][classes]queue
+	credit [2][classes]int
+	spent  float64 // of urgentBurst
+	filled keystate.Time
+	timer  *time.Timer
+	pace   hostPace
 }
 
-// acquire waits for a slot of the host of rawURL.
-func (h *hosts) acquire(ctx context.Context, rawURL string, p purpose) (release func(), err error) {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return nil, err
-	}
-	h.mu.Lock()
-	if h.inUse == nil {
-		h.inUse = map[string]*hostSlots{}
-	}
-	s := h.inUse[u.Host]
-	if s == nil {
-		s = &hostSlots{slots: [2]*semaphore.Weighted{
-			semaphore.NewWeighted(hostConnections), semaphore.NewWeighted(hostConnections),
-		}}
-		h.inUse[u.Host] = s
-	}
-	s.users++
-	h.mu.Unlock()
-	if err := s.slots[p].Acquire(ctx, 1); err != nil {
-		h.leave(u.Host, s)
-		return nil, err
-	}
-	return func() {
-		s.slots[p].Release(1)
-		h.leave(u.Host, s)
-	}, nil
+// hostPace slows a host that asks for fewer requests.
+type hostPace struct {
+	began          keystate.Time // of the window
+	answers, asked int
+	sets           map[*set]struct{} // that were asked to slow down
+	rate           float64           // requests a second; 0 means no bound
+	next           keystate.Time     // when the next request may start
+	slowed         keystate.Time     // when the rate was last lowered
+	second         keystate.Time     // begin of the second in which good answers are counted
+	good, before   int               // good answers in this second and the one before
 }
 
-// leave forgets a host that nobody uses.
-func (h *hosts) leave(host string, s *hostSlots) {
+func newHosts(most int, maxStale time.Duration, clock clock) *hosts {
+	return &hosts{most: most, maxStale: maxStale, clock: clock, byName: map[string]*host{}}
+}
+
+// enqueue takes a place in the queue of the URL's host. The caller holds the set's mutex.
+func (h *hosts) enqueue(rawURL string, s *set, urgent bool) *ticket {
+	name := rawURL
+	if u, err := url.Parse(rawURL); err == nil {
+		name = u.Host
+	}
+	now := h.clock()
+	t := &ticket{set: s, urgent: urgent, since: now, order: s.pace.before, ready: make(chan struct{}), index: -1, class: otherSets}
+	if now.Since(t.order) >= restedTime {
+		t.order = keystate.Time{}
+	}
+	t.cold = s.neverUsable()
+	switch {
+	case t.cold && s.pace.failed < 3:
+		t.class = newSets
+	case !t.cold:
+		t.class = usableSets
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if s.users--; s.users == 0 {
-		delete(h.inUse, host)
+	t.host = h.byName[name]
+	if t.host == nil {
+		t.host = &host{name: name}
+		h.byName[name] = t.host
 	}
+	t.push()
+	h.dispatch(t.host, now)
+	return t
+}
+
+func (t *ticket) kind() int {
+	if t.urgent {
+		return 1
+	}
+	return 0
+}
+
+func (t *ticket) push() { heap.Push(&t.host.queues[t.kind()][t.class], t) }
+
+// promote moves a ticket that waits to the queue of urgent requests.
+func (h *hosts) promote(t *ticket) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if t.urgent || t.index < 0 {
+		return
+	}
+	heap.Remove(&t.host.queues[0][t.class], t.index)
+	t.urgent = true
+	t.push()
+	h.dispatch(t.host, h.clock())
+}
+
+// wait returns when the ticket may go, or false when ctx ends first.
+func (h *hosts) wait(ctx context.Context, t *ticket) bool {
+	select {
+	case <-t.ready:
+		return true
+	case <-ctx.Done():
+	}
+	h.mu.Lock()
+	if !t.has {
+		if t.index >= 0 {
+			heap.Remove(&t.host.queues[t.kind()][t.class], t.index)
+		}
+		h.forget(t.host)
+		h.mu.Unlock()
+		return false
+	}
+	h.mu.Unlock()
+	h.release(t)
+	return false
+}
+
+// release gives the connection back.
+func (h *hosts) release(t *ticket) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !t.has {
+		return
+	}
+	t.has = false
+	t.host.inUse[t.kind()]--
+	h.inUse--
+	if t.cold {
+		h.cold--
+	}
+	now := h.clock()
+	h.dispatch(t.host, now)
+	h.forget(t.host)
+	if h.inUse == h.most-1 || h.cold == h.most/2-1 { // others wait for the bounds of the process
+		for _, o := range h.byName {
+			h.dispatch(o, now)
+		}
+	}
+}
+
+// forget drops a host that nobody uses. A host that is slowed is kept.
+func (h *hosts) forget(o *host) {
+	slowed := (o.pace.rate > 0 || o.pace.asked > 0) && h.clock().Since(o.pace.began) < paceWindow
+	if o.inUse != [2]int{} || o.waits() || slowed {
+		return
+	}
+	if o.timer != nil {
+		o.timer.Stop()
+	}
+	delete(h.byName, o.name)
+}
+
+func (o *host) waits() bool {
+	for kind := range o.queues {
+		for _, q := range o.queues[kind] {
+			if len(q) > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// dispatch lets those go that may. The caller holds mu.
+func (h *hosts) dispatch(o *host, now keystate.Time) {
+	var later time.Duration
+	for _, kind := range []int{1, 0} {
+		for o.inUse[kind] < hostRequests && h.inUse < h.most {
+			t := o.next(kind, h.cold < h.most/2)
+			if t == nil {
+				break
+			}
+			wait := o.urgentWait(kind, now)
+			if kind == 0 || t.cold { // a host that asks for fewer requests is not asked for fewer that callers of a usable set wait for
+				wait = max(wait, o.pace.wait(now))
+			}
+			if kind == 0 && now.Since(t.since) >= h.maxStale/staleQueue {
+				wait = 0
+			}
+			if wait > 0 {
+				if later == 0 || wait < later {
+					later = wait
+				}
+				break
+			}
+			h.let(o, t, kind, now)
+		}
+	}
+	if later > 0 {
+		if o.timer != nil {
+			o.timer.Stop()
+		}
+		o.timer = time.AfterFunc(later, func() {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.dispatch(o, h.clock())
+		})
+	}
+}
+
+// let lets a ticket go.
+func (h *hosts) let(o *host, t *ticket, kind int, now keystate.Time) {
+	heap.Remove(&o.queues[kind][t.class], t.index)
+	o.credit[kind][t.class]--
+	o.inUse[kind]++
+	h.inUse++
+	if t.cold {
+		h.cold++
+	}
+	if kind == 1 {
+		o.spent++
+	}
+	if o.pace.rate > 0 {
+		o.pace.next = now.Add(time.Duration(float64(time.Second) / o.pace.rate))
+	}
+	t.has = true
+	close(t.ready)
+}
+
+// urgentWait is the time until another urgent request may go.
+func (o *host) urgentWait(kind int, now keystate.Time) time.Duration {
+	if kind == 0 {
+		return 0
+	}
+	o.spent = max(0, o.spent-now.Since(o.filled).Seconds()*urgentRate)
+	o.filled = now
+	if o.spent+1 <= urgentBurst+1e-9 {
+		return 0
+	}
+	return time.Duration((o.spent + 1 - urgentBurst) / urgentRate * float64(time.Second))
+}
+
+// next returns who goes next in a queue: the classes take turns by their weights. It is nil if nobody waits who may go.
+func (o *host) next(kind int, cold bool) *ticket {
+	for range 2 {
+		var best *ticket
+		some := false
+		for c := range classes {
+			q := o.queues[kind][c]
+			if len(q) == 0 || q[0].cold && !cold {
+				continue
+			}
+			some = true
+			if o.credit[kind][c] > 0 && (best == nil || o.credit[kind][c] > o.credit[kind][best.class]) {
+				best = q[0]
+			}
+		}
+		if best != nil || !some {
+			return best
+		}
+		for c := range classes {
+			o.credit[kind][c] = weights[c]
+		}
+	}
+	return nil
+}
+
+// wait is the time until another request may go to a host that is slowed.
+func (p *hostPace) wait(now keystate.Time) time.Duration {
+	if p.rate == 0 {
+		return 0
+	}
+	return now.Until(p.next)
+}
+
+// answered notes an answer of a host. If enough sets were asked for fewer requests, the host is slowed to the rate at which it gave
+// good answers, which then grows until it asks again.
+func (h *hosts) answered(t *ticket, limited bool) {
+	now := h.clock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := &t.host.pace
+	if now.Since(p.began) >= paceWindow {
+		p.began, p.answers, p.asked, p.sets = now, 0, 0, nil
+	}
+	if passed := now.Since(p.second); passed >= time.Second {
+		p.before, p.good, p.second = p.good, 0, now
+		if p.rate > 0 && !limited {
+			if p.rate *= paceGrowth; p.rate > paceMost {
+				p.rate = 0
+			}
+		}
+	}
+	p.answers++
+	if !limited {
+		p.good++
+		return
+	}
+	p.asked++
+	if p.sets == nil {
+		p.sets = map[*set]struct{}{}
+	}
+	p.sets[t.set] = struct{}{}
+	if len(p.sets) < paceSets || p.asked*4 < p.answers {
+		return
+	}
+	slower := max(1, p.rate/2, 0.9*float64(max(p.good, p.before)))
+	if p.rate == 0 || slower < p.rate && now.Since(p.slowed) >= time.Second {
+		p.rate, p.slowed = slower, now
+		p.next = now.Add(time.Duration(float64(time.Second) / p.rate))
+	}
+}
+
+// queue is a heap of tickets.
+type queue []*ticket
+
+func (q queue) Len() int { return len(q) }
+
+func (q queue) Less(i, j int) bool {
+	if q[i].order != q[j].order {
+		return q[j].order.After(q[i].order)
+	}
+	if q[i].urgent { // a set that is rarely asked for does not wait for a crowd that began at once
+		return q[i].since.After(q[j].since)
+	}
+	return q[j].since.After(q[i].since)
+}
+
+func (q queue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].index, q[j].index = i, j
+}
+
+// Push implements heap.Interface.
+func (q *queue) Push(x any) {
+	t := x.(*ticket)
+	t.index = len(*q)
+	*q = append(*q, t)
+}
+
+// Pop implements heap.Interface.
+func (q *queue) Pop() any {
+	old := *q
+	t := old[len(old)-1]
+	old[len(old)-1] = nil
+	*q, t.index = old[:len(old)-1], -1
+	return t
 }

@@ -1,138 +1,153 @@
-// Package jwks answers with which keys a token may be verified: it fetches the key sets that the regions of an authority
-// publish, keeps them through outages, and remembers which region listed which key.
+// Package jwks answers with which keys a token may be verified. It fetches the key sets that the regions of a provider publish,
+// keeps them through outages, and knows which region listed which key.
 //
-// [Cache] is the [Source] for live issuers, [Static] one with fixed keys. A Cache does no I/O when it is made and starts
-// no goroutine: key sets are fetched when a token first needs them, and refreshed on use or, ahead of need, by
-// [Cache.Run].
+// [Cache] is the [Source] for live issuers. [NewStatic] returns a Source of fixed keys. A Cache does no I/O when it is made and
+// starts no goroutine: key sets are fetched when a token first needs them, and refreshed on use or, ahead of need, by [Cache.Run].
 //
-// A key that is at hand is answered from memory, whatever the network does. A key that is not makes the Cache ask every
-// region that could have it, within strict bounds on fetches and waiting; the answer is then the key, or [ErrUnknownKey]
-// where every mirror of every region has said that it has none of that name, or [ErrUnavailable] where that could not be
-// found out.
+// A key that is in memory is returned from memory, whatever the network does. For a key that is not, the Cache asks every region
+// that could have it, within strict bounds on requests and waiting. The answer says whether it is complete: only a complete answer
+// can make a token bad. An incomplete one means "cannot tell".
 package jwks
 
 import (
 	"context"
 	"crypto"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
-// Key is a public key that may verify tokens of one issuer. It is immutable, and stays the same pointer for as long as it
-// is usable and nothing that it says has changed.
-type Key struct {
-	ID         string           // kid
-	Algorithm  string           // the JWK's alg; "" where it names none and any algorithm of its type will do
-	Thumbprint string           // RFC 7638 with SHA-256, base64url
-	Public     crypto.PublicKey // *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
-
-	// Regions names the regions that may have minted a token with this key: those that list the issuer, and either list
-	// the key or have not answered since it first appeared. Nil means all that list the issuer. It must not be modified.
-	Regions []string
-
-	seen  []*sighting // when each of the sets that list it last did
-	now   clock
-	place *atomic.Pointer[place] // nil for a key that was not fetched
-}
-
-// Age is the time since an answer last listed the key; 0 for a key that was not fetched.
-func (k *Key) Age() time.Duration {
-	if len(k.seen) == 0 {
-		return 0
-	}
-	now := k.now()
-	age := now.since(k.seen[0].load())
-	for _, s := range k.seen[1:] {
-		age = min(age, now.since(s.load()))
-	}
-	return age
-}
-
-// Origin says where a key was learnt from. Its values are a closed list, fit for labels and records.
-type Origin string
-
-// The origins.
-const (
-	OriginFetched  Origin = "fetched"  // a key server has listed it to this process
-	OriginSnapshot Origin = "snapshot" // a snapshot of another process, or an earlier one; no key server has listed it since
-	OriginFixed    Origin = "fixed"    // it is of a Static, or of a Source that is not of this package
-)
-
-// Origin says where k was learnt from. It is OriginSnapshot only until a key server has confirmed the key.
-func (k *Key) Origin() Origin {
-	if len(k.seen) == 0 {
-		return OriginFixed
-	}
-	for _, s := range k.seen {
-		if s.fetched.Load() {
-			return OriginFetched
-		}
-	}
-	return OriginSnapshot
-}
-
-// Source answers which keys may verify a token that names iss and kid. It is safe for concurrent use.
+// Source looks up keys. It is safe for concurrent use. A decorator embeds a Source and passes the Query and the Result on. One that
+// forgets a field of the Result causes "cannot tell", never a rejection or an acceptance.
+//
+// Lookup has no error result on purpose: the Result is the one place that says what is known.
 type Source interface {
-	// Keys returns the candidates, at least one, or an error. It answers from memory whenever the key is at hand, and
-	// never waits beyond ctx. The slice and the keys must not be modified.
-	//
-	// The error is ErrUnknownKey only where it is certain that no region listing iss publishes a key of that name;
-	// every other error means that the keys could not be had.
-	Keys(ctx context.Context, iss, kid string) ([]*Key, error)
+	// Lookup returns the keys that may verify a token. It answers from memory if the key is there. Otherwise it may wait, but never
+	// longer than ctx.
+	Lookup(ctx context.Context, q Query) Result
+
+	// Changed returns a channel that is closed at the next change of any key: one is added, withdrawn, or may be used by other
+	// regions. Take the channel first, then look up.
+	Changed() <-chan struct{}
 }
 
-// Notifier is implemented by sources that can say when their keys change. OnChange has f called after each change, under
-// no lock, until remove is called. f must not block.
-type Notifier interface {
-	OnChange(f func()) (remove func())
+// Query asks for the keys that may verify one token.
+type Query struct {
+	Issuer    string    // iss, compared byte for byte
+	KeyID     string    // kid; "" asks for every key that fits Algorithm
+	Algorithm string    // alg; "" asks for any
+	IssuedAt  time.Time // iat; tells what a cached copy of a key set proves. Zero means now
+	Tried     []string  // thumbprints of keys that did not verify the signature; they are left out of the answer
+	CacheOnly bool      // answer from memory: never fetch, wait or change anything
 }
 
-// Doubter is implemented by sources that may answer with candidates while another region, whose keys are not known yet,
-// could publish a different key under the same name. Doubt returns an error for which errors.Is(err, ErrUnavailable)
-// holds where that is so: a signature that matches no candidate then proves nothing.
-type Doubter interface {
-	Doubt(iss, kid string) error
+// Result is the answer to a Query. The zero Result means "cannot tell".
+//
+//	Keys   one verifies   Complete               the token is
+//	none   -              true                   bad: there is no such key (401)
+//	none   -              true, ErrKeyNotAllowed bad: the key is published, and not allowed (401)
+//	some   no             true                   bad: its signature is wrong (401)
+//	any    no             false                  not judged: the keys are unavailable (503)
+//	any    no             false, Limited         not judged: too many unknown keys were asked for (429)
+//	some   yes            any                    good
+type Result struct {
+	Keys       []*Key        // the candidates, in the order in which to try them. They must not be modified
+	Complete   bool          // no other key can verify the token
+	Limited    bool          // not complete because of the rate of unknown keys
+	RetryAfter time.Duration // when asking again may help, if the Result is not complete; at least 1 second
+	Err        error         // explains; decides nothing but ErrUnknownIssuer and ErrKeyNotAllowed, which come with Complete
 }
 
-// Holder is implemented by sources that can say, from memory and without waiting, whether Keys would return this very key for
-// iss now. A Verifier asks before it trusts a token that it remembers.
-type Holder interface {
-	Holds(iss string, k *Key) bool
-}
-
-// Peeker is implemented by sources that can say from memory, without waiting and without a fetch, with which keys of that name
-// tokens of iss may be verified now. The slice and the keys must not be modified.
-type Peeker interface {
-	Peek(iss, kid string) []*Key
-}
-
-// The errors of a Source.
+// The errors of a Result that say something about the token.
 var (
-	// ErrUnknownIssuer: no authority lists the iss.
+	// ErrUnknownIssuer means that no provider lists the issuer.
 	ErrUnknownIssuer = errors.New("issuer is not configured")
-	// ErrUnknownKey: every region that lists the iss has said that it has no such key.
-	ErrUnknownKey = errors.New("no region of the issuer publishes this key")
-	// ErrUnavailable: whether such a key exists could not be found out. The error is then an *UnavailableError.
+	// ErrKeyNotAllowed means that the key is published and must not be used: its size, its exponent, or a private half that is
+	// public.
+	ErrKeyNotAllowed = errors.New("the key is published but not allowed")
+	// ErrUnavailable is what Ready and Preload report about a provider or region without usable keys.
 	ErrUnavailable = errors.New("keys of the issuer are not available")
 )
 
-// UnavailableError says that keys could not be had. errors.Is(err, ErrUnavailable) holds for it.
-type UnavailableError struct {
-	RetryAfter time.Duration // when asking again may help; at least a second
-	Err        error         // why, where it is known: a *FetchError, or the error of the caller's context
+// Key is a public key that may verify tokens of one issuer. It is safe for concurrent use. It stays the same pointer while it is
+// usable and none of what its methods say changes, but Age and Origin.
+type Key struct {
+	key     *jose.Key
+	regions []string
+	issuer  *issuerEntry // nil for a key that was not fetched
+	last    stamp        // when a region last listed it
+	gone    atomic.Bool  // it has been withdrawn or replaced
+	fetched atomic.Bool  // a region has listed it to this process
 }
 
-// Error describes the outage without naming anything that came from a token or a server.
-func (e *UnavailableError) Error() string {
-	if e.Err == nil {
-		return ErrUnavailable.Error()
+// jwk returns what the key was made of; of a zero Key, nothing.
+func (k *Key) jwk() *jose.Key {
+	if k == nil || k.key == nil {
+		return &jose.Key{}
 	}
-	return ErrUnavailable.Error() + ": " + e.Err.Error()
+	return k.key
 }
 
-// Is reports whether target is ErrUnavailable.
-func (e *UnavailableError) Is(target error) bool { return target == ErrUnavailable }
+// ID returns the kid.
+func (k *Key) ID() string { return k.jwk().ID }
 
-// Unwrap returns the cause.
-func (e *UnavailableError) Unwrap() error { return e.Err }
+// Algorithm returns the alg of the JWK, or "" if it names none and any algorithm for this type of key is allowed.
+func (k *Key) Algorithm() string { return k.jwk().Algorithm }
+
+// Thumbprint returns the SHA-256 thumbprint (RFC 7638), base64url-encoded.
+func (k *Key) Thumbprint() string { return k.jwk().Thumbprint }
+
+// Public returns the key: an *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey. It must not be modified.
+func (k *Key) Public() crypto.PublicKey { return k.jwk().Public }
+
+// Regions returns the names of the regions that may have signed with this key: they list the issuer, and they list the key or have
+// not answered since it first appeared. Nil means all regions that list the issuer. The slice must not be modified.
+func (k *Key) Regions() []string {
+	if k == nil {
+		return nil
+	}
+	return slices.Clip(k.regions)
+}
+
+// Age returns the time since a region last listed the key, and 0 for a key that was not fetched.
+func (k *Key) Age() time.Duration {
+	if k == nil || k.issuer == nil {
+		return 0
+	}
+	return k.issuer.cache.clock().Since(k.last.load())
+}
+
+// Origin says where the key was learned: "fetched" from a region by this process, "snapshot" if it was written by another process
+// or an earlier one and no region has listed it since, or "static".
+func (k *Key) Origin() string {
+	switch {
+	case k == nil || k.issuer == nil:
+		return "static"
+	case k.fetched.Load():
+		return "fetched"
+	}
+	return "snapshot"
+}
+
+// Valid reports whether the key may still be used: it has not been withdrawn, has not reached MaxStale, and Lookup would return this
+// very pointer. It answers from memory. Like Lookup, it starts a refresh that is due.
+func (k *Key) Valid() bool {
+	if k == nil || k.key == nil {
+		return false
+	}
+	if k.issuer == nil {
+		return true
+	}
+	c := k.issuer.cache
+	now := c.clock()
+	c.refreshDue(k.issuer, now)
+	return k.valid(now)
+}
+
+func (k *Key) valid(now keystate.Time) bool {
+	return !k.gone.Load() && (k.issuer == nil || now.Since(k.last.load()) <= k.issuer.cache.config.MaxStale)
+}

@@ -1,19 +1,16 @@
 package jwks
 
 import (
-	"errors"
 	"log/slog"
 	"slices"
 	"time"
-
-	"github.com/regionjwt/regionjwt/internal/guard"
 )
 
-// logger writes one line for each change of state. It names regions and configured or discovered URLs, never what a server
-// sent.
+// logger writes one line for each change of state. It names regions, configured or discovered URLs,
+// and, quoted, the kids of keys that are not used; nothing else that a server sent.
 type logger struct{ *slog.Logger }
 
-// regionsOf are the regions that a set belongs to, which are looked for only where a line is written.
+// regionsOf are the regions that a set belongs to, which are looked for only if a line is written.
 type regionsOf struct {
 	table *table
 	set   *set
@@ -21,67 +18,46 @@ type regionsOf struct {
 
 const maxNamed = 4 // of the regions that share a set
 
-// LogValue names them as authority/region.
+// LogValue names them as provider/region.
 func (of regionsOf) LogValue() slog.Value {
 	var names []string
 	for _, r := range of.table.regions {
 		if len(names) < maxNamed && slices.Contains(r.sets, of.set) {
-			names = append(names, r.authority+"/"+r.region)
+			names = append(names, r.provider+"/"+r.region.Name)
 		}
 	}
 	return slog.AnyValue(names)
 }
 
-// panicked says that code of others, which err names, has panicked or ended its goroutine. Any other err is not logged.
-func (l logger) panicked(err error) {
-	var p *guard.Panic
-	if errors.As(err, &p) {
-		l.Error("a panic was recovered", "why", p)
+// fetched writes what an answer, or a failure, changed.
+func (l logger) fetched(t *table, s *set, sl *slot, got *answer, back recovery) {
+	url, regions := slog.String("url", sl.name()), slog.Any("regions", regionsOf{t, s})
+	switch {
+	case got.failed != nil && back.first:
+		l.Warn("key fetch failed", url, regions, "failure", got.failed.Error(), "skipped", names(got.skipped))
+	case got.failed == nil && back.failures > 0:
+		l.Info("key fetch recovered", url, regions, "failures", back.failures)
+	}
+	if got.failed == nil && back.expired {
+		l.Info("keys can be used again", url, regions)
+	}
+	if back.changed {
+		l.Info("keys changed", url, regions, "keys", len(got.keys), "skipped", names(got.skipped))
+	}
+	l.misses(t, s, sl, back.misses, back.missed)
+}
+
+// misses says that a URL does not list keys that others list, or does again.
+func (l logger) misses(t *table, s *set, sl *slot, now, before int) {
+	switch {
+	case now > 0 && before == 0:
+		l.Warn("JWKS URL is missing keys", "url", sl.name(), "regions", regionsOf{t, s}, "keys", now)
+	case now == 0 && before > 0:
+		l.Info("JWKS URL lists all keys again", "url", sl.name(), "regions", regionsOf{t, s})
 	}
 }
 
-// tell calls a hook, which may panic.
-func (l logger) tell(hook string, f func()) { l.panicked(guard.Apart("the hook "+hook, f)) }
-
-func (l logger) attemptFailed(t *table, s *set, o outcome, first bool) {
-	if first && o.failed.Class != ClassCanceled {
-		l.Warn("key set does not answer", "source", o.ep.name(), "regions", regionsOf{t, s}, "why", o.failed.Error())
-	}
-}
-
-func (l logger) drifted(drifts []Drift) {
-	for _, d := range drifts {
-		switch {
-		case d.Kind == MirrorEnabled:
-			l.Warn("a mirror that was not enabled answers", "source", d.Source)
-		case d.Ended:
-			l.Info("a mirror lists all keys again", "source", d.Source)
-		default:
-			l.Warn("a mirror lacks keys that others list", "source", d.Source, "keys", d.Keys)
-		}
-	}
-}
-
-// expired says that the keys of s have just become too old.
+// expired says that the keys of a set have just become too old.
 func (l logger) expired(t *table, s *set, age time.Duration) {
-	if age > 0 {
-		l.Error("keys are too old to be used", "regions", regionsOf{t, s}, "age", age.Round(time.Second))
-	}
-}
-
-// cameBack says that a mirror answers again, and whether its answer ends an outage of the whole set.
-func (l logger) cameBack(t *table, s *set, o outcome, back recovery) {
-	if back.mirror {
-		l.Info("key set answers again", "source", o.ep.name(), "regions", regionsOf{t, s}, "failures", back.failures)
-	}
-	if back.keys {
-		l.Info("keys can be used again", "source", o.ep.name(), "regions", regionsOf{t, s})
-	}
-}
-
-func (l logger) answered(t *table, s *set, o outcome, changed bool) {
-	if changed {
-		l.Info("keys changed", "source", o.ep.name(), "regions", regionsOf{t, s},
-			"keys", len(o.answer.keys), "skipped", len(o.answer.skipped))
-	}
+	l.Error("keys expired", "regions", regionsOf{t, s}, "age", age.Round(time.Second))
 }

@@ -9,19 +9,20 @@ import (
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
-// Sources that no constructor has made have no keys: they cannot tell, and do not panic.
-func TestSourcesThatNewHasNotMade(t *testing.T) {
+// A Cache that no constructor has made has no keys: it cannot tell, and does not panic. A Key that no Source has returned is not valid.
+func TestWhatNewHasNotMade(t *testing.T) {
 	t.Parallel()
-	nilstest.Methods(t, "New", []string{"Cache.Close"}, []any{"x"},
-		(*jwks.Cache)(nil), new(jwks.Cache), (*jwks.Static)(nil), new(jwks.Static))
-	for _, s := range []jwks.Source{(*jwks.Cache)(nil), new(jwks.Cache), (*jwks.Static)(nil), new(jwks.Static)} {
-		keys, err := s.Keys(t.Context(), "https://idp.example.com", "k")
-		require.Empty(t, keys)
-		require.NotErrorIs(t, err, jwks.ErrUnknownKey, "it is not certain")
-	}
+	nilstest.Methods(t, "New", []string{"Key.ID"}, []any{"x"}, (*jwks.Cache)(nil), new(jwks.Cache))
 	for _, c := range []*jwks.Cache{nil, {}} {
-		require.ErrorIs(t, c.Doubt("https://idp.example.com", "k"), jwks.ErrUnavailable)
-		require.False(t, c.Holds("https://idp.example.com", new(jwks.Key)))
-		c.OnChange(func() {})()
+		r := c.Lookup(t.Context(), jwks.Query{Issuer: "https://idp.example.com", KeyID: "k"})
+		require.Empty(t, r.Keys)
+		require.False(t, r.Complete)
+		require.ErrorContains(t, r.Err, "New")
+		require.ErrorContains(t, c.Ready(), "New")
+	}
+	for _, k := range []*jwks.Key{nil, {}} {
+		require.False(t, k.Valid())
+		require.Empty(t, k.ID()+k.Algorithm()+k.Thumbprint())
+		require.Nil(t, k.Public())
 	}
 }

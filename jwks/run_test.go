@@ -1,53 +1,53 @@
 package jwks_test
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
 // After Run has returned, the cache works as it does without Run: a new key is fetched when a token needs it, and a set that is due is
-// refreshed when it is used. A caller that waited for a fetch which the end of Run canceled gets its key all the same.
+// refreshed when it is used. A caller that waited for a fetch when Run ended gets its key all the same.
 func TestAfterRunHasEnded(t *testing.T) {
-	inBubble(t, issuertest.Config{Layout: issuertest.IssuerPerRegion}, nil, func(t *testing.T, w world) {
-		stop := running(t, w)
-		w.mustHave(east)
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := newServers()
+		s := n.at(keysURL)
+		s.list("one")
+		c := newCache(t, n, jwks.Config{}, pool("p", []string{keysURL}))
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- c.Run(ctx) }()
+		require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
 		synctest.Wait()
-		w.Rotate(east)
-		w.Slow(east, time.Second)
-		waited := make(chan error, 1)
-		go func() {
-			_, err := w.ask(east)
-			waited <- err
-		}()
+		s.list("one", "two")
+		s.set(func(s *server) { s.delay = time.Second })
+		waited := make(chan int, 1)
+		go func() { waited <- ask(t.Context(), c, "p", "two") }()
 		time.Sleep(500 * time.Millisecond)
 		stop()
-		require.NoError(t, <-waited)
-		w.Mend(east)
+		require.ErrorIs(t, <-ended, context.Canceled)
+		require.Equal(t, 200, <-waited)
+		s.set(func(s *server) { s.delay = 0 })
 
-		for range 3 {
+		for _, kid := range []string{"three", "four", "five"} {
 			time.Sleep(time.Minute)
-			w.Rotate(east)
-			w.mustHave(east)
+			s.list("one", kid)
+			require.Equal(t, 200, ask(t.Context(), c, "p", kid))
 		}
-		before := w.Fetches(east)
+		before := s.requests()
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		require.Equal(t, before, w.Fetches(east), "nobody asks while no token comes")
-		within(t, 0, func() { w.mustHave(east) })
+		require.Equal(t, before, s.requests(), "nobody asks while no token comes")
+		began := time.Now()
+		require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
+		require.Zero(t, time.Since(began))
 		synctest.Wait()
-		require.Equal(t, before+1, w.Fetches(east), "the set is refreshed when it is used")
-
-		require.NoError(t, w.Cache.Close())
-		w.mustHave(east)
-		w.Rotate(east)
-		time.Sleep(time.Minute)
-		_, err := w.ask(east)
-		require.ErrorIs(t, err, jwks.ErrUnavailable, "after Close nothing is fetched")
+		require.Equal(t, before+1, s.requests(), "the set is refreshed when it is used")
 	})
 }

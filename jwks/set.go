@@ -1,325 +1,198 @@
 package jwks
 
 import (
-	"cmp"
-	"hash/maphash"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
-
 	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
-// set is what one list of mirrors publishes. It is fetched as one, whichever authorities and issuers it serves.
+// set is a key set: what one list of JWKS URLs publishes. It is fetched as one, whichever providers and issuers it serves.
 type set struct {
-	id        string
-	endpoints []*endpoint // in the order of preference
-	config    *Config
+	id      string
+	slots   []*slot // in the order of preference; never changes
+	clients *clientPair
+	users   atomic.Pointer[[]*issuerEntry]
+	due     stamp // when to refresh; the zero stamp is long past
 
-	view atomic.Pointer[setView] // nil until the first good answer
-	good stamp                   // the last good answer
-	due  stamp                   // when to refresh; the zero stamp is long past
-
-	freshUntil stamp       // when a refresh is overdue
-	doubted    atomic.Bool // somebody waits for the next answer to tell whether the set has a key that a sibling has
-
-	mu       sync.Mutex // never held over I/O or a callback
-	records  []*record
-	flight   *flight // in progress, or nil
-	answered int64   // the turn of the last flight with a good answer
-	failed   int64   // the turn of the last flight without
-	failures int     // fetches failed in a row
-	failedAt instant
-	lastErr  *FetchError
-	bucket   bucket
-	negative *lru.Cache[uint64, instant] // hashes of kids that good answers did not have; nil while there is none
-	noted    instant                     // when the last one was
-	waiting  int
-
-	inspected instant // when a flight last asked every mirror
-
-	expired  bool    // it has been said that its keys are too old
-	restored bool    // its keys come from a snapshot; nothing was fetched yet
-	unsaved  bool    // its keys changed since the last snapshot
-	saving   bool    // a snapshot is being written
-	saved    instant // when the last one was
-	saveErr  error   // nil where it could be
+	mu       sync.Mutex    // guards what follows and what changes in slots; never held over I/O or a callback
+	round    *round        // under way, or nil
+	pace     pace          // when rounds may start
+	copies   copies        // in the store
+	compared keystate.Time // when its URLs were last compared
+	active   []*attempt    // that have not ended
+	removed  bool          // by Update
+	stale    bool          // it has been logged that its keys have expired
 }
 
-type recordID struct{ kid, thumbprint, alg string }
+// slot is one URL of a key set: a configured one, or the one that is discovered from an issuer. The set's mutex guards what changes.
+type slot struct {
+	url       string // "" if it is discovered
+	discovery *discovery
+	optional  bool
+	state     atomic.Pointer[keystate.URL]
 
-// record is one key of a set.
-type record struct {
-	key   *jose.Key
-	first instant   // when any mirror first listed it; ordered by the monotonic clock
-	seen  *sighting // when any mirror last did
-	by    []listing // of the mirrors that listed it and have not withdrawn it
+	inFlight []uint64 // the numbers of the requests under way
+	etag     string   // of the last whole answer
+	etagURL  string   // where that came from
+	failure  *failure // nil after a good answer
+	skipped  []jose.Skipped
+	missing  []string // kids that other URLs of the set have listed for a while, and the last answer did not
 }
 
-// listing says whether a mirror that once listed a key still did in its last answer.
-type listing struct {
-	ep      *endpoint
-	missing bool
-	since   instant // the first answer without it
-}
-
-func (r *record) id() recordID { return recordID{r.key.ID, r.key.Thumbprint, r.key.Algorithm} }
-
-// listedBy notes that ep lists r.
-func (r *record) listedBy(ep *endpoint) {
-	if i := r.listing(ep); i >= 0 {
-		r.by[i] = listing{ep: ep}
-		return
+// name is what logs and Status call the URL.
+func (sl *slot) name() string {
+	if sl.discovery != nil {
+		return sl.discovery.issuer
 	}
-	r.by = append(r.by, listing{ep: ep})
+	return sl.url
 }
 
-// listing returns the place of ep among those that list r, or -1.
-func (r *record) listing(ep *endpoint) int {
-	return slices.IndexFunc(r.by, func(l listing) bool { return l.ep == ep })
+// setsOf returns the key sets of a region.
+func (t *table) setsOf(c *Cache, p *issuer.Provider, region int, pair *clientPair, old *table) []*set {
+	r := &p.Regions[region]
+	find := func(id string, slots func() []*slot) *set {
+		id = pair.id + id
+		s := t.sets[id]
+		if s == nil {
+			s = old.sets[id]
+		}
+		if s == nil {
+			s = &set{id: id, slots: slots(), clients: pair}
+			for _, sl := range s.slots {
+				sl.state.Store(&keystate.URL{})
+			}
+		}
+		t.sets[id] = s
+		return s
+	}
+	if len(r.JWKSURLs) > 0 {
+		var names []string
+		for _, u := range r.JWKSURLs {
+			if slices.Contains(r.OptionalJWKSURLs, u) {
+				u = "optional:" + u
+			}
+			names = append(names, u)
+		}
+		return []*set{find("urls "+strings.Join(names, " "), func() (slots []*slot) {
+			for _, u := range r.JWKSURLs {
+				slots = append(slots, &slot{url: u, optional: slices.Contains(r.OptionalJWKSURLs, u)})
+			}
+			return slots
+		})}
+	}
+	var sets []*set
+	for _, iss := range r.Issuers {
+		sets = append(sets, find("discovery "+iss+" "+r.DiscoveryURL, func() []*slot {
+			return []*slot{{discovery: &discovery{issuer: iss, url: r.DiscoveryURL}}}
+		}))
+	}
+	return sets
 }
 
-// record returns the record of a key, or nil. The caller holds mu.
-func (s *set) record(id recordID) *record {
-	for _, r := range s.records {
-		if r.id() == id {
-			return r
+// remove ends what goes on for a set that Update has removed.
+func (c *Cache) remove(s *set) {
+	s.mu.Lock()
+	s.removed = true
+	if s.round != nil {
+		close(s.round.stop)
+	}
+	for _, a := range s.active {
+		a.cancel()
+	}
+	s.mu.Unlock()
+	none := []*issuerEntry{}
+	s.users.Store(&none)
+}
+
+// own returns the set as an issuer of its own, for questions about this set alone.
+func (s *set) own(l keystate.Limits) keystate.Issuer {
+	e := keystate.Issuer{Limits: l, Sources: make([]keystate.Source, 0, len(s.slots))}
+	for _, sl := range s.slots {
+		e.Sources = append(e.Sources, keystate.Source{State: &sl.current().State, Optional: sl.optional})
+	}
+	return e
+}
+
+// usable reports whether a URL of the set is usable.
+func (s *set) usable(now keystate.Time, l keystate.Limits) bool {
+	return slices.ContainsFunc(s.slots, func(sl *slot) bool { return sl.current().Usable(now, l) })
+}
+
+// neverUsable reports whether no URL of the set has ever answered, to this process or the one that wrote its snapshot.
+func (s *set) neverUsable() bool {
+	return !slices.ContainsFunc(s.slots, func(sl *slot) bool { return sl.current().Known })
+}
+
+// lastGood returns when the newest good answer of the set was made; zero if there is none.
+func (s *set) lastGood() (good keystate.Time) {
+	for _, sl := range s.slots {
+		if st := sl.current(); st.Known && (good.IsZero() || st.Good.After(good)) {
+			good = st.Good
 		}
 	}
-	return nil
+	return good
 }
 
-// setView is an immutable snapshot of a set: at most one record for each kid, in the order of the kids. A set has so few that
-// this is as fast as a map, and a fraction of its size.
-type setView []*record
-
-// find returns the record of kid, or nil.
-func (v *setView) find(kid string) *record {
-	if v == nil {
-		return nil
-	}
-	i, found := slices.BinarySearchFunc(*v, kid, func(r *record, kid string) int { return strings.Compare(r.key.ID, kid) })
-	if !found {
-		return nil
-	}
-	return (*v)[i]
-}
-
-func newSet(id string, endpoints []*endpoint, c *Config, now instant) *set {
-	return &set{
-		id: id, endpoints: endpoints, config: c,
-		bucket: bucket{burst: c.UnknownKey.Burst, every: c.UnknownKey.Every, last: now},
-	}
-}
-
-// setID names a set by its URLs, whatever their order.
-func setID(urls []string) string {
-	sorted := slices.Clone(urls)
-	slices.Sort(sorted)
-	return "urls " + strings.Join(sorted, " ")
-}
-
-// isDue reports whether a refresh is due by either clock.
-func (s *set) isDue(now instant) bool { return now.reached(s.due.load()) }
-
-// usable reports whether a good answer is younger than MaxStale.
-func (s *set) usable(now instant) bool {
-	return s.view.Load() != nil && now.since(s.good.load()) <= s.config.MaxStale
-}
-
-// hasJustExpired returns how old the last good answer is where that has become too old since it was last asked; else 0. The
-// caller holds mu.
-func (s *set) hasJustExpired(now instant) time.Duration {
-	if s.expired || s.view.Load() == nil || s.usable(now) {
+// hasExpired returns how old the newest good answer is if the keys of the set have expired since it was last asked; else 0. The caller
+// holds the set's mutex.
+func (s *set) hasExpired(own *keystate.Issuer, now keystate.Time) time.Duration {
+	good := s.lastGood()
+	if s.stale || good.IsZero() || own.Usable(now) {
 		return 0
 	}
-	s.expired = true
-	return now.since(s.good.load())
+	s.stale = true
+	return now.Since(good)
 }
 
-// recovery is what a good answer ends.
-type recovery struct {
-	mirror   bool // the mirror had failed
-	failures int  // so often in a row
-	keys     bool // the keys of the set had become too old
-}
-
-// comesBack returns what a good answer of ep, which has not been taken in yet, ends. The caller holds mu.
-func (s *set) comesBack(ep *endpoint) recovery {
-	r := recovery{mirror: ep.failures > 0, failures: ep.failures, keys: s.expired}
-	s.expired = false
-	return r
-}
-
-// dark reports whether every mirror has failed for MaxStale. The caller holds mu.
-func (s *set) dark() bool {
-	for _, ep := range s.endpoints {
-		if !ep.dark(s.config.MaxStale) {
-			return false
-		}
+// oldest returns the number of the oldest request under way, or 0. The caller holds the set's mutex.
+func (sl *slot) oldest() uint64 {
+	if len(sl.inFlight) == 0 {
+		return 0
 	}
-	return true
+	return slices.Min(sl.inFlight)
 }
 
-// notEnabled reports whether s never had keys because every mirror says, and said so of late, that it is not there. The caller
-// holds mu.
-func (s *set) notEnabled(now instant, late time.Duration) bool {
-	for _, ep := range s.endpoints {
-		if !ep.disabled(now) || now.since(ep.failedAt) > late {
-			return false
-		}
+// resting returns how much longer the server of the URL asks not to be asked. most bounds what is heard.
+func (sl *slot) resting(now keystate.Time, most time.Duration) time.Duration {
+	f := sl.current().Failure
+	if f == nil {
+		return 0
 	}
-	return s.view.Load() == nil
+	return max(0, min(f.RetryAfter, most)-now.Since(f.At))
 }
 
-// change is what an answer changed about the keys of a set.
-type change struct {
-	added, removed int
-	keys           int // after it
-	published      bool
+// refused reports whether the URL is optional and says 403 or 404, as it did within the last hour, and has never answered.
+func (sl *slot) refused(now keystate.Time) bool {
+	st := sl.current()
+	return sl.optional && !st.Known && st.Failure != nil && st.Failure.Refused && now.Since(st.Failure.At) < keystate.DisabledFor
 }
 
-// merge takes in a good answer of ep, and returns what that changed. The caller holds mu.
-//
-// What an answer lists is added. What it does not list any more is withdrawn when the same mirror says so again a minute
-// later and no other mirror has listed the key in between: a mirror that lags behind adds what it has, but removes nothing. As
-// long as only such a mirror lists a key, every refresh asks it, too, so that its own withdrawal is seen.
-func (s *set) merge(ep *endpoint, a *answer, now instant) (ch change) {
-	ep.last, ep.known, ep.lastGood, ep.lastErr, ep.failures = a, true, now, nil, 0
-	ep.keep(difference{lacks: ep.difference().lacks})
-	s.good.store(now)
-	s.failures, s.lastErr, s.restored = 0, nil, false
-	present, kids := map[recordID]bool{}, map[string]bool{}
-	for i, k := range a.keys {
-		id := recordID{k.ID, k.Thumbprint, k.Algorithm}
-		present[id], kids[k.ID] = true, true
-		r := s.record(id)
-		if r == nil {
-			r = &record{key: k, first: now, seen: new(sighting)}
-			s.records = append(s.records, r)
-			ch.added++
-		}
-		a.keys[i] = r.key // the same, and already there
-		r.listedBy(ep)
-		r.seen.fetch(now)
-	}
-	if s.negative != nil && now.since(s.noted) >= negativeFor {
-		s.negative = nil
-	}
-	next := s.interval(a.maxAge)
-	s.records = slices.DeleteFunc(s.records, func(r *record) bool {
-		if !present[r.id()] && s.misses(ep, r, kids[r.key.ID], now) {
-			next = min(next, withdrawAfter)
-		}
-		gone := len(r.by) == 0 || now.since(r.seen.load()) > s.config.MaxStale
-		if gone {
-			ch.removed++
-		}
-		return gone
-	})
-	ch.keys = len(s.records)
-	s.due.store(now.plus(next))
-	s.freshUntil.store(now.plus(next))
-	if s.doubted.Swap(false) || ch.added+ch.removed > 0 || s.view.Load() == nil {
-		s.publish()
-		ch.published, s.unsaved = true, true
-	}
-	return ch
+// settled reports whether a request that began after arrived has had an outcome.
+func (sl *slot) settled(arrived uint64) bool {
+	st := sl.current()
+	return st.Answer.Started > arrived && !st.Answer.Unmodified || st.Failure != nil && st.Failure.Started > arrived
 }
 
-// misses notes that an answer of ep does not list r, whose name it may have given to another key. It reports whether ep has to
-// be asked again soon to tell.
-func (s *set) misses(ep *endpoint, r *record, replaced bool, now instant) (again bool) {
-	i := r.listing(ep)
-	if i < 0 {
-		return false
-	}
-	l := r.by[i]
-	switch {
-	case replaced:
-		r.by = slices.Delete(r.by, i, i+1)
-	case !l.missing:
-		r.by[i] = listing{ep: ep, missing: true, since: now}
-		return true
-	case now.since(l.since) < withdrawAfter:
-		return true
-	default:
-		r.by = slices.Delete(r.by, i, i+1)
-		if now.since(r.seen.load()) > now.since(l.since) { // nobody has listed it since
-			r.by = nil
-		}
-	}
-	return false
+// apply notes an event of a URL, and publishes what follows from it.
+func (c *Cache) apply(s *set, sl *slot, e keystate.Event) {
+	s.mu.Lock()
+	next := sl.state.Load().Apply(e, sl.oldest(), c.config.limits())
+	sl.state.Store(&next)
+	s.mu.Unlock()
+	s.publish()
 }
 
-// publish makes the records visible to readers. Under one kid, the key that appeared last counts.
+// publish makes the issuers of the set look at it again.
 func (s *set) publish() {
-	v := setView(slices.Clone(s.records))
-	slices.SortFunc(v, func(a, b *record) int {
-		return cmp.Or(strings.Compare(a.key.ID, b.key.ID), -cmp.Compare(a.first.mono, b.first.mono),
-			strings.Compare(a.key.Thumbprint, b.key.Thumbprint))
-	})
-	v = slices.Clip(slices.CompactFunc(v, func(a, b *record) bool { return a.key.ID == b.key.ID }))
-	s.view.Store(&v)
-}
-
-// interval is the time to the next refresh.
-func (s *set) interval(maxAge time.Duration) time.Duration {
-	d := s.config.Refresh
-	if maxAge > 0 {
-		d = min(max(maxAge, minCacheControl), maxCacheControl)
-	}
-	return min(jitter(d), s.config.MaxStale/2)
-}
-
-// isAbsent reports whether good answers of late did not have kid. The caller holds mu.
-func (s *set) isAbsent(kid string, now instant) bool {
-	if s.negative == nil {
-		return false
-	}
-	if now.since(s.noted) >= negativeFor {
-		s.negative = nil
-		return false
-	}
-	at, ok := s.negative.Peek(maphash.String(seed, kid))
-	return ok && now.since(at) < negativeFor
-}
-
-// noteAbsent remembers that good answers did not have kid. The caller holds mu.
-func (s *set) noteAbsent(kid string, now instant) {
-	if s.negative == nil {
-		s.negative, _ = lru.New[uint64, instant](negativeEntries) // fails for sizes below 1 only
-	}
-	s.negative.Add(maphash.String(seed, kid), now)
-	s.noted = now
-}
-
-// seed keeps anyone outside the process from making two kids look alike.
-var seed = maphash.MakeSeed()
-
-// knows reports whether the answers of late show that no mirror has kid. The caller holds mu.
-func (s *set) knows(kid string, now instant) bool {
-	return s.isAbsent(kid, now) || s.everyMirror(now, func(ep *endpoint) bool {
-		return ep.lastErr == nil && now.since(ep.lastGood) <= s.config.UnknownKey.Every
-	})
-}
-
-// everyMirror reports whether good holds for every mirror that counts. One does not where it has said of late that it is not
-// enabled, or has been dark for MaxStale. The caller holds mu.
-func (s *set) everyMirror(now instant, good func(*endpoint) bool) bool {
-	some := false
-	for _, ep := range s.endpoints {
-		if s.toldOfLate(ep, now) || ep.dark(s.config.MaxStale) {
-			continue
+	if users := s.users.Load(); users != nil {
+		for _, e := range *users {
+			e.rebuild()
 		}
-		if ep.last == nil || !good(ep) {
-			return false
-		}
-		some = true
 	}
-	return some
 }

@@ -1,13 +1,8 @@
 package jwks_test
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -22,7 +17,7 @@ type simKey struct {
 	material int
 }
 
-// simDoc is what a URL publishes, and since when in true time.
+// simDoc is what a region publishes, and since when in true time.
 type simDoc struct {
 	keys  []simKey
 	since map[simKey]time.Duration
@@ -36,118 +31,271 @@ func (d simDoc) clone() simDoc {
 	return c
 }
 
-// simAnswer is a good answer that a client got, by the clocks of its process.
+// simAnswer is a good answer that a client got. Its times are those at which its content was made.
 type simAnswer struct {
-	mono, wall int64
-	keys       []simKey
+	lived time.Duration
+	wall  int64
+	came  time.Duration // when it was delivered, by the process's life
+	keys  []simKey
+	epoch int  // of the URL
+	aside bool // of a place from which the key set has moved: the client may look further
 }
 
 type simFault int
 
 const (
-	healthy simFault = iota
-	refusing
-	hanging
-	slow
-	erroring // 500
-	limiting // 429 with Retry-After
-	missing  // 404
-	garbage
-	emptySet
-	partial // the first half of the document
-	foreign // the document of another region: DNS that points elsewhere
-	faults_
+	simHealthy simFault = iota
+	simDead             // the connection has died: requests hang until there is another one
+	simFlapping
+	simForeign // the document of another region: DNS that points elsewhere
+	simContent // the faults before this one are of the content, or heal on a new connection
+	simRefusing
+	simHanging
+	simSlow
+	simErroring // 500
+	simLimiting // 429
+	simMissing  // 404
+	simGarbage
+	simEmpty
+	simHalf // the first half of the document
+	simFaults
 )
 
-// simURL is one mirror. The world's mutex guards it.
+// simURL is one JWKS URL, or one issuer whose URL is discovered. The world's mutex guards it.
 type simURL struct {
-	url         string
-	region      *simRegion
-	lagging     *simDoc // nil, or the document that it is stuck at
-	fault       simFault
-	mended      time.Duration // true time since when it is healthy
-	mendedLived time.Duration // the same, without the time for which the process was frozen
-	answers     []simAnswer
-	asked       []time.Duration // when requests came, in true time
-	good        bool            // it has answered well at least once
+	url        string // or the prefix of the places, if it is discovered
+	document   string // of discovery, or ""
+	region     *simRegion
+	optional   bool
+	ttl        time.Duration // of the CDN in front; 0 means none
+	honors     bool          // the CDN honors no-cache
+	etag       int           // 0 none, 1 right, 2 the same for every document
+	retryAfter int           // seconds, with 429; 0 means none
+	maxAge     int           // seconds; 0 means none
+
+	fault   simFault
+	only    int           // of a discovered URL, what the fault is of: 0 all, 1 the keys, 2 the document
+	lagging *simDoc       // nil, or the document that it is stuck at
+	thin    simDoc        // what a flapping URL serves now and then
+	dead    int           // the generation of the connections that have died
+	changed time.Duration // true time since when nothing has changed
+	calm    time.Duration // the same, without the time for which the process was frozen
+	place   int           // of the key set
+	moved   time.Duration // true time
+	copied  time.Duration // true time at which the copy of the CDN was made
+	copy    []simKey
+
+	answers []simAnswer
+	asked   []time.Duration // when requests came, without the time for which the process was frozen
+	count   uint64          // of requests
+	whole   []simKey        // of the last answer that was not 304
+	epoch   int             // counts the processes, and the times it was configured
+	good    bool            // it has answered well in this epoch
+	ever    bool            // it has answered well in this epoch, or one that may have left a snapshot
 }
 
-// simRegion signs with the last key of its document.
+// simRegion signs with the last key of its document, or with the next one before that is published.
 type simRegion struct {
-	name string
-	doc  simDoc
-	urls []*simURL
+	name     string
+	provider int
+	iss      string
+	doc      simDoc
+	next     *simKey
+	former   []simKey
+	urls     []*simURL
+	config   issuer.Region
 }
 
 // simWorld is the truth.
 type simWorld struct {
-	mu      sync.Mutex
-	rand    *rand.Rand // of the one goroutine that tells the story
-	delays  *rand.Rand // of the servers, under the mutex
-	base    time.Time
-	frozen  time.Duration // true time that passed while the process stood still
-	ahead   time.Duration // of the wall clock, beside what was frozen
-	jwks    []map[string]any
-	regions []*simRegion
-	byURL   map[string]*simURL
-	config  []issuer.Authority
-	serves  map[string][]*simRegion // by iss: the regions that list it
-	minted  int
+	mu         sync.Mutex
+	seed       uint64
+	rand       *rand.Rand // of the one goroutine that tells the story
+	chance     *rand.Rand // of what is asked and checked, which depends on answers: the story does not
+	base       time.Time
+	began      time.Duration // of the process
+	frozen     time.Duration // true time that passed while the process stood still
+	ahead      time.Duration // of the wall clock, beside what was frozen
+	jwks       []map[string]any
+	providers  int
+	off        []bool // providers that are not configured
+	cut        []bool // providers without their last region
+	regions    []*simRegion
+	urls       []*simURL
+	byURL      map[string]*simURL
+	minted     int
+	generation int // of connections
+	flooding   int // 0 no, 1 with new kids, 2 with the same ones again and again
+	flooded    time.Duration
+	suspect    string // the iss that was looked at last
 }
 
 // truth is the true time since the world began; the clocks of the process are read.
 func (w *simWorld) truth() time.Duration { return time.Since(w.base) + w.frozen }
 
+func (w *simWorld) lived() time.Duration { return time.Since(w.base) }
+
+func (w *simWorld) wall() int64 { return time.Now().Add(w.frozen + w.ahead).UnixNano() }
+
+// read reads the clocks of the process, of which the monotonic one begins with it.
 func (w *simWorld) read() (mono, wall int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.readLocked()
+	return int64(w.lived()-w.began) + 1, w.wall()
 }
 
-func (w *simWorld) readLocked() (mono, wall int64) {
-	return int64(time.Since(w.base)), time.Now().Add(w.frozen + w.ahead).UnixNano()
+// number makes a number of the seed and others. What happens at one time so does not depend on what else happens then.
+func (w *simWorld) number(parts ...uint64) uint64 {
+	h := w.seed
+	for _, p := range parts {
+		h += p + 0x9e3779b97f4a7c15
+		h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+		h = (h ^ h>>27) * 0x94d049bb133111eb
+		h ^= h >> 31
+	}
+	return h
 }
 
-func newSimWorld(r *rand.Rand, material []map[string]any) *simWorld {
-	w := &simWorld{rand: r, delays: rand.New(rand.NewPCG(r.Uint64(), r.Uint64())), base: time.Now(), jwks: material, byURL: map[string]*simURL{}, serves: map[string][]*simRegion{}}
-	for a := range 1 + r.IntN(3) {
-		authority := issuer.Authority{ID: fmt.Sprintf("a%d", a)}
-		oneIssuer := r.IntN(2) == 0
-		for g := range 1 + r.IntN(3) {
-			region := &simRegion{name: fmt.Sprintf("a%d/r%d", a, g)}
-			iss := fmt.Sprintf("https://idp.example/a%d/r%d", a, g)
-			if oneIssuer {
-				iss = fmt.Sprintf("https://idp.example/a%d", a)
+// jitter is the source of jitter of the process.
+func (w *simWorld) jitter() float64 {
+	return float64(w.number(uint64(time.Since(w.base)))>>11) / (1 << 53)
+}
+
+func newSimWorld(seed, n uint64, material []map[string]any) *simWorld {
+	w := &simWorld{seed: seed*1_000_003 + n, base: time.Now(), jwks: material, byURL: map[string]*simURL{}}
+	w.rand, w.chance = rand.New(rand.NewPCG(seed, n)), rand.New(rand.NewPCG(n, seed))
+	w.providers = 1 + w.rand.IntN(3)
+	w.off, w.cut = make([]bool, w.providers), make([]bool, w.providers)
+	for p := range w.providers {
+		kind := w.rand.IntN(3) // one issuer, one for each region, discovered
+		for g := range 1 + w.rand.IntN(3) {
+			r := &simRegion{name: fmt.Sprintf("r%d", g), provider: p, iss: fmt.Sprintf("https://p%d.example/%d", p, g)}
+			if kind == 0 {
+				r.iss = fmt.Sprintf("https://p%d.example", p)
 			}
-			out := issuer.Region{Name: fmt.Sprintf("r%d", g), Issuers: []string{iss}}
-			for m := range 1 + r.IntN(2) {
-				u := &simURL{url: fmt.Sprintf("https://keys.example/a%d/r%d/m%d", a, g, m), region: region}
-				region.urls = append(region.urls, u)
-				w.byURL[u.url] = u
-				out.JWKS = append(out.JWKS, u.url)
+			r.config = issuer.Region{Name: r.name, Issuers: []string{r.iss}}
+			if kind == 2 {
+				w.url(r, &simURL{url: r.iss + "/keys/", document: r.iss + "/.well-known/openid-configuration"})
+			} else {
+				for m := range 1 + w.rand.IntN(2) {
+					u := w.url(r, &simURL{url: fmt.Sprintf("https://p%d.example/%d/m%d", p, g, m), optional: m > 0 && w.rand.IntN(3) == 0})
+					r.config.JWKSURLs = append(r.config.JWKSURLs, u.url)
+					if u.optional {
+						r.config.OptionalJWKSURLs = append(r.config.OptionalJWKSURLs, u.url)
+						u.fault = simMissing
+					}
+				}
 			}
-			w.regions = append(w.regions, region)
-			w.serves[iss] = append(w.serves[iss], region)
-			authority.Regions = append(authority.Regions, out)
-			w.rotate(region)
+			w.regions = append(w.regions, r)
+			w.rotate(r)
 		}
-		w.config = append(w.config, authority)
 	}
 	return w
 }
 
-// rotate gives a region a new key, now and then under a kid that another region uses, too.
-func (w *simWorld) rotate(r *simRegion) {
+// url adds a URL with habits of its own.
+func (w *simWorld) url(r *simRegion, u *simURL) *simURL {
+	u.region, u.etag, u.retryAfter = r, w.rand.IntN(3), []int{0, 20, 120}[w.rand.IntN(3)]
+	if w.rand.IntN(4) == 0 {
+		u.ttl, u.honors = time.Duration(10+w.rand.IntN(600))*time.Second, w.rand.IntN(2) == 0
+	}
+	if w.rand.IntN(3) == 0 {
+		u.maxAge = 1 << w.rand.IntN(14)
+	}
+	r.urls, w.urls = append(r.urls, u), append(w.urls, u)
+	w.byURL[u.url] = u
+	if u.document != "" {
+		w.byURL[u.document] = u
+	}
+	return u
+}
+
+// config is what is configured now.
+func (w *simWorld) config() (ps []issuer.Provider) {
+	for i := range w.providers {
+		p := issuer.Provider{ID: fmt.Sprintf("p%d", i)}
+		for _, r := range w.regions {
+			if r.provider == i && w.configured(r) {
+				p.Regions = append(p.Regions, r.config)
+			}
+		}
+		if len(p.Regions) > 0 {
+			ps = append(ps, p)
+		}
+	}
+	return ps
+}
+
+func (w *simWorld) configured(r *simRegion) bool {
+	if w.off[r.provider] {
+		return false
+	}
+	last := r
+	count := 0
+	for _, o := range w.regions {
+		if o.provider == r.provider {
+			last = o
+			count++
+		}
+	}
+	return !w.cut[r.provider] || r != last || count == 1
+}
+
+// issuers lists what is or was configured.
+func (w *simWorld) issuers() (all []string) {
+	for _, r := range w.regions {
+		if !slices.Contains(all, r.iss) {
+			all = append(all, r.iss)
+		}
+	}
+	return all
+}
+
+// serving lists the URLs of the regions that list iss.
+func (w *simWorld) serving(iss string) (all []*simURL) {
+	for _, r := range w.regions {
+		if r.iss == iss && w.configured(r) {
+			all = append(all, r.urls...)
+		}
+	}
+	return all
+}
+
+// mint makes the next key of a region, now and then under a kid that another region uses, too, or under one that is in use
+// there.
+func (w *simWorld) mint(r *simRegion) simKey {
 	w.minted++
 	k := simKey{kid: fmt.Sprintf("k%d", w.minted), material: w.minted % len(w.jwks)}
-	if w.rand.IntN(8) == 0 {
+	switch w.rand.IntN(8) {
+	case 0:
 		k.kid = fmt.Sprintf("shared-%d", w.rand.IntN(3))
+	case 1:
+		if len(r.doc.keys) > 0 {
+			k.kid = r.doc.keys[w.rand.IntN(len(r.doc.keys))].kid
+		}
 	}
+	return k
+}
+
+// rotate publishes the next key of a region.
+func (w *simWorld) rotate(r *simRegion) {
+	k := w.mint(r)
+	if r.next != nil {
+		k = *r.next
+		r.next = nil
+	}
+	w.publish(r, k)
+}
+
+// publish adds a key to the document of a region.
+func (w *simWorld) publish(r *simRegion, k simKey) {
 	d := simDoc{since: map[simKey]time.Duration{}}
-	for _, old := range r.doc.keys { // a kid names one key of a document
-		if old.kid != k.kid {
+	for i, old := range r.doc.keys { // a kid names one key of a document
+		if old.kid != k.kid && len(r.doc.keys)-i < 6 {
 			d.keys = append(d.keys, old)
 			d.since[old] = r.doc.since[old]
+		} else if old != k {
+			r.former = append(r.former, old)
 		}
 	}
 	d.keys = append(d.keys, k)
@@ -155,9 +303,9 @@ func (w *simWorld) rotate(r *simRegion) {
 	r.doc = d
 }
 
-// published is what u serves when nothing is wrong with it but its place.
+// published is what u serves when nothing is wrong with it but its place. While it flaps, it serves that now and then.
 func (w *simWorld) published(u *simURL) simDoc {
-	if u.fault == foreign {
+	if u.fault == simForeign {
 		return w.regions[(slices.Index(w.regions, u.region)+1)%len(w.regions)].doc
 	}
 	if u.lagging != nil {
@@ -166,158 +314,53 @@ func (w *simWorld) published(u *simURL) simDoc {
 	return u.region.doc
 }
 
-func (w *simWorld) render(keys []simKey) []byte {
-	list := make([]map[string]any, 0, len(keys))
-	for _, k := range keys {
-		m := map[string]any{"kid": k.kid}
-		for name, v := range w.jwks[k.material] {
-			if name != "kid" {
-				m[name] = v
-			}
+// calmFor reports for how long the process has lived with nothing wrong with the URLs that serve iss but what they list. The
+// time for
+// which it was frozen does not count: a request that hung before is still under way after it.
+func (w *simWorld) calmFor(iss string) time.Duration {
+	now := w.lived()
+	least := now - w.began
+	for _, u := range w.serving(iss) {
+		if u.fault >= simContent && (!u.optional || u.fault != simMissing || u.ever) {
+			return 0
 		}
-		list = append(list, m)
+		least = min(least, now-u.calm)
 	}
-	doc, _ := json.Marshal(map[string]any{"keys": list})
-	return doc
+	return least
 }
 
-// roundTrip serves the URLs with what is wrong with them, and notes the good answers that were delivered.
-func (w *simWorld) roundTrip(r *http.Request) (*http.Response, error) {
-	w.mu.Lock()
-	u := w.byURL[r.URL.String()]
-	u.asked = append(u.asked, w.truth())
-	fault, delay := u.fault, time.Duration(w.delays.IntN(40))*time.Millisecond
-	doc := w.published(u)
-	keys, body := doc.keys, w.render(doc.keys)
-	w.mu.Unlock()
-	if fault == slow {
-		delay += 1200 * time.Millisecond
-	}
-	if fault == hanging {
-		delay = time.Hour
-	}
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
-	select {
-	case <-r.Context().Done():
-		return nil, r.Context().Err()
-	case <-timer.C:
-	}
-	resp := &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Request: r, ContentLength: -1}
-	switch fault {
-	case refusing:
-		return nil, errors.New("connection refused")
-	case erroring:
-		resp.StatusCode = http.StatusInternalServerError
-	case limiting:
-		resp.StatusCode = http.StatusTooManyRequests
-		resp.Header.Set("Retry-After", "20")
-	case missing:
-		resp.StatusCode = http.StatusNotFound
-	case garbage:
-		body = []byte("<html>")
-	case emptySet:
-		body = []byte(`{"keys":[]}`)
-	case partial:
-		body = body[:len(body)/2]
-	case healthy, slow, foreign, hanging, faults_:
-		w.mu.Lock()
-		mono, wall := w.readLocked()
-		u.answers = append(u.answers, simAnswer{mono, wall, keys})
-		u.good = true
-		w.mu.Unlock()
-	}
-	resp.Body = io.NopCloser(bytes.NewReader(body))
-	return resp, nil
-}
-
-// age is the time since an answer by the clock that ran further.
+// age is the time since an answer was made by the clock that ran further.
 func (w *simWorld) age(a simAnswer) time.Duration {
-	mono, wall := w.readLocked()
-	return time.Duration(max(mono-a.mono, wall-a.wall, 0))
+	return max(w.lived()-a.lived, time.Duration(w.wall()-a.wall), 0)
 }
 
 // forget drops what is too old to count. The caller holds mu.
-func (w *simWorld) forget(maxStale time.Duration) {
-	for _, u := range w.byURL {
-		for len(u.answers) > 0 && w.age(u.answers[0]) > 3*maxStale {
+func (w *simWorld) forget() {
+	for _, u := range w.urls {
+		for len(u.answers) > 0 && w.age(u.answers[0]) > 3*24*time.Hour {
 			u.answers = u.answers[1:]
 		}
-		for len(u.asked) > 0 && w.truth()-u.asked[0] > time.Hour {
+		for len(u.asked) > 0 && w.lived()-u.asked[0] > time.Hour {
 			u.asked = u.asked[1:]
 		}
 	}
 }
 
-// event changes one thing of the world. The caller holds no lock.
-func (w *simWorld) event() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	r := w.regions[w.rand.IntN(len(w.regions))]
-	u := r.urls[w.rand.IntN(len(r.urls))]
-	switch w.rand.IntN(10) {
-	case 0, 1: // a mirror
-		w.spoil(u, simFault(w.rand.IntN(int(faults_))))
-	case 2: // a whole region
-		f := simFault(w.rand.IntN(int(foreign)))
-		for _, u := range r.urls {
-			w.spoil(u, f)
-		}
-	case 3, 4, 5: // everything is mended
-		for _, u := range w.byURL {
-			w.spoil(u, healthy)
-			u.lagging = nil
-		}
-	case 6:
-		w.rotate(r)
-	case 7: // withdrawal of all but the signing key
-		r.doc = r.doc.clone()
-		r.doc.keys = r.doc.keys[len(r.doc.keys)-1:]
-	case 8:
-		d := r.doc.clone()
-		u.lagging = &d
-		u.noteMended(w)
-	case 9:
-		if w.rand.IntN(2) == 0 {
-			w.frozen += time.Duration(w.rand.IntN(int(8 * time.Hour)))
-		} else {
-			w.ahead = time.Duration(w.rand.IntN(int(4*time.Hour))) - 2*time.Hour
-		}
-	}
-}
-
-func (w *simWorld) spoil(u *simURL, f simFault) {
-	if u.fault != f || u.lagging != nil {
-		u.noteMended(w)
-	}
-	u.fault = f
-}
-
-// noteMended notes that something has changed about u.
-func (u *simURL) noteMended(w *simWorld) { u.mended, u.mendedLived = w.truth(), time.Since(w.base) }
-
-// allHealthyFor reports for how long the process has lived with nothing wrong with the URLs that serve iss. The time for which
-// it was frozen does not count: a request that hung before is still under way after it.
-func (w *simWorld) allHealthyFor(iss string) time.Duration {
-	now := time.Since(w.base)
-	least := now
-	for _, r := range w.serves[iss] {
-		for _, u := range r.urls {
-			if u.fault != healthy || u.lagging != nil {
-				return 0
-			}
-			least = min(least, now-u.mendedLived)
-		}
-	}
-	return least
-}
-
 func (w *simWorld) String() string {
 	var b strings.Builder
-	for _, u := range w.byURL {
-		fmt.Fprintf(&b, "%s fault %d lagging %v doc %v\n", u.url, u.fault, u.lagging != nil, w.published(u).keys)
-		for _, a := range u.answers[max(0, len(u.answers)-4):] {
-			fmt.Fprintf(&b, "    %v ago: %v\n", w.age(a), a.keys)
+	for _, u := range w.urls {
+		if u.region.iss != w.suspect {
+			continue
+		}
+		fmt.Fprintf(&b, "%s fault %d of %d since %v lagging %v optional %v ttl %v %v etag %d place %d configured %v\n",
+			u.url, u.fault, u.only, w.truth()-u.changed, u.lagging != nil, u.optional, u.ttl, u.honors, u.etag, u.place, w.configured(u.region))
+		fmt.Fprintf(&b, "    doc %v thin %v next %v\n", w.published(u), u.thin.keys, u.region.next)
+		for _, a := range u.answers[max(0, len(u.answers)-12):] {
+			fmt.Fprintf(&b, "    %v ago (lived %v, came %v ago): epoch %d of %d, aside %v, %v\n",
+				w.age(a), w.lived()-a.lived, w.lived()-a.came, a.epoch, u.epoch, a.aside, a.keys)
+		}
+		for _, at := range u.asked[max(0, len(u.asked)-12):] {
+			fmt.Fprintf(&b, "    asked %v ago\n", w.lived()-at)
 		}
 	}
 	return b.String()

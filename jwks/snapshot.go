@@ -9,23 +9,34 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
+	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 	"github.com/regionjwt/regionjwt/store"
 )
 
 const (
-	snapshotVersion = 1
-	snapshotTime    = 2 * time.Second // to load or save one
+	snapshotVersion = 2
+	snapshotTime    = 2 * time.Second // to read or save one
 	snapshotsPerAge = 24              // an unchanged set is saved again after this part of MaxStale
 	maxAhead        = 5 * time.Minute // by which the clock of the writer may be ahead
-	maxSnapshotKeys = 1000
+	maxStuck        = 64              // calls to the Store that have not returned in time, beyond which it is not called
 )
 
 var errSnapshot = errors.New("not a snapshot of this key set")
+
+// copies is what is known of the snapshots of a set. The set's mutex guards it.
+type copies struct {
+	saved  keystate.Time // when the last one was saved, or tried
+	digest [32]byte      // of what it says, but its times
+	saving bool
+	failed bool // the last one could not be saved
+}
 
 // snapshotName is the name of a set's document. Its URLs are in the name's hash, and in the document once more.
 func snapshotName(s *set) string {
@@ -33,228 +44,229 @@ func snapshotName(s *set) string {
 	return "jwks/" + hex.EncodeToString(sum[:16])
 }
 
-type snapshotKey struct {
-	JWK   json.RawMessage `json:"jwk"`
-	First int64           `json:"first"` // unix, in nanoseconds, as all times
-	Seen  int64           `json:"seen"`
-	By    []string        `json:"by"` // the mirrors that list it: their URLs, or the iss that those are discovered from
-}
-
-type snapshot struct {
-	Version int           `json:"version"`
-	Set     string        `json:"set"`
-	Good    int64         `json:"good"`
-	Keys    []snapshotKey `json:"keys"`
-}
-
-// encode writes what s knows. The caller holds mu.
-func (s *set) encode() ([]byte, error) {
-	out := snapshot{Version: snapshotVersion, Set: s.id, Good: s.good.load().wall}
-	for _, r := range s.records {
-		jwk, err := r.key.JWK()
-		if err != nil {
-			return nil, err
-		}
-		k := snapshotKey{JWK: jwk, First: r.first.wall, Seen: r.seen.load().wall}
-		for _, l := range r.by {
-			k.By = append(k.By, l.ep.name())
-		}
-		out.Keys = append(out.Keys, k)
+// The document: times are Unix times in nanoseconds, 0 means never.
+type (
+	snapshot struct {
+		Version int           `json:"version"`
+		Set     string        `json:"set"`
+		URLs    []snapshotURL `json:"urls"`
 	}
-	return json.Marshal(out)
+	snapshotURL struct {
+		Name     string        `json:"name"` // the URL, or the issuer that it is discovered from
+		Good     int64         `json:"good"`
+		Returned int64         `json:"returned"`
+		Keys     []snapshotKey `json:"keys"`
+	}
+	snapshotKey struct {
+		JWK    json.RawMessage `json:"jwk"`
+		First  int64           `json:"first"`
+		Last   int64           `json:"last"`
+		Misses int             `json:"misses"`
+		Since  int64           `json:"since"`
+		At     int64           `json:"at"`
+	}
+)
+
+// encode writes what the set knows, and returns a digest of that without the times that every answer changes.
+func (s *set) encode() (data []byte, digest [32]byte, err error) {
+	out := snapshot{Version: snapshotVersion, Set: s.id}
+	plain := sha256.New()
+	for _, sl := range s.slots {
+		st := sl.current()
+		if !st.Known {
+			continue
+		}
+		u := snapshotURL{Name: sl.name(), Good: st.Good.Wall, Returned: st.Returned.Wall}
+		for i := range st.Listed {
+			l := &st.Listed[i]
+			jwk, err := l.Key.JWK()
+			if err != nil {
+				return nil, digest, err
+			}
+			k := snapshotKey{JWK: jwk, First: l.First.Wall, Last: l.Last.Wall}
+			if l.Miss != nil {
+				k.Misses, k.Since, k.At = l.Miss.Count, l.Miss.Since.Wall, l.Miss.At.Wall
+			}
+			u.Keys = append(u.Keys, k)
+			_, _ = plain.Write(append(jwk, byte(min(k.Misses, 255))))
+		}
+		_, _ = plain.Write([]byte(u.Name + strconv.FormatInt(u.Returned, 10)))
+		out.URLs = append(out.URLs, u)
+	}
+	plain.Sum(digest[:0])
+	data, err = json.Marshal(out)
+	return data, digest, err
 }
 
-// decodeSnapshot reads a document for s by the rules of key sets, and returns the records that are young enough, with the
-// time of the last good answer. The caller holds mu.
-func (s *set) decodeSnapshot(doc []byte, now instant, allowed []string) (good instant, records []*record, err error) {
+// decode reads a document, and returns what it says of each slot, and the time of the newest good answer.
+func (s *set) decode(doc []byte, now keystate.Time, c *Config) (events []keystate.Event, good int64, err error) {
 	top, err := strictjson.Parse(nil, string(doc))
 	if err != nil {
-		return good, nil, err
+		return nil, 0, err
 	}
-	at, ok := pastInstant(strictjson.Find(top, "good"), now)
-	version, set := strictjson.Find(top, "version"), strictjson.Find(top, "set")
-	if version.Raw() != strconv.Itoa(snapshotVersion) || !set.Is(s.id) || !ok {
-		return good, nil, errSnapshot
+	if strictjson.Find(top, "version").Raw() != strconv.Itoa(snapshotVersion) || !strictjson.Find(top, "set").Is(s.id) {
+		return nil, 0, errSnapshot
 	}
-	for v := range strictjson.Find(top, "keys").Elements() {
-		r, err := s.decodeRecord(v, now, allowed)
-		if err != nil || len(records) >= maxSnapshotKeys {
-			return good, nil, errSnapshot
+	events = make([]keystate.Event, len(s.slots))
+	for v := range strictjson.Find(top, "urls").Elements() {
+		members := membersOf(v)
+		name := strictjson.Find(members, "name")
+		i := slices.IndexFunc(s.slots, func(sl *slot) bool { return name.Is(sl.name()) })
+		if i < 0 {
+			return nil, 0, errSnapshot
 		}
-		if r != nil && now.since(r.seen.load()) <= s.config.MaxStale {
-			records = slices.DeleteFunc(records, func(o *record) bool { return o.id() == r.id() })
-			records = append(records, r)
+		e := keystate.Event{Kind: keystate.Restored}
+		at, okGood := pastTime(members, "good", now)
+		returned, okReturned := pastTime(members, "returned", now)
+		if !okGood || !okReturned || at.IsZero() {
+			return nil, 0, errSnapshot
 		}
+		e.Made, e.Returned = at, returned
+		good = max(good, at.Wall)
+		for k := range strictjson.Find(members, "keys").Elements() {
+			l, ok, err := decodeKey(k, now, c)
+			if err != nil || len(e.Listed) >= 2*c.MaxKeys {
+				return nil, 0, errSnapshot
+			}
+			if ok {
+				e.Listed = append(e.Listed, l)
+			}
+		}
+		events[i] = e
 	}
-	return at, records, nil
+	return events, good, nil
 }
 
-// decodeRecord reads one key; nil where it must not be used.
-func (s *set) decodeRecord(v strictjson.Value, now instant, allowed []string) (*record, error) {
-	var members []strictjson.Member
+// decodeKey reads one key. ok is false if it must not be used: a rule is stricter than when it was written, or it is too old.
+func decodeKey(v strictjson.Value, now keystate.Time, c *Config) (l keystate.Listing, ok bool, err error) {
+	members := membersOf(v)
+	first, okFirst := pastTime(members, "first", now)
+	last, okLast := pastTime(members, "last", now)
+	since, okSince := pastTime(members, "since", now)
+	at, okAt := pastTime(members, "at", now)
+	misses, errMisses := strconv.Atoi(strictjson.Find(members, "misses").Raw())
+	if !okFirst || !okLast || !okSince || !okAt || errMisses != nil || misses < 0 || first.IsZero() || last.IsZero() {
+		return l, false, errSnapshot
+	}
+	key, why := jose.ParseKey(strictjson.Find(members, "jwk"), c.MaxRSABits)
+	if why != "" || jose.IsForbidden(key, c.InsecureKnownKeys) || now.Since(last) > c.MaxStale {
+		return l, false, nil
+	}
+	l = keystate.Listing{Key: key, First: first, Last: last}
+	if misses > 0 {
+		l.Miss = &keystate.Miss{Count: misses, Since: since, At: at}
+	}
+	return l, true, nil
+}
+
+func membersOf(v strictjson.Value) (members []strictjson.Member) {
 	for m := range v.Members() {
 		members = append(members, m)
 	}
-	first, okFirst := pastInstant(strictjson.Find(members, "first"), now)
-	seen, okSeen := pastInstant(strictjson.Find(members, "seen"), now)
-	if !okFirst || !okSeen {
-		return nil, errSnapshot
-	}
-	key, why := jose.ParseKey(strictjson.Find(members, "jwk"))
-	if why != "" || jose.IsForbidden(key, allowed) {
-		return nil, nil // a rule that is stricter than when it was written
-	}
-	r := &record{key: key, first: first, seen: new(sighting)}
-	r.seen.store(seen)
-	for name := range strictjson.Find(members, "by").Elements() {
-		i := slices.IndexFunc(s.endpoints, func(ep *endpoint) bool { return name.Is(ep.name()) })
-		if i < 0 {
-			return nil, errSnapshot
-		}
-		r.listedBy(s.endpoints[i])
-	}
-	return r, nil
+	return members
 }
 
-// pastInstant turns a time of another process into one of ours. What is a little ahead counts as now; ok is false for what
-// is further ahead, or no time at all.
-func pastInstant(v strictjson.Value, now instant) (t instant, ok bool) {
-	wall, err := strconv.ParseInt(v.Raw(), 10, 64)
-	if err != nil || wall <= 0 || wall-now.wall > int64(maxAhead) {
+// pastTime turns a time of another process into one of ours. A time that is a little ahead counts as now. ok is false for one that is
+// further ahead, or no time at all.
+func pastTime(members []strictjson.Member, name string, now keystate.Time) (t keystate.Time, ok bool) {
+	wall, err := strconv.ParseInt(strictjson.Find(members, name).Raw(), 10, 64)
+	if err != nil || wall < 0 || wall-now.Wall > int64(maxAhead) {
 		return t, false
 	}
-	age := max(0, now.wall-wall)
-	return instant{mono: now.mono - age, wall: now.wall - age}, true
+	if wall == 0 {
+		return t, true
+	}
+	return now.Add(-time.Duration(max(0, now.Wall-wall))), true
 }
 
-// load reads a document, and waits no longer than it should.
-func (c *Cache) load(ctx context.Context, name string) (store.Document, error) {
-	type result struct {
-		doc store.Document
-		err error
+// restoreOnce reads the snapshot once in a round, if it may help: a URL has failed or does not answer, and the set has no usable keys.
+// The caller holds the set's mutex.
+func (c *Cache) restoreOnce(s *set, r *round, wg *sync.WaitGroup, helps bool) {
+	if r.restored || !helps {
+		return
 	}
-	r, err := stored(ctx, c, func() result {
-		doc, err := c.config.Store.Load(ctx, name)
-		return result{doc, err}
+	r.restored, r.restoring = true, true
+	wg.Go(func() {
+		c.restore(s)
+		s.mu.Lock()
+		r.restoring = false
+		s.mu.Unlock()
+		r.tell()
 	})
-	return r.doc, cmp.Or(err, r.err)
 }
 
-// write replaces a document, and waits no longer than it should.
-func (c *Cache) write(ctx context.Context, name string, data []byte, ifRevision string) error {
-	failed, err := stored(ctx, c, func() error {
-		_, err := c.config.Store.Save(ctx, name, data, ifRevision)
-		return err
-	})
-	return cmp.Or(err, failed)
-}
-
-// stored calls the Store, unless too many calls have not returned when they should.
-func stored[T any](ctx context.Context, c *Cache, call func() T) (result T, err error) {
-	if c.stuck.Load() >= maxStuck {
-		return result, errStuck
-	}
-	var settled atomic.Bool // by whoever is first: the call, or its time
-	result, err = bounded(ctx, "the store", func() T {
-		defer func() {
-			if settled.Swap(true) {
-				c.stuck.Add(-1)
-			}
-		}()
-		return call()
-	})
-	if !errors.Is(err, errStuck) {
-		return result, err
-	}
-	c.stuck.Add(1)
-	if settled.Swap(true) { // it has returned in this moment
-		c.stuck.Add(-1)
-	}
-	return result, errStuck
-}
-
-// restore fills an empty set from its snapshot. Whatever was fetched meanwhile counts; a snapshot never overrides it.
-func (c *Cache) restore(ctx context.Context, s *set, f *flight) {
-	ctx, cancel := context.WithTimeout(ctx, snapshotTime)
+// restore fills an empty set from its snapshot. What was fetched meanwhile takes precedence.
+func (c *Cache) restore(s *set) {
+	ctx, cancel := context.WithTimeout(context.Background(), snapshotTime)
 	defer cancel()
 	doc, err := c.load(ctx, snapshotName(s))
 	if errors.Is(err, store.ErrNotFound) {
 		return
 	}
 	now := c.clock()
-	var good instant
-	var records []*record
-	s.mu.Lock()
-	source := s.endpoints[0].name()
+	var events []keystate.Event
 	if err == nil {
-		good, records, err = s.decodeSnapshot(doc.Data, now, c.config.InsecurePublishedKeys)
+		events, _, err = s.decode(doc.Data, now, &c.config)
 	}
-	used := s.view.Load() == nil && len(records) > 0
-	if used {
-		s.records = records
-		s.restored = true
-		for _, r := range records {
-			for _, l := range r.by {
-				l.ep.known = true
-			}
+	if err != nil {
+		c.log.Warn("snapshot is not used", "url", s.slots[0].name(), "failure", err)
+		return
+	}
+	s.mu.Lock()
+	keys := 0
+	if s.usable(now, c.config.limits()) {
+		events = nil
+	}
+	for i, e := range events {
+		if len(e.Listed) > 0 {
+			next := s.slots[i].state.Load().Apply(e, s.slots[i].oldest(), c.config.limits())
+			s.slots[i].state.Store(&next)
+			keys += len(e.Listed)
 		}
-		s.good.store(good)
-		s.freshUntil.store(good.plus(s.config.Refresh))
-		s.publish()
-		f.tell()
 	}
 	s.mu.Unlock()
-	switch {
-	case err != nil:
-		c.log.Warn("snapshot is not used", "source", source, "why", err)
-	case used:
-		c.log.Info("keys come from a snapshot", "source", source, "regions", regionsOf{c.table.Load(), s},
-			"keys", len(records), "age", now.since(good))
-		c.changed()
+	if keys == 0 {
+		return
 	}
+	s.publish()
+	c.log.Info("keys come from a snapshot", "url", s.slots[0].name(), "regions", regionsOf{c.table.Load(), s},
+		"keys", keys, "age", now.Since(s.lastGood()).Round(time.Second))
 }
 
-// save writes the snapshot of s where its keys changed, or the last one has aged. Another process that shares the store
-// may have written a younger one; then that stays.
+// save writes the snapshot of a set if its keys changed, or the last one has aged. Another process that shares the store may have
+// written a younger one; then that stays.
 func (c *Cache) save(ctx context.Context, s *set) {
 	ctx, cancel := context.WithTimeout(ctx, snapshotTime)
 	defer cancel()
 	now := c.clock()
+	data, digest, err := s.encode()
 	s.mu.Lock()
-	due := s.unsaved || now.since(s.saved) >= s.config.MaxStale/snapshotsPerAge
-	if !due || s.saving || s.restored {
+	due := s.copies.failed || digest != s.copies.digest || now.Since(s.copies.saved) >= c.config.MaxStale/snapshotsPerAge
+	if !due || s.copies.saving {
 		s.mu.Unlock()
 		return
 	}
-	s.saving, s.unsaved = true, false
-	mine := s.good.load()
-	data, err := s.encode()
+	s.copies.saving = true
 	s.mu.Unlock()
 	if err == nil {
-		err = c.replaceSnapshot(ctx, s, data, mine)
+		err = c.replaceSnapshot(ctx, s, data, s.lastGood().Wall)
 	}
 	s.mu.Lock()
-	first, source := err != nil && s.saveErr == nil, s.endpoints[0].name()
-	s.saving, s.saved, s.saveErr = false, now, err
-	if err != nil {
-		s.unsaved = true
-	}
+	first := err != nil && !s.copies.failed
+	s.copies = copies{saved: now, digest: digest, failed: err != nil}
 	s.mu.Unlock()
 	if first {
-		c.log.Warn("snapshot cannot be saved", "source", source, "why", err)
+		c.log.Warn("snapshot cannot be saved", "url", s.slots[0].name(), "failure", err)
 	}
 }
 
-func (c *Cache) replaceSnapshot(ctx context.Context, s *set, data []byte, mine instant) error {
+func (c *Cache) replaceSnapshot(ctx context.Context, s *set, data []byte, mine int64) error {
 	name := snapshotName(s)
 	for try := 0; ; try++ {
 		old, err := c.load(ctx, name)
 		switch {
 		case err == nil:
-			s.mu.Lock()
-			good, _, err := s.decodeSnapshot(old.Data, c.clock(), c.config.InsecurePublishedKeys)
-			s.mu.Unlock()
-			if err == nil && good.wall > mine.wall {
+			if _, good, err := s.decode(old.Data, c.clock(), &c.config); err == nil && good > mine {
 				return nil
 			}
 		case !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrNotAuthentic):
@@ -265,4 +277,54 @@ func (c *Cache) replaceSnapshot(ctx context.Context, s *set, data []byte, mine i
 			return err
 		}
 	}
+}
+
+// load reads a document, and waits no longer than it should.
+func (c *Cache) load(ctx context.Context, name string) (store.Document, error) {
+	type result struct {
+		doc store.Document
+		err error
+	}
+	r, err := stored(ctx, c, func() (r result) {
+		if panicked := guard.Call("Snapshots", func() { r.doc, r.err = c.config.Snapshots.Load(ctx, name) }); panicked != nil {
+			r.err = panicked
+		}
+		return r
+	})
+	return r.doc, cmp.Or(err, r.err)
+}
+
+// write replaces a document, and waits no longer than it should.
+func (c *Cache) write(ctx context.Context, name string, data []byte, ifRevision string) error {
+	failed, err := stored(ctx, c, func() (err error) {
+		if panicked := guard.Call("Snapshots", func() { _, err = c.config.Snapshots.Save(ctx, name, data, ifRevision) }); panicked != nil {
+			return panicked
+		}
+		return err
+	})
+	return cmp.Or(err, failed)
+}
+
+// stored calls the Store, unless too many calls have not returned when they should.
+func stored[T any](ctx context.Context, c *Cache, call func() T) (result T, err error) {
+	if c.stuck.Load() >= maxStuck {
+		return result, errStuck
+	}
+	var settled atomic.Bool // by the first of: the call, its time
+	result, ok := bounded(ctx, c, func() T {
+		defer func() { // also if it ends its goroutine
+			if settled.Swap(true) {
+				c.stuck.Add(-1)
+			}
+		}()
+		return call()
+	})
+	if ok {
+		return result, nil
+	}
+	c.stuck.Add(1)
+	if settled.Swap(true) { // it has returned in this moment
+		c.stuck.Add(-1)
+	}
+	return result, errStuck
 }

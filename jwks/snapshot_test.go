@@ -16,378 +16,362 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/store"
 )
 
-// shelf is a store in memory that can be spoiled.
+// shelf is a Store in memory that may fail, hang until the context ends, or panic.
 type shelf struct {
-	mu    sync.Mutex
-	docs  map[string]store.Document
-	err   error         // of every call
-	delay time.Duration // of every call
-	saves int
+	memory
+	err    error
+	delay  time.Duration
+	panics bool
 }
 
-func (*shelf) Authentic() {}
-
-func (s *shelf) wait(ctx context.Context) error {
+func (s *shelf) trouble(ctx context.Context) error {
 	s.mu.Lock()
-	delay, err := s.delay, s.err
+	delay, err, panics := s.delay, s.err, s.panics
 	s.mu.Unlock()
-	t := time.NewTimer(delay)
-	defer t.Stop()
+	if panics {
+		panic("the store")
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-t.C:
+	case <-timer.C:
 		return err
 	}
 }
 
 func (s *shelf) Load(ctx context.Context, name string) (store.Document, error) {
-	if err := s.wait(ctx); err != nil {
+	if err := s.trouble(ctx); err != nil {
 		return store.Document{}, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	d, ok := s.docs[name]
-	if !ok {
-		return d, store.ErrNotFound
-	}
-	return d, nil
+	return s.memory.Load(ctx, name)
 }
 
 func (s *shelf) Save(ctx context.Context, name string, data []byte, ifRevision string) (string, error) {
-	if err := s.wait(ctx); err != nil {
+	if err := s.trouble(ctx); err != nil {
 		return "", err
 	}
+	return s.memory.Save(ctx, name, data, ifRevision)
+}
+
+func (s *shelf) set(f func(*shelf)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.docs[name].Revision != ifRevision {
-		return "", store.ErrConflict
-	}
-	if s.docs == nil {
-		s.docs = map[string]store.Document{}
-	}
-	s.saves++
-	s.docs[name] = store.Document{Data: bytes.Clone(data), Revision: ifRevision + "x"}
-	return ifRevision + "x", nil
+	f(s)
 }
 
 // spoil changes every document.
 func (s *shelf) spoil(change func(map[string]any)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for name, d := range s.docs {
-		var m map[string]any
-		_ = json.Unmarshal(d.Data, &m)
-		change(m)
-		d.Data, _ = json.Marshal(m)
-		s.docs[name] = d
-	}
+	s.set(func(s *shelf) {
+		for name, d := range s.docs {
+			decoder := json.NewDecoder(bytes.NewReader(d.Data))
+			decoder.UseNumber()
+			var m map[string]any
+			_ = decoder.Decode(&m)
+			change(m)
+			d.Data, _ = json.Marshal(m)
+			s.docs[name] = d
+		}
+	})
 }
 
-// snapshotWorld runs f in a bubble with a world, a shelf that a first process has filled, and a way to start processes.
-func snapshotWorld(t *testing.T, f func(t *testing.T, w *issuertest.World, s *shelf, start func() world)) {
+// document returns the only document.
+func (s *shelf) document(t *testing.T) string {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	require.Len(t, s.docs, 1)
+	for _, d := range s.docs {
+		return string(d.Data)
+	}
+	return ""
+}
+
+func (s *shelf) saves() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.n
+}
+
+// withSnapshot runs f in a bubble with a server that lists "one" and "two", the shelf that a first process has filled, and a
+// way to start processes.
+func withSnapshot(t *testing.T, f func(t *testing.T, s *server, on *shelf, start func(...func(*jwks.Config)) *jwks.Cache)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
-		s := new(shelf)
-		var caches []*jwks.Cache
-		defer func() {
-			for _, c := range caches {
-				_ = c.Close()
+		defer time.Sleep(time.Minute)
+		n, on := newServers(), &shelf{}
+		s := n.at(keysURL)
+		s.list("one", "two")
+		start := func(change ...func(*jwks.Config)) *jwks.Cache {
+			c := jwks.Config{Snapshots: on}
+			for _, f := range change {
+				f(&c)
 			}
-		}()
-		start := func() world {
-			c, err := jwks.New(jwks.Config{Authorities: authorities(w), Client: w.Client(), Store: s})
-			require.NoError(t, err)
-			caches = append(caches, c)
-			return world{World: w, Cache: c, t: t}
+			return newCache(t, n, c, pool("p", []string{keysURL}))
 		}
-		first := start()
-		first.mustHave(east)
-		first.mustHave(west)
+		require.Equal(t, 200, ask(t.Context(), start(), "p", "one"))
 		synctest.Wait()
-		require.Equal(t, 2, s.saves)
-		f(t, w, s, start)
+		require.Equal(t, 1, on.saves())
+		f(t, s, on, start)
 	})
 }
 
-func darken(w *issuertest.World) {
-	w.Break(east)
-	w.Hang(west)
+func refuse(s *server) { s.refuses = true }
+func heal(s *server)   { s.refuses, s.hangs, s.delay, s.status = false, false, 0, 0 }
+
+// timed returns how long f took.
+func timed(f func()) time.Duration {
+	began := time.Now()
+	f()
+	return time.Since(began)
 }
 
-// A process that starts while all is dark verifies from the snapshot, as long as its keys are young enough.
-func TestDisconnectedStart(t *testing.T) {
-	snapshotWorld(t, func(t *testing.T, w *issuertest.World, _ *shelf, start func() world) {
-		darken(w)
-		time.Sleep(23 * time.Hour)
-		second := start()
-		within(t, 0, func() { second.mustHave(east) })
-		within(t, 500*time.Millisecond, func() { second.mustHave(west) })
-		require.Equal(t, 23*time.Hour, second.mustHave(east).Age().Round(time.Minute))
-		require.Equal(t, jwks.OriginSnapshot, second.mustHave(east).Origin())
-		require.Equal(t, "snapshot", second.Cache.Status()[0].Source)
-		require.Equal(t, jwks.Stale, second.Cache.Status()[0].Freshness)
-		require.NoError(t, second.Ready())
-		_, err := second.Keys(t.Context(), second.issuerOf(east), "unknown")
-		require.ErrorIs(t, err, jwks.ErrUnavailable, "a snapshot proves no absence")
-		time.Sleep(2 * time.Hour)
-		_, err = second.ask(east)
-		require.ErrorIs(t, err, jwks.ErrUnavailable, "never past MaxStale")
-		_, err = start().ask(east)
-		require.ErrorIs(t, err, jwks.ErrUnavailable)
-		require.ErrorIs(t, second.Ready(), jwks.ErrUnavailable)
-		w.Mend(east)
-		time.Sleep(time.Minute)
-		require.Equal(t, jwks.OriginFetched, second.mustHave(east).Origin())
-	})
-}
-
-// A snapshot is not read while a key server answers, and a key that was withdrawn since goes.
+// A snapshot is not used while a server answers: a key that was removed since the snapshot is unknown.
 func TestSnapshotNeverOverridesAnAnswer(t *testing.T) {
-	snapshotWorld(t, func(t *testing.T, w *issuertest.World, _ *shelf, start func() world) {
-		old := w.KeyID(east)
-		w.Rotate(east)
-		w.Withdraw(east)
+	withSnapshot(t, func(t *testing.T, s *server, _ *shelf, start func(...func(*jwks.Config)) *jwks.Cache) {
+		s.list("two")
 		second := start()
-		second.mustHave(east)
-		_, err := second.Keys(t.Context(), second.issuerOf(east), old)
-		require.ErrorIs(t, err, jwks.ErrUnknownKey)
-
-		w.Break(east)
-		third := start() // from the snapshot of the second, which has the new key only
-		third.mustHave(east)
-		_, err = third.Keys(t.Context(), third.issuerOf(east), old)
-		require.ErrorIs(t, err, jwks.ErrUnavailable)
+		require.Equal(t, 200, ask(t.Context(), second, "p", "two"))
+		require.Equal(t, 401, ask(t.Context(), second, "p", "one"))
+		synctest.Wait()
+		s.set(refuse)
+		third := start() // from the snapshot of the second, which knows the key "two" only
+		require.Equal(t, 200, ask(t.Context(), third, "p", "two"))
+		require.Contains(t, []int{429, 503}, ask(t.Context(), third, "p", "one"))
 	})
 }
 
-// The key server and the store are slow, and the store is the slower one: what was fetched stays.
+// The server is slow and the store is slower: what was fetched stays.
 func TestSlowSnapshotDoesNotOverrideAnAnswer(t *testing.T) {
-	snapshotWorld(t, func(t *testing.T, w *issuertest.World, s *shelf, start func() world) {
-		old := w.KeyID(east)
-		w.Rotate(east)
-		w.Withdraw(east)
-		w.Slow(east, 600*time.Millisecond)
-		s.delay = 300 * time.Millisecond // from half a second on
+	withSnapshot(t, func(t *testing.T, s *server, on *shelf, start func(...func(*jwks.Config)) *jwks.Cache) {
+		s.list("two")
+		s.set(func(s *server) { s.delay = 600 * time.Millisecond })
+		on.set(func(s *shelf) { s.delay = 300 * time.Millisecond })
 		second := start()
-		second.mustHave(east)
+		require.Equal(t, 200, ask(t.Context(), second, "p", "two"))
 		time.Sleep(time.Second)
-		second.mustHave(east)
-		_, err := second.Keys(t.Context(), second.issuerOf(east), old)
-		require.ErrorIs(t, err, jwks.ErrUnknownKey)
+		require.Equal(t, 200, ask(t.Context(), second, "p", "two"))
+		require.Equal(t, 401, ask(t.Context(), second, "p", "one"))
 	})
 }
 
-func TestSnapshotKeyIsWithdrawnToo(t *testing.T) {
-	snapshotWorld(t, func(t *testing.T, w *issuertest.World, s *shelf, start func() world) {
-		old := w.KeyID(east)
-		w.Break(east)
+// A server that lists a key of the snapshot confirms it: the key stays the same one, and says so from then on.
+func TestServerConfirmsASnapshot(t *testing.T) {
+	withSnapshot(t, func(t *testing.T, s *server, _ *shelf, start func(...func(*jwks.Config)) *jwks.Cache) {
+		time.Sleep(time.Hour)
+		s.set(refuse)
 		second := start()
-		second.mustHave(east) // from the snapshot
-		w.Mend(east)
-		w.Rotate(east)
-		w.Withdraw(east)
-		for range 4 {
-			time.Sleep(time.Minute)
-			_, _ = second.Keys(t.Context(), second.issuerOf(east), old)
-			synctest.Wait()
-		}
-		_, err := second.Keys(t.Context(), second.issuerOf(east), old)
-		require.ErrorIs(t, err, jwks.ErrUnknownKey)
-		second.mustHave(east)
-		require.Greater(t, s.saves, 2)
+		key := look(t, second, "one", "ES256").Keys[0]
+		require.Equal(t, "snapshot", key.Origin())
+		require.True(t, second.Status()[0].FromSnapshot)
+		require.Equal(t, "stale", second.Status()[0].State)
+		require.NoError(t, second.Ready())
+		s.set(heal)
+		time.Sleep(time.Minute)
+		require.Same(t, key, look(t, second, "one", "ES256").Keys[0], "the refresh is under way")
+		synctest.Wait()
+		require.Same(t, key, look(t, second, "one", "ES256").Keys[0])
+		require.Equal(t, "fetched", key.Origin())
+		require.Zero(t, key.Age())
+		require.False(t, second.Status()[0].FromSnapshot)
+		require.Equal(t, "static", new(jwks.Key).Origin())
 	})
 }
 
-func TestSnapshotsThatAreNotUsed(t *testing.T) {
+// Every server hangs when a crowd comes to a process that has just started. The snapshot serves them all.
+func TestCrowdAtADisconnectedStart(t *testing.T) {
+	withSnapshot(t, func(t *testing.T, s *server, _ *shelf, start func(...func(*jwks.Config)) *jwks.Cache) {
+		s.set(func(s *server) { s.hangs = true })
+		second, counted := start(), newTally()
+		took := timed(func() {
+			var callers sync.WaitGroup
+			for range 2000 {
+				callers.Go(func() { counted.add(ask(t.Context(), second, "p", "one")) })
+			}
+			callers.Wait()
+		})
+		require.Equal(t, map[int]int{200: 2000}, counted.counts())
+		require.LessOrEqual(t, took, time.Second)
+	})
+}
+
+// A restored key is withdrawn by the first answer without it if the snapshot is older than an hour, and else like any key. Its
+// tokens are not called bad.
+func TestRestoredKeyIsWithdrawn(t *testing.T) {
 	t.Parallel()
-	firstKey := func(m map[string]any) map[string]any { return m["keys"].([]any)[0].(map[string]any) }
-	for name, spoil := range map[string]func(map[string]any){
-		"foreign":             func(m map[string]any) { m["set"] = "urls https://evil.example/keys" },
-		"of another version":  func(m map[string]any) { m["version"] = 2 },
-		"from the future":     func(m map[string]any) { m["good"] = float64(time.Now().Add(time.Hour).UnixNano()) },
-		"key from the future": func(m map[string]any) { firstKey(m)["seen"] = float64(time.Now().Add(time.Hour).UnixNano()) },
-		"without a time":      func(m map[string]any) { delete(m, "good") },
-		"of no known mirror":  func(m map[string]any) { firstKey(m)["by"] = []int{7} },
-		"with a private key":  func(m map[string]any) { firstKey(m)["jwk"].(map[string]any)["d"] = "AQAB" },
-		"without keys":        func(m map[string]any) { m["keys"] = []any{} },
-		"empty":               func(m map[string]any) { clear(m) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			snapshotWorld(t, func(t *testing.T, w *issuertest.World, s *shelf, start func() world) {
-				darken(w)
-				s.spoil(spoil)
-				_, err := start().ask(east)
-				require.ErrorIs(t, err, jwks.ErrUnavailable)
-				w.Mend(east)
-				time.Sleep(2 * time.Second)
-				third := start()
-				third.mustHave(east)
+	for pause, want := range map[time.Duration][]int{10 * time.Minute: {200}, 2 * time.Hour: {429, 503}} {
+		t.Run(pause.String(), func(t *testing.T) {
+			withSnapshot(t, func(t *testing.T, s *server, _ *shelf, start func(...func(*jwks.Config)) *jwks.Cache) {
+				time.Sleep(pause)
+				s.set(refuse)
+				second := start()
+				require.Equal(t, 200, ask(t.Context(), second, "p", "one"))
+				s.set(heal)
+				s.list("two")
+				time.Sleep(5 * time.Second)
+				require.Equal(t, 200, ask(t.Context(), second, "p", "two"))
 				synctest.Wait()
-				w.Break(east)
-				start().mustHave(east) // it was replaced
+				require.Equal(t, "fetched", look(t, second, "two", "ES256").Keys[0].Origin())
+				require.Contains(t, want, ask(t.Context(), second, "p", "one"))
 			})
 		})
 	}
 }
 
-// A store that fails, hangs or is full harms nothing but the snapshot.
+// What the first process knew of missing keys survives a restart: a key that was missing once is withdrawn by the next answer
+// a minute later, and at a URL whose keys come and go a key is not withdrawn so soon.
+func TestMissesSurviveARestart(t *testing.T) {
+	t.Parallel()
+	for _, flapped := range []bool{false, true} {
+		t.Run(map[bool]string{false: "missing", true: "returned"}[flapped], func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { testMisses(t, flapped) })
+		})
+	}
+}
+
+func testMisses(t *testing.T, flapped bool) {
+	defer time.Sleep(time.Minute)
+	n, on := newServers(), &shelf{}
+	s := n.at(keysURL)
+	s.list("one", "two")
+	p := pool("p", []string{keysURL})
+	first := newCache(t, n, jwks.Config{Snapshots: on}, p)
+	require.Equal(t, 200, ask(t.Context(), first, "p", "one"))
+	turns := []string{"one,two", "two"}
+	if flapped {
+		turns = []string{"two", "one,two", "two"}
+	}
+	for i, kids := range turns {
+		time.Sleep(10 * time.Second)
+		s.list(strings.Split(kids, ",")...)
+		_ = ask(t.Context(), first, "p", "unknown-"+string(rune('a'+i))) // has the set fetched
+		synctest.Wait()
+	}
+	time.Sleep(2 * time.Minute)
+	s.set(refuse)
+	second := newCache(t, n, jwks.Config{Snapshots: on}, p)
+	require.Equal(t, 200, ask(t.Context(), second, "p", "one"))
+	s.set(heal)
+	time.Sleep(5 * time.Second)
+	require.Equal(t, 200, ask(t.Context(), second, "p", "two"))
+	synctest.Wait()
+	require.Equal(t, "fetched", look(t, second, "two", "ES256").Keys[0].Origin())
+	require.Equal(t, flapped, ask(t.Context(), second, "p", "one") == 200)
+}
+
+// The URL that did not list a key cannot withdraw it after a restart either.
+func TestSnapshotKnowsTheURLs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(time.Minute)
+		n, on := newServers(), &shelf{}
+		a, b := n.at(regionA), n.at(regionB)
+		a.list("one")
+		b.set(func(s *server) { s.hangs = true })
+		p := pool("p", []string{regionA, regionB})
+		require.Equal(t, 200, ask(t.Context(), newCache(t, n, jwks.Config{Snapshots: on}, p), "p", "one"))
+		synctest.Wait()
+		time.Sleep(2 * time.Hour)
+		a.set(refuse)
+		second := newCache(t, n, jwks.Config{Snapshots: on}, p)
+		require.Equal(t, 200, ask(t.Context(), second, "p", "one"))
+		b.set(heal)
+		b.list("other")
+		for range 21 {
+			time.Sleep(time.Hour)
+			require.Equal(t, 200, ask(t.Context(), second, "p", "one"))
+		}
+	})
+}
+
+// A store that fails, hangs or panics holds nobody and harms nothing but the snapshot.
 func TestStoreTrouble(t *testing.T) {
 	t.Parallel()
 	for name, trouble := range map[string]func(*shelf){
-		"fails": func(s *shelf) { s.err = errors.New("read-only file system") },
-		"hangs": func(s *shelf) { s.delay = time.Hour },
+		"fails":  func(s *shelf) { s.err = errors.New("read-only file system") },
+		"hangs":  func(s *shelf) { s.delay = 24 * time.Hour },
+		"panics": func(s *shelf) { s.panics = true },
 	} {
 		t.Run(name, func(t *testing.T) {
-			snapshotWorld(t, func(t *testing.T, w *issuertest.World, s *shelf, start func() world) {
-				trouble(s)
-				second := start()
-				within(t, 0, func() { second.mustHave(east) })
-				w.Rotate(east)
-				within(t, 0, func() { second.mustHave(east) })
-				for range 10 {
-					time.Sleep(time.Hour)
-					within(t, 0, func() { second.mustHave(east) })
-				}
-				darken(w)
-				third := start()
-				within(t, 2*time.Second, func() {
-					_, err := third.ask(east)
-					require.ErrorIs(t, err, jwks.ErrUnavailable)
-				})
-				s.mu.Lock()
-				s.err, s.delay = nil, 0
-				s.mu.Unlock()
-				w.Mend(east)
-				time.Sleep(time.Hour)
-				second.mustHave(east)
-				synctest.Wait()
-				w.Break(east)
-				start().mustHave(east)
+			withSnapshot(t, func(t *testing.T, s *server, on *shelf, start func(...func(*jwks.Config)) *jwks.Cache) {
+				on.set(trouble)
+				testStoreTrouble(t, s, on, start)
 			})
 		})
 	}
 }
 
-// An unchanged set is saved again now and then, so that its keys do not look older than they are.
+func testStoreTrouble(t *testing.T, s *server, on *shelf, start func(...func(*jwks.Config)) *jwks.Cache) {
+	out := new(lines)
+	second := start(func(c *jwks.Config) { c.Logger = slog.New(slog.NewTextHandler(out, nil)) })
+	require.Zero(t, timed(func() { require.Equal(t, 200, ask(t.Context(), second, "p", "one")) }))
+	s.list("one", "two", "three")
+	require.Zero(t, timed(func() { require.Equal(t, 200, ask(t.Context(), second, "p", "three")) }))
+	for range 10 {
+		time.Sleep(time.Hour)
+		require.Zero(t, timed(func() { require.Equal(t, 200, ask(t.Context(), second, "p", "one")) }))
+	}
+	require.Equal(t, 1, strings.Count(out.String(), "snapshot cannot be saved"), out.String())
+	s.set(refuse)
+	third := start()
+	require.LessOrEqual(t, timed(func() { require.Equal(t, 503, ask(t.Context(), third, "p", "one")) }), 3*time.Second)
+	on.set(func(s *shelf) { s.err, s.delay, s.panics = nil, 0, false })
+	s.set(heal)
+	time.Sleep(time.Hour)
+	require.Equal(t, 200, ask(t.Context(), second, "p", "one"))
+	synctest.Wait()
+	s.set(refuse)
+	require.Equal(t, 200, ask(t.Context(), start(), "p", "three"), "it was saved after all")
+}
+
+// An unchanged set is saved again after a 24th of MaxStale, so that its keys do not look older than they are, and a change at
+// once.
 func TestSnapshotsStayYoung(t *testing.T) {
-	snapshotWorld(t, func(t *testing.T, w *issuertest.World, s *shelf, start func() world) {
+	withSnapshot(t, func(t *testing.T, s *server, on *shelf, start func(...func(*jwks.Config)) *jwks.Cache) {
 		second := start()
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- second.Run(ctx) }()
 		time.Sleep(72 * time.Hour)
-		cancel()
+		require.InDelta(t, 72/1.15, on.saves(), 12, "about once an hour")
+		before := on.saves()
+		s.list("one", "three")
+		require.Equal(t, 200, ask(t.Context(), second, "p", "three"))
+		synctest.Wait()
+		require.Equal(t, before+1, on.saves())
+		stop()
 		require.ErrorIs(t, <-ended, context.Canceled)
-		require.Less(t, s.saves, 2+2*80, "about once an hour each")
-		darken(w)
-		third := start()
-		require.Less(t, third.mustHave(east).Age(), 90*time.Minute)
+		time.Sleep(time.Hour)
+		s.set(refuse)
+		key := look(t, start(), "one", "ES256").Keys[0]
+		require.InDelta(t, time.Hour.Seconds(), key.Age().Seconds(), 10, "keys age from when they were fetched")
 	})
 }
 
 func TestSnapshotsInADirectory(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "keys")
-	w := issuertest.New(t, issuertest.Config{Algorithm: "RS256"})
-	ask := func(c *jwks.Cache) error {
-		_, err := c.Keys(t.Context(), w.Authority().Regions[0].Issuers[0], w.KeyID(east))
-		return err
+	n := newServers()
+	n.at(keysURL).list("one")
+	answer := func(path string) int {
+		c := newCache(t, n, jwks.Config{Snapshots: store.Dir(path)}, pool("p", []string{keysURL}))
+		return ask(t.Context(), c, "p", "one")
 	}
-	start := func(s store.Store) *jwks.Cache {
-		c, err := jwks.New(jwks.Config{Authorities: authorities(w), Client: w.Client(), Store: s})
-		require.NoError(t, err)
-		t.Cleanup(func() { _ = c.Close() })
-		return c
-	}
-	first := start(store.Dir(path))
-	require.NoError(t, ask(first))
-	require.NoError(t, first.Close())
+	require.Equal(t, 200, answer(path))
 	require.Eventually(t, func() bool {
 		files, err := filepath.Glob(path + "/*.doc")
 		return err == nil && len(files) > 0
-	}, 10*time.Second, time.Millisecond)
-	w.Break(east)
-	w.Break(west)
-	require.NoError(t, ask(start(store.Dir(path))))
-	require.ErrorIs(t, ask(start(store.Dir(path+"/other"))), jwks.ErrUnavailable)
-	require.NoError(t, os.Chmod(path, 0o777))
-	require.ErrorIs(t, ask(start(store.Dir(path))), jwks.ErrUnavailable, "others may have written it")
-}
-
-// plain is a store that anybody may write to.
-type plain struct{ inner *shelf }
-
-func (p plain) Load(ctx context.Context, name string) (store.Document, error) {
-	return p.inner.Load(ctx, name)
-}
-
-func (p plain) Save(ctx context.Context, name string, data []byte, rev string) (string, error) {
-	return p.inner.Save(ctx, name, data, rev)
-}
-
-func TestPlainStoresAreRefused(t *testing.T) {
-	t.Parallel()
-	_, err := jwks.New(jwks.Config{Store: plain{new(shelf)}})
-	require.ErrorContains(t, err, "store.Sealed")
-	_, err = jwks.New(jwks.Config{Store: plain{new(shelf)}, InsecurePlainSnapshots: true})
-	require.NoError(t, err)
-}
-
-// An attacker who can write to a shared store can neither inject a key nor have one region's keys count for another's.
-func TestSealedSnapshots(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		inner := new(shelf)
-		sealed, err := store.Sealed(plain{inner}, "test", []byte(strings.Repeat("s", 32)))
-		require.NoError(t, err)
-		w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
-		var lines bytes.Buffer
-		start := func() world {
-			c, err := jwks.New(jwks.Config{
-				Authorities: authorities(w), Client: w.Client(), Store: sealed, Logger: slog.New(slog.NewTextHandler(&lines, nil)),
-			})
-			require.NoError(t, err)
-			return world{World: w, Cache: c, t: t}
-		}
-		first := start()
-		first.mustHave(east)
-		first.mustHave(west)
-		synctest.Wait()
-		require.NoError(t, first.Cache.Close())
-		darken(w)
-		second := start()
-		second.mustHave(east)
-		require.NoError(t, second.Cache.Close())
-
-		var names []string
-		for name := range inner.docs {
-			names = append(names, name)
-		}
-		require.Len(t, names, 2)
-		a, b := inner.docs[names[0]], inner.docs[names[1]]
-		inner.docs[names[0]], inner.docs[names[1]] = b, a
-		third := start()
-		_, err = third.ask(east)
-		require.ErrorIs(t, err, jwks.ErrUnavailable)
-		require.NoError(t, third.Cache.Close())
-		require.Contains(t, lines.String(), "not authentic")
-
-		w.Mend(east) // what was spoiled is replaced
-		fourth := start()
-		fourth.mustHave(east)
-		synctest.Wait()
-		require.NoError(t, fourth.Cache.Close())
-		w.Break(east)
-		fifth := start()
-		fifth.mustHave(east)
-		require.NoError(t, fifth.Cache.Close())
-	})
+	}, 20*time.Second, time.Millisecond)
+	n.at(keysURL).set(refuse)
+	require.Equal(t, 200, answer(path))
+	require.Equal(t, 503, answer(path+"/other"))
+	require.NoError(t, os.Chmod(path, 0o777)) //nolint:gosec // others may have written it
+	require.Equal(t, 503, answer(path))
 }

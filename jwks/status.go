@@ -5,76 +5,64 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
+
+	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
-// Freshness is the state of a key set.
-type Freshness string
-
-// The states of a key set.
-const (
-	Empty   Freshness = "empty"   // no good answer yet
-	Fresh   Freshness = "fresh"   // its refresh is not overdue
-	Stale   Freshness = "stale"   // its refresh is overdue; the keys are used
-	Expired Freshness = "expired" // older than MaxStale; the keys are not used
-)
-
-// Status is the state of one key set of a region. It is a plain copy.
+// Status is the state of one JWKS URL of one region. It is a plain copy.
 type Status struct {
-	Authority, Region string
-	Freshness         Freshness
-	Age               time.Duration // since the last good answer; 0 for Empty
-	KeyIDs            []string      // of the keys in use
-	Skipped           []Skipped     // keys of the mirror in use that are not used
-	Source            string        // the URL that answered last, or the iss that it is discovered from, or "snapshot"
-	Failures          int           // fetches failed in a row
-	LastError         *FetchError   // of the last failed attempt since a good answer; nil after one
-	NextRefresh       time.Duration // 0 when due
-	Mirrors           []Mirror      // in the order of preference
+	Provider string `json:"provider"`
+	Region   string `json:"region"`
+	URL      string `json:"url"` // the configured URL, or the issuer that it is discovered from
+	// State is "empty" (no good answer yet), "fresh", "stale" (a refresh is overdue; the keys are used), "expired" (older than MaxStale;
+	// the keys are not used), or "not_enabled" (an optional URL that has never answered says 403 or 404).
+	State string `json:"state"`
+	// LastSuccess is when the content of the newest good answer was made, of this process or the one that wrote the snapshot.
+	LastSuccess time.Time `json:"last_success,omitzero"`
+	NextRefresh time.Time `json:"next_refresh,omitzero"`
+	// KeyIDs are those that the URL lists and that are in use.
+	KeyIDs []string `json:"key_ids,omitempty"`
+	// Skipped are the keys of the last answer that are not used, each as "kid: reason", with its place as "#3" if it has no kid. They
+	// are named even if no key of the answer is usable. At most 100 are.
+	Skipped []string `json:"skipped,omitempty"`
+	// MissingKeyIDs are those that other URLs of the region have listed for more than a minute, and this one did not in its last answer.
+	MissingKeyIDs []string `json:"missing_key_ids,omitempty"`
+	Failures      int      `json:"failures,omitempty"` // in a row
+	Failure       string   `json:"failure,omitempty"`  // of the last request, see Fetch; "" after a good answer
+	FromSnapshot  bool     `json:"from_snapshot,omitempty"`
 }
 
-// Mirror is one of the URLs that publish a key set.
-type Mirror struct {
-	Source     string        // the URL, or the iss that it is discovered from
-	Answered   bool          // it has given a good answer
-	Age        time.Duration // of that
-	NotEnabled bool          // it never answered well and says 403 or 404
-	Failures   int           // in a row
-	LastError  *FetchError   // nil after a good answer
-	Lacks      int           // keys that other mirrors have listed for more than a minute, and its last answer did not
-}
+const maxSkipped = 100
 
-// Skipped names a key of a published set that is not used, by its place in the set, and why.
-type Skipped struct {
-	Index int
-	Why   string
-}
-
-// Ready returns nil when every authority has a region with usable keys, or else one joined error that names those which have
-// none. A dark region, or a mirror that is not enabled, does not count against an authority. With IDs, only these have to be
-// ready; an ID that is not configured is not. It answers from memory: call Warm first, or Run.
-func (c *Cache) Ready(ids ...string) error {
+// Ready returns nil if every provider has usable keys for at least one region, or else one joined error that names those which have
+// none. With IDs, only these must be ready; an ID that is not configured is not. It answers from memory: call Preload first, or Run.
+func (c *Cache) Ready(providerIDs ...string) error {
 	if !c.made() {
 		return errNotMade
 	}
+	t := c.table.Load()
 	usable, now := map[string]bool{}, c.clock()
-	for _, r := range c.table.Load().regions {
-		usable[r.authority] = usable[r.authority] || slices.ContainsFunc(r.sets, func(s *set) bool { return s.usable(now) })
+	for _, r := range t.regions {
+		usable[r.provider] = usable[r.provider] ||
+			slices.ContainsFunc(r.sets, func(s *set) bool { return s.usable(now, c.config.limits()) })
 	}
-	if len(ids) == 0 {
-		ids = slices.Sorted(maps.Keys(usable))
+	if len(providerIDs) == 0 {
+		providerIDs = slices.Sorted(maps.Keys(usable))
 	}
 	var errs []error
-	for _, id := range ids {
+	for _, id := range providerIDs {
 		if !usable[id] {
-			errs = append(errs, fmt.Errorf("authority %q: %w", id, ErrUnavailable))
+			errs = append(errs, fmt.Errorf("provider %q: %w", id, ErrUnavailable))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// Status reports every key set by authority and region, in the order of the configuration. A region whose URLs are
-// discovered has one for each of its issuers.
+// Status returns one entry for each JWKS URL of each region, in the order of the configuration. A region whose URLs are discovered
+// has one for each of its issuers.
 func (c *Cache) Status() []Status {
 	if !c.made() {
 		return nil
@@ -84,66 +72,103 @@ func (c *Cache) Status() []Status {
 	var all []Status
 	for _, r := range t.regions {
 		for _, s := range r.sets {
-			st := s.status(now)
-			st.Authority, st.Region = r.authority, r.region
-			all = append(all, st)
+			own := s.own(c.config.limits())
+			inUse := own.Candidates(now)
+			s.mu.Lock()
+			for _, sl := range s.slots {
+				st := sl.status(inUse, now, s.due.load(), c)
+				st.Provider, st.Region = r.provider, r.region.Name
+				all = append(all, st)
+			}
+			s.mu.Unlock()
 		}
 	}
 	return all
 }
 
-func (s *set) status(now instant) Status {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	st := Status{Freshness: Empty, Failures: s.failures, NextRefresh: now.until(s.due.load())}
-	if s.lastErr != nil {
-		last := *s.lastErr
-		st.LastError = &last
+// status describes a URL. The caller holds the set's mutex.
+func (sl *slot) status(inUse []keystate.Candidate, now, due keystate.Time, c *Cache) Status {
+	u := sl.current()
+	st := Status{URL: sl.name(), State: "empty", MissingKeyIDs: slices.Clone(sl.missing), FromSnapshot: u.Known && u.Answer.Started == 0}
+	if !due.IsZero() {
+		st.NextRefresh = time.Unix(0, due.Wall)
 	}
-	for _, ep := range s.endpoints {
-		m := Mirror{
-			Source: ep.name(), Answered: ep.last != nil, NotEnabled: ep.notThere(), Failures: ep.failures,
-			Lacks: ep.difference().lacks,
-		}
-		if ep.last != nil {
-			m.Age = now.since(ep.lastGood)
-		}
-		if ep.lastErr != nil {
-			last := *ep.lastErr
-			m.LastError = &last
-		}
-		st.Mirrors = append(st.Mirrors, m)
+	if u.Failure != nil {
+		st.Failures = u.Failure.Count
 	}
-	v := s.view.Load()
-	if v == nil {
+	if sl.failure != nil {
+		st.Failure = sl.failure.String()
+		if sl.refused(now) {
+			st.State, st.Failure = "not_enabled", "not_enabled"
+		}
+	}
+	for i, k := range sl.skipped {
+		if i == maxSkipped {
+			break
+		}
+		st.Skipped = append(st.Skipped, name(k))
+	}
+	if !u.Known {
 		return st
 	}
-	st.Age = now.since(s.good.load())
+	st.LastSuccess = time.Unix(0, u.Good.Wall)
 	switch {
-	case !s.usable(now):
-		st.Freshness = Expired
-	case now.reached(s.freshUntil.load()):
-		st.Freshness = Stale
+	case !u.Usable(now, c.config.limits()):
+		st.State = "expired"
+	case u.Failure != nil || u.Answer.Started == 0 || now.Reached(due) && now.Since(due) > time.Minute:
+		st.State = "stale"
 	default:
-		st.Freshness = Fresh
+		st.State = "fresh"
 	}
-	for _, r := range *v {
-		st.KeyIDs = append(st.KeyIDs, r.key.ID)
-	}
-	var latest *endpoint
-	for _, ep := range s.endpoints {
-		if ep.last != nil && (latest == nil || now.since(ep.lastGood) < now.since(latest.lastGood)) {
-			latest = ep
-		}
-	}
-	if s.restored {
-		st.Source = "snapshot"
-	}
-	if latest != nil {
-		st.Source = latest.name()
-		for _, k := range latest.last.skipped {
-			st.Skipped = append(st.Skipped, Skipped{Index: k.Index, Why: string(k.Why)})
+	for i := range inUse {
+		if u.Listing(inUse[i].Key) != nil {
+			st.KeyIDs = append(st.KeyIDs, inUse[i].Key.ID)
 		}
 	}
 	return st
+}
+
+// name describes a skipped key by its kid, or by its place.
+func name(k jose.Skipped) string {
+	if k.KeyID == "" {
+		return "#" + strconv.Itoa(k.Index) + ": " + string(k.Why)
+	}
+	return k.KeyID + ": " + string(k.Why)
+}
+
+// names describes skipped keys for the log, a few of them.
+func names(skipped []jose.Skipped) []string {
+	var all []string
+	for i, k := range skipped {
+		if i == 2*maxNamed {
+			break
+		}
+		all = append(all, strconv.QuoteToASCII(name(k)))
+	}
+	return all
+}
+
+// missing notes which kids a URL that has answered misses, and another one has listed for a while. What the others miss stays as it is,
+// but for keys that are not in use any more: a URL that need not be asked is compared once a day only.
+func (s *set) missing(answered *slot, l keystate.Limits, now keystate.Time) {
+	if len(s.slots) < 2 {
+		return
+	}
+	own := s.own(l)
+	all := own.Candidates(now)
+	for _, sl := range s.slots {
+		sl.missing = slices.DeleteFunc(sl.missing, func(kid string) bool {
+			return !slices.ContainsFunc(all, func(c keystate.Candidate) bool { return c.Key.ID == kid })
+		})
+	}
+	st := answered.current()
+	if st.Answer.Started == 0 || st.Failure != nil {
+		return
+	}
+	answered.missing = nil
+	for i := range all {
+		if k := st.Listing(all[i].Key); (k == nil || !k.Current) && st.Answer.Made.Since(all[i].First) > time.Minute {
+			answered.missing = append(answered.missing, all[i].Key.ID)
+		}
+	}
 }

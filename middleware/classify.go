@@ -20,6 +20,7 @@ const (
 	NeedStepUp                 // sign in again, or with stronger means: HTTP 401 (RFC 9470), gRPC Unauthenticated
 	BadProof                   // a DPoP proof that does not fit: HTTP 401 (RFC 9449), gRPC Unauthenticated
 	NeedNonce                  // a DPoP proof that lacks the server's nonce: HTTP 401 (RFC 9449), gRPC Unauthenticated
+	RateLimited                // not found out, as too many unknown keys are asked for: HTTP 429, gRPC ResourceExhausted
 )
 
 var outcomes = [...]string{
@@ -31,10 +32,11 @@ var outcomes = [...]string{
 	NeedStepUp:  "insufficient_user_authentication",
 	BadProof:    "invalid_dpop_proof",
 	NeedNonce:   "use_dpop_nonce",
+	RateLimited: "rate_limited",
 }
 
-// String returns the public reason: the error codes of RFC 6750, RFC 9449 and RFC 9470, "temporarily_unavailable" and
-// "token_missing". The list is closed, and all that clients are told.
+// String returns the public reason: the error codes of RFC 6750, RFC 9449 and RFC 9470, "temporarily_unavailable",
+// "rate_limited" and "token_missing". The list is closed, and all that clients are told.
 func (o Outcome) String() string {
 	if o < 0 || int(o) >= len(outcomes) {
 		return outcomes[Unavailable]
@@ -51,7 +53,7 @@ var ofReason = map[verifier.Reason]Outcome{
 	verifier.NonceRequired:    NeedNonce,
 }
 
-// Classify returns what to tell a client of err, and for Unavailable when asking again may help, at least a second.
+// Classify returns what to tell a client of err, and for Unavailable and RateLimited after what time to ask again: at least a second.
 func Classify(err error) (o Outcome, retryAfter time.Duration) {
 	if e := asError(err); e != nil {
 		if o, ok := ofReason[e.Reason]; ok {
@@ -61,6 +63,8 @@ func Classify(err error) (o Outcome, retryAfter time.Duration) {
 	}
 	switch {
 	case errors.Is(err, verifier.ErrUnavailable):
+	case errors.Is(err, verifier.ErrRateLimited):
+		return RateLimited, max(retryAfter, time.Second)
 	case errors.Is(err, verifier.ErrForbidden):
 		return Forbidden, 0
 	case errors.Is(err, verifier.ErrInvalid):

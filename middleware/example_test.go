@@ -6,6 +6,7 @@ import (
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -15,14 +16,13 @@ import (
 func Example() {
 	world := issuertest.New(nil, issuertest.Config{Algorithm: "ES256"})
 	defer world.Close()
-	v, err := regionjwt.New(regionjwt.Config{Client: world.Client(), Trust: []verifier.Trust{{
+	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: world.Client()}, Trust: []verifier.Trust{{
 		Authority: world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
 	}}})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer func() { _ = v.Keys().Close() }()
 
 	route := []middleware.Requirement{middleware.Scopes("orders/read")}
 	authorize := func(ctx context.Context, authorization ...string) error {

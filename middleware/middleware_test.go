@@ -70,6 +70,11 @@ func TestClassify(t *testing.T) {
 		{&verifier.Error{Reason: verifier.InsufficientScope}, middleware.Forbidden, 0},
 		{&verifier.Error{Reason: verifier.KeysUnavailable, RetryAfter: 7 * time.Second}, middleware.Unavailable, 7 * time.Second},
 		{&verifier.Error{Reason: verifier.RulesUnavailable}, middleware.Unavailable, time.Second},
+		{&verifier.Error{Reason: verifier.UnknownKeyRateLimited, RetryAfter: 7 * time.Second}, middleware.RateLimited, 7 * time.Second},
+		{&verifier.Error{Reason: verifier.UnknownKeyRateLimited}, middleware.RateLimited, time.Second},
+		{&verifier.Error{Reason: verifier.CheckFailed, Err: verifier.ErrRateLimited}, middleware.RateLimited, time.Second},
+		{&verifier.Error{Reason: verifier.KeyNotAllowed}, middleware.Invalid, 0},
+		{verifier.ErrRateLimited, middleware.RateLimited, time.Second},
 		{verifier.ErrForbidden, middleware.Forbidden, 0},
 		{verifier.ErrInvalid, middleware.Invalid, 0},
 		{verifier.ErrUnavailable, middleware.Unavailable, time.Second},
@@ -84,9 +89,8 @@ func TestClassify(t *testing.T) {
 func TestRequirements(t *testing.T) {
 	t.Parallel()
 	w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
-	cache, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
+	cache, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = cache.Close() })
 	v, err := verifier.New(verifier.Config{Keys: cache, Trust: []verifier.Trust{
 		{Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience)},
 	}})

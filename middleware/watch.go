@@ -82,6 +82,15 @@ func (w *watch) recheck(ctx context.Context) (err error) {
 	return err
 }
 
+// keyIsGone reports whether the key of the token is not used any longer, though nobody can say that it is withdrawn.
+func (w *watch) keyIsGone(e *verifier.Error) bool {
+	if e == nil || e.Reason != verifier.KeysUnavailable && e.Reason != verifier.UnknownKeyRateLimited {
+		return false
+	}
+	k := w.token.Key()
+	return k == nil || !k.Valid()
+}
+
 // again is the time after which a token is judged again that could not be judged.
 const again = time.Second
 
@@ -115,7 +124,9 @@ func (w *watch) judge(ctx context.Context) (wait time.Duration, end error) {
 		left = min(left, time.Until(w.aged.Add(w.grace))) // the configuration may have changed since ValidUntil
 	}
 	switch {
-	case !aged && outcome != Unavailable:
+	case !aged && outcome != Unavailable && outcome != RateLimited:
+		return 0, err
+	case w.keyIsGone(e):
 		return 0, err
 	case left > 0 && aged: // in its grace
 		return left, nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -62,11 +63,10 @@ func reason(err error) verifier.Reason {
 func token(t *testing.T, life time.Duration) (*regionjwt.Validator, *verifier.Token) {
 	t.Helper()
 	w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
-	v, err := regionjwt.New(regionjwt.Config{Client: w.Client(), Leeway: -1, Trust: []verifier.Trust{
+	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: w.Client()}, Leeway: -1, Trust: []verifier.Trust{
 		{Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience)},
 	}})
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = v.Keys().Close() })
 	tok, err := v.Verify(t.Context(), w.Token("us-east-1", issuertest.Claims{ExpiresIn: life}))
 	require.NoError(t, err)
 	return v, tok
@@ -161,6 +161,40 @@ func TestWatchChanges(t *testing.T) {
 	})
 }
 
+// A stream ends at once if its key may not be used any longer, also if nobody can say whether the token is still good. While the key may
+// be used, it goes on.
+func TestWatchEndsWithTheKey(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, why := range []verifier.Reason{verifier.KeysUnavailable, verifier.UnknownKeyRateLimited} {
+			for _, grace := range []time.Duration{0, time.Hour} {
+				v, tok := token(t, 12*time.Hour)
+				j := &judge{changed: make(chan struct{}), err: &verifier.Error{Reason: why, RetryAfter: time.Minute}}
+				ctx, stop := middleware.Watch(t.Context(), j, tok, grace)
+				time.Sleep(time.Hour)
+				require.NoError(t, ctx.Err())
+				require.NoError(t, v.Keys().Update(nil)) // its key is gone
+				j.say(&verifier.Error{Reason: verifier.RulesUnavailable})
+				synctest.Wait()
+				require.NoError(t, ctx.Err(), "that is not about keys")
+				j.say(&verifier.Error{Reason: why})
+				synctest.Wait()
+				require.Equal(t, why, reason(context.Cause(ctx)))
+				stop()
+			}
+		}
+		// With its real Verifier: in its grace, too, a token that is expired needs its key.
+		v, tok := token(t, time.Hour)
+		ctx, stop := middleware.Watch(t.Context(), v, tok, 10*time.Hour)
+		time.Sleep(2 * time.Hour)
+		require.NoError(t, ctx.Err())
+		require.NoError(t, v.Keys().Update(nil))
+		synctest.Wait()
+		require.Equal(t, verifier.KeysUnavailable, reason(context.Cause(ctx)))
+		stop()
+	})
+}
+
 // What a new configuration finds too old ends, whatever the token was promised before.
 func TestWatchAfterUpdate(t *testing.T) {
 	t.Parallel()
@@ -182,11 +216,10 @@ func TestWatchAfterUpdate(t *testing.T) {
 func TestStepUpAndProfile(t *testing.T) {
 	t.Parallel()
 	w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
-	v, err := regionjwt.New(regionjwt.Config{Client: w.Client(), Trust: []verifier.Trust{
+	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: w.Client()}, Trust: []verifier.Trust{
 		{Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience)},
 	}})
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = v.Keys().Close() })
 	now := time.Now()
 	require.Error(t, middleware.Require(mustVerify(t, v, w, issuertest.Claims{}), []middleware.Requirement{
 		middleware.StepUp(middleware.StepUpChallenge{}, nil),

@@ -264,7 +264,7 @@ func TestNoLockIsHeld(t *testing.T) {
 	m := &memory{}
 	l = newList(t, revocation.Config{Store: m, LocalCopy: &memory{}, Now: func() time.Time {
 		if l != nil {
-			l.OnChange(func() {})()
+			l.Changed()
 		}
 		return time.Now()
 	}, OnEvent: func(revocation.Event) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/revocation"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -21,14 +22,13 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	v, err := regionjwt.New(regionjwt.Config{Client: world.Client(), Revoked: rules, Trust: []verifier.Trust{{
+	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: world.Client()}, Revoked: rules, Trust: []verifier.Trust{{
 		Authority: world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
 	}}})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer func() { _ = v.Keys().Close() }()
 
 	ctx := context.Background()
 	raw := world.Token("us-west-2", issuertest.Claims{Subject: "mallory"})

@@ -25,6 +25,7 @@ import (
 	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/internal/seen"
+	"github.com/regionjwt/regionjwt/internal/signal"
 	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -112,15 +113,15 @@ type List struct {
 	wake   chan struct{} // tells Run that the local copy is behind
 	judged seen.Set[judged]
 
-	mu       sync.Mutex // guards what follows, and changes of state
-	learned  uint64     // grows whenever other knowledge is published
-	watchers map[int]func()
-	next     int
-	health   health
-	events   []queued // that OnEvent has not been told of
-	telling  bool     // whether somebody tells it
-	running  int      // calls of Run
-	copied   copied
+	mu      sync.Mutex // guards what follows, and changes of state
+	learned uint64     // grows whenever other knowledge is published
+	changes signal.Signal
+
+	health  health
+	events  []queued // that OnEvent has not been told of
+	telling bool     // whether somebody tells it
+	running int      // calls of Run
+	copied  copied
 }
 
 // state is an immutable picture of what is known.
@@ -176,7 +177,7 @@ func New(c Config) (*List, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	l := &List{config: c, watchers: map[int]func(){}, copier: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
+	l := &List{config: c, copier: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
 	none := &knowledge{rules: map[string]word{}, removed: map[string]time.Time{}}
 	l.state.Store(&state{knowledge: none, index: newIndex(none), known: c.Store == nil && c.LocalCopy == nil, source: fromNone})
 	return l, nil
@@ -216,21 +217,12 @@ func (l *List) Version() uint64 {
 	return 0
 }
 
-// OnChange has f called after each change of the rules, under no lock, until remove is called. A Verifier uses it.
-func (l *List) OnChange(f func()) (remove func()) {
+// Changed implements verifier.Revoker. The channel is closed at the next change of the rules.
+func (l *List) Changed() <-chan struct{} {
 	if l.current() == nil {
-		return func() {} // nothing will ever change
+		return nil // nothing will ever change
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.next++
-	id := l.next
-	l.watchers[id] = f
-	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		delete(l.watchers, id)
-	}
+	return l.changes.Changed()
 }
 
 // Rules lists the rules that count now, the oldest first.
@@ -331,14 +323,4 @@ func (l *List) learn(k *knowledge, differs bool, change func(*state)) {
 }
 
 // tell tells of a change, under no lock.
-func (l *List) tell() {
-	l.mu.Lock()
-	fs := make([]func(), 0, len(l.watchers))
-	for _, f := range l.watchers {
-		fs = append(fs, f)
-	}
-	l.mu.Unlock()
-	for _, f := range fs {
-		l.callback("the function of OnChange", f)
-	}
-}
+func (l *List) tell() { l.changes.Send() }

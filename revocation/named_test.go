@@ -21,9 +21,8 @@ import (
 func trusting(t *testing.T, revoked verifier.Revoker, layout issuertest.Layout, change func(*verifier.Trust)) idp {
 	t.Helper()
 	w := issuertest.New(t, issuertest.Config{Layout: layout, Algorithm: "ES256"})
-	keys, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
+	keys, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = keys.Close() })
 	trust := verifier.Trust{
 		Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience), Algorithms: []string{"ES256"},
 	}

@@ -32,9 +32,8 @@ type idp struct {
 func newIDP(t *testing.T, revoked verifier.Revoker) idp {
 	t.Helper()
 	w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
-	keys, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
+	keys, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = keys.Close() })
 	v, err := verifier.New(verifier.Config{Keys: keys, Revoked: revoked, Trust: []verifier.Trust{
 		{Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience)},
 	}})
@@ -197,9 +196,8 @@ func holds(r revocation.Rule, t *verifier.Token, origin string, iat time.Time) b
 // What a look costs does not grow with the number of rules.
 func BenchmarkRevoked(b *testing.B) {
 	w := issuertest.New(b, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
-	keys, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
+	keys, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(b, err)
-	b.Cleanup(func() { _ = keys.Close() })
 	v, err := verifier.New(verifier.Config{Keys: keys, Trust: []verifier.Trust{
 		{Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience)},
 	}})

@@ -68,24 +68,20 @@ func (m *meter) verified(_ context.Context, v verifier.Verified) {
 	m.r.Decisions[what]++
 }
 
-func (m *meter) keyHooks() jwks.Hooks {
-	return jwks.Hooks{Fetched: func(f jwks.Fetched) {
-		what := "good"
-		if f.Err != nil {
-			what = string(f.Err.Class)
-		}
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		for _, u := range f.Uses {
-			if m.r.Fetches[u.Region] == nil {
-				m.r.Fetches[u.Region] = map[string]int{}
-			}
-			m.r.Fetches[u.Region][what]++
-			if f.Err == nil {
-				m.r.Good[u.Region] = f.Began.UnixNano()
-			}
-		}
-	}}
+func (m *meter) fetched(f jwks.Fetch) {
+	what := "good"
+	if f.Failure != "" {
+		what, _, _ = strings.Cut(f.Failure, " ")
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.r.Fetches[f.Region] == nil {
+		m.r.Fetches[f.Region] = map[string]int{}
+	}
+	m.r.Fetches[f.Region][what]++
+	if f.Failure == "" {
+		m.r.Good[f.Region] = time.Now().Add(-f.Duration).UnixNano()
+	}
 }
 
 func (m *meter) beLate(ctx context.Context) { m.probe.run(ctx) }

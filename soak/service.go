@@ -14,6 +14,7 @@ import (
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/failover"
 	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/middleware/grpcauth"
 	"github.com/regionjwt/regionjwt/middleware/httpauth"
@@ -52,10 +53,10 @@ func runService(ctx context.Context, in io.Reader, out io.Writer) error {
 }
 
 // authority describes the two issuers: the keys of the first are discovered, those of the second are at a configured URL.
-func authority(c serviceConfig) issuer.Authority {
-	return issuer.Authority{ID: authorityID, Regions: []issuer.Region{
+func authority(c serviceConfig) issuer.Provider {
+	return issuer.Provider{ID: authorityID, Regions: []issuer.Region{
 		{Name: "east", Issuers: []string{c.East}},
-		{Name: "west", Issuers: []string{c.West}, JWKS: []string{c.West + jwksPath}},
+		{Name: "west", Issuers: []string{c.West}, JWKSURLs: []string{c.West + jwksPath}},
 	}}
 }
 
@@ -76,9 +77,9 @@ func startService(ctx context.Context, c serviceConfig) (ready serviceReady, err
 		return ready, err
 	}
 	v, err := regionjwt.New(regionjwt.Config{
-		Trust:   []verifier.Trust{{Authority: a, Binding: verifier.Audience(api), Regions: controller}},
-		Refresh: refresh, Store: snapshots(c.Dir), Revoked: list, Leeway: leeway, CacheSize: remembered,
-		Hooks: verifier.Hooks{Verified: m.verified}, KeyHooks: m.keyHooks(), Failover: []*failover.Controller{controller},
+		Trust: []verifier.Trust{{Authority: a, Binding: verifier.Audience(api), Regions: controller}},
+		Keys:  jwks.Config{RefreshInterval: refresh, Snapshots: snapshots(c.Dir), OnFetch: m.fetched}, Revoked: list, Leeway: leeway, CacheSize: remembered,
+		Hooks: verifier.Hooks{Verified: m.verified}, Failover: []*failover.Controller{controller},
 	})
 	if err != nil {
 		return ready, err

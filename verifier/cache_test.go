@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -26,6 +27,10 @@ func TestWhatIsRemembered(t *testing.T) {
 	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
 	var config verifier.Config
 	v := newVerifier(t, w, func(tr *verifier.Trust, c *verifier.Config) {
+		keys, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client(), UnknownKeyWait: -1})
+		require.NoError(t, err)
+		require.NoError(t, keys.Preload(t.Context()))
+		c.Keys = keys
 		tr.RequiredClaims = []string{"jti"}
 		c.CacheSize = 100
 		config = *c
@@ -228,6 +233,8 @@ func (r *lateRevoker) Revoked(*verifier.Token) (rule string, err error) {
 
 func (r *lateRevoker) Version() uint64 { return r.version }
 
+func (*lateRevoker) Changed() <-chan struct{} { return nil }
+
 func TestRulesThatComeWhileTheyAreAsked(t *testing.T) {
 	t.Parallel()
 	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
@@ -248,45 +255,32 @@ func TestRulesThatComeWhileTheyAreAsked(t *testing.T) {
 	}
 }
 
-// A Source that is no Holder is asked for the key itself.
-func TestSourceThatIsNoHolder(t *testing.T) {
+// A token is remembered while its key is valid, also if the Source is decorated.
+func TestARememberedTokenNeedsAValidKey(t *testing.T) {
 	t.Parallel()
 	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
-	source := &plainSource{}
-	v := newVerifier(t, w, func(_ *verifier.Trust, c *verifier.Config) {
-		source.Source = c.Keys
-		c.Keys = source
-	})
+	cache, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client()})
+	require.NoError(t, err)
+	v := newVerifier(t, w, func(_ *verifier.Trust, c *verifier.Config) { c.Keys = &forwarding{cache} })
 	good := w.Token(east, issuertest.Claims{})
 	first, err := v.Verify(t.Context(), good)
 	require.NoError(t, err)
 	second, err := v.Verify(t.Context(), good)
 	require.NoError(t, err)
 	require.Same(t, first, second)
-	source.copied = true
+	require.NoError(t, cache.Update(nil))
+	_, err = v.Verify(t.Context(), good)
+	require.Equal(t, "keys_unavailable", reasonOf(t, err), "keys and trust are not of one configuration")
+	require.NoError(t, cache.Update([]issuer.Provider{w.Authority()}))
 	second, err = v.Verify(t.Context(), good)
 	require.NoError(t, err)
 	require.NotSame(t, first, second, "it is another key, whatever it looks like")
-	source.err = jwks.ErrUnknownKey
-	_, err = v.Verify(t.Context(), good)
-	require.Equal(t, "unknown_key", reasonOf(t, err))
 }
 
-// plainSource is a Source and nothing else.
-type plainSource struct {
-	jwks.Source
-	copied bool
-	err    error
-}
+// forwarding is a Source that passes everything on.
+type forwarding struct{ inner jwks.Source }
 
-func (s *plainSource) Keys(ctx context.Context, iss, kid string) ([]*jwks.Key, error) {
-	keys, err := s.Source.Keys(ctx, iss, kid)
-	if s.copied && err == nil {
-		k := *keys[0]
-		keys = []*jwks.Key{&k}
-	}
-	if s.err != nil {
-		return nil, s.err
-	}
-	return keys, err
+func (s *forwarding) Lookup(ctx context.Context, q jwks.Query) jwks.Result {
+	return s.inner.Lookup(ctx, q)
 }
+func (s *forwarding) Changed() <-chan struct{} { return s.inner.Changed() }

@@ -2,53 +2,135 @@ package verifier
 
 import (
 	"runtime"
+	"sync"
+	"time"
 	"weak"
 
-	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/signal"
 )
 
+// change is the time between two changes of the keys, the rules or the trust. Its channel is closed when it ends.
+type change struct {
+	ch chan struct{}
+
+	mu    sync.Mutex
+	ended bool
+	stops []func() // release what would end it
+}
+
+// end closes the channel.
+func (c *change) end() {
+	c.mu.Lock()
+	stops, ended := c.stops, c.ended
+	c.stops, c.ended = nil, true
+	if !ended {
+		close(c.ch)
+	}
+	c.mu.Unlock()
+	for _, stop := range stops {
+		stop()
+	}
+}
+
+// endWith has c end when ch is closed. It reports false if only a goroutine can wait for ch.
+func (c *change) endWith(ch <-chan struct{}) bool {
+	if ch == nil {
+		return true // never
+	}
+	stop := signal.Then(ch, c.end)
+	if stop == nil {
+		return false
+	}
+	c.mu.Lock()
+	ended := c.ended
+	c.stops = append(c.stops, stop)
+	c.mu.Unlock()
+	if ended {
+		c.release()
+	}
+	return true
+}
+
+// release lets go of what would end c, without closing the channel.
+func (c *change) release() {
+	c.mu.Lock()
+	stops := c.stops
+	c.stops = nil
+	c.mu.Unlock()
+	for _, stop := range stops {
+		stop()
+	}
+}
+
+// lookAgain is how long a goroutine waits for a change before it looks whether its Verifier is still used.
+const lookAgain = time.Minute
+
 // Changed returns a channel that is closed when the keys, the rules or the trust change, so that tokens of open streams are due
-// for a Recheck.
+// for a Recheck. Take the channel first, then call Recheck, and keep the Verifier meanwhile. It is nil for a Verifier that New has not
+// made: nothing will ever change.
+//
+// No goroutine waits for a *jwks.Cache or a *revocation.List, decorated or not. For channels of other origin one does, until the next
+// change; it ends within a minute when the Verifier is not used anymore.
 func (v *Verifier) Changed() <-chan struct{} {
-	if v == nil {
-		return nil // nothing will ever change
+	s := v.current()
+	if s == nil {
+		return nil
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.changed == nil {
-		v.changed = make(chan struct{})
+	if c := v.change; c != nil {
+		select {
+		case <-c.ch: // the keys or the rules have changed
+		default:
+			return c.ch
+		}
 	}
-	return v.changed
+	c := &change{ch: make(chan struct{})}
+	v.forget.Stop()
+	v.change, v.forget = c, runtime.AddCleanup(v, (*change).release, c)
+	var keys, rules <-chan struct{}
+	guard.Report(guard.Call("Config.Keys", func() { keys = s.keys.Changed() }))
+	if s.revoked != nil {
+		rules = s.revoked.Changed()
+	}
+	if c.endWith(keys) {
+		keys = nil
+	}
+	if c.endWith(rules) {
+		rules = nil
+	}
+	if keys != nil || rules != nil {
+		go c.wait(keys, rules, weak.Make(v))
+	}
+	return c.ch
 }
 
+// wait ends c when one of the channels is closed. It must not refer to the Verifier, which would then never be collected.
+func (c *change) wait(keys, rules <-chan struct{}, v weak.Pointer[Verifier]) {
+	defer c.end()
+	timer := time.NewTicker(lookAgain)
+	defer timer.Stop()
+	for v.Value() != nil {
+		select {
+		case <-keys:
+			return
+		case <-rules:
+			return
+		case <-c.ch:
+			return
+		case <-timer.C:
+		}
+	}
+}
+
+// announce tells that the trust has changed.
 func (v *Verifier) announce() {
 	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.changed != nil {
-		close(v.changed)
+	c := v.change
+	v.change = nil
+	v.mu.Unlock()
+	if c != nil {
+		c.end()
 	}
-	v.changed = make(chan struct{})
-}
-
-// listen registers v with the parts that say when they change. They do not keep v alive, and the registrations end with it.
-func (v *Verifier) listen(parts ...any) {
-	pointer := weak.Make(v)
-	announce := func() {
-		if v := pointer.Value(); v != nil {
-			v.announce()
-		}
-	}
-	for _, part := range parts {
-		if n, ok := part.(jwks.Notifier); ok {
-			if remove := n.OnChange(announce); remove != nil {
-				runtime.AddCleanup(v, end, remove)
-			}
-		}
-	}
-}
-
-// end ends a registration. It runs in a goroutine of the runtime, where a panic of somebody else's code would end the process.
-func end(remove func()) {
-	defer func() { _ = recover() }() //nolint:forbidigo // of the Source or the Revoker; nobody is there to be told
-	remove()
 }

@@ -11,6 +11,9 @@ var (
 	ErrInvalid = errors.New("token is invalid")
 	// ErrUnavailable: whether the token is to be accepted could not be found out. HTTP 503, gRPC Unavailable.
 	ErrUnavailable = errors.New("token cannot be verified now")
+	// ErrRateLimited: whether the token is to be accepted was not found out, as too many tokens with unknown keys arrive. It may be
+	// good. HTTP 429, gRPC ResourceExhausted.
+	ErrRateLimited = errors.New("too many tokens with unknown keys")
 	// ErrForbidden: the token is good but does not grant what was asked. HTTP 403, gRPC PermissionDenied.
 	ErrForbidden = errors.New("token does not grant this")
 )
@@ -23,32 +26,34 @@ type Reason int
 
 // The reasons. Their values are API: a new one comes last. Those up to CheckFailed stand in the order of the checks.
 const (
-	TokenMissing      Reason = iota + 1 // no token was presented
-	BadRequest                          // the request carries credentials in a way that is not allowed
-	TooLarge                            // longer than MaxTokenBytes
-	Malformed                           // not a compact JWS of strict JSON, or a claim of the wrong type
-	UnsupportedAlg                      // an algorithm that is not allowed here, or not the key's
-	BadType                             // a typ that is not allowed here, or any cty
-	UnknownIssuer                       // no trusted authority lists the iss
-	Expired                             // exp has passed
-	NotYetValid                         // nbf or iat is in the future
-	BadTokenUse                         // another kind of token: an ID token for an access token, or the reverse
-	BadAudience                         // minted for somebody else: aud, client_id or azp
-	UnknownKey                          // no region that lists the iss publishes the kid
-	KeysUnavailable                     // the keys could not be had
-	BadSignature                        // the signature is not that of the key
-	MissingClaim                        // a required claim is absent or null
-	TooOld                              // issued longer ago than MaxAge
-	RegionInactive                      // the region policy refuses the regions that may have minted it
-	Revoked                             // a revocation rule matches
-	RulesUnavailable                    // the revocation rules are not known
-	CheckFailed                         // Trust.Check refused it
-	InsufficientScope                   // a scope, group or other requirement is not met
-	InsufficientAuth                    // the user must sign in again, or with stronger means: RFC 9470
-	Unproved                            // bound to a key that the sender has not proved: RFC 7800, RFC 8705
-	InvalidProof                        // a DPoP proof that does not fit the token or the request: RFC 9449
-	NonceRequired                       // a DPoP proof without the nonce that the server gave out: RFC 9449, section 9
-	ProofUnavailable                    // whether a proof was used before could not be found out
+	TokenMissing          Reason = iota + 1 // no token was presented
+	BadRequest                              // the request carries credentials in a way that is not allowed
+	TooLarge                                // longer than MaxTokenBytes
+	Malformed                               // not a compact JWS of strict JSON, or a claim of the wrong type
+	UnsupportedAlg                          // an algorithm that is not allowed here, or not the key's
+	BadType                                 // a typ that is not allowed here, or any cty
+	UnknownIssuer                           // no trusted authority lists the iss
+	Expired                                 // exp has passed
+	NotYetValid                             // nbf or iat is in the future
+	BadTokenUse                             // another kind of token: an ID token for an access token, or the reverse
+	BadAudience                             // minted for somebody else: aud, client_id or azp
+	UnknownKey                              // no region that lists the iss publishes the kid
+	KeysUnavailable                         // the keys could not be had
+	BadSignature                            // the signature is not that of the key
+	MissingClaim                            // a required claim is absent or null
+	TooOld                                  // issued longer ago than MaxAge
+	RegionInactive                          // the region policy refuses the regions that may have minted it
+	Revoked                                 // a revocation rule matches
+	RulesUnavailable                        // the revocation rules are not known
+	CheckFailed                             // Trust.Check refused it
+	InsufficientScope                       // a scope, group or other requirement is not met
+	InsufficientAuth                        // the user must sign in again, or with stronger means: RFC 9470
+	Unproved                                // bound to a key that the sender has not proved: RFC 7800, RFC 8705
+	InvalidProof                            // a DPoP proof that does not fit the token or the request: RFC 9449
+	NonceRequired                           // a DPoP proof without the nonce that the server gave out: RFC 9449, section 9
+	ProofUnavailable                        // whether a proof was used before could not be found out
+	UnknownKeyRateLimited                   // the kid is unknown, and too many unknown ones were asked for to find out more
+	KeyNotAllowed                           // the key is published and must not be used: its size, or its private half is public
 )
 
 var reasons = [...]struct {
@@ -81,6 +86,9 @@ var reasons = [...]struct {
 	InvalidProof:      {"invalid_proof", ErrInvalid},
 	NonceRequired:     {"nonce_required", ErrInvalid},
 	ProofUnavailable:  {"proof_unavailable", ErrUnavailable},
+
+	UnknownKeyRateLimited: {"unknown_key_rate_limited", ErrRateLimited},
+	KeyNotAllowed:         {"key_not_allowed", ErrInvalid},
 }
 
 // String returns the stable label of r, fit for logs and metrics: "bad_signature".
@@ -97,7 +105,7 @@ type Error struct {
 	Reason     Reason
 	Authority  string        // whose issuer the token names; "" where that is not known
 	Region     string        // the only region that lists the issuer, or whose key it is; "" where there are several
-	RetryAfter time.Duration // when asking again may help; 0 but for ErrUnavailable
+	RetryAfter time.Duration // when asking again may help; 0 unless ErrUnavailable or ErrRateLimited
 	Err        error         // the cause, where there is more to say; never written to clients
 }
 
@@ -127,9 +135,10 @@ func (e *Error) Unwrap() error {
 // Is reports whether target is the category of e.
 func (e *Error) Is(target error) bool { return target == e.Category() }
 
-// Category is the one of ErrInvalid, ErrUnavailable and ErrForbidden that e is. That of CheckFailed is the category which the
-// error of Trust.Check wraps: ErrUnavailable before ErrForbidden, ErrInvalid by default. RegionInactive is ErrUnavailable
-// where the error of the RegionPolicy wraps that, or says so by a method Unavailable() bool. A nil *Error is ErrUnavailable.
+// Category is the one of ErrInvalid, ErrUnavailable, ErrRateLimited and ErrForbidden that e is. That of CheckFailed is the category
+// which the error of Trust.Check wraps: ErrUnavailable before ErrRateLimited before ErrForbidden, ErrInvalid by default.
+// RegionInactive is ErrUnavailable where the error of the RegionPolicy wraps that, or says so by a method Unavailable() bool. A nil
+// *Error is ErrUnavailable.
 func (e *Error) Category() error {
 	if e == nil {
 		return ErrUnavailable // it says nothing about the token
@@ -147,10 +156,21 @@ func (e *Error) Category() error {
 			return ErrUnavailable
 		}
 	}
+	if e.Reason == CheckFailed && errors.Is(e.Err, ErrRateLimited) {
+		return ErrRateLimited
+	}
 	if e.Reason == CheckFailed && errors.Is(e.Err, ErrForbidden) {
 		return ErrForbidden
 	}
 	return reasons[e.Reason].category
+}
+
+// decides reports whether e is a verdict on the token.
+func (e *Error) decides() bool { return !errors.Is(e, ErrUnavailable) && !errors.Is(e, ErrRateLimited) }
+
+// ofKeys reports whether the key was not to be had.
+func (e *Error) ofKeys() bool {
+	return e.Reason == KeysUnavailable || e.Reason == UnknownKeyRateLimited
 }
 
 // cause hides the categories of an error.
@@ -159,7 +179,8 @@ type cause struct{ err error }
 func (c cause) Error() string { return c.err.Error() }
 
 func (c cause) Is(target error) bool {
-	return target != ErrInvalid && target != ErrUnavailable && target != ErrForbidden && errors.Is(c.err, target)
+	return target != ErrInvalid && target != ErrUnavailable && target != ErrForbidden && target != ErrRateLimited &&
+		errors.Is(c.err, target)
 }
 
 func (c cause) As(target any) bool {

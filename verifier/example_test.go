@@ -14,12 +14,11 @@ import (
 func ExampleVerifier_Verify() {
 	world := issuertest.New(nil, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
 	defer world.Close()
-	keys, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{world.Authority()}, Client: world.Client()})
+	keys, err := jwks.New([]issuer.Provider{world.Authority()}, jwks.Config{HTTPClient: world.Client()})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer func() { _ = keys.Close() }()
 	v, err := verifier.New(verifier.Config{Keys: keys, Trust: []verifier.Trust{
 		{Authority: world.Authority(), Binding: verifier.Audience(issuertest.Audience)},
 	}})

@@ -118,7 +118,7 @@ func court(tb testing.TB, f vectorFile) (*verifier.Verifier, *referee, vectorCas
 	require.Equal(tb, "accept/rs256-access", usual.Name)
 	r := &referee{config: usual.Config, keys: map[string]map[string]crypto.PublicKey{}, now: float64(usual.Now)}
 	for _, i := range usual.Config.Issuers {
-		keys, _, err := jose.ParseSet(f.JWKS[i.JWKS].bytes(), nil)
+		keys, _, err := jose.ParseSet(f.JWKS[i.JWKS].bytes(), jose.Limits{})
 		require.NoError(tb, err)
 		r.keys[i.Iss] = map[string]crypto.PublicKey{}
 		for _, k := range keys {
@@ -207,13 +207,11 @@ func FuzzNumericDate(f *testing.F) {
 func static(tb testing.TB, f vectorFile, c vectorCase) *verifier.Verifier {
 	tb.Helper()
 	trust := c.Config.trust()
-	var sets []jwks.StaticSet
-	for i, t := range trust {
-		sets = append(sets, jwks.StaticSet{Authority: t.Authority, JWKS: map[string][]byte{
-			t.Authority.Regions[0].Name: f.JWKS[c.Config.Issuers[i].JWKS].bytes(),
-		}})
+	sets := map[string][]byte{}
+	for _, i := range c.Config.Issuers {
+		sets[i.Iss] = f.JWKS[i.JWKS].bytes()
 	}
-	keys, err := jwks.NewStatic(sets...)
+	keys, err := jwks.NewStatic(sets)
 	require.NoError(tb, err)
 	v, err := verifier.New(verifier.Config{
 		Keys: keys, Trust: trust, Leeway: -1, Now: func() time.Time { return time.Unix(c.Now, 0) },

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/jwks"
 )
 
 // guarded is a Revoker whose panics are errors: the rules are then not known.
@@ -28,6 +29,20 @@ func (g *guarded) Version() (version uint64) {
 		return 1<<63 | g.panics.Add(1)
 	}
 	return version
+}
+
+// Changed implements Revoker.
+func (g *guarded) Changed() (ch <-chan struct{}) {
+	guard.Report(guard.Call("Config.Revoked", func() { ch = g.inner.Changed() }))
+	return ch
+}
+
+// lookup asks the source of keys. A panic of it means that the keys could not be had.
+func (s *state) lookup(ctx context.Context, q jwks.Query) (r jwks.Result) {
+	if p := guard.Call("Config.Keys", func() { r = s.keys.Lookup(ctx, q) }); p != nil {
+		return jwks.Result{Err: p}
+	}
+	return r
 }
 
 // undecided is the error of a function that was to decide on a token and has panicked.

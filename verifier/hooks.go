@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/jwks"
 )
 
 // Hooks are told of what a Verifier does. Each may be nil. They are called under no lock, from the goroutine of Verify, so they
@@ -124,19 +124,14 @@ func (s *state) drifted(ctx context.Context, t *trusted, regions []string, kind 
 // noteStranger finds out whether a token whose kid no region lists for its iss was signed by another region of the authority. It
 // asks the memory of the source only.
 func (s *state) noteStranger(ctx context.Context, t *trusted, p *compact) {
-	if s.peeker == nil {
-		return
-	}
 	for _, r := range t.Authority.Regions {
 		if slices.Contains(t.regions, r.Name) {
 			continue // its keys are those that were asked for
 		}
-		for _, k := range s.peeker.Peek(r.Issuers[0], p.header.kid) {
-			if k.Algorithm != "" && k.Algorithm != p.header.alg {
-				continue
-			}
-			if jose.Verify(p.header.alg, k.Public, p.input, p.signature) == nil {
-				s.drifted(ctx, t, k.Regions, DriftWrongIssuer, "")
+		q := jwks.Query{Issuer: r.Issuers[0], KeyID: p.header.kid, Algorithm: p.header.alg, CacheOnly: true}
+		for _, k := range s.lookup(ctx, q).Keys {
+			if sound(k) && mayVerify(k, p) {
+				s.drifted(ctx, t, k.Regions(), DriftWrongIssuer, "")
 				return
 			}
 		}

@@ -26,10 +26,9 @@ type watched struct {
 func newWatched(t *testing.T, change func(*verifier.Trust)) *watched {
 	t.Helper()
 	w := &watched{World: issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})}
-	cache, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
+	cache, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, cache.Close()) })
-	require.NoError(t, cache.Warm(t.Context()))
+	require.NoError(t, cache.Preload(t.Context()))
 	trust := verifier.Trust{Authority: w.Authority(), Binding: verifier.InsecureAnyParty()}
 	if change != nil {
 		change(&trust)

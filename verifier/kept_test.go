@@ -7,7 +7,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -49,24 +48,20 @@ func TestATokenIsRememberedOnce(t *testing.T) {
 func TestRecheckLooksAtTheAlgorithmOfTheKey(t *testing.T) {
 	t.Parallel()
 	w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "RS256"})
-	cache, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = cache.Close() })
-	keys, err := cache.Keys(t.Context(), w.Authority().Regions[0].Issuers[0], w.KeyID(east))
-	require.NoError(t, err)
-	key := *keys[0]
-	source := &fixed{keys: []*jwks.Key{&key}}
+	members := published(t, w, east)
+	source := &fixed{}
 	v, err := verifier.New(verifier.Config{Keys: source, Trust: []verifier.Trust{{
 		Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience), Algorithms: []string{"RS256", "PS256"},
 	}}})
 	require.NoError(t, err)
 	for algorithm, want := range map[string]string{"RS256": "", "": "", "PS256": "unknown_key", "RS512": "unknown_key"} {
-		key.Algorithm = "RS256"
+		source.keys = []*jwks.Key{keyWith(t, members, nil)}
 		tok := mustVerify(t, v, w)
-		other := key
-		other.Algorithm = algorithm
-		source.keys = []*jwks.Key{&other}
+		change := map[string]any{"alg": algorithm}
+		if algorithm == "" {
+			change["alg"] = nil
+		}
+		source.keys = []*jwks.Key{keyWith(t, members, change)}
 		require.Equal(t, want, reasonOf(t, v.Recheck(t.Context(), tok)), algorithm)
-		source.keys = []*jwks.Key{&key}
 	}
 }

@@ -14,16 +14,17 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-type sourceFunc func(context.Context, string, string) ([]*jwks.Key, error)
+type sourceFunc func(context.Context, jwks.Query) jwks.Result
 
-func (f sourceFunc) Keys(ctx context.Context, iss, kid string) ([]*jwks.Key, error) {
-	return f(ctx, iss, kid)
-}
+func (f sourceFunc) Lookup(ctx context.Context, q jwks.Query) jwks.Result { return f(ctx, q) }
+
+func (sourceFunc) Changed() <-chan struct{} { return nil }
 
 type revokerFunc func(*verifier.Token) (string, error)
 
 func (f revokerFunc) Revoked(t *verifier.Token) (string, error) { return f(t) }
 func (f revokerFunc) Version() uint64                           { _, _ = f(nil); return 0 }
+func (revokerFunc) Changed() <-chan struct{}                    { return nil }
 
 // New and Update refuse what is set and is nil, all of it at once.
 func TestNilsAreRefused(t *testing.T) {
@@ -40,7 +41,7 @@ func TestNilsAreRefused(t *testing.T) {
 	}{
 		"no keys":         {func(c *verifier.Config) { c.Keys = nil }, []string{"Keys"}},
 		"nil Cache":       {func(c *verifier.Config) { c.Keys = (*jwks.Cache)(nil) }, []string{"Keys"}},
-		"nil Static":      {func(c *verifier.Config) { c.Keys = (*jwks.Static)(nil) }, []string{"Keys"}},
+		"nil pointer":     {func(c *verifier.Config) { c.Keys = (*fixed)(nil) }, []string{"Keys"}},
 		"nil function":    {func(c *verifier.Config) { c.Keys = sourceFunc(nil) }, []string{"Keys"}},
 		"nil rules":       {func(c *verifier.Config) { c.Revoked = (*twins)(nil) }, []string{"Revoked"}},
 		"nil rules func":  {func(c *verifier.Config) { c.Revoked = revokerFunc(nil) }, []string{"Revoked"}},

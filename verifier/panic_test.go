@@ -57,6 +57,11 @@ func (w *wild) Version() uint64 {
 	return 0
 }
 
+func (w *wild) Changed() <-chan struct{} {
+	w.may()
+	return nil
+}
+
 func (w *wild) Admit(string, []string, time.Time) error {
 	w.may()
 	return nil

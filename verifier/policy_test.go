@@ -33,6 +33,7 @@ func (r *revoker) set(rule string, err error) {
 
 func (r *revoker) Revoked(*verifier.Token) (string, error) { return r.rule, r.err }
 func (r *revoker) Version() uint64                         { return r.version }
+func (*revoker) Changed() <-chan struct{}                  { return nil }
 
 func TestPolicies(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/regionjwt/regionjwt/jwks"
 )
@@ -28,7 +29,7 @@ func (s *state) recheck(ctx context.Context, tok *Token) *Error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	cancel() // it is not worth waiting for a key
-	if err := s.recheckRest(ctx, t, tok); err != nil && !errors.Is(err, ErrUnavailable) {
+	if err := s.recheckRest(ctx, t, tok); err != nil && (err.decides() || err.ofKeys() && !tok.key.Valid()) {
 		return err
 	}
 	return t.refuse(aged, errIssuedAt[aged])
@@ -54,22 +55,45 @@ func (s *state) recheckRest(ctx context.Context, t *trusted, tok *Token) *Error 
 		}
 		now.trust, now.clientID, now.clients = t.trust, c.client, c.clients
 	}
-	keys, err := s.keys.Keys(ctx, tok.issuer, tok.key.ID)
-	if err != nil {
-		return t.keyError(err)
+	regions, failed := s.recheckKey(ctx, t, tok)
+	if failed != nil {
+		return failed
 	}
-	i := slices.IndexFunc(keys, func(k *jwks.Key) bool {
-		return k.Thumbprint == tok.key.Thumbprint && (k.Algorithm == "" || k.Algorithm == tok.header.alg)
-	})
-	if i < 0 {
-		return t.refuse(UnknownKey, nil)
-	}
-	// The regions that may have minted it are judged by what is known now.
-	if now.regions = possible(keys[i].Regions, t.regions); len(now.regions) == 0 {
-		return t.keyError(jwks.ErrUnavailable)
-	}
+	now.regions = regions
 	if err := t.admit(&now); err != nil {
 		return err
 	}
 	return s.checkRevoked(t, &now)
+}
+
+// recheckKey finds the regions that may have issued the token, by what is known now. A key that must not be used any longer makes the
+// token bad only if the answer is complete.
+func (s *state) recheckKey(ctx context.Context, t *trusted, tok *Token) ([]string, *Error) {
+	q := jwks.Query{Issuer: tok.issuer, KeyID: tok.key.ID(), Algorithm: tok.header.alg, IssuedAt: tok.iat}
+	r := s.lookup(ctx, q)
+	i := slices.IndexFunc(r.Keys, func(k *jwks.Key) bool {
+		return sound(k) && k.Thumbprint() == tok.key.Thumbprint() && (k.Algorithm() == "" || k.Algorithm() == tok.header.alg)
+	})
+	if i < 0 {
+		r.Complete = r.Complete && !slices.ContainsFunc(r.Keys, func(k *jwks.Key) bool { return !sound(k) })
+		if r.Complete && len(r.Keys) > 0 {
+			return nil, t.refuse(UnknownKey, nil)
+		}
+		e := t.unavailable(r.Err)
+		switch {
+		case r.Complete && errors.Is(r.Err, jwks.ErrKeyNotAllowed):
+			return nil, t.refuse(KeyNotAllowed, nil)
+		case r.Complete && !errors.Is(r.Err, jwks.ErrUnknownIssuer):
+			return nil, t.refuse(UnknownKey, nil)
+		case r.Limited:
+			e.Reason = UnknownKeyRateLimited
+		}
+		e.RetryAfter = max(r.RetryAfter, time.Second)
+		return nil, e
+	}
+	regions := possible(r.Keys[i].Regions(), t.regions)
+	if len(regions) == 0 {
+		return nil, t.unavailable(nil)
+	}
+	return regions, nil
 }

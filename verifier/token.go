@@ -199,7 +199,7 @@ func (t *Token) KeyID() string {
 	if t.key == nil {
 		return ""
 	}
-	return t.key.ID
+	return t.key.ID()
 }
 
 // KeyThumbprint is the RFC 7638 thumbprint, with SHA-256, of the key that signed the token.
@@ -207,8 +207,11 @@ func (t *Token) KeyThumbprint() string {
 	if t.key == nil {
 		return ""
 	}
-	return t.key.Thumbprint
+	return t.key.Thumbprint()
 }
+
+// Key returns the key that verified the token; nil for the zero Token.
+func (t *Token) Key() *jwks.Key { return t.key }
 
 // KeyAge is the time since an answer of the authority last listed the key.
 func (t *Token) KeyAge() time.Duration {
@@ -220,7 +223,7 @@ func (t *Token) KeyAge() time.Duration {
 
 // KeyOrigin says where the key that signed the token was learnt from: from a key server, or from a snapshot that none has
 // confirmed yet. It is "" for the zero Token.
-func (t *Token) KeyOrigin() jwks.Origin {
+func (t *Token) KeyOrigin() string {
 	if t.key == nil {
 		return ""
 	}

@@ -2,7 +2,8 @@
 //
 // [New] takes one [Trust] for each authority: for whom its tokens must be minted, which algorithms and types they may
 // have. [Verifier.Verify] then accepts a compact JWS (RFC 7515) with JWT claims (RFC 7519) or says precisely why not, as
-// an [*Error] with one [Reason] and one category: [ErrInvalid], [ErrForbidden], or [ErrUnavailable] where it cannot tell.
+// an [*Error] with one [Reason] and one category: [ErrInvalid], [ErrForbidden], or [ErrUnavailable] and
+// [ErrRateLimited] where it cannot tell.
 //
 // The checks come in this order, the cheap and local ones first:
 //
@@ -35,6 +36,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -89,9 +91,11 @@ type Revoker interface {
 	Revoked(t *Token) (rule string, err error)
 	// Version changes whenever the rules do.
 	Version() uint64
+	// Changed returns a channel that is closed at the next change of the rules. Nil means that they never change.
+	Changed() <-chan struct{}
 }
 
-// Verifier verifies tokens. It is safe for concurrent use, and starts no goroutine.
+// Verifier verifies tokens. It is safe for concurrent use, and starts no goroutine but the one that Changed may need.
 type Verifier struct {
 	state  atomic.Pointer[state]
 	drifts drifts
@@ -99,17 +103,15 @@ type Verifier struct {
 
 	updating sync.Mutex // held while Trust is replaced
 
-	mu      sync.Mutex // guards changed
-	changed chan struct{}
+	mu     sync.Mutex // guards what follows
+	change *change
+	forget runtime.Cleanup // of change
 }
 
 // state is an immutable configuration in use.
 type state struct {
 	keys    jwks.Source
-	doubter jwks.Doubter // nil where keys is none
-	holder  jwks.Holder  // nil where keys is none
-	peeker  jwks.Peeker  // nil where keys is none
-	cache   *cache       // nil where nothing is remembered
+	cache   *cache // nil where nothing is remembered
 	issuers map[string]*trusted
 	hooks   Hooks
 	drifts  *drifts // the Verifier's
@@ -122,7 +124,7 @@ type state struct {
 // New returns a Verifier, or everything that is wrong with c as one joined error. It does no I/O. A Verifier that is not used any
 // more needs no Close.
 func New(c Config) (*Verifier, error) {
-	v := &Verifier{changed: make(chan struct{}), config: c}
+	v := &Verifier{config: c}
 	v.config.Trust = nil
 	s, err := c.compile()
 	if err != nil {
@@ -130,7 +132,6 @@ func New(c Config) (*Verifier, error) {
 	}
 	s.drifts = &v.drifts
 	v.state.Store(s)
-	v.listen(c.Keys, c.Revoked)
 	return v, nil
 }
 
@@ -183,9 +184,6 @@ func (c Config) compile() (*state, error) {
 	if c.Revoked != nil {
 		s.revoked = &guarded{inner: c.Revoked}
 	}
-	s.doubter, _ = c.Keys.(jwks.Doubter)
-	s.holder, _ = c.Keys.(jwks.Holder)
-	s.peeker, _ = c.Keys.(jwks.Peeker)
 	if s.leeway == 0 {
 		s.leeway = DefaultLeeway
 	}

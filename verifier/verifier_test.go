@@ -24,9 +24,8 @@ const (
 // newVerifier makes a verifier of one world in memory. change may alter the trust and the configuration.
 func newVerifier(t testing.TB, w *issuertest.World, change func(*verifier.Trust, *verifier.Config)) *verifier.Verifier {
 	t.Helper()
-	cache, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
+	cache, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = cache.Close() })
 	c := verifier.Config{Keys: cache}
 	trust := verifier.Trust{
 		Authority:  w.Authority(),
@@ -85,7 +84,7 @@ func TestProvenance(t *testing.T) {
 					require.Equal(t, w.KeyID(region), tok.KeyID())
 					require.Len(t, tok.KeyThumbprint(), 43)
 					require.Zero(t, tok.KeyAge())
-					require.Equal(t, jwks.OriginFetched, tok.KeyOrigin())
+					require.Equal(t, "fetched", tok.KeyOrigin())
 					require.Len(t, tok.ID(), 32)
 					require.True(t, tok.HasScope("orders/read"))
 					require.False(t, tok.HasScope("orders/rea"))
@@ -124,7 +123,7 @@ func TestSpoiledTokens(t *testing.T) {
 		"crit":              {issuertest.Claims{Header: map[string]any{"crit": []string{"exp"}}}, verifier.Malformed},
 		"alg none":          {issuertest.Claims{Header: map[string]any{"alg": "none"}}, verifier.UnsupportedAlg},
 		"alg not allowed":   {issuertest.Claims{Header: map[string]any{"alg": "ES384"}}, verifier.UnsupportedAlg},
-		"alg of other keys": {issuertest.Claims{Header: map[string]any{"alg": "RS256"}}, verifier.UnsupportedAlg},
+		"alg of other keys": {issuertest.Claims{Header: map[string]any{"alg": "RS256"}}, verifier.UnknownKey},
 		"no alg":            {issuertest.Claims{Header: map[string]any{"alg": nil}}, verifier.Malformed},
 		"no kid":            {issuertest.Claims{Header: map[string]any{"kid": nil}}, verifier.Malformed},
 		"long kid":          {issuertest.Claims{Header: map[string]any{"kid": long[:257]}}, verifier.Malformed},
@@ -222,7 +221,7 @@ func TestDoubt(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
-	keys := new(jwks.Static)
+	keys := &fixed{}
 	with := func(change func(*verifier.Trust)) verifier.Config {
 		trust := verifier.Trust{Authority: w.Authority(), Binding: verifier.Audience("a")}
 		change(&trust)
@@ -258,7 +257,7 @@ func TestNewRefuses(t *testing.T) {
 		},
 		"everything at once": {
 			verifier.Config{Leeway: time.Hour, Trust: []verifier.Trust{{
-				Authority:  issuer.Authority{ID: "a", Regions: []issuer.Region{{Name: "r", Issuers: []string{"http://idp.example"}}}},
+				Authority:  issuer.Provider{ID: "a", Regions: []issuer.Region{{Name: "r", Issuers: []string{"http://idp.example"}}}},
 				Algorithms: []string{"HS256"},
 			}}},
 			[]string{"Keys is not set", "Leeway", "http is refused", "binding: none is set", "HS256"},
@@ -297,11 +296,8 @@ func TestZeroValues(t *testing.T) {
 	_, err := v.Verify(t.Context(), "a.b.c")
 	require.ErrorIs(t, err, verifier.ErrUnavailable)
 	require.ErrorIs(t, v.Recheck(t.Context(), tok), verifier.ErrUnavailable)
-	require.NotNil(t, v.Changed())
-	_, err = new(jwks.Cache).Keys(t.Context(), "iss", "kid")
-	require.ErrorIs(t, err, jwks.ErrUnavailable)
-	_, err = new(jwks.Static).Keys(t.Context(), "iss", "kid")
-	require.ErrorContains(t, err, "NewStatic")
+	require.Nil(t, v.Changed(), "nothing will ever change")
+	require.False(t, new(jwks.Cache).Lookup(t.Context(), jwks.Query{Issuer: "iss", KeyID: "kid"}).Complete)
 }
 
 func TestContext(t *testing.T) {
@@ -319,7 +315,7 @@ func TestContext(t *testing.T) {
 func TestReasons(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	for r := verifier.TokenMissing; r <= verifier.ProofUnavailable; r++ {
+	for r := verifier.TokenMissing; r <= verifier.KeyNotAllowed; r++ {
 		label := r.String()
 		require.NotEqual(t, "unknown", label)
 		require.Regexp(t, `^[a-z_]+$`, label)
@@ -327,9 +323,9 @@ func TestReasons(t *testing.T) {
 		seen[label] = true
 		reasonOf(t, &verifier.Error{Reason: r})
 	}
-	require.Len(t, seen, 26)
+	require.Len(t, seen, 28)
 	require.Equal(t, "unknown", verifier.Reason(0).String())
-	require.Equal(t, "unknown", (verifier.ProofUnavailable + 1).String())
+	require.Equal(t, "unknown", (verifier.KeyNotAllowed + 1).String())
 	require.ErrorIs(t, &verifier.Error{}, verifier.ErrInvalid)
 	require.Equal(t, "token not accepted: expired (authority a): cause",
 		(&verifier.Error{Reason: verifier.Expired, Authority: "a", Err: errors.New("cause")}).Error())

@@ -41,7 +41,7 @@ func (s *state) verify(ctx context.Context, raw string) (tok *Token, remembered 
 // checked anew. Whatever can change since is judged again; the rest is the token's text, its trust and its key.
 func (s *state) recall(ctx context.Context, now time.Time, d digest) (*Token, *Error) {
 	r := s.cache.find(d)
-	if r == nil || s.checkTime(r.token, now) != 0 || !s.holds(ctx, r.token) {
+	if r == nil || s.checkTime(r.token, now) != 0 || !r.token.key.Valid() {
 		return nil, nil
 	}
 	tok, t := r.token, r.trusted
@@ -58,15 +58,6 @@ func (s *state) recall(ctx context.Context, now time.Time, d digest) (*Token, *E
 		return nil, err
 	}
 	return tok, nil
-}
-
-// holds reports whether the key that verified tok still is one with which it would be.
-func (s *state) holds(ctx context.Context, tok *Token) bool {
-	if s.holder != nil {
-		return s.holder.Holds(tok.issuer, tok.key)
-	}
-	keys, err := s.keys.Keys(ctx, tok.issuer, tok.key.ID)
-	return err == nil && slices.Contains(keys, tok.key)
 }
 
 // verifyAnew checks the three parts of raw. It also returns the version of the revocation rules by which it judged.
@@ -94,7 +85,7 @@ func (s *state) verifyAnew(ctx context.Context, now time.Time, raw, h, p, sig st
 	if reason, err := t.Binding.check(parsed.header.typ, c); reason != 0 {
 		return nil, 0, t.refuse(reason, err)
 	}
-	key, regions, err := s.checkSignature(ctx, t, c.issuer, &parsed)
+	key, regions, err := s.checkSignature(ctx, t, c, &parsed)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -158,7 +149,7 @@ func (t *trusted) check(ctx context.Context, tok *Token) *Error {
 		return nil
 	}
 	e := t.refuse(CheckFailed, err)
-	if errors.Is(e, ErrUnavailable) {
+	if errors.Is(e, ErrUnavailable) || errors.Is(e, ErrRateLimited) {
 		e.RetryAfter = time.Second
 	}
 	return e
@@ -198,50 +189,81 @@ func (s *state) checkDates(exp, nbf, iat, now time.Time) Reason {
 	return 0
 }
 
-// checkSignature finds the key, and the regions that may have signed with it.
-func (s *state) checkSignature(ctx context.Context, t *trusted, iss string, p *compact) (*jwks.Key, []string, *Error) {
-	keys, err := s.keys.Keys(ctx, iss, p.header.kid)
-	if err != nil {
-		if errors.Is(err, jwks.ErrUnknownKey) {
-			s.noteStranger(ctx, t, p)
-		}
-		return nil, nil, t.keyError(err)
-	}
-	reason := UnsupportedAlg
-	for _, k := range keys {
-		if k.Algorithm != "" && k.Algorithm != p.header.alg {
-			continue
-		}
-		switch err := jose.Verify(p.header.alg, k.Public, p.input, p.signature); {
-		case err == nil:
-			regions := possible(k.Regions, t.regions)
-			if len(regions) == 0 { // keys and trust are not of one configuration
-				return nil, nil, t.keyError(jwks.ErrUnavailable)
+// Bounds on what is done for one token, whatever a Source answers: how often keys are looked up, as a key set may be fetched while
+// its first keys are tried, and how many keys are tried.
+const (
+	maxLookups    = 3
+	maxCandidates = 16
+)
+
+// checkSignature finds the key, and the regions that may have signed with it. Only a complete answer makes the token bad. The source is
+// told of a wrong signature even if its answer was complete: the issuer may have replaced a key under its kid.
+func (s *state) checkSignature(ctx context.Context, t *trusted, c *claims, p *compact) (*jwks.Key, []string, *Error) {
+	q := jwks.Query{Issuer: c.issuer, KeyID: p.header.kid, Algorithm: p.header.alg, IssuedAt: c.iat}
+	var r jwks.Result
+	for range maxLookups {
+		r = s.lookup(ctx, q)
+		before := len(q.Tried)
+		for _, k := range r.Keys {
+			switch {
+			case !sound(k):
+				r.Complete = false
+			case k.Algorithm() != "" && k.Algorithm() != p.header.alg: // it was not asked for
+			case slices.Contains(q.Tried, k.Thumbprint()):
+			case len(q.Tried) == maxCandidates:
+				r.Complete = false // it is not tried
+			case jose.Verify(p.header.alg, k.Public(), p.input, p.signature) != nil:
+				q.Tried = append(slices.Clip(q.Tried), k.Thumbprint())
+			default:
+				if regions := possible(k.Regions(), t.regions); len(regions) > 0 {
+					return k, regions, nil
+				}
+				return nil, nil, t.unavailable(nil) // keys and trust are not of one configuration
 			}
-			return k, regions, nil
-		case errors.Is(err, jose.ErrSignature):
-			reason = BadSignature
+		}
+		if len(q.Tried) == before {
+			break
 		}
 	}
-	if s.doubter != nil {
-		if err := s.doubter.Doubt(iss, p.header.kid); err != nil {
-			return nil, nil, t.keyError(err)
-		}
-	}
-	return nil, nil, t.refuse(reason, nil)
+	return nil, nil, s.noKey(ctx, t, p, &q, &r)
 }
 
-// keyError tells a key that does not exist from one that could not be had: everything but certainty is the latter.
-func (t *trusted) keyError(err error) *Error {
-	if errors.Is(err, jwks.ErrUnknownKey) {
+// sound reports whether k is a key. The zero Key is none.
+func sound(k *jwks.Key) (ok bool) {
+	defer func() { ok = recover() == nil && ok }() //nolint:forbidigo // of the zero Key, whose methods panic
+	return k != nil && k.Public() != nil
+}
+
+// mayVerify reports whether k has signed the token.
+func mayVerify(k *jwks.Key, p *compact) bool {
+	return (k.Algorithm() == "" || k.Algorithm() == p.header.alg) && jose.Verify(p.header.alg, k.Public(), p.input, p.signature) == nil
+}
+
+// noKey says what a Result makes of a token that none of its keys verifies. An issuer that the source does not know is not the token's
+// fault: keys and trust are not of one configuration.
+func (s *state) noKey(ctx context.Context, t *trusted, p *compact, q *jwks.Query, r *jwks.Result) *Error {
+	switch {
+	case r.Complete && errors.Is(r.Err, jwks.ErrKeyNotAllowed):
+		return t.refuse(KeyNotAllowed, nil)
+	case r.Complete && !errors.Is(r.Err, jwks.ErrUnknownIssuer):
+		if len(q.Tried) > 0 {
+			return t.refuse(BadSignature, nil)
+		}
+		s.noteStranger(ctx, t, p)
 		return t.refuse(UnknownKey, nil)
 	}
+	e := t.unavailable(r.Err)
+	if r.Limited && !r.Complete {
+		e.Reason = UnknownKeyRateLimited
+	}
+	e.RetryAfter = max(r.RetryAfter, time.Second)
+	return e
+}
+
+// unavailable says that the keys could not be had.
+func (t *trusted) unavailable(err error) *Error {
 	e := t.refuse(KeysUnavailable, err)
 	e.RetryAfter = time.Second
-	var unavailable *jwks.UnavailableError
-	if errors.As(err, &unavailable) {
-		e.RetryAfter = max(unavailable.RetryAfter, time.Second)
-	}
 	return e
 }
 

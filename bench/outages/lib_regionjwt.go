@@ -7,6 +7,7 @@ import (
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -25,17 +26,17 @@ func regionjwtLibrary() library {
 
 // openRegionjwt makes one authority with a region for each issuer.
 func openRegionjwt(_ context.Context, s setup) (subject, error) {
-	a := issuer.Authority{ID: "bench"}
+	a := issuer.Provider{ID: "bench"}
 	for i, e := range s.issuers {
 		a.Regions = append(a.Regions, issuer.Region{
-			Name: fmt.Sprintf("region-%d", i+1), Issuers: []string{e.iss}, JWKS: []string{e.jwks},
+			Name: fmt.Sprintf("region-%d", i+1), Issuers: []string{e.iss}, JWKSURLs: []string{e.jwks},
 		})
 	}
 	v, err := regionjwt.New(regionjwt.Config{
 		Trust: []verifier.Trust{{
 			Authority: a, Binding: verifier.Audience(audience), Algorithms: []string{"RS256"},
 		}},
-		Refresh: s.refresh,
+		Keys: jwks.Config{RefreshInterval: s.refresh},
 	})
 	if err != nil {
 		return nil, err
@@ -52,5 +53,4 @@ func (s regionjwtSubject) Verify(ctx context.Context, token string) error {
 
 func (s regionjwtSubject) Close() {
 	s.cancel()
-	_ = s.validator.Keys().Close()
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/bench/speed"
 	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -35,11 +36,11 @@ func theEstate(tb testing.TB, size int) *estate {
 	s := theSite(tb, "RS256")
 	e := &estate{site: s, client: &http.Client{Transport: inMemory(regionDocument(tb, s))}}
 	for i := range size {
-		a := issuer.Authority{ID: fmt.Sprintf("tenant-%05d", i)}
+		a := issuer.Provider{ID: fmt.Sprintf("tenant-%05d", i)}
 		for _, region := range regionNames() {
 			iss := issOf(i, region)
 			a.Regions = append(a.Regions, issuer.Region{
-				Name: region, Issuers: []string{iss}, JWKS: []string{iss + "/.well-known/jwks.json"},
+				Name: region, Issuers: []string{iss}, JWKSURLs: []string{iss + "/.well-known/jwks.json"},
 			})
 		}
 		e.trust = append(e.trust, verifier.Trust{Authority: a, Binding: verifier.CognitoAccess(clientID)})
@@ -79,7 +80,7 @@ func (e *estate) mint(tb testing.TB, authority int, region string) string {
 // open returns a Validator that remembers no tokens and has fetched nothing yet.
 func (e *estate) open(tb testing.TB) *regionjwt.Validator {
 	tb.Helper()
-	v, err := regionjwt.New(regionjwt.Config{Trust: e.trust, Client: e.client, CacheSize: -1})
+	v, err := regionjwt.New(regionjwt.Config{Trust: e.trust, Keys: jwks.Config{HTTPClient: e.client}, CacheSize: -1})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -89,7 +90,7 @@ func (e *estate) open(tb testing.TB) *regionjwt.Validator {
 func (e *estate) openWarm(tb testing.TB) *regionjwt.Validator {
 	tb.Helper()
 	v := e.open(tb)
-	if err := v.Keys().Warm(context.Background()); err != nil {
+	if err := v.Keys().Preload(context.Background()); err != nil {
 		tb.Fatal(err)
 	}
 	return v
@@ -101,8 +102,9 @@ func (e *estate) use(tb testing.TB, v *regionjwt.Validator) *regionjwt.Validator
 	for i := range e.trust {
 		for _, region := range regionNames() {
 			iss := issOf(i, region)
-			if _, err := v.Keys().Keys(context.Background(), iss, kidOf(e.site, 0, iss)); err != nil {
-				tb.Fatal(err)
+			q := jwks.Query{Issuer: iss, KeyID: kidOf(e.site, 0, iss), Algorithm: "RS256"}
+			if r := v.Keys().Lookup(context.Background(), q); len(r.Keys) == 0 {
+				tb.Fatal(r.Err)
 			}
 		}
 	}

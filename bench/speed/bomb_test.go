@@ -36,21 +36,20 @@ func BenchmarkBomb(b *testing.B) {
 	defer server.Close()
 	var heap, system float64
 	for b.Loop() {
-		c, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{{ID: "bomb", Regions: []issuer.Region{
-			{Name: "one", Issuers: []string{server.URL}, JWKS: []string{server.URL + "/jwks"}},
-		}}}})
+		c, err := jwks.New([]issuer.Provider{{ID: "bomb", Regions: []issuer.Region{
+			{Name: "one", Issuers: []string{server.URL}, JWKSURLs: []string{server.URL + "/jwks"}},
+		}}}, jwks.Config{})
 		if err != nil {
 			b.Fatal(err)
 		}
 		runtime.GC()
 		before := memory()
 		stop, peak := watchMemory()
-		if c.Warm(b.Context()) == nil {
+		if c.Preload(b.Context()) == nil {
 			b.Fatal("the bomb was taken for a key set")
 		}
 		stop()
 		heap, system = max(heap, peak.heap-before.heap), max(system, peak.system-before.system)
-		_ = c.Close()
 	}
 	b.ReportMetric(heap/1e6, "MB-heap-over")
 	b.ReportMetric(system/1e6, "MB-over")

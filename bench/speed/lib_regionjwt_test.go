@@ -13,7 +13,6 @@ import (
 func newValidator(tb testing.TB, s *site, cacheSize int) *regionjwt.Validator {
 	tb.Helper()
 	v := openValidator(tb, s, cacheSize)
-	tb.Cleanup(func() { _ = v.Keys().Close() })
 	return v
 }
 
@@ -21,8 +20,8 @@ func openValidator(tb testing.TB, s *site, cacheSize int) *regionjwt.Validator {
 	tb.Helper()
 	v, err := regionjwt.New(regionjwt.Config{
 		Trust: []verifier.Trust{{
-			Authority: issuer.Authority{ID: "bench", Regions: []issuer.Region{{
-				Name: "us-east-1", Issuers: []string{s.iss}, JWKS: []string{s.jwks},
+			Authority: issuer.Provider{ID: "bench", Regions: []issuer.Region{{
+				Name: "us-east-1", Issuers: []string{s.iss}, JWKSURLs: []string{s.jwks},
 			}}},
 			Binding:    verifier.CognitoAccess(clientID).WithAudience(audience),
 			Algorithms: []string{s.alg},
@@ -32,7 +31,7 @@ func openValidator(tb testing.TB, s *site, cacheSize int) *regionjwt.Validator {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if err := v.Keys().Warm(tb.Context()); err != nil {
+	if err := v.Keys().Preload(tb.Context()); err != nil {
 		tb.Fatal(err)
 	}
 	return v

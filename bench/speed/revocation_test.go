@@ -29,8 +29,8 @@ func BenchmarkRules(b *testing.B) {
 			listed, err := regionjwt.New(regionjwt.Config{
 				CacheSize: hundred.size, Revoked: list,
 				Trust: []verifier.Trust{{
-					Authority: issuer.Authority{ID: "bench", Regions: []issuer.Region{{
-						Name: "us-east-1", Issuers: []string{s.iss}, JWKS: []string{s.jwks},
+					Authority: issuer.Provider{ID: "bench", Regions: []issuer.Region{{
+						Name: "us-east-1", Issuers: []string{s.iss}, JWKSURLs: []string{s.jwks},
 					}}},
 					Binding: verifier.CognitoAccess(clientID).WithAudience(audience), Algorithms: []string{s.alg},
 				}},
@@ -38,7 +38,6 @@ func BenchmarkRules(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			b.Cleanup(func() { _ = listed.Keys().Close() })
 			tokens := hundred.all(b)
 			hundred.remember(b, plain)
 			hundred.remember(b, listed)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -46,12 +47,12 @@ func startRegionjwt(b *testing.B, s *site, client *http.Client, token string) {
 	b.Helper()
 	v, err := regionjwt.New(regionjwt.Config{
 		Trust: []verifier.Trust{{
-			Authority: issuer.Authority{ID: "bench", Regions: []issuer.Region{{
-				Name: "us-east-1", Issuers: []string{s.iss}, JWKS: []string{s.jwks},
+			Authority: issuer.Provider{ID: "bench", Regions: []issuer.Region{{
+				Name: "us-east-1", Issuers: []string{s.iss}, JWKSURLs: []string{s.jwks},
 			}}},
 			Binding: verifier.CognitoAccess(clientID),
 		}},
-		Client: client,
+		Keys: jwks.Config{HTTPClient: client},
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -59,7 +60,6 @@ func startRegionjwt(b *testing.B, s *site, client *http.Client, token string) {
 	if _, err := v.Verify(context.Background(), token); err != nil {
 		b.Fatal(err)
 	}
-	_ = v.Keys().Close()
 }
 
 func startGolangJWT(b *testing.B, s *site, client *http.Client, token string) {

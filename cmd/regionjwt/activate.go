@@ -96,9 +96,9 @@ func (f *orderFlags) define(c *call) {
 }
 
 // authority is what the flags describe.
-func (f *orderFlags) authority() (issuer.Authority, error) {
+func (f *orderFlags) authority() (issuer.Provider, error) {
 	if len(f.trust.issuers) > 0 && f.trust.authority == "" {
-		return issuer.Authority{}, fail(exitUsage, "an order names the authority: give -authority, as the services have it")
+		return issuer.Provider{}, fail(exitUsage, "an order names the authority: give -authority, as the services have it")
 	}
 	same := drillFlags{trust: f.trust, timeout: defaultTimeout}
 	return same.authority()

@@ -63,13 +63,13 @@ func (f *drillFlags) define(c *call) {
 	c.flags.DurationVar(&f.timeout, "timeout", defaultTimeout, "`time` that one answer may take (5s)")
 	c.flags.IntVar(&f.days, "certificate-days", 14, "warn of certificates that have fewer `days` left (14)")
 	c.flags.BoolVar(&f.snapshots, "snapshots", false,
-		"the services keep snapshots of keys (jwks.Config.Store): one that starts in an outage has them")
+		"the services keep snapshots of keys (jwks.Config.Snapshots): one that starts in an outage has them")
 	c.flags.BoolVar(&f.strict, "strict", false, "warnings count, too: exit with 1 where there is one")
 	c.flags.BoolVar(&f.quiet, "quiet", false, "no progress")
 }
 
 // authority is what the flags describe.
-func (f *drillFlags) authority() (a issuer.Authority, err error) {
+func (f *drillFlags) authority() (a issuer.Provider, err error) {
 	switch {
 	case f.timeout <= 0:
 		return a, fail(exitUsage, "-timeout must be more than nothing")
@@ -90,8 +90,8 @@ func (f *drillFlags) authority() (a issuer.Authority, err error) {
 	return a, fail(exitUsage, "whose regions? Give -user-pool and -replica, or -issuer REGION=iss for each region")
 }
 
-func (f *drillFlags) issuerAuthority() (issuer.Authority, error) {
-	a := issuer.Authority{ID: f.trust.authority}
+func (f *drillFlags) issuerAuthority() (issuer.Provider, error) {
+	a := issuer.Provider{ID: f.trust.authority}
 	if a.ID == "" {
 		a.ID = "checked"
 	}
@@ -104,7 +104,7 @@ func (f *drillFlags) issuerAuthority() (issuer.Authority, error) {
 		if !ok || i < 0 {
 			return a, fail(exitUsage, "-jwks is REGION=URL, with the name of a region that -issuer has")
 		}
-		a.Regions[i].JWKS = append(a.Regions[i].JWKS, rawURL)
+		a.Regions[i].JWKSURLs = append(a.Regions[i].JWKSURLs, rawURL)
 	}
 	if err := a.Validate(); err != nil {
 		return a, fail(exitUsage, "%w", err)

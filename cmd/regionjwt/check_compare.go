@@ -52,7 +52,7 @@ func (d *drill) keysOf(region string) (keys []listedKey) {
 // compareKeys compares the mirrors of each region, and the regions.
 func (d *drill) compareKeys(r *drillReport) {
 	for _, region := range d.authority.Regions {
-		if len(region.JWKS) == 0 {
+		if len(region.JWKSURLs) == 0 {
 			continue // its key sets are not mirrors
 		}
 		all := d.keysOf(region.Name)

@@ -68,8 +68,8 @@ func addPair(all []acceptedKey, one acceptedKey, region string) []acceptedKey {
 
 // verifierKeys is the cache of a service.
 func (d *drill) verifierKeys(p *replay) (*jwks.Cache, error) {
-	return jwks.New(jwks.Config{
-		Authorities: []issuer.Authority{d.authority}, Client: &http.Client{Transport: p}, InsecureHTTPHosts: d.plainHosts,
+	return jwks.New([]issuer.Provider{d.authority}, jwks.Config{
+		HTTPClient: &http.Client{Transport: p}, InsecureHTTPHosts: d.plainHosts,
 	})
 }
 
@@ -77,18 +77,18 @@ func (d *drill) verifierKeys(p *replay) (*jwks.Cache, error) {
 func missing(ctx context.Context, cache *jwks.Cache, pairs []acceptedKey) []missingKey {
 	lost := []missingKey{}
 	for _, p := range pairs {
-		keys, err := cache.Keys(ctx, p.Issuer, p.ID)
-		has := slices.ContainsFunc(keys, func(k *jwks.Key) bool {
-			return k.Thumbprint == p.Thumbprint && k.Algorithm == p.Algorithm
+		r := cache.Lookup(ctx, jwks.Query{Issuer: p.Issuer, KeyID: p.ID})
+		has := slices.ContainsFunc(r.Keys, func(k *jwks.Key) bool {
+			return k.Thumbprint() == p.Thumbprint && k.Algorithm() == p.Algorithm
 		})
 		switch {
 		case has:
-		case err == nil: // another key of that name
-			lost = append(lost, missingKey{p, "bad_signature"})
-		case errors.Is(err, jwks.ErrUnknownKey):
-			lost = append(lost, missingKey{p, "unknown_key"})
-		default:
+		case !r.Complete:
 			lost = append(lost, missingKey{p, "keys_unavailable"})
+		case len(r.Keys) > 0: // another key of that name
+			lost = append(lost, missingKey{p, "bad_signature"})
+		default:
+			lost = append(lost, missingKey{p, "unknown_key"})
 		}
 	}
 	return lost
@@ -100,8 +100,7 @@ func (d *drill) starts(ctx context.Context, pairs []acceptedKey, lost map[string
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = cache.Close() }()
-	_ = cache.Warm(ctx) // as services do when they start
+	_ = cache.Preload(ctx) // as services do when they start
 	return missing(ctx, cache, pairs), nil
 }
 
@@ -112,8 +111,7 @@ func (d *drill) runs(ctx context.Context, pairs []acceptedKey, lost map[string]b
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = cache.Close() }()
-	_ = cache.Warm(ctx)
+	_ = cache.Preload(ctx)
 	p.lost.Store(&lost)
 	return missing(ctx, cache, pairs), nil
 }
@@ -153,13 +151,13 @@ func (d *drill) owners() map[string][]string {
 		}
 	}
 	for _, r := range d.authority.Regions {
-		for i, u := range r.JWKS {
+		for i, u := range r.JWKSURLs {
 			add(listed, u, r.Name)
 			if i == 0 {
 				add(preferred, u, r.Name)
 			}
 		}
-		if len(r.JWKS) > 0 {
+		if len(r.JWKSURLs) > 0 {
 			continue
 		}
 		for _, iss := range r.Issuers {

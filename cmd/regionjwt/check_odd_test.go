@@ -99,11 +99,11 @@ func TestDrillOddKeys(t *testing.T) {
 	a, _ := check(t, 0, flags...)
 	require.Equal(t, []string{"key_skipped us-west-2"}, a.codes("warns"))
 	require.Len(t, a.has("key_skipped"), 1)
-	require.Equal(t, "key 0: private_member", a.has("key_skipped")[0].Detail)
+	require.Equal(t, "key s: private_member", a.has("key_skipped")[0].Detail)
 	set := a.Regions[1].KeySets[0]
 	require.Len(t, set.Keys, 1)
 	require.Len(t, set.Skipped, 2)
-	require.Equal(t, 1, set.Skipped[1].Index)
+	require.Equal(t, "e", set.Skipped[1].Key)
 	require.Equal(t, "use_is_not_sig", set.Skipped[1].Why)
 }
 

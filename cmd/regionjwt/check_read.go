@@ -17,7 +17,7 @@ import (
 
 // drill is one run of check.
 type drill struct {
-	authority  issuer.Authority
+	authority  issuer.Provider
 	plainHosts []string
 	client     *http.Client
 	timeout    time.Duration
@@ -37,7 +37,7 @@ type document struct {
 	Regions     []string     `json:"regions"`       // that list the issuer
 	Used        bool         `json:"used_for_keys"` // the keys of a region are found by it
 	State       string       `json:"state"`         // good, failed, not_enabled
-	Error       jwks.Class   `json:"error,omitempty"`
+	Error       string       `json:"error,omitempty"`
 	Status      int          `json:"status,omitempty"`
 	Millis      int64        `json:"milliseconds"`
 	Certificate *certificate `json:"certificate,omitempty"`
@@ -54,7 +54,7 @@ type keySet struct {
 	URL         string       `json:"url"`
 	Issuer      string       `json:"discovered_from,omitempty"`
 	State       string       `json:"state"` // good, failed, not_enabled
-	Error       jwks.Class   `json:"error,omitempty"`
+	Error       string       `json:"error,omitempty"`
 	Status      int          `json:"status,omitempty"`
 	Millis      int64        `json:"milliseconds"`
 	Certificate *certificate `json:"certificate,omitempty"`
@@ -73,8 +73,8 @@ type listedKey struct {
 
 // skippedKey is a key that a URL lists and verifiers do not use.
 type skippedKey struct {
-	Index int    `json:"index"`
-	Why   string `json:"why"`
+	Key string `json:"key"` // its kid, or its place in the set: "#3"
+	Why string `json:"why"`
 }
 
 // The states of a URL.
@@ -96,7 +96,7 @@ func cut(text string) string {
 
 // checkConfig reports what the library has against the configuration.
 func (d *drill) checkConfig() error {
-	_, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{d.authority}, InsecureHTTPHosts: d.plainHosts})
+	_, err := jwks.New([]issuer.Provider{d.authority}, jwks.Config{InsecureHTTPHosts: d.plainHosts})
 	return err
 }
 
@@ -137,9 +137,9 @@ func (d *drill) plan() {
 				d.documents = append(d.documents, doc)
 			}
 			doc.Regions = append(doc.Regions, r.Name)
-			doc.Used = doc.Used || len(r.JWKS) == 0
+			doc.Used = doc.Used || len(r.JWKSURLs) == 0
 		}
-		for _, u := range r.JWKS {
+		for _, u := range r.JWKSURLs {
 			d.sets = append(d.sets, &keySet{Region: r.Name, URL: u})
 		}
 	}
@@ -165,7 +165,7 @@ func (d *drill) addDiscovered() {
 				d.sets = append(d.sets, s)
 			}
 		}
-		if len(r.JWKS) > 0 {
+		if len(r.JWKSURLs) > 0 {
 			continue
 		}
 		for _, iss := range r.Issuers {
@@ -213,62 +213,75 @@ func (r *record) outcome() string {
 
 // reader is a verifier's cache which knows one URL.
 func (d *drill) reader(iss, rawURL string) (*jwks.Cache, error) {
-	return jwks.New(jwks.Config{
-		Authorities: []issuer.Authority{{ID: "one", Regions: []issuer.Region{
-			{Name: "one", Issuers: []string{iss}, JWKS: []string{rawURL}},
-		}}},
-		Client: &http.Client{Transport: d.records.replay(nil)}, InsecureHTTPHosts: d.plainHosts,
+	one := issuer.Provider{ID: "one", Regions: []issuer.Region{{Name: "one", Issuers: []string{iss}, JWKSURLs: []string{rawURL}}}}
+	return jwks.New([]issuer.Provider{one}, jwks.Config{
+		HTTPClient: &http.Client{Transport: d.records.replay(nil)}, InsecureHTTPHosts: d.plainHosts,
 	})
 }
 
 // readSet has the library read what a URL has answered.
 func (d *drill) readSet(ctx context.Context, s *keySet) {
-	s.State, s.Error, s.Keys = urlFailed, jwks.ClassDiscovery, []listedKey{}
+	s.State, s.Error, s.Keys = urlFailed, failedDiscovery, []listedKey{}
 	r := d.records.of(s.URL)
 	iss := d.authority.Regions[0].Issuers[0] // it decides nothing
 	cache, err := d.reader(iss, s.URL)
 	if err != nil || r == nil {
 		return
 	}
-	defer func() { _ = cache.Close() }()
 	s.Status, s.Millis, s.Certificate, s.took = r.status, r.took.Milliseconds(), r.certificate, r.took
-	_ = cache.Warm(ctx) // what went wrong stands in its Status
+	_ = cache.Preload(ctx) // what went wrong stands in its Status
 	st := cache.Status()[0]
-	if st.LastError != nil {
-		s.Error = st.LastError.Class
+	s.skip(st.Skipped)
+	if st.Failure != "" {
+		s.Error = failureClass(st.Failure)
 		return
 	}
 	s.State, s.Error = urlGood, ""
-	for _, kid := range st.KeyIDs {
-		keys, err := cache.Keys(ctx, iss, kid)
-		if err != nil {
-			continue
-		}
-		for _, k := range keys {
-			s.Keys = append(s.Keys, listedKey{ID: k.ID, Algorithm: k.Algorithm, Thumbprint: k.Thumbprint})
+	for _, kid := range slices.Compact(slices.Sorted(slices.Values(st.KeyIDs))) {
+		for _, k := range cache.Lookup(ctx, jwks.Query{Issuer: iss, KeyID: kid, CacheOnly: true}).Keys {
+			s.Keys = append(s.Keys, listedKey{ID: k.ID(), Algorithm: k.Algorithm(), Thumbprint: k.Thumbprint()})
 		}
 	}
-	for _, k := range st.Skipped {
-		s.Skipped = append(s.Skipped, skippedKey{k.Index, k.Why})
+}
+
+// skip notes the keys that are not used, each "kid: reason".
+func (s *keySet) skip(all []string) {
+	for _, text := range all {
+		i := strings.LastIndex(text, ": ")
+		s.Skipped = append(s.Skipped, skippedKey{text[:max(i, 0)], text[i+len(": "):]})
 	}
+}
+
+// The failures of a request that decide anything here: see jwks.Fetch.
+const (
+	failedDiscovery = "discovery"
+	failedMalformed = "malformed"
+	failedNoKeys    = "no_usable_key"
+	failedNetwork   = "network"
+	failedStatus    = "status"
+)
+
+// failureClass is a failure without the number of its status.
+func failureClass(failure string) string {
+	class, _, _ := strings.Cut(failure, " ")
+	return class
 }
 
 // readDocument reads a discovery document. How an answer failed is the library's to say, which is asked as if keys were there.
 func (d *drill) readDocument(ctx context.Context, doc *document) {
 	r := d.records.of(doc.URL)
-	doc.State, doc.Error = urlFailed, jwks.ClassNetwork
+	doc.State, doc.Error = urlFailed, failedNetwork
 	doc.Status, doc.Millis, doc.Certificate = r.status, r.took.Milliseconds(), r.certificate
 	if cache, err := d.reader(doc.Issuer, doc.URL); err == nil {
-		_ = cache.Warm(ctx)
-		if last := cache.Status()[0].LastError; last != nil {
-			doc.Error = last.Class
+		_ = cache.Preload(ctx)
+		if failure := cache.Status()[0].Failure; failure != "" {
+			doc.Error = failureClass(failure)
 		}
-		_ = cache.Close()
 	}
-	if doc.Error != jwks.ClassMalformed && doc.Error != jwks.ClassNoKeys {
+	if doc.Error != failedMalformed && doc.Error != failedNoKeys {
 		return
 	}
-	doc.Error = jwks.ClassMalformed
+	doc.Error = failedMalformed
 	members, err := strictjson.Parse(nil, string(r.body))
 	if err != nil {
 		return
@@ -276,12 +289,12 @@ func (d *drill) readDocument(ctx context.Context, doc *document) {
 	doc.State, doc.Error = urlGood, ""
 	if named := strictjson.Find(members, "issuer"); !named.Is(doc.Issuer) {
 		doc.Names, doc.misnamed = cut(named.Text()), true
-		doc.State, doc.Error = urlFailed, jwks.ClassDiscovery
+		doc.State, doc.Error = urlFailed, failedDiscovery
 	}
 	doc.Token = strictjson.Find(members, "token_endpoint").Text() != ""
 	doc.KeysAt = d.allowed(doc.Issuer, strictjson.Find(members, "jwks_uri").Text())
 	if doc.KeysAt == "" {
-		doc.State, doc.Error = urlFailed, jwks.ClassDiscovery
+		doc.State, doc.Error = urlFailed, failedDiscovery
 	}
 }
 
@@ -304,12 +317,12 @@ func (d *drill) allowed(iss, uri string) string {
 func (d *drill) markNotEnabled() {
 	absent := func(status int) bool { return status == http.StatusForbidden || status == http.StatusNotFound }
 	for _, s := range d.sets {
-		if s.Error == jwks.ClassStatus && absent(s.Status) && d.works(s.Region) {
+		if s.Error == failedStatus && absent(s.Status) && d.works(s.Region) {
 			s.State = urlNotEnabled
 		}
 	}
 	for _, doc := range d.documents {
-		if doc.Error == jwks.ClassStatus && absent(doc.Status) && slices.ContainsFunc(doc.Regions, d.works) {
+		if doc.Error == failedStatus && absent(doc.Status) && slices.ContainsFunc(doc.Regions, d.works) {
 			doc.State = urlNotEnabled
 		}
 	}

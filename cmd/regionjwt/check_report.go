@@ -7,8 +7,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-
-	"github.com/regionjwt/regionjwt/jwks"
 )
 
 // drillReport is the answer of check.
@@ -122,18 +120,18 @@ func (d *drill) compareURLs(r *drillReport) {
 			if k.Why == "use_is_not_sig" { // a key that signs nothing
 				continue
 			}
-			skip := finding{Region: s.Region, URL: s.URL, Detail: fmt.Sprintf("key %d: %s", k.Index, k.Why)}
+			skip := finding{Region: s.Region, URL: s.URL, Detail: "key " + k.Key + ": " + k.Why}
 			r.found(codeKeySkipped, skip)
 		}
 	}
 }
 
 // failureOf names a failure by its class.
-func failureOf(class jwks.Class, status int) string {
-	if class == jwks.ClassStatus {
+func failureOf(class string, status int) string {
+	if class == failedStatus {
 		return fmt.Sprintf("status %d", status)
 	}
-	return string(class)
+	return class
 }
 
 // compareCertificate looks at the certificate of a host.
@@ -169,7 +167,7 @@ func (d *drill) compareDocuments(r *drillReport) {
 			at.Detail = fmt.Sprintf("status %d", doc.Status)
 			r.found(codeIssuerNotServed, at)
 			continue
-		case doc.State == urlFailed && doc.Error != jwks.ClassDiscovery:
+		case doc.State == urlFailed && doc.Error != failedDiscovery:
 			if doc.Certificate == nil || doc.Certificate.Flaw == "" {
 				at.Detail = failureOf(doc.Error, doc.Status)
 				r.found(codeDiscoveryDown, at)

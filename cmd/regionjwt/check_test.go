@@ -252,21 +252,21 @@ func foretells(t *testing.T, w *issuertest.World, lost string) {
 	require.Equal(t, lost, l.Region)
 	require.NotEmpty(t, a.Accepts)
 	running := cacheOf(t, w)
-	require.NoError(t, running.Warm(t.Context()))
+	require.NoError(t, running.Preload(t.Context()))
 	w.Break(lost)
 	starting := cacheOf(t, w)
-	_ = starting.Warm(t.Context()) // the lost region may have been all that it has
+	_ = starting.Preload(t.Context()) // the lost region may have been all that it has
 	for _, k := range a.Accepts {
 		for name, one := range map[string]struct {
 			cache    *jwks.Cache
 			foretold []drillKey
 		}{"starting": {starting, l.Start}, "running": {running, l.Running}} {
-			keys, err := one.cache.Keys(t.Context(), k.Issuer, k.Kid)
-			has := slices.ContainsFunc(keys, func(key *jwks.Key) bool { return key.Thumbprint == k.Thumbprint })
+			r := one.cache.Lookup(t.Context(), jwks.Query{Issuer: k.Issuer, KeyID: k.Kid})
+			has := slices.ContainsFunc(r.Keys, func(key *jwks.Key) bool { return key.Thumbprint() == k.Thumbprint })
 			misses := slices.ContainsFunc(one.foretold, func(m drillKey) bool {
 				return m.Issuer == k.Issuer && m.Kid == k.Kid && m.Thumbprint == k.Thumbprint
 			})
-			require.Equal(t, !misses, has, "%s: %s %s: %v", name, k.Issuer, k.Kid, err)
+			require.Equal(t, !misses, has, "%s: %s %s: %v", name, k.Issuer, k.Kid, r.Err)
 		}
 	}
 }
@@ -280,11 +280,8 @@ func regionsOf(w *issuertest.World) (names []string) {
 
 func cacheOf(t *testing.T, w *issuertest.World) *jwks.Cache {
 	t.Helper()
-	c, err := jwks.New(jwks.Config{
-		Authorities: []issuer.Authority{w.Authority()}, Client: w.Client(), UnknownKey: jwks.Budget{Burst: 100},
-	})
+	c, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
 

@@ -76,10 +76,10 @@ func newDrilled(t *testing.T, w *issuertest.World, life map[string]time.Duration
 }
 
 // hostsOf lists the hosts that an authority names.
-func hostsOf(a issuer.Authority) []string {
+func hostsOf(a issuer.Provider) []string {
 	hosts := map[string]bool{}
 	for _, r := range a.Regions {
-		for _, u := range append(slices.Clone(r.JWKS), r.Issuers...) {
+		for _, u := range append(slices.Clone(r.JWKSURLs), r.Issuers...) {
 			host, _, _ := strings.Cut(strings.TrimPrefix(u, "https://"), "/")
 			hosts[host] = true
 		}
@@ -147,7 +147,7 @@ func (d *drilled) regionFlags() []string {
 		for _, iss := range r.Issuers {
 			flags = append(flags, "-issuer", r.Name+"="+iss)
 		}
-		for _, u := range r.JWKS {
+		for _, u := range r.JWKSURLs {
 			flags = append(flags, "-jwks", r.Name+"="+u)
 		}
 	}
@@ -198,8 +198,8 @@ type drillURL struct {
 		Flaw    string    `json:"flaw"`
 	} `json:"certificate"`
 	Skipped []struct {
-		Index int    `json:"index"`
-		Why   string `json:"why"`
+		Key string `json:"key"`
+		Why string `json:"why"`
 	} `json:"skipped"`
 }
 

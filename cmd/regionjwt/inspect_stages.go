@@ -55,9 +55,9 @@ func stageOf(e *verifier.Error, keys *watchedKeys) stage {
 		return stageTime
 	case verifier.BadTokenUse, verifier.BadAudience:
 		return stageBinding
-	case verifier.UnknownKey:
+	case verifier.UnknownKey, verifier.KeyNotAllowed:
 		return stageKey
-	case verifier.KeysUnavailable:
+	case verifier.KeysUnavailable, verifier.UnknownKeyRateLimited:
 		if keys.answered { // the signature fits no key, and a region that may have another one is dark
 			return stageSignature
 		}

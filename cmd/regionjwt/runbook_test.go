@@ -123,7 +123,6 @@ func newService(t *testing.T, w *issuertest.World, dir string) *service {
 		Revoked: s.list,
 	})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Keys().Close()) })
 	return s
 }
 

@@ -78,7 +78,7 @@ func (f *trustFlags) poolTrust() (*verifier.Trust, error) {
 }
 
 func (f *trustFlags) issuerTrust(s *storeFlags) (*verifier.Trust, error) {
-	authority := issuer.Authority{ID: f.authority}
+	authority := issuer.Provider{ID: f.authority}
 	if authority.ID == "" {
 		if f.fetch && s.store != "" {
 			return nil, fail(exitUsage, "rules name the authority: give -authority, as the services have it")
@@ -116,7 +116,7 @@ func (f *trustFlags) defineRegions(c *call) {
 }
 
 // regions adds the regions that -issuer names.
-func (f *trustFlags) regions(a *issuer.Authority) error {
+func (f *trustFlags) regions(a *issuer.Provider) error {
 	for _, value := range f.issuers {
 		name, iss, ok := strings.Cut(value, "=")
 		if !ok || strings.Contains(name, "/") {
@@ -137,16 +137,16 @@ func decodeBase64(part string) ([]byte, error) { return jose.AppendBase64(nil, p
 
 // source says how the keys of a region could be had.
 type source struct {
-	Region string         `json:"region"`
-	State  jwks.Freshness `json:"state"`
-	Error  jwks.Class     `json:"error,omitempty"`
+	Region string `json:"region"`
+	State  string `json:"state"`
+	Error  string `json:"error,omitempty"`
 }
 
 func (s source) trouble() string {
 	if s.Error == "" {
 		return ""
 	}
-	return ", last error: " + string(s.Error)
+	return ", last error: " + s.Error
 }
 
 // watchedKeys notes whether a verifier has got as far as asking for keys, and whether it got some.
@@ -155,21 +155,23 @@ type watchedKeys struct {
 	asked, answered bool
 }
 
-// Keys implements jwks.Source.
-func (w *watchedKeys) Keys(ctx context.Context, iss, kid string) ([]*jwks.Key, error) {
-	w.asked = true
-	keys, err := w.Source.Keys(ctx, iss, kid)
-	w.answered = err == nil
-	return keys, err
+// Lookup implements jwks.Source.
+func (w *watchedKeys) Lookup(ctx context.Context, q jwks.Query) jwks.Result {
+	r := w.Source.Lookup(ctx, q)
+	if !q.CacheOnly {
+		w.asked, w.answered = true, w.answered || len(r.Keys) > 0
+	}
+	return r
 }
 
 // noKeys is the Source of those who may not fetch any.
 type noKeys struct{}
 
-// Keys implements jwks.Source.
-func (noKeys) Keys(context.Context, string, string) ([]*jwks.Key, error) {
-	return nil, &jwks.UnavailableError{RetryAfter: time.Second}
-}
+// Lookup implements jwks.Source: it cannot tell.
+func (noKeys) Lookup(context.Context, jwks.Query) jwks.Result { return jwks.Result{} }
+
+// Changed implements jwks.Source.
+func (noKeys) Changed() <-chan struct{} { return nil }
 
 // watchedRules notes the token that a verifier asks about, which has a good signature, and the rule.
 type watchedRules struct {
@@ -192,6 +194,9 @@ func (w *watchedRules) Revoked(t *verifier.Token) (string, error) {
 // Version implements verifier.Revoker.
 func (w *watchedRules) Version() uint64 { return 0 }
 
+// Changed implements verifier.Revoker.
+func (w *watchedRules) Changed() <-chan struct{} { return nil }
+
 // judge has a verifier check the token, and writes down what it found.
 func (c *call) judge(ctx context.Context, r *report, raw string, t *verifier.Trust, f *trustFlags, s *storeFlags) error {
 	keys := &watchedKeys{Source: noKeys{}}
@@ -201,19 +206,14 @@ func (c *call) judge(ctx context.Context, r *report, raw string, t *verifier.Tru
 		ctxAll, cancel := context.WithTimeout(ctx, max(s.timeout, time.Second))
 		defer cancel()
 		ctx = ctxAll
-		cache, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{t.Authority}})
+		cache, err := jwks.New([]issuer.Provider{t.Authority}, jwks.Config{})
 		if err != nil {
 			return fail(exitUsage, "%w", err)
 		}
-		defer func() { _ = cache.Close() }()
-		_ = cache.Warm(ctx) // what it could not get stands in its Status
+		_ = cache.Preload(ctx) // what it could not get stands in its Status
 		keys.Source = cache
 		for _, st := range cache.Status() {
-			one := source{Region: st.Region, State: st.Freshness}
-			if st.LastError != nil {
-				one.Error = st.LastError.Class
-			}
-			r.Keys = append(r.Keys, one)
+			r.Keys = append(r.Keys, source{Region: st.Region, State: st.State, Error: st.Failure})
 		}
 		if s.store != "" {
 			o, err := s.open(c, false)
@@ -247,7 +247,7 @@ func (r *report) take(err error, keys *watchedKeys, rules *watchedRules, fetch b
 	why := r.Detail // of what decode has found
 	r.Reason, r.Detail = "", ""
 	stage := stageOf(refusal, keys)
-	unknown := refusal != nil && errors.Is(refusal, verifier.ErrUnavailable)
+	unknown := refusal != nil && (errors.Is(refusal, verifier.ErrUnavailable) || errors.Is(refusal, verifier.ErrRateLimited))
 	switch {
 	case refusal == nil:
 		r.Verdict = accepted

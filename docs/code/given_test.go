@@ -57,7 +57,7 @@ import (
 // without declaring it, and the imports of this file are those that it may use without naming them.
 func Given(
 	ctx context.Context, w http.ResponseWriter, r *http.Request, next http.Handler, mux *http.ServeMux, orders http.Handler,
-	pool issuer.Authority, v *regionjwt.Validator, auth *httpauth.Middleware, raw string,
+	pool issuer.Provider, v *regionjwt.Validator, auth *httpauth.Middleware, raw string,
 	rules *revocation.List, controller *failover.Controller, config verifier.Config,
 	operators ed25519.PublicKey, fleetSecret []byte,
 	watched func(*httpauth.Middleware, http.Handler) http.Handler, mcpHandler http.Handler,

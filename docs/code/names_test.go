@@ -29,7 +29,7 @@ func missing(pkg *types.Package, name string) string {
 	return ""
 }
 
-// Every name such as jwks.Config.Store that prose mentions exists.
+// Every name such as jwks.Config.Snapshots that prose mentions exists.
 func TestNames(t *testing.T) {
 	t.Parallel()
 	c, checked := newCompiler(t), 0

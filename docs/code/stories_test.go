@@ -12,18 +12,18 @@ import (
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
 // docs/operating.md shows this test.
 func TestRegionLost(t *testing.T) {
 	world := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion})
-	v, err := regionjwt.New(regionjwt.Config{Client: world.Client(), Trust: []verifier.Trust{
+	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: world.Client()}, Trust: []verifier.Trust{
 		{Authority: world.Authority(), Binding: verifier.Audience(issuertest.Audience)},
 	}})
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = v.Keys().Close() })
-	require.NoError(t, v.Keys().Warm(t.Context()))
+	require.NoError(t, v.Keys().Preload(t.Context()))
 
 	world.Hang("us-east-1")
 	for _, region := range []string{"us-east-1", "us-west-2"} {
@@ -57,7 +57,7 @@ func TestMigration(t *testing.T) {
 		updated    = "https://issuer-cognito-idp.us-east-1.amazonaws.com/" + pool
 	)
 	world := issuertest.New(t, issuertest.Config{ID: pool, Issuer: issuer.Original, Algorithm: "ES256"})
-	authority := func(mode issuer.IssuerType) issuer.Authority {
+	authority := func(mode issuer.IssuerType) issuer.Provider {
 		a, err := issuer.Cognito(issuer.UserPool{ID: pool, Replicas: []string{west}, Issuer: mode})
 		require.NoError(t, err)
 		return a
@@ -73,11 +73,10 @@ func TestMigration(t *testing.T) {
 			Authority: authority(mode), Binding: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
 		}}
 	}
-	v, err := regionjwt.New(regionjwt.Config{Client: world.Client(), Trust: trust(issuer.AnyIssuer), Hooks: hooks})
+	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: world.Client()}, Trust: trust(issuer.AnyIssuer), Hooks: hooks})
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = v.Keys().Close() })
-	require.NoError(t, v.Keys().Warm(t.Context()))
-	require.True(t, v.Keys().Status()[0].Mirrors[0].NotEnabled)
+	require.NoError(t, v.Keys().Preload(t.Context()))
+	require.Equal(t, "not_enabled", v.Keys().Status()[0].State)
 	verify := func(region, iss string) error {
 		_, err := v.Verify(t.Context(), world.Token(region, issuertest.Claims{Issuer: iss}))
 		return err

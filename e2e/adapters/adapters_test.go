@@ -18,6 +18,7 @@ import (
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/middleware/httpauth"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -45,13 +46,12 @@ func newService(t *testing.T, c httpauth.Config) *service {
 	s := &service{world: issuertest.New(t, issuertest.Config{Algorithm: "ES256"})}
 	var err error
 	s.validator, err = regionjwt.New(regionjwt.Config{
-		Client: s.world.Client(), Leeway: -1,
+		Keys: jwks.Config{HTTPClient: s.world.Client()}, Leeway: -1,
 		Trust: []verifier.Trust{{
 			Authority: s.world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
 		}},
 	})
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = s.validator.Keys().Close() })
 	c.Verifier, c.Realm = s.validator, "orders"
 	s.auth, err = httpauth.New(c)
 	require.NoError(t, err)
@@ -61,7 +61,7 @@ func newService(t *testing.T, c httpauth.Config) *service {
 // warm fetches the keys of all regions: until each has answered, nobody can tell a bad signature from that of another key.
 func (s *service) warm(t *testing.T) {
 	t.Helper()
-	require.NoError(t, s.validator.Keys().Warm(t.Context()))
+	require.NoError(t, s.validator.Keys().Preload(t.Context()))
 }
 
 // claims are what a handler reads of a token in a type of its own.

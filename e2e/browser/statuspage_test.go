@@ -28,7 +28,7 @@ import (
 var errDark = errors.New("dark")
 
 // controller returns a Controller that counts each piece of evidence.
-func controller(t *testing.T, a issuer.Authority, onEvent func(failover.Event)) *failover.Controller {
+func controller(t *testing.T, a issuer.Provider, onEvent func(failover.Event)) *failover.Controller {
 	t.Helper()
 	c, err := failover.New(failover.Config{Authority: a, Automatic: true, FailAfter: 1, OnEvent: onEvent})
 	require.NoError(t, err)
@@ -49,22 +49,21 @@ func service(t *testing.T) *httptest.Server {
 	})
 	worlds := []*issuertest.World{dark, well, plain}
 	dark.Break("us-east-1")
-	var all []issuer.Authority
+	var all []issuer.Provider
 	clients := map[string]http.RoundTripper{}
 	for _, w := range worlds {
 		all = append(all, w.Authority())
 		for _, r := range w.Authority().Regions {
-			for _, u := range r.JWKS {
+			for _, u := range r.JWKSURLs {
 				parsed, err := url.Parse(u)
 				require.NoError(t, err)
 				clients[parsed.Host+parsed.Path] = w.Client().Transport
 			}
 		}
 	}
-	cache, err := jwks.New(jwks.Config{Authorities: all, Client: &http.Client{Transport: byURL(clients)}})
+	cache, err := jwks.New(all, jwks.Config{HTTPClient: &http.Client{Transport: byURL(clients)}})
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = cache.Close() })
-	require.ErrorIs(t, cache.Warm(t.Context()), jwks.ErrUnavailable)
+	require.ErrorIs(t, cache.Preload(t.Context()), jwks.ErrUnavailable)
 
 	var events statuspage.Events
 	rules, err := revocation.New(revocation.Config{OnEvent: events.Rules})
@@ -214,14 +213,15 @@ func (manyKeys) Status() []jwks.Status {
 	var all []jwks.Status
 	for i := range 300 {
 		s := jwks.Status{
-			Authority: fmt.Sprintf("tenant-%03d", i), Region: "us-east-1", Freshness: jwks.Fresh, KeyIDs: []string{"k1"},
-			Source: "https://idp.example/" + strings.Repeat("long", 40), Age: 5 * time.Minute, NextRefresh: 10 * time.Minute,
+			Provider: fmt.Sprintf("tenant-%03d", i), Region: "us-east-1", State: "fresh", KeyIDs: []string{"k1"},
+			URL: "https://idp.example/" + strings.Repeat("long", 40), LastSuccess: time.Now().Add(-5 * time.Minute),
+			NextRefresh: time.Now().Add(10 * time.Minute),
 		}
 		if i%100 == 0 {
-			s.Authority += strings.Repeat("M", 200)
+			s.Provider += strings.Repeat("M", 200)
 			s.Region = strings.Repeat("W", 100)
-			s.Freshness, s.Failures, s.LastError = jwks.Expired, 9, &jwks.FetchError{Class: jwks.ClassStatus, Status: 503}
-			s.Skipped = []jwks.Skipped{{Index: 2, Why: "use"}}
+			s.State, s.Failures, s.Failure = "expired", 9, "status 503"
+			s.Skipped = []string{"#2: use"}
 		}
 		all = append(all, s)
 	}

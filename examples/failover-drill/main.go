@@ -24,6 +24,7 @@ import (
 	"github.com/regionjwt/regionjwt/failover/clientcredentials"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/middleware/httpauth"
 	"github.com/regionjwt/regionjwt/middleware/statuspage"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -92,7 +93,7 @@ func serve(ctx context.Context, parts *sync.WaitGroup, address string, h http.Ha
 type drill struct {
 	out        io.Writer
 	world      *issuertest.World
-	authority  issuer.Authority
+	authority  issuer.Provider
 	idp        *provider
 	events     statuspage.Events
 	controller *failover.Controller
@@ -128,7 +129,7 @@ func newDrill(out io.Writer) (*drill, error) {
 		return nil, err
 	}
 	if d.validator, err = regionjwt.New(regionjwt.Config{
-		Client:   client,
+		Keys:     jwks.Config{HTTPClient: client},
 		Trust:    []verifier.Trust{{Authority: d.authority, Binding: verifier.Audience(issuertest.Audience)}},
 		Failover: []*failover.Controller{d.controller},
 	}); err != nil {
@@ -148,7 +149,6 @@ func newDrill(out io.Writer) (*drill, error) {
 
 func (d *drill) close() {
 	_ = d.machine.Close()
-	_ = d.validator.Keys().Close()
 	d.world.Close()
 }
 

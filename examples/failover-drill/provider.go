@@ -15,7 +15,7 @@ import (
 // provider is the identity provider in memory: the keys of a test world, and a token endpoint in each region.
 type provider struct {
 	world     *issuertest.World
-	authority issuer.Authority
+	authority issuer.Provider
 	keys      http.RoundTripper
 
 	mu   sync.Mutex

@@ -20,6 +20,7 @@ import (
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/middleware/grpcauth"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -78,8 +79,8 @@ func tell(ctx context.Context, out io.Writer) error {
 // start runs a server on a loopback port.
 func (s *story) start() (address string, stop func(), err error) {
 	v, err := regionjwt.New(regionjwt.Config{
-		Client: s.world.Client(), // reaches the issuers in memory
-		Leeway: -1,               // so that the story need not wait for it
+		Keys:   jwks.Config{HTTPClient: s.world.Client()}, // reaches the issuers in memory
+		Leeway: -1,                                        // so that the story need not wait for it
 		Trust: []verifier.Trust{
 			{Authority: s.world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID)},
 		},
@@ -100,7 +101,6 @@ func (s *story) start() (address string, stop func(), err error) {
 	return listener.Addr().String(), func() {
 		server.Stop()
 		<-ended
-		_ = v.Keys().Close()
 	}, nil
 }
 

@@ -27,7 +27,7 @@ const (
 )
 
 type config struct {
-	authority issuer.Authority
+	authority issuer.Provider
 	clients   []string
 	resource  string // URL of the server as its clients know it
 	scope     string // that every request needs; "" means none
@@ -84,10 +84,10 @@ func newServer(c config) (*server, error) {
 }
 
 // servers lists the issuer of each region, those of regions that answer first.
-func servers(a issuer.Authority, v *regionjwt.Validator) []string {
+func servers(a issuer.Provider, v *regionjwt.Validator) []string {
 	dark := map[string]bool{}
 	for _, s := range v.Keys().Status() {
-		dark[s.Region] = dark[s.Region] || s.Failures > 0
+		dark[s.Region] = dark[s.Region] || s.Failures > 0 && s.State != "not_enabled"
 	}
 	var up, down []string
 	for _, r := range a.Regions {

@@ -50,7 +50,7 @@ const (
 type Config struct {
 	// Authority mints the tokens. Its regions with a TokenURL are asked, in order; one is required. A TokenURL is https, or
 	// http on a loopback host. Regions with the same TokenURL are asked as one.
-	Authority issuer.Authority
+	Authority issuer.Provider
 
 	// Credentials holds what the client proves itself with, by the name of a region; those under "" are for regions that
 	// are not listed. Regions with the same TokenURL must have the same.

@@ -10,7 +10,7 @@ import (
 )
 
 func Example() {
-	pool := issuer.Authority{ID: "tenant", Regions: []issuer.Region{
+	pool := issuer.Provider{ID: "tenant", Regions: []issuer.Region{
 		{Name: "us-east-1", Issuers: []string{"https://east.example.com"}, TokenURL: "https://east.example.com/token"},
 		{Name: "us-west-2", Issuers: []string{"https://west.example.com"}, TokenURL: "https://west.example.com/token"},
 	}}

@@ -37,7 +37,7 @@ func (r *region) sole() string {
 
 // regions returns the token endpoints of an authority, in the order of its regions. Regions with the same token URL share one,
 // so that it is never asked twice at once for one token.
-func regions(a issuer.Authority) (endpoints []*region) {
+func regions(a issuer.Provider) (endpoints []*region) {
 	at := map[string]*region{}
 	for _, r := range a.Regions {
 		if r.TokenURL == "" {

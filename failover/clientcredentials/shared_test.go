@@ -15,7 +15,7 @@ import (
 
 // shared has two regions with one token URL, written in two ways, as a custom domain of Cognito has.
 func shared(c *clientcredentials.Config) {
-	c.Authority = issuer.Authority{ID: "tenant", Regions: []issuer.Region{
+	c.Authority = issuer.Provider{ID: "tenant", Regions: []issuer.Region{
 		{Name: east, Issuers: []string{"https://east.example.com"}, TokenURL: "https://east.example.com/token"},
 		{Name: west, Issuers: []string{"https://west.example.com"}, TokenURL: "https://EAST.example.com:443/token"},
 	}}

@@ -21,7 +21,7 @@ import (
 
 const east, west = "us-east-1", "us-west-2"
 
-var authority = issuer.Authority{ID: "tenant", Regions: []issuer.Region{
+var authority = issuer.Provider{ID: "tenant", Regions: []issuer.Region{
 	{Name: east, Issuers: []string{"https://east.example.com"}, TokenURL: "https://east.example.com/token"},
 	{Name: west, Issuers: []string{"https://west.example.com"}, TokenURL: "https://west.example.com/token"},
 }}

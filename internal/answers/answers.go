@@ -4,7 +4,10 @@ package answers
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -26,7 +29,7 @@ type Row struct {
 
 // Rows reads the table.
 func Rows(t issuertest.TB, path string) map[string]Row {
-	text, err := os.ReadFile(path) //nolint:gosec // of a test
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
@@ -86,14 +89,15 @@ func Cases(t issuertest.TB) []Case {
 }
 
 func (f *fixture) config(t issuertest.TB, w *issuertest.World) verifier.Config {
-	keys, err := jwks.New(jwks.Config{
-		Authorities: []issuer.Authority{w.Authority()}, Client: w.Client(), UnknownKeyWait: 50 * time.Millisecond,
-	})
+	return f.configOf(t, w, jwks.Config{HTTPClient: w.Client()})
+}
+
+func (f *fixture) configOf(t issuertest.TB, w *issuertest.World, c jwks.Config) verifier.Config {
+	keys, err := jwks.New([]issuer.Provider{w.Authority()}, c)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	t.Cleanup(func() { _ = keys.Close() })
-	_ = keys.Warm(context.Background()) // some regions are dark
+	_ = keys.Preload(context.Background()) // some regions are dark
 	return verifier.Config{Keys: keys, Trust: []verifier.Trust{{
 		Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience),
 		Names: verifier.ClaimNames{Groups: []string{"groups"}},
@@ -146,6 +150,42 @@ func (f *fixture) tokens(t issuertest.TB) {
 	}
 	unknown := f.token(issuertest.Claims{Header: map[string]any{"kid": "unknown"}})
 	f.add(t, "a key that no region publishes", f.good, unknown)
+	f.keys(t)
+}
+
+// keys adds tokens of keys that are published and not allowed, and of too many that are not.
+func (f *fixture) keys(t issuertest.TB) {
+	leaky := issuertest.New(t, issuertest.Config{Algorithm: "ES256", Layout: issuertest.IssuerPerRegion})
+	leaky.Rotate(east)
+	leaky.Corrupt(east, leak(t, leaky))
+	f.add(t, "a key that is published with its private half", f.config(t, leaky), leaky.Token(east, issuertest.Claims{Subject: Secret}))
+
+	busy := f.configOf(t, f.world, jwks.Config{HTTPClient: f.world.Client(), UnknownKeyInterval: time.Hour, UnknownKeyWait: -1})
+	token := f.token(issuertest.Claims{Header: map[string]any{"kid": "unknown"}})
+	limited := f.add(t, "too many unknown keys are asked for", busy, token)
+	for i := range 100_000 { // until the burst is used up
+		other := f.token(issuertest.Claims{Header: map[string]any{"kid": fmt.Sprint("unknown-", i)}})
+		_, err := limited.Verifier.Verify(context.Background(), other)
+		var e *verifier.Error
+		if errors.As(err, &e) && e.RetryAfter == time.Minute {
+			break
+		}
+	}
+}
+
+// leak returns the key set of east, whose last key tells its private half.
+func leak(t issuertest.TB, w *issuertest.World) []byte {
+	resp, err := w.Client().Get(w.Authority().Regions[0].JWKSURLs[0])
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	doc, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	d := `,"d":"` + base64.RawURLEncoding.EncodeToString(make([]byte, 32)) + `"}]}` // any number of that size
+	return []byte(strings.TrimSuffix(string(doc), "}]}") + d)
 }
 
 // policy refuses every region.
@@ -161,6 +201,7 @@ type revoker struct {
 
 func (r revoker) Revoked(*verifier.Token) (string, error) { return r.rule, r.err }
 func (revoker) Version() uint64                           { return 1 }
+func (revoker) Changed() <-chan struct{}                  { return nil }
 
 func (f *fixture) policies(t issuertest.TB) {
 	good := f.token(issuertest.Claims{})
@@ -178,6 +219,7 @@ func (f *fixture) policies(t issuertest.TB) {
 		"Trust.Check refuses":     errors.New(Secret),
 		"Trust.Check forbids":     verifier.ErrForbidden,
 		"Trust.Check cannot tell": verifier.ErrUnavailable,
+		"Trust.Check is limited":  verifier.ErrRateLimited,
 	} {
 		f.add(t, name, changed(func(c *verifier.Config) {
 			c.Trust[0].Check = func(context.Context, *verifier.Token) error { return errors.Join(errors.New(Secret), category) }

@@ -97,7 +97,7 @@ func TypeFits(alg, kty string) bool {
 	return false
 }
 
-// Fits reports whether public may check signatures of alg: RSA keys of 2048 to 4096 bits for RS and PS, the one curve
+// Fits reports whether public may check signatures of alg: RSA keys of 2048 to 8192 bits for RS and PS, the one curve
 // that each ES algorithm names, Ed25519 for EdDSA.
 func Fits(alg string, public crypto.PublicKey) bool {
 	a, ok := lookup(alg)
@@ -106,7 +106,7 @@ func Fits(alg string, public crypto.PublicKey) bool {
 	}
 	switch k := public.(type) {
 	case *rsa.PublicKey:
-		return (a.family == pkcs1v15 || a.family == pss) && checkRSA(k.N, big.NewInt(int64(k.E))) == ""
+		return (a.family == pkcs1v15 || a.family == pss) && checkRSA(k.N, big.NewInt(int64(k.E)), MostRSABits) == ""
 	case *ecdsa.PublicKey:
 		return a.family == ecdsaFamily && k.Curve != nil && k.Params().Name == a.curve
 	case ed25519.PublicKey:

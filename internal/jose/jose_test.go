@@ -137,7 +137,7 @@ func parseKey(t testing.TB, m map[string]any) (*jose.Key, jose.Skip) {
 	t.Helper()
 	text, err := json.Marshal(map[string]any{"keys": []any{m}})
 	require.NoError(t, err)
-	keys, skipped, err := jose.ParseSet(text, nil)
+	keys, skipped, err := jose.ParseSet(text, jose.Limits{})
 	require.NoError(t, err)
 	require.Equal(t, 1, len(keys)+len(skipped))
 	if len(keys) == 0 {

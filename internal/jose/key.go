@@ -17,15 +17,16 @@ import (
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 )
 
-// Bounds on the keys that are used. An RSA exponent is odd and from minExponent to maxExponent.
+// Bounds on the keys that are used. An RSA exponent is odd and from minExponent to maxExponent; above MaxRSABits it is minExponent.
 const (
 	MinRSABits   = 2048
-	MaxRSABits   = 4096
-	MaxKeyID     = 256 // octets of a kid
-	MaxKeys      = 100 // keys of a set
+	MaxRSABits   = 4096 // the default of Limits
+	MostRSABits  = 8192 // the most that Limits can allow
+	MaxKeyID     = 256  // bytes of a kid
+	MaxKeys      = 1000 // keys of a set; the default of Limits
 	minExponent  = 65537
 	maxExponent  = 1<<31 - 1
-	maxKeyMember = 1024 // characters of an encoded n, e, x or y; n of 4096 bits has 683
+	maxKeyMember = 2048 // characters of an encoded n, e, x or y; n of 8192 bits has 1366
 )
 
 // Key is a usable public key of a set. It is immutable.
@@ -37,7 +38,9 @@ type Key struct {
 }
 
 // Same reports whether two keys are one: the same material under the same kid, for the same algorithm.
-func (k *Key) Same(other *Key) bool { return k == other || k.ID == other.ID && k.same(other) }
+func (k *Key) Same(other *Key) bool {
+	return k == other || k.ID == other.ID && k.Thumbprint == other.Thumbprint && k.Algorithm == other.Algorithm
+}
 
 // Type returns the kty of k: RFC 7518, section 6.1. It is "" for a key without material.
 func (k *Key) Type() string {
@@ -92,9 +95,17 @@ const (
 	SkipRSASize     Skip = "rsa_size"
 	SkipRSAExponent Skip = "rsa_exponent"
 	SkipMalformed   Skip = "malformed_key"
-	SkipAmbiguous   Skip = "ambiguous_kid"
 	SkipKnownKey    Skip = "known_private_key"
+	SkipTooMany     Skip = "too_many_keys"
 )
+
+// Policy reports whether the key could be read, and a rule of this package or of Limits forbids it.
+func (s Skip) Policy() bool {
+	return s == SkipRSASize || s == SkipRSAExponent || s == SkipPrivate || s == SkipKnownKey
+}
+
+// NotForSignatures reports whether the key says of itself that it does not verify signatures.
+func (s Skip) NotForSignatures() bool { return s == SkipUse || s == SkipKeyOps }
 
 // known private keys: development servers publish them, so that anyone can sign with them. By RFC 7638 thumbprint.
 var publishedPrivateKeys = map[string]string{
@@ -107,17 +118,31 @@ func IsPublishedPrivateKey(thumbprint string) bool {
 	return ok
 }
 
-// ParseKey reads one key of a set. It returns the key, or why it is skipped.
-func ParseKey(v strictjson.Value) (*Key, Skip) {
-	if v.Kind() != strictjson.Object {
-		return nil, SkipNotObject
-	}
+// ParseKey reads one key of a set. It returns the key, or why it is skipped. maxRSABits is the longest RSA modulus that is used.
+func ParseKey(v strictjson.Value, maxRSABits int) (*Key, Skip) {
 	var m members
+	if skip := m.read(v); skip != "" {
+		return nil, skip
+	}
+	return m.parse(maxRSABits)
+}
+
+// read collects the members of a key. All are read, whatever is wrong with one of them.
+func (m *members) read(v strictjson.Value) Skip {
+	if v.Kind() != strictjson.Object {
+		return SkipNotObject
+	}
+	var first Skip
 	for e := range v.Members() {
-		if skip := m.add(e.Name, e.Value); skip != "" {
-			return nil, skip
+		if skip := m.add(e.Name, e.Value); first == "" {
+			first = skip
 		}
 	}
+	return first
+}
+
+// parse makes the key of members.
+func (m *members) parse(maxRSABits int) (*Key, Skip) {
 	if skip := m.checkUse(); skip != "" {
 		return nil, skip
 	}
@@ -126,7 +151,7 @@ func ParseKey(v strictjson.Value) (*Key, Skip) {
 	var skip Skip
 	switch {
 	case m.kty.Is("RSA"):
-		k.Public, minimal, skip = m.rsa()
+		k.Public, minimal, skip = m.rsa(maxRSABits)
 	case m.kty.Is("EC"):
 		k.Public, minimal, skip = m.ec()
 	case m.kty.Is("OKP"):
@@ -220,7 +245,7 @@ func octets(v strictjson.Value) ([]byte, bool) {
 }
 
 // rsa reads an RSA key: RFC 7518, section 6.3.1. Its numbers have no leading zero octets.
-func (m *members) rsa() (crypto.PublicKey, map[string]string, Skip) {
+func (m *members) rsa(maxBits int) (crypto.PublicKey, map[string]string, Skip) {
 	if len(m.n.Raw()) > maxKeyMember {
 		return nil, nil, SkipRSASize
 	}
@@ -230,21 +255,22 @@ func (m *members) rsa() (crypto.PublicKey, map[string]string, Skip) {
 		return nil, nil, SkipMalformed
 	}
 	modulus, exponent := new(big.Int).SetBytes(n), new(big.Int).SetBytes(e)
-	if skip := checkRSA(modulus, exponent); skip != "" {
+	if skip := checkRSA(modulus, exponent, maxBits); skip != "" {
 		return nil, nil, skip
 	}
 	return &rsa.PublicKey{N: modulus, E: int(exponent.Int64())},
 		map[string]string{"kty": "RSA", "n": m.n.Text(), "e": m.e.Text()}, ""
 }
 
-func checkRSA(n, e *big.Int) Skip {
-	if n == nil || n.BitLen() < MinRSABits || n.BitLen() > MaxRSABits {
+func checkRSA(n, e *big.Int, maxBits int) Skip {
+	if n == nil || n.BitLen() < MinRSABits || n.BitLen() > maxBits {
 		return SkipRSASize
 	}
 	if n.Bit(0) == 0 {
 		return SkipMalformed
 	}
-	if e.BitLen() > 31 || e.Bit(0) == 0 || e.Int64() < minExponent || e.Int64() > maxExponent {
+	if e.BitLen() > 31 || e.Bit(0) == 0 || e.Int64() < minExponent || e.Int64() > maxExponent ||
+		n.BitLen() > MaxRSABits && e.Int64() != minExponent {
 		return SkipRSAExponent
 	}
 	return ""

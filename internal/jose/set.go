@@ -1,30 +1,48 @@
 package jose
 
 import (
+	"cmp"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 )
 
-// The reasons for which a document is not a key set.
-var (
-	ErrNotKeySet   = errors.New("not a JWK set")
-	ErrTooManyKeys = errors.New("too many keys in the set")
-)
+// ErrNotKeySet says that a document is not a key set.
+var ErrNotKeySet = errors.New("not a JWK set")
 
-// Skipped names a key of a set that is not used, and why.
+// maxSkipped is how many entries of a set are listed as skipped.
+const maxSkipped = 1000
+
+// Limits bound what is used of a key set. Allowed lists the RFC 7638 thumbprints of keys that are used although their private half
+// is public knowledge. The zero value of MaxKeys and MaxRSABits means the constants of these names.
+type Limits struct {
+	MaxKeys    int
+	MaxRSABits int
+	Allowed    []string
+}
+
+func (l Limits) withDefaults() Limits {
+	l.MaxKeys, l.MaxRSABits = cmp.Or(l.MaxKeys, MaxKeys), cmp.Or(l.MaxRSABits, MaxRSABits)
+	return l
+}
+
+// Skipped names a key of a set that is not used, and why. The strings are empty if they cannot be read.
 type Skipped struct {
 	Index int // its place in the set, from 0
 	Why   Skip
+
+	KeyID, KeyType, Algorithm, Thumbprint string
 }
 
-// ParseSet reads a JWK set (RFC 7517, section 5). Keys that cannot be used are left out one by one and listed in
-// skipped. The error is ErrNotKeySet, ErrTooManyKeys or one of strictjson's.
+// ParseSet reads a JWK set (RFC 7517, section 5). Keys that cannot be used are left out one by one and listed in skipped, at most
+// 1,000 of them. The error is ErrNotKeySet or one of strictjson's.
 //
-// The very same key may stand twice; two different usable keys under one kid make that kid unusable. A key whose
-// private half is public knowledge is skipped unless its thumbprint is in allowed.
-func ParseSet(doc []byte, allowed []string) (keys []*Key, skipped []Skipped, err error) {
+// Several keys may have one kid: RFC 7517, section 4.5. Equal entries are one key. A key whose private half is public knowledge is
+// skipped unless it is allowed.
+func ParseSet(doc []byte, l Limits) (keys []*Key, skipped []Skipped, err error) {
+	l = l.withDefaults()
 	top, err := strictjson.Parse(nil, string(doc))
 	if err != nil {
 		return nil, nil, err
@@ -33,51 +51,52 @@ func ParseSet(doc []byte, allowed []string) (keys []*Key, skipped []Skipped, err
 	if list.Kind() != strictjson.Array {
 		return nil, nil, ErrNotKeySet
 	}
-	n := 0
-	for range list.Elements() {
-		if n++; n > MaxKeys {
-			return nil, nil, ErrTooManyKeys
-		}
-	}
-	type placed struct {
-		key   *Key
-		index int
-	}
-	byID := map[string][]placed{}
-	var order []string
-	n = 0
+	seen := map[Key]bool{} // without their material
+	n := -1
 	for e := range list.Elements() {
-		k, skip := ParseKey(e)
-		if skip == "" && IsForbidden(k, allowed) {
-			skip = SkipKnownKey
-		}
-		if skip != "" {
-			skipped = append(skipped, Skipped{Index: n, Why: skip})
-		} else {
-			if byID[k.ID] == nil {
-				order = append(order, k.ID)
-			}
-			byID[k.ID] = append(byID[k.ID], placed{k, n})
-		}
 		n++
-	}
-	for _, id := range order {
-		same := byID[id]
-		first := same[0].key
-		if !slices.ContainsFunc(same, func(p placed) bool { return !p.key.same(first) }) {
-			keys = append(keys, first)
-			continue
+		var m members
+		var k *Key
+		why := m.read(e)
+		switch {
+		case why == "" && len(keys) == l.MaxKeys:
+			why = SkipTooMany
+		case why == "":
+			k, why = m.parse(l.MaxRSABits)
 		}
-		for _, p := range same {
-			skipped = append(skipped, Skipped{Index: p.index, Why: SkipAmbiguous})
+		if why == "" && IsForbidden(k, l.Allowed) {
+			why = SkipKnownKey
+		}
+		switch {
+		case why != "":
+			if len(skipped) < maxSkipped {
+				skipped = append(skipped, m.skipped(n, why, k))
+			}
+		case !seen[Key{ID: k.ID, Thumbprint: k.Thumbprint, Algorithm: k.Algorithm}]:
+			seen[Key{ID: k.ID, Thumbprint: k.Thumbprint, Algorithm: k.Algorithm}] = true
+			keys = append(keys, k)
 		}
 	}
 	return keys, skipped, nil
 }
 
-// same reports whether two keys under one kid are one key.
-func (k *Key) same(other *Key) bool {
-	return k.Thumbprint == other.Thumbprint && k.Algorithm == other.Algorithm
+// skipped describes an entry that is not used, as far as it can be read. k is the key if it could be made.
+func (m *members) skipped(index int, why Skip, k *Key) Skipped {
+	s := Skipped{
+		Index: index, Why: why, KeyID: short(m.kid), KeyType: short(m.kty), Algorithm: short(m.alg),
+	}
+	if k != nil {
+		s.Thumbprint = k.Thumbprint
+	}
+	return s
+}
+
+// short returns a text of at most MaxKeyID bytes, or "". It does not hold the document.
+func short(v strictjson.Value) string {
+	if text := v.Text(); len(text) <= MaxKeyID {
+		return strings.Clone(text)
+	}
+	return ""
 }
 
 // IsForbidden reports whether the private half of k is public knowledge and its thumbprint is not in allowed.

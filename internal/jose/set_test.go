@@ -5,9 +5,12 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"encoding/base64"
 	"encoding/json"
 	"maps"
+	"math/big"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,16 +31,16 @@ func TestParseSet(t *testing.T) {
 		require.NoError(t, err)
 		return doc
 	}
-	keys, skipped, err := jose.ParseSet(set(one, "junk", same, two), nil)
+	keys, skipped, err := jose.ParseSet(set(one, "junk", same, two), jose.Limits{})
 	require.NoError(t, err)
 	require.Len(t, keys, 2, "the very same key twice is one key")
 	require.Equal(t, []jose.Skipped{{Index: 1, Why: jose.SkipNotObject}}, skipped)
-	for _, twin := range []map[string]any{other, noAlg} {
-		keys, skipped, err = jose.ParseSet(set(one, twin, two), nil)
+	for _, twin := range []map[string]any{other, noAlg} { // RFC 7517, section 4.5: several keys may have one kid
+		keys, skipped, err = jose.ParseSet(set(one, twin, two), jose.Limits{})
 		require.NoError(t, err)
-		require.Len(t, keys, 1, "two keys under one kid: neither counts")
-		require.Equal(t, two["kid"], keys[0].ID)
-		require.Equal(t, []jose.Skipped{{Index: 0, Why: jose.SkipAmbiguous}, {Index: 1, Why: jose.SkipAmbiguous}}, skipped)
+		require.Len(t, keys, 3)
+		require.Empty(t, skipped)
+		require.False(t, keys[0].Same(keys[1]))
 	}
 	for doc, want := range map[string]error{
 		"":                         strictjson.ErrNotObject,
@@ -47,14 +50,72 @@ func TestParseSet(t *testing.T) {
 		`{"KEYS":[]}`:              jose.ErrNotKeySet,
 		`{"keys":[],"keys":[]}`:    strictjson.ErrDuplicate,
 		`{"keys":[{"a":1,"a":1}]}`: strictjson.ErrDuplicate,
-		`{"keys":[` + strings.Repeat("1,", 100) + `1]}`: jose.ErrTooManyKeys,
 	} {
-		_, _, err := jose.ParseSet([]byte(doc), nil)
+		_, _, err := jose.ParseSet([]byte(doc), jose.Limits{})
 		require.ErrorIs(t, err, want, doc)
 	}
-	_, skipped, err = jose.ParseSet([]byte(`{"keys":[`+strings.Repeat("1,", 99)+`1]}`), nil)
+}
+
+// Beyond MaxKeys the keys of a set are skipped and named; the others serve. The list of skipped entries is bounded.
+func TestParseSetBeyondItsLimits(t *testing.T) {
+	t.Parallel()
+	list := []any{}
+	for range 4 {
+		list = append(list, members(t, jose.ES256))
+	}
+	doc, err := json.Marshal(map[string]any{"keys": list})
 	require.NoError(t, err)
-	require.Len(t, skipped, 100)
+	keys, skipped, err := jose.ParseSet(doc, jose.Limits{MaxKeys: 3})
+	require.NoError(t, err)
+	require.Len(t, keys, 3)
+	require.Len(t, skipped, 1)
+	require.Equal(t, jose.SkipTooMany, skipped[0].Why)
+	require.Equal(t, 3, skipped[0].Index)
+	require.Equal(t, list[3].(map[string]any)["kid"], skipped[0].KeyID)
+	require.Equal(t, "EC", skipped[0].KeyType)
+
+	_, skipped, err = jose.ParseSet([]byte(`{"keys":[`+strings.Repeat("1,", 5000)+`1]}`), jose.Limits{})
+	require.NoError(t, err)
+	require.Len(t, skipped, 1000)
+}
+
+// A skipped key says of itself what can be read, whatever the reason.
+func TestSkippedKeysAreDescribed(t *testing.T) {
+	t.Parallel()
+	private := members(t, jose.ES256)
+	private["d"] = "AQAB"
+	enc := members(t, jose.ES256)
+	enc["use"] = "enc"
+	doc, err := json.Marshal(map[string]any{"keys": []any{private, enc, map[string]any{"kty": "oct", "kid": "s"}}})
+	require.NoError(t, err)
+	_, skipped, err := jose.ParseSet(doc, jose.Limits{})
+	require.NoError(t, err)
+	require.Len(t, skipped, 3)
+	require.True(t, skipped[0].Why.Policy())
+	require.Equal(t, private["kid"], skipped[0].KeyID, "also behind the private member")
+	require.True(t, skipped[1].Why.NotForSignatures())
+	require.Equal(t, "oct", skipped[2].KeyType)
+}
+
+// RSA keys above 4,096 bits are used where that is configured, with the exponent 65537 only.
+func TestLongRSAKeys(t *testing.T) {
+	t.Parallel()
+	modulus := new(big.Int).Lsh(big.NewInt(1), 8191)
+	modulus.SetBit(modulus, 0, 1)
+	enc := base64.RawURLEncoding.EncodeToString
+	doc := func(e string) []byte {
+		return []byte(`{"keys":[{"kty":"RSA","kid":"k","n":"` + enc(modulus.Bytes()) + `","e":"` + e + `"}]}`)
+	}
+	keys, skipped, err := jose.ParseSet(doc("AQAB"), jose.Limits{})
+	require.NoError(t, err)
+	require.Empty(t, keys)
+	require.Equal(t, jose.SkipRSASize, skipped[0].Why)
+	keys, _, err = jose.ParseSet(doc("AQAB"), jose.Limits{MaxRSABits: 8192})
+	require.NoError(t, err)
+	require.Len(t, keys, 1)
+	_, skipped, err = jose.ParseSet(doc("AQAD"), jose.Limits{MaxRSABits: 8192})
+	require.NoError(t, err)
+	require.Equal(t, jose.SkipRSAExponent, skipped[0].Why)
 }
 
 // The key of cognito-local, whose private half is in its repository: github.com/jagregory/cognito-local, MIT licence.
@@ -65,11 +126,11 @@ func TestPublishedPrivateKeys(t *testing.T) {
 	const thumbprint = "jS8J3RuOy291lpsiFe2NfKV6VkdfMF4Q_840qOLXAjs"
 	require.True(t, jose.IsPublishedPrivateKey(thumbprint))
 	doc := []byte(`{"keys":[` + cognitoLocalKey + `]}`)
-	keys, skipped, err := jose.ParseSet(doc, nil)
+	keys, skipped, err := jose.ParseSet(doc, jose.Limits{})
 	require.NoError(t, err)
 	require.Empty(t, keys)
 	require.Equal(t, jose.SkipKnownKey, skipped[0].Why)
-	keys, _, err = jose.ParseSet(doc, []string{thumbprint})
+	keys, _, err = jose.ParseSet(doc, jose.Limits{Allowed: []string{thumbprint}})
 	require.NoError(t, err)
 	require.Equal(t, thumbprint, keys[0].Thumbprint)
 }
@@ -98,16 +159,14 @@ func FuzzParseSet(f *testing.F) {
 	}
 	require.Greater(f, seeds, 80, "the corpus is not whole")
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		keys, _, err := jose.ParseSet(doc, nil)
+		keys, _, err := jose.ParseSet(doc, jose.Limits{})
 		if err != nil {
 			require.Empty(t, keys)
 			return
 		}
-		seen := map[string]bool{}
-		for _, k := range keys {
+		for i, k := range keys {
 			require.NotEmpty(t, k.ID)
-			require.False(t, seen[k.ID], "one key under each kid")
-			seen[k.ID] = true
+			require.False(t, slices.ContainsFunc(keys[:i], k.Same), "no key twice")
 			require.Len(t, k.Thumbprint, 43)
 			fits := 0
 			for _, alg := range algorithms {

@@ -155,7 +155,7 @@ func (w *World) region(name string) *region {
 }
 
 // Authority describes the world to a verifier. After Serve, the URLs are those of the listeners.
-func (w *World) Authority() issuer.Authority {
+func (w *World) Authority() issuer.Provider {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.config.Layout == Cognito {
@@ -177,14 +177,14 @@ func (w *World) Authority() issuer.Authority {
 		}
 		return a
 	}
-	a := issuer.Authority{ID: w.config.ID}
+	a := issuer.Provider{ID: w.config.ID}
 	for _, r := range w.regions {
 		one := issuer.Region{Name: r.name, Issuers: []string{w.issuerOf(r)}, TokenURL: r.base + "/tenant/token"}
 		switch {
 		case w.config.Layout == OneIssuerMirrored:
-			one.JWKS = w.mirrors(r)
+			one.JWKSURLs = w.mirrors(r)
 		case w.config.Layout == OneIssuer || !w.config.Discovery:
-			one.JWKS = []string{r.base + keysPath}
+			one.JWKSURLs = []string{r.base + keysPath}
 		}
 		a.Regions = append(a.Regions, one)
 	}

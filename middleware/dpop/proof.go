@@ -114,7 +114,7 @@ func (h *header) readKey(jwk strictjson.Value) error {
 // set: its size, its curve, what it says of its use.
 func (h *header) verify(j jws) error {
 	members, _ := strictjson.Parse(nil, h.key) // of values that were parsed before
-	key, skip := jose.ParseKey(strictjson.Find(members, "jwk"))
+	key, skip := jose.ParseKey(strictjson.Find(members, "jwk"), jose.MaxRSABits)
 	if skip != "" || key.Thumbprint != h.thumbprint || !jose.Fits(h.alg, key.Public) {
 		return errKey
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/middleware/grpcauth"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -23,7 +24,7 @@ import (
 func Example() {
 	world := issuertest.New(nil, issuertest.Config{Algorithm: "ES256"})
 	defer world.Close()
-	v, err := regionjwt.New(regionjwt.Config{Client: world.Client(), Trust: []verifier.Trust{{
+	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: world.Client()}, Trust: []verifier.Trust{{
 		Authority:  world.Authority(),
 		Binding:    verifier.CognitoAccess(issuertest.ClientID),
 		Algorithms: []string{"ES256"},
@@ -32,7 +33,6 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	defer func() { _ = v.Keys().Close() }()
 	auth, err := grpcauth.New(grpcauth.Config{
 		Verifier: v,
 		Exempt:   []string{"/grpc.health.v1.Health/List"},

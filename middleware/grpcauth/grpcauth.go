@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -258,9 +259,15 @@ func (i *Interceptor) rule(method string) *rule {
 	return i.rest
 }
 
+// pushback tells clients that retry calls by themselves after how many milliseconds to do so: gRFC A6.
+const pushback = "grpc-retry-pushback-ms"
+
 // refuse returns the answer to a call that does not pass, or whose token has ended.
 func (i *Interceptor) refuse(ctx context.Context, method string, t *verifier.Token, err error) error {
 	i.tell(ctx, method, t, err)
+	if outcome, after := middleware.Classify(err); outcome == middleware.Unavailable || outcome == middleware.RateLimited {
+		_ = grpc.SetTrailer(ctx, metadata.Pairs(pushback, strconv.FormatInt(after.Milliseconds(), 10))) // only in a server
+	}
 	return i.rule(method).status(err)
 }
 

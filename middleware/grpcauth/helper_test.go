@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/regionjwt/regionjwt/internal/signal"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/jwks"
@@ -158,7 +159,7 @@ type rules struct {
 	mu      sync.Mutex
 	on      bool
 	version uint64
-	changed func()
+	changes signal.Signal
 }
 
 func (r *rules) Revoked(*verifier.Token) (string, error) {
@@ -176,28 +177,21 @@ func (r *rules) Version() uint64 {
 	return r.version
 }
 
-func (r *rules) OnChange(f func()) func() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.changed = f
-	return func() {}
-}
+func (r *rules) Changed() <-chan struct{} { return r.changes.Changed() }
 
 func (r *rules) revoke() {
 	r.mu.Lock()
 	r.on, r.version = true, r.version+1
-	changed := r.changed
 	r.mu.Unlock()
-	changed()
+	r.changes.Send()
 }
 
 // world makes an authority in two regions and a verifier without leeway that trusts it.
 func world(t testing.TB, change ...func(*verifier.Config)) (*issuertest.World, *verifier.Verifier, *jwks.Cache) {
 	t.Helper()
 	w := issuertest.New(t, issuertest.Config{Algorithm: "ES256", Layout: issuertest.IssuerPerRegion})
-	cache, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client()})
+	cache, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = cache.Close() })
 	c := verifier.Config{Keys: cache, Leeway: -1, Trust: []verifier.Trust{
 		{Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience)},
 	}}

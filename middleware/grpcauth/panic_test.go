@@ -22,9 +22,8 @@ import (
 func TestCallbacksThatPanic(t *testing.T) {
 	t.Parallel()
 	world := issuertest.New(t, issuertest.Config{Algorithm: "ES256"})
-	keys, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{world.Authority()}, Client: world.Client()})
+	keys, err := jwks.New([]issuer.Provider{world.Authority()}, jwks.Config{HTTPClient: world.Client()})
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = keys.Close() })
 	v, err := verifier.New(verifier.Config{Keys: keys, Trust: []verifier.Trust{{
 		Authority: world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
 	}}})

@@ -65,8 +65,11 @@ func (r *rule) status(err error) error {
 		}
 	case middleware.BadRequest:
 		code = codes.InvalidArgument
-	case middleware.Unavailable:
+	case middleware.Unavailable, middleware.RateLimited:
 		code = codes.Unavailable
+		if outcome == middleware.RateLimited {
+			code = codes.ResourceExhausted
+		}
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(retryAfter)})
 	default: // a reason that this version does not know is no better than a bad token
 	}

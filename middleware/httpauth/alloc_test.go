@@ -11,6 +11,7 @@ import (
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/middleware/httpauth"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -26,11 +27,10 @@ func (silent) WriteHeader(int)             {}
 // What the middleware may allocate for a request whose token the verifier knows: the context value and the copy of the request.
 func TestAllocations(t *testing.T) {
 	world := issuertest.New(t, issuertest.Config{Algorithm: "ES256"})
-	v, err := regionjwt.New(regionjwt.Config{Client: world.Client(), Trust: []verifier.Trust{{
+	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: world.Client()}, Trust: []verifier.Trust{{
 		Authority: world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
 	}}})
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = v.Keys().Close() })
 	auth, err := httpauth.New(httpauth.Config{Verifier: v})
 	require.NoError(t, err)
 	passed := 0

@@ -28,16 +28,18 @@ var statuses = map[middleware.Outcome]int{
 	middleware.NeedStepUp:  http.StatusUnauthorized,
 	middleware.BadProof:    http.StatusUnauthorized,
 	middleware.NeedNonce:   http.StatusUnauthorized,
+	middleware.RateLimited: http.StatusTooManyRequests,
 }
 
-// refuse sets the status and the headers that RFC 6750, section 3, RFC 9449, section 7.1, and RFC 9110, section 10.2.3, ask for.
+// refuse sets the status and the headers that RFC 6750, section 3, RFC 9449, section 7.1, RFC 6585, section 4,
+// and RFC 9110, section 10.2.3, ask for.
 func (m *Middleware) refuse(w http.ResponseWriter, r *http.Request, err error, t *route) {
 	outcome, retryAfter := middleware.Classify(err)
 	h := w.Header()
 	for _, name := range []string{"Content-Length", "Content-Encoding", "ETag", "Last-Modified", "WWW-Authenticate"} {
 		h.Del(name) // of an answer that is not given
 	}
-	if outcome == middleware.Unavailable {
+	if outcome == middleware.Unavailable || outcome == middleware.RateLimited {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(retryAfter.Seconds()))))
 	} else {
 		for _, scheme := range m.schemes {

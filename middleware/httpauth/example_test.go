@@ -8,6 +8,7 @@ import (
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/middleware/httpauth"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -16,7 +17,7 @@ import (
 func ExampleMiddleware_Handler() {
 	world := issuertest.New(nil, issuertest.Config{Algorithm: "ES256"})
 	defer world.Close()
-	v, err := regionjwt.New(regionjwt.Config{Client: world.Client(), Trust: []verifier.Trust{{
+	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: world.Client()}, Trust: []verifier.Trust{{
 		Authority:  world.Authority(),
 		Binding:    verifier.CognitoAccess(issuertest.ClientID),
 		Algorithms: []string{"ES256"},
@@ -25,7 +26,6 @@ func ExampleMiddleware_Handler() {
 		fmt.Println(err)
 		return
 	}
-	defer func() { _ = v.Keys().Close() }()
 	auth, err := httpauth.New(httpauth.Config{Verifier: v, Realm: "orders"})
 	if err != nil {
 		fmt.Println(err)

@@ -167,9 +167,8 @@ func TestOverTheWire(t *testing.T) {
 	t.Parallel()
 	world := issuertest.New(t, issuertest.Config{Algorithm: "RS256"})
 	world.Serve()
-	cache, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{world.Authority()}})
+	cache, err := jwks.New([]issuer.Provider{world.Authority()}, jwks.Config{})
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = cache.Close() })
 	v, err := verifier.New(verifier.Config{Keys: cache, Trust: []verifier.Trust{
 		{Authority: world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID)},
 	}})

@@ -19,6 +19,7 @@ import (
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/middleware/dpop"
 	"github.com/regionjwt/regionjwt/middleware/httpauth"
@@ -76,12 +77,11 @@ func (c *client) proof(method, url, token, nonce string) string {
 // bound is a world whose tokens are verified, with a function that mints one with this cnf.
 func bound(t *testing.T) (middleware.Verifier, func(cnf map[string]any) string) {
 	world := issuertest.New(t, issuertest.Config{Algorithm: "ES256"})
-	v, err := regionjwt.New(regionjwt.Config{Client: world.Client(), Trust: []verifier.Trust{{
+	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: world.Client()}, Trust: []verifier.Trust{{
 		Authority: world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
 	}}})
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = v.Keys().Close() })
-	require.NoError(t, v.Keys().Warm(t.Context()))
+	require.NoError(t, v.Keys().Preload(t.Context()))
 	return v, func(cnf map[string]any) string {
 		c := issuertest.Claims{}
 		if cnf != nil {

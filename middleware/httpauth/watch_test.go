@@ -33,9 +33,8 @@ func TestEventsEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			world := issuertest.New(t, issuertest.Config{Algorithm: "ES256"})
-			keys, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{world.Authority()}, Client: world.Client()})
+			keys, err := jwks.New([]issuer.Provider{world.Authority()}, jwks.Config{HTTPClient: world.Client()})
 			require.NoError(t, err)
-			t.Cleanup(func() { _ = keys.Close() })
 			rules, err := revocation.New(revocation.Config{})
 			require.NoError(t, err)
 			v, err := verifier.New(verifier.Config{Keys: keys, Revoked: rules, Leeway: -1, Trust: []verifier.Trust{{

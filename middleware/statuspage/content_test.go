@@ -26,11 +26,11 @@ import (
 // Where the health of a region comes from, and what follows for the authority.
 func TestHealth(t *testing.T) {
 	t.Parallel()
-	set := func(f jwks.Freshness, failures int) jwks.Status {
-		return jwks.Status{Authority: "a", Region: "r", Freshness: f, Failures: failures}
+	set := func(f string, failures int) jwks.Status {
+		return jwks.Status{Provider: "a", Region: "r", State: f, Failures: failures}
 	}
-	lacking := set(jwks.Fresh, 0)
-	lacking.Mirrors = []jwks.Mirror{{}, {Lacks: 2}}
+	lacking := set("fresh", 0)
+	lacking.MissingKeyIDs = []string{"one", "two"}
 	for name, c := range map[string]struct {
 		evidence failover.Health // "" is no Controller
 		sets     keys
@@ -39,18 +39,18 @@ func TestHealth(t *testing.T) {
 		ready    bool
 		trouble  []string
 	}{
-		"healthy by the evidence, whatever the keys": {failover.Healthy, keys{set(jwks.Empty, 9)}, true, "evidence", false, []string{"not_ready", "fetch_failing"}},
-		"unhealthy by the evidence":                  {failover.Unhealthy, keys{set(jwks.Fresh, 0)}, false, "evidence", true, []string{"region_unhealthy"}},
-		"too little evidence, good keys":             {failover.Unknown, keys{set(jwks.Fresh, 0)}, true, "keys", true, []string{}},
-		"too little evidence, failing keys":          {failover.Unknown, keys{set(jwks.Stale, 3)}, false, "keys", true, []string{"region_unhealthy", "fetch_failing"}},
-		"a blip":                                     {"", keys{set(jwks.Stale, 2)}, true, "keys", true, []string{"fetch_failing"}},
-		"failing, with keys":                         {"", keys{set(jwks.Stale, 3)}, false, "keys", true, []string{"region_unhealthy", "fetch_failing"}},
-		"failing, without keys":                      {"", keys{set(jwks.Expired, 3)}, false, "keys", false, []string{"not_ready", "region_unhealthy", "fetch_failing"}},
-		"one of two sets failing":                    {"", keys{set(jwks.Fresh, 0), set(jwks.Empty, 7)}, true, "keys", true, []string{"fetch_failing"}},
-		"both failing":                               {"", keys{set(jwks.Fresh, 3), set(jwks.Empty, 7)}, false, "keys", true, []string{"region_unhealthy", "fetch_failing"}},
-		"nobody has asked yet":                       {"", keys{set(jwks.Empty, 0)}, true, "unknown", false, []string{"not_ready"}},
+		"healthy by the evidence, whatever the keys": {failover.Healthy, keys{set("empty", 9)}, true, "evidence", false, []string{"not_ready", "fetch_failing"}},
+		"unhealthy by the evidence":                  {failover.Unhealthy, keys{set("fresh", 0)}, false, "evidence", true, []string{"region_unhealthy"}},
+		"too little evidence, good keys":             {failover.Unknown, keys{set("fresh", 0)}, true, "keys", true, []string{}},
+		"too little evidence, failing keys":          {failover.Unknown, keys{set("stale", 3)}, false, "keys", true, []string{"region_unhealthy", "fetch_failing"}},
+		"a blip":                                     {"", keys{set("stale", 2)}, true, "keys", true, []string{"fetch_failing"}},
+		"failing, with keys":                         {"", keys{set("stale", 3)}, false, "keys", true, []string{"region_unhealthy", "fetch_failing"}},
+		"failing, without keys":                      {"", keys{set("expired", 3)}, false, "keys", false, []string{"not_ready", "region_unhealthy", "fetch_failing"}},
+		"one of two sets failing":                    {"", keys{set("fresh", 0), set("empty", 7)}, true, "keys", true, []string{"fetch_failing"}},
+		"both failing":                               {"", keys{set("fresh", 3), set("empty", 7)}, false, "keys", true, []string{"region_unhealthy", "fetch_failing"}},
+		"nobody has asked yet":                       {"", keys{set("empty", 0)}, true, "unknown", false, []string{"not_ready"}},
 		"mirrors that differ":                        {"", keys{lacking}, true, "keys", true, []string{"mirrors_differ"}},
-		"nobody asks any more":                       {"", keys{set(jwks.Expired, 0)}, true, "unknown", false, []string{"not_ready"}},
+		"nobody asks any more":                       {"", keys{set("expired", 0)}, true, "unknown", false, []string{"not_ready"}},
 		"no keys are shown":                          {failover.Unknown, nil, true, "unknown", true, []string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -102,7 +102,7 @@ const whole = `{"title":"T","time":"2000-01-01T00:00:00Z","ready":true,"total":1
 	`"trouble":"behind"},"regions":[{"name":"r1","healthy":false,"why":"evidence","active":false,"health":"unhealthy",` +
 	`"since":"1999-12-31T23:56:00Z","held":"2000-01-01T00:05:00Z","evidence":[{"source":"probe","health":"unhealthy",` +
 	`"failures":1,"successes":2,"last":"1999-12-31T23:55:00Z"}],"key_sets":[{"freshness":"stale","age_seconds":61,"keys":1,` +
-	`"key_ids":["one"],"ignored":1,"skipped":[{"index":3,"why":"use"}],"source":"https://idp.example/keys","failures":2,` +
+	`"key_ids":["one"],"ignored":1,"skipped":[{"key":"#3","why":"use"}],"source":"https://idp.example/keys","failures":2,` +
 	`"last_error":"status","last_status":503,"next_refresh_seconds":9}]},{"name":"r2","healthy":true,"why":"unknown",` +
 	`"active":true,"evidence":[],"key_sets":[]}]}],"omitted":0,"rules":{"known":true,"rules":3,"epoch":7,"age_seconds":5,` +
 	`"trouble":"wiped","source":"store"},"events":[{"time":"1999-12-31T23:54:00Z","about":"failover","authority":"a",` +
@@ -134,9 +134,9 @@ func TestDocument(t *testing.T) {
 		p := newPage(t, statuspage.Config{
 			Title: "T", Events: &events, Controllers: []statuspage.Controller{state(moved)},
 			Keys: keys{{
-				Authority: "a", Region: "r1", Freshness: jwks.Stale, Age: 61*time.Second + 999*time.Millisecond, KeyIDs: []string{"one"},
-				Skipped: []jwks.Skipped{{Index: 3, Why: "use"}}, Source: "https://idp.example/keys?api_key=secret", Failures: 2,
-				LastError: &jwks.FetchError{Class: jwks.ClassStatus, Status: 503}, NextRefresh: 9 * time.Second,
+				Provider: "a", Region: "r1", State: "stale", LastSuccess: time.Now().Add(-61*time.Second - 999*time.Millisecond),
+				KeyIDs: []string{"one"}, Skipped: []string{"#3: use"}, URL: "https://idp.example/keys?api_key=secret", Failures: 2,
+				Failure: "status 503", NextRefresh: time.Now().Add(9 * time.Second),
 			}},
 			Rules: rules{Known: true, Rules: 3, Epoch: 7, Age: 5 * time.Second, Trouble: revocation.Wiped, Source: "store"},
 		})
@@ -176,8 +176,8 @@ func TestHostileNames(t *testing.T) {
 	p := newPage(t, statuspage.Config{
 		Title: nasty, Events: &events, Controllers: []statuspage.Controller{state(s)},
 		Keys: keys{{
-			Authority: nasty, Region: nasty, Freshness: nasty, KeyIDs: []string{nasty, strings.Repeat("ü", 65)}, Source: nasty,
-			Skipped: []jwks.Skipped{{Why: nasty}}, Failures: 1, LastError: &jwks.FetchError{Class: nasty},
+			Provider: nasty, Region: nasty, State: nasty, KeyIDs: []string{nasty, strings.Repeat("ü", 65)}, URL: nasty,
+			Skipped: []string{nasty + ": " + nasty, nasty}, Failures: 1, Failure: nasty,
 		}},
 		Rules: rules{Trouble: nasty, Source: nasty},
 	})
@@ -210,12 +210,12 @@ func many(n int) keys {
 	var k keys
 	for i := range n {
 		id := fmt.Sprintf("tenant-%05d", i)
-		first := jwks.Status{Authority: id, Region: "us-east-1", Freshness: jwks.Fresh, Source: "https://idp.example/keys", KeyIDs: []string{"one", "two"}}
+		first := jwks.Status{Provider: id, Region: "us-east-1", State: "fresh", URL: "https://idp.example/keys", KeyIDs: []string{"one", "two"}}
 		second := first
 		second.Region = "us-west-2"
 		switch i % 1000 {
 		case 0:
-			first.Freshness, second.Freshness = jwks.Expired, jwks.Empty
+			first.State, second.State = "expired", "empty"
 		case 999:
 			first.Failures = 5
 		}
@@ -285,9 +285,9 @@ func TestManyKeys(t *testing.T) {
 	var s jwks.Status
 	for i := range 100 {
 		s.KeyIDs = append(s.KeyIDs, strings.Repeat("k", 2000)+fmt.Sprint(i))
-		s.Skipped = append(s.Skipped, jwks.Skipped{Index: i, Why: "use"})
+		s.Skipped = append(s.Skipped, fmt.Sprintf("#%d: use", i))
 	}
-	s.Authority, s.Region, s.Freshness = "a", "r", jwks.Fresh
+	s.Provider, s.Region, s.State = "a", "r", "fresh"
 	p := newPage(t, statuspage.Config{Keys: keys{s}})
 	w := ask(p, http.MethodGet, "/status.json", "")
 	require.Less(t, w.Body.Len(), 2000)

@@ -81,15 +81,15 @@ type Evidence struct {
 	Last      time.Time `json:"last,omitzero"`
 }
 
-// KeySet is one key set of a region: see jwks.Status.
+// KeySet is one JWKS URL of a region: see jwks.Status.
 type KeySet struct {
-	Freshness   string    `json:"freshness"`        // "empty", "fresh", "stale", "expired"
-	Age         int64     `json:"age_seconds"`      // since the last good answer; 0 where there was none
-	Keys        int       `json:"keys"`             // at hand; not used while Freshness is "expired"
+	Freshness   string    `json:"freshness"`        // "empty", "fresh", "stale", "expired", "not_enabled"
+	Age         int64     `json:"age_seconds"`      // since the last good answer; 0 if there was none
+	Keys        int       `json:"keys"`             // that it lists and that are in use
 	KeyIDs      []string  `json:"key_ids"`          // the first 10, cut after 64 characters
 	Ignored     int       `json:"ignored"`          // published keys that are not used
 	Skipped     []Skipped `json:"skipped"`          // the first 10 of them
-	Lacks       int       `json:"lacks,omitempty"`  // keys that one of its URLs does not list, and another one does
+	Lacks       int       `json:"lacks,omitempty"`  // keys that it does not list, and another URL of the region does
 	Source      string    `json:"source,omitempty"` // a URL without its query, or "snapshot"
 	Failures    int       `json:"failures"`         // fetches failed in a row
 	LastError   string    `json:"last_error,omitempty"`
@@ -99,8 +99,8 @@ type KeySet struct {
 
 // Skipped is a published key that is not used.
 type Skipped struct {
-	Index int    `json:"index"` // its place in the set
-	Why   string `json:"why"`
+	Key string `json:"key"` // its kid, cut after 64 characters, or its place in the set: "#3"
+	Why string `json:"why"`
 }
 
 // RuleStatus says how the break-glass rules stand: see revocation.Status.

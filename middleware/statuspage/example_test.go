@@ -17,12 +17,11 @@ import (
 func ExampleNew() {
 	world := issuertest.New(nil, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
 	defer world.Close()
-	cache, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{world.Authority()}, Client: world.Client()})
+	cache, err := jwks.New([]issuer.Provider{world.Authority()}, jwks.Config{HTTPClient: world.Client()})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer func() { _ = cache.Close() }()
 	var events statuspage.Events
 	controller, err := failover.New(failover.Config{
 		Authority: world.Authority(), Automatic: true, FailAfter: 1, OnEvent: events.Failover,
@@ -42,7 +41,7 @@ func ExampleNew() {
 	internal.Handle("/status/", http.StripPrefix("/status", page))
 
 	world.Break("us-east-1")
-	fmt.Println("all keys:", cache.Warm(context.Background()) == nil)
+	fmt.Println("all keys:", cache.Preload(context.Background()) == nil)
 	controller.Report("us-east-1", errors.New("it does not answer"))
 	for _, path := range []string{"health", "health/us-east-1", "health/us-west-2", "active/us-west-2"} {
 		r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/status/"+path, nil)

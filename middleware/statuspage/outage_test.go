@@ -33,8 +33,8 @@ func build(t *testing.T) *process {
 	p := &process{world: issuertest.New(t, issuertest.Config{Algorithm: "ES256", Layout: issuertest.IssuerPerRegion})}
 	var events statuspage.Events
 	var err error
-	p.cache, err = jwks.New(jwks.Config{
-		Authorities: []issuer.Authority{p.world.Authority()}, Client: p.world.Client(), Refresh: time.Minute, MaxStale: time.Hour,
+	p.cache, err = jwks.New([]issuer.Provider{p.world.Authority()}, jwks.Config{
+		HTTPClient: p.world.Client(), RefreshInterval: time.Minute, MaxStale: time.Hour,
 	})
 	require.NoError(t, err)
 	p.controller, err = failover.New(failover.Config{
@@ -138,9 +138,8 @@ func TestProbesCauseNoRequests(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := issuertest.New(t, issuertest.Config{Algorithm: "ES256", Layout: issuertest.IssuerPerRegion})
-		cache, err := jwks.New(jwks.Config{Authorities: []issuer.Authority{w.Authority()}, Client: w.Client(), Refresh: time.Minute})
+		cache, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client(), RefreshInterval: time.Minute})
 		require.NoError(t, err)
-		t.Cleanup(func() { _ = cache.Close() })
 		c, err := failover.New(failover.Config{Authority: w.Authority(), Probe: failover.HTTPProbe(w.Client())})
 		require.NoError(t, err)
 		p := newPage(t, statuspage.Config{Keys: cache, Controllers: []statuspage.Controller{c}})
@@ -157,7 +156,7 @@ func TestProbesCauseNoRequests(t *testing.T) {
 		}
 		probes()
 		require.Zero(t, fetches())
-		require.NoError(t, cache.Warm(t.Context()))
+		require.NoError(t, cache.Preload(t.Context()))
 		w.Hang("us-east-1")
 		before := fetches()
 		time.Sleep(time.Hour) // every refresh is overdue
@@ -189,7 +188,7 @@ func TestConcurrency(t *testing.T) {
 				require.NoError(t, p.controller.Activate(t.Context(), []string{"us-east-1", "us-west-2"}[i%2], ""))
 				_, err := p.list.Add(t.Context(), revocation.Rule{AllAuthorities: true, IssuedBefore: time.Now()})
 				require.NoError(t, err)
-				require.NoError(t, p.cache.Update([]issuer.Authority{p.world.Authority()}))
+				require.NoError(t, p.cache.Update([]issuer.Provider{p.world.Authority()}))
 				time.Sleep(500 * time.Millisecond)
 			}
 		})

@@ -37,7 +37,7 @@ type (
 
 func (w wildKeys) Status() []jwks.Status {
 	w.may()
-	return []jwks.Status{{Authority: "a", Region: "r", Freshness: jwks.Fresh}}
+	return []jwks.Status{{Provider: "a", Region: "r", State: "fresh"}}
 }
 
 func (w wildController) State() failover.State {

@@ -3,6 +3,7 @@ package statuspage
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -54,8 +55,8 @@ func (c *Config) look(now time.Time) *snapshot {
 	}
 	if c.Keys != nil {
 		for _, s := range c.Keys.Status() {
-			r := p.authority(s.Authority).region(s.Region)
-			r.KeySets = append(r.KeySets, keySetOf(&s))
+			r := p.authority(s.Provider).region(s.Region)
+			r.KeySets = append(r.KeySets, keySetOf(&s, now))
 		}
 	}
 	slices.SortFunc(p.authorities, func(a, b *Authority) int { return strings.Compare(a.ID, b.ID) })
@@ -125,26 +126,32 @@ func (p *snapshot) addState(s failover.State) {
 	}
 }
 
-func keySetOf(s *jwks.Status) KeySet {
+func keySetOf(s *jwks.Status, now time.Time) KeySet {
 	k := KeySet{
-		Freshness: string(s.Freshness), Age: seconds(s.Age), Keys: len(s.KeyIDs), KeyIDs: []string{}, Ignored: len(s.Skipped),
-		Skipped: []Skipped{}, Failures: s.Failures, NextRefresh: seconds(s.NextRefresh),
+		Freshness: s.State, Keys: len(s.KeyIDs), KeyIDs: []string{}, Ignored: len(s.Skipped), Skipped: []Skipped{},
+		Lacks: len(s.MissingKeyIDs), Failures: s.Failures, LastError: s.Failure,
 	}
-	k.Source, _, _ = strings.Cut(s.Source, "?")
+	if !s.LastSuccess.IsZero() {
+		k.Age = seconds(now.Sub(s.LastSuccess))
+	}
+	if !s.NextRefresh.IsZero() {
+		k.NextRefresh = seconds(s.NextRefresh.Sub(now))
+	}
+	if s.FromSnapshot {
+		k.Source = "snapshot"
+	} else {
+		k.Source, _, _ = strings.Cut(s.URL, "?")
+	}
 	for _, id := range s.KeyIDs[:min(len(s.KeyIDs), maxKeyIDs)] {
 		k.KeyIDs = append(k.KeyIDs, shortened(id))
 	}
-	for _, key := range s.Skipped[:min(len(s.Skipped), maxSkipped)] {
-		k.Skipped = append(k.Skipped, Skipped(key))
+	for _, text := range s.Skipped[:min(len(s.Skipped), maxSkipped)] {
+		i := strings.LastIndex(text, ": ")
+		k.Skipped = append(k.Skipped, Skipped{Key: shortened(text[:max(i, 0)]), Why: text[i+len(": "):]})
 	}
-	for _, m := range s.Mirrors {
-		k.Lacks = max(k.Lacks, m.Lacks)
-	}
-	if s.LastError != nil {
-		k.LastError = string(s.LastError.Class)
-		if s.LastError.Class == jwks.ClassStatus {
-			k.LastStatus = s.LastError.Status
-		}
+	if status, ok := strings.CutPrefix(s.Failure, "status "); ok {
+		k.LastError = "status"
+		k.LastStatus, _ = strconv.Atoi(status)
 	}
 	return k
 }
@@ -163,13 +170,20 @@ func shortened(s string) string {
 
 // usable reports whether the keys of the set are used.
 func (k *KeySet) usable() bool {
-	return k.Freshness == string(jwks.Fresh) || k.Freshness == string(jwks.Stale)
+	return k.Freshness == "fresh" || k.Freshness == "stale"
 }
+
+// enabled reports whether the URL is expected to answer.
+func (k *KeySet) enabled() bool { return k.Freshness != "not_enabled" }
 
 // judge says how a region stands, by what is in it.
 func (r *Region) judge() {
-	failing, usable := 0, false
+	failing, enabled, usable := 0, 0, false
 	for i := range r.KeySets {
+		if !r.KeySets[i].enabled() {
+			continue
+		}
+		enabled++
 		if r.KeySets[i].Failures >= failingAfter {
 			failing++
 		}
@@ -178,7 +192,7 @@ func (r *Region) judge() {
 	switch {
 	case r.Health == string(failover.Healthy), r.Health == string(failover.Unhealthy):
 		r.Healthy, r.Why = r.Health == string(failover.Healthy), byEvidence
-	case failing > 0 && failing == len(r.KeySets):
+	case failing > 0 && failing == enabled:
 		r.Healthy, r.Why = false, byKeys
 	case usable:
 		r.Healthy, r.Why = true, byKeys
@@ -198,7 +212,7 @@ func (a *Authority) judge() {
 			k := &r.KeySets[j]
 			sets++
 			usable = usable || k.usable()
-			failing = failing || k.Failures > 0
+			failing = failing || k.Failures > 0 && k.enabled()
 			differ = differ || k.Lacks > 0
 		}
 	}

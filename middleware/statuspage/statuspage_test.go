@@ -84,10 +84,10 @@ const slashed = "https://idp.example/tenant a"
 func sample() statuspage.Config {
 	return statuspage.Config{
 		Keys: keys{
-			{Authority: "pool", Region: "us-east-1", Freshness: jwks.Fresh, KeyIDs: []string{"one"}},
-			{Authority: "pool", Region: "us-west-2", Freshness: jwks.Stale, KeyIDs: []string{"one"}},
-			{Authority: slashed, Region: "eu/1", Freshness: jwks.Fresh, KeyIDs: []string{"two"}},
-			{Authority: slashed, Region: "us-east-1", Freshness: jwks.Empty, Failures: 3},
+			{Provider: "pool", Region: "us-east-1", State: "fresh", KeyIDs: []string{"one"}},
+			{Provider: "pool", Region: "us-west-2", State: "stale", KeyIDs: []string{"one"}},
+			{Provider: slashed, Region: "eu/1", State: "fresh", KeyIDs: []string{"two"}},
+			{Provider: slashed, Region: "us-east-1", State: "empty", Failures: 3},
 		},
 		Controllers: []statuspage.Controller{state{Authority: "pool", Active: "us-west-2", OrderKnown: true, Regions: []failover.RegionState{
 			{Name: "us-east-1", Health: failover.Healthy}, {Name: "us-west-2", Health: failover.Unhealthy},

@@ -18,6 +18,7 @@ import (
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/observe/audit"
 	"github.com/regionjwt/regionjwt/revocation"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -76,11 +77,11 @@ func newAudited(t *testing.T, c audit.Config) *audited {
 	a.rules, err = revocation.New(revocation.Config{})
 	require.NoError(t, err)
 	a.Validator, err = regionjwt.New(regionjwt.Config{
-		Client: a.Client(), Revoked: a.rules, Hooks: verifier.Hooks{Verified: a.Verified},
+		Keys: jwks.Config{HTTPClient: a.Client()}, Revoked: a.rules, Hooks: verifier.Hooks{Verified: a.Verified},
 		Trust: []verifier.Trust{{Authority: a.Authority(), Binding: verifier.Audience(issuertest.Audience)}},
 	})
 	require.NoError(t, err)
-	require.NoError(t, a.Keys().Warm(t.Context()))
+	require.NoError(t, a.Keys().Preload(t.Context()))
 	a.east = a.Authority().Regions[0].Name
 	return a
 }
@@ -346,12 +347,19 @@ func TestOutcomes(t *testing.T) {
 	}})
 	require.NoError(t, err)
 	for _, e := range []*verifier.Error{
-		{Reason: verifier.KeysUnavailable}, {Reason: verifier.CheckFailed, Err: verifier.ErrForbidden}, {Reason: verifier.Expired},
+		{Reason: verifier.KeysUnavailable},
+		{Reason: verifier.CheckFailed, Err: verifier.ErrForbidden},
+		{Reason: verifier.Expired},
+		{Reason: verifier.UnknownKeyRateLimited},
+		{Reason: verifier.KeyNotAllowed},
 	} {
 		l.Verified(t.Context(), verifier.Verified{Err: e, Began: time.Now()})
 	}
-	require.Equal(t, []string{"unavailable keys_unavailable", "forbidden check_failed", "invalid expired"}, got)
-	require.Equal(t, audit.Status{Written: 3}, l.Status())
+	require.Equal(t, []string{
+		"unavailable keys_unavailable", "forbidden check_failed", "invalid expired",
+		"rate_limited unknown_key_rate_limited", "invalid key_not_allowed",
+	}, got)
+	require.Equal(t, audit.Status{Written: 5}, l.Status())
 }
 
 func TestConcurrency(t *testing.T) {

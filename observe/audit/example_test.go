@@ -9,6 +9,7 @@ import (
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/observe/audit"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -28,15 +29,14 @@ func Example() {
 	world := issuertest.New(nil, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
 	defer world.Close()
 	v, err := regionjwt.New(regionjwt.Config{
-		Client: world.Client(),
-		Trust:  []verifier.Trust{{Authority: world.Authority(), Binding: verifier.Audience(issuertest.Audience)}},
-		Hooks:  verifier.Hooks{Verified: records.Verified},
+		Keys:  jwks.Config{HTTPClient: world.Client()},
+		Trust: []verifier.Trust{{Authority: world.Authority(), Binding: verifier.Audience(issuertest.Audience)}},
+		Hooks: verifier.Hooks{Verified: records.Verified},
 	})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer func() { _ = v.Keys().Close() }()
 	for _, token := range []string{
 		world.Token("us-west-2", issuertest.Claims{Subject: "alice"}),
 		world.Token("us-east-1", issuertest.Claims{ExpiresIn: -time.Hour}),

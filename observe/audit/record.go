@@ -17,6 +17,8 @@ const (
 	Invalid     Outcome = "invalid"     // verifier.ErrInvalid: refused
 	Forbidden   Outcome = "forbidden"   // verifier.ErrForbidden: refused
 	Unavailable Outcome = "unavailable" // verifier.ErrUnavailable: not let in, for it could not be found out
+	// RateLimited is verifier.ErrRateLimited: not let in, and not found out, as too many unknown keys were asked for.
+	RateLimited Outcome = "rate_limited"
 )
 
 // Record is a decision on a token. It holds configured values, closed lists, and what Config asks for. What is "" or 0 is not
@@ -50,6 +52,8 @@ func outcomeOf(e *verifier.Error) Outcome {
 	switch {
 	case errors.Is(category, verifier.ErrUnavailable):
 		return Unavailable
+	case errors.Is(category, verifier.ErrRateLimited):
+		return RateLimited
 	case errors.Is(category, verifier.ErrForbidden):
 		return Forbidden
 	default:
@@ -68,7 +72,7 @@ func (l *Log) record(v *verifier.Verified) Record {
 	}
 	t, c := v.Token, &l.config
 	r.Authority, r.Issuer, r.Region, r.Key, r.KeyAge = t.Authority(), t.Issuer(), t.Region(), t.KeyThumbprint(), t.KeyAge()
-	r.KeyOrigin = string(t.KeyOrigin())
+	r.KeyOrigin = t.KeyOrigin()
 	r.Subject = c.disclose(c.Subject, "subject", r.Authority, t.Subject())
 	r.Client = c.disclose(c.Client, "client", r.Authority, t.ClientID())
 	r.TokenID = c.disclose(c.TokenID, "token_id", r.Authority, t.ID())

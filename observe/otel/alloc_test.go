@@ -9,6 +9,7 @@ import (
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/observe/otel"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -19,14 +20,14 @@ func judged(tb testing.TB) (token, refused verifier.Verified) {
 	w := issuertest.New(tb, issuertest.Config{Algorithm: "ES256"})
 	var told []verifier.Verified
 	v, err := regionjwt.New(regionjwt.Config{
-		Client: w.Client(),
+		Keys: jwks.Config{HTTPClient: w.Client()},
 		Trust: []verifier.Trust{{
 			Authority: w.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
 		}},
 		Hooks: verifier.Hooks{Verified: func(_ context.Context, v verifier.Verified) { told = append(told, v) }},
 	})
 	require.NoError(tb, err)
-	require.NoError(tb, v.Keys().Warm(context.Background()))
+	require.NoError(tb, v.Keys().Preload(context.Background()))
 	raw := w.Token("us-east-1", issuertest.Claims{})
 	for range 2 {
 		_, err = v.Verify(context.Background(), raw)

@@ -13,6 +13,7 @@ import (
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/failover"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/observe/otel"
 	"github.com/regionjwt/regionjwt/revocation"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -43,9 +44,9 @@ func Example() {
 	}
 	controllers := []*failover.Controller{controller}
 	v, err := regionjwt.New(regionjwt.Config{
-		Client: world.Client(), Revoked: rules, Failover: controllers,
+		Keys: jwks.Config{HTTPClient: world.Client(), OnFetch: observer.Fetch}, Revoked: rules, Failover: controllers,
 		Trust: []verifier.Trust{{Authority: world.Authority(), Binding: verifier.Audience(issuertest.Audience)}},
-		Hooks: observer.VerifierHooks(), KeyHooks: observer.KeyHooks(),
+		Hooks: observer.VerifierHooks(),
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -58,7 +59,6 @@ func Example() {
 	for _, region := range []string{"us-east-1", "us-west-2"} {
 		_, _ = v.Verify(context.Background(), world.Token(region, issuertest.Claims{}))
 	}
-	_ = v.Keys().Close()
 	_ = observer.Close()
 	for _, line := range scrape(registry, "regionjwt_validations_total") {
 		fmt.Println(line)

@@ -3,8 +3,10 @@ package otel
 import (
 	"context"
 	"errors"
-	"net/http"
 	"slices"
+	"strconv"
+	"strings"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -38,14 +40,6 @@ func (o *Observer) VerifierHooks() verifier.Hooks {
 	return verifier.Hooks{Verified: o.verified, Drifted: o.tokenDrifted}
 }
 
-// KeyHooks returns hooks for a jwks.Config.
-func (o *Observer) KeyHooks() jwks.Hooks {
-	if !o.made() {
-		return jwks.Hooks{}
-	}
-	return jwks.Hooks{Fetched: o.fetched, Changed: o.changed, Drifted: o.mirrorDrifted}
-}
-
 func resultOf(e *verifier.Error) string {
 	if e == nil {
 		return "accepted"
@@ -54,6 +48,8 @@ func resultOf(e *verifier.Error) string {
 	switch {
 	case errors.Is(category, verifier.ErrUnavailable):
 		return "unavailable"
+	case errors.Is(category, verifier.ErrRateLimited):
+		return "rate_limited"
 	case errors.Is(category, verifier.ErrForbidden):
 		return "forbidden"
 	default:
@@ -116,127 +112,62 @@ func (o *Observer) tokenDrifted(ctx context.Context, d verifier.Drift) {
 	o.instruments.drifts.Add(ctx, 1, metric.WithAttributeSet(set))
 }
 
-// placesOf names the regions that something concerns, each once.
-func (o *Observer) placesOf(uses []jwks.Use, concerns func(jwks.Use) bool) []place {
-	var all []place
-	for _, u := range uses {
-		if p := o.place(u.Authority, u.Region); concerns(u) && !slices.Contains(all, p) {
-			all = append(all, p)
-		}
-	}
-	return all
-}
-
-func anyUse(jwks.Use) bool { return true }
-
-func (o *Observer) mirrorDrifted(d jwks.Drift) {
-	if d.Ended {
+// Fetch counts and traces a fetch of keys. It is for jwks.Config.OnFetch.
+func (o *Observer) Fetch(f jwks.Fetch) {
+	if !o.made() {
 		return
 	}
-	for _, p := range o.placesOf(d.Uses, anyUse) {
-		set := o.set(p, keyDrift.String(string(d.Kind)))
-		o.instruments.drifts.Add(context.Background(), 1, metric.WithAttributeSet(set))
-	}
-}
-
-func (o *Observer) changed(c jwks.KeysChanged) {
-	for _, p := range o.placesOf(c.Uses, anyUse) {
-		for change, n := range map[string]int{"added": c.Added, "removed": c.Removed} {
-			if n > 0 {
-				set := o.set(p, keyChange.String(change))
-				o.instruments.keyChanges.Add(context.Background(), int64(n), metric.WithAttributeSet(set))
-			}
-		}
-	}
-}
-
-// fetched counts a fetch for the regions whose own the URL is.
-func (o *Observer) fetched(f jwks.Fetched) {
-	o.noteEvidence(&f)
+	p := o.place(f.Provider, f.Region)
+	o.noteFailures(&f)
 	result := []attribute.KeyValue{keyResult.String("ok")}
-	if f.Err != nil {
-		result = []attribute.KeyValue{keyResult.String("failed"), keyErrorType.String(classOf(f.Err))}
+	if f.Failure != "" {
+		result = []attribute.KeyValue{keyResult.String("failed"), keyErrorType.String(failureOf(f.Failure))}
 	}
-	uses := slices.DeleteFunc(slices.Clone(f.Uses), func(u jwks.Use) bool { return !u.Home })
-	if len(uses) == 0 && len(f.Uses) > 0 {
-		uses = f.Uses[:1]
-	}
-	var counted, timed []attribute.Set
-	for _, u := range uses {
-		p := o.place(u.Authority, u.Region)
-		more := []attribute.KeyValue{keyMirror.String(mirrorName(u.Mirror)), keyDemanded.Bool(f.Demanded)}
-		c := o.set(p, slices.Concat(result, more)...)
-		if !slices.ContainsFunc(counted, func(s attribute.Set) bool { return s.Equals(&c) }) {
-			counted = append(counted, c)
-		}
-		d := o.set(p, result[0])
-		if !slices.ContainsFunc(timed, func(s attribute.Set) bool { return s.Equals(&d) }) {
-			timed = append(timed, d)
-		}
-	}
-	for _, set := range counted {
-		o.instruments.fetches.Add(context.Background(), 1, metric.WithAttributeSet(set))
-	}
-	for _, set := range timed {
-		o.instruments.fetchDuration.Record(context.Background(), f.Took.Seconds(), metric.WithAttributeSet(set))
-	}
-	o.trace(&f, result)
+	set := o.set(p, append(result[:len(result):len(result)], keyDemanded.Bool(f.OnDemand))...)
+	o.instruments.fetches.Add(context.Background(), 1, metric.WithAttributeSet(set))
+	o.instruments.fetchDuration.Record(context.Background(), f.Duration.Seconds(), metric.WithAttributeSet(o.set(p, result[0])))
+	o.trace(&f, p, result)
 }
 
-// noteEvidence counts the failures in a row of the regions that the fetch says something of.
-func (o *Observer) noteEvidence(f *jwks.Fetched) {
+// noteFailures counts the failures in a row that show that a region is unavailable.
+func (o *Observer) noteFailures(f *jwks.Fetch) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, u := range f.Uses {
-		at := place{u.Authority, u.Region}
-		switch {
-		case !u.Home, f.Err != nil && (f.Err.Class == jwks.ClassCanceled || classOf(f.Err) == "not_enabled"):
-		case f.Err != nil:
-			o.failing[at]++
-		default:
-			delete(o.failing, at)
-		}
+	at := place{f.Provider, f.Region}
+	switch {
+	case f.Failure == "":
+		delete(o.failing, at)
+	case f.Outage:
+		o.failing[at]++
 	}
 }
 
-// classOf names what was wrong with a fetch. 403 and 404 have a name of their own: so says a mirror that is not enabled.
-func classOf(e *jwks.FetchError) string {
-	if e.Status == http.StatusForbidden || e.Status == http.StatusNotFound {
-		return "not_enabled"
-	}
-	return string(e.Class)
-}
-
-func mirrorName(place int) string {
-	if place == 0 {
-		return "preferred"
-	}
-	return other
+// failureOf names a failure without the number of its status.
+func failureOf(failure string) string {
+	label, _, _ := strings.Cut(failure, " ")
+	return label
 }
 
 // trace makes a span of a fetch. It has no parent: several requests may wait for it, or none.
-func (o *Observer) trace(f *jwks.Fetched, result []attribute.KeyValue) {
-	if o.tracer == nil || len(f.Uses) == 0 {
+func (o *Observer) trace(f *jwks.Fetch, p place, result []attribute.KeyValue) {
+	if o.tracer == nil {
 		return
 	}
-	var regions []string
-	for _, p := range o.placesOf(f.Uses, anyUse) {
-		if !slices.Contains(regions, p.region) {
-			regions = append(regions, p.region)
+	all := slices.Concat(result, o.config.Attributes, []attribute.KeyValue{
+		keyRegion.StringSlice([]string{p.region}), keyDemanded.Bool(f.OnDemand),
+	})
+	if text, ok := strings.CutPrefix(f.Failure, "status "); ok {
+		if status, err := strconv.Atoi(text); err == nil {
+			all = append(all, keyStatusCode.Int(status))
 		}
 	}
-	all := slices.Concat(result, o.config.Attributes, []attribute.KeyValue{
-		keyRegion.StringSlice(regions), keyMirror.String(mirrorName(f.Uses[0].Mirror)), keyDemanded.Bool(f.Demanded),
-	})
-	if f.Err != nil && f.Err.Status != 0 {
-		all = append(all, keyStatusCode.Int(f.Err.Status))
+	end := time.Now()
+	_, span := o.tracer.Start(context.Background(), "regionjwt.fetch_keys", trace.WithNewRoot(),
+		trace.WithTimestamp(end.Add(-f.Duration)), trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(all...))
+	if f.Failure != "" {
+		span.SetStatus(codes.Error, failureOf(f.Failure))
 	}
-	_, span := o.tracer.Start(context.Background(), "regionjwt.fetch_keys", trace.WithNewRoot(), trace.WithTimestamp(f.Began),
-		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(all...))
-	if f.Err != nil {
-		span.SetStatus(codes.Error, classOf(f.Err))
-	}
-	span.End(trace.WithTimestamp(f.Began.Add(f.Took)))
+	span.End(trace.WithTimestamp(end))
 }
 
 // FailoverEvent counts what a controller tells. It is for failover.Config.OnEvent, of any number of controllers.

@@ -19,7 +19,7 @@ type instruments struct {
 	validations                            metric.Int64Counter
 	validationDuration                     metric.Float64Histogram
 	drifts                                 metric.Int64Counter
-	fetches, keyChanges                    metric.Int64Counter
+	fetches                                metric.Int64Counter
 	fetchDuration                          metric.Float64Histogram
 	moves, healthChanges, missed, troubles metric.Int64Counter
 	keySetAge                              metric.Float64ObservableGauge
@@ -74,21 +74,20 @@ func newInstruments(meter metric.Meter) (instruments, error) {
 
 		fetches:       m.counter("regionjwt.key.fetches", "{fetch}", "Attempts to fetch keys from one URL."),
 		fetchDuration: m.duration("regionjwt.key.fetch.duration", "Time of an attempt to fetch keys.", fetchBuckets),
-		keyChanges:    m.counter("regionjwt.key.changes", "{key}", "Keys added to and removed from key sets."),
 
 		moves:         m.counter("regionjwt.failover.moves", "{move}", "Moves of the active region."),
 		healthChanges: m.counter("regionjwt.failover.health.changes", "{change}", "Changes of the health of regions."),
 		missed:        m.counter("regionjwt.failover.missed_events", "{event}", "Events that came too fast to be told."),
 		troubles:      m.counter("regionjwt.control.troubles", "{trouble}", "Troubles with a store that have begun."),
 
-		keySetAge:      m.age("regionjwt.key_set.age", "Time since the last good answer, of the oldest key set."),
+		keySetAge:      m.age("regionjwt.key_set.age", "Time since a JWKS URL last listed a key in use, of the oldest key."),
 		keySets:        m.gauge("regionjwt.key_sets", "{set}", "Key sets in a state."),
-		keySetSources:  m.gauge("regionjwt.key_set.sources", "{set}", "Key sets by where their keys come from."),
-		keySetFailures: m.gauge("regionjwt.key_set.failures", "{fetch}", "Fetches over all mirrors failed in a row, at most."),
+		keySetSources:  m.gauge("regionjwt.key_set.sources", "{set}", "JWKS URLs by where their keys come from."),
+		keySetFailures: m.gauge("regionjwt.key_set.failures", "{fetch}", "Requests to a JWKS URL failed in a row, at most."),
 		regionFailures: m.gauge("regionjwt.region.failures", "{fetch}",
 			"Fetches of a region's own URLs failed in a row, at most."),
 		keys:     m.gauge("regionjwt.keys", "{key}", "Keys in use."),
-		lacks:    m.gauge("regionjwt.mirror.lacks", "{key}", "Keys that a mirror lacks and another one lists, at most."),
+		lacks:    m.gauge("regionjwt.jwks_url.missing_keys", "{key}", "Keys that a JWKS URL does not list and another one does, at most."),
 		driftAge: m.age("regionjwt.drift.age", "Time since a token last showed drift."),
 
 		active:       m.gauge("regionjwt.failover.active", "{authority}", "Authorities of which the region is active."),

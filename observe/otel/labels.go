@@ -19,9 +19,7 @@ const (
 	keyRegion     = attribute.Key("regionjwt.region")
 	keyIssuer     = attribute.Key("regionjwt.issuer")
 	keyDrift      = attribute.Key("regionjwt.drift")
-	keyMirror     = attribute.Key("regionjwt.mirror")
 	keyDemanded   = attribute.Key("regionjwt.demanded")
-	keyChange     = attribute.Key("regionjwt.change")
 	keyState      = attribute.Key("regionjwt.state")
 	keySource     = attribute.Key("regionjwt.source")
 	keyCause      = attribute.Key("regionjwt.cause")
@@ -31,8 +29,8 @@ const (
 )
 
 var ownKeys = []attribute.Key{
-	keyErrorType, keyStatusCode, keyResult, keyRemembered, keyAuthority, keyRegion, keyIssuer, keyDrift, keyMirror, keyDemanded,
-	keyChange, keyState, keySource, keyCause, keyHealth, keyControl, keyTrouble,
+	keyErrorType, keyStatusCode, keyResult, keyRemembered, keyAuthority, keyRegion, keyIssuer, keyDrift, keyDemanded,
+	keyState, keySource, keyCause, keyHealth, keyControl, keyTrouble,
 }
 
 const (

@@ -97,10 +97,10 @@ func TestNothingOfATokenIsEmitted(t *testing.T) {
 	}
 	judge(0)
 	s.Corrupt(s.east, []byte(`{"keys":[{"kid":"`+mark+`","kty":"`+mark+`"}],"`+mark+`":1}`))
-	_ = s.Keys().Warm(t.Context())
+	_ = s.Keys().Preload(t.Context())
 	judge(1)
 	s.Status(s.west, 503, map[string][]string{"Retry-After": {mark}, "Server": {mark}})
-	_ = s.Keys().Warm(t.Context())
+	_ = s.Keys().Preload(t.Context())
 	for i := range 5 {
 		judge(2 + i)
 	}
@@ -134,27 +134,25 @@ func TestSeriesAreBounded(t *testing.T) {
 		require.NoError(t, err)
 		var trust []verifier.Trust
 		for i := range 300 {
-			a := issuer.Authority{ID: fmt.Sprint("authority-", i)}
+			a := issuer.Provider{ID: fmt.Sprint("authority-", i)}
 			for r := range 2 {
 				name := fmt.Sprintf("region-%d-%d", i, r)
 				url := "https://" + name + ".example"
-				a.Regions = append(a.Regions, issuer.Region{Name: name, Issuers: []string{url}, JWKS: []string{url + "/keys"}})
+				a.Regions = append(a.Regions, issuer.Region{Name: name, Issuers: []string{url}, JWKSURLs: []string{url + "/keys"}})
 			}
 			trust = append(trust, verifier.Trust{Authority: a, Binding: verifier.InsecureAnyParty()})
 		}
-		v, err := regionjwt.New(regionjwt.Config{Trust: trust, Hooks: o.VerifierHooks(), KeyHooks: o.KeyHooks()})
+		v, err := regionjwt.New(regionjwt.Config{Trust: trust, Hooks: o.VerifierHooks(), Keys: jwks.Config{OnFetch: o.Fetch}})
 		require.NoError(t, err)
 		o.Watch(otel.Watched{Keys: v.Keys()})
-		hooks, keyHooks := o.VerifierHooks(), o.KeyHooks()
+		hooks := o.VerifierHooks()
 		for _, tr := range trust {
 			for _, r := range tr.Authority.Regions {
 				for reason := verifier.Reason(1); reason.String() != "unknown"; reason++ {
 					hooks.Verified(context.Background(),
 						verifier.Verified{Err: &verifier.Error{Reason: reason, Authority: tr.Authority.ID, Region: r.Name}})
 				}
-				use := []jwks.Use{{Authority: tr.Authority.ID, Region: r.Name, Home: true}}
-				keyHooks.Fetched(jwks.Fetched{Uses: use, Err: &jwks.FetchError{Class: jwks.ClassDNS}})
-				keyHooks.Changed(jwks.KeysChanged{Uses: use, Added: 1, Removed: 1})
+				o.Fetch(jwks.Fetch{Provider: tr.Authority.ID, Region: r.Name, Failure: "dns", Outage: true})
 				hooks.Drifted(context.Background(), verifier.Drift{Kind: verifier.DriftMissingClaim, Authority: tr.Authority.ID, Region: r.Name})
 			}
 		}

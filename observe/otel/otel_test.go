@@ -51,23 +51,24 @@ func TestARegionIsLostBehindAMirror(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.Zero(t, failures(s.east))
 		require.Equal(t, 2, inState("fresh"))
-		require.Equal(t, 2, s.value(t, "regionjwt.key_set.sources", "regionjwt.source", "preferred"))
+		require.Equal(t, 2, s.value(t, "regionjwt.key_set.sources", "regionjwt.source", "fetched"))
+		require.Equal(t, 2, s.value(t, "regionjwt.key_set.sources", "regionjwt.source", "none"), "the other URL need not be asked")
 
 		s.Break(s.east)
 		time.Sleep(time.Hour)
 		require.GreaterOrEqual(t, failures(s.east), 2)
 		require.Zero(t, failures(s.west))
 		require.Equal(t, 2, inState("fresh"))
-		require.Zero(t, s.value(t, "regionjwt.key_set.failures"))
-		require.Equal(t, 2, s.value(t, "regionjwt.key_set.sources", "regionjwt.source", "other"), "both are one set")
+		require.Equal(t, 1, inState("stale"), "its own URL, which the other region need not ask")
+		require.Equal(t, 3, s.value(t, "regionjwt.key_set.sources", "regionjwt.source", "fetched"))
 		require.Less(t, s.value(t, "regionjwt.key_set.age", "regionjwt.region", s.east), 1000)
 		require.Equal(t, -1, s.value(t, "regionjwt.key.fetches", "regionjwt.region", s.west, "regionjwt.result", "failed"))
 		require.Positive(t, s.value(t, "regionjwt.key.fetches", "regionjwt.region", s.east, "error.type", "network",
-			"regionjwt.mirror", "preferred", "regionjwt.demanded", "false"))
+			"regionjwt.demanded", "false"))
 
 		s.Break(s.west)
 		time.Sleep(25 * time.Hour)
-		require.Equal(t, 2, inState("expired"))
+		require.Equal(t, 3, inState("expired"))
 		require.Zero(t, inState("fresh"))
 		require.Zero(t, s.value(t, "regionjwt.keys"), "none is in use")
 		require.Positive(t, s.value(t, "regionjwt.key_set.failures"))
@@ -84,11 +85,14 @@ func TestARegionIsLostBehindAMirror(t *testing.T) {
 	})
 }
 
-// A mirror that says 403 or 404 is no outage.
+// An optional URL that says 403 or 404 is no outage.
 func TestAMirrorThatIsNotEnabledIsNoOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newService(t, issuertest.Config{Layout: issuertest.OneIssuerMirrored}, otel.Config{}, nil)
+		s := newService(t, issuertest.Config{Layout: issuertest.OneIssuerMirrored}, otel.Config{}, func(trust *verifier.Trust) {
+			east := &trust.Authority.Regions[0]
+			east.OptionalJWKSURLs = east.JWKSURLs[:1]
+		})
 		s.Status(s.east, http.StatusForbidden, nil)
 		defer s.run(t, s.Run)()
 		time.Sleep(3 * time.Hour)
@@ -103,66 +107,49 @@ func TestRegionsThatAreGoneAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t, issuertest.Config{Layout: issuertest.IssuerPerRegion}, otel.Config{}, nil)
 		s.Break(s.east)
-		_ = s.Keys().Warm(t.Context())
+		_ = s.Keys().Preload(t.Context())
 		require.Positive(t, s.value(t, "regionjwt.region.failures", "regionjwt.region", s.east))
 		both := s.Authority()
 		west := both
 		west.Regions = both.Regions[1:]
-		require.NoError(t, s.Keys().Update([]issuer.Authority{west}))
+		require.NoError(t, s.Keys().Update([]issuer.Provider{west}))
 		require.Equal(t, -1, s.value(t, "regionjwt.region.failures", "regionjwt.region", s.east))
-		require.NoError(t, s.Keys().Update([]issuer.Authority{both}))
+		require.NoError(t, s.Keys().Update([]issuer.Provider{both}))
 		require.Zero(t, s.value(t, "regionjwt.region.failures", "regionjwt.region", s.east))
 	})
 }
 
-// Mirrors that differ are counted when they begin to, and can be seen for as long as they do.
+// A URL that does not list what another one lists can be seen for as long as that is so. That is no drift of tokens.
 func TestMirrorsDiffer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t, issuertest.Config{Layout: issuertest.OneIssuerMirrored}, otel.Config{}, nil)
 		require.NoError(t, s.rules.Load(t.Context()))
 		defer s.run(t, s.Run)()
-		drifts := func() int {
-			return s.value(t, "regionjwt.drifts", "regionjwt.drift", "mirror_lacks_keys", "regionjwt.region", s.east)
-		}
 		s.Lag(s.west)
 		s.Rotate(s.east)
 		time.Sleep(49 * time.Hour)
-		require.Equal(t, 1, drifts())
-		require.Equal(t, 2, s.value(t, "regionjwt.mirror.lacks"), "a key in both regions, whose set is one")
+		require.Equal(t, 1, s.value(t, "regionjwt.jwks_url.missing_keys"), "of the second URL of the region that has rotated")
 		s.Mend(s.west)
 		time.Sleep(49 * time.Hour)
-		require.Equal(t, 1, drifts(), "that it has ended is not another")
-		require.Zero(t, s.value(t, "regionjwt.mirror.lacks"))
+		require.Zero(t, s.value(t, "regionjwt.jwks_url.missing_keys"))
 	})
 }
 
-// A fetch for several authorities is one fetch of each region whose own the URL is, and of others where it is nobody's own.
+// A fetch is counted for the region that its URL belongs to.
 func TestAFetchIsCountedOnce(t *testing.T) {
 	t.Parallel()
 	tel := newTelemetry(t)
 	o, err := otel.New(otel.Config{MeterProvider: tel.meters})
 	require.NoError(t, err)
-	hooks := o.KeyHooks()
-	uses := []jwks.Use{
-		{Authority: "a", Region: "east", Home: true},
-		{Authority: "b", Region: "east", Home: true},
-		{Authority: "a", Region: "west", Mirror: 1},
-		{Authority: "c", Region: "north", Home: true, Mirror: 1},
-	}
-	hooks.Fetched(jwks.Fetched{Uses: uses, Began: time.Now(), Demanded: true})
-	hooks.Fetched(jwks.Fetched{Uses: uses[2:3], Began: time.Now()})
-	hooks.Changed(jwks.KeysChanged{Uses: uses, Added: 2, Removed: 1})
-	for region, want := range map[string]struct{ mirror, demanded string }{
-		"east": {"preferred", "true"}, "north": {"other", "true"}, "west": {"other", "false"},
-	} {
-		require.Equal(t, 1, tel.value(t, "regionjwt.key.fetches", "regionjwt.region", region, "regionjwt.mirror", want.mirror,
-			"regionjwt.demanded", want.demanded, "regionjwt.result", "ok"), region)
-		require.Equal(t, 1, tel.value(t, "regionjwt.key.fetch.duration", "regionjwt.region", region))
-		require.Equal(t, 2, tel.value(t, "regionjwt.key.changes", "regionjwt.region", region, "regionjwt.change", "added"))
-		require.Equal(t, 1, tel.value(t, "regionjwt.key.changes", "regionjwt.region", region, "regionjwt.change", "removed"))
-	}
-	require.Equal(t, 3, tel.value(t, "regionjwt.key.fetches"))
+	o.Fetch(jwks.Fetch{Provider: "a", Region: "east", OnDemand: true})
+	o.Fetch(jwks.Fetch{Provider: "a", Region: "west", Failure: "status 503"})
+	require.Equal(t, 1, tel.value(t, "regionjwt.key.fetches", "regionjwt.region", "east", "regionjwt.demanded", "true",
+		"regionjwt.result", "ok"))
+	require.Equal(t, 1, tel.value(t, "regionjwt.key.fetches", "regionjwt.region", "west", "regionjwt.demanded", "false",
+		"regionjwt.result", "failed", "error.type", "status"))
+	require.Equal(t, 1, tel.value(t, "regionjwt.key.fetch.duration", "regionjwt.region", "east"))
+	require.Equal(t, 2, tel.value(t, "regionjwt.key.fetches"))
 }
 
 // What operators say, and the health of what they say it through.
@@ -265,7 +252,7 @@ func TestSpansOfFetches(t *testing.T) {
 		s.Slow(s.east, 300*time.Millisecond)
 		s.Status(s.west, http.StatusTooManyRequests, nil)
 		began := time.Now()
-		_ = s.Keys().Warm(t.Context())
+		_ = s.Keys().Preload(t.Context())
 		spans := s.spans.GetSpans()
 		require.Len(t, spans, 2)
 		for _, span := range spans {
@@ -284,7 +271,7 @@ func TestSpansOfFetches(t *testing.T) {
 				continue
 			}
 			require.Equal(t, map[attribute.Key]string{
-				"regionjwt.result": "failed", "error.type": "status", "regionjwt.region": `["us-west-2"]`, "regionjwt.mirror": "preferred",
+				"regionjwt.result": "failed", "error.type": "status", "regionjwt.region": `["us-west-2"]`,
 				"regionjwt.demanded": attrs["regionjwt.demanded"], "http.response.status_code": "429",
 			}, attrs)
 			require.Equal(t, codes.Error, span.Status.Code)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/observe/otel"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -36,11 +37,10 @@ func TestInstrumentsThatPanic(t *testing.T) {
 	require.NoError(t, err)
 	world := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
 	v, err := regionjwt.New(regionjwt.Config{
-		Client: world.Client(), Hooks: o.VerifierHooks(), KeyHooks: o.KeyHooks(),
+		Keys: jwks.Config{HTTPClient: world.Client(), OnFetch: o.Fetch}, Hooks: o.VerifierHooks(),
 		Trust: []verifier.Trust{{Authority: world.Authority(), Binding: verifier.Audience(issuertest.Audience)}},
 	})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, v.Keys().Close()) })
 	for _, region := range world.Authority().Regions {
 		for range 2 {
 			_, err = v.Verify(t.Context(), world.Token(region.Name, issuertest.Claims{}))

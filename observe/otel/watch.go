@@ -2,7 +2,6 @@ package otel
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -22,9 +21,9 @@ const (
 )
 
 var (
-	freshnesses = []jwks.Freshness{jwks.Empty, jwks.Fresh, jwks.Stale, jwks.Expired}
-	sources     = []string{"preferred", other, "snapshot", "none"}
-	healths     = []failover.Health{failover.Unknown, failover.Healthy, failover.Unhealthy}
+	keyStates = []string{"empty", "fresh", "stale", "expired", "not_enabled"}
+	sources   = []string{"fetched", "snapshot", "none"}
+	healths   = []failover.Health{failover.Unknown, failover.Healthy, failover.Unhealthy}
 
 	failoverTroubles = []failover.Trouble{
 		failover.Unreachable, failover.NotAuthentic, failover.Malformed, failover.Wiped, failover.Behind,
@@ -100,37 +99,25 @@ func count(yes bool) int64 {
 }
 
 func (o *Observer) observeKeys(to metric.Observer, all []jwks.Status) {
-	var age series[float64]
 	var sets, from, failures, failing, keys, lacks series[int64]
 	inARow := o.failures(all)
 	for i := range all {
 		st := &all[i]
-		p := o.place(st.Authority, st.Region)
+		p := o.place(st.Provider, st.Region)
 		here := o.set(p)
-		if st.Freshness != jwks.Empty {
-			age.highest(here, st.Age.Seconds())
-		}
-		for _, f := range freshnesses {
-			sets.add(o.set(p, keyState.String(string(f))), count(f == st.Freshness))
+		for _, state := range keyStates {
+			sets.add(o.set(p, keyState.String(state)), count(state == st.State))
 		}
 		for _, s := range sources {
 			from.add(o.set(p, keySource.String(s)), count(s == sourceOf(st)))
 		}
 		failures.highest(here, int64(st.Failures))
-		failing.highest(here, int64(inARow[place{st.Authority, st.Region}]))
-		if st.Freshness != jwks.Expired {
-			keys.add(here, int64(len(st.KeyIDs)))
-		} else {
-			keys.add(here, 0)
-		}
-		most := 0
-		for _, m := range st.Mirrors {
-			most = max(most, m.Lacks)
-		}
-		lacks.highest(here, int64(most))
+		failing.highest(here, int64(inARow[place{st.Provider, st.Region}]))
+		keys.highest(here, int64(len(st.KeyIDs)))
+		lacks.highest(here, int64(len(st.MissingKeyIDs)))
 	}
 	i := &o.instruments
-	age.each(func(v float64, at metric.ObserveOption) { to.ObserveFloat64(i.keySetAge, v, at) })
+	o.ages(all, time.Now()).each(func(v float64, at metric.ObserveOption) { to.ObserveFloat64(i.keySetAge, v, at) })
 	for _, g := range []gauge{
 		{i.keySets, &sets},
 		{i.keySetSources, &from},
@@ -143,13 +130,56 @@ func (o *Observer) observeKeys(to metric.Observer, all []jwks.Status) {
 	}
 }
 
+// ages returns how old the keys of each region are: for the key that has gone longest, the time since a URL listed it. A URL that is not
+// asked because another one lists the same keys makes nothing old. Without usable keys, it is the time since the last good answer.
+func (o *Observer) ages(all []jwks.Status, now time.Time) *series[float64] {
+	type known struct {
+		last time.Time
+		keys map[string]time.Time
+	}
+	regions, order := map[place]*known{}, []place(nil)
+	later := func(a, b time.Time) time.Time {
+		if a.After(b) {
+			return a
+		}
+		return b
+	}
+	for i := range all {
+		st := &all[i]
+		at := place{st.Provider, st.Region}
+		if st.LastSuccess.IsZero() {
+			continue
+		}
+		if regions[at] == nil {
+			regions[at] = &known{keys: map[string]time.Time{}}
+			order = append(order, at)
+		}
+		r := regions[at]
+		r.last = later(r.last, st.LastSuccess)
+		for _, kid := range st.KeyIDs {
+			r.keys[kid] = later(r.keys[kid], st.LastSuccess)
+		}
+	}
+	var ages series[float64]
+	for _, at := range order {
+		oldest := regions[at].last
+		for _, last := range regions[at].keys {
+			if last.Before(oldest) {
+				oldest = last
+			}
+		}
+		ages.highest(o.set(o.place(at.authority, at.region)), max(0, now.Sub(oldest).Seconds()))
+	}
+	return &ages
+}
+
 // failures returns the failures in a row of each region, and forgets those of regions that are not configured any more.
 func (o *Observer) failures(all []jwks.Status) map[place]int {
 	there := make(map[place]int, len(all))
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for i := range all {
-		at := place{all[i].Authority, all[i].Region}
+		at := place{all[i].Provider, all[i].Region}
 		there[at] = o.failing[at]
 	}
 	for at := range o.failing {
@@ -160,14 +190,15 @@ func (o *Observer) failures(all []jwks.Status) map[place]int {
 	return there
 }
 
+// sourceOf says where the keys of a URL come from.
 func sourceOf(st *jwks.Status) string {
-	switch st.Source {
-	case "":
-		return "none"
-	case "snapshot":
+	switch {
+	case st.FromSnapshot:
 		return "snapshot"
+	case st.LastSuccess.IsZero():
+		return "none"
 	}
-	return mirrorName(slices.IndexFunc(st.Mirrors, func(m jwks.Mirror) bool { return m.Source == st.Source }))
+	return "fetched"
 }
 
 func (o *Observer) observeDrift(to metric.Observer, all []verifier.RegionStatus) {

@@ -25,6 +25,7 @@ import (
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/failover"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/observe/otel"
 	"github.com/regionjwt/regionjwt/revocation"
 	"github.com/regionjwt/regionjwt/store"
@@ -226,8 +227,8 @@ func newService(t testing.TB, wc issuertest.Config, c otel.Config, change func(*
 	}
 	controllers := []*failover.Controller{s.controller, nil}
 	s.Validator, err = regionjwt.New(regionjwt.Config{
-		Client: s.Client(), Trust: []verifier.Trust{trust}, Revoked: s.rules, Failover: controllers[:1],
-		Hooks: s.observer.VerifierHooks(), KeyHooks: s.observer.KeyHooks(),
+		Keys: jwks.Config{HTTPClient: s.Client(), OnFetch: s.observer.Fetch}, Trust: []verifier.Trust{trust}, Revoked: s.rules, Failover: controllers[:1],
+		Hooks: s.observer.VerifierHooks(),
 	})
 	require.NoError(t, err)
 	s.observer.Watch(otel.Watched{Keys: s.Keys(), Verifier: s.Verifier(), Failover: controllers, Rules: s.rules})

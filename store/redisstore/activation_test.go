@@ -29,7 +29,7 @@ const moverEnv = "REGIONJWT_TEST_MOVER"
 
 // moverConfig is what a process is told that follows the active region.
 type moverConfig struct {
-	Authority issuer.Authority
+	Authority issuer.Provider
 	Socket    string
 	Public    []byte
 	CutOff    bool // its own way to the first region is broken

@@ -36,7 +36,7 @@ const (
 
 // nodeConfig is what a process of the fleet is told.
 type nodeConfig struct {
-	Authority issuer.Authority
+	Authority issuer.Provider
 	Tokens    []string
 	Socket    string // of Redis, or ""
 	Dir       string

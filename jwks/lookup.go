@@ -1,0 +1,253 @@
+package jwks
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
+)
+
+const (
+	answerTime = time.Second // that a round needs to be of use to a caller who waits
+	maxWaiting = 65_536      // callers that wait in a process
+	leastRetry = time.Second // of Result.RetryAfter
+	mostRetry  = time.Minute
+)
+
+// Lookup implements Source.
+func (c *Cache) Lookup(ctx context.Context, q Query) Result {
+	if !c.made() {
+		return Result{Err: errNotMade, RetryAfter: leastRetry}
+	}
+	e := c.table.Load().issuers[q.Issuer]
+	if e == nil {
+		return Result{Complete: true, Err: ErrUnknownIssuer}
+	}
+	now := c.clock()
+	if !q.CacheOnly {
+		c.refreshDue(e, now)
+	}
+	ask := keystate.Question{KeyID: q.KeyID, Algorithm: q.Algorithm}
+	v := e.view.Load()
+	r, known := v.answer(ask, now)
+	switch {
+	case len(q.Tried) > 0 && known && len(r.Keys) > 0 && (q.KeyID != "" || q.CacheOnly):
+		return c.mismatch(e, q, r, now)
+	case known && (len(q.Tried) == 0 || len(r.Keys) == 0):
+		return c.settle(q, r, now)
+	case q.CacheOnly:
+		r.Complete = v.state.AbsentRecently(ask, q.IssuedAt, now)
+		r.RetryAfter = leastRetry
+		return r
+	}
+	return c.settle(q, e.ask(ctx, q, ask), now)
+}
+
+// answer answers from memory. known is false if somebody must be asked.
+func (v *issuerView) answer(ask keystate.Question, now keystate.Time) (r Result, known bool) {
+	first := v.find(ask.KeyID)
+	last := first
+	for last < len(v.keys) && v.keys[last].key.ID == ask.KeyID {
+		last++
+	}
+	if ask.KeyID == "" {
+		first, last = 0, len(v.keys)
+	}
+	switch {
+	case last-first == 1:
+		if k := v.keys[first]; ask.Matches(k.key) && k.valid(now) {
+			r.Keys = v.keys[first:last:last]
+		}
+	case last > first:
+		return v.several(ask, first, last, now)
+	}
+	if len(r.Keys) > 0 && !v.until[first].IsZero() && !now.Reached(v.until[first]) {
+		r.Complete = true
+		return r, true
+	}
+	return v.judge(ask, r, false, now)
+}
+
+// several answers for a kid with several keys, or without one.
+func (v *issuerView) several(ask keystate.Question, first, last int, now keystate.Time) (r Result, known bool) {
+	chosen, cut := v.state.Choose(v.all[first:last], ask)
+	for _, cand := range chosen {
+		i := slices.IndexFunc(v.keys[first:last], func(k *Key) bool { return k.key.Same(cand.Key) }) // it may be of an older answer
+		if k := v.keys[first+i]; k.valid(now) {
+			r.Keys = append(r.Keys, k)
+		}
+	}
+	return v.judge(ask, r, cut, now)
+}
+
+// judge says what the answer is worth. An entry that cannot be read answers for a minute without a request.
+func (v *issuerView) judge(ask keystate.Question, r Result, cut bool, now keystate.Time) (Result, bool) {
+	verdict, _ := v.state.Complete(ask, now)
+	switch {
+	case len(r.Keys) > 0:
+		r.Complete = verdict != keystate.Incomplete && !cut
+		if !r.Complete {
+			r.RetryAfter = leastRetry
+		}
+		return r, true
+	case verdict == keystate.NotAllowed:
+		return Result{Complete: true, Err: ErrKeyNotAllowed}, true
+	}
+	return r, v.state.Unreadable(ask, now)
+}
+
+// mismatch answers for a token that no candidate has verified: without waiting, but it may cause a refresh of the sets, as the issuer
+// may have replaced a key under its kid.
+func (c *Cache) mismatch(e *issuerEntry, q Query, r Result, now keystate.Time) Result {
+	r.Keys = slices.DeleteFunc(slices.Clone(r.Keys), func(k *Key) bool { return slices.Contains(q.Tried, k.key.Thumbprint) })
+	if len(r.Keys) > 0 || q.CacheOnly {
+		return r
+	}
+	for _, s := range e.sets {
+		c.recheckMismatch(s, now)
+	}
+	return c.settle(q, r, now)
+}
+
+// settle gives the Result its last form: a row of "unavailable" becomes "rate limited".
+func (c *Cache) settle(q Query, r Result, now keystate.Time) Result {
+	if r.Complete || len(r.Keys) > 0 || q.CacheOnly {
+		if r.Complete && !q.CacheOnly {
+			c.outages.other()
+		}
+		return r
+	}
+	r.RetryAfter = min(max(r.RetryAfter, leastRetry), mostRetry)
+	if !r.Limited && !c.outages.take(now, c.anyUsable) {
+		r.Limited = true
+	}
+	if r.Limited {
+		c.outages.other()
+	}
+	return r
+}
+
+// anyUsable reports whether a key set of the process is usable.
+func (c *Cache) anyUsable(now keystate.Time) bool {
+	for _, s := range c.table.Load().sets {
+		if s.usable(now, c.config.limits()) {
+			return true
+		}
+	}
+	return false
+}
+
+// ask has the sets fetched that may have the key, where their budgets allow, and waits until one has it, it is certain that none has,
+// nothing more can be found out in time, or ctx ends.
+func (e *issuerEntry) ask(ctx context.Context, q Query, ask keystate.Question) Result {
+	c := e.cache
+	w := &waiter{entry: e, query: q, ask: ask, arrived: c.seq.Add(1)}
+	leave, ok := e.enter(ask, e.usable(c.clock()), c.clock())
+	if !ok || c.waiting.Add(1) > maxWaiting {
+		if ok {
+			c.waiting.Add(-1)
+			leave()
+		}
+		return w.verdict(true, leastRetry, nil)
+	}
+	defer func() { c.waiting.Add(-1); leave() }()
+	deadline := time.Now().Add(max(c.config.UnknownKeyWait, 0))
+	for {
+		v := e.view.Load()
+		now := c.clock()
+		if r, known := v.answer(ask, now); known && (len(q.Tried) == 0 || len(r.Keys) == 0) {
+			return r
+		} else if len(r.Keys) > 0 {
+			if r = untried(r, q.Tried); len(r.Keys) > 0 {
+				return r
+			}
+		}
+		if v.state.Absent(ask, w.arrived, q.IssuedAt, now) {
+			e.asked.note(ask, now)
+			return Result{Complete: true}
+		}
+		left := time.Until(deadline)
+		running, wait, limited := w.request(now, left)
+		if left <= 0 || !running && (wait < 0 || wait > left-answerTime) {
+			return w.verdict(limited, wait, nil)
+		}
+		if running {
+			wait = left
+		}
+		timer := time.NewTimer(min(max(wait, time.Millisecond), left))
+		select {
+		case <-v.changed:
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return w.verdict(limited, leastRetry, context.Cause(ctx))
+		}
+		timer.Stop()
+	}
+}
+
+// untried leaves out the keys that did not verify the signature.
+func untried(r Result, tried []string) Result {
+	r.Keys = slices.DeleteFunc(slices.Clone(r.Keys), func(k *Key) bool { return slices.Contains(tried, k.key.Thumbprint) })
+	return r
+}
+
+// waiter is one caller that waits for a key.
+type waiter struct {
+	entry   *issuerEntry
+	query   Query
+	ask     keystate.Question
+	arrived uint64
+}
+
+// request asks each set for the key. running means that a round is on its way that may find it. wait is the least time until one may
+// start, negative if none needs to. limited means that the rate of unknown keys is the reason for waiting.
+func (w *waiter) request(now keystate.Time, left time.Duration) (running bool, wait time.Duration, limited bool) {
+	wait = -1
+	for _, s := range w.entry.sets {
+		switch d, held, state := w.entry.cache.want(s, w, now, left); state {
+		case roundRunning:
+			running = true
+		case roundLater:
+			if wait < 0 || d < wait {
+				wait = d
+			}
+			limited = limited || held
+		}
+	}
+	return running, wait, limited
+}
+
+// verdict is the answer when nothing more can be found out in time.
+func (w *waiter) verdict(limited bool, wait time.Duration, cause error) Result {
+	e := w.entry
+	e.rebuild() // an event that has settled a set may not be in the view yet
+	now := e.cache.clock()
+	v := e.view.Load()
+	if r, known := v.answer(w.ask, now); known {
+		if r = untried(r, w.query.Tried); len(r.Keys) > 0 || len(w.query.Tried) == 0 {
+			return r
+		}
+	}
+	if v.state.Absent(w.ask, w.arrived, w.query.IssuedAt, now) {
+		return Result{Complete: true}
+	}
+	limited = limited || v.state.OnlyAge(w.ask, w.arrived, now)
+	r := Result{Limited: limited, RetryAfter: wait, Err: cause}
+	for _, s := range e.sets {
+		s.mu.Lock()
+		for _, sl := range s.slots {
+			if r.Err == nil && sl.failure != nil {
+				r.Err = sl.failure
+			}
+		}
+		s.mu.Unlock()
+	}
+	return r
+}
+
+// usable reports whether a set of the issuer is usable.
+func (e *issuerEntry) usable(now keystate.Time) bool {
+	return slices.ContainsFunc(e.sets, func(s *set) bool { return s.usable(now, e.cache.config.limits()) })
+}

@@ -1,0 +1,232 @@
+package jwks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
+)
+
+const (
+	lookEvery       = time.Minute // that Run looks for what is due if nothing wakes it: a clock may have been set
+	eagerSets       = 100         // up to this number of sets are fetched when Run starts; more are fetched on use
+	minCacheControl = time.Minute
+	maxCacheControl = time.Hour
+	recheckAfter    = time.Minute // from an answer that misses a key to the next one
+)
+
+// Run refreshes the key sets ahead of need until ctx ends, and returns the cause of ctx. If there are at most 100 sets, all are
+// fetched when it starts. If there are more, each is fetched when a token first needs it, and refreshed from then on. Without Run, and
+// after it has ended, sets are fetched and refreshed when they are used.
+func (c *Cache) Run(ctx context.Context) error {
+	if !c.made() {
+		return errNotMade
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-timer.C:
+		case <-c.wake:
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		timer.Reset(c.refreshAll(c.clock()))
+	}
+}
+
+// refreshAll starts every refresh that is due, and returns the time until the next one is.
+func (c *Cache) refreshAll(now keystate.Time) time.Duration {
+	next := lookEvery
+	sets := c.table.Load().sets
+	for _, s := range sets {
+		if len(sets) > eagerSets && !s.wasAsked() {
+			continue
+		}
+		if now.Reached(s.due.load()) {
+			c.refresh(s, now)
+			continue // the end of the round wakes Run
+		}
+		next = min(next, now.Until(s.due.load()))
+	}
+	return max(next, 10*time.Millisecond)
+}
+
+// wasAsked reports whether a round of the set was ever tried.
+func (s *set) wasAsked() bool { return !s.due.load().IsZero() }
+
+// refreshDue starts the refreshes of an issuer that are due. Nobody waits for them.
+func (c *Cache) refreshDue(e *issuerEntry, now keystate.Time) {
+	for _, s := range e.sets {
+		if now.Reached(s.due.load()) {
+			c.refresh(s, now)
+		}
+	}
+}
+
+func (c *Cache) refresh(s *set, now keystate.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.round != nil || s.removed || !now.Reached(s.due.load()) {
+		return
+	}
+	if wait := max(now.Until(s.pace.resting), s.rest(now, refreshRest)); wait > 0 && !s.pace.resting.IsZero() {
+		s.due.store(now.Add(max(wait, firstBackOff)))
+		return
+	}
+	s.due.store(now.Add(roundTime)) // so that nobody else tries meanwhile; the end of the round sets another time
+	c.start(s, false, now)
+}
+
+// recheckMismatch starts a refresh after a signature that no key has verified, once a minute and within the burst of unknown keys.
+func (c *Cache) recheckMismatch(s *set, now keystate.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.round != nil || s.removed || !s.pace.mismatch.IsZero() && now.Since(s.pace.mismatch) < mismatchTime ||
+		s.pace.wait(c.config.UnknownKeyInterval, now) > 0 || s.rest(now, urgentRest) > 0 {
+		return
+	}
+	s.pace.mismatch = now
+	s.pace.spent++
+	r := c.start(s, false, now)
+	r.recheck = true
+}
+
+// schedule sets when the set is refreshed next. The caller holds the set's mutex.
+func (c *Cache) schedule(s *set, r *round, own *keystate.Issuer, now keystate.Time) {
+	if !r.good {
+		wait := c.jitter(max(backOff(s.pace.failed), s.rest(now, refreshRest)))
+		s.due.store(now.Add(wait))
+		s.pace.resting = now.Add(wait)
+		return
+	}
+	s.pace.resting = keystate.Time{}
+	wait := c.jitter(c.config.RefreshInterval)
+	for _, a := range r.attempts {
+		if a.state == attemptGood && a.maxAge > 0 {
+			wait = min(max(c.jitter(a.maxAge), minCacheControl), maxCacheControl)
+			break
+		}
+	}
+	at := now.Add(min(wait, c.config.MaxStale/2))
+	recheck := c.recheckAt(own, now)
+	if !recheck.IsZero() && at.After(recheck) {
+		at = recheck
+	}
+	if least := now.Add(firstBackOff); least.After(at) {
+		at = least
+	}
+	s.due.store(at)
+}
+
+// recheckAt returns when a key that is missing from an answer must be asked for again; zero if none is.
+func (c *Cache) recheckAt(own *keystate.Issuer, now keystate.Time) keystate.Time {
+	return own.Recheck(0, now, func(st *keystate.State) keystate.Time {
+		due := st.Answer.StartedAt.Add(recheckAfter)
+		if f := st.Failure; f != nil {
+			if rest := f.At.Add(max(backOff(f.Count), f.RetryAfter)); rest.After(due) {
+				due = rest
+			}
+		}
+		if st.Answer.Age > time.Second { // a copy that is served again proves nothing new
+			due = due.Add(min(st.Answer.Age, maxCacheControl))
+		}
+		return due
+	})
+}
+
+// reschedule makes the set due when an answer that came after the end of its round demands it.
+func (c *Cache) reschedule(s *set) {
+	now := c.clock()
+	s.mu.Lock()
+	own := s.own(c.config.limits())
+	if at := c.recheckAt(&own, now); !at.IsZero() && s.round == nil {
+		s.dueBy(at)
+	}
+	s.mu.Unlock()
+	c.poke()
+}
+
+// Preload fetches every key set that has no usable keys, once, and waits for the answers, at most until ctx ends. The error joins one
+// for each region without usable keys; the cache serves whatever came.
+func (c *Cache) Preload(ctx context.Context) error {
+	if !c.made() {
+		return errNotMade
+	}
+	t := c.table.Load()
+	var wg sync.WaitGroup
+	for _, s := range t.sets {
+		wg.Go(func() { c.preload(ctx, s) })
+	}
+	wg.Wait()
+	now := c.clock()
+	var errs []error
+	for _, r := range t.regions {
+		for _, s := range r.sets {
+			if s.usable(now, c.config.limits()) {
+				continue
+			}
+			err := error(ErrUnavailable)
+			if why := s.why(); why != nil {
+				err = fmt.Errorf("%w: %w", ErrUnavailable, why)
+			} else if ctx.Err() != nil {
+				err = fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
+			}
+			errs = append(errs, fmt.Errorf("provider %q: region %q: %w", r.provider, r.region.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// preload waits for the round of a set, which it starts unless the set is usable.
+func (c *Cache) preload(ctx context.Context, s *set) {
+	users := s.users.Load()
+	if users == nil || len(*users) == 0 {
+		return
+	}
+	now := c.clock()
+	s.mu.Lock()
+	if s.usable(now, c.config.limits()) || s.removed {
+		s.mu.Unlock()
+		return
+	}
+	r := s.round
+	if r == nil {
+		r = c.start(s, true, now)
+	}
+	s.mu.Unlock()
+	for {
+		v := (*users)[0].view.Load()
+		s.mu.Lock()
+		ended := r.ended
+		s.mu.Unlock()
+		if ended {
+			return
+		}
+		select {
+		case <-v.changed:
+		case <-r.stop:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// why returns the last failure of a URL of the set, or nil.
+func (s *set) why() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, sl := range s.slots {
+		if sl.failure != nil {
+			return sl.failure
+		}
+	}
+	return nil
+}

@@ -1,0 +1,336 @@
+package jwks
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
+)
+
+// attemptState is what has become of an attempt.
+type attemptState uint8
+
+const (
+	attemptRunning attemptState = iota
+	attemptGood
+	attemptFailed // or canceled
+)
+
+// attempt asks one URL in a round, with one request or several: the first good answer counts. It fails when a request fails other than
+// by timeout, or when all its requests have ended. The set's mutex guards its fields.
+type attempt struct {
+	slot      *slot
+	state     attemptState
+	requests  int // so far
+	pending   int // of them, those that have not ended
+	connected time.Time
+	ctx       context.Context
+	cancel    context.CancelFunc
+	ticket    *ticket       // of the first request, until it has a connection
+	maxAge    time.Duration // of a good answer, less its Age; 0 if there is none
+}
+
+// begin asks a URL for the first time in the round. The caller holds the set's mutex.
+func (c *Cache) begin(s *set, r *round, sl *slot) {
+	a := &attempt{slot: sl}
+	a.ctx, a.cancel = context.WithCancel(context.Background())
+	r.attempts, s.active = append(r.attempts, a), append(s.active, a)
+	c.request(s, r, a)
+}
+
+// request sends one more request. The second one and every other use the other client, on connections of its own. The caller holds
+// the set's mutex.
+func (c *Cache) request(s *set, r *round, a *attempt) {
+	a.requests++
+	a.pending++
+	q := &request{cache: c, set: s, round: r, attempt: a, repeated: a.requests > 1, client: s.clients.pick(a.requests - 1)}
+	q.ticket = c.hosts.enqueue(a.slot.address(), s, r.urgent)
+	if a.requests == 1 {
+		a.ticket = q.ticket
+	}
+	go q.run()
+}
+
+// promote moves the requests of a round that wait for a connection to the queue of those that somebody waits for.
+func (c *Cache) promote(s *set, r *round) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range r.attempts {
+		if a.ticket != nil {
+			c.hosts.promote(a.ticket)
+		}
+	}
+}
+
+// request is one request to one URL.
+type request struct {
+	cache    *Cache
+	set      *set
+	round    *round
+	attempt  *attempt
+	ticket   *ticket
+	repeated bool
+	client   *client
+
+	number  uint64
+	urgent  bool
+	noCache bool // ask for a fresh copy
+	plain   bool // send no validator
+	began   time.Time
+	beganAt keystate.Time
+}
+
+// run sends the request, once there is a connection for it, and notes its outcome.
+func (q *request) run() {
+	c := q.cache
+	if !c.hosts.wait(q.attempt.ctx, q.ticket) {
+		q.finish(answer{failed: &failure{label: "canceled"}})
+		return
+	}
+	deadline := q.start()
+	ctx, cancel := context.WithDeadline(q.attempt.ctx, deadline)
+	defer cancel()
+	if q.repeated {
+		q.client.closeIdle()
+	}
+	got, ok := bounded(ctx, c, func() (a answer) {
+		defer c.hosts.release(q.ticket) // by a client that does not return, not before: so connections are bounded
+		a.failed = &failure{label: "panic"}
+		if err := guard.Call("HTTP client", func() { a = q.fetch(ctx) }); err != nil {
+			c.log.Error("HTTP client panicked", "url", q.attempt.slot.name(), "error", err)
+		}
+		return a
+	})
+	if !ok && ctx.Err() != nil {
+		got = answer{failed: classify(ctx, errStuck)}
+	} else if !ok {
+		got = answer{failed: fail("panic")} // it has ended its goroutine
+	}
+	if got.failed != nil && got.failed.label == "timeout" {
+		q.client.closeIdle()
+	}
+	if got.failed == nil || got.failed.label != "canceled" {
+		c.hosts.answered(q.ticket, got.failed != nil && got.failed.limited())
+	}
+	q.finish(got)
+}
+
+// start notes that the request has its connection, and returns its deadline.
+func (q *request) start() time.Time {
+	c, s, r, a := q.cache, q.set, q.round, q.attempt
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q.number, q.began, q.beganAt = c.seq.Add(1), time.Now(), c.clock()
+	q.urgent = r.urgent
+	st := a.slot.current()
+	q.noCache = r.urgent || r.recheck
+	q.plain = q.noCache || a.requests > 1 || st.Missing() || q.beganAt.Since(st.Answer.Full) >= fullAfter
+	a.slot.inFlight = append(a.slot.inFlight, q.number)
+	s.pace.requested = q.beganAt
+	if r.until.IsZero() {
+		r.until = q.began.Add(roundTime)
+	}
+	if a.connected.IsZero() {
+		a.connected = q.began
+	}
+	if !q.repeated {
+		a.ticket = nil
+	}
+	deadline := q.began.Add(requestTime)
+	if a.slot.discovery != nil {
+		deadline = deadline.Add(requestTime) // a document and a key set
+	}
+	if r.until.Before(deadline) {
+		deadline = r.until
+	}
+	if least := q.began.Add(leastTime); deadline.Before(least) {
+		deadline = least
+	}
+	r.tell()
+	return deadline
+}
+
+// tell wakes the round.
+func (r *round) tell() {
+	select {
+	case r.events <- struct{}{}:
+	default:
+	}
+}
+
+// finish notes the outcome of the request, and the event of the URL if it has one now.
+func (q *request) finish(got answer) {
+	c, s, a, sl := q.cache, q.set, q.attempt, q.attempt.slot
+	s.mu.Lock()
+	a.pending--
+	sl.inFlight = slices.DeleteFunc(sl.inFlight, func(n uint64) bool { return n == q.number })
+	e, told := q.event(&got)
+	var back recovery
+	if told {
+		a.cancel()
+		back = s.note(sl, &got)
+		before := sl.current()
+		next := before.Apply(e, sl.oldest(), c.config.limits())
+		sl.state.Store(&next)
+		s.missing(sl, c.config.limits(), c.clock())
+		back.misses, back.changed = len(sl.missing), got.failed == nil && !next.ListsSame(&before.State)
+		if got.failed == nil {
+			a.state = attemptGood
+		} else {
+			a.state = attemptFailed
+		}
+	} else if a.pending == 0 && a.state == attemptRunning {
+		a.state = attemptFailed
+	}
+	if a.pending == 0 {
+		a.cancel()
+		s.active = slices.DeleteFunc(s.active, func(o *attempt) bool { return o == a })
+		if len(s.active) == 0 {
+			s.active = nil
+		}
+	}
+	late := q.round.ended
+	s.mu.Unlock()
+	if told {
+		s.publish()
+		c.log.fetched(c.table.Load(), s, sl, &got, back)
+		c.onFetch(q, &got)
+	}
+	if late && told {
+		c.reschedule(s)
+	}
+	q.round.tell()
+}
+
+// event returns what the outcome says of the URL. The caller holds the set's mutex.
+func (q *request) event(got *answer) (e keystate.Event, told bool) {
+	a := q.attempt
+	if a.state != attemptRunning {
+		return e, false
+	}
+	e = keystate.Event{
+		Started: q.number, StartedAt: q.beganAt, At: q.cache.clock(), Age: got.age, NoCache: q.noCache, Partial: got.partial,
+		Keys: got.keys, Unusable: got.unusable(),
+	}
+	switch f := got.failed; {
+	case f == nil && got.unchanged:
+		e.Kind = keystate.NotModified
+	case f == nil:
+		e.Kind = keystate.Good
+	case f.label == "canceled", f.label == "timeout" && a.pending > 0:
+		return e, false
+	default:
+		e.Kind, e.Refused, e.RetryAfter = keystate.Failed, f.refused(), q.cache.jitter(f.retryAfter)
+	}
+	a.maxAge = got.maxAge
+	return e, true
+}
+
+// recovery is what a good answer ends.
+type recovery struct {
+	first          bool // the failure is the first in a row
+	failures       int  // of the URL, in a row
+	expired        bool // the keys of the set had expired
+	changed        bool // the keys of the URL did
+	misses, missed int  // keys that other URLs list: now, and before
+}
+
+// note keeps what the answer says beside the state. The caller holds the set's mutex.
+func (s *set) note(sl *slot, got *answer) (back recovery) {
+	st := sl.current()
+	back.missed = len(sl.missing)
+	if st.Failure != nil {
+		back.failures = st.Failure.Count
+	}
+	if got.failed != nil {
+		sl.failure = got.failed
+		back.first = st.Failure == nil
+		if len(got.skipped) > 0 {
+			sl.skipped = got.skipped
+		}
+		return back
+	}
+	back.expired, s.stale = s.stale, false
+	sl.failure = nil
+	if !got.unchanged {
+		sl.skipped, sl.etag, sl.etagURL = got.skipped, got.etag, got.url
+	}
+	return back
+}
+
+// bounded runs f, and returns its result, or false if f has ended its goroutine, or not returned a while after ctx has ended. Then it
+// goes on alone, and what it returns is lost.
+func bounded[T any](ctx context.Context, c *Cache, f func() T) (result T, ok bool) {
+	done := make(chan T, 1)
+	go func() {
+		defer close(done) // also if f ends its goroutine
+		done <- f()
+	}()
+	select {
+	case result, ok = <-done:
+		return result, ok
+	case <-ctx.Done():
+	}
+	late := time.NewTimer(overtime)
+	defer late.Stop()
+	select {
+	case result, ok = <-done:
+		return result, ok
+	case <-late.C:
+		return result, false
+	}
+}
+
+// onFetch calls the hook of the configuration.
+func (c *Cache) onFetch(q *request, got *answer) {
+	if c.config.OnFetch == nil {
+		return
+	}
+	told := map[string]bool{}
+	f := Fetch{URL: q.attempt.slot.name(), Duration: time.Since(q.began), OnDemand: q.urgent}
+	if got.failed != nil {
+		f.Failure, f.Outage = got.failed.String(), got.failed.outage()
+		if got.failed.refused() && q.attempt.slot.optional && !q.attempt.slot.current().Known {
+			f.Failure = "not_enabled"
+		}
+	}
+	for _, home := range c.table.Load().homes(q.set, q.attempt.slot) {
+		if told[home.provider] {
+			continue
+		}
+		told[home.provider] = true
+		f.Provider, f.Region = home.provider, home.region.Name
+		if err := guard.Call("OnFetch", func() { c.config.OnFetch(f) }); err != nil {
+			c.log.Error("OnFetch panicked", "error", err)
+		}
+	}
+}
+
+// homes lists the regions that a URL of a set belongs to, those first that list it furthest in front.
+func (t *table) homes(s *set, sl *slot) []regionSets {
+	var of []regionSets
+	place := func(r regionSets) int { return max(0, slices.Index(r.region.JWKSURLs, sl.url)) }
+	for _, r := range t.regions {
+		if slices.Contains(r.sets, s) {
+			of = append(of, r)
+		}
+	}
+	slices.SortStableFunc(of, func(a, b regionSets) int { return place(a) - place(b) })
+	home := of[:0:0]
+	for _, r := range of { // another region of the provider may list the URL further in front, in another set
+		if !slices.ContainsFunc(t.regions, func(o regionSets) bool {
+			return o.provider == r.provider && sl.url != "" && slices.Contains(o.region.JWKSURLs, sl.url) && place(o) < place(r)
+		}) {
+			home = append(home, r)
+		}
+	}
+	return home
+}
+
+// clientPair is two HTTP clients with connections of their own, so that a request whose connection has died can be repeated.
+type clientPair struct {
+	id      string // tells the clients of a provider from the cache's own
+	clients [2]*client
+}

@@ -1,0 +1,407 @@
+package jwks
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
+)
+
+const (
+	roundTime      = 5 * time.Second // from the first connection
+	requestTime    = 2 * time.Second
+	leastTime      = time.Second            // of a request that begins late in a round
+	hedgeAfter     = 500 * time.Millisecond // until the next URL is asked as well
+	repeatAfter    = time.Second            // until a URL that does not answer is asked again, on another connection
+	maxWanted      = 256                    // questions that a round looks for
+	maxInFlight    = 2                      // requests to one URL
+	busyRetry      = 50 * time.Millisecond  // until it is asked again whether there are fewer
+	attributeAfter = 10 * time.Second       // between an answer and the next one, if a key has appeared in another region
+	firstBackOff   = time.Second
+	maxBackOff     = time.Minute
+	urgentRest     = time.Minute      // that is heard of Retry-After while somebody waits
+	refreshRest    = 15 * time.Minute // that is heard of it otherwise
+)
+
+// roundState is what a caller can expect of a set.
+type roundState uint8
+
+const (
+	roundSettled roundState = iota // every URL has had an outcome since the caller arrived, or asks not to be asked
+	roundRunning                   // a round is on its way
+	roundLater                     // one may start later
+)
+
+// round is one fetch of a set over its URLs. It goes on when the callers that wait for it leave. The set's mutex guards its fields.
+type round struct {
+	urgent    bool // somebody waits for it
+	charged   bool // unknown keys have caused it
+	wanted    map[keystate.Question]struct{}
+	began     keystate.Time
+	good      bool          // a URL has answered well
+	found     bool          // a key that was wanted
+	hurry     chan struct{} // it has become urgent; holds one signal
+	ended     bool
+	stop      chan struct{} // closed when the set is removed
+	attempts  []*attempt
+	until     time.Time     // when it ends; zero until it has a connection
+	events    chan struct{} // something has happened; holds one signal
+	restored  bool          // the snapshot was read, is being read, or need not be
+	restoring bool
+	recheck   bool // it must not be answered with what is known
+}
+
+// want asks a set for the key that a caller waits for: it joins the round that is under way, or starts one if that is allowed and can
+// end in time. held means that the rate of unknown keys is what keeps a round from starting, for d.
+func (c *Cache) want(s *set, w *waiter, now keystate.Time, left time.Duration) (d time.Duration, held bool, state roundState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.removed {
+		return 0, false, roundSettled
+	}
+	if r := s.round; r != nil && !r.good && (!r.restored || r.restoring) { // the snapshot may have the key
+		r.want(w.ask)
+		return 0, false, roundRunning
+	}
+	own := s.own(c.config.limits())
+	usable := own.Usable(now)
+	if s.settledFor(w.arrived, usable, now, c) {
+		return 0, false, roundSettled
+	}
+	if r := s.round; r != nil {
+		r.want(w.ask)
+		return 0, false, roundRunning
+	}
+	d = s.rest(now, urgentRest)
+	d = max(d, s.pace.waitFailed(usable, now))
+	often := false
+	if usable {
+		var gate, bucket time.Duration
+		gate, often = w.entry.asked.gate(w.ask, now)
+		bucket = s.pace.wait(c.config.UnknownKeyInterval, now)
+		if often {
+			bucket = min(bucket, s.pace.waitRepeated(now))
+		}
+		bucket = max(bucket, gate, s.copiesWait(now))
+		held = bucket > d
+		d = max(d, bucket)
+	}
+	if d > 0 || left <= 0 && c.config.UnknownKeyWait >= 0 {
+		return d, held, roundLater
+	}
+	if usable {
+		if s.pace.wait(c.config.UnknownKeyInterval, now) > 0 {
+			s.pace.repeated = now
+		} else {
+			s.pace.spent++
+		}
+	}
+	r := c.start(s, true, now)
+	r.charged = usable
+	r.want(w.ask)
+	return 0, false, roundRunning
+}
+
+// want makes the round look for a key, urgently. The caller holds the set's mutex.
+func (r *round) want(q keystate.Question) {
+	if len(r.wanted) < maxWanted {
+		r.wanted[q] = struct{}{}
+	}
+	if !r.urgent {
+		r.urgent = true
+		select {
+		case r.hurry <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// settledFor reports whether nothing more can be learned for a caller that arrived then: each URL has had an outcome since, asks not
+// to be asked, or has been down for so long that another one stands in for it. The caller holds the set's mutex.
+func (s *set) settledFor(arrived uint64, usable bool, now keystate.Time, c *Cache) bool {
+	all, some := true, false
+	for _, sl := range s.slots {
+		switch {
+		case sl.settled(arrived):
+			some = true
+		case sl.resting(now, urgentRest) > 0, usable && sl.current().Down(c.config.limits()):
+		default:
+			all = false
+		}
+	}
+	return all && some
+}
+
+// rest returns how long all URLs ask not to be asked. The caller holds the set's mutex.
+func (s *set) rest(now keystate.Time, most time.Duration) time.Duration {
+	least := most
+	for _, sl := range s.slots {
+		least = min(least, sl.resting(now, most))
+	}
+	return least
+}
+
+// copiesWait is how long a round would only be answered with the copies that are known: every URL does not honor no-cache.
+func (s *set) copiesWait(now keystate.Time) time.Duration {
+	wait := slowest
+	for _, sl := range s.slots {
+		st := sl.current()
+		if st.Failure != nil || st.Answer.NoCacheIgnored < 3 {
+			return 0
+		}
+		wait = min(wait, slowest-now.Since(st.Answer.StartedAt))
+	}
+	return max(wait, 0)
+}
+
+// start begins a round. The caller holds the set's mutex.
+func (c *Cache) start(s *set, urgent bool, now keystate.Time) *round {
+	r := &round{
+		urgent: urgent, began: now, wanted: map[keystate.Question]struct{}{}, hurry: make(chan struct{}, 1), stop: make(chan struct{}),
+		events: make(chan struct{}, 1), restored: c.config.Snapshots == nil || s.usable(now, c.config.limits()),
+	}
+	s.round = r
+	if urgent {
+		s.pace.before, s.pace.urgent = s.pace.urgent, now
+	}
+	go c.run(s, r)
+	return r
+}
+
+// run is the goroutine of a round: it asks the URLs in order, the next one when one has failed, has not answered for a while, or has
+// given an answer that is not enough, and again those that do not answer.
+func (c *Cache) run(s *set, r *round) {
+	defer c.end(s, r)
+	var snapshot sync.WaitGroup
+	defer snapshot.Wait()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-r.events:
+		case <-r.hurry:
+			c.promote(s, r)
+		case <-timer.C:
+		case <-r.stop:
+			return
+		}
+		next, done := c.step(s, r, &snapshot)
+		if done {
+			return
+		}
+		timer.Reset(next)
+	}
+}
+
+// step does what is due in a round, and returns the time until something is due again.
+func (c *Cache) step(s *set, r *round, snapshot *sync.WaitGroup) (next time.Duration, done bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now, t := c.clock(), time.Now()
+	own := s.own(c.config.limits())
+	r.look(s, &own, now)
+	if r.enough(s, &own, now) || !r.until.IsZero() && !t.Before(r.until) {
+		return 0, true
+	}
+	next = roundTime
+	if !r.until.IsZero() {
+		next = min(next, r.until.Sub(t))
+	}
+	waits, last := false, (*attempt)(nil)
+	for _, a := range r.attempts {
+		waits = waits || a.state == attemptRunning &&
+			(a.connected.IsZero() || !r.good || !a.slot.current().Down(c.config.limits()))
+		last = a
+	}
+	if untold := r.unasked(s, own.Usable(now), now, c); len(untold) > 0 {
+		hedge := last == nil || last.state != attemptRunning
+		if !hedge && !last.connected.IsZero() {
+			left := hedgeAfter - t.Sub(last.connected)
+			hedge = left <= 0
+			next = min(next, max(left, 0))
+		}
+		if hedge {
+			c.begin(s, r, untold[0])
+			c.restoreOnce(s, r, snapshot, last != nil)
+			return min(next, hedgeAfter), false
+		}
+		return max(next, time.Millisecond), false
+	}
+	if !waits {
+		c.restoreOnce(s, r, snapshot, !r.good)
+		return busyRetry, r.good || !s.busy(r, now)
+	}
+	c.restoreOnce(s, r, snapshot, r.silent(t))
+	if !r.restored {
+		next = min(next, hedgeAfter)
+	}
+	return max(c.repeat(s, r, t, next), time.Millisecond), false
+}
+
+// busy reports whether a URL was not asked because requests of earlier rounds have not ended, as they soon will. The caller holds the
+// set's mutex.
+func (s *set) busy(r *round, now keystate.Time) bool {
+	for _, sl := range s.slots {
+		if r.attempt(sl) == nil && len(sl.inFlight) >= maxInFlight && sl.resting(now, urgentRest) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// silent reports whether a URL has not answered for a while.
+func (r *round) silent(t time.Time) bool {
+	for _, a := range r.attempts {
+		if a.state == attemptRunning && !a.connected.IsZero() && t.Sub(a.connected) >= hedgeAfter {
+			return true
+		}
+	}
+	return false
+}
+
+// repeat asks again the URLs that have not answered k requests for k seconds: once in a refresh, until the round ends if somebody
+// waits. The caller holds the set's mutex.
+func (c *Cache) repeat(s *set, r *round, t time.Time, next time.Duration) time.Duration {
+	for _, a := range r.attempts {
+		if a.state != attemptRunning || a.connected.IsZero() || !r.urgent && a.requests >= 2 {
+			continue
+		}
+		left := time.Duration(a.requests)*repeatAfter - t.Sub(a.connected)
+		switch {
+		case left > 0:
+			next = min(next, left)
+		case len(a.slot.inFlight) < maxInFlight:
+			c.request(s, r, a)
+			next = min(next, repeatAfter)
+		default:
+			next = min(next, busyRetry)
+		}
+	}
+	return next
+}
+
+// look notes what the round has found. The caller holds the set's mutex.
+func (r *round) look(s *set, own *keystate.Issuer, now keystate.Time) {
+	for _, a := range r.attempts {
+		if a.state == attemptGood {
+			r.good = true
+		}
+	}
+	if r.found || !r.good || len(r.wanted) == 0 {
+		return
+	}
+	for _, cand := range own.Candidates(now) {
+		for q := range r.wanted {
+			r.found = r.found || q.Matches(cand.Key)
+		}
+	}
+}
+
+// enough reports whether the round has all that it can be after: every wanted key, and for each key of the set an answer of this round
+// that lists it, unless no URL could list it that may still be asked. The caller holds the set's mutex.
+func (r *round) enough(s *set, own *keystate.Issuer, now keystate.Time) bool {
+	if !r.good || r.recheck && s.untold(r, now) {
+		return false
+	}
+	all := own.Candidates(now)
+	for q := range r.wanted {
+		found := false
+		for i := range all {
+			found = found || q.Matches(all[i].Key)
+		}
+		if !found {
+			return false
+		}
+	}
+	for i := range all {
+		vouched, open := false, false
+		for n, sl := range s.slots {
+			k := own.Sources[n].Listing(all[i].Key)
+			if k == nil {
+				continue
+			}
+			switch a := r.attempt(sl); {
+			case a == nil:
+				open = open || sl.resting(now, refreshRest) == 0
+			case a.state == attemptGood:
+				vouched = vouched || k.Current
+			case a.state == attemptRunning:
+				open = true
+			}
+		}
+		if !vouched && open {
+			return false
+		}
+	}
+	return true
+}
+
+// untold reports whether a URL that may be asked has not answered in the round. The caller holds the set's mutex.
+func (s *set) untold(r *round, now keystate.Time) bool {
+	return slices.ContainsFunc(s.slots, func(sl *slot) bool {
+		a := r.attempt(sl)
+		return a == nil && sl.resting(now, refreshRest) == 0 && !sl.refused(now) || a != nil && a.state == attemptRunning
+	})
+}
+
+// attempt returns the attempt of the round at a URL, or nil.
+func (r *round) attempt(sl *slot) *attempt {
+	for _, a := range r.attempts {
+		if a.slot == sl {
+			return a
+		}
+	}
+	return nil
+}
+
+// unasked lists the URLs that may still be asked, in the order in which to ask them: those that do not fail first. In a refresh, a
+// failing one whose back-off is over is among them, so that a preferred URL is found to have recovered.
+func (r *round) unasked(s *set, usable bool, now keystate.Time, c *Cache) []*slot {
+	most := refreshRest
+	if r.urgent {
+		most = urgentRest
+	}
+	var first, later []*slot
+	for _, sl := range s.slots {
+		f := sl.current().Failure
+		switch {
+		case r.attempt(sl) != nil, sl.resting(now, most) > 0, sl.refused(now) && usable && !r.urgent, len(sl.inFlight) >= maxInFlight:
+		case f != nil && (r.urgent || now.Since(f.At) < backOff(f.Count)):
+			later = append(later, sl)
+		default:
+			first = append(first, sl)
+		}
+	}
+	return append(first, later...)
+}
+
+// end ends a round. Requests under way go on to their own end.
+func (c *Cache) end(s *set, r *round) {
+	now := c.clock()
+	s.mu.Lock()
+	s.round, r.ended = nil, true
+	for _, a := range r.attempts {
+		if a.connected.IsZero() { // it waits for a connection, and nobody waits for it
+			a.cancel()
+		}
+	}
+	own := s.own(c.config.limits())
+	r.look(s, &own, now)
+	if !s.removed {
+		s.pace.ended(r, now)
+		c.schedule(s, r, &own, now)
+	}
+	good, expired := r.good, s.hasExpired(&own, now)
+	s.mu.Unlock()
+	s.publish() // those who wait look again
+	if expired > 0 {
+		c.log.expired(c.table.Load(), s, expired)
+	}
+	c.poke()
+	if good && c.config.Snapshots != nil {
+		c.save(context.Background(), s)
+	}
+	c.compare(s, r)
+}
