@@ -25,12 +25,12 @@ type Provider struct {
 	// Regions holds at least one region; the first is the primary.
 	Regions []Region
 
-	// SeparateKeys states that no region signs with a key that it does not list. A token is then attributed to the regions that list
-	// its key, even if another one has not answered yet.
+	// SeparateKeys states that no region signs with a key that it does not list. A token is then attributed to the regions that
+	// list its key, even if another one has not answered yet.
 	SeparateKeys bool
 
-	// HTTPClient sends the requests for the keys of this provider: with a private CA, or with a bearer token. Nil means the client of
-	// the part that sends them. Providers that share a client share their fetches.
+	// HTTPClient sends the requests for the keys of this provider: with a private CA, or with a bearer token. Nil means the
+	// client of the part that sends them. Providers that share a client share their fetches.
 	HTTPClient *http.Client
 }
 
@@ -47,8 +47,8 @@ type Region struct {
 	// means OpenID discovery from each of Issuers, on first use.
 	JWKSURLs []string
 
-	// OptionalJWKSURLs lists those of JWKSURLs that may not be enabled. While such a URL has never answered well, 403 and 404 mean
-	// that it has no keys, as long as another URL works.
+	// OptionalJWKSURLs lists those of JWKSURLs that may not be enabled. While such a URL has never answered well, 403 and 404
+	// mean that it has no keys, as long as another URL works.
 	OptionalJWKSURLs []string
 
 	// DiscoveryURL is where the metadata is read if JWKSURLs is empty; optional. "" means the well-known URLs of OpenID Connect
@@ -143,7 +143,8 @@ func (r Region) validate() (errs []error) {
 		} else if len(r.JWKSURLs) > 0 {
 			errs = append(errs, fmt.Errorf("discovery URL %q: JWKSURLs are given, so it would not be used", u))
 		} else if len(r.Issuers) > 1 {
-			errs = append(errs, fmt.Errorf("discovery URL %q: a document names one issuer, and the region lists %d", u, len(r.Issuers)))
+			const text = "discovery URL %q: a document names one issuer, and the region lists %d"
+			errs = append(errs, fmt.Errorf(text, u, len(r.Issuers)))
 		}
 	}
 	if r.TokenURL != "" {

@@ -14,8 +14,8 @@ import (
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
-// Cache fetches and keeps the key sets of providers. It is a Source. It is safe for concurrent use. Use New; the zero Cache answers
-// "cannot tell".
+// Cache fetches and keeps the key sets of providers. It is a Source. It is safe for concurrent use. Use New; the zero Cache
+// answers "cannot tell".
 type Cache struct {
 	config  Config
 	clock   clock
@@ -68,8 +68,8 @@ func newCache(providers []issuer.Provider, config Config, clock clock) (*Cache, 
 }
 
 // Update replaces the providers, atomically. Key sets whose URLs and HTTP client stay keep their keys. The requests for sets that
-// are removed end at once. If there is a problem with the providers, Update changes nothing and returns every problem as one joined
-// error.
+// are removed end at once. If there is a problem with the providers, Update changes nothing and returns every problem as one
+// joined error.
 func (c *Cache) Update(providers []issuer.Provider) error {
 	if !c.made() {
 		return errNotMade
@@ -84,7 +84,7 @@ func (c *Cache) Update(providers []issuer.Provider) error {
 	for _, p := range providers {
 		pair := c.clients.of(p.HTTPClient, &c.config)
 		for i, r := range p.Regions {
-			t.regions = append(t.regions, regionSets{p.ID, cloneRegion(r), t.setsOf(c, &p, i, pair, old)})
+			t.regions = append(t.regions, regionSets{p.ID, cloneRegion(r), t.setsOf(&p, i, pair, old)})
 			sets := t.regions[len(t.regions)-1].sets
 			for _, iss := range r.Issuers {
 				e := t.issuers[iss]

@@ -143,8 +143,8 @@ func testRSAAndEC(t *testing.T, named, running bool) {
 	}
 }
 
-// A mirror lists five other keys under the kid of another URL. The key of a URL that was asked stays among the candidates, and an answer
-// that had to be cut is not complete.
+// A mirror lists five other keys under the kid of another URL. The key of a URL that was asked stays among the candidates, and an
+// answer that had to be cut is not complete.
 func TestMirrorWithOtherKeysUnderTheSameKeyID(t *testing.T) {
 	t.Parallel()
 	const eu, us = "https://eu.example/jwks.json", "https://us.example/jwks.json"
@@ -184,8 +184,8 @@ func TestMirrorWithOtherKeysUnderTheSameKeyID(t *testing.T) {
 	}
 }
 
-// An issuer replaces the material of a kid. The first token gets a wrong signature at once; the refresh that it causes, which nobody
-// waits for, makes the next one good. Wrong signatures cause no more than one such refresh a minute.
+// An issuer replaces the material of a kid. The first token gets a wrong signature at once; the refresh that it causes, which
+// nobody waits for, makes the next one good. Wrong signatures cause no more than one such refresh a minute.
 func TestNewMaterialUnderAKeyID(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

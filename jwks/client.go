@@ -18,8 +18,8 @@ type client struct{ *http.Client }
 
 func (c *client) closeIdle() { c.CloseIdleConnections() }
 
-// newClientPair copies a client twice. A nil client means the cache's own; an http.Transport is cloned; any other RoundTripper is used
-// as it is.
+// newClientPair copies a client twice. A nil client means the cache's own; an http.Transport is cloned; any other RoundTripper is
+// used as it is.
 func newClientPair(user *http.Client, id string, plain []string) *clientPair {
 	p := &clientPair{id: id}
 	for i := range p.clients {

@@ -19,8 +19,8 @@ func systemClock() clock {
 	}
 }
 
-// stamp is a Time that is read without a lock. A reader that meets a writer may see one clock's old reading beside the other's new
-// one. Since then returns the greater age.
+// stamp is a Time that is read without a lock. A reader that meets a writer may see one clock's old reading beside the other's
+// new one. Since then returns the greater age.
 type stamp struct{ mono, wall atomic.Int64 }
 
 func (s *stamp) load() keystate.Time { return keystate.Time{Mono: s.mono.Load(), Wall: s.wall.Load()} }
@@ -40,5 +40,5 @@ func (c *Cache) random() float64 {
 	if c.config.random != nil {
 		return c.config.random()
 	}
-	return rand.Float64()
+	return rand.Float64() //nolint:gosec // it only spreads requests
 }

@@ -11,8 +11,8 @@ import (
 // compareAfter is the time between two comparisons of the URLs of a set.
 const compareAfter = 24 * time.Hour
 
-// compare asks the URLs of a set that the last round did not ask, once a day, and notes for Status which keys they miss. It stands
-// outside of the engine: it reads states and changes none. r is the round that has just ended.
+// compare asks the URLs of a set that the last round did not ask, once a day, and notes for Status which keys they miss. It
+// stands outside of the engine: it reads states and changes none. r is the round that has just ended.
 func (c *Cache) compare(s *set, r *round) {
 	now := c.clock()
 	s.mu.Lock()
@@ -45,7 +45,7 @@ func (c *Cache) compareOne(s *set, sl *slot) {
 	if !c.hosts.wait(ctx, t) {
 		return
 	}
-	got, ok := bounded(ctx, c, func() (a answer) {
+	got, ok := bounded(ctx, func() (a answer) {
 		defer c.hosts.release(t)
 		q := &request{cache: c, set: s, attempt: &attempt{slot: sl}, client: s.clients.pick(0), plain: true}
 		guard.Report(guard.Call("HTTP client", func() { a = q.fetchSet(ctx, sl.address()) }))

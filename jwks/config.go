@@ -42,36 +42,37 @@ const (
 // Config configures a Cache. The zero value of every field is the default.
 type Config struct {
 	// HTTPClient sends the requests. It is copied. Redirects are never followed and no cookies kept, whatever it says. An
-	// *http.Transport is cloned twice, so that a request can be repeated on another connection; any other RoundTripper is used as it
-	// is, and must itself give up connections that have died. Nil means clients of the cache's own, which use the proxy variables of
-	// the environment. A Provider's HTTPClient takes precedence.
+	// *http.Transport is cloned twice, so that a request can be repeated on another connection; any other RoundTripper is used as
+	// it is, and must itself give up connections that have died. Nil means clients of the cache's own, which use the proxy
+	// variables of the environment. A Provider's HTTPClient takes precedence.
 	HTTPClient *http.Client
 
-	// RefreshInterval is the time after which a key set is fetched again, give or take a tenth. A Cache-Control max-age of the server,
-	// less Age, replaces it, within 1 minute and 1 hour. 0 means 15 minutes; the least is 1 second.
+	// RefreshInterval is the time after which a key set is fetched again, give or take a tenth. A Cache-Control max-age of the
+	// server, less Age, replaces it, within 1 minute and 1 hour. 0 means 15 minutes; the least is 1 second.
 	RefreshInterval time.Duration
 
 	// MaxStale is how long a key is used after an answer last listed it. 0 means 24 hours; the most is 31 days.
 	MaxStale time.Duration
 
-	// UnknownKeyInterval is the time after which unknown key IDs may cause another fetch of a key set, beyond a burst of 5. It grows
-	// to 10 seconds while the fetches find nothing. 0 means 2 seconds; the least is 100 ms.
+	// UnknownKeyInterval is the time after which unknown key IDs may cause another fetch of a key set, beyond a burst of 5. It
+	// grows to 10 seconds while the fetches find nothing. 0 means 2 seconds; the least is 100 ms.
 	UnknownKeyInterval time.Duration
 
-	// UnknownKeyWait is how long Lookup waits for keys that are not in memory. 0 means 3 seconds. The least is UnknownKeyInterval plus
-	// 1 second. A negative value means that Lookup never waits: the fetch goes on without it.
+	// UnknownKeyWait is how long Lookup waits for keys that are not in memory. 0 means 3 seconds. The least is UnknownKeyInterval
+	// plus 1 second. A negative value means that Lookup never waits: the fetch goes on without it.
 	UnknownKeyWait time.Duration
 
-	// InsecureHTTPHosts lists hosts, without port, whose keys may be fetched over plain http. Loopback hosts always may. Anyone on the
-	// network path to such a host can make the cache accept any key.
+	// InsecureHTTPHosts lists hosts, without port, whose keys may be fetched over plain http. Loopback hosts always may. Anyone
+	// on the network path to such a host can make the cache accept any key.
 	InsecureHTTPHosts []string
 
-	// InsecureKnownKeys lists RFC 7638 thumbprints of keys that are used although their private half is public, as that of an emulator.
+	// InsecureKnownKeys lists RFC 7638 thumbprints of keys that are used although their private half is public, as that of an
+	// emulator.
 	InsecureKnownKeys []string
 
-	// Snapshots keeps a copy of each key set, so that a process that starts while no key server answers can verify tokens. A snapshot
-	// is read once, if the set has no usable keys and the first request fails or is slow. Its keys age from when they were fetched.
-	// Nil means none.
+	// Snapshots keeps a copy of each key set, so that a process that starts while no key server answers can verify tokens. A
+	// snapshot is read once, if the set has no usable keys and the first request fails or is slow. Its keys age from when they
+	// were fetched. Nil means none.
 	Snapshots store.Authentic
 
 	// MaxKeySetBytes bounds a key set after decompression. 0 means 256 KiB; the most is 16 MiB.
@@ -83,12 +84,12 @@ type Config struct {
 	// MaxRequests bounds the requests under way. Half of them are for key sets that have never been usable. 0 means 256.
 	MaxRequests int
 
-	// Logger receives one line for each change of state: a URL that fails and recovers, keys that change, expire and can be used again,
-	// snapshots that are used or cannot be saved. Nil is silent.
+	// Logger receives one line for each change of state: a URL that fails and recovers, keys that change, expire and can be used
+	// again, snapshots that are used or cannot be saved. Nil is silent.
 	Logger *slog.Logger
 
-	// OnFetch is called after each request for a key set. It is called from the goroutine that fetches, under no lock. It must not
-	// block: the key set is not fetched again meanwhile. A panic is recovered and logged.
+	// OnFetch is called after each request for a key set. It is called from the goroutine that fetches, under no lock. It must
+	// not block: the key set is not fetched again meanwhile. A panic is recovered and logged.
 	OnFetch func(Fetch)
 
 	random func() float64 // for tests that must repeat
@@ -101,11 +102,12 @@ type Fetch struct {
 	URL              string        // the configured URL, or the issuer that it is discovered from
 	Duration         time.Duration // from the begin of the request, when it had a connection, to its end
 	OnDemand         bool          // a token waited for it; otherwise it was a refresh
-	// Outage reports whether the failure shows that the region is unavailable: DNS, TLS or the connection failed, there was no answer
-	// in time, or the status was 5xx without Retry-After. No other failure does, nor one that a flood of tokens can cause.
+	// Outage reports whether the failure shows that the region is unavailable: DNS, TLS or the connection failed, there was no
+	// answer in time, or the status was 5xx without Retry-After. No other failure does, nor one that a flood of tokens can cause.
 	Outage bool
-	// Failure says why there is no good answer; "" after one. It is dns, tls, timeout, network, status and a number, html, too_large,
-	// malformed, no_usable_key, discovery, panic, or not_enabled (403 or 404 of an optional URL that has never answered).
+	// Failure says why there is no good answer; "" after one. It is dns, tls, timeout, network, status and a number, html,
+	// too_large, malformed, no_usable_key, discovery, panic, or not_enabled (403 or 404 of an optional URL that has never
+	// answered).
 	Failure string
 }
 
@@ -137,7 +139,7 @@ func (c Config) withDefaults() (Config, error) {
 		add("MaxStale %v is shorter than RefreshInterval %v", c.MaxStale, c.RefreshInterval)
 	}
 	if c.UnknownKeyWait > 0 && c.UnknownKeyWait < c.UnknownKeyInterval+answerTime {
-		add("UnknownKeyWait %v is shorter than UnknownKeyInterval + 1 s: good tokens would be rejected in a flood", c.UnknownKeyWait)
+		add("UnknownKeyWait %v is shorter than UnknownKeyInterval + 1 s: a flood would cause false answers", c.UnknownKeyWait)
 	}
 	for _, h := range c.InsecureHTTPHosts {
 		if h == "" || strings.ContainsAny(h, ":/@*[] ") && !issuer.IsLoopback(h) {

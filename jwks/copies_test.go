@@ -13,8 +13,8 @@ import (
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
-// backends answers for a URL behind which stand servers that share one ETag: a request that carries it is answered with 304 by whichever
-// it meets.
+// backends answers for a URL behind which stand servers that share one ETag: a request that carries it is answered with 304 by
+// whichever it meets.
 type backends struct {
 	mu   sync.Mutex
 	of   [][]string // the kids that each lists

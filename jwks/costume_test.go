@@ -115,8 +115,8 @@ func TestFailureTableThroughDecorators(t *testing.T) {
 	playAll(t, false, forwarded)
 }
 
-// A decorator of the source that forgets fields of the Result causes more answers that say that nobody can tell. It causes no other
-// answer, least of all 401.
+// A decorator of the source that forgets fields of the Result causes more answers that say that nobody can tell. It causes no
+// other answer, least of all 401.
 func TestFailureTableThroughForgetfulSources(t *testing.T) {
 	t.Parallel()
 	for name, f := range map[string]func(*jwks.Result){

@@ -20,7 +20,8 @@ import (
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
-// discovered is an issuer whose metadata names a jwks_uri of the test's choice. It answers whatever it is asked, and notes the URLs.
+// discovered is an issuer whose metadata names a jwks_uri of the test's choice. It answers whatever it is asked, and notes the
+// URLs.
 type discovered struct {
 	*issuertest.World
 	iss, jwksURI string

@@ -135,7 +135,8 @@ func (q *request) readDocument(ctx context.Context, d *discovery) (string, *fail
 	if err != nil {
 		return "", failed
 	}
-	found, again := q.readFrom(ctx, d, u.Scheme+"://"+u.Host+"/.well-known/oauth-authorization-server"+strings.TrimSuffix(u.EscapedPath(), "/"))
+	path := "/.well-known/oauth-authorization-server" + strings.TrimSuffix(u.EscapedPath(), "/")
+	found, again := q.readFrom(ctx, d, u.Scheme+"://"+u.Host+path)
 	if again != nil && again.refused() {
 		return "", &failure{label: failed.label, status: 0, retryAfter: failed.retryAfter} // the key URL was not asked
 	}

@@ -5,8 +5,8 @@ import (
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
-// NewWithClock is New with other clocks and another source of jitter. read returns readings of the monotonic and the wall clock, in
-// nanoseconds.
+// NewWithClock is New with other clocks and another source of jitter. read returns readings of the monotonic and the wall clock,
+// in nanoseconds.
 func NewWithClock(ps []issuer.Provider, c Config, read func() (mono, wall int64), random func() float64) (*Cache, error) {
 	c.random = random
 	return newCache(ps, c, func() keystate.Time {

@@ -24,8 +24,8 @@ func tenants(n int) (ps []issuer.Provider, urls []string) {
 	return ps, urls
 }
 
-// Thousands of issuers are on one host, and made-up kids arrive for all of them. A tenant that is not attacked has its rotated key, and
-// one that was never used its first, within two seconds.
+// Thousands of issuers are on one host, and made-up kids arrive for all of them. A tenant that is not attacked has its rotated
+// key, and one that was never used its first, within two seconds.
 func TestQuietTenantOfABusyHost(t *testing.T) {
 	t.Parallel()
 	sizes, delays := []int{1000}, []time.Duration{500 * time.Millisecond}
@@ -115,7 +115,6 @@ type limiter struct {
 	rate           float64
 	credit         float64
 	at             time.Time
-	retryAfter     string
 	countsRefusals bool // a refused request uses up credit, too, down to a second's worth below zero
 	served, denied int
 }

@@ -35,8 +35,8 @@ func flood(t *testing.T, c jwks.Source, every time.Duration, times int, counted 
 	return func() { stopped.Store(true); all.Wait() }
 }
 
-// A key is rotated during a flood of made-up kids, which are asked for once or again and again. No token of the new key is called bad; it
-// verifies within 2.7 seconds in the first minute and within 12 after five. Rounds stay within their bounds.
+// A key is rotated during a flood of made-up kids, which are asked for once or again and again. No token of the new key is called
+// bad; it verifies within 2.7 seconds in the first minute and within 12 after five. Rounds stay within their bounds.
 func TestRotationInFloodsOfAllKinds(t *testing.T) {
 	t.Parallel()
 	for _, times := range []int{1, 5, 1000} {
@@ -147,8 +147,8 @@ func testForgedFirst(t *testing.T, forged int, warm bool) {
 	require.LessOrEqual(t, time.Since(began), 4*time.Second)
 }
 
-// One region is dark. Made-up kids, known kids with wrong signatures, and both at once never get "unavailable" four times in a row, while
-// another region serves. Good tokens of that region are served throughout.
+// One region is dark. Made-up kids, known kids with wrong signatures, and both at once never get "unavailable" four times in a
+// row, while another region serves. Good tokens of that region are served throughout.
 func TestForgedTokensMakeNoRowOfUnavailable(t *testing.T) {
 	t.Parallel()
 	for _, every := range []time.Duration{10 * time.Millisecond, time.Second, 15 * time.Second} {

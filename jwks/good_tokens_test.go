@@ -17,8 +17,8 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// mistaken are the cases in which a good token may get 401, as docs/decisions.md lists them. Each ends with an acceptance where the
-// issuer can still be right.
+// mistaken are the cases in which a good token may get 401, as docs/decisions.md lists them. Each ends with an acceptance where
+// the issuer can still be right.
 var mistaken = []row{
 	{
 		"a token that is signed with new material under a key ID in use, until the refresh that it causes",

@@ -94,7 +94,9 @@ func (h *hosts) enqueue(rawURL string, s *set, urgent bool) *ticket {
 		name = u.Host
 	}
 	now := h.clock()
-	t := &ticket{set: s, urgent: urgent, since: now, order: s.pace.before, ready: make(chan struct{}), index: -1, class: otherSets}
+	t := &ticket{
+		set: s, urgent: urgent, since: now, order: s.pace.before, ready: make(chan struct{}), index: -1, class: otherSets,
+	}
 	if now.Since(t.order) >= restedTime {
 		t.order = keystate.Time{}
 	}
@@ -216,7 +218,7 @@ func (h *hosts) dispatch(o *host, now keystate.Time) {
 				break
 			}
 			wait := o.urgentWait(kind, now)
-			if kind == 0 || t.cold { // a host that asks for fewer requests is not asked for fewer that callers of a usable set wait for
+			if kind == 0 || t.cold { // callers of a usable set do not wait because others were asked to slow down
 				wait = max(wait, o.pace.wait(now))
 			}
 			if kind == 0 && now.Since(t.since) >= h.maxStale/staleQueue {
@@ -308,8 +310,8 @@ func (p *hostPace) wait(now keystate.Time) time.Duration {
 	return now.Until(p.next)
 }
 
-// answered notes an answer of a host. If enough sets were asked for fewer requests, the host is slowed to the rate at which it gave
-// good answers, which then grows until it asks again.
+// answered notes an answer of a host. If enough sets were asked for fewer requests, the host is slowed to the rate at which it
+// gave good answers, which then grows until it asks again.
 func (h *hosts) answered(t *ticket, limited bool) {
 	now := h.clock()
 	h.mu.Lock()

@@ -2,11 +2,12 @@
 // keeps them through outages, and knows which region listed which key.
 //
 // [Cache] is the [Source] for live issuers. [NewStatic] returns a Source of fixed keys. A Cache does no I/O when it is made and
-// starts no goroutine: key sets are fetched when a token first needs them, and refreshed on use or, ahead of need, by [Cache.Run].
+// starts no goroutine: key sets are fetched when a token first needs them, and refreshed on use or, ahead of need, by
+// [Cache.Run].
 //
 // A key that is in memory is returned from memory, whatever the network does. For a key that is not, the Cache asks every region
-// that could have it, within strict bounds on requests and waiting. The answer says whether it is complete: only a complete answer
-// can make a token bad. An incomplete one means "cannot tell".
+// that could have it, within strict bounds on requests and waiting. The answer says whether it is complete: only a complete
+// answer can make a token bad. An incomplete one means "cannot tell".
 package jwks
 
 import (
@@ -21,13 +22,13 @@ import (
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
-// Source looks up keys. It is safe for concurrent use. A decorator embeds a Source and passes the Query and the Result on. One that
-// forgets a field of the Result causes "cannot tell", never a rejection or an acceptance.
+// Source looks up keys. It is safe for concurrent use. A decorator embeds a Source and passes the Query and the Result on. One
+// that forgets a field of the Result causes "cannot tell", never a rejection or an acceptance.
 //
 // Lookup has no error result on purpose: the Result is the one place that says what is known.
 type Source interface {
-	// Lookup returns the keys that may verify a token. It answers from memory if the key is there. Otherwise it may wait, but never
-	// longer than ctx.
+	// Lookup returns the keys that may verify a token. It answers from memory if the key is there. Otherwise it may wait, but
+	// never longer than ctx.
 	Lookup(ctx context.Context, q Query) Result
 
 	// Changed returns a channel that is closed at the next change of any key: one is added, withdrawn, or may be used by other
@@ -104,8 +105,8 @@ func (k *Key) Thumbprint() string { return k.jwk().Thumbprint }
 // Public returns the key: an *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey. It must not be modified.
 func (k *Key) Public() crypto.PublicKey { return k.jwk().Public }
 
-// Regions returns the names of the regions that may have signed with this key: they list the issuer, and they list the key or have
-// not answered since it first appeared. Nil means all regions that list the issuer. The slice must not be modified.
+// Regions returns the names of the regions that may have signed with this key: they list the issuer, and they list the key or
+// have not answered since it first appeared. Nil means all regions that list the issuer. The slice must not be modified.
 func (k *Key) Regions() []string {
 	if k == nil {
 		return nil
@@ -133,8 +134,8 @@ func (k *Key) Origin() string {
 	return "snapshot"
 }
 
-// Valid reports whether the key may still be used: it has not been withdrawn, has not reached MaxStale, and Lookup would return this
-// very pointer. It answers from memory. Like Lookup, it starts a refresh that is due.
+// Valid reports whether the key may still be used: it has not been withdrawn, has not reached MaxStale, and Lookup would return
+// this very pointer. It answers from memory. Like Lookup, it starts a refresh that is due.
 func (k *Key) Valid() bool {
 	if k == nil || k.key == nil {
 		return false

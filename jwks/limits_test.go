@@ -45,8 +45,8 @@ func kids(n int) (all []string) {
 	return all
 }
 
-// A set of many small keys is used, up to MaxKeys and MaxKeySetBytes. What goes beyond MaxKeys is named; a set that is too large as a
-// whole is not used.
+// A set of many small keys is used, up to MaxKeys and MaxKeySetBytes. What goes beyond MaxKeys is named; a set that is too large
+// as a whole is not used.
 func TestManySmallKeys(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -148,8 +148,8 @@ func TestNoUsableKeySaysWhy(t *testing.T) {
 	})
 }
 
-// Beside usable keys, one that cannot be used is named, and its own tokens are told apart: 503 if the key could not be read, 401 if
-// this process does not allow it.
+// Beside usable keys, one that cannot be used is named, and its own tokens are told apart: 503 if the key could not be read, 401
+// if this process does not allow it.
 func TestSkippedKeysBesideUsableOnes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

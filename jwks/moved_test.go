@@ -21,8 +21,8 @@ const (
 	newKeysURL  = "https://idp.example/new.json"
 )
 
-// moving is an issuer whose metadata name the old URL, which lists the key "one", until move is called. Then the new URL lists "two" as
-// well, and the old one goes on answering.
+// moving is an issuer whose metadata name the old URL, which lists the key "one", until move is called. Then the new URL lists
+// "two" as well, and the old one goes on answering.
 func moving(t *testing.T) (n *servers, c *jwks.Cache, move func()) {
 	n = newServers()
 	n.at(oldKeysURL).list("one")
@@ -55,7 +55,8 @@ func TestMovedKeySetIsFoundByItsFirstToken(t *testing.T) {
 	})
 }
 
-// Unknown kids do not push the next look at the metadata away: an unknown kid every 12 minutes, and the new URL is found by the first.
+// Unknown kids do not push the next look at the metadata away: an unknown kid every 12 minutes, and the new URL is found by the
+// first.
 func TestUnknownKeysDoNotKeepAMoveFromBeingSeen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -92,8 +93,8 @@ func TestMetadataAreReadDaily(t *testing.T) {
 	})
 }
 
-// Metadata that were read less than a minute ago are believed, so a key that moved since is unknown until the minute is over. Asked for
-// again and again, it verifies at most ten seconds later.
+// Metadata that were read less than a minute ago are believed, so a key that moved since is unknown until the minute is over.
+// Asked for again and again, it verifies at most ten seconds later.
 func TestMoveWithinAMinuteOfTheLastLook(t *testing.T) {
 	t.Parallel()
 	for _, read := range []time.Duration{0, time.Second, 30 * time.Second, 59 * time.Second} {

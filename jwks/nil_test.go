@@ -9,7 +9,8 @@ import (
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
-// A Cache that no constructor has made has no keys: it cannot tell, and does not panic. A Key that no Source has returned is not valid.
+// A Cache that no constructor has made has no keys: it cannot tell, and does not panic. A Key that no Source has returned is not
+// valid.
 func TestWhatNewHasNotMade(t *testing.T) {
 	t.Parallel()
 	nilstest.Methods(t, "New", []string{"Key.ID"}, []any{"x"}, (*jwks.Cache)(nil), new(jwks.Cache))

@@ -49,8 +49,8 @@ func (m *memory) Save(_ context.Context, name string, data []byte, ifRevision st
 	return d.Revision, nil
 }
 
-// A process that starts while all servers are down uses the snapshot of an earlier one as long as it is younger than MaxStale. What the
-// snapshot does not list is never called unknown.
+// A process that starts while all servers are down uses the snapshot of an earlier one as long as it is younger than MaxStale.
+// What the snapshot does not list is never called unknown.
 func TestStartFromASnapshot(t *testing.T) {
 	t.Parallel()
 	for name, breaks := range map[string]func(*server){
@@ -101,8 +101,8 @@ func testSnapshot(t *testing.T, breaks func(*server), pause time.Duration) {
 	require.Equal(t, "fetched", look(t, second, "one", "ES256").Keys[0].Origin())
 }
 
-// A region is down at the start, or later, in every way. Tokens of the other region verify, and so do those of its own if a mirror has its
-// keys. No good token is called bad.
+// A region is down at the start, or later, in every way. Tokens of the other region verify, and so do those of its own if a
+// mirror has its keys. No good token is called bad.
 func TestOneRegionDown(t *testing.T) {
 	t.Parallel()
 	const mirrorB = "https://b2.example/jwks.json"
@@ -195,8 +195,8 @@ func TestWithdrawal(t *testing.T) {
 	})
 }
 
-// A process is frozen, or its clock is set. Keys age by the larger of both clocks; a clock that is set back makes nothing younger; and no
-// good token is called bad.
+// A process is frozen, or its clock is set. Keys age by the larger of both clocks; a clock that is set back makes nothing
+// younger; and no good token is called bad.
 func TestFrozenProcessAndClocksThatAreSet(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -151,8 +151,8 @@ func (o *outages) other() {
 	}
 }
 
-// askedKeys remembers the keys of an iss that are asked for and not there, by the hash of kid and alg. Its size is bounded: when it is
-// full, any entry goes. It only spaces rounds and is never an answer.
+// askedKeys remembers the keys of an iss that are asked for and not there, by the hash of kid and alg. Its size is bounded: when
+// it is full, any entry goes. It only spaces rounds and is never an answer.
 type askedKeys struct {
 	mu       sync.Mutex
 	waiting  map[uint64]int // callers
@@ -279,8 +279,8 @@ func (a *askedKeys) note(q keystate.Question, now keystate.Time) {
 	put(&a.absent, id, b)
 }
 
-// gate returns how long a key may not cause a round, as it was certain a short while ago that it is not there: an eighth of the time
-// for which it has been asked, from 1 to 10 seconds. often reports whether it is asked for again and again.
+// gate returns how long a key may not cause a round, as it was certain a short while ago that it is not there: an eighth of the
+// time for which it has been asked, from 1 to 10 seconds. often reports whether it is asked for again and again.
 func (a *askedKeys) gate(q keystate.Question, now keystate.Time) (wait time.Duration, often bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -19,8 +19,8 @@ const (
 )
 
 // Run refreshes the key sets ahead of need until ctx ends, and returns the cause of ctx. If there are at most 100 sets, all are
-// fetched when it starts. If there are more, each is fetched when a token first needs it, and refreshed from then on. Without Run, and
-// after it has ended, sets are fetched and refreshed when they are used.
+// fetched when it starts. If there are more, each is fetched when a token first needs it, and refreshed from then on. Without
+// Run, and after it has ended, sets are fetched and refreshed when they are used.
 func (c *Cache) Run(ctx context.Context) error {
 	if !c.made() {
 		return errNotMade
@@ -84,7 +84,8 @@ func (c *Cache) refresh(s *set, now keystate.Time) {
 	c.start(s, false, now)
 }
 
-// recheckMismatch starts a refresh after a signature that no key has verified, once a minute and within the burst of unknown keys.
+// recheckMismatch starts a refresh after a signature that no key has verified, once a minute and within the burst of unknown
+// keys.
 func (c *Cache) recheckMismatch(s *set, now keystate.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -153,8 +154,8 @@ func (c *Cache) reschedule(s *set) {
 	c.poke()
 }
 
-// Preload fetches every key set that has no usable keys, once, and waits for the answers, at most until ctx ends. The error joins one
-// for each region without usable keys; the cache serves whatever came.
+// Preload fetches every key set that has no usable keys, once, and waits for the answers, at most until ctx ends. The error joins
+// one for each region without usable keys; the cache serves whatever came.
 func (c *Cache) Preload(ctx context.Context) error {
 	if !c.made() {
 		return errNotMade
@@ -172,7 +173,7 @@ func (c *Cache) Preload(ctx context.Context) error {
 			if s.usable(now, c.config.limits()) {
 				continue
 			}
-			err := error(ErrUnavailable)
+			err := ErrUnavailable
 			if why := s.why(); why != nil {
 				err = fmt.Errorf("%w: %w", ErrUnavailable, why)
 			} else if ctx.Err() != nil {

@@ -14,8 +14,9 @@ import (
 
 const regionA, regionB = "https://a.example/jwks.json", "https://b.example/jwks.json"
 
-// Two regions share an iss, each with a key set of its own. One says 403 or 404 from the start, and recovers. Where its URL is not
-// optional, its good tokens are never called bad. Where it is, the answer means that the region is not enabled, and its tokens are.
+// Two regions share an iss, each with a key set of its own. One says 403 or 404 from the start, and recovers. Where its URL is
+// not optional, its good tokens are never called bad. Where it is, the answer means that the region is not enabled, and its
+// tokens are.
 func TestRegionThatRefusesFromTheStart(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{403, 404} {

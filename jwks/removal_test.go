@@ -12,8 +12,8 @@ import (
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
-// Update removes 2,000 issuers of a host that hangs, while callers wait for all of them. A second later nothing of them goes on: no
-// request, no goroutine, no caller.
+// Update removes 2,000 issuers of a host that hangs, while callers wait for all of them. A second later nothing of them goes on:
+// no request, no goroutine, no caller.
 func TestRemovedIssuersEnd(t *testing.T) { // not parallel: it counts goroutines
 	synctest.Test(t, func(t *testing.T) {
 		ps, urls := tenants(2000)

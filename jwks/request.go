@@ -18,30 +18,28 @@ const (
 	attemptFailed // or canceled
 )
 
-// attempt asks one URL in a round, with one request or several: the first good answer counts. It fails when a request fails other than
-// by timeout, or when all its requests have ended. The set's mutex guards its fields.
+// attempt asks one URL in a round, with one request or several: the first good answer counts. It fails when a request fails other
+// than by timeout, or when all its requests have ended. The set's mutex guards its fields.
 type attempt struct {
 	slot      *slot
 	state     attemptState
 	requests  int // so far
 	pending   int // of them, those that have not ended
 	connected time.Time
-	ctx       context.Context
-	cancel    context.CancelFunc
-	ticket    *ticket       // of the first request, until it has a connection
-	maxAge    time.Duration // of a good answer, less its Age; 0 if there is none
+	cancels   []context.CancelFunc // of its requests
+	ticket    *ticket              // of the first request, until it has a connection
+	maxAge    time.Duration        // of a good answer, less its Age; 0 if there is none
 }
 
 // begin asks a URL for the first time in the round. The caller holds the set's mutex.
 func (c *Cache) begin(s *set, r *round, sl *slot) {
 	a := &attempt{slot: sl}
-	a.ctx, a.cancel = context.WithCancel(context.Background())
 	r.attempts, s.active = append(r.attempts, a), append(s.active, a)
 	c.request(s, r, a)
 }
 
-// request sends one more request. The second one and every other use the other client, on connections of its own. The caller holds
-// the set's mutex.
+// request sends one more request. The second one and every other use the other client, on connections of its own. The caller
+// holds the set's mutex.
 func (c *Cache) request(s *set, r *round, a *attempt) {
 	a.requests++
 	a.pending++
@@ -50,7 +48,16 @@ func (c *Cache) request(s *set, r *round, a *attempt) {
 	if a.requests == 1 {
 		a.ticket = q.ticket
 	}
-	go q.run()
+	ctx, cancel := context.WithCancel(context.Background())
+	a.cancels = append(a.cancels, cancel)
+	go q.run(ctx)
+}
+
+// cancel ends the requests of the attempt. The caller holds the set's mutex.
+func (a *attempt) cancel() {
+	for _, cancel := range a.cancels {
+		cancel()
+	}
 }
 
 // promote moves the requests of a round that wait for a connection to the queue of those that somebody waits for.
@@ -83,19 +90,19 @@ type request struct {
 }
 
 // run sends the request, once there is a connection for it, and notes its outcome.
-func (q *request) run() {
+func (q *request) run(ctx context.Context) {
 	c := q.cache
-	if !c.hosts.wait(q.attempt.ctx, q.ticket) {
+	if !c.hosts.wait(ctx, q.ticket) {
 		q.finish(answer{failed: &failure{label: "canceled"}})
 		return
 	}
 	deadline := q.start()
-	ctx, cancel := context.WithDeadline(q.attempt.ctx, deadline)
+	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	if q.repeated {
 		q.client.closeIdle()
 	}
-	got, ok := bounded(ctx, c, func() (a answer) {
+	got, ok := bounded(ctx, func() (a answer) {
 		defer c.hosts.release(q.ticket) // by a client that does not return, not before: so connections are bounded
 		a.failed = &failure{label: "panic"}
 		if err := guard.Call("HTTP client", func() { a = q.fetch(ctx) }); err != nil {
@@ -260,9 +267,9 @@ func (s *set) note(sl *slot, got *answer) (back recovery) {
 	return back
 }
 
-// bounded runs f, and returns its result, or false if f has ended its goroutine, or not returned a while after ctx has ended. Then it
-// goes on alone, and what it returns is lost.
-func bounded[T any](ctx context.Context, c *Cache, f func() T) (result T, ok bool) {
+// bounded runs f, and returns its result, or false if f has ended its goroutine, or not returned a while after ctx has ended.
+// Then it goes on alone, and what it returns is lost.
+func bounded[T any](ctx context.Context, f func() T) (result T, ok bool) {
 	done := make(chan T, 1)
 	go func() {
 		defer close(done) // also if f ends its goroutine

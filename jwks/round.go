@@ -34,7 +34,8 @@ const (
 	roundLater                     // one may start later
 )
 
-// round is one fetch of a set over its URLs. It goes on when the callers that wait for it leave. The set's mutex guards its fields.
+// round is one fetch of a set over its URLs. It goes on when the callers that wait for it leave. The set's mutex guards its
+// fields.
 type round struct {
 	urgent    bool // somebody waits for it
 	charged   bool // unknown keys have caused it
@@ -53,8 +54,8 @@ type round struct {
 	recheck   bool // it must not be answered with what is known
 }
 
-// want asks a set for the key that a caller waits for: it joins the round that is under way, or starts one if that is allowed and can
-// end in time. held means that the rate of unknown keys is what keeps a round from starting, for d.
+// want asks a set for the key that a caller waits for: it joins the round that is under way, or starts one if that is allowed and
+// can end in time. held means that the rate of unknown keys is what keeps a round from starting, for d.
 func (c *Cache) want(s *set, w *waiter, now keystate.Time, left time.Duration) (d time.Duration, held bool, state roundState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,11 +77,9 @@ func (c *Cache) want(s *set, w *waiter, now keystate.Time, left time.Duration) (
 	}
 	d = s.rest(now, urgentRest)
 	d = max(d, s.pace.waitFailed(usable, now))
-	often := false
 	if usable {
-		var gate, bucket time.Duration
-		gate, often = w.entry.asked.gate(w.ask, now)
-		bucket = s.pace.wait(c.config.UnknownKeyInterval, now)
+		gate, often := w.entry.asked.gate(w.ask, now)
+		bucket := s.pace.wait(c.config.UnknownKeyInterval, now)
 		if often {
 			bucket = min(bucket, s.pace.waitRepeated(now))
 		}
@@ -118,8 +117,8 @@ func (r *round) want(q keystate.Question) {
 	}
 }
 
-// settledFor reports whether nothing more can be learned for a caller that arrived then: each URL has had an outcome since, asks not
-// to be asked, or has been down for so long that another one stands in for it. The caller holds the set's mutex.
+// settledFor reports whether nothing more can be learned for a caller that arrived then: each URL has had an outcome since, asks
+// not to be asked, or has been down for so long that another one stands in for it. The caller holds the set's mutex.
 func (s *set) settledFor(arrived uint64, usable bool, now keystate.Time, c *Cache) bool {
 	all, some := true, false
 	for _, sl := range s.slots {
@@ -159,8 +158,9 @@ func (s *set) copiesWait(now keystate.Time) time.Duration {
 // start begins a round. The caller holds the set's mutex.
 func (c *Cache) start(s *set, urgent bool, now keystate.Time) *round {
 	r := &round{
-		urgent: urgent, began: now, wanted: map[keystate.Question]struct{}{}, hurry: make(chan struct{}, 1), stop: make(chan struct{}),
-		events: make(chan struct{}, 1), restored: c.config.Snapshots == nil || s.usable(now, c.config.limits()),
+		urgent: urgent, began: now, wanted: map[keystate.Question]struct{}{}, hurry: make(chan struct{}, 1),
+		stop: make(chan struct{}), events: make(chan struct{}, 1),
+		restored: c.config.Snapshots == nil || s.usable(now, c.config.limits()),
 	}
 	s.round = r
 	if urgent {
@@ -170,8 +170,8 @@ func (c *Cache) start(s *set, urgent bool, now keystate.Time) *round {
 	return r
 }
 
-// run is the goroutine of a round: it asks the URLs in order, the next one when one has failed, has not answered for a while, or has
-// given an answer that is not enough, and again those that do not answer.
+// run is the goroutine of a round: it asks the URLs in order, the next one when one has failed, has not answered for a while, or
+// has given an answer that is not enough, and again those that do not answer.
 func (c *Cache) run(s *set, r *round) {
 	defer c.end(s, r)
 	var snapshot sync.WaitGroup
@@ -201,7 +201,7 @@ func (c *Cache) step(s *set, r *round, snapshot *sync.WaitGroup) (next time.Dura
 	defer s.mu.Unlock()
 	now, t := c.clock(), time.Now()
 	own := s.own(c.config.limits())
-	r.look(s, &own, now)
+	r.look(&own, now)
 	if r.enough(s, &own, now) || !r.until.IsZero() && !t.Before(r.until) {
 		return 0, true
 	}
@@ -215,7 +215,7 @@ func (c *Cache) step(s *set, r *round, snapshot *sync.WaitGroup) (next time.Dura
 			(a.connected.IsZero() || !r.good || !a.slot.current().Down(c.config.limits()))
 		last = a
 	}
-	if untold := r.unasked(s, own.Usable(now), now, c); len(untold) > 0 {
+	if untold := r.unasked(s, own.Usable(now), now); len(untold) > 0 {
 		hedge := last == nil || last.state != attemptRunning
 		if !hedge && !last.connected.IsZero() {
 			left := hedgeAfter - t.Sub(last.connected)
@@ -240,8 +240,8 @@ func (c *Cache) step(s *set, r *round, snapshot *sync.WaitGroup) (next time.Dura
 	return max(c.repeat(s, r, t, next), time.Millisecond), false
 }
 
-// busy reports whether a URL was not asked because requests of earlier rounds have not ended, as they soon will. The caller holds the
-// set's mutex.
+// busy reports whether a URL was not asked because requests of earlier rounds have not ended, as they soon will. The caller holds
+// the set's mutex.
 func (s *set) busy(r *round, now keystate.Time) bool {
 	for _, sl := range s.slots {
 		if r.attempt(sl) == nil && len(sl.inFlight) >= maxInFlight && sl.resting(now, urgentRest) == 0 {
@@ -283,7 +283,7 @@ func (c *Cache) repeat(s *set, r *round, t time.Time, next time.Duration) time.D
 }
 
 // look notes what the round has found. The caller holds the set's mutex.
-func (r *round) look(s *set, own *keystate.Issuer, now keystate.Time) {
+func (r *round) look(own *keystate.Issuer, now keystate.Time) {
 	for _, a := range r.attempts {
 		if a.state == attemptGood {
 			r.good = true
@@ -299,8 +299,8 @@ func (r *round) look(s *set, own *keystate.Issuer, now keystate.Time) {
 	}
 }
 
-// enough reports whether the round has all that it can be after: every wanted key, and for each key of the set an answer of this round
-// that lists it, unless no URL could list it that may still be asked. The caller holds the set's mutex.
+// enough reports whether the round has all that it can be after: every wanted key, and for each key of the set an answer of this
+// round that lists it, unless no URL could list it that may still be asked. The caller holds the set's mutex.
 func (r *round) enough(s *set, own *keystate.Issuer, now keystate.Time) bool {
 	if !r.good || r.recheck && s.untold(r, now) {
 		return false
@@ -356,9 +356,9 @@ func (r *round) attempt(sl *slot) *attempt {
 	return nil
 }
 
-// unasked lists the URLs that may still be asked, in the order in which to ask them: those that do not fail first. In a refresh, a
-// failing one whose back-off is over is among them, so that a preferred URL is found to have recovered.
-func (r *round) unasked(s *set, usable bool, now keystate.Time, c *Cache) []*slot {
+// unasked lists the URLs that may still be asked, in the order in which to ask them: those that do not fail first. In a refresh,
+// a failing one whose back-off is over is among them, so that a preferred URL is found to have recovered.
+func (r *round) unasked(s *set, usable bool, now keystate.Time) []*slot {
 	most := refreshRest
 	if r.urgent {
 		most = urgentRest
@@ -367,7 +367,8 @@ func (r *round) unasked(s *set, usable bool, now keystate.Time, c *Cache) []*slo
 	for _, sl := range s.slots {
 		f := sl.current().Failure
 		switch {
-		case r.attempt(sl) != nil, sl.resting(now, most) > 0, sl.refused(now) && usable && !r.urgent, len(sl.inFlight) >= maxInFlight:
+		case r.attempt(sl) != nil, sl.resting(now, most) > 0, len(sl.inFlight) >= maxInFlight:
+		case sl.refused(now) && usable && !r.urgent:
 		case f != nil && (r.urgent || now.Since(f.At) < backOff(f.Count)):
 			later = append(later, sl)
 		default:
@@ -388,7 +389,7 @@ func (c *Cache) end(s *set, r *round) {
 		}
 	}
 	own := s.own(c.config.limits())
-	r.look(s, &own, now)
+	r.look(&own, now)
 	if !s.removed {
 		s.pace.ended(r, now)
 		c.schedule(s, r, &own, now)

@@ -11,8 +11,8 @@ import (
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
-// After Run has returned, the cache works as it does without Run: a new key is fetched when a token needs it, and a set that is due is
-// refreshed when it is used. A caller that waited for a fetch when Run ended gets its key all the same.
+// After Run has returned, the cache works as it does without Run: a new key is fetched when a token needs it, and a set that is
+// due is refreshed when it is used. A caller that waited for a fetch when Run ended gets its key all the same.
 func TestAfterRunHasEnded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -20,7 +20,8 @@ type answering func(*http.Request) (*http.Response, error)
 
 func (f answering) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// Keys that share a name are told apart after every answer, also of another region: none gets lost, and none of another name takes its place.
+// Keys that share a name are told apart after every answer, also of another region: none gets lost, and none of another name
+// takes its place.
 func TestKeysOfOneNameAfterARefresh(t *testing.T) {
 	t.Parallel()
 	var keys []map[string]any

@@ -1,6 +1,7 @@
 package jwks_test
 
 import (
+	"maps"
 	"math/rand/v2"
 	"os"
 	"sync"
@@ -69,9 +70,5 @@ func (c *tally) count(outcome int) int {
 func (c *tally) counts() map[int]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	all := map[int]int{}
-	for o, n := range c.of {
-		all[o] = n
-	}
-	return all
+	return maps.Clone(c.of)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -130,9 +131,7 @@ func document(kids []string, own map[string]map[string]any) []byte {
 		jwk := own[kid]
 		if jwk == nil {
 			jwk = map[string]any{}
-			for name, v := range material(kid) {
-				jwk[name] = v
-			}
+			maps.Copy(jwk, material(kid))
 			jwk["kid"] = kid
 		}
 		list = append(list, jwk)

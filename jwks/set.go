@@ -30,7 +30,8 @@ type set struct {
 	stale    bool          // it has been logged that its keys have expired
 }
 
-// slot is one URL of a key set: a configured one, or the one that is discovered from an issuer. The set's mutex guards what changes.
+// slot is one URL of a key set: a configured one, or the one that is discovered from an issuer. The set's mutex guards what
+// changes.
 type slot struct {
 	url       string // "" if it is discovered
 	discovery *discovery
@@ -54,7 +55,7 @@ func (sl *slot) name() string {
 }
 
 // setsOf returns the key sets of a region.
-func (t *table) setsOf(c *Cache, p *issuer.Provider, region int, pair *clientPair, old *table) []*set {
+func (t *table) setsOf(p *issuer.Provider, region int, pair *clientPair, old *table) []*set {
 	r := &p.Regions[region]
 	find := func(id string, slots func() []*slot) *set {
 		id = pair.id + id
@@ -72,7 +73,7 @@ func (t *table) setsOf(c *Cache, p *issuer.Provider, region int, pair *clientPai
 		return s
 	}
 	if len(r.JWKSURLs) > 0 {
-		var names []string
+		names := make([]string, 0, len(r.JWKSURLs))
 		for _, u := range r.JWKSURLs {
 			if slices.Contains(r.OptionalJWKSURLs, u) {
 				u = "optional:" + u
@@ -139,8 +140,8 @@ func (s *set) lastGood() (good keystate.Time) {
 	return good
 }
 
-// hasExpired returns how old the newest good answer is if the keys of the set have expired since it was last asked; else 0. The caller
-// holds the set's mutex.
+// hasExpired returns how old the newest good answer is if the keys of the set have expired since it was last asked; else 0. The
+// caller holds the set's mutex.
 func (s *set) hasExpired(own *keystate.Issuer, now keystate.Time) time.Duration {
 	good := s.lastGood()
 	if s.stale || good.IsZero() || own.Usable(now) {
@@ -177,15 +178,6 @@ func (sl *slot) refused(now keystate.Time) bool {
 func (sl *slot) settled(arrived uint64) bool {
 	st := sl.current()
 	return st.Answer.Started > arrived && !st.Answer.Unmodified || st.Failure != nil && st.Failure.Started > arrived
-}
-
-// apply notes an event of a URL, and publishes what follows from it.
-func (c *Cache) apply(s *set, sl *slot, e keystate.Event) {
-	s.mu.Lock()
-	next := sl.state.Load().Apply(e, sl.oldest(), c.config.limits())
-	sl.state.Store(&next)
-	s.mu.Unlock()
-	s.publish()
 }
 
 // publish makes the issuers of the set look at it again.

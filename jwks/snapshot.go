@@ -166,8 +166,8 @@ func membersOf(v strictjson.Value) (members []strictjson.Member) {
 	return members
 }
 
-// pastTime turns a time of another process into one of ours. A time that is a little ahead counts as now. ok is false for one that is
-// further ahead, or no time at all.
+// pastTime turns a time of another process into one of ours. A time that is a little ahead counts as now. ok is false for one
+// that is further ahead, or no time at all.
 func pastTime(members []strictjson.Member, name string, now keystate.Time) (t keystate.Time, ok bool) {
 	wall, err := strconv.ParseInt(strictjson.Find(members, name).Raw(), 10, 64)
 	if err != nil || wall < 0 || wall-now.Wall > int64(maxAhead) {
@@ -179,8 +179,8 @@ func pastTime(members []strictjson.Member, name string, now keystate.Time) (t ke
 	return now.Add(-time.Duration(max(0, now.Wall-wall))), true
 }
 
-// restoreOnce reads the snapshot once in a round, if it may help: a URL has failed or does not answer, and the set has no usable keys.
-// The caller holds the set's mutex.
+// restoreOnce reads the snapshot once in a round, if it may help: a URL has failed or does not answer, and the set has no usable
+// keys. The caller holds the set's mutex.
 func (c *Cache) restoreOnce(s *set, r *round, wg *sync.WaitGroup, helps bool) {
 	if r.restored || !helps {
 		return
@@ -297,7 +297,8 @@ func (c *Cache) load(ctx context.Context, name string) (store.Document, error) {
 // write replaces a document, and waits no longer than it should.
 func (c *Cache) write(ctx context.Context, name string, data []byte, ifRevision string) error {
 	failed, err := stored(ctx, c, func() (err error) {
-		if panicked := guard.Call("Snapshots", func() { _, err = c.config.Snapshots.Save(ctx, name, data, ifRevision) }); panicked != nil {
+		save := func() { _, err = c.config.Snapshots.Save(ctx, name, data, ifRevision) }
+		if panicked := guard.Call("Snapshots", save); panicked != nil {
 			return panicked
 		}
 		return err
@@ -311,7 +312,7 @@ func stored[T any](ctx context.Context, c *Cache, call func() T) (result T, err 
 		return result, errStuck
 	}
 	var settled atomic.Bool // by the first of: the call, its time
-	result, ok := bounded(ctx, c, func() T {
+	result, ok := bounded(ctx, func() T {
 		defer func() { // also if it ends its goroutine
 			if settled.Swap(true) {
 				c.stuck.Add(-1)

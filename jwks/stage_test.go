@@ -30,8 +30,8 @@ const (
 	west = "us-west-2"
 )
 
-// stage is where a row of the failure table is played: in a bubble and in memory, or over real sockets, where a jump of both clocks
-// stands for the time that passes.
+// stage is where a row of the failure table is played: in a bubble and in memory, or over real sockets, where a jump of both
+// clocks stands for the time that passes.
 type stage struct {
 	*issuertest.World
 	t        *testing.T

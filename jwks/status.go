@@ -17,18 +17,19 @@ type Status struct {
 	Provider string `json:"provider"`
 	Region   string `json:"region"`
 	URL      string `json:"url"` // the configured URL, or the issuer that it is discovered from
-	// State is "empty" (no good answer yet), "fresh", "stale" (a refresh is overdue; the keys are used), "expired" (older than MaxStale;
-	// the keys are not used), or "not_enabled" (an optional URL that has never answered says 403 or 404).
+	// State is "empty" (no good answer yet), "fresh", "stale" (a refresh is overdue; the keys are used), "expired" (older than
+	// MaxStale; the keys are not used), or "not_enabled" (an optional URL that has never answered says 403 or 404).
 	State string `json:"state"`
 	// LastSuccess is when the content of the newest good answer was made, of this process or the one that wrote the snapshot.
 	LastSuccess time.Time `json:"last_success,omitzero"`
 	NextRefresh time.Time `json:"next_refresh,omitzero"`
 	// KeyIDs are those that the URL lists and that are in use.
 	KeyIDs []string `json:"key_ids,omitempty"`
-	// Skipped are the keys of the last answer that are not used, each as "kid: reason", with its place as "#3" if it has no kid. They
-	// are named even if no key of the answer is usable. At most 100 are.
+	// Skipped are the keys of the last answer that are not used, each as "kid: reason", with its place as "#3" if it has no kid.
+	// They are named even if no key of the answer is usable. At most 100 are.
 	Skipped []string `json:"skipped,omitempty"`
-	// MissingKeyIDs are those that other URLs of the region have listed for more than a minute, and this one did not in its last answer.
+	// MissingKeyIDs are those that other URLs of the region have listed for more than a minute, and this one did not in its last
+	// answer.
 	MissingKeyIDs []string `json:"missing_key_ids,omitempty"`
 	Failures      int      `json:"failures,omitempty"` // in a row
 	Failure       string   `json:"failure,omitempty"`  // of the last request, see Fetch; "" after a good answer
@@ -37,8 +38,9 @@ type Status struct {
 
 const maxSkipped = 100
 
-// Ready returns nil if every provider has usable keys for at least one region, or else one joined error that names those which have
-// none. With IDs, only these must be ready; an ID that is not configured is not. It answers from memory: call Preload first, or Run.
+// Ready returns nil if every provider has usable keys for at least one region, or else one joined error that names those which
+// have none. With IDs, only these must be ready; an ID that is not configured is not. It answers from memory: call Preload first,
+// or Run.
 func (c *Cache) Ready(providerIDs ...string) error {
 	if !c.made() {
 		return errNotMade
@@ -61,8 +63,8 @@ func (c *Cache) Ready(providerIDs ...string) error {
 	return errors.Join(errs...)
 }
 
-// Status returns one entry for each JWKS URL of each region, in the order of the configuration. A region whose URLs are discovered
-// has one for each of its issuers.
+// Status returns one entry for each JWKS URL of each region, in the order of the configuration. A region whose URLs are
+// discovered has one for each of its issuers.
 func (c *Cache) Status() []Status {
 	if !c.made() {
 		return nil
@@ -89,7 +91,9 @@ func (c *Cache) Status() []Status {
 // status describes a URL. The caller holds the set's mutex.
 func (sl *slot) status(inUse []keystate.Candidate, now, due keystate.Time, c *Cache) Status {
 	u := sl.current()
-	st := Status{URL: sl.name(), State: "empty", MissingKeyIDs: slices.Clone(sl.missing), FromSnapshot: u.Known && u.Answer.Started == 0}
+	st := Status{
+		URL: sl.name(), State: "empty", MissingKeyIDs: slices.Clone(sl.missing), FromSnapshot: u.Known && u.Answer.Started == 0,
+	}
 	if !due.IsZero() {
 		st.NextRefresh = time.Unix(0, due.Wall)
 	}
@@ -148,8 +152,8 @@ func names(skipped []jose.Skipped) []string {
 	return all
 }
 
-// missing notes which kids a URL that has answered misses, and another one has listed for a while. What the others miss stays as it is,
-// but for keys that are not in use any more: a URL that need not be asked is compared once a day only.
+// missing notes which kids a URL that has answered misses, and another one has listed for a while. What the others miss stays as
+// it is, but for keys that are not in use any more: a URL that need not be asked is compared once a day only.
 func (s *set) missing(answered *slot, l keystate.Limits, now keystate.Time) {
 	if len(s.slots) < 2 {
 		return

@@ -12,8 +12,8 @@ import (
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
-// Behind one URL stand backends of which a share lacks a key that the others list. A token of that key arrives every 10 seconds for a
-// day. Once the key was seen, hardly any of them is called bad.
+// Behind one URL stand backends of which a share lacks a key that the others list. A token of that key arrives every 10 seconds
+// for a day. Once the key was seen, hardly any of them is called bad.
 func TestKeyMissingFromAShareOfAnswers(t *testing.T) {
 	t.Parallel()
 	runs := 10
@@ -45,7 +45,8 @@ func TestKeyMissingFromAShareOfAnswers(t *testing.T) {
 	}
 }
 
-// flappingDay is one day from a fresh start. It returns the number of fetches, and of tokens that got 401 before the key was seen.
+// flappingDay is one day from a fresh start. It returns the number of fetches, and of tokens that got 401 before the key was
+// seen.
 func flappingDay(t *testing.T, thin float64, seed uint64, sum *tally) (fetches, before int) {
 	n, d := newServers(), newDice(seed+1000)
 	s := n.at(keysURL)

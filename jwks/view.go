@@ -27,7 +27,7 @@ type issuerView struct {
 	state   keystate.Issuer
 	all     []keystate.Candidate // in the order of the kids
 	keys    []*Key               // the same
-	until   []keystate.Time      // for the first of each kid: until when the answer is complete for any algorithm; zero if it is not
+	until   []keystate.Time      // for the first of each kid: until when the answer is complete, whatever alg; zero if it is not
 	changed chan struct{}        // closed when another view replaces this one
 }
 
@@ -90,7 +90,8 @@ func (e *issuerEntry) rebuild() {
 		}
 		v.keys[i] = k
 		if i == 0 || v.all[i].Key.ID != v.all[i-1].Key.ID {
-			if verdict, until := v.state.Complete(keystate.Question{KeyID: v.all[i].Key.ID}, now); verdict != keystate.Incomplete {
+			ask := keystate.Question{KeyID: v.all[i].Key.ID}
+			if verdict, until := v.state.Complete(ask, now); verdict != keystate.Incomplete {
 				v.until[i] = until
 			}
 		}

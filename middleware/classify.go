@@ -53,7 +53,8 @@ var ofReason = map[verifier.Reason]Outcome{
 	verifier.NonceRequired:    NeedNonce,
 }
 
-// Classify returns what to tell a client of err, and for Unavailable and RateLimited after what time to ask again: at least a second.
+// Classify returns what to tell a client of err, and for Unavailable and RateLimited after what time to ask again: at least a
+// second.
 func Classify(err error) (o Outcome, retryAfter time.Duration) {
 	if e := asError(err); e != nil {
 		if o, ok := ofReason[e.Reason]; ok {

@@ -132,8 +132,8 @@ func wordOn(i int, at time.Time) string {
 	return fmt.Sprintf(`{"rule":{"all_authorities":true,"sub":"%d"},"at":%q}`, i, at.UTC().Format(time.RFC3339Nano))
 }
 
-// Many removals are remembered. When the oldest are forgotten, an old document still brings none of them back; but a newer document
-// is believed in whole, however old a rule of it is.
+// Many removals are remembered. When the oldest are forgotten, an old document still brings none of them back; but a newer
+// document is believed in whole, however old a rule of it is.
 func TestForgottenRemovals(t *testing.T) {
 	t.Parallel()
 	const remembered = 4096

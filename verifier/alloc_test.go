@@ -50,7 +50,8 @@ func floor(t *testing.T, public crypto.PublicKey, raw string) func() {
 // What a call may allocate, beside the check of the signature where there is one. These are the recorded values: raise one
 // only with a reason.
 func TestAllocations(t *testing.T) {
-	// The texts of the token, the Token, and with RSA the digest, which escapes to the heap. That of ECDSA varies with the signature.
+	// The texts of the token, the Token, and with RSA the digest, which escapes to the heap. That of ECDSA varies with the
+	// signature.
 	for alg, most := range map[string]float64{"RS256": 3, "ES256": 4, "EdDSA": 2} {
 		w := issuertest.New(t, issuertest.Config{Algorithm: alg})
 		keys, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client()})

@@ -67,11 +67,11 @@ func (c *change) release() {
 const lookAgain = time.Minute
 
 // Changed returns a channel that is closed when the keys, the rules or the trust change, so that tokens of open streams are due
-// for a Recheck. Take the channel first, then call Recheck, and keep the Verifier meanwhile. It is nil for a Verifier that New has not
-// made: nothing will ever change.
+// for a Recheck. Take the channel first, then call Recheck, and keep the Verifier meanwhile. It is nil for a Verifier that New
+// has not made: nothing will ever change.
 //
-// No goroutine waits for a *jwks.Cache or a *revocation.List, decorated or not. For channels of other origin one does, until the next
-// change; it ends within a minute when the Verifier is not used anymore.
+// No goroutine waits for a *jwks.Cache or a *revocation.List, decorated or not. For channels of other origin one does, until the
+// next change; it ends within a minute when the Verifier is not used anymore.
 func (v *Verifier) Changed() <-chan struct{} {
 	s := v.current()
 	if s == nil {

@@ -11,8 +11,8 @@ var (
 	ErrInvalid = errors.New("token is invalid")
 	// ErrUnavailable: whether the token is to be accepted could not be found out. HTTP 503, gRPC Unavailable.
 	ErrUnavailable = errors.New("token cannot be verified now")
-	// ErrRateLimited: whether the token is to be accepted was not found out, as too many tokens with unknown keys arrive. It may be
-	// good. HTTP 429, gRPC ResourceExhausted.
+	// ErrRateLimited: whether the token is to be accepted was not found out, as too many tokens with unknown keys arrive. It
+	// may be good. HTTP 429, gRPC ResourceExhausted.
 	ErrRateLimited = errors.New("too many tokens with unknown keys")
 	// ErrForbidden: the token is good but does not grant what was asked. HTTP 403, gRPC PermissionDenied.
 	ErrForbidden = errors.New("token does not grant this")
@@ -99,8 +99,8 @@ func (r Reason) String() string {
 	return reasons[r].label
 }
 
-// Error says why a token was not accepted. It holds only what was configured, and what Trust.Check or a source of keys or rules
-// said; nothing else that a token said.
+// Error says why a token was not accepted. It holds only what was configured, and what Trust.Check or a source of keys or
+// rules said; nothing else that a token said.
 type Error struct {
 	Reason     Reason
 	Authority  string        // whose issuer the token names; "" where that is not known
@@ -135,10 +135,10 @@ func (e *Error) Unwrap() error {
 // Is reports whether target is the category of e.
 func (e *Error) Is(target error) bool { return target == e.Category() }
 
-// Category is the one of ErrInvalid, ErrUnavailable, ErrRateLimited and ErrForbidden that e is. That of CheckFailed is the category
-// which the error of Trust.Check wraps: ErrUnavailable before ErrRateLimited before ErrForbidden, ErrInvalid by default.
-// RegionInactive is ErrUnavailable where the error of the RegionPolicy wraps that, or says so by a method Unavailable() bool. A nil
-// *Error is ErrUnavailable.
+// Category is the one of ErrInvalid, ErrUnavailable, ErrRateLimited and ErrForbidden that e is. That of CheckFailed is the
+// category which the error of Trust.Check wraps: ErrUnavailable before ErrRateLimited before ErrForbidden, ErrInvalid by
+// default. RegionInactive is ErrUnavailable where the error of the RegionPolicy wraps that, or says so by a method
+// Unavailable() bool. A nil *Error is ErrUnavailable.
 func (e *Error) Category() error {
 	if e == nil {
 		return ErrUnavailable // it says nothing about the token

@@ -66,8 +66,8 @@ func (s *state) recheckRest(ctx context.Context, t *trusted, tok *Token) *Error 
 	return s.checkRevoked(t, &now)
 }
 
-// recheckKey finds the regions that may have issued the token, by what is known now. A key that must not be used any longer makes the
-// token bad only if the answer is complete.
+// recheckKey finds the regions that may have issued the token, by what is known now. A key that must not be used any longer makes
+// the token bad only if the answer is complete.
 func (s *state) recheckKey(ctx context.Context, t *trusted, tok *Token) ([]string, *Error) {
 	q := jwks.Query{Issuer: tok.issuer, KeyID: tok.key.ID(), Algorithm: tok.header.alg, IssuedAt: tok.iat}
 	r := s.lookup(ctx, q)

@@ -77,8 +77,8 @@ func cannotTell(name string) bool {
 	return false
 }
 
-// expectations replaces what the corpus expects where this module has decided otherwise. A JSON key set that is labeled as HTML is
-// used. An entry of the token's kid that cannot be read may be its key.
+// expectations replaces what the corpus expects where this module has decided otherwise. A JSON key set that is labeled as HTML
+// is used. An entry of the token's kid that cannot be read may be its key.
 var expectations = map[string]struct{ expect, reason string }{
 	"jwks-http/content-type-html": {expect: "accept"},
 	"jwks-http/okp-short-key":     {reason: "keys_unavailable"},

@@ -21,8 +21,8 @@ type answering func(context.Context, jwks.Query) jwks.Result
 func (f answering) Lookup(ctx context.Context, q jwks.Query) jwks.Result { return f(ctx, q) }
 func (answering) Changed() <-chan struct{}                               { return nil }
 
-// The table of jwks.Result, and everything that a Source should not do: what is not proven is never accepted, and never called bad unless
-// the answer is complete.
+// The table of jwks.Result, and everything that a Source should not do: what is not proven is never accepted, and never called
+// bad unless the answer is complete.
 func TestWhateverASourceAnswers(t *testing.T) {
 	t.Parallel()
 	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))

@@ -39,12 +39,12 @@ type Trust struct {
 	// MaxAge refuses tokens issued longer ago, and tokens without iat. 0 means no bound but exp.
 	MaxAge time.Duration
 
-	// Regions decides about the regions that may have minted a token. Nil admits all of them. Its error refuses the token:
-	// as ErrInvalid unless it wraps ErrUnavailable, or has a method Unavailable() bool that returns true. A panic is ErrUnavailable.
+	// Regions decides about the regions that may have minted a token. Nil admits all of them. Its error refuses the token: as
+	// ErrInvalid unless it wraps ErrUnavailable, or has a method Unavailable() bool that returns true. A panic is ErrUnavailable.
 	Regions RegionPolicy
 
-	// Check is called for every token that passed everything else, each time it is verified. Its error refuses the token:
-	// as ErrInvalid unless it wraps ErrForbidden, ErrUnavailable or ErrRateLimited. A panic is ErrUnavailable. It must be safe for
+	// Check is called for every token that passed everything else, each time it is verified. Its error refuses the token: as
+	// ErrInvalid unless it wraps ErrForbidden, ErrUnavailable or ErrRateLimited. A panic is ErrUnavailable. It must be safe for
 	// concurrent use.
 	Check func(context.Context, *Token) error
 }

@@ -192,8 +192,8 @@ func (w *twins) compare() {
 	}
 }
 
-// requireAlike compares two refusals of one token, one after the other. If there is no key, budgets and the answers in between decide
-// which of three reasons it is.
+// requireAlike compares two refusals of one token, one after the other. If there is no key, budgets and the answers in between
+// decide which of three reasons it is.
 func requireAlike(t *testing.T, one, other error) {
 	t.Helper()
 	if keys := []string{"keys_unavailable", "unknown_key_rate_limited", "unknown_key"}; slices.Contains(keys, reasonOf(t, one)) {

@@ -189,15 +189,15 @@ func (s *state) checkDates(exp, nbf, iat, now time.Time) Reason {
 	return 0
 }
 
-// Bounds on what is done for one token, whatever a Source answers: how often keys are looked up, as a key set may be fetched while
-// its first keys are tried, and how many keys are tried.
+// Bounds on what is done for one token, whatever a Source answers: how often keys are looked up, as a key set may be fetched
+// while its first keys are tried, and how many keys are tried.
 const (
 	maxLookups    = 3
 	maxCandidates = 16
 )
 
-// checkSignature finds the key, and the regions that may have signed with it. Only a complete answer makes the token bad. The source is
-// told of a wrong signature even if its answer was complete: the issuer may have replaced a key under its kid.
+// checkSignature finds the key, and the regions that may have signed with it. Only a complete answer makes the token bad. The
+// source is told of a wrong signature even if its answer was complete: the issuer may have replaced a key under its kid.
 func (s *state) checkSignature(ctx context.Context, t *trusted, c *claims, p *compact) (*jwks.Key, []string, *Error) {
 	q := jwks.Query{Issuer: c.issuer, KeyID: p.header.kid, Algorithm: p.header.alg, IssuedAt: c.iat}
 	var r jwks.Result
@@ -236,11 +236,12 @@ func sound(k *jwks.Key) (ok bool) {
 
 // mayVerify reports whether k has signed the token.
 func mayVerify(k *jwks.Key, p *compact) bool {
-	return (k.Algorithm() == "" || k.Algorithm() == p.header.alg) && jose.Verify(p.header.alg, k.Public(), p.input, p.signature) == nil
+	return (k.Algorithm() == "" || k.Algorithm() == p.header.alg) &&
+		jose.Verify(p.header.alg, k.Public(), p.input, p.signature) == nil
 }
 
-// noKey says what a Result makes of a token that none of its keys verifies. An issuer that the source does not know is not the token's
-// fault: keys and trust are not of one configuration.
+// noKey says what a Result makes of a token that none of its keys verifies. An issuer that the source does not know is not the
+// token's fault: keys and trust are not of one configuration.
 func (s *state) noKey(ctx context.Context, t *trusted, p *compact, q *jwks.Query, r *jwks.Result) *Error {
 	switch {
 	case r.Complete && errors.Is(r.Err, jwks.ErrKeyNotAllowed):

@@ -21,7 +21,8 @@ type crowd struct {
 	tokens []string
 }
 
-// A hundred tokens stay in the caches of the processor; ten thousand do not. The tokens of a million would take half an hour to sign with RSA. The fast path does not look at signatures.
+// A hundred tokens stay in the caches of the processor; ten thousand do not. The tokens of a million would take half an hour to
+// sign with RSA. The fast path does not look at signatures.
 var (
 	hundred     = &crowd{name: "100", size: 100, alg: "RS256"}
 	tenThousand = &crowd{name: "10k", size: 10_000, alg: "RS256"}

@@ -51,8 +51,8 @@ func (r *refuseOnce) RoundTrip(req *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Request: req, Body: http.NoBody}, nil
 }
 
-// Before a request is sent again, the body of the 401 is read to its end, so that the connection can be used again, but no more than
-// 16 KiB of it; and it is closed.
+// Before a request is sent again, the body of the 401 is read to its end, so that the connection can be used again, but no more
+// than 16 KiB of it; and it is closed.
 func TestTheBodyOfA401IsDrained(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

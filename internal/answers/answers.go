@@ -29,7 +29,7 @@ type Row struct {
 
 // Rows reads the table.
 func Rows(t issuertest.TB, path string) map[string]Row {
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(path) //nolint:gosec // a file of this repository
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
@@ -158,10 +158,11 @@ func (f *fixture) keys(t issuertest.TB) {
 	leaky := issuertest.New(t, issuertest.Config{Algorithm: "ES256", Layout: issuertest.IssuerPerRegion})
 	leaky.Rotate(east)
 	leaky.Corrupt(east, leak(t, leaky))
-	f.add(t, "a key that is published with its private half", f.config(t, leaky), leaky.Token(east, issuertest.Claims{Subject: Secret}))
+	token := leaky.Token(east, issuertest.Claims{Subject: Secret})
+	f.add(t, "a key that is published with its private half", f.config(t, leaky), token)
 
 	busy := f.configOf(t, f.world, jwks.Config{HTTPClient: f.world.Client(), UnknownKeyInterval: time.Hour, UnknownKeyWait: -1})
-	token := f.token(issuertest.Claims{Header: map[string]any{"kid": "unknown"}})
+	token = f.token(issuertest.Claims{Header: map[string]any{"kid": "unknown"}})
 	limited := f.add(t, "too many unknown keys are asked for", busy, token)
 	for i := range 100_000 { // until the burst is used up
 		other := f.token(issuertest.Claims{Header: map[string]any{"kid": fmt.Sprint("unknown-", i)}})

@@ -17,7 +17,8 @@ import (
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 )
 
-// Bounds on the keys that are used. An RSA exponent is odd and from minExponent to maxExponent; above MaxRSABits it is minExponent.
+// Bounds on the keys that are used. An RSA exponent is odd and from minExponent to maxExponent; above MaxRSABits it is
+// minExponent.
 const (
 	MinRSABits   = 2048
 	MaxRSABits   = 4096 // the default of Limits

@@ -15,8 +15,8 @@ var ErrNotKeySet = errors.New("not a JWK set")
 // maxSkipped is how many entries of a set are listed as skipped.
 const maxSkipped = 1000
 
-// Limits bound what is used of a key set. Allowed lists the RFC 7638 thumbprints of keys that are used although their private half
-// is public knowledge. The zero value of MaxKeys and MaxRSABits means the constants of these names.
+// Limits bound what is used of a key set. Allowed lists the RFC 7638 thumbprints of keys that are used although their private
+// half is public knowledge. The zero value of MaxKeys and MaxRSABits means the constants of these names.
 type Limits struct {
 	MaxKeys    int
 	MaxRSABits int
@@ -39,8 +39,8 @@ type Skipped struct {
 // ParseSet reads a JWK set (RFC 7517, section 5). Keys that cannot be used are left out one by one and listed in skipped, at most
 // 1,000 of them. The error is ErrNotKeySet or one of strictjson's.
 //
-// Several keys may have one kid: RFC 7517, section 4.5. Equal entries are one key. A key whose private half is public knowledge is
-// skipped unless it is allowed.
+// Several keys may have one kid: RFC 7517, section 4.5. Equal entries are one key. A key whose private half is public knowledge
+// is skipped unless it is allowed.
 func ParseSet(doc []byte, l Limits) (keys []*Key, skipped []Skipped, err error) {
 	l = l.withDefaults()
 	top, err := strictjson.Parse(nil, string(doc))

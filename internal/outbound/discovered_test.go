@@ -113,8 +113,8 @@ func resolve(query []byte, ipv4 map[string]net.IP) []byte {
 	return answer
 }
 
-// A name that resolves to an address of this machine or its link is refused before it is connected to, if its URL was discovered and
-// its host is not the issuer's own.
+// A name that resolves to an address of this machine or its link is refused before it is connected to, if its URL was discovered
+// and its host is not the issuer's own.
 func TestCarefulChecksAddresses(t *testing.T) { // it replaces the resolver of the process
 	var connections atomic.Int64
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())

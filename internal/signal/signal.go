@@ -24,8 +24,8 @@ type period struct {
 
 type call struct{ f func() }
 
-// periods holds the periods that have not ended, by channel: who has the channel can have a function called, and needs no goroutine
-// for it.
+// periods holds the periods that have not ended, by channel: who has the channel can have a function called, and needs no
+// goroutine for it.
 var periods sync.Map // of <-chan struct{}: *period
 
 // Changed returns a channel that is closed at the next Send. Take the channel first, then read what it is about.
@@ -65,8 +65,8 @@ func (s *Signal) Send() {
 	}
 }
 
-// Then has f called, once, when ch is closed, unless stop is called before. f must be short and not block. It returns nil if ch is
-// not the channel of a Signal, or is closed.
+// Then has f called, once, when ch is closed, unless stop is called before. f must be short and not block. It returns nil if ch
+// is not the channel of a Signal, or is closed.
 func Then(ch <-chan struct{}, f func()) (stop func()) {
 	found, ok := periods.Load(ch)
 	if !ok {

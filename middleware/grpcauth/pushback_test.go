@@ -15,8 +15,8 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// Where it could not be told whether a token is good, clients that retry by themselves are told when: in the details and in a trailer,
-// of unary calls and of streams. Nobody else is.
+// Where it could not be told whether a token is good, clients that retry by themselves are told when: in the details and in a
+// trailer, of unary calls and of streams. Nobody else is.
 func TestClientsAreToldWhenToRetry(t *testing.T) {
 	t.Parallel()
 	verify := fake{

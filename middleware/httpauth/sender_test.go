@@ -284,8 +284,8 @@ func TestObserveGetsOneOfTheTwo(t *testing.T) {
 	}
 }
 
-// Of a chain of certificates, the first one is the client's: a token that is bound to the certificate of the authority that issued it
-// is nobody's.
+// Of a chain of certificates, the first one is the client's: a token that is bound to the certificate of the authority that
+// issued it is nobody's.
 func TestTheCertificateIsTheFirstOfTheChain(t *testing.T) {
 	t.Parallel()
 	v, mint := bound(t)

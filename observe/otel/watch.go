@@ -130,8 +130,9 @@ func (o *Observer) observeKeys(to metric.Observer, all []jwks.Status) {
 	}
 }
 
-// ages returns how old the keys of each region are: for the key that has gone longest, the time since a URL listed it. A URL that is not
-// asked because another one lists the same keys makes nothing old. Without usable keys, it is the time since the last good answer.
+// ages returns how old the keys of each region are: for the key that has gone longest, the time since a URL listed it. A URL that
+// is not asked because another one lists the same keys makes nothing old. Without usable keys, it is the time since the last good
+// answer.
 func (o *Observer) ages(all []jwks.Status, now time.Time) *series[float64] {
 	type known struct {
 		last time.Time

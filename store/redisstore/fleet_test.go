@@ -280,8 +280,8 @@ func (f *fleet) note(s said) {
 const promise = time.Second
 
 // revoke revokes the next token, and requires that the last process refuses it within the promise and what its clock was late by.
-// With an outage, that begins before and is over afterwards, the time runs from its end. An odd one out is allowed: where the first
-// takes longer, two more do not.
+// With an outage, that begins before and is over afterwards, the time runs from its end. An odd one out is allowed: where the
+// first takes longer, two more do not.
 func (f *fleet) revoke(name string, outage ...func()) {
 	f.t.Helper()
 	for try := range 3 {
