@@ -17,12 +17,15 @@ const module = "github.com/regionjwt/regionjwt"
 
 // arrows lists what each package of the module may import of the module; a package that is not listed may not exist.
 var arrows = map[string][]string{
-	"":                           {"failover", "issuer", "jwks", "store", "verifier", "internal/nils"},
-	"issuer":                     nil,
-	"issuer/issuertest":          {"issuer", "internal/jose/josetest"},
-	"jwks/internal/keystate":     {"internal/jose"},
-	"failover":                   {"issuer", "store", "internal/guard", "internal/outbound", "internal/strictjson", "internal/followed", "internal/seen"},
-	"jwks":                       {"issuer", "store", "internal/guard", "internal/jose", "internal/outbound", "internal/strictjson"},
+	"":                       {"failover", "issuer", "jwks", "store", "verifier", "internal/nils"},
+	"issuer":                 nil,
+	"issuer/issuertest":      {"issuer", "internal/jose/josetest"},
+	"jwks/internal/keystate": {"internal/jose"},
+	"failover":               {"issuer", "store", "internal/guard", "internal/outbound", "internal/strictjson", "internal/followed", "internal/seen"},
+	"jwks": {
+		"issuer", "store", "jwks/internal/keystate", "internal/guard", "internal/jose", "internal/nils", "internal/outbound",
+		"internal/signal", "internal/strictjson",
+	},
 	"failover/clientcredentials": {"issuer", "internal/guard", "internal/outbound", "internal/strictjson"},
 	"middleware/statuspage":      {"failover", "jwks", "revocation", "internal/guard", "internal/nils"},
 	"store":                      {"internal/guard", "internal/nils", "internal/seen"},

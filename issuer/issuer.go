@@ -31,7 +31,7 @@ type Provider struct {
 
 	// HTTPClient sends the requests for the keys of this provider: with a private CA, or with a bearer token. Nil means the
 	// client of the part that sends them. Providers that share a client share their fetches.
-	HTTPClient *http.Client
+	HTTPClient *http.Client `json:"-"`
 }
 
 // Region is one deployment of an Provider.

@@ -77,8 +77,9 @@ func startService(ctx context.Context, c serviceConfig) (ready serviceReady, err
 		return ready, err
 	}
 	v, err := regionjwt.New(regionjwt.Config{
-		Trust: []verifier.Trust{{Authority: a, Binding: verifier.Audience(api), Regions: controller}},
-		Keys:  jwks.Config{RefreshInterval: refresh, Snapshots: snapshots(c.Dir), OnFetch: m.fetched}, Revoked: list, Leeway: leeway, CacheSize: remembered,
+		Trust:   []verifier.Trust{{Authority: a, Binding: verifier.Audience(api), Regions: controller}},
+		Keys:    jwks.Config{RefreshInterval: refresh, Snapshots: snapshots(c.Dir), OnFetch: m.fetched},
+		Revoked: list, Leeway: leeway, CacheSize: remembered,
 		Hooks: verifier.Hooks{Verified: m.verified}, Failover: []*failover.Controller{controller},
 	})
 	if err != nil {

@@ -60,7 +60,7 @@ var meanings = map[code]meaning{
 	},
 	codeLossStart: {
 		levelBreaks, "With the region lost, a service that starts without a snapshot cannot verify these tokens.",
-		"Have a mirror outside of the region publish the keys, or the services keep snapshots (jwks.Config.Snapshots): -snapshots.",
+		"Publish the keys outside of the region, too, or let the services keep snapshots (jwks.Config.Snapshots): -snapshots.",
 	},
 	codeLossRunning: {
 		levelBreaks, "With the region lost, a service that got every key set while it was there cannot verify these tokens.",

@@ -123,7 +123,7 @@ func (o *Observer) Fetch(f jwks.Fetch) {
 	if f.Failure != "" {
 		result = []attribute.KeyValue{keyResult.String("failed"), keyErrorType.String(failureOf(f.Failure))}
 	}
-	set := o.set(p, append(result[:len(result):len(result)], keyDemanded.Bool(f.OnDemand))...)
+	set := o.set(p, append(slices.Clip(result), keyDemanded.Bool(f.OnDemand))...)
 	o.instruments.fetches.Add(context.Background(), 1, metric.WithAttributeSet(set))
 	o.instruments.fetchDuration.Record(context.Background(), f.Duration.Seconds(), metric.WithAttributeSet(o.set(p, result[0])))
 	o.trace(&f, p, result)

@@ -87,7 +87,7 @@ func newInstruments(meter metric.Meter) (instruments, error) {
 		regionFailures: m.gauge("regionjwt.region.failures", "{fetch}",
 			"Fetches of a region's own URLs failed in a row, at most."),
 		keys:     m.gauge("regionjwt.keys", "{key}", "Keys in use."),
-		lacks:    m.gauge("regionjwt.jwks_url.missing_keys", "{key}", "Keys that a JWKS URL does not list and another one does, at most."),
+		lacks:    m.gauge("regionjwt.jwks_url.missing_keys", "{key}", "Keys that another JWKS URL lists and this one does not."),
 		driftAge: m.age("regionjwt.drift.age", "Time since a token last showed drift."),
 
 		active:       m.gauge("regionjwt.failover.active", "{authority}", "Authorities of which the region is active."),
