@@ -115,15 +115,8 @@ func (c *Cache) schedule(s *set, r *round, own *keystate.Issuer, now keystate.Ti
 			break
 		}
 	}
-	at := now.Add(min(wait, c.config.MaxStale/2))
-	recheck := c.recheckAt(own, now)
-	if !recheck.IsZero() && at.After(recheck) {
-		at = recheck
-	}
-	if least := now.Add(firstBackOff); least.After(at) {
-		at = least
-	}
-	s.due.store(at)
+	at := keystate.Sooner(now.Add(min(wait, c.config.MaxStale/2)), c.recheckAt(own, now))
+	s.due.store(at.NotBefore(now.Add(firstBackOff)))
 }
 
 // recheckAt returns when a key that is missing from an answer must be asked for again; zero if none is.
@@ -131,9 +124,7 @@ func (c *Cache) recheckAt(own *keystate.Issuer, now keystate.Time) keystate.Time
 	return own.Recheck(0, now, func(st *keystate.State) keystate.Time {
 		due := st.Answer.StartedAt.Add(recheckAfter)
 		if f := st.Failure; f != nil {
-			if rest := f.At.Add(max(backOff(f.Count), f.RetryAfter)); rest.After(due) {
-				due = rest
-			}
+			due = due.NotBefore(f.At.Add(max(backOff(f.Count), f.RetryAfter)))
 		}
 		if st.Answer.Age > time.Second { // a copy that is served again proves nothing new
 			due = due.Add(min(st.Answer.Age, maxCacheControl))

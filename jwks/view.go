@@ -171,7 +171,7 @@ func (e *issuerEntry) attribute(v *issuerView, now keystate.Time) {
 
 // dueBy makes the set due at the latest at that time.
 func (s *set) dueBy(at keystate.Time) {
-	if s.due.load().After(at) {
-		s.due.store(at)
+	if due := s.due.load(); !due.IsZero() {
+		s.due.store(keystate.Sooner(due, at))
 	}
 }

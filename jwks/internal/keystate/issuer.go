@@ -221,7 +221,7 @@ func (e *Issuer) Complete(q Question, now Time) (v Verdict, until Time) {
 		case s.Usable(now, e.Limits):
 			some = true
 		case e.disabled(i, now):
-			until = sooner(until, s.Failure.At.Add(DisabledFor))
+			until = Sooner(until, s.Failure.At.Add(DisabledFor))
 		case !e.twin(i, now):
 			return Incomplete, Time{}
 		}
@@ -231,7 +231,7 @@ func (e *Issuer) Complete(q Question, now Time) (v Verdict, until Time) {
 	}
 	for i := range e.Sources { // each set stays usable as long as its last usable URL
 		if end := e.usableUntil(e.Sources[i].Set); !end.IsZero() {
-			until = sooner(until, end)
+			until = Sooner(until, end)
 		}
 	}
 	if policy {
@@ -249,17 +249,6 @@ func (e *Issuer) usableUntil(set int) Time {
 		}
 	}
 	return end
-}
-
-// sooner returns the earlier of two times, of which the zero Time is none.
-func sooner(t, u Time) Time {
-	switch {
-	case t.IsZero():
-		return u
-	case u.IsZero():
-		return t
-	}
-	return Time{min(t.Mono, u.Mono), min(t.Wall, u.Wall)}
 }
 
 // Absent reports whether it is certain that no URL lists a key that q asks for, for a token that arrived at that number of the

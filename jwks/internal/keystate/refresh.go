@@ -11,7 +11,7 @@ func (e *Issuer) Recheck(set int, now Time, due func(*State) Time) Time {
 		for j := range s.Listed {
 			k := &s.Listed[j]
 			if k.Miss != nil && e.inEffect(i, k, now) && !e.listedNow(set, k) {
-				at = sooner(at, due(s.State))
+				at = Sooner(at, due(s.State))
 			}
 		}
 	}

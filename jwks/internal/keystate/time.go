@@ -31,6 +31,20 @@ func (t Time) Until(at Time) time.Duration {
 // After reports whether t is later than u by the monotonic clock.
 func (t Time) After(u Time) bool { return t.Mono > u.Mono || t.Mono == u.Mono && t.Wall > u.Wall }
 
+// NotBefore returns t, but on no clock earlier than u.
+func (t Time) NotBefore(u Time) Time { return Time{max(t.Mono, u.Mono), max(t.Wall, u.Wall)} }
+
+// Sooner returns the earlier of two times, by each clock, of which the zero Time is none.
+func Sooner(t, u Time) Time {
+	switch {
+	case t.IsZero():
+		return u
+	case u.IsZero():
+		return t
+	}
+	return Time{min(t.Mono, u.Mono), min(t.Wall, u.Wall)}
+}
+
 // later returns the later of two times, of which the zero Time is none.
 func later(t, u Time) Time {
 	if t.IsZero() || !u.IsZero() && u.After(t) {
