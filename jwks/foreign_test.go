@@ -1,6 +1,7 @@
 package jwks_test
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -28,9 +29,17 @@ func (h logHandler) Handle(context.Context, slog.Record) error { h(); return nil
 func (h logHandler) WithAttrs([]slog.Attr) slog.Handler        { return h }
 func (h logHandler) WithGroup(string) slog.Handler             { return h }
 
+// hollow is an error that panics when its chain is walked, if it is a nil pointer.
+type hollow struct{ cause error }
+
+func (*hollow) Error() string   { return "hollow" }
+func (h *hollow) Unwrap() error { return h.cause }
+
 // misbehave does not do what the code of others should.
-func misbehave(how string) {
+func misbehave(how string) error {
 	switch how {
+	case "returns an error that panics":
+		return (*hollow)(nil)
 	case "panics":
 		panic(how)
 	case "ends its goroutine":
@@ -38,9 +47,10 @@ func misbehave(how string) {
 	case "never returns": // for ten minutes
 		time.Sleep(10 * time.Minute)
 	}
+	return nil
 }
 
-var misbehaviors = []string{"panics", "ends its goroutine", "never returns"}
+var misbehaviors = []string{"panics", "ends its goroutine", "never returns", "returns an error that panics"}
 
 // badStore is a Store that misbehaves.
 type badStore struct{ how string }
@@ -48,13 +58,11 @@ type badStore struct{ how string }
 func (badStore) Authentic() {}
 
 func (s badStore) Load(context.Context, string) (store.Document, error) {
-	misbehave(s.how)
-	return store.Document{}, store.ErrNotFound
+	return store.Document{}, cmp.Or(misbehave(s.how), store.ErrNotFound)
 }
 
 func (s badStore) Save(context.Context, string, []byte, string) (string, error) {
-	misbehave(s.how)
-	return "", store.ErrConflict
+	return "", cmp.Or(misbehave(s.how), store.ErrConflict)
 }
 
 // A Transport that misbehaves ends neither the process nor the lookups. Other sets are served, and its own once it behaves.
@@ -69,7 +77,9 @@ func TestTransportMisbehaves(t *testing.T) {
 				n.at("https://other.example/jwks.json").list("two")
 				client := &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 					if bad && r.URL.String() == keysURL {
-						misbehave(how)
+						if err := misbehave(how); err != nil {
+							return nil, err
+						}
 					}
 					return n.RoundTrip(r)
 				})}
@@ -107,8 +117,8 @@ func TestHooksMisbehave(t *testing.T) {
 	t.Parallel()
 	for _, how := range misbehaviors {
 		for name, config := range map[string]jwks.Config{
-			"OnFetch":     {OnFetch: func(jwks.Fetch) { misbehave(how) }},
-			"log handler": {Logger: slog.New(logHandler(func() { misbehave(how) }))},
+			"OnFetch":     {OnFetch: func(jwks.Fetch) { _ = misbehave(how) }},
+			"log handler": {Logger: slog.New(logHandler(func() { _ = misbehave(how) }))},
 			"Snapshots":   {Snapshots: badStore{how}},
 		} {
 			if name == "log handler" && how == "never returns" || name == "OnFetch" && how == "never returns" {

@@ -289,6 +289,7 @@ func (c *Cache) load(ctx context.Context, name string) (store.Document, error) {
 		if panicked := guard.Call("Snapshots", func() { r.doc, r.err = c.config.Snapshots.Load(ctx, name) }); panicked != nil {
 			r.err = panicked
 		}
+		r.err = guard.Sound("the error of Snapshots", r.err)
 		return r
 	})
 	return r.doc, cmp.Or(err, r.err)
@@ -301,7 +302,7 @@ func (c *Cache) write(ctx context.Context, name string, data []byte, ifRevision 
 		if panicked := guard.Call("Snapshots", save); panicked != nil {
 			return panicked
 		}
-		return err
+		return guard.Sound("the error of Snapshots", err)
 	})
 	return cmp.Or(err, failed)
 }
