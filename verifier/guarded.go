@@ -2,8 +2,10 @@ package verifier
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/jwks"
@@ -20,7 +22,7 @@ func (g *guarded) Revoked(t *Token) (rule string, err error) {
 	if p := guard.Call("Config.Revoked", func() { rule, err = g.inner.Revoked(t) }); p != nil {
 		return "", p
 	}
-	return rule, err
+	return rule, guard.Sound("the error of Config.Revoked", err)
 }
 
 // Version implements Revoker. After a panic it returns another number each time, so that Revoked is asked about every token.
@@ -37,16 +39,42 @@ func (g *guarded) Changed() (ch <-chan struct{}) {
 	return ch
 }
 
-// lookup asks the source of keys. A panic of it means that the keys could not be had.
+// lookup asks the source of keys. If it panics, or its error does when it is looked at, the keys are unavailable.
 func (s *state) lookup(ctx context.Context, q jwks.Query) (r jwks.Result) {
 	if p := guard.Call("Config.Keys", func() { r = s.keys.Lookup(ctx, q) }); p != nil {
+		return jwks.Result{Err: p}
+	}
+	if r.Err == nil {
+		return r
+	}
+	if p, broken := guard.Sound("the error of Config.Keys", r.Err).(*guard.Panic); broken { //nolint:errorlint // as Sound returns it
 		return jwks.Result{Err: p}
 	}
 	return r
 }
 
-// undecided is the error of a function that was to decide on a token and has panicked.
-func undecided(p error) error { return fmt.Errorf("%w: %w", ErrUnavailable, p) }
+// decided calls a function that decides on a token, and returns the error of a refusal. If the function panics, or its error does
+// when it is looked at, nothing is decided, and the token is unavailable.
+func (t *trusted) decided(what string, r Reason, f func() error) (e *Error) {
+	var err error
+	unavailable := false
+	panicked := guard.Call(what, func() {
+		if err = guard.Sound(what, f()); err != nil {
+			e = t.refuse(r, err)
+			unavailable = errors.Is(e, ErrUnavailable) || errors.Is(e, ErrRateLimited)
+		}
+	})
+	if _, broken := err.(*guard.Panic); broken { //nolint:errorlint // as Sound returns it
+		panicked = err
+	}
+	if panicked != nil {
+		e, unavailable = t.refuse(r, fmt.Errorf("%w: %w", ErrUnavailable, panicked)), true
+	}
+	if unavailable {
+		e.RetryAfter = time.Second
+	}
+	return e
+}
 
 // tellVerified calls the hook Verified.
 func (h *Hooks) tellVerified(ctx context.Context, v Verified) {
