@@ -142,7 +142,7 @@ func (c *Config) onFetch() func(jwks.Fetch) {
 			e := failover.Evidence{Region: f.Region, Source: "keys", Began: time.Now().Add(-f.Duration)}
 			switch {
 			case f.Failure == "":
-			case f.OnDemand || !f.Outage: // tokens with made-up key IDs must not make a region look down
+			case !f.Outage:
 				continue
 			default:
 				e.Err, e.Class = errors.New(f.Failure), f.Failure // a label, never text of a server

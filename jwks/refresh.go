@@ -80,8 +80,8 @@ func (c *Cache) refresh(s *set, now keystate.Time) {
 		s.due.store(now.Add(max(wait, firstBackOff)))
 		return
 	}
-	s.due.store(now.Add(roundTime)) // so that nobody else tries meanwhile; the end of the round sets another time
 	c.start(s, false, now)
+	s.due.store(now.Add(roundTime)) // so that nobody else tries meanwhile; the end of the round sets another time
 }
 
 // recheckMismatch starts a refresh after a signature that no key has verified, once a minute and within the burst of unknown
@@ -101,6 +101,9 @@ func (c *Cache) recheckMismatch(s *set, now keystate.Time) {
 
 // schedule sets when the set is refreshed next. The caller holds the set's mutex.
 func (c *Cache) schedule(s *set, r *round, own *keystate.Issuer, now keystate.Time) {
+	if !r.good && !r.due && !s.pace.resting.IsZero() {
+		return // a failed round that tokens have caused does not put off the refresh
+	}
 	if !r.good {
 		wait := c.jitter(max(backOff(s.pace.failed), s.rest(now, refreshRest)))
 		s.due.store(now.Add(wait))

@@ -298,7 +298,7 @@ func (c *Cache) onFetch(q *request, got *answer) {
 	told := map[string]bool{}
 	f := Fetch{URL: q.attempt.slot.name(), Duration: time.Since(q.began), OnDemand: q.urgent}
 	if got.failed != nil {
-		f.Failure, f.Outage = got.failed.String(), got.failed.outage()
+		f.Failure, f.Outage = got.failed.String(), got.failed.outage() && q.round.due
 		if got.failed.refused() && q.attempt.slot.optional && !q.attempt.slot.current().Known {
 			f.Failure = "not_enabled"
 		}

@@ -1,0 +1,63 @@
+package jwks_test
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/jwks"
+)
+
+// Anybody can send tokens with made-up key IDs. They neither hide an outage nor make one: a refresh that is due says whether the
+// region fails, whoever else asks meanwhile.
+func TestAFloodNeitherHidesNorMakesAnOutage(t *testing.T) {
+	t.Parallel()
+	for name, breaks := range map[string]func(*server){
+		"refuses": refuse, "hangs": func(s *server) { s.hangs = true }, "503": func(s *server) { s.status = 503 },
+	} {
+		for _, rate := range []int{0, 1, 20} {
+			for _, run := range []bool{true, false} {
+				t.Run(fmt.Sprint(name, ", ", rate, " a second, Run ", run), func(t *testing.T) {
+					t.Parallel()
+					synctest.Test(t, func(t *testing.T) { testEvidence(t, breaks, rate, run) })
+				})
+			}
+		}
+	}
+}
+
+func testEvidence(t *testing.T, breaks func(*server), rate int, run bool) {
+	var outages, failures atomic.Int64
+	n := newServers()
+	s := n.at(keysURL)
+	s.list("one")
+	c := newCache(t, n, jwks.Config{OnFetch: func(f jwks.Fetch) {
+		if f.Outage {
+			outages.Add(1)
+		}
+		if f.Failure != "" {
+			failures.Add(1)
+		}
+	}}, pool("p", []string{keysURL}))
+	if run {
+		go func() { _ = c.Run(t.Context()) }()
+	}
+	flood := func(d time.Duration) {
+		for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(time.Second) {
+			require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
+			for i := range rate {
+				go ask(t.Context(), c, "p", fmt.Sprint("made-up-", i, time.Now()))
+			}
+		}
+	}
+	flood(20 * time.Minute)
+	require.Zero(t, outages.Load())
+	s.set(breaks)
+	flood(30 * time.Minute)
+	require.GreaterOrEqual(t, outages.Load(), int64(10), "of %d failures", failures.Load())
+	time.Sleep(10 * time.Second) // until all have ended
+}
