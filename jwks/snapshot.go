@@ -64,6 +64,7 @@ type (
 		Misses int             `json:"misses"`
 		Since  int64           `json:"since"`
 		At     int64           `json:"at"`
+		Once   bool            `json:"once,omitempty"`
 	}
 )
 
@@ -85,7 +86,7 @@ func (s *set) encode() (data []byte, digest [32]byte, err error) {
 			}
 			k := snapshotKey{JWK: jwk, First: l.First.Wall, Last: l.Last.Wall}
 			if l.Miss != nil {
-				k.Misses, k.Since, k.At = l.Miss.Count, l.Miss.Since.Wall, l.Miss.At.Wall
+				k.Misses, k.Since, k.At, k.Once = l.Miss.Count, l.Miss.Since.Wall, l.Miss.At.Wall, l.Miss.Once
 			}
 			u.Keys = append(u.Keys, k)
 			_, _ = plain.Write(append(jwk, byte(min(k.Misses, 255))))
@@ -154,7 +155,8 @@ func decodeKey(v strictjson.Value, now keystate.Time, c *Config) (l keystate.Lis
 	}
 	l = keystate.Listing{Key: key, First: first, Last: last}
 	if misses > 0 {
-		l.Miss = &keystate.Miss{Count: misses, Since: since, At: at}
+		once := strictjson.Find(members, "once").Raw() == "true"
+		l.Miss = &keystate.Miss{Count: misses, Since: since, At: at, Once: once}
 	}
 	return l, true, nil
 }

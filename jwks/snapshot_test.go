@@ -219,6 +219,8 @@ func TestRestoredKeyIsWithdrawn(t *testing.T) {
 				synctest.Wait()
 				require.Equal(t, "fetched", look(t, second, "two", "ES256").Keys[0].Origin())
 				require.Contains(t, want, ask(t.Context(), second, "p", "one"))
+				s.set(refuse)
+				require.Contains(t, want, ask(t.Context(), start(), "p", "one"), "nor does a restart bring it back")
 			})
 		})
 	}
