@@ -193,7 +193,7 @@ func (c *Cache) preload(ctx context.Context, s *set) {
 	}
 	r := s.round
 	if r == nil {
-		r = c.start(s, true, now)
+		r = c.start(s, false, now) // a token that needs it makes it urgent
 	}
 	s.mu.Unlock()
 	for {
