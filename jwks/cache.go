@@ -42,9 +42,9 @@ type table struct {
 
 // regionSets is a region with its key sets: one for its JWKS URLs, or one for each issuer whose URL is discovered.
 type regionSets struct {
-	provider string
-	region   issuer.Region
-	sets     []*set
+	provider, name string
+	urls           []string
+	sets           []*set
 }
 
 // New returns a Cache for providers, or every problem with them and with c as one joined error. It does no I/O and starts no
@@ -80,11 +80,15 @@ func (c *Cache) Update(providers []issuer.Provider) error {
 	c.updating.Lock()
 	defer c.updating.Unlock()
 	old := c.table.Load()
-	t := &table{issuers: map[string]*issuerEntry{}, sets: map[string]*set{}}
+	n := 0
+	for i := range providers {
+		n += len(providers[i].Regions)
+	}
+	t := &table{issuers: make(map[string]*issuerEntry, n), sets: make(map[string]*set, n), regions: make([]regionSets, 0, n)}
 	for _, p := range providers {
 		pair := c.clients.of(p.HTTPClient, &c.config)
 		for i, r := range p.Regions {
-			t.regions = append(t.regions, regionSets{p.ID, cloneRegion(r), t.setsOf(&p, i, pair, old)})
+			t.regions = append(t.regions, regionSets{p.ID, r.Name, slices.Clone(r.JWKSURLs), t.setsOf(&p, i, pair, old)})
 			sets := t.regions[len(t.regions)-1].sets
 			for _, iss := range r.Issuers {
 				e := t.issuers[iss]
@@ -135,12 +139,6 @@ func (c *Cache) Update(providers []issuer.Provider) error {
 func (c *Cache) made() bool { return c != nil && c.hosts != nil }
 
 var errNotMade = errors.New("jwks: the Cache was not made by New")
-
-func cloneRegion(r issuer.Region) issuer.Region {
-	r.Issuers, r.JWKSURLs = slices.Clone(r.Issuers), slices.Clone(r.JWKSURLs)
-	r.OptionalJWKSURLs = slices.Clone(r.OptionalJWKSURLs)
-	return r
-}
 
 // poke makes Run look for what is due.
 func (c *Cache) poke() {

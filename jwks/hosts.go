@@ -95,14 +95,14 @@ func (h *hosts) enqueue(rawURL string, s *set, urgent bool) *ticket {
 	}
 	now := h.clock()
 	t := &ticket{
-		set: s, urgent: urgent, since: now, order: s.pace.before, ready: make(chan struct{}), index: -1, class: otherSets,
+		set: s, urgent: urgent, since: now, order: s.pace.turn(), ready: make(chan struct{}), index: -1, class: otherSets,
 	}
 	if now.Since(t.order) >= restedTime {
 		t.order = keystate.Time{}
 	}
 	t.cold = s.neverUsable()
 	switch {
-	case t.cold && s.pace.failed < 3:
+	case t.cold && s.pace.failures() < 3:
 		t.class = newSets
 	case !t.cold:
 		t.class = usableSets

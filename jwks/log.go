@@ -23,7 +23,7 @@ func (of regionsOf) LogValue() slog.Value {
 	var names []string
 	for _, r := range of.table.regions {
 		if len(names) < maxNamed && slices.Contains(r.sets, of.set) {
-			names = append(names, r.provider+"/"+r.region.Name)
+			names = append(names, r.provider+"/"+r.name)
 		}
 	}
 	return slog.AnyValue(names)

@@ -71,11 +71,20 @@ func (v *issuerView) answer(ask keystate.Question, now keystate.Time) (r Result,
 
 // several answers for a kid with several keys, or without one.
 func (v *issuerView) several(ask keystate.Question, first, last int, now keystate.Time) (r Result, known bool) {
-	chosen, cut := v.state.Choose(v.all[first:last], ask)
+	var all []keystate.Candidate
+	switch {
+	case first == last:
+	case v.all != nil:
+		all = v.all[first:last]
+	default: // a token without kid
+		all = v.state.Candidates(now)
+	}
+	chosen, cut := v.state.Choose(all, ask)
 	for _, cand := range chosen {
-		i := slices.IndexFunc(v.keys[first:last], func(k *Key) bool { return k.key.Same(cand.Key) })
-		if k := v.keys[first+i]; k.valid(now) {
-			r.Keys = append(r.Keys, k)
+		for _, k := range v.keys[first:last] {
+			if k.key.Same(cand.Key) && k.valid(now) {
+				r.Keys = append(r.Keys, k)
+			}
 		}
 	}
 	return v.judge(ask, r, cut, now)
@@ -177,7 +186,7 @@ func (e *issuerEntry) ask(ctx context.Context, q Query, ask keystate.Question) R
 		}
 		timer := time.NewTimer(min(max(wait, time.Millisecond), left))
 		select {
-		case <-v.changed:
+		case <-v.wait():
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()

@@ -42,6 +42,59 @@ type pace struct {
 	resting   keystate.Time // until when no refresh begins
 }
 
+// paced returns the pace of the set to be changed. The caller holds the set's mutex.
+func (s *set) paced() *pace {
+	if s.pace == nil {
+		s.pace = &pace{}
+	}
+	return s.pace
+}
+
+// idle reports whether nothing that p says matters any longer.
+func (p *pace) idle(least time.Duration, now keystate.Time) bool {
+	if p == nil {
+		return true
+	}
+	p.wait(least, now)
+	old := func(t keystate.Time) bool { return t.IsZero() || now.Since(t) >= mismatchTime }
+	return p.failed == 0 && p.spent == 0 && p.fruitless.IsZero() && p.resting.IsZero() && old(p.urgent) && old(p.repeated) &&
+		old(p.mismatch)
+}
+
+// failures returns the number of rounds in a row without a good answer.
+func (p *pace) failures() int {
+	if p == nil {
+		return 0
+	}
+	return p.failed
+}
+
+// turn returns when the round before the last one began that somebody waited for.
+func (p *pace) turn() keystate.Time {
+	if p == nil {
+		return keystate.Time{}
+	}
+	return p.before
+}
+
+// rests reports whether a failed round has put off the refresh, and rest for how much longer.
+func (p *pace) rests() bool { return p != nil && !p.resting.IsZero() }
+
+func (p *pace) rest(now keystate.Time) time.Duration {
+	if !p.rests() {
+		return 0
+	}
+	return now.Until(p.resting)
+}
+
+// waitMismatch is the time until a wrong signature may cause a round.
+func (p *pace) waitMismatch(now keystate.Time) time.Duration {
+	if p == nil || p.mismatch.IsZero() {
+		return 0
+	}
+	return max(0, mismatchTime-now.Since(p.mismatch))
+}
+
 // interval is the time between two rounds that unknown keys cause: least at first, and up to slowest while they find nothing.
 func (p *pace) interval(least time.Duration, now keystate.Time) time.Duration {
 	if p.fruitless.IsZero() {
@@ -52,6 +105,9 @@ func (p *pace) interval(least time.Duration, now keystate.Time) time.Duration {
 
 // wait is the time until the burst allows another round.
 func (p *pace) wait(least time.Duration, now keystate.Time) time.Duration {
+	if p == nil {
+		return 0
+	}
 	every := p.interval(least, now)
 	p.spent = max(0, p.spent-float64(now.Since(p.refilled))/float64(every))
 	p.refilled = now
@@ -63,7 +119,7 @@ func (p *pace) wait(least time.Duration, now keystate.Time) time.Duration {
 
 // waitRepeated is the time until a round may start for a key that is asked for again and again.
 func (p *pace) waitRepeated(now keystate.Time) time.Duration {
-	if p.repeated.IsZero() {
+	if p == nil || p.repeated.IsZero() {
 		return 0
 	}
 	return max(0, p.interval(time.Second, now)-now.Since(p.repeated))
@@ -71,7 +127,7 @@ func (p *pace) waitRepeated(now keystate.Time) time.Duration {
 
 // waitFailed is the time until a round may start for a caller after rounds without a good answer.
 func (p *pace) waitFailed(usable bool, now keystate.Time) time.Duration {
-	if p.failed == 0 {
+	if p.failures() == 0 {
 		return 0
 	}
 	space := min(backOff(p.failed), 2*time.Second)
@@ -84,8 +140,11 @@ func (p *pace) waitFailed(usable bool, now keystate.Time) time.Duration {
 // ended notes the end of a round.
 func (p *pace) ended(r *round, now keystate.Time) {
 	if r.good {
-		p.failed, p.slow = 0, 0
+		p.failed, p.slow, p.resting = 0, 0, keystate.Time{}
 	} else {
+		if !r.requested.IsZero() {
+			p.requested = r.requested
+		}
 		if p.failed == 0 {
 			p.failing = r.began
 		}
@@ -154,12 +213,23 @@ func (o *outages) other() {
 // askedKeys remembers the keys of an iss that are asked for and not there, by the hash of kid and alg. Its size is bounded: when
 // it is full, any entry goes. It only spaces rounds and is never an answer.
 type askedKeys struct {
-	mu       sync.Mutex
+	mu           sync.Mutex
+	*askedTables // nil before the first
+}
+
+type askedTables struct {
 	waiting  map[uint64]int // callers
 	once     map[uint64]keystate.Time
 	repeated map[uint64]askedTimes
 	absent   map[uint64]absence
 	swept    keystate.Time
+}
+
+func (a *askedKeys) lock() {
+	a.mu.Lock()
+	if a.askedTables == nil {
+		a.askedTables = &askedTables{}
+	}
 }
 
 // askedTimes is when a key was asked for that was asked for at least twice: the last times, the latest first.
@@ -182,7 +252,7 @@ func hashOf(q keystate.Question) uint64 {
 // enter takes a place for a caller. ok is false if there is none: the sets are usable, and too many other keys are asked for.
 func (e *issuerEntry) enter(q keystate.Question, usable bool, now keystate.Time) (leave func(), ok bool) {
 	a, id := &e.asked, hashOf(q)
-	a.mu.Lock()
+	a.lock()
 	defer a.mu.Unlock()
 	again := usable && a.count(id, now)
 	if a.waiting == nil {
@@ -197,13 +267,16 @@ func (e *issuerEntry) enter(q keystate.Question, usable bool, now keystate.Time)
 	}
 	a.waiting[id]++
 	return func() {
-		a.mu.Lock()
+		a.lock()
 		defer a.mu.Unlock()
 		if a.waiting[id]--; a.waiting[id] <= 0 {
 			delete(a.waiting, id)
 		}
 		if len(a.waiting) == 0 {
 			a.waiting = nil
+		}
+		if a.waiting == nil && a.once == nil && a.repeated == nil && a.absent == nil {
+			a.askedTables = nil
 		}
 	}, true
 }
@@ -268,7 +341,7 @@ func put[V any](m *map[uint64]V, id uint64, v V) {
 
 // note notes that it was certain that a key is not there.
 func (a *askedKeys) note(q keystate.Question, now keystate.Time) {
-	a.mu.Lock()
+	a.lock()
 	defer a.mu.Unlock()
 	id := hashOf(q)
 	b, known := a.absent[id]
@@ -282,7 +355,7 @@ func (a *askedKeys) note(q keystate.Question, now keystate.Time) {
 // gate returns how long a key may not cause a round, as it was certain a short while ago that it is not there: an eighth of the
 // time for which it has been asked, from 1 to 10 seconds. often reports whether it is asked for again and again.
 func (a *askedKeys) gate(q keystate.Question, now keystate.Time) (wait time.Duration, often bool) {
-	a.mu.Lock()
+	a.lock()
 	defer a.mu.Unlock()
 	id := hashOf(q)
 	times := a.repeated[id]

@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
@@ -76,7 +77,7 @@ func (c *Cache) refresh(s *set, now keystate.Time) {
 	if s.round != nil || s.removed || !now.Reached(s.due.load()) {
 		return
 	}
-	if wait := max(now.Until(s.pace.resting), s.rest(now, refreshRest)); wait > 0 && !s.pace.resting.IsZero() {
+	if wait := max(s.pace.rest(now), s.rest(now, refreshRest)); wait > 0 && s.pace.rests() {
 		s.due.store(now.Add(max(wait, firstBackOff)))
 		return
 	}
@@ -89,28 +90,28 @@ func (c *Cache) refresh(s *set, now keystate.Time) {
 func (c *Cache) recheckMismatch(s *set, now keystate.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.round != nil || s.removed || !s.pace.mismatch.IsZero() && now.Since(s.pace.mismatch) < mismatchTime ||
+	if s.round != nil || s.removed || s.pace.waitMismatch(now) > 0 ||
 		s.pace.wait(c.config.UnknownKeyInterval, now) > 0 || s.rest(now, urgentRest) > 0 {
 		return
 	}
-	s.pace.mismatch = now
-	s.pace.spent++
+	p := s.paced()
+	p.mismatch = now
+	p.spent++
 	r := c.start(s, false, now)
 	r.recheck = true
 }
 
 // schedule sets when the set is refreshed next. The caller holds the set's mutex.
 func (c *Cache) schedule(s *set, r *round, own *keystate.Issuer, now keystate.Time) {
-	if !r.good && !r.due && !s.pace.resting.IsZero() {
+	if !r.good && !r.due && s.pace.rests() {
 		return // a failed round that tokens have caused does not put off the refresh
 	}
 	if !r.good {
-		wait := c.jitter(max(backOff(s.pace.failed), s.rest(now, refreshRest)))
+		wait := c.jitter(max(backOff(s.pace.failures()), s.rest(now, refreshRest)))
 		s.due.store(now.Add(wait))
-		s.pace.resting = now.Add(wait)
+		s.paced().resting = now.Add(wait)
 		return
 	}
-	s.pace.resting = keystate.Time{}
 	wait := c.jitter(c.config.RefreshInterval)
 	for _, a := range r.attempts {
 		if a.state == attemptGood && a.maxAge > 0 {
@@ -155,11 +156,12 @@ func (c *Cache) Preload(ctx context.Context) error {
 		return errNotMade
 	}
 	t := c.table.Load()
-	var wg sync.WaitGroup
+	var group errgroup.Group
+	group.SetLimit(c.config.MaxRequests)
 	for _, s := range t.sets {
-		wg.Go(func() { c.preload(ctx, s) })
+		group.Go(func() error { c.preload(ctx, s); return nil })
 	}
-	wg.Wait()
+	_ = group.Wait()
 	now := c.clock()
 	var errs []error
 	for _, r := range t.regions {
@@ -173,7 +175,7 @@ func (c *Cache) Preload(ctx context.Context) error {
 			} else if ctx.Err() != nil {
 				err = fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
 			}
-			errs = append(errs, fmt.Errorf("provider %q: region %q: %w", r.provider, r.region.Name, err))
+			errs = append(errs, fmt.Errorf("provider %q: region %q: %w", r.provider, r.name, err))
 		}
 	}
 	return errors.Join(errs...)
@@ -205,7 +207,7 @@ func (c *Cache) preload(ctx context.Context, s *set) {
 			return
 		}
 		select {
-		case <-v.changed:
+		case <-v.wait():
 		case <-r.stop:
 			return
 		case <-ctx.Done():

@@ -135,7 +135,7 @@ func (q *request) start() time.Time {
 	q.noCache = r.urgent || r.recheck
 	q.plain = q.noCache || a.requests > 1 || st.Missing() || q.beganAt.Since(st.Answer.Full) >= fullAfter
 	a.slot.inFlight = append(a.slot.inFlight, q.number)
-	s.pace.requested = q.beganAt
+	r.requested = q.beganAt
 	if r.until.IsZero() {
 		r.until = q.began.Add(roundTime)
 	}
@@ -308,7 +308,7 @@ func (c *Cache) onFetch(q *request, got *answer) {
 			continue
 		}
 		told[home.provider] = true
-		f.Provider, f.Region = home.provider, home.region.Name
+		f.Provider, f.Region = home.provider, home.name
 		if err := guard.Call("OnFetch", func() { c.config.OnFetch(f) }); err != nil {
 			c.log.Error("OnFetch panicked", "error", err)
 		}
@@ -318,7 +318,7 @@ func (c *Cache) onFetch(q *request, got *answer) {
 // homes lists the regions that a URL of a set belongs to, those first that list it furthest in front.
 func (t *table) homes(s *set, sl *slot) []regionSets {
 	var of []regionSets
-	place := func(r regionSets) int { return max(0, slices.Index(r.region.JWKSURLs, sl.url)) }
+	place := func(r regionSets) int { return max(0, slices.Index(r.urls, sl.url)) }
 	for _, r := range t.regions {
 		if slices.Contains(r.sets, s) {
 			of = append(of, r)
@@ -328,7 +328,7 @@ func (t *table) homes(s *set, sl *slot) []regionSets {
 	home := of[:0:0]
 	for _, r := range of { // another region of the provider may list the URL further in front, in another set
 		if !slices.ContainsFunc(t.regions, func(o regionSets) bool {
-			return o.provider == r.provider && sl.url != "" && slices.Contains(o.region.JWKSURLs, sl.url) && place(o) < place(r)
+			return o.provider == r.provider && sl.url != "" && slices.Contains(o.urls, sl.url) && place(o) < place(r)
 		}) {
 			home = append(home, r)
 		}

@@ -42,6 +42,7 @@ type round struct {
 	due       bool // a refresh was due when it began
 	wanted    map[keystate.Question]struct{}
 	began     keystate.Time
+	requested keystate.Time // when its last request began
 	good      bool          // a URL has answered well
 	found     bool          // a key that was wanted
 	hurry     chan struct{} // it has become urgent; holds one signal
@@ -93,9 +94,9 @@ func (c *Cache) want(s *set, w *waiter, now keystate.Time, left time.Duration) (
 	}
 	if usable {
 		if s.pace.wait(c.config.UnknownKeyInterval, now) > 0 {
-			s.pace.repeated = now
+			s.paced().repeated = now
 		} else {
-			s.pace.spent++
+			s.paced().spent++
 		}
 	}
 	r := c.start(s, true, now)
@@ -165,7 +166,8 @@ func (c *Cache) start(s *set, urgent bool, now keystate.Time) *round {
 	}
 	s.round = r
 	if urgent {
-		s.pace.before, s.pace.urgent = s.pace.urgent, now
+		p := s.paced()
+		p.before, p.urgent = p.urgent, now
 	}
 	go c.run(s, r)
 	return r
@@ -392,8 +394,11 @@ func (c *Cache) end(s *set, r *round) {
 	own := s.own(c.config.limits())
 	r.look(&own, now)
 	if !s.removed {
-		s.pace.ended(r, now)
+		s.paced().ended(r, now)
 		c.schedule(s, r, &own, now)
+		if s.pace.idle(c.config.UnknownKeyInterval, now) {
+			s.pace = nil
+		}
 	}
 	good, expired := r.good, s.hasExpired(&own, now)
 	s.mu.Unlock()

@@ -22,8 +22,8 @@ type set struct {
 
 	mu       sync.Mutex    // guards what follows and what changes in slots; never held over I/O or a callback
 	round    *round        // under way, or nil
-	pace     pace          // when rounds may start
-	copies   copies        // in the store
+	pace     *pace         // when rounds may start; nil if nothing keeps them from that
+	copies   *copies       // in the store; nil before the first
 	compared keystate.Time // when its URLs were last compared
 	active   []*attempt    // that have not ended
 	removed  bool          // by Update

@@ -243,6 +243,9 @@ func (c *Cache) save(ctx context.Context, s *set) {
 	now := c.clock()
 	data, digest, err := s.encode()
 	s.mu.Lock()
+	if s.copies == nil {
+		s.copies = &copies{}
+	}
 	due := s.copies.failed || digest != s.copies.digest || now.Since(s.copies.saved) >= c.config.MaxStale/snapshotsPerAge
 	if !due || s.copies.saving {
 		s.mu.Unlock()
@@ -255,7 +258,7 @@ func (c *Cache) save(ctx context.Context, s *set) {
 	}
 	s.mu.Lock()
 	first := err != nil && !s.copies.failed
-	s.copies = copies{saved: now, digest: digest, failed: err != nil}
+	s.copies = &copies{saved: now, digest: digest, failed: err != nil}
 	s.mu.Unlock()
 	if first {
 		c.log.Warn("snapshot cannot be saved", "url", s.slots[0].name(), "failure", err)

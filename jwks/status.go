@@ -79,7 +79,7 @@ func (c *Cache) Status() []Status {
 			s.mu.Lock()
 			for _, sl := range s.slots {
 				st := sl.status(inUse, now, s.due.load(), c)
-				st.Provider, st.Region = r.provider, r.region.Name
+				st.Provider, st.Region = r.provider, r.name
 				all = append(all, st)
 			}
 			s.mu.Unlock()

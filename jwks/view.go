@@ -22,13 +22,41 @@ type issuerEntry struct {
 	asked    askedKeys // the key IDs that are not there
 }
 
+// fewKeys is how many keys of an issuer are compared again when a token names none.
+const fewKeys = 16
+
 // issuerView is an immutable picture of the keys of one iss.
 type issuerView struct {
 	state   keystate.Issuer
-	all     []keystate.Candidate // in the order of the kids
-	keys    []*Key               // the same
+	keys    []*Key               // in the order of the kids
+	all     []keystate.Candidate // the same; nil if no two share a kid, and there are few
 	until   []keystate.Time      // for the first of each kid: until when the answer is complete, whatever alg; zero if it is not
-	changed chan struct{}        // closed when another view replaces this one
+
+	mu      sync.Mutex
+	changed chan struct{} // closed when another view replaces this one; nil while nobody waits
+	ended   bool
+}
+
+// wait returns a channel that is closed when another view replaces v.
+func (v *issuerView) wait() <-chan struct{} {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.changed == nil {
+		v.changed = make(chan struct{})
+		if v.ended {
+			close(v.changed)
+		}
+	}
+	return v.changed
+}
+
+// end wakes those who wait for another view.
+func (v *issuerView) end() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.ended = true; v.changed != nil {
+		close(v.changed)
+	}
 }
 
 // add notes that a region lists the iss.
@@ -75,29 +103,34 @@ func (e *issuerEntry) rebuild() {
 	defer e.building.Unlock()
 	now := e.cache.clock()
 	old := e.view.Load()
-	v := &issuerView{state: e.state(), changed: make(chan struct{})}
-	v.all = v.state.Candidates(now)
-	v.keys, v.until = make([]*Key, len(v.all)), make([]keystate.Time, len(v.all))
-	changed := old == nil || len(old.all) != len(v.all)
-	for i := range v.all {
-		k := old.keep(&v.all[i])
+	v := &issuerView{state: e.state()}
+	all := v.state.Candidates(now)
+	v.keys, v.until = make([]*Key, len(all)), make([]keystate.Time, len(all))
+	changed := old == nil || len(old.keys) != len(all)
+	if len(all) > fewKeys {
+		v.all = all
+	}
+	for i := range all {
+		k := old.keep(&all[i])
 		if k == nil {
-			k, changed = &Key{key: v.all[i].Key, regions: v.all[i].Regions, issuer: e}, true
+			k, changed = &Key{key: all[i].Key, regions: all[i].Regions, issuer: e}, true
 		}
-		k.last.store(v.all[i].Last)
-		if v.all[i].Fetched {
+		k.last.store(all[i].Last)
+		if all[i].Fetched {
 			k.fetched.Store(true)
 		}
 		v.keys[i] = k
-		if i == 0 || v.all[i].Key.ID != v.all[i-1].Key.ID {
-			ask := keystate.Question{KeyID: v.all[i].Key.ID}
+		if i > 0 && all[i].Key.ID == all[i-1].Key.ID {
+			v.all = all
+		} else {
+			ask := keystate.Question{KeyID: all[i].Key.ID}
 			if verdict, until := v.state.Complete(ask, now); verdict != keystate.Incomplete {
 				v.until[i] = until
 			}
 		}
 	}
 	e.view.Store(v)
-	e.attribute(v, now)
+	e.attribute(all, now)
 	if old == nil {
 		return
 	}
@@ -109,7 +142,7 @@ func (e *issuerEntry) rebuild() {
 		}
 		defer e.cache.changes.Send()
 	}
-	close(old.changed)
+	old.end()
 }
 
 // retire ends an entry that Update has replaced: its keys are no longer valid, and those who wait look again.
@@ -117,13 +150,13 @@ func (e *issuerEntry) retire() {
 	e.building.Lock()
 	defer e.building.Unlock()
 	old := e.view.Load()
-	v := &issuerView{changed: make(chan struct{})}
+	v := &issuerView{}
 	e.view.Store(v)
 	if old != nil {
 		for _, k := range old.keys {
 			k.gone.Store(true)
 		}
-		close(old.changed)
+		old.end()
 	}
 }
 
@@ -148,18 +181,18 @@ func (v *issuerView) find(kid string) int {
 
 // attribute makes a refresh due soon where a region may have begun to sign with a key since its last answer: only its next answer
 // tells.
-func (e *issuerEntry) attribute(v *issuerView, now keystate.Time) {
+func (e *issuerEntry) attribute(all []keystate.Candidate, now keystate.Time) {
 	if e.separate || len(e.regions) < 2 {
 		return
 	}
-	for i := range v.all {
-		if len(v.all[i].Regions) < 2 {
+	for i := range all {
+		if len(all[i].Regions) < 2 {
 			continue
 		}
 		for _, r := range e.regions {
 			for _, n := range r.Sets {
 				good := e.sets[n].lastGood()
-				if good.IsZero() || good.Mono >= v.all[i].First.Mono {
+				if good.IsZero() || good.Mono >= all[i].First.Mono {
 					continue
 				}
 				wait := max(attributeAfter-now.Since(good), firstBackOff)
