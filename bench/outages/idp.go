@@ -11,6 +11,7 @@ import (
 // idp is an issuer on a loopback listener, whose answers can be spoiled.
 type idp struct {
 	base   string
+	listen *freezer
 	server *http.Server
 	closed chan struct{}
 
@@ -27,13 +28,15 @@ func newIDP(first int) (*idp, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &idp{base: "http://" + l.Addr().String() + "/", closed: make(chan struct{}), next: first}
+	p := &idp{
+		base: "http://" + l.Addr().String() + "/", listen: &freezer{Listener: l}, closed: make(chan struct{}), next: first,
+	}
 	if err := p.rotate(); err != nil {
 		_ = l.Close()
 		return nil, err
 	}
 	p.server = &http.Server{Handler: p, ReadHeaderTimeout: 10 * time.Second}
-	go func() { _ = p.server.Serve(l) }()
+	go func() { _ = p.server.Serve(p.listen) }()
 	return p, nil
 }
 
@@ -56,6 +59,38 @@ func (p *idp) rotate() error {
 	p.keys = append(p.keys, key{id: randomText(), private: keys[p.next%ringSize]})
 	p.next++
 	return nil
+}
+
+// replace publishes another key under the kid of the one that signs, in its place.
+func (p *idp) replace() error {
+	keys, err := ring()
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.keys[len(p.keys)-1].private = keys[p.next%ringSize]
+	p.next++
+	return nil
+}
+
+// freeze makes the connections that are open fall silent.
+func (p *idp) freeze() { p.listen.freeze() }
+
+// document returns the key set.
+func (p *idp) document() []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.set()
+}
+
+// set returns the key set. The caller holds the mutex.
+func (p *idp) set() []byte {
+	jwks := make([]map[string]any, 0, len(p.keys))
+	for _, k := range p.keys {
+		jwks = append(jwks, k.jwk())
+	}
+	return marshal(map[string]any{"keys": jwks})
 }
 
 // spoil has f answer in the place of the issuer; nil mends it. Requests that hang already go on hanging.
@@ -86,10 +121,7 @@ func (p *idp) token() string { return p.signer().sign(nil, marshal(claims(p.base
 func (p *idp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	fault := p.fault
-	jwks := make([]map[string]any, 0, len(p.keys))
-	for _, k := range p.keys {
-		jwks = append(jwks, k.jwk())
-	}
+	document := p.set()
 	if r.URL.Path == "/keys" {
 		p.fetches++
 	}
@@ -99,7 +131,7 @@ func (p *idp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case fault != nil:
 		fault(w, r)
 	case r.URL.Path == "/keys":
-		_, _ = w.Write(marshal(map[string]any{"keys": jwks}))
+		_, _ = w.Write(document)
 	case r.URL.Path == "/.well-known/openid-configuration":
 		_, _ = w.Write(marshal(map[string]any{"issuer": p.base, "jwks_uri": p.base + "keys"}))
 	default:

@@ -67,6 +67,26 @@ func scenarios() []scenario {
 			title: "200 tokens with made-up kids, 4 at a time: fetches",
 		},
 		{
+			id: "flaps", play: flaps,
+			title: "every second answer lacks a published key, as of a backend that lags: 50 tokens of that key",
+		},
+		{
+			id: "copies", play: copies,
+			title: "a cache serves a copy (Age: 60) of the keys before a rotation for 3 s: verifies after (limit 12 s)",
+		},
+		{
+			id: "dies", play: dies,
+			title: "open connections fall silent, new ones work, a rotation: verifies after (limit 12 s)",
+		},
+		{
+			id: "limits", play: limits,
+			title: "a rotation while the key server answers 429 with Retry-After: 2 for 2 s: verifies after (limit 12 s); fetches",
+		},
+		{
+			id: "reuses", play: reuses,
+			title: "a key is replaced under its kid: verifies after (limit 12 s)",
+		},
+		{
 			id: "signatures", play: signatures,
 			title: "50 tokens with a known kid and a bad signature: fetches",
 		},
