@@ -160,8 +160,9 @@ func (s *set) copiesWait(now keystate.Time) time.Duration {
 // start begins a round. The caller holds the set's mutex.
 func (c *Cache) start(s *set, urgent bool, now keystate.Time) *round {
 	r := &round{
-		urgent: urgent, due: now.Reached(s.due.load()), began: now, wanted: map[keystate.Question]struct{}{}, hurry: make(chan struct{}, 1),
-		stop: make(chan struct{}), events: make(chan struct{}, 1),
+		urgent: urgent, due: now.Reached(s.due.load()), began: now, wanted: map[keystate.Question]struct{}{},
+		hurry: make(chan struct{}, 1),
+		stop:  make(chan struct{}), events: make(chan struct{}, 1),
 		restored: c.config.Snapshots == nil || s.usable(now, c.config.limits()),
 	}
 	s.round = r

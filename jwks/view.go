@@ -27,10 +27,10 @@ const fewKeys = 16
 
 // issuerView is an immutable picture of the keys of one iss.
 type issuerView struct {
-	state   keystate.Issuer
-	keys    []*Key               // in the order of the kids
-	all     []keystate.Candidate // the same; nil if no two share a kid, and there are few
-	until   []keystate.Time      // for the first of each kid: until when the answer is complete, whatever alg; zero if it is not
+	state keystate.Issuer
+	keys  []*Key               // in the order of the kids
+	all   []keystate.Candidate // the same; nil if no two share a kid, and there are few
+	until []keystate.Time      // for the first of each kid: until when the answer is complete, whatever alg; zero if it is not
 
 	mu      sync.Mutex
 	changed chan struct{} // closed when another view replaces this one; nil while nobody waits

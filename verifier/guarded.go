@@ -47,7 +47,8 @@ func (s *state) lookup(ctx context.Context, q jwks.Query) (r jwks.Result) {
 	if r.Err == nil {
 		return r
 	}
-	if p, broken := guard.Sound("the error of Config.Keys", r.Err).(*guard.Panic); broken { //nolint:errorlint // as Sound returns it
+	sound := guard.Sound("the error of Config.Keys", r.Err)
+	if p, broken := sound.(*guard.Panic); broken { //nolint:errorlint // as Sound returns it
 		return jwks.Result{Err: p}
 	}
 	return r

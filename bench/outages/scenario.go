@@ -24,7 +24,7 @@ type scenario struct {
 }
 
 // scenarios lists the rows.
-func scenarios() []scenario {
+func scenarios() []scenario { //nolint:funlen // a table
 	return []scenario{
 		{
 			id: "start503", play: start503,
@@ -80,7 +80,7 @@ func scenarios() []scenario {
 		},
 		{
 			id: "limits", play: limits,
-			title: "a rotation while the key server answers 429 with Retry-After: 2 for 2 s: verifies after (limit 12 s); fetches",
+			title: "a rotation while the server answers 429 with Retry-After: 2 for 2 s: verifies after (limit 12 s); fetches",
 		},
 		{
 			id: "reuses", play: reuses,

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -49,7 +50,7 @@ func copies(l library) string {
 		old, began := p.document(), time.Now()
 		p.spoil(func(w http.ResponseWriter, r *http.Request) {
 			if age := time.Since(began); age < 3*time.Second {
-				w.Header().Set("Age", fmt.Sprint(60+int(age.Seconds())))
+				w.Header().Set("Age", strconv.Itoa(60+int(age.Seconds())))
 				_, _ = w.Write(old)
 				return
 			}
