@@ -1,0 +1,153 @@
+package jwks
+
+import (
+	"hash/maphash"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
+)
+
+// askedKeys remembers the keys of an iss that are asked for and not there, by the hash of kid and alg. Its size is bounded: the
+// entry that was used longest ago goes. It only spaces rounds and is never an answer.
+type askedKeys struct {
+	mu           sync.Mutex
+	*askedTables // nil if they are empty
+}
+
+type askedTables struct {
+	waiting  map[uint64]int // callers
+	once     recent[keystate.Time]
+	repeated recent[askedTimes]
+	absent   recent[absence]
+}
+
+func (a *askedKeys) lock() {
+	a.mu.Lock()
+	if a.askedTables == nil {
+		a.askedTables = &askedTables{}
+	}
+}
+
+// askedTimes is when a key was asked for that was asked for at least twice: the last times, the latest first.
+type askedTimes [repeats]keystate.Time
+
+// absence is when it was certain that a key is not there, first and last.
+type absence struct{ first, last keystate.Time }
+
+// recent holds the last values by the hash of what they are about.
+type recent[V any] struct{ *simplelru.LRU[uint64, V] }
+
+func (r recent[V]) find(id uint64) (v V, ok bool) {
+	if r.LRU == nil {
+		return v, false
+	}
+	return r.Peek(id)
+}
+
+// put sets a value, and forgets those that are old.
+func (r *recent[V]) put(id uint64, v V, old func(V) bool) {
+	if r.LRU == nil {
+		r.LRU, _ = simplelru.NewLRU[uint64, V](maxAsked, nil) // fails for sizes below 1 only
+	}
+	r.Add(id, v)
+	for _, oldest, ok := r.GetOldest(); ok && old(oldest); _, oldest, ok = r.GetOldest() {
+		r.RemoveOldest()
+	}
+}
+
+var seed = maphash.MakeSeed() // keeps anybody outside the process from making two keys look alike
+
+func hashOf(q keystate.Question) uint64 {
+	var h maphash.Hash
+	h.SetSeed(seed)
+	_, _ = h.WriteString(q.KeyID)
+	_ = h.WriteByte(0)
+	_, _ = h.WriteString(q.Algorithm)
+	return h.Sum64()
+}
+
+// enter takes a place for a caller. ok is false if there is none: the sets are usable, and too many other keys are asked for.
+func (e *issuerEntry) enter(q keystate.Question, usable bool, now keystate.Time) (leave func(), ok bool) {
+	a, id := &e.asked, hashOf(q)
+	a.lock()
+	defer a.mu.Unlock()
+	again := usable && a.count(id, now)
+	if a.waiting == nil {
+		a.waiting = map[uint64]int{}
+	}
+	most := maxPlaces
+	if again {
+		most += morePlaces
+	}
+	if usable && a.waiting[id] == 0 && len(a.waiting) >= most {
+		return nil, false
+	}
+	a.waiting[id]++
+	return func() {
+		a.lock()
+		defer a.mu.Unlock()
+		if a.waiting[id]--; a.waiting[id] <= 0 {
+			delete(a.waiting, id)
+		}
+		if len(a.waiting) == 0 {
+			a.waiting = nil
+		}
+		if a.waiting == nil && a.once.LRU == nil && a.repeated.LRU == nil && a.absent.LRU == nil {
+			a.askedTables = nil
+		}
+	}, true
+}
+
+// count notes that a key was asked for, and reports whether it was asked for before, within repeatTime.
+func (a *askedKeys) count(id uint64, now keystate.Time) (again bool) {
+	k, known := a.repeated.find(id)
+	if !known {
+		at, seen := a.once.find(id)
+		if !seen || now.Since(at) > repeatTime {
+			a.once.put(id, now, func(at keystate.Time) bool { return now.Since(at) >= forgetAsked })
+			return false
+		}
+		a.once.Remove(id)
+		k[0] = at
+	}
+	again = now.Since(k[0]) <= repeatTime
+	a.repeated.put(id, askedTimes{now, k[0], k[1]}, func(t askedTimes) bool { return now.Since(t[0]) >= forgetAsked })
+	return again
+}
+
+// often reports whether a key was asked for so often that it is asked for beyond the burst.
+func (t *askedTimes) often(now keystate.Time) bool {
+	return !t[repeats-1].IsZero() && now.Since(t[repeats-1]) <= repeatTime
+}
+
+// note notes that it was certain that a key is not there.
+func (a *askedKeys) note(q keystate.Question, now keystate.Time) {
+	a.lock()
+	defer a.mu.Unlock()
+	id := hashOf(q)
+	b, known := a.absent.find(id)
+	if !known || now.Since(b.last) >= forgetAsked {
+		b.first = now
+	}
+	b.last = now
+	a.absent.put(id, b, func(b absence) bool { return now.Since(b.last) >= forgetAsked })
+}
+
+// gate returns how long a key may not cause a round, as it was certain a short while ago that it is not there: an eighth of the
+// time for which it has been asked, from 1 to 10 seconds. often reports whether it is asked for again and again.
+func (a *askedKeys) gate(q keystate.Question, now keystate.Time) (wait time.Duration, often bool) {
+	a.lock()
+	defer a.mu.Unlock()
+	id := hashOf(q)
+	times, _ := a.repeated.find(id)
+	often = times.often(now)
+	b, known := a.absent.find(id)
+	if !known || now.Since(b.last) >= forgetAsked {
+		return 0, often
+	}
+	closed := min(max(b.last.Since(b.first)/8, time.Second), slowest)
+	return max(0, closed-now.Since(b.last)), often
+}
