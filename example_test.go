@@ -23,8 +23,8 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	v, err := regionjwt.New(regionjwt.Config{Trust: []verifier.Trust{
-		{Authority: pool, Binding: verifier.CognitoAccess("7abc0example1client2id")},
+	v, err := regionjwt.New(regionjwt.Config{Policies: []verifier.Policy{
+		{Provider: pool, Audience: verifier.CognitoAccess("7abc0example1client2id")},
 	}})
 	if err != nil {
 		log.Fatal(err)

@@ -22,14 +22,14 @@ import (
 func TestNewRefusesControllersThatCannotWork(t *testing.T) {
 	t.Parallel()
 	world := issuertest.New(t, issuertest.Config{})
-	other := world.Authority()
+	other := world.Provider()
 	other.ID = "another"
-	foreign, err := failover.New(failover.Config{Authority: other})
+	foreign, err := failover.New(failover.Config{Provider: other})
 	require.NoError(t, err)
-	known, err := failover.New(failover.Config{Authority: world.Authority()})
+	known, err := failover.New(failover.Config{Provider: world.Provider()})
 	require.NoError(t, err)
-	trust := []verifier.Trust{{Authority: world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID)}}
-	_, err = regionjwt.New(regionjwt.Config{Trust: trust, Failover: []*failover.Controller{known, nil, {}, foreign}})
+	trust := []verifier.Policy{{Provider: world.Provider(), Audience: verifier.CognitoAccess(issuertest.ClientID)}}
+	_, err = regionjwt.New(regionjwt.Config{Policies: trust, Failover: []*failover.Controller{known, nil, {}, foreign}})
 	for _, want := range []string{
 		"Failover[1] is nil or zero: make it with failover.New", "Failover[2] is nil or zero: make it with failover.New",
 		`Failover[3] is for authority "another", which is not in Trust`,
@@ -66,7 +66,7 @@ func lost(
 	t.Helper()
 	world := issuertest.New(t, issuertest.Config{})
 	var mu sync.Mutex
-	controller, err := failover.New(failover.Config{Authority: world.Authority(), Automatic: true, OnEvent: func(e failover.Event) {
+	controller, err := failover.New(failover.Config{Provider: world.Provider(), Automatic: true, OnEvent: func(e failover.Event) {
 		mu.Lock()
 		defer mu.Unlock()
 		events = append(events, e)
@@ -77,7 +77,7 @@ func lost(
 	require.NoError(t, err)
 	v, err := regionjwt.New(regionjwt.Config{
 		Keys:     jwks.Config{HTTPClient: world.Client(), OnFetch: func(jwks.Fetch) {}},
-		Trust:    []verifier.Trust{{Authority: world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID)}},
+		Policies: []verifier.Policy{{Provider: world.Provider(), Audience: verifier.CognitoAccess(issuertest.ClientID)}},
 		Failover: []*failover.Controller{controller},
 	})
 	require.NoError(t, err)

@@ -31,20 +31,20 @@ func TestNilsAreRefused(t *testing.T) {
 		change func(*regionjwt.Config)
 		want   []string
 	}{
-		"nil rules":       {func(c *regionjwt.Config) { c.Revoked = (*revocation.List)(nil) }, []string{"Revoked"}},
-		"nil policy":      {func(c *regionjwt.Config) { c.Trust[0].Regions = (*nilPolicy)(nil) }, []string{"Regions"}},
+		"nil rules":       {func(c *regionjwt.Config) { c.Revocation = (*revocation.List)(nil) }, []string{"Revoked"}},
+		"nil policy":      {func(c *regionjwt.Config) { c.Policies[0].Regions = (*nilPolicy)(nil) }, []string{"Regions"}},
 		"nil Store":       {func(c *regionjwt.Config) { c.Keys.Snapshots = (*nilStore)(nil) }, []string{"jwks: Snapshots"}},
 		"zero Logger":     {func(c *regionjwt.Config) { c.Logger = new(slog.Logger) }, []string{"regionjwt: Logger"}},
 		"nil Handler":     {func(c *regionjwt.Config) { c.Logger = slog.New((*slog.TextHandler)(nil)) }, []string{"regionjwt: Logger"}},
 		"nil Transport":   {func(c *regionjwt.Config) { c.Keys.HTTPClient = &http.Client{Transport: (*nilTransport)(nil)} }, []string{"Keys.HTTPClient"}},
 		"nil *Transport":  {func(c *regionjwt.Config) { c.Keys.HTTPClient = &http.Client{Transport: (*http.Transport)(nil)} }, []string{"Keys.HTTPClient"}},
 		"negative times":  {func(c *regionjwt.Config) { c.Keys.RefreshInterval, c.Keys.MaxStale = -1, -1 }, []string{"RefreshInterval", "MaxStale"}},
-		"negative MaxAge": {func(c *regionjwt.Config) { c.Trust[0].MaxAge = -1 }, []string{"MaxAge is negative"}},
+		"negative MaxAge": {func(c *regionjwt.Config) { c.Policies[0].MaxAge = -1 }, []string{"MaxAge is negative"}},
 		"all of it": {func(c *regionjwt.Config) {
-			c.Revoked, c.Keys.Snapshots, c.Logger = (*revocation.List)(nil), (*nilStore)(nil), new(slog.Logger)
+			c.Revocation, c.Keys.Snapshots, c.Logger = (*revocation.List)(nil), (*nilStore)(nil), new(slog.Logger)
 		}, []string{"Revoked", "Snapshots", "Logger"}},
 	} {
-		config := regionjwt.Config{Trust: manyTrusts(1)}
+		config := regionjwt.Config{Policies: manyTrusts(1)}
 		c.change(&config)
 		_, err := regionjwt.New(config)
 		for _, want := range c.want {

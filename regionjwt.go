@@ -19,15 +19,15 @@ import (
 // Config configures a Validator. Trust is required; the zero value of every other field is the default of the package
 // that it is handed to.
 type Config struct {
-	Trust []verifier.Trust // what is demanded of the tokens of each authority
+	Policies []verifier.Policy // what is demanded of the tokens of each authority
 
 	Keys   jwks.Config  // how keys are fetched and kept; a nil Logger means Logger
 	Logger *slog.Logger // one line for each change of state; nil is silent
 
-	Revoked   verifier.Revoker // break-glass rules; nil means none
-	Leeway    time.Duration    // between clocks; 0 means 30 seconds, negative none
-	CacheSize int              // verified tokens that are remembered; 0 means 8,192, negative none
-	Now       func() time.Time // the time by which tokens are judged; nil means time.Now
+	Revocation verifier.Revocation // break-glass rules; nil means none
+	Leeway     time.Duration       // between clocks; 0 means 30 seconds, negative none
+	CacheSize  int                 // verified tokens that are remembered; 0 means 8,192, negative none
+	Now        func() time.Time    // the time by which tokens are judged; nil means time.Now
 
 	Hooks verifier.Hooks // are told of decisions on tokens
 
@@ -49,10 +49,10 @@ type Validator struct {
 // goroutine: keys are fetched when a token first needs them, or by Run.
 func New(c Config) (*Validator, error) {
 	// An authority that is wrong in itself is reported by the verifier; the cache need not repeat it.
-	authorities := make([]issuer.Provider, 0, len(c.Trust))
-	for _, t := range c.Trust {
-		if t.Authority.Validate() == nil {
-			authorities = append(authorities, t.Authority)
+	authorities := make([]issuer.Provider, 0, len(c.Policies))
+	for _, t := range c.Policies {
+		if t.Provider.Validate() == nil {
+			authorities = append(authorities, t.Provider)
 		}
 	}
 	kc := c.Keys
@@ -62,7 +62,7 @@ func New(c Config) (*Validator, error) {
 	kc.OnFetch = c.onFetch()
 	keys, errKeys := jwks.New(authorities, kc)
 	vc := verifier.Config{
-		Trust: c.Trust, Revoked: c.Revoked, Leeway: c.Leeway, CacheSize: c.CacheSize, Now: c.Now, Keys: keys, Hooks: c.Hooks,
+		Policies: c.Policies, Revocation: c.Revocation, Leeway: c.Leeway, CacheSize: c.CacheSize, Now: c.Now, Keys: keys, Hooks: c.Hooks,
 	}
 	if errKeys != nil {
 		vc.Keys = noKeys{} // for the sake of everything else that may be wrong
@@ -93,19 +93,19 @@ func (v *Validator) made() bool { return v != nil && v.keys != nil }
 
 // Update replaces what is trusted, and keeps everything else of the Config: rules, hooks and clocks. Key sets whose URLs stay
 // keep their keys. Where trust is wrong it changes nothing, and returns everything that is wrong with it as one joined error.
-func (v *Validator) Update(trust []verifier.Trust) error {
+func (v *Validator) Update(trust []verifier.Policy) error {
 	if !v.made() {
 		return errNotMade
 	}
 	v.updating.Lock()
 	defer v.updating.Unlock()
 	// A temporary Verifier reports every problem with trust before any key is dropped.
-	if _, err := verifier.New(verifier.Config{Trust: trust, Keys: noKeys{}, CacheSize: -1}); err != nil {
+	if _, err := verifier.New(verifier.Config{Policies: trust, Keys: noKeys{}, CacheSize: -1}); err != nil {
 		return err
 	}
 	authorities := make([]issuer.Provider, 0, len(trust))
 	for _, t := range trust {
-		authorities = append(authorities, t.Authority)
+		authorities = append(authorities, t.Provider)
 	}
 	if err := v.keys.Update(authorities); err != nil { // first: what is trusted anew has keys to be asked for
 		return err
@@ -117,11 +117,11 @@ func (v *Validator) Update(trust []verifier.Trust) error {
 func (c *Config) checkFailover() error {
 	var errs []error
 	for i, ctl := range c.Failover {
-		id := ctl.State().Authority
+		id := ctl.State().Provider
 		switch {
 		case id == "":
 			errs = append(errs, fmt.Errorf("regionjwt: Failover[%d] is nil or zero: make it with failover.New", i))
-		case !slices.ContainsFunc(c.Trust, func(t verifier.Trust) bool { return t.Authority.ID == id }):
+		case !slices.ContainsFunc(c.Policies, func(t verifier.Policy) bool { return t.Provider.ID == id }):
 			errs = append(errs, fmt.Errorf("regionjwt: Failover[%d] is for authority %q, which is not in Trust", i, id))
 		}
 	}
@@ -136,7 +136,7 @@ func (c *Config) onFetch() func(jwks.Fetch) {
 	}
 	return func(f jwks.Fetch) {
 		for _, ctl := range controllers {
-			if ctl.State().Authority != f.Provider {
+			if ctl.State().Provider != f.Provider {
 				continue
 			}
 			e := failover.Evidence{Region: f.Region, Source: "keys", Began: time.Now().Add(-f.Duration)}

@@ -24,8 +24,8 @@ func TestOutageStory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		world := issuertest.New(t, issuertest.Config{})
 		v, err := regionjwt.New(regionjwt.Config{
-			Keys:  jwks.Config{HTTPClient: world.Client()},
-			Trust: []verifier.Trust{{Authority: world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID)}},
+			Keys:     jwks.Config{HTTPClient: world.Client()},
+			Policies: []verifier.Policy{{Provider: world.Provider(), Audience: verifier.CognitoAccess(issuertest.ClientID)}},
 		})
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -76,8 +76,8 @@ func TestNewDoesNoIO(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the bubble would not end with a goroutine left
 		world := issuertest.New(t, issuertest.Config{Algorithm: "ES256"})
 		v, err := regionjwt.New(regionjwt.Config{
-			Keys:  jwks.Config{HTTPClient: world.Client()},
-			Trust: []verifier.Trust{{Authority: world.Authority(), Binding: verifier.CognitoAccess("c")}},
+			Keys:     jwks.Config{HTTPClient: world.Client()},
+			Policies: []verifier.Policy{{Provider: world.Provider(), Audience: verifier.CognitoAccess("c")}},
 		})
 		require.NoError(t, err)
 		require.NotNil(t, v.Verifier())
@@ -105,9 +105,9 @@ func TestUpdateKeepsTheRest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		world := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
-		trust := verifier.Trust{Authority: world.Authority(), Binding: verifier.Audience(issuertest.Audience)}
+		trust := verifier.Policy{Provider: world.Provider(), Audience: verifier.Audience(issuertest.Audience)}
 		v, err := regionjwt.New(regionjwt.Config{
-			Keys: jwks.Config{HTTPClient: world.Client()}, Trust: []verifier.Trust{trust}, Revoked: ban{"mallory"},
+			Keys: jwks.Config{HTTPClient: world.Client()}, Policies: []verifier.Policy{trust}, Revocation: ban{"mallory"},
 		})
 		require.NoError(t, err)
 		good := world.Token("us-east-1", issuertest.Claims{})
@@ -123,25 +123,25 @@ func TestUpdateKeepsTheRest(t *testing.T) {
 		fetches := world.Fetches("us-east-1")
 
 		trust.MaxAge = time.Hour
-		require.NoError(t, v.Update([]verifier.Trust{trust}))
+		require.NoError(t, v.Update([]verifier.Policy{trust}))
 		check(nil)
 		require.Equal(t, fetches, world.Fetches("us-east-1"), "its keys stay")
 
 		wrong := trust
 		wrong.Algorithms = []string{"HS256"}
-		require.ErrorContains(t, v.Update([]verifier.Trust{wrong}), "HS256")
+		require.ErrorContains(t, v.Update([]verifier.Policy{wrong}), "HS256")
 		insecure := trust
-		insecure.Authority.Regions = []issuer.Region{{
+		insecure.Provider.Regions = []issuer.Region{{
 			Name: "r", Issuers: []string{"https://idp.example/t"}, JWKSURLs: []string{"http://idp.example/keys"},
 		}}
-		require.ErrorContains(t, v.Update([]verifier.Trust{insecure}), "JWKS URL")
+		require.ErrorContains(t, v.Update([]verifier.Policy{insecure}), "JWKS URL")
 		check(nil)
 
 		other := trust
-		other.Authority = issuer.Provider{ID: "other", Regions: []issuer.Region{{Name: "r", Issuers: []string{"https://idp.example/t"}}}}
-		require.NoError(t, v.Update([]verifier.Trust{other}))
+		other.Provider = issuer.Provider{ID: "other", Regions: []issuer.Region{{Name: "r", Issuers: []string{"https://idp.example/t"}}}}
+		require.NoError(t, v.Update([]verifier.Policy{other}))
 		check(verifier.ErrInvalid)
-		require.NoError(t, v.Update([]verifier.Trust{other, trust}))
+		require.NoError(t, v.Update([]verifier.Policy{other, trust}))
 		check(nil)
 	})
 }
@@ -152,10 +152,10 @@ func TestNewNamesEveryProblem(t *testing.T) {
 	_, err := regionjwt.New(regionjwt.Config{
 		Keys:   jwks.Config{RefreshInterval: -1},
 		Leeway: time.Hour,
-		Trust: []verifier.Trust{
-			{Authority: issuer.Provider{ID: "a", Regions: []issuer.Region{one}}, Algorithms: []string{"HS256"}},
-			{Authority: issuer.Provider{ID: "b", Regions: []issuer.Region{one}}, Binding: verifier.Audience("")},
-			{Authority: issuer.Provider{ID: "c", Regions: []issuer.Region{{Name: "r", Issuers: []string{"http://idp.example"}}}}},
+		Policies: []verifier.Policy{
+			{Provider: issuer.Provider{ID: "a", Regions: []issuer.Region{one}}, Algorithms: []string{"HS256"}},
+			{Provider: issuer.Provider{ID: "b", Regions: []issuer.Region{one}}, Audience: verifier.Audience("")},
+			{Provider: issuer.Provider{ID: "c", Regions: []issuer.Region{{Name: "r", Issuers: []string{"http://idp.example"}}}}},
 		},
 	})
 	for _, want := range []string{
@@ -172,12 +172,12 @@ func TestTheControllerFollowsTheKeys(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		world := issuertest.New(t, issuertest.Config{})
-		controller, err := failover.New(failover.Config{Authority: world.Authority(), Automatic: true})
+		controller, err := failover.New(failover.Config{Provider: world.Provider(), Automatic: true})
 		require.NoError(t, err)
 		var fetched atomic.Int64
 		v, err := regionjwt.New(regionjwt.Config{
 			Keys:     jwks.Config{HTTPClient: world.Client(), OnFetch: func(jwks.Fetch) { fetched.Add(1) }},
-			Trust:    []verifier.Trust{{Authority: world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID)}},
+			Policies: []verifier.Policy{{Provider: world.Provider(), Audience: verifier.CognitoAccess(issuertest.ClientID)}},
 			Failover: []*failover.Controller{controller},
 		})
 		require.NoError(t, err)

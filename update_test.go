@@ -17,10 +17,10 @@ import (
 )
 
 // manyTrusts is a configuration of n authorities.
-func manyTrusts(n int) []verifier.Trust {
-	trust := make([]verifier.Trust, n)
+func manyTrusts(n int) []verifier.Policy {
+	trust := make([]verifier.Policy, n)
 	for i := range trust {
-		trust[i] = verifier.Trust{Binding: verifier.Audience("api"), Authority: issuer.Provider{
+		trust[i] = verifier.Policy{Audience: verifier.Audience("api"), Provider: issuer.Provider{
 			ID: fmt.Sprint("tenant-", i), Regions: []issuer.Region{{
 				Name: "eu", Issuers: []string{fmt.Sprintf("https://idp.example.com/%d", i)},
 				JWKSURLs: []string{fmt.Sprintf("https://idp.example.com/%d/keys", i)},
@@ -45,9 +45,9 @@ func heap() int64 {
 func TestUpdatesDoNotGrowTheHeap(t *testing.T) { //nolint:paralleltest // it measures the heap of the process
 	list, err := revocation.New(revocation.Config{})
 	require.NoError(t, err)
-	for name, revoked := range map[string]verifier.Revoker{"without revocation": nil, "with revocation": list} {
+	for name, revoked := range map[string]verifier.Revocation{"without revocation": nil, "with revocation": list} {
 		trust := manyTrusts(50)
-		v, err := regionjwt.New(regionjwt.Config{Trust: trust, Revoked: revoked})
+		v, err := regionjwt.New(regionjwt.Config{Policies: trust, Revocation: revoked})
 		require.NoError(t, err)
 		for range 10 {
 			require.NoError(t, v.Update(trust))
@@ -66,30 +66,30 @@ func TestUpdatesDoNotGrowTheHeap(t *testing.T) { //nolint:paralleltest // it mea
 func TestNoUpdateDropsRules(t *testing.T) {
 	t.Parallel()
 	world := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
-	trust := []verifier.Trust{{Authority: world.Authority(), Binding: verifier.Audience(issuertest.Audience)}}
+	trust := []verifier.Policy{{Provider: world.Provider(), Audience: verifier.Audience(issuertest.Audience)}}
 	list, err := revocation.New(revocation.Config{})
 	require.NoError(t, err)
 	seen := 0
 	v, err := regionjwt.New(regionjwt.Config{
-		Keys: jwks.Config{HTTPClient: world.Client()}, Trust: trust, Revoked: list,
+		Keys: jwks.Config{HTTPClient: world.Client()}, Policies: trust, Revocation: list,
 		Hooks: verifier.Hooks{Verified: func(context.Context, verifier.Verified) { seen++ }},
 	})
 	require.NoError(t, err)
 	token := world.Token("us-east-1", issuertest.Claims{Subject: "mallory"})
 	_, err = v.Verify(t.Context(), token)
 	require.NoError(t, err)
-	_, err = list.Add(t.Context(), revocation.Rule{AllAuthorities: true, Subject: "mallory"})
+	_, err = list.Add(t.Context(), revocation.Rule{AllProviders: true, Subject: "mallory"})
 	require.NoError(t, err)
-	updates := []func([]verifier.Trust) error{v.Update, v.Verifier().Update}
+	updates := []func([]verifier.Policy) error{v.Update, v.Verifier().Update}
 	for i := range 16 {
 		for bit := range 4 {
-			_ = updates[i>>bit&1]([]verifier.Trust{{}}) // a wrong one changes nothing
+			_ = updates[i>>bit&1]([]verifier.Policy{{}}) // a wrong one changes nothing
 			require.NoError(t, updates[i>>bit&1](trust))
 			before := seen
 			_, err = v.Verify(t.Context(), token)
 			var refused *verifier.Error
 			require.ErrorAs(t, err, &refused)
-			require.Equal(t, verifier.Revoked, refused.Reason)
+			require.Equal(t, verifier.ReasonRevoked, refused.Reason)
 			require.Equal(t, before+1, seen, "the hook is called")
 		}
 	}

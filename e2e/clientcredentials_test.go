@@ -60,7 +60,7 @@ func newMachine(t *testing.T, eastern, western *process, edit func(*clientcreden
 		requests: map[string]int{}, regions: map[string]string{"127.0.0.1:" + eastern.port(t): east, "127.0.0.1:" + western.port(t): west},
 	}
 	c := clientcredentials.Config{
-		Authority: issuer.Provider{ID: "tenant", Regions: []issuer.Region{
+		Provider: issuer.Provider{ID: "tenant", Regions: []issuer.Region{
 			{Name: east, Issuers: []string{eastern.issuer}, TokenURL: eastern.issuer + "/token"},
 			{Name: west, Issuers: []string{western.issuer}, TokenURL: western.issuer + "/token"},
 		}},
@@ -291,7 +291,7 @@ func TestMachineCredentials(t *testing.T) {
 			op = certified(t, server.URL, c, name)
 			get := func(c clientcredentials.Credentials) (*clientcredentials.Token, error) {
 				s, err := clientcredentials.New(clientcredentials.Config{
-					Authority: issuer.Provider{ID: "tenant", Regions: []issuer.Region{
+					Provider: issuer.Provider{ID: "tenant", Regions: []issuer.Region{
 						{Name: east, Issuers: []string{server.URL}, TokenURL: server.URL + "/oauth2/token"},
 					}},
 					Credentials: map[string]clientcredentials.Credentials{"": c},

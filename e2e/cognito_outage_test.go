@@ -52,12 +52,12 @@ func TestRegionDark(t *testing.T) {
 				raw := world.machine(t, region, iss)
 				accepted(t, warm, raw)
 				if region == c.lost {
-					refused(t, cold, raw, verifier.KeysUnavailable)
+					refused(t, cold, raw, verifier.ReasonKeysUnavailable)
 				} else {
 					accepted(t, cold, raw)
 				}
 			}
-			refused(t, cold, misaddressed, verifier.BadAudience) // this much is certain without keys
+			refused(t, cold, misaddressed, verifier.ReasonBadAudience) // this much is certain without keys
 
 			world.open(world.ca, c.dark...)
 			for region, iss := range iss {
@@ -90,10 +90,10 @@ func TestAllDark(t *testing.T) {
 	require.Error(t, cold.Keys().Preload(t.Context()))
 	for _, raw := range raws {
 		accepted(t, warm, raw)
-		refused(t, cold, raw, verifier.KeysUnavailable)
+		refused(t, cold, raw, verifier.ReasonKeysUnavailable)
 		broken := raw[:strings.LastIndex(raw, ".")+1] + "AAAA"
-		refused(t, warm, broken, verifier.BadSignature)
-		refused(t, cold, broken, verifier.KeysUnavailable) // not without the key
+		refused(t, warm, broken, verifier.ReasonBadSignature)
+		refused(t, cold, broken, verifier.ReasonKeysUnavailable) // not without the key
 	}
 	world.open(world.ca, all...)
 	for _, raw := range raws {
@@ -114,7 +114,7 @@ func TestImpostor(t *testing.T) {
 	genuine := world.machine(t, east, issEast)
 	forgery := world.machine(t, "elsewhere", issEast)
 	for _, raw := range []string{forgery, genuine} {
-		refused(t, v, raw, verifier.KeysUnavailable)
+		refused(t, v, raw, verifier.ReasonKeysUnavailable)
 	}
 	status := v.Keys().Status()[0]
 	require.Equal(t, east, status.Region)
@@ -125,7 +125,7 @@ func TestImpostor(t *testing.T) {
 	world.close(hostEast)
 	world.open(world.ca, hostEast)
 	recovers(t, v, genuine)
-	refused(t, v, forgery, verifier.UnknownKey)
+	refused(t, v, forgery, verifier.ReasonUnknownKey)
 }
 
 // The host of the updated mode publishes the primary's keys only, and the replica's own host is dark: the replica's token

@@ -28,17 +28,17 @@ func cognito(t *testing.T, mode issuer.IssuerType) issuer.Provider {
 }
 
 // validator returns a fresh Validator that knows no key yet.
-func validator(t *testing.T, client *http.Client, trust verifier.Trust) *regionjwt.Validator {
+func validator(t *testing.T, client *http.Client, trust verifier.Policy) *regionjwt.Validator {
 	t.Helper()
-	v, err := regionjwt.New(regionjwt.Config{Trust: []verifier.Trust{trust}, Keys: jwks.Config{HTTPClient: client}})
+	v, err := regionjwt.New(regionjwt.Config{Policies: []verifier.Policy{trust}, Keys: jwks.Config{HTTPClient: client}})
 	require.NoError(t, err)
 	return v
 }
 
 // machines trusts the machine tokens of the pool.
-func machines(t *testing.T, mode issuer.IssuerType) verifier.Trust {
+func machines(t *testing.T, mode issuer.IssuerType) verifier.Policy {
 	t.Helper()
-	return verifier.Trust{Authority: cognito(t, mode), Binding: verifier.CognitoAccess("machine")}
+	return verifier.Policy{Provider: cognito(t, mode), Audience: verifier.CognitoAccess("machine")}
 }
 
 func (a *aws) machine(t *testing.T, region, iss string) string {
@@ -61,7 +61,7 @@ func refused(t *testing.T, v *regionjwt.Validator, raw string, reason verifier.R
 	var e *verifier.Error
 	require.ErrorAs(t, err, &e)
 	require.Equal(t, reason.String(), e.Reason.String(), "%v", err)
-	dark := reason == verifier.KeysUnavailable
+	dark := reason == verifier.ReasonKeysUnavailable
 	require.Equal(t, dark, isUnavailable(err), "%v", err)
 	require.Equal(t, !dark, isInvalid(err), "%v", err)
 	require.Equal(t, dark, e.RetryAfter >= time.Second, "%v", err)
@@ -93,8 +93,8 @@ var kinds = []grant{
 
 const (
 	ok     = verifier.Reason(0)
-	badAud = verifier.BadAudience
-	badUse = verifier.BadTokenUse
+	badAud = verifier.ReasonBadAudience
+	badUse = verifier.ReasonBadTokenUse
 )
 
 var clients = verifier.CognitoAccess("machine", "app")
@@ -102,7 +102,7 @@ var clients = verifier.CognitoAccess("machine", "app")
 // bindings lists what each binding makes of each of kinds.
 var bindings = []struct {
 	name string
-	verifier.Binding
+	verifier.AudiencePolicy
 	want []verifier.Reason
 }{
 	{"clients", clients, []verifier.Reason{ok, badAud, ok, badAud, badAud, badUse, badUse}},
@@ -117,7 +117,7 @@ var bindings = []struct {
 		[]verifier.Reason{ok, ok, ok, ok, ok, badUse, badUse},
 	},
 	{"audience", verifier.Audience(api), []verifier.Reason{badAud, ok, badAud, ok, badAud, badAud, ok}},
-	{"ID tokens", verifier.CognitoID("app", "machine"), slices.Repeat([]verifier.Reason{verifier.BadType}, len(kinds))},
+	{"ID tokens", verifier.CognitoID("app", "machine"), slices.Repeat([]verifier.Reason{verifier.ReasonTypNotAllowed}, len(kinds))},
 }
 
 // Every kind of token, from each region and in each mode, against every kind of binding.
@@ -136,7 +136,7 @@ func TestCognitoAccessTokens(t *testing.T) {
 				raws[west] = append(raws[west], world.mint(t, west, m.west, k).Access)
 			}
 			for _, b := range bindings {
-				v := validator(t, world.client(), verifier.Trust{Authority: cognito(t, m.mode), Binding: b.Binding})
+				v := validator(t, world.client(), verifier.Policy{Provider: cognito(t, m.mode), Audience: b.AudiencePolicy})
 				for i, want := range b.want {
 					if want != ok {
 						refused(t, v, raws[east][i], want)
@@ -154,7 +154,7 @@ func TestCognitoAccessTokens(t *testing.T) {
 // reports demands that a token says what it was minted with.
 func reports(t *testing.T, tok *verifier.Token, g grant, region, iss string) {
 	t.Helper()
-	require.Equal(t, pool, tok.Authority())
+	require.Equal(t, pool, tok.Provider())
 	require.Equal(t, iss, tok.Issuer())
 	require.Contains(t, tok.Regions(), region)
 	require.Equal(t, g.client, tok.ClientID())
@@ -172,18 +172,18 @@ func TestCognitoIDTokens(t *testing.T) {
 	t.Parallel()
 	world := newAWS(t)
 	got := world.mint(t, west, issWest, grant{client: "app", user: "alice", scope: "openid " + scope})
-	check := func(b verifier.Binding) *regionjwt.Validator {
-		return validator(t, world.client(), verifier.Trust{Authority: cognito(t, issuer.Original), Binding: b})
+	check := func(b verifier.AudiencePolicy) *regionjwt.Validator {
+		return validator(t, world.client(), verifier.Policy{Provider: cognito(t, issuer.Original), Audience: b})
 	}
 	tok := accepted(t, check(verifier.CognitoID("app")), got.ID)
 	require.Equal(t, "alice", tok.Subject())
 	require.Equal(t, "id", tok.Use())
 	require.True(t, accepted(t, check(verifier.CognitoAccess("app")), got.Access).HasGroup("admins"))
 	require.Equal(t, "alice", accepted(t, check(verifier.IDToken("app")), got.ID).Subject())
-	refused(t, check(verifier.CognitoID("other")), got.ID, verifier.BadAudience)
-	refused(t, check(verifier.CognitoAccess("app")), got.ID, verifier.BadTokenUse)
-	refused(t, check(verifier.CognitoID("app")), got.Access, verifier.BadType)
-	refused(t, check(verifier.IDToken("app")), got.Access, verifier.BadType)
+	refused(t, check(verifier.CognitoID("other")), got.ID, verifier.ReasonBadAudience)
+	refused(t, check(verifier.CognitoAccess("app")), got.ID, verifier.ReasonBadTokenUse)
+	refused(t, check(verifier.CognitoID("app")), got.Access, verifier.ReasonTypNotAllowed)
+	refused(t, check(verifier.IDToken("app")), got.Access, verifier.ReasonTypNotAllowed)
 }
 
 // In the original mode a replica may write the primary's iss: the key then tells the region.
@@ -207,12 +207,12 @@ func TestForeignIssuers(t *testing.T) {
 		region, iss string
 		want        verifier.Reason
 	}{
-		"the replica's own updated issuer":   {issuer.Updated, west, "https://issuer-cognito-idp.us-west-2.amazonaws.com/" + pool, verifier.UnknownIssuer},
-		"an original issuer where updated":   {issuer.Updated, east, issEast, verifier.UnknownIssuer},
-		"an updated issuer where original":   {issuer.Original, east, issUpdated, verifier.UnknownIssuer},
-		"a region that is no replica":        {issuer.AnyIssuer, west, "https://cognito-idp.eu-west-1.amazonaws.com/" + pool, verifier.UnknownIssuer},
-		"another pool of the same host":      {issuer.AnyIssuer, east, "https://" + hostEast + "/us-east-1_Other", verifier.UnknownIssuer},
-		"the replica's, signed by the other": {issuer.Original, east, issWest, verifier.UnknownKey},
+		"the replica's own updated issuer":   {issuer.Updated, west, "https://issuer-cognito-idp.us-west-2.amazonaws.com/" + pool, verifier.ReasonUnknownIssuer},
+		"an original issuer where updated":   {issuer.Updated, east, issEast, verifier.ReasonUnknownIssuer},
+		"an updated issuer where original":   {issuer.Original, east, issUpdated, verifier.ReasonUnknownIssuer},
+		"a region that is no replica":        {issuer.AnyIssuer, west, "https://cognito-idp.eu-west-1.amazonaws.com/" + pool, verifier.ReasonUnknownIssuer},
+		"another pool of the same host":      {issuer.AnyIssuer, east, "https://" + hostEast + "/us-east-1_Other", verifier.ReasonUnknownIssuer},
+		"the replica's, signed by the other": {issuer.Original, east, issWest, verifier.ReasonUnknownKey},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -281,19 +281,19 @@ func TestAlgorithmsAndDiscovery(t *testing.T) {
 			world.publish(hostEast, tenant, newProvider(t, iss, keys))
 			endpoint := iss + "/oauth2/token"
 			raw := requestTokens(t, world.client(), endpoint, "plain", form(grant{scope: scope, resource: api})).Access
-			trust := verifier.Trust{
-				Authority: issuer.Provider{ID: tenant, Regions: []issuer.Region{{Name: east, Issuers: []string{iss}}}},
-				Binding:   verifier.Audience(api),
+			trust := verifier.Policy{
+				Provider: issuer.Provider{ID: tenant, Regions: []issuer.Region{{Name: east, Issuers: []string{iss}}}},
+				Audience: verifier.Audience(api),
 			}
 			if v := validator(t, world.client(), trust); alg == "RS512" {
-				refused(t, v, raw, verifier.UnsupportedAlg) // not by default
+				refused(t, v, raw, verifier.ReasonAlgNotAllowed) // not by default
 			} else {
 				require.Equal(t, east, accepted(t, v, raw).Region())
 			}
 			trust.Algorithms, trust.Types = []string{string(alg)}, []string{"at+jwt"}
 			accepted(t, validator(t, world.client(), trust), raw)
 			trust.Algorithms = []string{"ES384"}
-			refused(t, validator(t, world.client(), trust), raw, verifier.UnsupportedAlg)
+			refused(t, validator(t, world.client(), trust), raw, verifier.ReasonAlgNotAllowed)
 		})
 	}
 }

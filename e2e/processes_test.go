@@ -33,11 +33,11 @@ type service struct {
 // serve starts a service that knows no key yet and finds the keys of both regions by OpenID discovery.
 func serve(t *testing.T, eastern, western *process) *service {
 	t.Helper()
-	v := validator(t, nil, verifier.Trust{
-		Authority: issuer.Provider{ID: "tenant", Regions: []issuer.Region{
+	v := validator(t, nil, verifier.Policy{
+		Provider: issuer.Provider{ID: "tenant", Regions: []issuer.Region{
 			{Name: east, Issuers: []string{eastern.issuer}}, {Name: west, Issuers: []string{western.issuer}},
 		}},
-		Binding: verifier.Audience(api),
+		Audience: verifier.Audience(api),
 	})
 	auth, err := httpauth.New(httpauth.Config{Verifier: v})
 	require.NoError(t, err)
@@ -91,7 +91,7 @@ func TestProcesses(t *testing.T) {
 	for region, p := range map[string]*process{east: eastern, west: western} {
 		raw := p.token(t)
 		tok := accepted(t, s.Validator, raw)
-		require.Equal(t, "tenant", tok.Authority())
+		require.Equal(t, "tenant", tok.Provider())
 		require.Equal(t, region, tok.Region())
 		require.Equal(t, p.issuer, tok.Issuer())
 		require.Equal(t, p.kid, tok.KeyID())
@@ -184,18 +184,18 @@ func TestForgedIssuer(t *testing.T) {
 	claims["iss"] = western.issuer
 	byOwnKid := eastern.sign(t, claims, eastern.kid)
 	byTheirKid := eastern.sign(t, claims, western.kid)
-	refused(t, s.Validator, byTheirKid, verifier.BadSignature)
-	refused(t, s.Validator, byOwnKid, verifier.UnknownKey)
+	refused(t, s.Validator, byTheirKid, verifier.ReasonBadSignature)
+	refused(t, s.Validator, byOwnKid, verifier.ReasonUnknownKey)
 	accepted(t, s.Validator, western.token(t))
 	s.get(t, byTheirKid, http.StatusUnauthorized, atOnce)
 	s.get(t, byOwnKid, http.StatusUnauthorized, atOnce)
 
 	western.kill()
-	refused(t, s.Validator, byTheirKid, verifier.BadSignature)
+	refused(t, s.Validator, byTheirKid, verifier.ReasonBadSignature)
 	cold := serve(t, eastern, western)
 	accepted(t, cold.Validator, own)
 	for _, raw := range []string{byOwnKid, byTheirKid} {
-		refused(t, cold.Validator, raw, verifier.KeysUnavailable)
+		refused(t, cold.Validator, raw, verifier.ReasonKeysUnavailable)
 		cold.unavailable(t, raw, atOnce)
 	}
 }

@@ -36,7 +36,7 @@ func (c *Controller) noteReason(e Event, why reason) {
 func (c *Controller) tell() {
 	q := &c.events
 	for i := range q.waiting {
-		if q.waiting[i].State.Authority == "" {
+		if q.waiting[i].State.Provider == "" {
 			q.waiting[i].State = c.State()
 		}
 	}
@@ -65,7 +65,7 @@ func (c *Controller) deliver(e Event) {
 		level = slog.LevelWarn
 	}
 	c.config.Logger.LogAttrs(context.Background(), level, "failover", slog.String("event", string(e.Kind)),
-		slog.String("authority", e.State.Authority), slog.String("region", e.Region), slog.String("from", e.From),
+		slog.String("authority", e.State.Provider), slog.String("region", e.Region), slog.String("from", e.From),
 		slog.String("cause", string(e.Cause)), slog.String("active", e.State.Active), slog.Bool("manual", e.State.Manual),
 		slog.String("health", string(e.State.health(e.Region))), slog.String("source", e.Source), slog.String("error", e.Class),
 		slog.Int("failures", e.Failures), slog.String("trouble", string(e.State.Trouble)),

@@ -16,7 +16,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	c, err := failover.New(failover.Config{
-		Authority: pool,
+		Provider:  pool,
 		Automatic: true,
 		FailAfter: 1, // one failure is enough for an example
 		OnEvent: func(e failover.Event) {

@@ -50,8 +50,8 @@ var (
 
 // Config configures a Controller. Authority is required.
 type Config struct {
-	// Authority is whose regions these are, the preferred one first.
-	Authority issuer.Provider
+	// Provider is whose regions these are, the preferred one first.
+	Provider issuer.Provider
 
 	// Automatic moves away from a region that has failed, and back to a preferred one that has recovered. Otherwise only
 	// Activate moves.
@@ -144,7 +144,7 @@ func New(c Config) (*Controller, error) {
 		config: c, wake: make(chan struct{}, 1), spread: spread, since: now, cause: CauseStart,
 		known: c.Store == nil && c.LocalCopy == nil,
 	}
-	for _, r := range c.Authority.Regions {
+	for _, r := range c.Provider.Regions {
 		f.regions = append(f.regions, &region{name: r.Name, health: Unknown, since: now})
 	}
 	f.active = f.regions[0]
@@ -155,7 +155,7 @@ func New(c Config) (*Controller, error) {
 func (c Config) withDefaults() (Config, error) {
 	var errs []error
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf("failover: "+format, args...)) }
-	if err := c.Authority.Validate(); err != nil {
+	if err := c.Provider.Validate(); err != nil {
 		errs = append(errs, err)
 	}
 	if c.FailAfter < 0 || c.RecoverAfter < 0 || c.MinHold < 0 || c.ProbeEvery < 0 || c.Poll < 0 {
@@ -177,18 +177,18 @@ func (c Config) withDefaults() (Config, error) {
 		add("Automatic and RefuseInactive exclude each other: a broken network would refuse good tokens")
 	}
 	if c.RefuseInactive {
-		if err := separable(c.Authority); err != nil {
+		if err := separable(c.Provider); err != nil {
 			add("RefuseInactive cannot work: %w", err)
 		}
 	}
-	c.Authority.Regions = slices.Clone(c.Authority.Regions)
+	c.Provider.Regions = slices.Clone(c.Provider.Regions)
 	c.FailAfter = cmp.Or(c.FailAfter, DefaultFailAfter)
 	c.RecoverAfter = cmp.Or(c.RecoverAfter, DefaultRecoverAfter)
 	c.MinHold = cmp.Or(c.MinHold, DefaultMinHold)
 	c.ProbeEvery = cmp.Or(c.ProbeEvery, DefaultProbeEvery)
 	c.Poll = cmp.Or(c.Poll, DefaultPoll)
 	c.Drain = max(cmp.Or(c.Drain, DefaultDrain), 0)
-	c.Name = cmp.Or(c.Name, "regionjwt/failover/"+c.Authority.ID)
+	c.Name = cmp.Or(c.Name, "regionjwt/failover/"+c.Provider.ID)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -151,8 +151,8 @@ func TestProbes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := issuertest.New(t, issuertest.Config{Algorithm: "ES256"})
-		names := []string{w.Authority().Regions[0].Name, w.Authority().Regions[1].Name}
-		c := newController(t, failover.Config{Authority: w.Authority(), Automatic: true, Probe: failover.HTTPProbe(w.Client())})
+		names := []string{w.Provider().Regions[0].Name, w.Provider().Regions[1].Name}
+		c := newController(t, failover.Config{Provider: w.Provider(), Automatic: true, Probe: failover.HTTPProbe(w.Client())})
 		stop := start(t, c)
 		time.Sleep(time.Second)
 		require.Equal(t, failover.Healthy, c.State().Regions[1].Health)
@@ -180,7 +180,7 @@ func TestYearOfSignals(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		var l journal
 		names := []string{east, west, north}
-		c := newController(t, failover.Config{Authority: authority(names...), Automatic: true, OnEvent: l.add})
+		c := newController(t, failover.Config{Provider: authority(names...), Automatic: true, OnEvent: l.add})
 		start(t, c)
 		sick := map[string]float64{}
 		pinned := ""
@@ -326,18 +326,18 @@ func TestNewReportsEverything(t *testing.T) {
 	} {
 		pool, err := issuer.Cognito(shared)
 		require.NoError(t, err)
-		_, err = failover.New(failover.Config{Authority: pool, RefuseInactive: true})
+		_, err = failover.New(failover.Config{Provider: pool, RefuseInactive: true})
 		require.ErrorContains(t, err, "share an issuer and its keys")
 	}
 	pool, err := issuer.Cognito(issuer.UserPool{ID: "us-east-1_AbCdEf123", Replicas: []string{west}, Issuer: issuer.Original})
 	require.NoError(t, err)
-	_, err = failover.New(failover.Config{Authority: pool, RefuseInactive: true})
+	_, err = failover.New(failover.Config{Provider: pool, RefuseInactive: true})
 	require.NoError(t, err)
 	discovered := authority(east, west)
 	for i := range discovered.Regions {
 		discovered.Regions[i].JWKSURLs, discovered.Regions[i].Issuers = nil, []string{"https://one.example.com"}
 	}
-	_, err = failover.New(failover.Config{Authority: discovered, RefuseInactive: true})
+	_, err = failover.New(failover.Config{Provider: discovered, RefuseInactive: true})
 	require.ErrorContains(t, err, "share an issuer and its keys")
 }
 
@@ -355,7 +355,7 @@ func TestRefuseInactive(t *testing.T) {
 			return c.Admit("orders", regions, time.Time{})
 		}
 		unavailable := func(err error) bool {
-			return errors.Is(&verifier.Error{Reason: verifier.RegionInactive, Err: err}, verifier.ErrUnavailable)
+			return errors.Is(&verifier.Error{Reason: verifier.ReasonRegionInactive, Err: err}, verifier.ErrUnavailable)
 		}
 		require.NoError(t, admit(east))
 		require.NoError(t, admit(west, east))

@@ -224,7 +224,7 @@ func runHistory(t *testing.T, seed uint64) (moves int) {
 		active: east,
 	}
 	var events journal
-	c := newController(t, failover.Config{Authority: authority(names...), Automatic: true, OnEvent: events.add})
+	c := newController(t, failover.Config{Provider: authority(names...), Automatic: true, OnEvent: events.add})
 	start(t, c)
 	h := &history{r: rand.New(rand.NewPCG(seed, 3)), c: c, o: o, names: names, sick: map[string]float64{}}
 	seen := 0

@@ -39,7 +39,7 @@ func TestNilAndZeroControllers(t *testing.T) {
 			require.ErrorContains(t, err, "failover.New", "%s %s", name, what)
 		}
 		err := c.Admit("orders", nil, time.Time{})
-		inactive := &verifier.Error{Reason: verifier.RegionInactive, Err: err}
+		inactive := &verifier.Error{Reason: verifier.ReasonRegionInactive, Err: err}
 		require.ErrorIs(t, inactive, verifier.ErrUnavailable, "it is no verdict on a token")
 		c.Report(east, errDown)
 		c.Report(east, nil)
@@ -54,7 +54,7 @@ func TestNewRefusesNilsInDisguise(t *testing.T) {
 	t.Parallel()
 	for _, logger := range []*slog.Logger{{}, slog.New((*slog.TextHandler)(nil))} {
 		_, err := failover.New(failover.Config{
-			Authority: authority(east, west), Store: (*panicky)(nil), LocalCopy: (*panicky)(nil), Logger: logger,
+			Provider: authority(east, west), Store: (*panicky)(nil), LocalCopy: (*panicky)(nil), Logger: logger,
 		})
 		require.ErrorContains(t, err, "failover: Store")
 		require.ErrorContains(t, err, "failover: LocalCopy")

@@ -59,8 +59,8 @@ func (o *order) next(active, region string, pinned bool, reason string, now time
 
 // document is what stands in a store.
 type document struct {
-	Version   int    `json:"version"`
-	Authority string `json:"authority"`
+	Version  int    `json:"version"`
+	Provider string `json:"authority"`
 	order
 	// Fleet and Keys are the scope under which a local copy was believed; a document in a store has none.
 	Fleet string   `json:"fleet,omitempty"`
@@ -75,7 +75,7 @@ var (
 
 // encode writes an order under a scope, which is zero for the store.
 func (c *Controller) encode(o order, scope store.Scope) ([]byte, error) {
-	return json.Marshal(document{formatVersion, c.config.Authority.ID, o, scope.Fleet, scope.Keys})
+	return json.Marshal(document{formatVersion, c.config.Provider.ID, o, scope.Fleet, scope.Keys})
 }
 
 // decode reads a document of the store.
@@ -140,7 +140,7 @@ func (c *Controller) read(data []byte) (document, error) {
 	}
 	var d document
 	if err := strictjson.Unmarshal(string(data), &d); err != nil || head.Version != formatVersion ||
-		d.Authority != c.config.Authority.ID || !sane(d.At) || checkReason(d.Reason) != nil {
+		d.Provider != c.config.Provider.ID || !sane(d.At) || checkReason(d.Reason) != nil {
 		return document{}, errDocument
 	}
 	for name, at := range d.Left {

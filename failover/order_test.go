@@ -214,12 +214,12 @@ func TestThePinOutlivesARestart(t *testing.T) {
 func TestManyOperators(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newFleet(t, 3, failover.Config{Authority: authority(east, west, north)})
+		f := newFleet(t, 3, failover.Config{Provider: authority(east, west, north)})
 		var wg sync.WaitGroup
 		for i := range 4 {
 			wg.Go(func() {
 				r := rand.New(rand.NewPCG(uint64(i), 7))
-				c := newController(t, failover.Config{Authority: authority(east, west, north), Store: f.writer})
+				c := newController(t, failover.Config{Provider: authority(east, west, north), Store: f.writer})
 				for n := range 25 {
 					err := c.Activate(t.Context(), []string{east, west, north}[r.IntN(3)], fmt.Sprint(i, n))
 					if err != nil {
@@ -230,7 +230,7 @@ func TestManyOperators(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		last := newController(t, failover.Config{Authority: authority(east, west, north), Store: f.writer})
+		last := newController(t, failover.Config{Provider: authority(east, west, north), Store: f.writer})
 		require.NoError(t, last.Load(t.Context()))
 		for i, active := range f.actives() {
 			require.Equal(t, last.Active(), active)

@@ -32,7 +32,7 @@ func (c *Controller) Admit(authority string, possible []string, _ time.Time) err
 		return errNotMadeBy
 	}
 	s := c.snapshot.Load()
-	if !c.config.RefuseInactive || authority != s.Authority || slices.Contains(possible, s.Active) {
+	if !c.config.RefuseInactive || authority != s.Provider || slices.Contains(possible, s.Active) {
 		return nil
 	}
 	if !s.OrderKnown {
@@ -62,12 +62,12 @@ func (c *Controller) AuthorizationServers() []string {
 			}
 		}
 	}
-	for _, r := range c.config.Authority.Regions {
+	for _, r := range c.config.Provider.Regions {
 		if r.Name == active {
 			add(r.Issuers)
 		}
 	}
-	for _, r := range c.config.Authority.Regions {
+	for _, r := range c.config.Provider.Regions {
 		add(r.Issuers)
 	}
 	return servers

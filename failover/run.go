@@ -38,7 +38,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		parts.Go(func() { c.keepCopy(ctx) })
 	}
 	if c.config.Probe != nil {
-		for _, r := range c.config.Authority.Regions {
+		for _, r := range c.config.Provider.Regions {
 			parts.Go(func() { c.probe(ctx, r) })
 		}
 	}

@@ -25,7 +25,7 @@ const (
 
 // State says which region counts, and why. It is a plain copy.
 type State struct {
-	Authority  string
+	Provider   string
 	Active     string
 	Previous   string    // the region that was active before; "" where none was
 	Generation uint64    // grows with each move and each order, in this process
@@ -136,7 +136,7 @@ func (c *Controller) Active() string {
 // publish makes a new snapshot. The caller holds mu.
 func (c *Controller) publish() {
 	s := &snapshot{State: State{
-		Authority: c.config.Authority.ID, Active: c.active.name, Previous: c.previous, Generation: c.generation,
+		Provider: c.config.Provider.ID, Active: c.active.name, Previous: c.previous, Generation: c.generation,
 		Since: c.since, Cause: c.cause, Manual: c.order.Pinned, OrderKnown: c.known, OrderEpoch: c.order.Epoch,
 		OrderAt: c.order.At, Confirmed: c.confirmed, Trouble: c.trouble,
 	}, left: c.order.Left}

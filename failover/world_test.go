@@ -63,8 +63,8 @@ func (l *journal) kinds() (kinds []string) {
 
 func newController(t *testing.T, c failover.Config) *failover.Controller {
 	t.Helper()
-	if c.Authority.ID == "" {
-		c.Authority = authority(east, west)
+	if c.Provider.ID == "" {
+		c.Provider = authority(east, west)
 	}
 	f, err := failover.New(c)
 	require.NoError(t, err)

@@ -23,7 +23,7 @@ import (
 type costume struct {
 	source   func(jwks.Source) jwks.Source
 	store    func(store.Authentic) store.Authentic
-	revoker  func(verifier.Revoker) verifier.Revoker
+	revoker  func(verifier.Revocation) verifier.Revocation
 	policy   func(verifier.RegionPolicy) verifier.RegionPolicy
 	verifier func(judging) judging
 	forgets  bool // the source forgets what is complete
@@ -33,7 +33,7 @@ type costume struct {
 func same[T any](v T) T { return v }
 
 var plain = costume{
-	source: same[jwks.Source], store: same[store.Authentic], revoker: same[verifier.Revoker], policy: same[verifier.RegionPolicy],
+	source: same[jwks.Source], store: same[store.Authentic], revoker: same[verifier.Revocation], policy: same[verifier.RegionPolicy],
 	verifier: same[judging],
 }
 
@@ -41,7 +41,7 @@ var plain = costume{
 var forwarded = costume{
 	source:   func(v jwks.Source) jwks.Source { return forwardSource{v} },
 	store:    func(v store.Authentic) store.Authentic { return forwardStore{v} },
-	revoker:  func(v verifier.Revoker) verifier.Revoker { return forwardRevoker{v} },
+	revoker:  func(v verifier.Revocation) verifier.Revocation { return forwardRevoker{v} },
 	policy:   func(v verifier.RegionPolicy) verifier.RegionPolicy { return forwardPolicy{v} },
 	verifier: func(v judging) judging { return forwardVerifier{v} },
 }
@@ -86,7 +86,7 @@ func (f forwardStore) Save(ctx context.Context, name string, data []byte, ifRevi
 	return f.inner.Save(ctx, name, data, ifRevision)
 }
 
-type forwardRevoker struct{ inner verifier.Revoker }
+type forwardRevoker struct{ inner verifier.Revocation }
 
 func (f forwardRevoker) Revoked(t *verifier.Token) (string, error) { return f.inner.Revoked(t) }
 func (f forwardRevoker) Version() uint64                           { return f.inner.Version() }

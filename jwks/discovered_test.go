@@ -42,7 +42,7 @@ func (p *discovered) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // keys is a key set that the world publishes.
 func (p *discovered) keys(ctx context.Context) []byte {
-	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, p.Authority().Regions[0].JWKSURLs[0], nil)
+	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, p.Provider().Regions[0].JWKSURLs[0], nil)
 	resp, err := p.Client().Do(req)
 	if err != nil {
 		return nil

@@ -12,7 +12,7 @@ import (
 func ExampleCache() {
 	world := issuertest.New(nil, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
 	defer world.Close()
-	provider := world.Authority()
+	provider := world.Provider()
 	cache, err := jwks.New([]issuer.Provider{provider}, jwks.Config{HTTPClient: world.Client()})
 	if err != nil {
 		fmt.Println(err)

@@ -53,7 +53,7 @@ func newMaterial(s *stage) {
 	verify := func() error {
 		return s.verify(east, issuertest.Claims{Signer: twin, Header: map[string]any{"kid": kid}})
 	}
-	s.says(verifier.BadSignature, verify())
+	s.says(verifier.ReasonBadSignature, verify())
 	s.becomes(2*time.Second, func() bool { return verify() == nil })
 }
 
@@ -62,7 +62,7 @@ func tooEarly(s *stage) {
 	s.accepts(east)
 	s.Lag(east)
 	s.Rotate(east)
-	s.says(verifier.UnknownKey, s.verify(east, issuertest.Claims{}))
+	s.says(verifier.ReasonUnknownKey, s.verify(east, issuertest.Claims{}))
 	s.Mend(east)
 	s.becomes(2*time.Second, func() bool { return s.verify(east, issuertest.Claims{}) == nil })
 }
@@ -98,7 +98,7 @@ func publishedLate(s *stage) {
 	s.Rotate(east)
 	s.cannotTell(s.verify(east, issuertest.Claims{})) // the copy is as old as the token
 	s.pass(11 * time.Second)
-	s.says(verifier.UnknownKey, s.verify(east, issuertest.Claims{IssuedAgo: 10 * time.Minute}))
+	s.says(verifier.ReasonUnknownKey, s.verify(east, issuertest.Claims{IssuedAgo: 10 * time.Minute}))
 }
 
 func optionalByMistake(s *stage) {
@@ -106,7 +106,7 @@ func optionalByMistake(s *stage) {
 	s.Status(west, http.StatusForbidden, nil)
 	s.start()
 	s.accepts(east)
-	s.says(verifier.UnknownKey, s.verify(west, issuertest.Claims{}))
+	s.says(verifier.ReasonUnknownKey, s.verify(west, issuertest.Claims{}))
 	s.Mend(west)
 	s.becomes(3*time.Second, func() bool { return s.verify(west, issuertest.Claims{}) == nil })
 }
@@ -136,12 +136,12 @@ func notAnsweredForMaxStale(s *stage) {
 
 func wrongAlgorithm(s *stage) {
 	s.World = issuertest.New(s.t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "PS256"})
-	s.provider = s.Authority()
+	s.provider = s.Provider()
 	keys := s.published(s.World)
 	keys[0]["alg"] = "RS256"
 	s.Corrupt(east, set(keys...))
 	s.start()
-	s.says(verifier.UnknownKey, s.verify(east, issuertest.Claims{}))
+	s.says(verifier.ReasonUnknownKey, s.verify(east, issuertest.Claims{}))
 }
 
 func TestGoodTokensThatMayStillGet401(t *testing.T) {

@@ -70,7 +70,7 @@ func unusableKeys(s *stage) {
 	s.start()
 	s.accepts(east)
 	s.cannotTell(s.judge(unreadable))
-	s.says(verifier.KeyNotAllowed, s.judge(forbidden))
+	s.says(verifier.ReasonKeyNotAllowed, s.judge(forbidden))
 	skipped := strings.Join(s.cache.Status()[0].Skipped, " ")
 	for _, k := range []map[string]any{unknown, keys[0], keys[1]} {
 		require.Contains(s.t, skipped, k["kid"])
@@ -96,7 +96,7 @@ func oneNameSeveralKeys(s *stage) {
 		s.accepts(east)
 		require.NoError(s.t, s.verify(east, issuertest.Claims{Signer: twin, Header: header}))
 		require.NoError(s.t, s.verify(east, issuertest.Claims{Signer: other, Header: header}))
-		s.says(verifier.BadSignature, s.verify(east, issuertest.Claims{Signer: stranger, Header: header}))
+		s.says(verifier.ReasonBadSignature, s.verify(east, issuertest.Claims{Signer: stranger, Header: header}))
 		s.pass(20 * time.Minute)
 	}
 }
@@ -156,10 +156,10 @@ func unknownKeyID(s *stage) {
 	s.start()
 	s.accepts(east)
 	s.accepts(west)
-	s.says(verifier.UnknownKey, s.verify(east, unknownKid(1)))
+	s.says(verifier.ReasonUnknownKey, s.verify(east, unknownKid(1)))
 	s.Break(west)
 	s.pass(time.Minute)
-	s.says(verifier.KeysUnavailable, s.verify(east, unknownKid(2)))
+	s.says(verifier.ReasonKeysUnavailable, s.verify(east, unknownKid(2)))
 }
 
 func callerGivesUp(s *stage) {

@@ -48,14 +48,14 @@ func everyMirrorIsDown(s *stage) {
 	s.pass(23 * time.Hour)
 	s.accepts(east)
 	s.pass(2 * time.Hour)
-	s.says(verifier.KeysUnavailable, s.verify(east, issuertest.Claims{}))
+	s.says(verifier.ReasonKeysUnavailable, s.verify(east, issuertest.Claims{}))
 }
 
 func startWithoutOneRegion(s *stage) {
 	s.Hang(east)
 	s.start()
 	s.accepts(west)
-	s.says(verifier.KeysUnavailable, s.verify(east, issuertest.Claims{}))
+	s.says(verifier.ReasonKeysUnavailable, s.verify(east, issuertest.Claims{}))
 	s.Mend(east)
 	s.becomes(11*time.Second, func() bool { return s.verify(east, issuertest.Claims{}) == nil })
 
@@ -72,7 +72,7 @@ func startWithoutAll(s *stage) {
 	s.start()
 	for range 5 { // while no key set of the process is usable, it is never 429
 		err := s.verify(east, issuertest.Claims{})
-		s.says(verifier.KeysUnavailable, err)
+		s.says(verifier.ReasonKeysUnavailable, err)
 		s.cannotTell(err)
 	}
 	s.Mend(east)
@@ -97,7 +97,7 @@ func startFromSnapshot(s *stage) {
 	require.True(s.t, status.FromSnapshot)
 	require.Equal(s.t, "stale", status.State)
 	s.pass(15 * time.Hour)
-	s.says(verifier.KeysUnavailable, s.verify(east, issuertest.Claims{}))
+	s.says(verifier.ReasonKeysUnavailable, s.verify(east, issuertest.Claims{}))
 }
 
 func rotatedDuringOutage(s *stage) {
@@ -151,7 +151,7 @@ func notEnabled(s *stage) {
 	s.Status(west, http.StatusNotFound, nil) // the replica's own host; its mirror is the primary's
 	s.start()
 	s.accepts(west)
-	s.says(verifier.UnknownKey, s.verify(west, unknownKid(0)))
+	s.says(verifier.ReasonUnknownKey, s.verify(west, unknownKid(0)))
 	asked := s.Fetches(west)
 	for range 10 {
 		s.pass(time.Minute)

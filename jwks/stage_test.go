@@ -69,7 +69,7 @@ func (s *stage) scene(layout issuertest.Layout) {
 	if s.sockets {
 		s.Serve()
 	}
-	s.provider = s.Authority()
+	s.provider = s.Provider()
 }
 
 // start starts a process: a cache and a verifier.
@@ -82,14 +82,14 @@ func (s *stage) start() {
 	var err error
 	s.cache, err = jwks.NewWithClock([]issuer.Provider{s.provider}, c, s.read, func() float64 { return 0.5 })
 	require.NoError(s.t, err)
-	trust := verifier.Trust{
-		Authority: s.provider, Binding: verifier.Audience(issuertest.Audience), Regions: s.dress.policy(anyRegion{}),
+	trust := verifier.Policy{
+		Provider: s.provider, Audience: verifier.Audience(issuertest.Audience), Regions: s.dress.policy(anyRegion{}),
 	}
 	if strings.HasSuffix(s.provider.ID, "_Testing01") {
-		trust.Binding, trust.Algorithms = verifier.CognitoAccess(issuertest.ClientID), []string{"ES256"}
+		trust.Audience, trust.Algorithms = verifier.CognitoAccess(issuertest.ClientID), []string{"ES256"}
 	}
 	v, err := verifier.New(verifier.Config{
-		Keys: s.dress.source(s.cache), Revoked: s.dress.revoker(noRules{}), Trust: []verifier.Trust{trust},
+		Keys: s.dress.source(s.cache), Revocation: s.dress.revoker(noRules{}), Policies: []verifier.Policy{trust},
 	})
 	require.NoError(s.t, err)
 	s.verifier = s.dress.verifier(v)
@@ -180,7 +180,7 @@ func (s *stage) judge(raw string) error {
 }
 
 // ofKeys are the reasons for 401 that need a complete answer.
-var ofKeys = []verifier.Reason{verifier.UnknownKey, verifier.BadSignature, verifier.KeyNotAllowed}
+var ofKeys = []verifier.Reason{verifier.ReasonUnknownKey, verifier.ReasonBadSignature, verifier.ReasonKeyNotAllowed}
 
 func (s *stage) verify(region string, c issuertest.Claims) error {
 	s.t.Helper()
@@ -251,7 +251,7 @@ func (s *stage) published(w *issuertest.World) (keys []map[string]any) {
 	if s.sockets {
 		client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	}
-	for _, r := range w.Authority().Regions {
+	for _, r := range w.Provider().Regions {
 		if r.Name != east {
 			continue
 		}

@@ -18,7 +18,7 @@ func Bearer(authorization []string) (string, error) { return Credentials(authori
 func Credentials(authorization []string, scheme string) (string, error) {
 	token, err := Presented(authorization, scheme)
 	if err == nil && !IsToken(token) {
-		return "", &verifier.Error{Reason: verifier.BadRequest}
+		return "", &verifier.Error{Reason: verifier.ReasonBadRequest}
 	}
 	return token, err
 }
@@ -27,18 +27,18 @@ func Credentials(authorization []string, scheme string) (string, error) {
 // word, as that looks at each octet anyway.
 func Presented(authorization []string, scheme string) (string, error) {
 	if len(authorization) > 1 {
-		return "", &verifier.Error{Reason: verifier.BadRequest}
+		return "", &verifier.Error{Reason: verifier.ReasonBadRequest}
 	}
 	if len(authorization) == 0 {
-		return "", &verifier.Error{Reason: verifier.TokenMissing}
+		return "", &verifier.Error{Reason: verifier.ReasonTokenMissing}
 	}
 	got, token, found := strings.Cut(authorization[0], " ")
 	if !strings.EqualFold(got, scheme) {
-		return "", &verifier.Error{Reason: verifier.TokenMissing}
+		return "", &verifier.Error{Reason: verifier.ReasonTokenMissing}
 	}
 	token = strings.TrimLeft(token, " ")
 	if !found || !isWord(token) {
-		return "", &verifier.Error{Reason: verifier.BadRequest}
+		return "", &verifier.Error{Reason: verifier.ReasonBadRequest}
 	}
 	return token, nil
 }
@@ -64,8 +64,8 @@ func Verify(ctx context.Context, v Verifier, presented string) (*verifier.Token,
 		if _, ours := err.(*verifier.Error); !ours { //nolint:errorlint // its methods do not panic
 			err = guard.Sound("the error of the Verifier", err)
 		}
-		if e := asError(err); e != nil && e.Reason == verifier.Malformed && !IsToken(presented) {
-			return nil, &verifier.Error{Reason: verifier.BadRequest}
+		if e := asError(err); e != nil && e.Reason == verifier.ReasonMalformed && !IsToken(presented) {
+			return nil, &verifier.Error{Reason: verifier.ReasonBadRequest}
 		}
 		return nil, err
 	}

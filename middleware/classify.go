@@ -46,11 +46,11 @@ func (o Outcome) String() string {
 
 // ofReason lists the reasons whose outcome is not that of their category.
 var ofReason = map[verifier.Reason]Outcome{
-	verifier.TokenMissing:     Missing,
-	verifier.BadRequest:       BadRequest,
-	verifier.InsufficientAuth: NeedStepUp,
-	verifier.InvalidProof:     BadProof,
-	verifier.NonceRequired:    NeedNonce,
+	verifier.ReasonTokenMissing:                   Missing,
+	verifier.ReasonBadRequest:                     BadRequest,
+	verifier.ReasonInsufficientUserAuthentication: NeedStepUp,
+	verifier.ReasonInvalidProof:                   BadProof,
+	verifier.ReasonNonceRequired:                  NeedNonce,
 }
 
 // Classify returns what to tell a client of err, and for Unavailable and RateLimited after what time to ask again: at least a

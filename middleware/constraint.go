@@ -52,7 +52,7 @@ func CheckCertificate(t *verifier.Token, certificate *x509.Certificate, mode Mod
 		}
 		err = errors.New("the token is bound to another certificate")
 	}
-	return &verifier.Error{Reason: verifier.Unproved, Authority: t.Authority(), Region: t.Region(), Err: err}
+	return &verifier.Error{Reason: verifier.ReasonUnproved, Provider: t.Provider(), Region: t.Region(), Err: err}
 }
 
 // CheckConfirmation reports whether every key that t is bound to is one that a supported method proves. A token that is bound
@@ -65,7 +65,7 @@ func CheckConfirmation(t *verifier.Token, supported ...string) error {
 		}
 	}
 	if err != nil {
-		return &verifier.Error{Reason: verifier.Unproved, Authority: t.Authority(), Region: t.Region(), Err: err}
+		return &verifier.Error{Reason: verifier.ReasonUnproved, Provider: t.Provider(), Region: t.Region(), Err: err}
 	}
 	return nil
 }

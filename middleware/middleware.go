@@ -26,13 +26,13 @@ type Rechecker interface {
 func LogAttr(t *verifier.Token, err error) slog.Attr {
 	authority, region, reason := "", "", ""
 	if t != nil {
-		authority, region = t.Authority(), t.Region()
+		authority, region = t.Provider(), t.Region()
 	}
 	if err != nil {
 		o, _ := Classify(err)
 		reason = o.String()
 		if e := asError(err); e != nil {
-			authority, region, reason = e.Authority, e.Region, e.Reason.String()
+			authority, region, reason = e.Provider, e.Region, e.Reason.String()
 		}
 	}
 	attrs := make([]slog.Attr, 0, 3)

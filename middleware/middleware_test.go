@@ -27,19 +27,19 @@ func TestBearer(t *testing.T) {
 		"a token":            {[]string{"Bearer abc.def-_~+/="}, "abc.def-_~+/=", 0},
 		"scheme in any case": {[]string{"bEARER abc"}, "abc", 0},
 		"several spaces":     {[]string{"Bearer   abc"}, "abc", 0},
-		"no header":          {nil, "", verifier.TokenMissing},
-		"empty header":       {[]string{""}, "", verifier.TokenMissing},
-		"other scheme":       {[]string{"Basic YTpi"}, "", verifier.TokenMissing},
-		"longer scheme":      {[]string{"Bearers abc"}, "", verifier.TokenMissing},
-		"tab":                {[]string{"Bearer\tabc"}, "", verifier.TokenMissing},
-		"no token":           {[]string{"Bearer"}, "", verifier.BadRequest},
-		"only a space":       {[]string{"Bearer "}, "", verifier.BadRequest},
-		"two headers":        {[]string{"Bearer abc", "Bearer abc"}, "", verifier.BadRequest},
-		"two schemes":        {[]string{"Basic YTpi", "Bearer abc"}, "", verifier.BadRequest},
-		"list":               {[]string{"Bearer abc,Bearer def"}, "", verifier.BadRequest},
-		"list with spaces":   {[]string{"Bearer abc, Bearer def"}, "", verifier.BadRequest},
-		"two tokens":         {[]string{"Bearer abc def"}, "", verifier.BadRequest},
-		"trailing space":     {[]string{"Bearer abc "}, "", verifier.BadRequest},
+		"no header":          {nil, "", verifier.ReasonTokenMissing},
+		"empty header":       {[]string{""}, "", verifier.ReasonTokenMissing},
+		"other scheme":       {[]string{"Basic YTpi"}, "", verifier.ReasonTokenMissing},
+		"longer scheme":      {[]string{"Bearers abc"}, "", verifier.ReasonTokenMissing},
+		"tab":                {[]string{"Bearer\tabc"}, "", verifier.ReasonTokenMissing},
+		"no token":           {[]string{"Bearer"}, "", verifier.ReasonBadRequest},
+		"only a space":       {[]string{"Bearer "}, "", verifier.ReasonBadRequest},
+		"two headers":        {[]string{"Bearer abc", "Bearer abc"}, "", verifier.ReasonBadRequest},
+		"two schemes":        {[]string{"Basic YTpi", "Bearer abc"}, "", verifier.ReasonBadRequest},
+		"list":               {[]string{"Bearer abc,Bearer def"}, "", verifier.ReasonBadRequest},
+		"list with spaces":   {[]string{"Bearer abc, Bearer def"}, "", verifier.ReasonBadRequest},
+		"two tokens":         {[]string{"Bearer abc def"}, "", verifier.ReasonBadRequest},
+		"trailing space":     {[]string{"Bearer abc "}, "", verifier.ReasonBadRequest},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -63,17 +63,17 @@ func TestClassify(t *testing.T) {
 		want  middleware.Outcome
 		after time.Duration
 	}{
-		{&verifier.Error{Reason: verifier.TokenMissing}, middleware.Missing, 0},
-		{&verifier.Error{Reason: verifier.BadRequest}, middleware.BadRequest, 0},
-		{&verifier.Error{Reason: verifier.Expired}, middleware.Invalid, 0},
-		{fmt.Errorf("wrapped: %w", &verifier.Error{Reason: verifier.BadSignature}), middleware.Invalid, 0},
-		{&verifier.Error{Reason: verifier.InsufficientScope}, middleware.Forbidden, 0},
-		{&verifier.Error{Reason: verifier.KeysUnavailable, RetryAfter: 7 * time.Second}, middleware.Unavailable, 7 * time.Second},
-		{&verifier.Error{Reason: verifier.RulesUnavailable}, middleware.Unavailable, time.Second},
-		{&verifier.Error{Reason: verifier.UnknownKeyRateLimited, RetryAfter: 7 * time.Second}, middleware.RateLimited, 7 * time.Second},
-		{&verifier.Error{Reason: verifier.UnknownKeyRateLimited}, middleware.RateLimited, time.Second},
-		{&verifier.Error{Reason: verifier.CheckFailed, Err: verifier.ErrRateLimited}, middleware.RateLimited, time.Second},
-		{&verifier.Error{Reason: verifier.KeyNotAllowed}, middleware.Invalid, 0},
+		{&verifier.Error{Reason: verifier.ReasonTokenMissing}, middleware.Missing, 0},
+		{&verifier.Error{Reason: verifier.ReasonBadRequest}, middleware.BadRequest, 0},
+		{&verifier.Error{Reason: verifier.ReasonExpired}, middleware.Invalid, 0},
+		{fmt.Errorf("wrapped: %w", &verifier.Error{Reason: verifier.ReasonBadSignature}), middleware.Invalid, 0},
+		{&verifier.Error{Reason: verifier.ReasonInsufficientScope}, middleware.Forbidden, 0},
+		{&verifier.Error{Reason: verifier.ReasonKeysUnavailable, RetryAfter: 7 * time.Second}, middleware.Unavailable, 7 * time.Second},
+		{&verifier.Error{Reason: verifier.ReasonRulesUnavailable}, middleware.Unavailable, time.Second},
+		{&verifier.Error{Reason: verifier.ReasonUnknownKeyRateLimited, RetryAfter: 7 * time.Second}, middleware.RateLimited, 7 * time.Second},
+		{&verifier.Error{Reason: verifier.ReasonUnknownKeyRateLimited}, middleware.RateLimited, time.Second},
+		{&verifier.Error{Reason: verifier.ReasonCheckFailed, Err: verifier.ErrRateLimited}, middleware.RateLimited, time.Second},
+		{&verifier.Error{Reason: verifier.ReasonKeyNotAllowed}, middleware.Invalid, 0},
 		{verifier.ErrRateLimited, middleware.RateLimited, time.Second},
 		{verifier.ErrForbidden, middleware.Forbidden, 0},
 		{verifier.ErrInvalid, middleware.Invalid, 0},
@@ -89,10 +89,10 @@ func TestClassify(t *testing.T) {
 func TestRequirements(t *testing.T) {
 	t.Parallel()
 	w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
-	cache, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client()})
+	cache, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(t, err)
-	v, err := verifier.New(verifier.Config{Keys: cache, Trust: []verifier.Trust{
-		{Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience)},
+	v, err := verifier.New(verifier.Config{Keys: cache, Policies: []verifier.Policy{
+		{Provider: w.Provider(), Audience: verifier.Audience(issuertest.Audience)},
 	}})
 	require.NoError(t, err)
 	tok, err := v.Verify(t.Context(), w.Token("us-east-1", issuertest.Claims{Scope: "a b", Groups: []string{"g"}}))
@@ -126,7 +126,7 @@ func TestRequirements(t *testing.T) {
 		}
 	}
 	require.NoError(t, middleware.Require(nil, nil))
-	require.Equal(t, verifier.TokenMissing, reason(middleware.Require(nil, []middleware.Requirement{middleware.Scopes("a")})))
+	require.Equal(t, verifier.ReasonTokenMissing, reason(middleware.Require(nil, []middleware.Requirement{middleware.Scopes("a")})))
 	require.Equal(t, []string{"a", "b", "c"}, middleware.ScopesOf([]middleware.Requirement{
 		middleware.Scopes("a", "b"), middleware.Groups("g"), middleware.AnyScope("b", "c"),
 	}))
@@ -153,12 +153,12 @@ func TestVerifyTellsWhatIsNoToken(t *testing.T) {
 		}
 		return e.Reason
 	}
-	malformed := answers{err: &verifier.Error{Reason: verifier.Malformed}}
-	require.Equal(t, verifier.Malformed, reason("a.b.c", malformed))
+	malformed := answers{err: &verifier.Error{Reason: verifier.ReasonMalformed}}
+	require.Equal(t, verifier.ReasonMalformed, reason("a.b.c", malformed))
 	for _, junk := range []string{"a\"b", "=", "a=b", "ä", "a\x00", ""} {
-		require.Equal(t, verifier.BadRequest, reason(junk, malformed), junk)
+		require.Equal(t, verifier.ReasonBadRequest, reason(junk, malformed), junk)
 	}
-	require.Equal(t, verifier.Expired, reason("a\"b", answers{err: &verifier.Error{Reason: verifier.Expired}}))
+	require.Equal(t, verifier.ReasonExpired, reason("a\"b", answers{err: &verifier.Error{Reason: verifier.ReasonExpired}}))
 	require.Zero(t, reason("a.b.c", answers{}))
 	for _, junk := range []string{"", "a b", "a,b", strings.Repeat("a", 1<<20+1)} {
 		_, err := middleware.Presented([]string{"Bearer " + junk}, "Bearer")

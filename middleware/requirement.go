@@ -76,7 +76,7 @@ func Custom(check func(*verifier.Token) error) Requirement { return Requirement{
 // iat and jti are there, the client as verifier.ClaimNames finds it. A token that is not of it is invalid for the route, so that
 // the answer is 401. To demand it of every token of an authority, see verifier.Trust.Types and RequiredClaims.
 func AccessTokenProfile() Requirement {
-	return Requirement{reason: verifier.BadType, check: func(t *verifier.Token) error {
+	return Requirement{reason: verifier.ReasonTypNotAllowed, check: func(t *verifier.Token) error {
 		if t.Type() != "at+jwt" {
 			return errors.New("typ is not at+jwt")
 		}
@@ -103,7 +103,7 @@ func StepUp(c StepUpChallenge, now func() time.Time) Requirement {
 	if now == nil {
 		now = time.Now
 	}
-	return Requirement{stepUp: c, reason: verifier.InsufficientAuth, check: func(t *verifier.Token) error {
+	return Requirement{stepUp: c, reason: verifier.ReasonInsufficientUserAuthentication, check: func(t *verifier.Token) error {
 		if len(c.ACR) == 0 && c.MaxAge <= 0 {
 			return errNothing
 		}
@@ -126,7 +126,7 @@ var (
 // BadType where StepUp or AccessTokenProfile is not met, and TokenMissing where t is nil and something is required.
 func Require(t *verifier.Token, requirements []Requirement) error {
 	if t == nil && len(requirements) > 0 {
-		return &verifier.Error{Reason: verifier.TokenMissing}
+		return &verifier.Error{Reason: verifier.ReasonTokenMissing}
 	}
 	for i := range requirements {
 		r := &requirements[i]
@@ -134,7 +134,7 @@ func Require(t *verifier.Token, requirements []Requirement) error {
 		if r.check != nil {
 			if p := guard.Call("the requirement", func() { err = r.check(t) }); p != nil {
 				return &verifier.Error{
-					Reason: verifier.CheckFailed, Authority: t.Authority(), Region: t.Region(), RetryAfter: again,
+					Reason: verifier.ReasonCheckFailed, Provider: t.Provider(), Region: t.Region(), RetryAfter: again,
 					Err: fmt.Errorf("%w: %w", verifier.ErrUnavailable, p),
 				}
 			}
@@ -144,9 +144,9 @@ func Require(t *verifier.Token, requirements []Requirement) error {
 		}
 		reason := r.reason
 		if reason == 0 {
-			reason = verifier.InsufficientScope
+			reason = verifier.ReasonInsufficientScope
 		}
-		return &verifier.Error{Reason: reason, Authority: t.Authority(), Region: t.Region(), Err: err}
+		return &verifier.Error{Reason: reason, Provider: t.Provider(), Region: t.Region(), Err: err}
 	}
 	return nil
 }

@@ -22,9 +22,9 @@ func Watch(
 	ctx, cancel := context.WithCancelCause(ctx)
 	switch {
 	case t == nil:
-		cancel(&verifier.Error{Reason: verifier.TokenMissing, Err: errors.New("middleware: Watch: the token is nil")})
+		cancel(&verifier.Error{Reason: verifier.ReasonTokenMissing, Err: errors.New("middleware: Watch: the token is nil")})
 	case nils.Is(v):
-		cancel(&verifier.Error{Reason: verifier.KeysUnavailable, RetryAfter: again, Err: errNoVerifier})
+		cancel(&verifier.Error{Reason: verifier.ReasonKeysUnavailable, RetryAfter: again, Err: errNoVerifier})
 	}
 	if ctx.Err() == nil {
 		w := &watch{token: t, grace: max(grace, 0), cancel: cancel}
@@ -85,7 +85,7 @@ func (w *watch) recheck(ctx context.Context) (err error) {
 
 // keyIsGone reports whether the key of the token is not used any longer, though nobody can say that it is withdrawn.
 func (w *watch) keyIsGone(e *verifier.Error) bool {
-	if e == nil || e.Reason != verifier.KeysUnavailable && e.Reason != verifier.UnknownKeyRateLimited {
+	if e == nil || e.Reason != verifier.ReasonKeysUnavailable && e.Reason != verifier.ReasonUnknownKeyRateLimited {
 		return false
 	}
 	k := w.token.Key()
@@ -101,7 +101,7 @@ const lookEvery = time.Minute
 // judge returns why the token ends now, or when to judge it again.
 func (w *watch) judge(ctx context.Context) (wait time.Duration, end error) {
 	left := time.Until(w.token.ValidUntil().Add(w.grace))
-	over := &verifier.Error{Reason: verifier.Expired, Authority: w.token.Authority(), Region: w.token.Region()}
+	over := &verifier.Error{Reason: verifier.ReasonExpired, Provider: w.token.Provider(), Region: w.token.Region()}
 	if w.rechecker == nil {
 		if left <= 0 {
 			return 0, over
@@ -116,7 +116,7 @@ func (w *watch) judge(ctx context.Context) (wait time.Duration, end error) {
 		return left, nil
 	}
 	e := asError(err)
-	aged := e != nil && (e.Reason == verifier.Expired || e.Reason == verifier.TooOld)
+	aged := e != nil && (e.Reason == verifier.ReasonExpired || e.Reason == verifier.ReasonTooOld)
 	outcome, after := Classify(err)
 	if aged {
 		if w.aged.IsZero() {

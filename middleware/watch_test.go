@@ -63,8 +63,8 @@ func reason(err error) verifier.Reason {
 func token(t *testing.T, life time.Duration) (*regionjwt.Validator, *verifier.Token) {
 	t.Helper()
 	w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
-	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: w.Client()}, Leeway: -1, Trust: []verifier.Trust{
-		{Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience)},
+	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: w.Client()}, Leeway: -1, Policies: []verifier.Policy{
+		{Provider: w.Provider(), Audience: verifier.Audience(issuertest.Audience)},
 	}})
 	require.NoError(t, err)
 	tok, err := v.Verify(t.Context(), w.Token("us-east-1", issuertest.Claims{ExpiresIn: life}))
@@ -90,7 +90,7 @@ func TestWatch(t *testing.T) {
 			require.False(t, has, "a deadline would travel with calls")
 			after, why := ended(ctx)
 			stop()
-			require.Equal(t, verifier.Expired, why)
+			require.Equal(t, verifier.ReasonExpired, why)
 			require.WithinDuration(t, began.Add(10*time.Minute+max(grace, 0)), began.Add(after), time.Second)
 		}
 		// A Verifier that cannot judge again.
@@ -98,7 +98,7 @@ func TestWatch(t *testing.T) {
 		ctx, stop := middleware.Watch(t.Context(), struct{ middleware.Verifier }{v}, own, 0)
 		after, why := ended(ctx)
 		stop()
-		require.Equal(t, verifier.Expired, why)
+		require.Equal(t, verifier.ReasonExpired, why)
 		require.WithinDuration(t, time.Now(), own.ValidUntil(), time.Second)
 		require.Greater(t, after, 9*time.Minute)
 	})
@@ -111,7 +111,7 @@ func TestWatchChanges(t *testing.T) {
 		j := &judge{changed: make(chan struct{})}
 		ctx, stop := middleware.Watch(t.Context(), j, tok, 0)
 		time.Sleep(time.Minute)
-		j.say(&verifier.Error{Reason: verifier.KeysUnavailable, RetryAfter: 7 * time.Second})
+		j.say(&verifier.Error{Reason: verifier.ReasonKeysUnavailable, RetryAfter: 7 * time.Second})
 		time.Sleep(10 * time.Minute)
 		require.NoError(t, ctx.Err(), "it cannot tell")
 		j.mu.Lock()
@@ -120,9 +120,9 @@ func TestWatchChanges(t *testing.T) {
 		j.say(nil)
 		time.Sleep(time.Minute)
 		require.NoError(t, ctx.Err())
-		j.say(&verifier.Error{Reason: verifier.Revoked})
+		j.say(&verifier.Error{Reason: verifier.ReasonRevoked})
 		synctest.Wait()
-		require.Equal(t, verifier.Revoked, reason(context.Cause(ctx)), "at once")
+		require.Equal(t, verifier.ReasonRevoked, reason(context.Cause(ctx)), "at once")
 		stop()
 
 		// While it cannot tell, the token still ends with its time.
@@ -130,17 +130,17 @@ func TestWatchChanges(t *testing.T) {
 		ctx, stop = middleware.Watch(t.Context(), j, tok, 0)
 		_, why := ended(ctx)
 		stop()
-		require.Equal(t, verifier.Expired, why)
+		require.Equal(t, verifier.ReasonExpired, why)
 		require.WithinDuration(t, tok.ValidUntil(), time.Now(), time.Second)
 
 		// In its grace, an expired token can still be revoked.
-		j.say(&verifier.Error{Reason: verifier.Expired})
+		j.say(&verifier.Error{Reason: verifier.ReasonExpired})
 		ctx, stop = middleware.Watch(t.Context(), j, tok, time.Hour)
 		time.Sleep(time.Minute)
 		require.NoError(t, ctx.Err())
-		j.say(&verifier.Error{Reason: verifier.Revoked})
+		j.say(&verifier.Error{Reason: verifier.ReasonRevoked})
 		synctest.Wait()
-		require.Equal(t, verifier.Revoked, reason(context.Cause(ctx)))
+		require.Equal(t, verifier.ReasonRevoked, reason(context.Cause(ctx)))
 		stop()
 
 		// A Verifier with a clock of its own decides, not ours.
@@ -166,7 +166,7 @@ func TestWatchChanges(t *testing.T) {
 func TestWatchEndsWithTheKey(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		for _, why := range []verifier.Reason{verifier.KeysUnavailable, verifier.UnknownKeyRateLimited} {
+		for _, why := range []verifier.Reason{verifier.ReasonKeysUnavailable, verifier.ReasonUnknownKeyRateLimited} {
 			for _, grace := range []time.Duration{0, time.Hour} {
 				v, tok := token(t, 12*time.Hour)
 				j := &judge{changed: make(chan struct{}), err: &verifier.Error{Reason: why, RetryAfter: time.Minute}}
@@ -174,7 +174,7 @@ func TestWatchEndsWithTheKey(t *testing.T) {
 				time.Sleep(time.Hour)
 				require.NoError(t, ctx.Err())
 				require.NoError(t, v.Keys().Update(nil)) // its key is gone
-				j.say(&verifier.Error{Reason: verifier.RulesUnavailable})
+				j.say(&verifier.Error{Reason: verifier.ReasonRulesUnavailable})
 				synctest.Wait()
 				require.NoError(t, ctx.Err(), "that is not about keys")
 				j.say(&verifier.Error{Reason: why})
@@ -190,7 +190,7 @@ func TestWatchEndsWithTheKey(t *testing.T) {
 		require.NoError(t, ctx.Err())
 		require.NoError(t, v.Keys().Update(nil))
 		synctest.Wait()
-		require.Equal(t, verifier.KeysUnavailable, reason(context.Cause(ctx)))
+		require.Equal(t, verifier.ReasonKeysUnavailable, reason(context.Cause(ctx)))
 		stop()
 	})
 }
@@ -204,10 +204,10 @@ func TestWatchAfterUpdate(t *testing.T) {
 			j := &judge{changed: make(chan struct{})}
 			ctx, stop := middleware.Watch(t.Context(), j, tok, grace)
 			time.Sleep(time.Hour)
-			j.say(&verifier.Error{Reason: verifier.TooOld})
+			j.say(&verifier.Error{Reason: verifier.ReasonTooOld})
 			after, why := ended(ctx)
 			stop()
-			require.Equal(t, verifier.TooOld, why)
+			require.Equal(t, verifier.ReasonTooOld, why)
 			require.Equal(t, grace, after)
 		}
 	})
@@ -216,8 +216,8 @@ func TestWatchAfterUpdate(t *testing.T) {
 func TestStepUpAndProfile(t *testing.T) {
 	t.Parallel()
 	w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
-	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: w.Client()}, Trust: []verifier.Trust{
-		{Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience)},
+	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: w.Client()}, Policies: []verifier.Policy{
+		{Provider: w.Provider(), Audience: verifier.Audience(issuertest.Audience)},
 	}})
 	require.NoError(t, err)
 	now := time.Now()
@@ -257,10 +257,10 @@ func TestStepUpAndProfile(t *testing.T) {
 	for _, missing := range []string{"sub", "client_id", "iat", "jti"} {
 		c := full
 		c.Set = map[string]any{missing: nil}
-		require.Equal(t, verifier.BadType, reason(middleware.Require(mustVerify(t, v, w, c), profile)), missing)
+		require.Equal(t, verifier.ReasonTypNotAllowed, reason(middleware.Require(mustVerify(t, v, w, c), profile)), missing)
 	}
 	full.Header = map[string]any{"typ": "JWT"}
-	require.Equal(t, verifier.BadType, reason(middleware.Require(mustVerify(t, v, w, full), profile)))
+	require.Equal(t, verifier.ReasonTypNotAllowed, reason(middleware.Require(mustVerify(t, v, w, full), profile)))
 }
 
 func mustVerify(t *testing.T, v middleware.Verifier, w *issuertest.World, c issuertest.Claims) *verifier.Token {
@@ -275,7 +275,7 @@ func TestLogAttr(t *testing.T) {
 	_, tok := token(t, time.Hour)
 	require.Equal(t, "token=[authority=test-authority region=us-east-1]", middleware.LogAttr(tok, nil).String())
 	require.Equal(t, "token=[authority=a region=r reason=revoked]",
-		middleware.LogAttr(tok, &verifier.Error{Reason: verifier.Revoked, Authority: "a", Region: "r", Err: errors.New("x")}).String())
+		middleware.LogAttr(tok, &verifier.Error{Reason: verifier.ReasonRevoked, Provider: "a", Region: "r", Err: errors.New("x")}).String())
 	require.Equal(t, "token=[reason=temporarily_unavailable]", middleware.LogAttr(nil, errors.New("x")).String())
 	require.Equal(t, slog.KindGroup, middleware.LogAttr(nil, nil).Value.Kind())
 }

@@ -17,7 +17,7 @@ import (
 )
 
 func subjectRule(i int) revocation.Rule {
-	return revocation.Rule{AllAuthorities: true, Subject: fmt.Sprint(i)}
+	return revocation.Rule{AllProviders: true, Subject: fmt.Sprint(i)}
 }
 
 func newList(t *testing.T, c revocation.Config) *revocation.List {
@@ -40,7 +40,7 @@ func TestCopyLosesNothing(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "copy")
 	old := newList(t, revocation.Config{LocalCopy: store.Dir(dir)})
-	_, err := old.Add(t.Context(), revocation.Rule{AllAuthorities: true, KeyID: "of an earlier run"})
+	_, err := old.Add(t.Context(), revocation.Rule{AllProviders: true, KeyID: "of an earlier run"})
 	require.NoError(t, err)
 	const processes, each = 3, 12
 	var wg sync.WaitGroup

@@ -57,7 +57,7 @@ func TestAllowOverwrite(t *testing.T) {
 func huge(i int) revocation.Rule {
 	long := strings.Repeat("x", 512)
 	return revocation.Rule{
-		AllAuthorities: true, Subject: fmt.Sprint(i), ClientID: long, KeyID: long, Issuer: long, Region: long, Thumbprint: long,
+		AllProviders: true, Subject: fmt.Sprint(i), ClientID: long, KeyID: long, Issuer: long, Region: long, Thumbprint: long,
 		OriginTokenID: long, Reason: long,
 	}
 }
@@ -189,7 +189,7 @@ func TestClockGlitch(t *testing.T) {
 		_, err := l.Add(t.Context(), r)
 		require.NoError(t, err)
 	}
-	rule := revocation.Rule{AllAuthorities: true, Subject: "s", Until: time.Now().Add(24 * time.Hour)}
+	rule := revocation.Rule{AllProviders: true, Subject: "s", Until: time.Now().Add(24 * time.Hour)}
 	add(rule)
 	ahead = 5 * 365 * 24 * time.Hour
 	for i := range 3 {

@@ -22,8 +22,8 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: world.Client()}, Revoked: rules, Trust: []verifier.Trust{{
-		Authority: world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
+	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: world.Client()}, Revocation: rules, Policies: []verifier.Policy{{
+		Provider: world.Provider(), Audience: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
 	}}})
 	if err != nil {
 		fmt.Println(err)
@@ -35,14 +35,14 @@ func Example() {
 	_, err = v.Verify(ctx, raw)
 	fmt.Println(err)
 
-	id, err := rules.Add(ctx, revocation.Rule{Authority: world.Authority().ID, Subject: "mallory", Reason: "incident 4711"})
+	id, err := rules.Add(ctx, revocation.Rule{Provider: world.Provider().ID, Subject: "mallory", Reason: "incident 4711"})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	_, err = v.Verify(ctx, raw)
 	var refused *verifier.Error
-	fmt.Println(errors.As(err, &refused) && refused.Reason == verifier.Revoked)
+	fmt.Println(errors.As(err, &refused) && refused.Reason == verifier.ReasonRevoked)
 
 	if err := rules.Remove(ctx, id); err != nil {
 		fmt.Println(err)

@@ -66,7 +66,7 @@ func history(t *testing.T, r *rand.Rand) {
 		look()
 		switch r.IntN(8) {
 		case 0, 1, 2:
-			_, err := l.Add(ctx, revocation.Rule{AllAuthorities: true, Subject: fmt.Sprint(r.IntN(30))})
+			_, err := l.Add(ctx, revocation.Rule{AllProviders: true, Subject: fmt.Sprint(r.IntN(30))})
 			require.True(t, err == nil || errors.Is(err, revocation.ErrNotShared), "%v", err)
 		case 3:
 			if rules := l.Rules(); len(rules) > 0 {
@@ -91,7 +91,7 @@ func history(t *testing.T, r *rand.Rand) {
 	// Each says something once the store is well; then all agree.
 	m.set(false)
 	for i, l := range lists {
-		_, err := l.Add(ctx, revocation.Rule{AllAuthorities: true, KeyID: fmt.Sprint("last", i)})
+		_, err := l.Add(ctx, revocation.Rule{AllProviders: true, KeyID: fmt.Sprint("last", i)})
 		require.NoError(t, err)
 	}
 	time.Sleep(time.Second)

@@ -58,7 +58,7 @@ func valuesOf(k kind, t *verifier.Token) iter.Seq[string] {
 }
 
 func (x *index) matchOne(k kind, value string, t *verifier.Token, now time.Time) string {
-	for _, authority := range [...]string{t.Authority(), ""} {
+	for _, authority := range [...]string{t.Provider(), ""} {
 		rules := x.rules[key{k, authority, value}]
 		for i := range rules {
 			if rules[i].rule.matches(t, now) {

@@ -35,25 +35,25 @@ func TestBreakTheGlass(t *testing.T) {
 	require.NoError(t, err)
 	require.Same(t, tok, again, "it is remembered")
 	changed := p.Changed()
-	id, err := list.Add(ctx, revocation.Rule{Authority: p.Authority().ID, Subject: "mallory", Reason: "stolen laptop"})
+	id, err := list.Add(ctx, revocation.Rule{Provider: p.Provider().ID, Subject: "mallory", Reason: "stolen laptop"})
 	require.NoError(t, err)
 	<-changed
 	_, err = p.Verify(ctx, raw)
-	require.Equal(t, verifier.Revoked, reason(err))
-	require.Equal(t, verifier.Revoked, reason(p.Recheck(ctx, tok)))
+	require.Equal(t, verifier.ReasonRevoked, reason(err))
+	require.Equal(t, verifier.ReasonRevoked, reason(p.Recheck(ctx, tok)))
 	require.NotContains(t, err.Error(), "stolen")
 	p.verified(east, issuertest.Claims{Subject: "alice"})
 	require.Equal(t, []revocation.Entry{{
-		ID: id, Added: list.Rules()[0].Added, Rule: revocation.Rule{Authority: p.Authority().ID, Subject: "mallory", Reason: "stolen laptop"},
+		ID: id, Added: list.Rules()[0].Added, Rule: revocation.Rule{Provider: p.Provider().ID, Subject: "mallory", Reason: "stolen laptop"},
 	}}, list.Rules())
 	require.ErrorIs(t, list.Remove(ctx, "unknown"), revocation.ErrNoRule)
 	require.NoError(t, list.Remove(ctx, id))
 	require.ErrorIs(t, list.Remove(ctx, id), revocation.ErrNoRule)
 	_, err = p.Verify(ctx, raw)
 	require.NoError(t, err)
-	_, err = list.Add(ctx, revocation.Rule{Authority: p.Authority().ID, Subject: "mallory"})
+	_, err = list.Add(ctx, revocation.Rule{Provider: p.Provider().ID, Subject: "mallory"})
 	require.NoError(t, err)
-	require.Equal(t, verifier.Revoked, reason(p.Recheck(ctx, tok)), "added again")
+	require.Equal(t, verifier.ReasonRevoked, reason(p.Recheck(ctx, tok)), "added again")
 }
 
 func reason(err error) verifier.Reason {
@@ -72,13 +72,13 @@ func TestUntil(t *testing.T) {
 		require.NoError(t, err)
 		p := newIDP(t, list)
 		raw := p.Token(east, issuertest.Claims{ExpiresIn: 3 * time.Hour})
-		_, err = list.Add(t.Context(), revocation.Rule{AllAuthorities: true, Region: east, Until: time.Now().Add(time.Hour)})
+		_, err = list.Add(t.Context(), revocation.Rule{AllProviders: true, Region: east, Until: time.Now().Add(time.Hour)})
 		require.NoError(t, err)
-		_, err = list.Add(t.Context(), revocation.Rule{AllAuthorities: true, Region: east, Until: time.Now()})
+		_, err = list.Add(t.Context(), revocation.Rule{AllProviders: true, Region: east, Until: time.Now()})
 		require.ErrorContains(t, err, "ended")
 		time.Sleep(time.Hour - time.Second)
 		_, err = p.Verify(t.Context(), raw)
-		require.Equal(t, verifier.Revoked, reason(err))
+		require.Equal(t, verifier.ReasonRevoked, reason(err))
 		time.Sleep(time.Second)
 		_, err = p.Verify(t.Context(), raw)
 		require.NoError(t, err)
@@ -102,21 +102,21 @@ func TestUnknownRules(t *testing.T) {
 		go func() { ended <- lax.Run(ctx) }()
 		time.Sleep(time.Minute)
 		_, err = p.Verify(ctx, p.Token(east, issuertest.Claims{}))
-		require.Equal(t, verifier.RulesUnavailable, reason(err))
+		require.Equal(t, verifier.ReasonRulesUnavailable, reason(err))
 		require.ErrorIs(t, err, verifier.ErrUnavailable)
 		q.verified(east, issuertest.Claims{})
 		require.Equal(t, revocation.Status{Source: "none", Trouble: revocation.Unreachable}, strict.Status())
 
 		// What is said while the store is down counts here, and is not lost.
-		_, err = strict.Add(ctx, revocation.Rule{AllAuthorities: true, Subject: "s"})
+		_, err = strict.Add(ctx, revocation.Rule{AllProviders: true, Subject: "s"})
 		require.ErrorIs(t, err, revocation.ErrNotShared)
 		_, err = p.Verify(ctx, p.Token(east, issuertest.Claims{Subject: "s"}))
-		require.Equal(t, verifier.Revoked, reason(err))
+		require.Equal(t, verifier.ReasonRevoked, reason(err))
 		m.set(false)
 		time.Sleep(time.Second)
 		synctest.Wait()
 		p.verified(east, issuertest.Claims{})
-		_, err = strict.Add(ctx, revocation.Rule{AllAuthorities: true, Subject: "s2"})
+		_, err = strict.Add(ctx, revocation.Rule{AllProviders: true, Subject: "s2"})
 		require.NoError(t, err)
 		time.Sleep(time.Second)
 		synctest.Wait()
@@ -171,12 +171,12 @@ func TestHostileStore(t *testing.T) {
 			require.Equal(t, subjects, got)
 			require.Equal(t, want, service.Status().Trouble)
 		}
-		first, err := operator.Add(ctx, revocation.Rule{AllAuthorities: true, Subject: "one"})
+		first, err := operator.Add(ctx, revocation.Rule{AllProviders: true, Subject: "one"})
 		require.NoError(t, err)
 		see("", "one")
 		withOne := m.docs[revocation.DefaultName].Data
 		require.NoError(t, operator.Remove(ctx, first))
-		_, err = operator.Add(ctx, revocation.Rule{AllAuthorities: true, Subject: "two"})
+		_, err = operator.Add(ctx, revocation.Rule{AllProviders: true, Subject: "two"})
 		require.NoError(t, err)
 		see("", "two")
 		good := m.docs[revocation.DefaultName].Data
@@ -190,7 +190,7 @@ func TestHostileStore(t *testing.T) {
 		mallory := ed25519.NewKeyFromSeed(bytes.Repeat([]byte("m"), 32))
 		forger, err := revocation.New(revocation.Config{Store: sign(mallory), AllowOverwrite: true})
 		require.NoError(t, err)
-		_, err = forger.Add(ctx, revocation.Rule{AllAuthorities: true, Subject: "everybody"})
+		_, err = forger.Add(ctx, revocation.Rule{AllProviders: true, Subject: "everybody"})
 		require.NoError(t, err)
 		see(revocation.NotAuthentic, "two")
 		write(bytes.Replace(good, []byte("two"), []byte("owt"), 1))
@@ -201,10 +201,10 @@ func TestHostileStore(t *testing.T) {
 		m.docs = nil
 		m.mu.Unlock()
 		see(revocation.Wiped, "two")
-		_, err = service.Add(ctx, revocation.Rule{AllAuthorities: true, Subject: "here"})
+		_, err = service.Add(ctx, revocation.Rule{AllProviders: true, Subject: "here"})
 		require.ErrorIs(t, err, store.ErrNoPrivateKey, "a service has no key to write with")
 		see(revocation.Wiped, "two", "here")
-		_, err = operator.Add(ctx, revocation.Rule{AllAuthorities: true, Subject: "three"})
+		_, err = operator.Add(ctx, revocation.Rule{AllProviders: true, Subject: "three"})
 		require.NoError(t, err, "over what is broken")
 		see(revocation.Behind, "two", "here", "three")
 	})
@@ -218,7 +218,7 @@ func TestClocksDiffer(t *testing.T) {
 	require.NoError(t, err)
 	behind, err := revocation.New(revocation.Config{Store: m})
 	require.NoError(t, err)
-	rule := revocation.Rule{AllAuthorities: true, Subject: "s"}
+	rule := revocation.Rule{AllProviders: true, Subject: "s"}
 	id, err := ahead.Add(t.Context(), rule)
 	require.NoError(t, err)
 	require.NoError(t, ahead.Remove(t.Context(), id))
@@ -259,7 +259,7 @@ func TestStrangeDocuments(t *testing.T) {
 		require.Equal(t, c.rules == 1, l.Status().Known, name)
 		require.Equal(t, c.rules == 0, l.Status().Trouble == revocation.Malformed, name)
 		if name == "newer" {
-			_, err = l.Add(t.Context(), revocation.Rule{AllAuthorities: true, Subject: "x"})
+			_, err = l.Add(t.Context(), revocation.Rule{AllProviders: true, Subject: "x"})
 			require.ErrorIs(t, err, revocation.ErrNotShared, "it is not ours to replace")
 			require.Equal(t, c.doc, string(m.docs[revocation.DefaultName].Data))
 		}
@@ -273,7 +273,7 @@ func TestBounds(t *testing.T) {
 	long := strings.Repeat("x", 500)
 	n := 0
 	for ; ; n++ {
-		_, err := l.Add(t.Context(), revocation.Rule{AllAuthorities: true, Subject: fmt.Sprint(n), ClientID: long, Reason: long})
+		_, err := l.Add(t.Context(), revocation.Rule{AllProviders: true, Subject: fmt.Sprint(n), ClientID: long, Reason: long})
 		if err != nil {
 			require.ErrorIs(t, err, revocation.ErrFull)
 			break
@@ -306,7 +306,7 @@ func TestWriters(t *testing.T) {
 		require.NoError(t, err)
 		for j := range 5 {
 			wg.Go(func() {
-				_, err := l.Add(t.Context(), revocation.Rule{AllAuthorities: true, Subject: fmt.Sprint(i, j)})
+				_, err := l.Add(t.Context(), revocation.Rule{AllProviders: true, Subject: fmt.Sprint(i, j)})
 				if err != nil && !errors.Is(err, store.ErrConflict) {
 					t.Error(err)
 				}
@@ -316,7 +316,7 @@ func TestWriters(t *testing.T) {
 	wg.Wait()
 	l, err := revocation.New(revocation.Config{Store: m})
 	require.NoError(t, err)
-	_, err = l.Add(t.Context(), revocation.Rule{AllAuthorities: true, Subject: "last"})
+	_, err = l.Add(t.Context(), revocation.Rule{AllProviders: true, Subject: "last"})
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, len(l.Rules()), 30)
 	require.True(t, slices.IsSortedFunc(l.Rules(), func(a, b revocation.Entry) int { return a.Added.Compare(b.Added) }))

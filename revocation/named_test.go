@@ -18,16 +18,16 @@ import (
 )
 
 // trusting is an idp whose tokens are judged by another Trust.
-func trusting(t *testing.T, revoked verifier.Revoker, layout issuertest.Layout, change func(*verifier.Trust)) idp {
+func trusting(t *testing.T, revoked verifier.Revocation, layout issuertest.Layout, change func(*verifier.Policy)) idp {
 	t.Helper()
 	w := issuertest.New(t, issuertest.Config{Layout: layout, Algorithm: "ES256"})
-	keys, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client()})
+	keys, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(t, err)
-	trust := verifier.Trust{
-		Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience), Algorithms: []string{"ES256"},
+	trust := verifier.Policy{
+		Provider: w.Provider(), Audience: verifier.Audience(issuertest.Audience), Algorithms: []string{"ES256"},
 	}
 	change(&trust)
-	v, err := verifier.New(verifier.Config{Keys: keys, Revoked: revoked, Trust: []verifier.Trust{trust}})
+	v, err := verifier.New(verifier.Config{Keys: keys, Revocation: revoked, Policies: []verifier.Policy{trust}})
 	require.NoError(t, err)
 	return idp{t, w, v}
 }
@@ -36,15 +36,15 @@ func trusting(t *testing.T, revoked verifier.Revoker, layout issuertest.Layout, 
 func TestARuleForAClientMatchesEveryClaimThatNamesIt(t *testing.T) {
 	t.Parallel()
 	type set = map[string]any
-	id := func(b verifier.Binding) func(*verifier.Trust) {
-		return func(tr *verifier.Trust) { tr.Binding = b }
+	id := func(b verifier.AudiencePolicy) func(*verifier.Policy) {
+		return func(tr *verifier.Policy) { tr.Audience = b }
 	}
-	named := func(names ...string) func(*verifier.Trust) {
-		return func(tr *verifier.Trust) { tr.Names.ClientID = names }
+	named := func(names ...string) func(*verifier.Policy) {
+		return func(tr *verifier.Policy) { tr.Names.ClientID = names }
 	}
 	for name, c := range map[string]struct {
 		layout issuertest.Layout
-		change func(*verifier.Trust)
+		change func(*verifier.Policy)
 		claims issuertest.Claims
 		match  bool
 	}{
@@ -91,7 +91,7 @@ func TestARuleForAClientMatchesEveryClaimThatNamesIt(t *testing.T) {
 				c.claims.Subject = "mallory"
 				tok := p.verified(east, c.claims)
 				rule := more
-				rule.Authority, rule.ClientID = tok.Authority(), "bad"
+				rule.Provider, rule.ClientID = tok.Provider(), "bad"
 				_, err = list.Add(t.Context(), rule)
 				require.NoError(t, err)
 				found, err := list.Revoked(tok)
@@ -109,14 +109,14 @@ func TestARecheckKnowsTheClientByTheNamesOfToday(t *testing.T) {
 	t.Parallel()
 	list, err := revocation.New(revocation.Config{})
 	require.NoError(t, err)
-	var trust verifier.Trust
-	p := trusting(t, list, issuertest.IssuerPerRegion, func(tr *verifier.Trust) { trust = *tr })
+	var trust verifier.Policy
+	p := trusting(t, list, issuertest.IssuerPerRegion, func(tr *verifier.Policy) { trust = *tr })
 	tok := p.verified(east, issuertest.Claims{Set: map[string]any{"appid": "bad"}})
-	_, err = list.Add(t.Context(), revocation.Rule{AllAuthorities: true, ClientID: "bad"})
+	_, err = list.Add(t.Context(), revocation.Rule{AllProviders: true, ClientID: "bad"})
 	require.NoError(t, err)
 	require.NoError(t, p.Recheck(t.Context(), tok))
 	trust.Names.ClientID = []string{"client_id", "appid"}
-	require.NoError(t, p.Update([]verifier.Trust{trust}))
+	require.NoError(t, p.Update([]verifier.Policy{trust}))
 	require.ErrorIs(t, p.Recheck(t.Context(), tok), verifier.ErrInvalid)
 }
 
@@ -132,7 +132,7 @@ func TestWhateverIsAcceptedCanBeNamed(t *testing.T) {
 		list, err := revocation.New(revocation.Config{Store: shared})
 		require.NoError(t, err)
 		require.NoError(t, list.Load(t.Context()))
-		p := trusting(t, list, issuertest.IssuerPerRegion, func(tr *verifier.Trust) { tr.Binding = verifier.InsecureAnyParty() })
+		p := trusting(t, list, issuertest.IssuerPerRegion, func(tr *verifier.Policy) { tr.Audience = verifier.InsecureAnyAudience() })
 		for field, c := range map[string]struct {
 			rule   revocation.Rule
 			claims issuertest.Claims
@@ -143,7 +143,7 @@ func TestWhateverIsAcceptedCanBeNamed(t *testing.T) {
 			"origin_jti": {revocation.Rule{OriginTokenID: name}, issuertest.Claims{Set: map[string]any{"origin_jti": name}}},
 		} {
 			tok := p.verified(east, c.claims)
-			c.rule.Authority, c.rule.Until = tok.Authority(), time.Now().Add(time.Hour)
+			c.rule.Provider, c.rule.Until = tok.Provider(), time.Now().Add(time.Hour)
 			id, err := list.Add(t.Context(), c.rule)
 			require.NoError(t, err, "%s %q", field, name)
 			other, err := revocation.New(revocation.Config{Store: shared})
@@ -166,10 +166,10 @@ func TestWhateverIsConfiguredCanBeNamed(t *testing.T) {
 	list, err := revocation.New(revocation.Config{})
 	require.NoError(t, err)
 	for _, r := range []revocation.Rule{
-		{Authority: "a\u202eb", Subject: "s"},
-		{Authority: "a", Region: "r\u0085"},
-		{Authority: "a", Issuer: "https://idp.example.com/" + strings.Repeat("x", 2000)},
-		{Authority: "a", KeyID: "k\x00\x1b[2J"},
+		{Provider: "a\u202eb", Subject: "s"},
+		{Provider: "a", Region: "r\u0085"},
+		{Provider: "a", Issuer: "https://idp.example.com/" + strings.Repeat("x", 2000)},
+		{Provider: "a", KeyID: "k\x00\x1b[2J"},
 	} {
 		_, err := list.Add(t.Context(), r)
 		require.NoError(t, err, "%+v", r)

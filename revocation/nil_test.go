@@ -51,7 +51,7 @@ func TestListsThatNewHasNotMade(t *testing.T) {
 		id, err := l.Revoked(new(verifier.Token))
 		require.Empty(t, id)
 		require.ErrorIs(t, err, revocation.ErrUnknown)
-		_, err = l.Add(t.Context(), revocation.Rule{AllAuthorities: true, Subject: "s"})
+		_, err = l.Add(t.Context(), revocation.Rule{AllProviders: true, Subject: "s"})
 		require.ErrorContains(t, err, "New")
 		require.Nil(t, l.Changed(), "nothing will ever change")
 		require.False(t, l.Status().Known)

@@ -33,8 +33,8 @@ const (
 // characters and characters that change the direction of writing. Escape them before they reach a terminal or a log. If the
 // document has no room for such a rule, Add returns ErrFull.
 type Rule struct {
-	Authority      string `json:"authority,omitempty"`       // the ID of the authority that minted the token
-	AllAuthorities bool   `json:"all_authorities,omitempty"` // whichever authority did
+	Provider     string `json:"authority,omitempty"`       // the ID of the authority that minted the token
+	AllProviders bool   `json:"all_authorities,omitempty"` // whichever authority did
 
 	Region        string `json:"region,omitempty"`     // a region that may have minted it: see verifier.Token.Regions
 	Issuer        string `json:"issuer,omitempty"`     // iss
@@ -63,11 +63,11 @@ func (r Rule) Validate() error {
 			errs = append(errs, errors.New("revocation: "+what))
 		}
 	}
-	add((r.Authority == "") == !r.AllAuthorities, "either Authority or AllAuthorities is required")
+	add((r.Provider == "") == !r.AllProviders, "either Authority or AllAuthorities is required")
 	add(r.kind() == 0, "a rule needs a field besides the authority; to revoke all its tokens, set IssuedBefore")
 	add(r.TokenID != "" && r.Until.IsZero(), "a rule with TokenID needs Until: when the token expires")
 	for _, f := range []struct{ name, text string }{
-		{"Authority", r.Authority},
+		{"Authority", r.Provider},
 		{"Region", r.Region},
 		{"Issuer", r.Issuer},
 		{"KeyID", r.KeyID},
@@ -165,7 +165,7 @@ func (r *Rule) key() key {
 		byKeyID: r.KeyID, byClientID: r.ClientID, byIssuer: r.Issuer, byRegion: r.Region, byTime: "",
 	}
 	k := r.kind()
-	return key{k, r.Authority, values[k]}
+	return key{k, r.Provider, values[k]}
 }
 
 // valueOf returns what a token has for a kind of rules of which it has one value.
@@ -203,7 +203,7 @@ func (r *Rule) matches(t *verifier.Token, now time.Time) bool {
 	is := func(want, got string) bool { return want == "" || want == got }
 	switch {
 	case r.ended(now),
-		!r.AllAuthorities && r.Authority != t.Authority(),
+		!r.AllProviders && r.Provider != t.Provider(),
 		r.Region != "" && !slices.Contains(t.Regions(), r.Region),
 		!is(r.Issuer, t.Issuer()), !is(r.KeyID, t.KeyID()), !is(r.Thumbprint, t.KeyThumbprint()),
 		r.ClientID != "" && !names(t, r.ClientID), !is(r.Subject, t.Subject()), !is(r.TokenID, t.ID()),

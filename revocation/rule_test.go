@@ -29,13 +29,13 @@ type idp struct {
 	*verifier.Verifier
 }
 
-func newIDP(t *testing.T, revoked verifier.Revoker) idp {
+func newIDP(t *testing.T, revoked verifier.Revocation) idp {
 	t.Helper()
 	w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
-	keys, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client()})
+	keys, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(t, err)
-	v, err := verifier.New(verifier.Config{Keys: keys, Revoked: revoked, Trust: []verifier.Trust{
-		{Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience)},
+	v, err := verifier.New(verifier.Config{Keys: keys, Revocation: revoked, Policies: []verifier.Policy{
+		{Provider: w.Provider(), Audience: verifier.Audience(issuertest.Audience)},
 	}})
 	require.NoError(t, err)
 	return idp{t, w, v}
@@ -55,27 +55,27 @@ func TestValidate(t *testing.T) {
 		rule revocation.Rule
 		want string
 	}{
-		"subject":        {revocation.Rule{Authority: "a", Subject: "s"}, ""},
-		"everything":     {revocation.Rule{AllAuthorities: true, IssuedBefore: later}, ""},
-		"token":          {revocation.Rule{Authority: "a", TokenID: "t", Until: later}, ""},
+		"subject":        {revocation.Rule{Provider: "a", Subject: "s"}, ""},
+		"everything":     {revocation.Rule{AllProviders: true, IssuedBefore: later}, ""},
+		"token":          {revocation.Rule{Provider: "a", TokenID: "t", Until: later}, ""},
 		"nothing":        {revocation.Rule{}, "required"},
-		"both":           {revocation.Rule{Authority: "a", AllAuthorities: true, Subject: "s"}, "either"},
-		"authority only": {revocation.Rule{Authority: "a"}, "IssuedBefore"},
-		"reason only":    {revocation.Rule{Authority: "a", Reason: "r", Until: later}, "IssuedBefore"},
-		"token for ever": {revocation.Rule{Authority: "a", TokenID: "t"}, "Until"},
-		"long":           {revocation.Rule{Authority: "a", Subject: strings.Repeat("s", 768<<10+1)}, "Subject has more than 786432 octets"},
-		"long reason":    {revocation.Rule{Authority: "a", Subject: "s", Reason: strings.Repeat("s", 513)}, "Reason has more than 512 octets"},
-		"control":        {revocation.Rule{Authority: "a", Subject: "s", Reason: "s\n"}, "Reason holds a control"},
-		"C1 control":     {revocation.Rule{Authority: "a", Subject: "s", Reason: "\u009b2J"}, "Reason holds a control"},
-		"direction":      {revocation.Rule{Authority: "a", Subject: "s", Reason: "\u202e"}, "Reason holds a control"},
-		"isolate":        {revocation.Rule{Authority: "a", Subject: "s", Reason: "\u2066"}, "Reason holds a control"},
-		"line":           {revocation.Rule{Authority: "a", Subject: "s", Reason: "\u2028"}, "Reason holds a control"},
-		"reason no text": {revocation.Rule{Authority: "a", Subject: "s", Reason: "\xff"}, "Reason holds a control"},
-		"no text":        {revocation.Rule{Authority: "a", Subject: "\xff"}, "Subject is not valid UTF-8"},
-		"half a text":    {revocation.Rule{Authority: "a", KeyID: "k\xed\xa0\x80"}, "KeyID is not valid UTF-8"},
-		"other scripts":  {revocation.Rule{Authority: "a", Subject: "\u0645\u200d\u00e9\U0001f468"}, ""},
-		"far future":     {revocation.Rule{Authority: "a", IssuedBefore: time.Unix(1<<40, 0)}, "IssuedBefore is not within the years 1970 and 9998"},
-		"distant past":   {revocation.Rule{Authority: "a", Subject: "s", Until: time.Unix(-1, 0)}, "Until is not within the years 1970"},
+		"both":           {revocation.Rule{Provider: "a", AllProviders: true, Subject: "s"}, "either"},
+		"authority only": {revocation.Rule{Provider: "a"}, "IssuedBefore"},
+		"reason only":    {revocation.Rule{Provider: "a", Reason: "r", Until: later}, "IssuedBefore"},
+		"token for ever": {revocation.Rule{Provider: "a", TokenID: "t"}, "Until"},
+		"long":           {revocation.Rule{Provider: "a", Subject: strings.Repeat("s", 768<<10+1)}, "Subject has more than 786432 octets"},
+		"long reason":    {revocation.Rule{Provider: "a", Subject: "s", Reason: strings.Repeat("s", 513)}, "Reason has more than 512 octets"},
+		"control":        {revocation.Rule{Provider: "a", Subject: "s", Reason: "s\n"}, "Reason holds a control"},
+		"C1 control":     {revocation.Rule{Provider: "a", Subject: "s", Reason: "\u009b2J"}, "Reason holds a control"},
+		"direction":      {revocation.Rule{Provider: "a", Subject: "s", Reason: "\u202e"}, "Reason holds a control"},
+		"isolate":        {revocation.Rule{Provider: "a", Subject: "s", Reason: "\u2066"}, "Reason holds a control"},
+		"line":           {revocation.Rule{Provider: "a", Subject: "s", Reason: "\u2028"}, "Reason holds a control"},
+		"reason no text": {revocation.Rule{Provider: "a", Subject: "s", Reason: "\xff"}, "Reason holds a control"},
+		"no text":        {revocation.Rule{Provider: "a", Subject: "\xff"}, "Subject is not valid UTF-8"},
+		"half a text":    {revocation.Rule{Provider: "a", KeyID: "k\xed\xa0\x80"}, "KeyID is not valid UTF-8"},
+		"other scripts":  {revocation.Rule{Provider: "a", Subject: "\u0645\u200d\u00e9\U0001f468"}, ""},
+		"far future":     {revocation.Rule{Provider: "a", IssuedBefore: time.Unix(1<<40, 0)}, "IssuedBefore is not within the years 1970 and 9998"},
+		"distant past":   {revocation.Rule{Provider: "a", Subject: "s", Until: time.Unix(-1, 0)}, "Until is not within the years 1970"},
 	} {
 		err := c.rule.Validate()
 		if c.want == "" {
@@ -84,14 +84,14 @@ func TestValidate(t *testing.T) {
 		}
 		require.ErrorContains(t, err, c.want, name)
 	}
-	r := revocation.Rule{Authority: "a", Subject: "s", IssuedBefore: later}
+	r := revocation.Rule{Provider: "a", Subject: "s", IssuedBefore: later}
 	same := r
 	same.IssuedBefore, same.Reason = later.In(time.FixedZone("x", 3600)), "another reason"
 	require.Equal(t, r.ID(), same.ID())
 	same.Subject = "S"
 	require.NotEqual(t, r.ID(), same.ID())
 	for i := range 1000 {
-		require.Regexp(t, `^[A-Za-f][A-Za-z0-9_-]{15}$`, revocation.Rule{AllAuthorities: true, Subject: fmt.Sprint(i)}.ID(), "it looks like no flag")
+		require.Regexp(t, `^[A-Za-f][A-Za-z0-9_-]{15}$`, revocation.Rule{AllProviders: true, Subject: fmt.Sprint(i)}.ID(), "it looks like no flag")
 	}
 }
 
@@ -149,9 +149,9 @@ func TestRulesMatch(t *testing.T) {
 }
 
 func randomRule(r *rand.Rand, pick func(...string) string, one *verifier.Token) revocation.Rule {
-	rule := revocation.Rule{Authority: pick(one.Authority(), one.Authority(), "other")}
+	rule := revocation.Rule{Provider: pick(one.Provider(), one.Provider(), "other")}
 	if r.IntN(3) == 0 {
-		rule.Authority, rule.AllAuthorities = "", true
+		rule.Provider, rule.AllProviders = "", true
 	}
 	for _, set := range []func(){
 		func() { rule.Region = pick(east, west) },
@@ -174,7 +174,7 @@ func randomRule(r *rand.Rand, pick func(...string) string, one *verifier.Token) 
 // holds is the oracle: each field that is set holds.
 func holds(r revocation.Rule, t *verifier.Token, origin string, iat time.Time) bool {
 	for _, pair := range [][2]string{
-		{r.Authority, t.Authority()},
+		{r.Provider, t.Provider()},
 		{r.Issuer, t.Issuer()},
 		{r.KeyID, t.KeyID()},
 		{r.Thumbprint, t.KeyThumbprint()},
@@ -196,10 +196,10 @@ func holds(r revocation.Rule, t *verifier.Token, origin string, iat time.Time) b
 // What a look costs does not grow with the number of rules.
 func BenchmarkRevoked(b *testing.B) {
 	w := issuertest.New(b, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
-	keys, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client()})
+	keys, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(b, err)
-	v, err := verifier.New(verifier.Config{Keys: keys, Trust: []verifier.Trust{
-		{Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience)},
+	v, err := verifier.New(verifier.Config{Keys: keys, Policies: []verifier.Policy{
+		{Provider: w.Provider(), Audience: verifier.Audience(issuertest.Audience)},
 	}})
 	require.NoError(b, err)
 	tok, err := v.Verify(b.Context(), w.Token(east, issuertest.Claims{}))
@@ -209,9 +209,9 @@ func BenchmarkRevoked(b *testing.B) {
 			list, err := revocation.New(revocation.Config{})
 			require.NoError(b, err)
 			for i := range n {
-				r := revocation.Rule{Authority: w.Authority().ID, Subject: fmt.Sprint("s", i)}
+				r := revocation.Rule{Provider: w.Provider().ID, Subject: fmt.Sprint("s", i)}
 				if i%2 == 1 {
-					r = revocation.Rule{AllAuthorities: true, ClientID: fmt.Sprint("c", i)}
+					r = revocation.Rule{AllProviders: true, ClientID: fmt.Sprint("c", i)}
 				}
 				_, err := list.Add(b.Context(), r)
 				require.NoError(b, err)

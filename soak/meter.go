@@ -60,7 +60,7 @@ func (m *meter) verified(_ context.Context, v verifier.Verified) {
 	what := "accepted"
 	if v.Err != nil {
 		what = v.Err.Reason.String()
-	} else if v.Remembered {
+	} else if v.Cached {
 		what = "remembered"
 	}
 	m.mu.Lock()

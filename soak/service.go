@@ -67,7 +67,7 @@ func startService(ctx context.Context, c serviceConfig) (ready serviceReady, err
 	a := authority(c)
 	m := newMeter()
 	controller, err := failover.New(failover.Config{
-		Authority: a, Automatic: true, MinHold: 20 * time.Second, OnEvent: m.moved,
+		Provider: a, Automatic: true, MinHold: 20 * time.Second, OnEvent: m.moved,
 	})
 	if err != nil {
 		return ready, err
@@ -77,9 +77,9 @@ func startService(ctx context.Context, c serviceConfig) (ready serviceReady, err
 		return ready, err
 	}
 	v, err := regionjwt.New(regionjwt.Config{
-		Trust:   []verifier.Trust{{Authority: a, Binding: verifier.Audience(api), Regions: controller}},
-		Keys:    jwks.Config{RefreshInterval: refresh, Snapshots: snapshots(c.Dir), OnFetch: m.fetched},
-		Revoked: list, Leeway: leeway, CacheSize: remembered,
+		Policies:   []verifier.Policy{{Provider: a, Audience: verifier.Audience(api), Regions: controller}},
+		Keys:       jwks.Config{RefreshInterval: refresh, Snapshots: snapshots(c.Dir), OnFetch: m.fetched},
+		Revocation: list, Leeway: leeway, CacheSize: remembered,
 		Hooks: verifier.Hooks{Verified: m.verified}, Failover: []*failover.Controller{controller},
 	})
 	if err != nil {

@@ -149,9 +149,9 @@ func (w *world) revoke(ctx context.Context) {
 		if !pause(ctx, 2*time.Second) {
 			return
 		}
-		rule := revocation.Rule{Authority: authorityID, TokenID: t.id, Until: t.expires}
+		rule := revocation.Rule{Provider: authorityID, TokenID: t.id, Until: t.expires}
 		if what == userKind {
-			rule = revocation.Rule{Authority: authorityID, Subject: t.sub, Until: t.expires}
+			rule = revocation.Rule{Provider: authorityID, Subject: t.sub, Until: t.expires}
 		}
 		t.revokedFrom.set(time.Now())
 		if _, err := w.rules.Add(ctx, rule); err != nil {

@@ -54,11 +54,11 @@ func TestAllocations(t *testing.T) {
 	// signature.
 	for alg, most := range map[string]float64{"RS256": 3, "ES256": 4, "EdDSA": 2} {
 		w := issuertest.New(t, issuertest.Config{Algorithm: alg})
-		keys, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client()})
+		keys, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client()})
 		require.NoError(t, err)
 		require.NoError(t, keys.Preload(t.Context())) // and nothing else goes on
-		config := verifier.Config{Keys: keys, Trust: []verifier.Trust{{
-			Authority: w.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{alg},
+		config := verifier.Config{Keys: keys, Policies: []verifier.Policy{{
+			Provider: w.Provider(), Audience: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{alg},
 		}}}
 		fast, err := verifier.New(config)
 		require.NoError(t, err)

@@ -7,9 +7,9 @@ import (
 	"github.com/regionjwt/regionjwt/internal/jose"
 )
 
-// Binding says for whom a token must have been minted. It is made by one of the functions of this package; the zero
-// Binding is refused by New, since a verifier that does not ask accepts the tokens of every application of the issuer.
-type Binding struct {
+// AudiencePolicy says for whom a token must have been minted. It is made by one of the functions of this package; the zero
+// AudiencePolicy is refused by New, since a verifier that does not ask accepts the tokens of every application of the issuer.
+type AudiencePolicy struct {
 	kind      bindingKind
 	parties   []string // audiences or client IDs
 	audiences []string // of WithAudience
@@ -34,55 +34,55 @@ const (
 // events: they are no access tokens. An ID token without these claims is accepted if its aud, a client ID, is one of aud.
 // So do not use a client ID as the audience of an API. If it must be one, see Keycloak and Entra, or list only "at+jwt" in
 // Trust.Types.
-func Audience(aud ...string) Binding {
-	return Binding{kind: byAudience, parties: slices.Clone(aud)}
+func Audience(aud ...string) AudiencePolicy {
+	return AudiencePolicy{kind: byAudience, parties: slices.Clone(aud)}
 }
 
 // CognitoAccess accepts access tokens of Amazon Cognito: token_use is "access" and client_id one of clientIDs. A token
 // that carries an aud is refused unless WithAudience says which one is right.
-func CognitoAccess(clientIDs ...string) Binding {
-	return Binding{kind: byCognitoAccess, parties: slices.Clone(clientIDs)}
+func CognitoAccess(clientIDs ...string) AudiencePolicy {
+	return AudiencePolicy{kind: byCognitoAccess, parties: slices.Clone(clientIDs)}
 }
 
 // CognitoID accepts ID tokens of Amazon Cognito: token_use is "id" and aud one of clientIDs.
-func CognitoID(clientIDs ...string) Binding {
-	return Binding{kind: byCognitoID, parties: slices.Clone(clientIDs)}
+func CognitoID(clientIDs ...string) AudiencePolicy {
+	return AudiencePolicy{kind: byCognitoID, parties: slices.Clone(clientIDs)}
 }
 
 // IDToken accepts OpenID Connect ID tokens by section 3.1.3.7 of OpenID Connect Core: aud holds nothing but clientIDs; azp, if
 // present, is one of them, and it is present where aud has several values; sub and iat are present. It rejects tokens with
 // events, such as logout tokens. The nonce is for the client that asked for the token to check.
-func IDToken(clientIDs ...string) Binding {
-	return Binding{kind: byIDToken, parties: slices.Clone(clientIDs)}
+func IDToken(clientIDs ...string) AudiencePolicy {
+	return AudiencePolicy{kind: byIDToken, parties: slices.Clone(clientIDs)}
 }
 
-// InsecureAnyParty accepts tokens minted for anybody. Every application that the authority serves can then use its users'
+// InsecureAnyAudience accepts tokens minted for anybody. Every application that the authority serves can then use its users'
 // tokens against this service.
-func InsecureAnyParty() Binding { return Binding{kind: byNobody} }
+func InsecureAnyAudience() AudiencePolicy { return AudiencePolicy{kind: byNobody} }
 
 // WithAudience has a CognitoAccess binding accept tokens with an aud, which must hold one of aud: those that were asked
 // for with resource binding (RFC 8707). Tokens without an aud stay acceptable: machine tokens never have one.
-func (b Binding) WithAudience(aud ...string) Binding {
+func (b AudiencePolicy) WithAudience(aud ...string) AudiencePolicy {
 	b.misused = b.misused || b.kind != byCognitoAccess
 	b.audiences = slices.Concat(b.audiences, aud)
 	return b
 }
 
 // RequireAudience has a CognitoAccess binding refuse tokens without an aud, and so all machine tokens.
-func (b Binding) RequireAudience() Binding {
+func (b AudiencePolicy) RequireAudience() AudiencePolicy {
 	b.misused = b.misused || b.kind != byCognitoAccess
 	b.mustHave = true
 	return b
 }
 
 // AllowAnyClient has a CognitoAccess binding accept every app client of the user pool. token_use is still checked.
-func (b Binding) AllowAnyClient() Binding {
+func (b AudiencePolicy) AllowAnyClient() AudiencePolicy {
 	b.misused = b.misused || b.kind != byCognitoAccess
 	b.anyClient = true
 	return b
 }
 
-func (b Binding) validate() error {
+func (b AudiencePolicy) validate() error {
 	var errs []error
 	add := func(s string) { errs = append(errs, errors.New("binding: "+s)) }
 	switch {
@@ -116,16 +116,16 @@ var (
 )
 
 // ofIDTokens reports whether b accepts ID tokens, whose aud names clients.
-func (b *Binding) ofIDTokens() bool { return b.kind == byCognitoID || b.kind == byIDToken }
+func (b *AudiencePolicy) ofIDTokens() bool { return b.kind == byCognitoID || b.kind == byIDToken }
 
-func (b Binding) defaultAlgorithms() []string {
+func (b AudiencePolicy) defaultAlgorithms() []string {
 	if b.kind == byCognitoAccess || b.kind == byCognitoID {
 		return cognitoAlgorithms
 	}
 	return otherAlgorithms
 }
 
-func (b Binding) defaultTypes() []string {
+func (b AudiencePolicy) defaultTypes() []string {
 	if b.ofIDTokens() {
 		return idTypes
 	}
@@ -135,49 +135,49 @@ func (b Binding) defaultTypes() []string {
 var errIDToken = errors.New("an ID token needs sub and iat")
 
 // check reports why the typ of the header and the claims do not fit b, or 0.
-func (b *Binding) check(typ string, c *claims) (Reason, error) {
+func (b *AudiencePolicy) check(typ string, c *claims) (Reason, error) {
 	if reason, err := b.checkUse(typ, c); reason != 0 {
 		return reason, err
 	}
 	switch b.kind {
 	case byAudience:
 		if !c.audience.holdsOne(b.parties) {
-			return BadAudience, nil
+			return ReasonBadAudience, nil
 		}
 	case byCognitoAccess:
 		if c.use != "access" {
-			return BadTokenUse, nil
+			return ReasonBadTokenUse, nil
 		}
 		if !b.anyClient && !slices.Contains(b.parties, c.clientID) {
-			return BadAudience, nil
+			return ReasonBadAudience, nil
 		}
 		if c.audience.present {
 			if !c.audience.holdsOne(b.audiences) {
-				return BadAudience, nil
+				return ReasonBadAudience, nil
 			}
 		} else if b.mustHave {
-			return BadAudience, nil
+			return ReasonBadAudience, nil
 		}
 	case byCognitoID:
 		if c.use != "id" {
-			return BadTokenUse, nil
+			return ReasonBadTokenUse, nil
 		}
 		if !c.audience.holdsOne(b.parties) {
-			return BadAudience, nil
+			return ReasonBadAudience, nil
 		}
 	case byIDToken:
 		if !c.audience.holdsOnly(b.parties) {
-			return BadAudience, nil
+			return ReasonBadAudience, nil
 		}
 		if (c.azpPresent || len(c.audience.values) > 1) && !slices.Contains(b.parties, c.azp) {
-			return BadAudience, nil
+			return ReasonBadAudience, nil
 		}
 		if c.subject == "" || c.iat.IsZero() {
-			return MissingClaim, errIDToken
+			return ReasonMissingClaim, errIDToken
 		}
 	case byNobody:
 	default:
-		return BadAudience, nil // New lets none through
+		return ReasonBadAudience, nil // New lets none through
 	}
 	return 0, nil
 }

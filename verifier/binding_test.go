@@ -16,7 +16,7 @@ func TestBindings(t *testing.T) {
 	id := issuertest.Claims{Use: "id"}
 	for name, c := range map[string]struct {
 		layout  issuertest.Layout
-		binding verifier.Binding
+		binding verifier.AudiencePolicy
 		claims  issuertest.Claims
 		want    string
 	}{
@@ -44,12 +44,12 @@ func TestBindings(t *testing.T) {
 		"OpenID without sub":          {issuertest.IssuerPerRegion, verifier.IDToken(issuertest.ClientID), issuertest.Claims{Use: "id", Set: map[string]any{"sub": nil}}, "missing_claim"},
 		"OpenID without iat":          {issuertest.IssuerPerRegion, verifier.IDToken(issuertest.ClientID), issuertest.Claims{Use: "id", Set: map[string]any{"iat": nil}}, "missing_claim"},
 		"OpenID with an access token": {issuertest.IssuerPerRegion, verifier.IDToken(issuertest.Audience), issuertest.Claims{Header: map[string]any{"typ": "at+jwt"}}, "bad_type"},
-		"anybody":                     {issuertest.IssuerPerRegion, verifier.InsecureAnyParty(), issuertest.Claims{Audience: []string{"whoever"}}, ""},
+		"anybody":                     {issuertest.IssuerPerRegion, verifier.InsecureAnyAudience(), issuertest.Claims{Audience: []string{"whoever"}}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := issuertest.New(t, fast(c.layout))
-			v := newVerifier(t, w, func(tr *verifier.Trust, _ *verifier.Config) { tr.Binding = c.binding })
+			v := newVerifier(t, w, func(tr *verifier.Policy, _ *verifier.Config) { tr.Audience = c.binding })
 			tok, err := v.Verify(t.Context(), w.Token(west, c.claims))
 			require.Equal(t, c.want, reasonOf(t, err))
 			if err == nil {
@@ -62,7 +62,7 @@ func TestBindings(t *testing.T) {
 func TestClaimNames(t *testing.T) {
 	t.Parallel()
 	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
-	v := newVerifier(t, w, func(tr *verifier.Trust, _ *verifier.Config) {
+	v := newVerifier(t, w, func(tr *verifier.Policy, _ *verifier.Config) {
 		tr.Names = verifier.ClaimNames{
 			Scope: []string{"scp", "scope"}, ClientID: []string{"appid", "azp"}, Groups: []string{"realm_access.roles", "https://x.example/roles"},
 		}

@@ -26,15 +26,15 @@ func TestWhatIsRemembered(t *testing.T) {
 	t.Parallel()
 	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
 	var config verifier.Config
-	v := newVerifier(t, w, func(tr *verifier.Trust, c *verifier.Config) {
-		keys, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client(), UnknownKeyWait: -1})
+	v := newVerifier(t, w, func(tr *verifier.Policy, c *verifier.Config) {
+		keys, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client(), UnknownKeyWait: -1})
 		require.NoError(t, err)
 		require.NoError(t, keys.Preload(t.Context()))
 		c.Keys = keys
 		tr.RequiredClaims = []string{"jti"}
 		c.CacheSize = 100
 		config = *c
-		config.Trust = []verifier.Trust{*tr}
+		config.Policies = []verifier.Policy{*tr}
 	})
 	for _, c := range []issuertest.Claims{
 		{Forge: true},
@@ -47,7 +47,7 @@ func TestWhatIsRemembered(t *testing.T) {
 		_, err := v.Verify(t.Context(), w.Token(east, c))
 		require.Error(t, err)
 	}
-	picky := newVerifier(t, w, func(tr *verifier.Trust, _ *verifier.Config) {
+	picky := newVerifier(t, w, func(tr *verifier.Policy, _ *verifier.Config) {
 		tr.Check = func(context.Context, *verifier.Token) error { return verifier.ErrForbidden }
 	})
 	_, err := picky.Verify(t.Context(), w.Token(east, issuertest.Claims{}))
@@ -71,7 +71,7 @@ func TestWhatIsRemembered(t *testing.T) {
 	}
 	entries, _ = verifier.Remembered(v)
 	require.Equal(t, 1, entries)
-	require.NoError(t, v.Update(config.Trust))
+	require.NoError(t, v.Update(config.Policies))
 	entries, _ = verifier.Remembered(v)
 	require.Zero(t, entries)
 	config.CacheSize = 1<<24 + 1
@@ -189,7 +189,7 @@ func TestFIPSMode(t *testing.T) {
 func TestRememberingConcurrently(t *testing.T) {
 	t.Parallel()
 	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
-	v := newVerifier(t, w, func(_ *verifier.Trust, c *verifier.Config) { c.CacheSize = 10 })
+	v := newVerifier(t, w, func(_ *verifier.Policy, c *verifier.Config) { c.CacheSize = 10 })
 	var tokens []string
 	for range 30 {
 		tokens = append(tokens, w.Token(east, issuertest.Claims{}), w.Token(west, issuertest.Claims{}))
@@ -241,7 +241,7 @@ func TestRulesThatComeWhileTheyAreAsked(t *testing.T) {
 	good := w.Token(east, issuertest.Claims{})
 	for _, seenBefore := range []bool{false, true} {
 		r := &lateRevoker{}
-		v := newVerifier(t, w, func(_ *verifier.Trust, c *verifier.Config) { c.Revoked = r })
+		v := newVerifier(t, w, func(_ *verifier.Policy, c *verifier.Config) { c.Revocation = r })
 		if seenBefore {
 			_, err := v.Verify(t.Context(), good)
 			require.NoError(t, err)
@@ -259,9 +259,9 @@ func TestRulesThatComeWhileTheyAreAsked(t *testing.T) {
 func TestARememberedTokenNeedsAValidKey(t *testing.T) {
 	t.Parallel()
 	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
-	cache, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client()})
+	cache, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(t, err)
-	v := newVerifier(t, w, func(_ *verifier.Trust, c *verifier.Config) { c.Keys = &forwarding{cache} })
+	v := newVerifier(t, w, func(_ *verifier.Policy, c *verifier.Config) { c.Keys = &forwarding{cache} })
 	good := w.Token(east, issuertest.Claims{})
 	first, err := v.Verify(t.Context(), good)
 	require.NoError(t, err)
@@ -271,7 +271,7 @@ func TestARememberedTokenNeedsAValidKey(t *testing.T) {
 	require.NoError(t, cache.Update(nil))
 	_, err = v.Verify(t.Context(), good)
 	require.Equal(t, "keys_unavailable", reasonOf(t, err), "keys and trust are not of one configuration")
-	require.NoError(t, cache.Update([]issuer.Provider{w.Authority()}))
+	require.NoError(t, cache.Update([]issuer.Provider{w.Provider()}))
 	second, err = v.Verify(t.Context(), good)
 	require.NoError(t, err)
 	require.NotSame(t, first, second, "it is another key, whatever it looks like")

@@ -58,13 +58,13 @@ func TestChangedCloses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
-		cache, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client()})
+		cache, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client()})
 		require.NoError(t, err)
 		b := &bell{Source: cache}
-		var trust []verifier.Trust
-		v := newVerifier(t, w, func(tr *verifier.Trust, c *verifier.Config) {
-			c.Keys, c.Revoked = cache, ruler{bell: b, revokedIDs: revokedIDs{}}
-			trust = []verifier.Trust{*tr}
+		var trust []verifier.Policy
+		v := newVerifier(t, w, func(tr *verifier.Policy, c *verifier.Config) {
+			c.Keys, c.Revocation = cache, ruler{bell: b, revokedIDs: revokedIDs{}}
+			trust = []verifier.Policy{*tr}
 		})
 		for name, change := range map[string]func(){
 			"keys":  func() { w.Rotate(east); mustVerify(t, v, w) },
@@ -93,8 +93,8 @@ func TestChangedOfForeignChannels(t *testing.T) {
 		b := &bell{Source: &fixed{}}
 		foreign := make(chan struct{})
 		b.foreign.Store(&foreign)
-		var trust []verifier.Trust
-		v := newVerifier(t, w, func(tr *verifier.Trust, c *verifier.Config) { c.Keys, trust = b, []verifier.Trust{*tr} })
+		var trust []verifier.Policy
+		v := newVerifier(t, w, func(tr *verifier.Policy, c *verifier.Config) { c.Keys, trust = b, []verifier.Policy{*tr} })
 		ch := v.Changed()
 		time.Sleep(time.Hour)
 		require.False(t, closed(ch))
@@ -114,11 +114,11 @@ func TestChangedOfForeignChannels(t *testing.T) {
 // A thousand Updates, and a thousand Verifiers that nobody uses anymore, leave no goroutine and no memory behind.
 func TestChangedLeaksNothing(t *testing.T) { //nolint:paralleltest // it counts the goroutines of the process
 	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
-	cache, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client()})
+	cache, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(t, err)
-	trust := []verifier.Trust{{Authority: w.Authority(), Binding: verifier.Audience("a")}}
+	trust := []verifier.Policy{{Provider: w.Provider(), Audience: verifier.Audience("a")}}
 	b := &bell{Source: cache}
-	config := verifier.Config{Keys: cache, Revoked: ruler{bell: b, revokedIDs: revokedIDs{}}, Trust: trust, CacheSize: -1}
+	config := verifier.Config{Keys: cache, Revocation: ruler{bell: b, revokedIDs: revokedIDs{}}, Policies: trust, CacheSize: -1}
 	v, err := verifier.New(config)
 	require.NoError(t, err)
 	var dropped atomic.Int64
@@ -150,7 +150,7 @@ func TestDroppedVerifierWithForeignChannels(t *testing.T) {
 		b := &bell{Source: &fixed{}}
 		b.foreign.Store(&foreign)
 		ch := func() <-chan struct{} {
-			return newVerifier(t, w, func(_ *verifier.Trust, c *verifier.Config) { c.Keys = b }).Changed()
+			return newVerifier(t, w, func(_ *verifier.Policy, c *verifier.Config) { c.Keys = b }).Changed()
 		}()
 		for range 100 {
 			runtime.GC()
@@ -172,10 +172,10 @@ func TestChangedMissesNothing(t *testing.T) {
 	b := &bell{Source: &fixed{}}
 	foreign := make(chan struct{})
 	b.foreign.Store(&foreign)
-	var trust []verifier.Trust
-	v := newVerifier(t, w, func(tr *verifier.Trust, c *verifier.Config) {
-		c.Keys, c.Revoked = b, ruler{bell: b, revokedIDs: revokedIDs{}}
-		trust = []verifier.Trust{*tr}
+	var trust []verifier.Policy
+	v := newVerifier(t, w, func(tr *verifier.Policy, c *verifier.Config) {
+		c.Keys, c.Revocation = b, ruler{bell: b, revokedIDs: revokedIDs{}}
+		trust = []verifier.Policy{*tr}
 	})
 	const n = 2000
 	var changing, watching sync.WaitGroup

@@ -24,71 +24,71 @@ var (
 // trusted issuer and is expired.
 type Reason int
 
-// The reasons. Their values are API: a new one comes last. Those up to CheckFailed stand in the order of the checks.
+// The reasons. Their values are API: a new one comes last. Those up to ReasonCheckFailed stand in the order of the checks.
 const (
-	TokenMissing          Reason = iota + 1 // no token was presented
-	BadRequest                              // the request carries credentials in a way that is not allowed
-	TooLarge                                // longer than MaxTokenBytes
-	Malformed                               // not a compact JWS of strict JSON, or a claim of the wrong type
-	UnsupportedAlg                          // an algorithm that is not allowed here, or not the key's
-	BadType                                 // a typ that is not allowed here, or any cty
-	UnknownIssuer                           // no trusted authority lists the iss
-	Expired                                 // exp has passed
-	NotYetValid                             // nbf or iat is in the future
-	BadTokenUse                             // another kind of token: an ID token for an access token, or the reverse
-	BadAudience                             // minted for somebody else: aud, client_id or azp
-	UnknownKey                              // no region that lists the iss publishes the kid
-	KeysUnavailable                         // the keys could not be had
-	BadSignature                            // the signature is not that of the key
-	MissingClaim                            // a required claim is absent or null
-	TooOld                                  // issued longer ago than MaxAge
-	RegionInactive                          // the region policy refuses the regions that may have minted it
-	Revoked                                 // a revocation rule matches
-	RulesUnavailable                        // the revocation rules are not known
-	CheckFailed                             // Trust.Check refused it
-	InsufficientScope                       // a scope, group or other requirement is not met
-	InsufficientAuth                        // the user must sign in again, or with stronger means: RFC 9470
-	Unproved                                // bound to a key that the sender has not proved: RFC 7800, RFC 8705
-	InvalidProof                            // a DPoP proof that does not fit the token or the request: RFC 9449
-	NonceRequired                           // a DPoP proof without the nonce that the server gave out: RFC 9449, section 9
-	ProofUnavailable                        // whether a proof was used before could not be found out
-	UnknownKeyRateLimited                   // the kid is unknown, and too many unknown ones were asked for to find out more
-	KeyNotAllowed                           // the key is published and must not be used: its size, or its private half is public
+	ReasonTokenMissing                   Reason = iota + 1 // no token was presented
+	ReasonBadRequest                                       // the request carries credentials in a way that is not allowed
+	ReasonTooLarge                                         // longer than MaxTokenBytes
+	ReasonMalformed                                        // not a compact JWS of strict JSON, or a claim of the wrong type
+	ReasonAlgNotAllowed                                    // an algorithm that is not allowed here, or not the key's
+	ReasonTypNotAllowed                                    // a typ that is not allowed here, or any cty
+	ReasonUnknownIssuer                                    // no trusted authority lists the iss
+	ReasonExpired                                          // exp has passed
+	ReasonNotYetValid                                      // nbf or iat is in the future
+	ReasonBadTokenUse                                      // another kind of token: an ID token for an access token, or the reverse
+	ReasonBadAudience                                      // minted for somebody else: aud, client_id or azp
+	ReasonUnknownKey                                       // no region that lists the iss publishes the kid
+	ReasonKeysUnavailable                                  // the keys could not be had
+	ReasonBadSignature                                     // the signature is not that of the key
+	ReasonMissingClaim                                     // a required claim is absent or null
+	ReasonTooOld                                           // issued longer ago than MaxAge
+	ReasonRegionInactive                                   // the region policy refuses the regions that may have minted it
+	ReasonRevoked                                          // a revocation rule matches
+	ReasonRulesUnavailable                                 // the revocation rules are not known
+	ReasonCheckFailed                                      // Trust.Check refused it
+	ReasonInsufficientScope                                // a scope, group or other requirement is not met
+	ReasonInsufficientUserAuthentication                   // the user must sign in again, or with stronger means: RFC 9470
+	ReasonUnproved                                         // bound to a key that the sender has not proved: RFC 7800, RFC 8705
+	ReasonInvalidProof                                     // a DPoP proof that does not fit the token or the request: RFC 9449
+	ReasonNonceRequired                                    // a DPoP proof without the nonce that the server gave out: RFC 9449, section 9
+	ReasonProofUnavailable                                 // whether a proof was used before could not be found out
+	ReasonUnknownKeyRateLimited                            // the kid is unknown, and too many unknown ones were asked for to find out more
+	ReasonKeyNotAllowed                                    // the key is published and must not be used: its size, or its private half is public
 )
 
 var reasons = [...]struct {
 	label    string
 	category error
 }{
-	TokenMissing:      {"token_missing", ErrInvalid},
-	BadRequest:        {"bad_request", ErrInvalid},
-	TooLarge:          {"too_large", ErrInvalid},
-	Malformed:         {"malformed", ErrInvalid},
-	UnsupportedAlg:    {"unsupported_alg", ErrInvalid},
-	BadType:           {"bad_type", ErrInvalid},
-	UnknownIssuer:     {"unknown_issuer", ErrInvalid},
-	Expired:           {"expired", ErrInvalid},
-	NotYetValid:       {"not_yet_valid", ErrInvalid},
-	BadTokenUse:       {"bad_token_use", ErrInvalid},
-	BadAudience:       {"bad_audience", ErrInvalid},
-	UnknownKey:        {"unknown_key", ErrInvalid},
-	KeysUnavailable:   {"keys_unavailable", ErrUnavailable},
-	BadSignature:      {"bad_signature", ErrInvalid},
-	MissingClaim:      {"missing_claim", ErrInvalid},
-	TooOld:            {"too_old", ErrInvalid},
-	RegionInactive:    {"region_inactive", ErrInvalid},
-	Revoked:           {"revoked", ErrInvalid},
-	RulesUnavailable:  {"rules_unavailable", ErrUnavailable},
-	CheckFailed:       {"check_failed", ErrInvalid},
-	InsufficientScope: {"insufficient_scope", ErrForbidden},
-	InsufficientAuth:  {"insufficient_user_authentication", ErrInvalid},
-	Unproved:          {"unproved", ErrInvalid},
-	InvalidProof:      {"invalid_proof", ErrInvalid},
-	NonceRequired:     {"nonce_required", ErrInvalid},
-	ProofUnavailable:  {"proof_unavailable", ErrUnavailable},
+	ReasonTokenMissing:                   {"token_missing", ErrInvalid},
+	ReasonBadRequest:                     {"bad_request", ErrInvalid},
+	ReasonTooLarge:                       {"too_large", ErrInvalid},
+	ReasonMalformed:                      {"malformed", ErrInvalid},
+	ReasonAlgNotAllowed:                  {"unsupported_alg", ErrInvalid},
+	ReasonTypNotAllowed:                  {"bad_type", ErrInvalid},
+	ReasonUnknownIssuer:                  {"unknown_issuer", ErrInvalid},
+	ReasonExpired:                        {"expired", ErrInvalid},
+	ReasonNotYetValid:                    {"not_yet_valid", ErrInvalid},
+	ReasonBadTokenUse:                    {"bad_token_use", ErrInvalid},
+	ReasonBadAudience:                    {"bad_audience", ErrInvalid},
+	ReasonUnknownKey:                     {"unknown_key", ErrInvalid},
+	ReasonKeysUnavailable:                {"keys_unavailable", ErrUnavailable},
+	ReasonBadSignature:                   {"bad_signature", ErrInvalid},
+	ReasonMissingClaim:                   {"missing_claim", ErrInvalid},
+	ReasonTooOld:                         {"too_old", ErrInvalid},
+	ReasonRegionInactive:                 {"region_inactive", ErrInvalid},
+	ReasonRevoked:                        {"revoked", ErrInvalid},
+	ReasonRulesUnavailable:               {"rules_unavailable", ErrUnavailable},
+	ReasonCheckFailed:                    {"check_failed", ErrInvalid},
+	ReasonInsufficientScope:              {"insufficient_scope", ErrForbidden},
+	ReasonInsufficientUserAuthentication: {"insufficient_user_authentication", ErrInvalid},
+	ReasonUnproved:                       {"unproved", ErrInvalid},
+	ReasonInvalidProof:                   {"invalid_proof", ErrInvalid},
+	ReasonNonceRequired:                  {"nonce_required", ErrInvalid},
+	ReasonProofUnavailable:               {"proof_unavailable", ErrUnavailable},
 
-	UnknownKeyRateLimited: {"unknown_key_rate_limited", ErrRateLimited},
-	KeyNotAllowed:         {"key_not_allowed", ErrInvalid},
+	ReasonUnknownKeyRateLimited: {"unknown_key_rate_limited", ErrRateLimited},
+	ReasonKeyNotAllowed:         {"key_not_allowed", ErrInvalid},
 }
 
 // String returns the stable label of r, fit for logs and metrics: "bad_signature".
@@ -103,7 +103,7 @@ func (r Reason) String() string {
 // rules said; nothing else that a token said.
 type Error struct {
 	Reason     Reason
-	Authority  string        // whose issuer the token names; "" where that is not known
+	Provider   string        // whose issuer the token names; "" where that is not known
 	Region     string        // the only region that lists the issuer, or whose key it is; "" where there are several
 	RetryAfter time.Duration // when asking again may help; 0 unless ErrUnavailable or ErrRateLimited
 	Err        error         // the cause, where there is more to say; never written to clients
@@ -115,8 +115,8 @@ func (e *Error) Error() string {
 		return "token not accepted: nil *verifier.Error"
 	}
 	s := "token not accepted: " + e.Reason.String()
-	if e.Authority != "" {
-		s += " (authority " + e.Authority + ")"
+	if e.Provider != "" {
+		s += " (authority " + e.Provider + ")"
 	}
 	if e.Err != nil {
 		s += ": " + e.Err.Error()
@@ -146,20 +146,20 @@ func (e *Error) Category() error {
 	if e.Reason <= 0 || int(e.Reason) >= len(reasons) {
 		return ErrInvalid
 	}
-	asks := e.Reason == CheckFailed || e.Reason == RegionInactive
+	asks := e.Reason == ReasonCheckFailed || e.Reason == ReasonRegionInactive
 	if asks && errors.Is(e.Err, ErrUnavailable) {
 		return ErrUnavailable
 	}
-	if e.Reason == RegionInactive {
+	if e.Reason == ReasonRegionInactive {
 		var says interface{ Unavailable() bool }
 		if errors.As(e.Err, &says) && says.Unavailable() {
 			return ErrUnavailable
 		}
 	}
-	if e.Reason == CheckFailed && errors.Is(e.Err, ErrRateLimited) {
+	if e.Reason == ReasonCheckFailed && errors.Is(e.Err, ErrRateLimited) {
 		return ErrRateLimited
 	}
-	if e.Reason == CheckFailed && errors.Is(e.Err, ErrForbidden) {
+	if e.Reason == ReasonCheckFailed && errors.Is(e.Err, ErrForbidden) {
 		return ErrForbidden
 	}
 	return reasons[e.Reason].category
@@ -170,7 +170,7 @@ func (e *Error) decides() bool { return !errors.Is(e, ErrUnavailable) && !errors
 
 // ofKeys reports whether the key was not to be had.
 func (e *Error) ofKeys() bool {
-	return e.Reason == KeysUnavailable || e.Reason == UnknownKeyRateLimited
+	return e.Reason == ReasonKeysUnavailable || e.Reason == ReasonUnknownKeyRateLimited
 }
 
 // cause hides the categories of an error.

@@ -14,13 +14,13 @@ import (
 func ExampleVerifier_Verify() {
 	world := issuertest.New(nil, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
 	defer world.Close()
-	keys, err := jwks.New([]issuer.Provider{world.Authority()}, jwks.Config{HTTPClient: world.Client()})
+	keys, err := jwks.New([]issuer.Provider{world.Provider()}, jwks.Config{HTTPClient: world.Client()})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	v, err := verifier.New(verifier.Config{Keys: keys, Trust: []verifier.Trust{
-		{Authority: world.Authority(), Binding: verifier.Audience(issuertest.Audience)},
+	v, err := verifier.New(verifier.Config{Keys: keys, Policies: []verifier.Policy{
+		{Provider: world.Provider(), Audience: verifier.Audience(issuertest.Audience)},
 	}})
 	if err != nil {
 		fmt.Println(err)
@@ -28,7 +28,7 @@ func ExampleVerifier_Verify() {
 	}
 	ctx := context.Background()
 	token, err := v.Verify(ctx, world.Token("us-west-2", issuertest.Claims{}))
-	fmt.Println(token.Authority(), token.Region(), token.HasScope("orders/read"), err)
+	fmt.Println(token.Provider(), token.Region(), token.HasScope("orders/read"), err)
 
 	_, err = v.Verify(ctx, world.Token("us-west-2", issuertest.Claims{Audience: []string{"somebody else"}}))
 	var refused *verifier.Error

@@ -214,7 +214,7 @@ func static(tb testing.TB, f vectorFile, c vectorCase) *verifier.Verifier {
 	keys, err := jwks.NewStatic(sets)
 	require.NoError(tb, err)
 	v, err := verifier.New(verifier.Config{
-		Keys: keys, Trust: trust, Leeway: -1, Now: func() time.Time { return time.Unix(c.Now, 0) },
+		Keys: keys, Policies: trust, Leeway: -1, Now: func() time.Time { return time.Unix(c.Now, 0) },
 	})
 	require.NoError(tb, err)
 	return v

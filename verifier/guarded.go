@@ -13,7 +13,7 @@ import (
 
 // guarded is a Revoker whose panics are errors: the rules are then not known.
 type guarded struct {
-	inner  Revoker
+	inner  Revocation
 	panics atomic.Uint64 // of Version
 }
 

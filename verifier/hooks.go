@@ -24,12 +24,12 @@ type Hooks struct {
 
 // Verified is a decision on a token.
 type Verified struct {
-	Token      *Token // nil where it was not accepted
-	Err        *Error // nil where it was
-	Began      time.Time
-	Took       time.Duration // by the monotonic clock, with the wait for a key where there was one
-	Remembered bool          // judged by what is remembered of the same token; its signature was not checked again
-	Rules      uint64        // the Version of the revocation rules when Verify began; 0 without
+	Token  *Token // nil where it was not accepted
+	Err    *Error // nil where it was
+	Began  time.Time
+	Took   time.Duration // by the monotonic clock, with the wait for a key where there was one
+	Cached bool          // judged by what is remembered of the same token; its signature was not checked again
+	Rules  uint64        // the Version of the revocation rules when Verify began; 0 without
 }
 
 // DriftKind says what is wrong with a region.
@@ -47,19 +47,19 @@ const (
 
 // Drift says that a region does not do what it should.
 type Drift struct {
-	Kind      DriftKind
-	Authority string
-	Region    string // "" where several may have minted the token
-	Claim     string // that is missing, as Trust.RequiredClaims has it
+	Kind     DriftKind
+	Provider string
+	Region   string // "" where several may have minted the token
+	Claim    string // that is missing, as Trust.RequiredClaims has it
 }
 
 // RegionStatus counts the tokens of one region that show drift, since the region was first configured.
 type RegionStatus struct {
-	Authority, Region string // Region is "" for tokens that several regions may have minted
-	MissingClaims     uint64
-	LastMissing       string // the claim that was missing last; "" where none was
-	WrongIssuers      uint64
-	Last              time.Time // when any of them was last seen; zero where none was
+	Provider, Region string // Region is "" for tokens that several regions may have minted
+	MissingClaims    uint64
+	LastMissing      string // the claim that was missing last; "" where none was
+	WrongIssuers     uint64
+	Last             time.Time // when any of them was last seen; zero where none was
 }
 
 // drifts counts what a RegionStatus says. There is one only for a region that has shown drift.
@@ -83,7 +83,7 @@ func (v *Verifier) Status() []RegionStatus {
 		all = append(all, *st)
 	}
 	slices.SortFunc(all, func(a, b RegionStatus) int {
-		return cmp.Or(strings.Compare(a.Authority, b.Authority), strings.Compare(a.Region, b.Region))
+		return cmp.Or(strings.Compare(a.Provider, b.Provider), strings.Compare(a.Region, b.Region))
 	})
 	return all
 }
@@ -92,10 +92,10 @@ func (v *Verifier) Status() []RegionStatus {
 func (c *drifts) count(d Drift, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at := place{d.Authority, d.Region}
+	at := place{d.Provider, d.Region}
 	st := c.byRegion[at]
 	if st == nil {
-		st = &RegionStatus{Authority: d.Authority, Region: d.Region}
+		st = &RegionStatus{Provider: d.Provider, Region: d.Region}
 		if c.byRegion == nil {
 			c.byRegion = map[place]*RegionStatus{}
 		}
@@ -112,12 +112,12 @@ func (c *drifts) count(d Drift, now time.Time) {
 }
 
 // keep forgets the regions that no Trust has any more.
-func (c *drifts) keep(trust []Trust) {
+func (c *drifts) keep(trust []Policy) {
 	there := map[place]bool{}
 	for _, t := range trust {
-		there[place{authority: t.Authority.ID}] = true // where several regions may have minted the token
-		for _, r := range t.Authority.Regions {
-			there[place{t.Authority.ID, r.Name}] = true
+		there[place{authority: t.Provider.ID}] = true // where several regions may have minted the token
+		for _, r := range t.Provider.Regions {
+			there[place{t.Provider.ID, r.Name}] = true
 		}
 	}
 	c.mu.Lock()
@@ -127,7 +127,7 @@ func (c *drifts) keep(trust []Trust) {
 
 // drifted counts a token that shows drift, and tells of it.
 func (s *state) drifted(ctx context.Context, t *trusted, regions []string, kind DriftKind, claim string) {
-	d := Drift{Kind: kind, Authority: t.authority, Claim: claim}
+	d := Drift{Kind: kind, Provider: t.authority, Claim: claim}
 	if len(regions) == 1 {
 		d.Region = regions[0]
 	}
@@ -140,7 +140,7 @@ func (s *state) drifted(ctx context.Context, t *trusted, regions []string, kind 
 // noteStranger finds out whether a token whose kid no region lists for its iss was signed by another region of the authority. It
 // asks the memory of the source only.
 func (s *state) noteStranger(ctx context.Context, t *trusted, p *compact) {
-	for _, r := range t.Authority.Regions {
+	for _, r := range t.Provider.Regions {
 		if slices.Contains(t.regions, r.Name) {
 			continue // its keys are those that were asked for
 		}
@@ -157,7 +157,7 @@ func (s *state) noteStranger(ctx context.Context, t *trusted, p *compact) {
 // observed is verify for those who want to be told.
 func (s *state) observed(ctx context.Context, raw string) (*Token, *Error) {
 	v := Verified{Began: time.Now(), Rules: s.version()}
-	v.Token, v.Remembered, v.Err = s.verify(ctx, raw)
+	v.Token, v.Cached, v.Err = s.verify(ctx, raw)
 	v.Took = time.Since(v.Began)
 	s.hooks.tellVerified(ctx, v)
 	return v.Token, v.Err

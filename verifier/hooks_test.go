@@ -25,18 +25,18 @@ type watched struct {
 	drifted []verifier.Drift
 }
 
-func newWatched(t *testing.T, change func(*verifier.Trust)) *watched {
+func newWatched(t *testing.T, change func(*verifier.Policy)) *watched {
 	t.Helper()
 	w := &watched{World: issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})}
-	cache, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client()})
+	cache, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(t, err)
 	require.NoError(t, cache.Preload(t.Context()))
-	trust := verifier.Trust{Authority: w.Authority(), Binding: verifier.InsecureAnyParty()}
+	trust := verifier.Policy{Provider: w.Provider(), Audience: verifier.InsecureAnyAudience()}
 	if change != nil {
 		change(&trust)
 	}
 	w.cache = cache
-	w.config = verifier.Config{Keys: cache, Trust: []verifier.Trust{trust}, Hooks: verifier.Hooks{
+	w.config = verifier.Config{Keys: cache, Policies: []verifier.Policy{trust}, Hooks: verifier.Hooks{
 		Verified: func(_ context.Context, v verifier.Verified) { w.judged = append(w.judged, v) },
 		Drifted:  func(_ context.Context, d verifier.Drift) { w.drifted = append(w.drifted, d) },
 	}}
@@ -55,7 +55,7 @@ func (w *watched) renew(t *testing.T) {
 func TestHookOfDecisions(t *testing.T) {
 	t.Parallel()
 	w := newWatched(t, nil)
-	raw := w.Token(w.Authority().Regions[0].Name, issuertest.Claims{})
+	raw := w.Token(w.Provider().Regions[0].Name, issuertest.Claims{})
 	first, err := w.Verify(t.Context(), raw)
 	require.NoError(t, err)
 	_, err = w.Verify(t.Context(), raw)
@@ -65,7 +65,7 @@ func TestHookOfDecisions(t *testing.T) {
 	require.Equal(t, "malformed", reasonOf(t, err))
 	require.Len(t, w.judged, 3)
 	for i, remembered := range []bool{false, true, false} {
-		require.Equal(t, remembered, w.judged[i].Remembered)
+		require.Equal(t, remembered, w.judged[i].Cached)
 		require.Positive(t, w.judged[i].Took)
 		require.WithinDuration(t, time.Now(), w.judged[i].Began, time.Hour)
 	}
@@ -78,8 +78,8 @@ func TestHookOfDecisions(t *testing.T) {
 // A region whose trigger is missing is named and counted; the counts outlive an Update.
 func TestMissingClaimsAreCountedByRegion(t *testing.T) {
 	t.Parallel()
-	w := newWatched(t, func(t *verifier.Trust) { t.RequiredClaims = []string{"tenant"} })
-	east, west := w.Authority().Regions[0].Name, w.Authority().Regions[1].Name
+	w := newWatched(t, func(t *verifier.Policy) { t.RequiredClaims = []string{"tenant"} })
+	east, west := w.Provider().Regions[0].Name, w.Provider().Regions[1].Name
 	_, err := w.Verify(t.Context(), w.Token(east, issuertest.Claims{Set: map[string]any{"tenant": "a"}}))
 	require.NoError(t, err)
 	require.Empty(t, w.Verifier.Status())
@@ -87,36 +87,36 @@ func TestMissingClaimsAreCountedByRegion(t *testing.T) {
 		_, err = w.Verify(t.Context(), w.Token(west, issuertest.Claims{Subject: "secret-subject"}))
 		var e *verifier.Error
 		require.ErrorAs(t, err, &e)
-		require.Equal(t, verifier.MissingClaim, e.Reason)
+		require.Equal(t, verifier.ReasonMissingClaim, e.Reason)
 		require.Equal(t, west, e.Region)
 	}
-	require.NoError(t, w.Update(w.config.Trust))
+	require.NoError(t, w.Update(w.config.Policies))
 	status := w.Verifier.Status()
 	require.Len(t, status, 1)
 	require.WithinDuration(t, time.Now(), status[0].Last, time.Hour)
 	status[0].Last = time.Time{}
 	require.Equal(t, verifier.RegionStatus{
-		Authority: w.Authority().ID, Region: west, MissingClaims: 3, LastMissing: "tenant",
+		Provider: w.Provider().ID, Region: west, MissingClaims: 3, LastMissing: "tenant",
 	}, status[0])
 	require.Equal(t, verifier.Drift{
-		Kind: verifier.DriftMissingClaim, Authority: w.Authority().ID, Region: west, Claim: "tenant",
+		Kind: verifier.DriftMissingClaim, Provider: w.Provider().ID, Region: west, Claim: "tenant",
 	}, w.drifted[2])
 }
 
 // A process whose authorities come and go keeps no counts of those that are gone.
 func TestCountsEndWithTheirAuthority(t *testing.T) {
 	t.Parallel()
-	w := newWatched(t, func(t *verifier.Trust) { t.RequiredClaims = []string{"tenant"} })
-	raw := w.Token(w.Authority().Regions[0].Name, issuertest.Claims{})
+	w := newWatched(t, func(t *verifier.Policy) { t.RequiredClaims = []string{"tenant"} })
+	raw := w.Token(w.Provider().Regions[0].Name, issuertest.Claims{})
 	for i := range 5 {
-		trust := slices.Clone(w.config.Trust)
-		trust[0].Authority.ID = fmt.Sprint("tenant-", i)
+		trust := slices.Clone(w.config.Policies)
+		trust[0].Provider.ID = fmt.Sprint("tenant-", i)
 		require.NoError(t, w.Update(trust))
 		_, err := w.Verify(t.Context(), raw)
 		require.Error(t, err)
 		status := w.Verifier.Status()
 		require.Len(t, status, 1)
-		require.Equal(t, trust[0].Authority.ID, status[0].Authority)
+		require.Equal(t, trust[0].Provider.ID, status[0].Provider)
 	}
 }
 
@@ -125,12 +125,12 @@ func TestCountsEndWithTheirAuthority(t *testing.T) {
 func TestAWrongIssuerIsNoticed(t *testing.T) {
 	t.Parallel()
 	w := newWatched(t, nil)
-	east, west := w.Authority().Regions[0], w.Authority().Regions[1]
+	east, west := w.Provider().Regions[0], w.Provider().Regions[1]
 	raw := w.Token(west.Name, issuertest.Claims{Issuer: east.Issuers[0]})
 	_, err := w.Verify(t.Context(), raw)
 	require.Equal(t, "unknown_key", reasonOf(t, err))
 	require.Equal(t, []verifier.Drift{
-		{Kind: verifier.DriftWrongIssuer, Authority: w.Authority().ID, Region: west.Name},
+		{Kind: verifier.DriftWrongIssuer, Provider: w.Provider().ID, Region: west.Name},
 	}, w.drifted)
 	fetches := w.Fetches(west.Name)
 	forged := raw[:len(raw)-8] + "AAAAAAAA"

@@ -26,7 +26,7 @@ import (
 type realm struct {
 	rand    *rand.Rand
 	signers []*josetest.Signer
-	trust   []verifier.Trust
+	trust   []verifier.Policy
 	clients [][]string
 	issuers []string
 	docs    map[string][]byte         // by URL
@@ -60,8 +60,8 @@ func newRealm(t *testing.T, signers []*josetest.Signer, r *rand.Rand) *realm {
 		}
 		mine := []string{clients[r.IntN(len(clients))]}
 		m.clients = append(m.clients, mine)
-		m.trust = append(m.trust, verifier.Trust{
-			Authority: authority, Binding: verifier.CognitoAccess(mine...), Algorithms: []string{"ES256"},
+		m.trust = append(m.trust, verifier.Policy{
+			Provider: authority, Audience: verifier.CognitoAccess(mine...), Algorithms: []string{"ES256"},
 		})
 	}
 	return m
@@ -92,12 +92,12 @@ func (m *realm) roundTrip(r *http.Request) (*http.Response, error) {
 // expect is the oracle: which regions may have minted the token, none if it must be refused.
 func (m *realm) expect(iss, kid, client string, signer int) (authority string, regions []string) {
 	for i, tr := range m.trust {
-		for _, r := range tr.Authority.Regions {
+		for _, r := range tr.Provider.Regions {
 			if !slices.Contains(r.Issuers, iss) {
 				continue
 			}
-			authority = tr.Authority.ID
-			n, listed := m.lists[tr.Authority.ID+"/"+r.Name][kid]
+			authority = tr.Provider.ID
+			n, listed := m.lists[tr.Provider.ID+"/"+r.Name][kid]
 			if listed && n == signer && slices.Contains(m.clients[i], client) {
 				regions = append(regions, r.Name)
 			}
@@ -122,12 +122,12 @@ func TestAuthoritiesAreIsolated(t *testing.T) {
 			m := newRealm(t, signers, rand.New(rand.NewPCG(seed, uint64(n))))
 			var authorities []issuer.Provider
 			for _, tr := range m.trust {
-				authorities = append(authorities, tr.Authority)
+				authorities = append(authorities, tr.Provider)
 			}
 			cache, err := jwks.New(authorities, jwks.Config{HTTPClient: &http.Client{Transport: roundTripper(m.roundTrip)}})
 			require.NoError(t, err)
 			require.NoError(t, cache.Preload(t.Context()))
-			v, err := verifier.New(verifier.Config{Keys: cache, Trust: m.trust, Revoked: inA0{}})
+			v, err := verifier.New(verifier.Config{Keys: cache, Policies: m.trust, Revocation: inA0{}})
 			require.NoError(t, err)
 			for range 80 {
 				if m.try(t, v) {
@@ -146,7 +146,7 @@ func TestAuthoritiesAreIsolated(t *testing.T) {
 type inA0 struct{}
 
 func (inA0) Revoked(t *verifier.Token) (string, error) {
-	if t.Authority() == "a0" && t.Subject() == "revoked" {
+	if t.Provider() == "a0" && t.Subject() == "revoked" {
 		return "rule", nil
 	}
 	return "", nil
@@ -181,7 +181,7 @@ func (m *realm) try(t *testing.T, v *verifier.Verifier) bool {
 		return false
 	}
 	require.NoError(t, err, what)
-	require.Equal(t, authority, tok.Authority(), what)
+	require.Equal(t, authority, tok.Provider(), what)
 	require.Equal(t, regions, tok.Regions(), what)
 	return true
 }

@@ -50,8 +50,8 @@ func TestRecheckLooksAtTheAlgorithmOfTheKey(t *testing.T) {
 	w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "RS256"})
 	members := published(t, w, east)
 	source := &fixed{}
-	v, err := verifier.New(verifier.Config{Keys: source, Trust: []verifier.Trust{{
-		Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience), Algorithms: []string{"RS256", "PS256"},
+	v, err := verifier.New(verifier.Config{Keys: source, Policies: []verifier.Policy{{
+		Provider: w.Provider(), Audience: verifier.Audience(issuertest.Audience), Algorithms: []string{"RS256", "PS256"},
 	}}})
 	require.NoError(t, err)
 	for algorithm, want := range map[string]string{"RS256": "", "": "", "PS256": "unknown_key", "RS512": "unknown_key"} {

@@ -24,7 +24,7 @@ func keyOf(t testing.TB, source jwks.Source, iss, kid string) *jwks.Key {
 // published returns the members of the first key that a region publishes.
 func published(t testing.TB, w *issuertest.World, region string) map[string]any {
 	t.Helper()
-	for _, r := range w.Authority().Regions {
+	for _, r := range w.Provider().Regions {
 		if r.Name != region {
 			continue
 		}
@@ -60,9 +60,9 @@ func keyWith(t testing.TB, members, change map[string]any) *jwks.Key {
 func keyIn(t testing.TB, w *issuertest.World, regions ...string) *jwks.Key {
 	t.Helper()
 	p := issuer.Provider{ID: "elsewhere"}
-	iss := w.Authority().Regions[0].Issuers
+	iss := w.Provider().Regions[0].Issuers
 	for _, name := range regions {
-		p.Regions = append(p.Regions, issuer.Region{Name: name, Issuers: iss, JWKSURLs: w.Authority().Regions[0].JWKSURLs})
+		p.Regions = append(p.Regions, issuer.Region{Name: name, Issuers: iss, JWKSURLs: w.Provider().Regions[0].JWKSURLs})
 	}
 	cache, err := jwks.New([]issuer.Provider{p}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(t, err)

@@ -224,7 +224,7 @@ func TestTokensCannotBeChanged(t *testing.T) {
 		var claims map[string]any
 		require.NoError(t, tok.Claims(&claims))
 		return fmt.Sprint(claims, tok.Regions(), slices.Collect(tok.Scopes()), slices.Collect(tok.Groups()), slices.Collect(tok.Audience()),
-			tok.Authority(), tok.Issuer(), tok.Subject(), tok.ClientID(), tok.ID(), tok.Use(), tok.Expiry(), tok.KeyID(), tok.KeyThumbprint())
+			tok.Provider(), tok.Issuer(), tok.Subject(), tok.ClientID(), tok.ID(), tok.Use(), tok.Expiry(), tok.KeyID(), tok.KeyThumbprint())
 	}
 	before := snapshot()
 	regions := tok.Regions()
@@ -282,5 +282,5 @@ func TestMemoryIsBounded(t *testing.T) {
 	allocated := testing.AllocsPerRun(10, func() { _, _ = v.Verify(t.Context(), tooLarge) })
 	require.LessOrEqual(t, allocated, 1.0)
 	_, err := v.Verify(t.Context(), tooLarge)
-	require.Equal(t, verifier.TooLarge.String(), reasonOf(t, err))
+	require.Equal(t, verifier.ReasonTooLarge.String(), reasonOf(t, err))
 }

@@ -31,7 +31,7 @@ func TestNilsAreRefused(t *testing.T) {
 	t.Parallel()
 	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
 	good := verifier.Config{
-		Keys: &fixed{}, Trust: []verifier.Trust{{Authority: w.Authority(), Binding: verifier.Audience("a")}},
+		Keys: &fixed{}, Policies: []verifier.Policy{{Provider: w.Provider(), Audience: verifier.Audience("a")}},
 	}
 	v, err := verifier.New(good)
 	require.NoError(t, err)
@@ -43,18 +43,18 @@ func TestNilsAreRefused(t *testing.T) {
 		"nil Cache":       {func(c *verifier.Config) { c.Keys = (*jwks.Cache)(nil) }, []string{"Keys"}},
 		"nil pointer":     {func(c *verifier.Config) { c.Keys = (*fixed)(nil) }, []string{"Keys"}},
 		"nil function":    {func(c *verifier.Config) { c.Keys = sourceFunc(nil) }, []string{"Keys"}},
-		"nil rules":       {func(c *verifier.Config) { c.Revoked = (*twins)(nil) }, []string{"Revoked"}},
-		"nil rules func":  {func(c *verifier.Config) { c.Revoked = revokerFunc(nil) }, []string{"Revoked"}},
-		"nil map":         {func(c *verifier.Config) { c.Revoked = revokedIDs(nil) }, []string{"Revoked"}},
-		"nil policy":      {func(c *verifier.Config) { c.Trust[0].Regions = (*twins)(nil) }, []string{"Regions"}},
-		"nil policy func": {func(c *verifier.Config) { c.Trust[0].Regions = policy(nil) }, []string{"Regions"}},
+		"nil rules":       {func(c *verifier.Config) { c.Revocation = (*twins)(nil) }, []string{"Revoked"}},
+		"nil rules func":  {func(c *verifier.Config) { c.Revocation = revokerFunc(nil) }, []string{"Revoked"}},
+		"nil map":         {func(c *verifier.Config) { c.Revocation = revokedIDs(nil) }, []string{"Revoked"}},
+		"nil policy":      {func(c *verifier.Config) { c.Policies[0].Regions = (*twins)(nil) }, []string{"Regions"}},
+		"nil policy func": {func(c *verifier.Config) { c.Policies[0].Regions = policy(nil) }, []string{"Regions"}},
 		"all of it": {func(c *verifier.Config) {
-			c.Keys, c.Revoked, c.Trust[0].Regions = (*fixed)(nil), (*twins)(nil), policy(nil)
+			c.Keys, c.Revocation, c.Policies[0].Regions = (*fixed)(nil), (*twins)(nil), policy(nil)
 		}, []string{"Keys", "Revoked", "Regions"}},
 		"nothing": {func(c *verifier.Config) { *c = verifier.Config{} }, []string{"Keys", "Trust"}},
 	} {
 		bad := good
-		bad.Trust = []verifier.Trust{good.Trust[0]}
+		bad.Policies = []verifier.Policy{good.Policies[0]}
 		c.change(&bad)
 		_, err := verifier.New(bad)
 		require.Error(t, err, name)
@@ -62,8 +62,8 @@ func TestNilsAreRefused(t *testing.T) {
 			require.ErrorContains(t, err, want, name)
 		}
 		require.ErrorContains(t, err, "verifier: ", name)
-		if len(bad.Trust) == 0 || bad.Trust[0].Regions != nil {
-			require.Error(t, v.Update(bad.Trust), name)
+		if len(bad.Policies) == 0 || bad.Policies[0].Regions != nil {
+			require.Error(t, v.Update(bad.Policies), name)
 		}
 	}
 }
@@ -115,10 +115,10 @@ func TestANilErrorIsNoVerdict(t *testing.T) {
 func TestNegativeDurations(t *testing.T) {
 	t.Parallel()
 	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
-	trust := verifier.Trust{Authority: w.Authority(), Binding: verifier.Audience("a"), MaxAge: -1}
-	_, err := verifier.New(verifier.Config{Keys: &fixed{}, Trust: []verifier.Trust{trust}})
+	trust := verifier.Policy{Provider: w.Provider(), Audience: verifier.Audience("a"), MaxAge: -1}
+	_, err := verifier.New(verifier.Config{Keys: &fixed{}, Policies: []verifier.Policy{trust}})
 	require.ErrorContains(t, err, "MaxAge is negative")
-	v := newVerifier(t, w, func(_ *verifier.Trust, c *verifier.Config) {
+	v := newVerifier(t, w, func(_ *verifier.Policy, c *verifier.Config) {
 		c.Leeway = -time.Hour
 		c.CacheSize = -7
 	})
@@ -126,6 +126,6 @@ func TestNegativeDurations(t *testing.T) {
 	require.NoError(t, err, "a negative Leeway is none, not less")
 	_, err = v.Verify(t.Context(), w.Token(east, issuertest.Claims{ExpiresIn: -time.Second}))
 	require.Equal(t, "expired", reasonOf(t, err))
-	_, err = verifier.New(verifier.Config{Keys: &fixed{}, MaxTokenBytes: -1, Trust: []verifier.Trust{trust}})
+	_, err = verifier.New(verifier.Config{Keys: &fixed{}, MaxTokenBytes: -1, Policies: []verifier.Policy{trust}})
 	require.ErrorContains(t, err, "MaxTokenBytes -1")
 }

@@ -16,14 +16,14 @@ import (
 // A hook that panics changes no decision.
 func TestAHookThatPanicsChangesNoDecision(t *testing.T) {
 	t.Parallel()
-	w := newWatched(t, func(trust *verifier.Trust) { trust.RequiredClaims = []string{"tenant"} })
+	w := newWatched(t, func(trust *verifier.Policy) { trust.RequiredClaims = []string{"tenant"} })
 	called := 0
 	w.config.Hooks = verifier.Hooks{
 		Verified: func(context.Context, verifier.Verified) { called++; panic("s3cret") },
 		Drifted:  func(context.Context, verifier.Drift) { called++; panic(errors.New("s3cret")) },
 	}
 	w.renew(t)
-	region := w.Authority().Regions[0].Name
+	region := w.Provider().Regions[0].Name
 	good := w.Token(region, issuertest.Claims{Set: map[string]any{"tenant": "a"}})
 	for range 2 {
 		tok, err := w.Verify(t.Context(), good)
@@ -76,19 +76,19 @@ func TestADecisionThatPanicsIsUnavailable(t *testing.T) {
 		set  func(*verifier.Config, *wild)
 		want verifier.Reason
 	}{
-		"Revoked": {func(c *verifier.Config, w *wild) { c.Revoked = w }, verifier.RulesUnavailable},
-		"Regions": {func(c *verifier.Config, w *wild) { c.Trust[0].Regions = w }, verifier.RegionInactive},
+		"Revoked": {func(c *verifier.Config, w *wild) { c.Revocation = w }, verifier.ReasonRulesUnavailable},
+		"Regions": {func(c *verifier.Config, w *wild) { c.Policies[0].Regions = w }, verifier.ReasonRegionInactive},
 		"Check": {func(c *verifier.Config, w *wild) {
-			c.Trust[0].Check = func(context.Context, *verifier.Token) error {
+			c.Policies[0].Check = func(context.Context, *verifier.Token) error {
 				w.may()
 				return nil
 			}
-		}, verifier.CheckFailed},
+		}, verifier.ReasonCheckFailed},
 	} {
 		w, p := newWatched(t, nil), &wild{}
 		c.set(&w.config, p)
 		w.renew(t)
-		region := w.Authority().Regions[0].Name
+		region := w.Provider().Regions[0].Name
 		remembered := w.Token(region, issuertest.Claims{})
 		_, err := w.Verify(t.Context(), remembered)
 		require.NoError(t, err, name)
@@ -140,16 +140,16 @@ func TestADecisionByAnErrorThatPanicsIsUnavailable(t *testing.T) {
 		set  func(*verifier.Config)
 		want verifier.Reason
 	}{
-		"Revoked":            {func(c *verifier.Config) { c.Revoked = refusing{(*hollow)(nil)} }, verifier.RulesUnavailable},
-		"Regions":            {func(c *verifier.Config) { c.Trust[0].Regions = refusing{(*hollow)(nil)} }, verifier.RegionInactive},
-		"Regions, reluctant": {func(c *verifier.Config) { c.Trust[0].Regions = refusing{reluctant{}} }, verifier.RegionInactive},
-		"Keys":               {func(c *verifier.Config) { c.Keys = refusing{(*hollow)(nil)} }, verifier.KeysUnavailable},
-		"Check":              {func(c *verifier.Config) { c.Trust[0].Check = refusing{(*hollow)(nil)}.check }, verifier.CheckFailed},
+		"Revoked":            {func(c *verifier.Config) { c.Revocation = refusing{(*hollow)(nil)} }, verifier.ReasonRulesUnavailable},
+		"Regions":            {func(c *verifier.Config) { c.Policies[0].Regions = refusing{(*hollow)(nil)} }, verifier.ReasonRegionInactive},
+		"Regions, reluctant": {func(c *verifier.Config) { c.Policies[0].Regions = refusing{reluctant{}} }, verifier.ReasonRegionInactive},
+		"Keys":               {func(c *verifier.Config) { c.Keys = refusing{(*hollow)(nil)} }, verifier.ReasonKeysUnavailable},
+		"Check":              {func(c *verifier.Config) { c.Policies[0].Check = refusing{(*hollow)(nil)}.check }, verifier.ReasonCheckFailed},
 	} {
 		w := newWatched(t, nil)
 		c.set(&w.config)
 		w.renew(t)
-		tok, err := w.Verify(t.Context(), w.Token(w.Authority().Regions[0].Name, issuertest.Claims{}))
+		tok, err := w.Verify(t.Context(), w.Token(w.Provider().Regions[0].Name, issuertest.Claims{}))
 		require.Nil(t, tok, name)
 		require.ErrorIs(t, err, verifier.ErrUnavailable, name)
 		require.NotErrorIs(t, err, context.Canceled, name)

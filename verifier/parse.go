@@ -74,17 +74,17 @@ func split(raw string) (h, p, s string, ok bool) {
 func (c *compact) parse(sc *scratch, raw, h, p, s string) Reason {
 	all, err := jose.AppendBase64(sc.octets[:0], h)
 	if err != nil {
-		return Malformed
+		return ReasonMalformed
 	}
 	endHeader := len(all)
 	if all, err = jose.AppendBase64(all, p); err != nil {
-		return Malformed
+		return ReasonMalformed
 	}
 	endPayload := len(all)
 	all, err = jose.AppendBase64(all, s)
 	sc.octets = all
 	if err != nil {
-		return Malformed
+		return ReasonMalformed
 	}
 	sc.input = append(sc.input[:0], raw[:len(h)+1+len(p)]...)
 	c.text = string(all[:endPayload])
@@ -92,7 +92,7 @@ func (c *compact) parse(sc *scratch, raw, h, p, s string) Reason {
 	c.input, c.signature = sc.input, all[endPayload:]
 	members, err := sc.parser.Parse(sc.members[:0], c.text[:endHeader])
 	if err != nil {
-		return Malformed
+		return ReasonMalformed
 	}
 	defer clear(members)
 	return c.header.read(members)
@@ -109,30 +109,30 @@ func (h *header) read(members []strictjson.Member) Reason {
 			alg = v
 		case "kid":
 			if h.kid = v.Text(); h.kid == "" || len(h.kid) > jose.MaxKeyID {
-				return Malformed
+				return ReasonMalformed
 			}
 		case "typ":
 			if v.Kind() != strictjson.String {
-				return Malformed
+				return ReasonMalformed
 			}
 			h.typ = mediaType(v.Text())
 			if h.typ == "" {
-				return BadType // typ is there, and empty: not the same as absent
+				return ReasonTypNotAllowed // typ is there, and empty: not the same as absent
 			}
 		case "cty":
-			reason = BadType // a nested token: RFC 7519, section 5.2
+			reason = ReasonTypNotAllowed // a nested token: RFC 7519, section 5.2
 		case "crit", "b64", "enc", "zip":
-			return Malformed // no extension is understood: RFC 7515, section 4.1.11
+			return ReasonMalformed // no extension is understood: RFC 7515, section 4.1.11
 		}
 	}
 	if alg.Kind() != strictjson.String {
-		return Malformed
+		return ReasonMalformed
 	}
 	if h.alg = alg.Text(); !jose.Known(h.alg) {
-		return UnsupportedAlg
+		return ReasonAlgNotAllowed
 	}
 	if h.kid == "" {
-		return Malformed
+		return ReasonMalformed
 	}
 	return reason
 }

@@ -46,7 +46,7 @@ func testPolicies(t *testing.T) {
 	var checked atomic.Int64
 	var checkErr error
 	revoked := &revoker{}
-	v := newVerifier(t, w, func(tr *verifier.Trust, c *verifier.Config) {
+	v := newVerifier(t, w, func(tr *verifier.Policy, c *verifier.Config) {
 		tr.Regions = policy(func(a string, possible []string, at time.Time) error {
 			if a != "test-authority" || at.IsZero() || slices.Contains(possible, west) {
 				return inactive
@@ -54,7 +54,7 @@ func testPolicies(t *testing.T) {
 			return nil
 		})
 		tr.Check = func(context.Context, *verifier.Token) error { checked.Add(1); return checkErr }
-		c.Revoked = revoked
+		c.Revocation = revoked
 	})
 	ctx := t.Context()
 	good := w.Token(east, issuertest.Claims{})
@@ -75,7 +75,7 @@ func testPolicies(t *testing.T) {
 		{fmt.Errorf("no: %w", verifier.ErrForbidden), verifier.ErrForbidden},
 		{fmt.Errorf("database: %w", verifier.ErrUnavailable), verifier.ErrUnavailable},
 		{errors.Join(verifier.ErrForbidden, verifier.ErrInvalid, context.Canceled), verifier.ErrForbidden},
-		{&verifier.Error{Reason: verifier.RulesUnavailable}, verifier.ErrUnavailable},
+		{&verifier.Error{Reason: verifier.ReasonRulesUnavailable}, verifier.ErrUnavailable},
 	} {
 		checkErr = c.err
 		_, err = v.Verify(ctx, good)
@@ -107,13 +107,13 @@ func TestCausesDoNotChangeTheCategory(t *testing.T) {
 	w.Hang(east)
 	v := newVerifier(t, w, nil)
 	ctx, cancel := context.WithCancelCause(t.Context())
-	cause := &verifier.Error{Reason: verifier.Revoked}
+	cause := &verifier.Error{Reason: verifier.ReasonRevoked}
 	cancel(errors.Join(cause, verifier.ErrForbidden))
 	_, err := v.Verify(ctx, w.Token(east, issuertest.Claims{}))
 	require.Equal(t, "keys_unavailable", reasonOf(t, err))
 
 	admit := error(nil)
-	v = newVerifier(t, w, func(tr *verifier.Trust, _ *verifier.Config) {
+	v = newVerifier(t, w, func(tr *verifier.Policy, _ *verifier.Config) {
 		tr.MaxAge = 1<<63 - 1
 		tr.Regions = policy(func(string, []string, time.Time) error { return admit })
 	})

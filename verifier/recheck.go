@@ -13,11 +13,11 @@ import (
 // go on for a while after its token has expired still learns of everything else.
 func (s *state) recheck(ctx context.Context, tok *Token) *Error {
 	if tok == nil || tok.key == nil {
-		return &Error{Reason: TokenMissing}
+		return &Error{Reason: ReasonTokenMissing}
 	}
 	t := s.issuers[tok.issuer]
 	if t == nil || t.authority != tok.authority {
-		return &Error{Reason: UnknownIssuer}
+		return &Error{Reason: ReasonUnknownIssuer}
 	}
 	now := s.now()
 	aged := s.checkTime(tok, now)
@@ -42,12 +42,12 @@ func (s *state) recheckRest(ctx context.Context, t *trusted, tok *Token) *Error 
 		var sc scratch
 		c := &sc.claims
 		if !sc.readClaims(tok.payload) {
-			return t.refuse(Malformed, nil)
+			return t.refuse(ReasonMalformed, nil)
 		}
 		if reason := t.checkHeader(&tok.header, c); reason != 0 {
 			return t.refuse(reason, nil)
 		}
-		if reason, err := t.Binding.check(tok.header.typ, c); reason != 0 {
+		if reason, err := t.Audience.check(tok.header.typ, c); reason != 0 {
 			return t.refuse(reason, err)
 		}
 		if err := t.checkRequired(c); err != nil {
@@ -77,16 +77,16 @@ func (s *state) recheckKey(ctx context.Context, t *trusted, tok *Token) ([]strin
 	if i < 0 {
 		r.Complete = r.Complete && !slices.ContainsFunc(r.Keys, func(k *jwks.Key) bool { return !sound(k) })
 		if r.Complete && len(r.Keys) > 0 {
-			return nil, t.refuse(UnknownKey, nil)
+			return nil, t.refuse(ReasonUnknownKey, nil)
 		}
 		e := t.unavailable(r.Err)
 		switch {
 		case r.Complete && errors.Is(r.Err, jwks.ErrKeyNotAllowed):
-			return nil, t.refuse(KeyNotAllowed, nil)
+			return nil, t.refuse(ReasonKeyNotAllowed, nil)
 		case r.Complete && !errors.Is(r.Err, jwks.ErrUnknownIssuer):
-			return nil, t.refuse(UnknownKey, nil)
+			return nil, t.refuse(ReasonUnknownKey, nil)
 		case r.Limited:
-			e.Reason = UnknownKeyRateLimited
+			e.Reason = ReasonUnknownKeyRateLimited
 		}
 		e.RetryAfter = max(r.RetryAfter, time.Second)
 		return nil, e

@@ -19,9 +19,9 @@ func TestRecheck(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
-		cache, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client()})
+		cache, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client()})
 		require.NoError(t, err)
-		config := verifier.Config{Keys: cache, Trust: []verifier.Trust{{Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience)}}}
+		config := verifier.Config{Keys: cache, Policies: []verifier.Policy{{Provider: w.Provider(), Audience: verifier.Audience(issuertest.Audience)}}}
 		v, err := verifier.New(config)
 		require.NoError(t, err)
 		ctx := t.Context()
@@ -60,14 +60,14 @@ func TestRecheck(t *testing.T) {
 		changed = v.Changed()
 		require.Error(t, v.Update(nil))
 		require.NoError(t, v.Recheck(ctx, mustVerify(t, v, w)), "a wrong configuration changes nothing")
-		other := w.Authority()
+		other := w.Provider()
 		other.ID = "renamed"
-		config.Trust[0].Authority = other
+		config.Policies[0].Provider = other
 		tok = mustVerify(t, v, w)
-		require.NoError(t, v.Update(config.Trust))
+		require.NoError(t, v.Update(config.Policies))
 		<-changed
 		require.Equal(t, "unknown_issuer", reasonOf(t, v.Recheck(ctx, tok)), "it is another authority's now")
-		require.Equal(t, "renamed", mustVerify(t, v, w).Authority())
+		require.Equal(t, "renamed", mustVerify(t, v, w).Provider())
 	})
 }
 
@@ -75,23 +75,23 @@ func TestRecheck(t *testing.T) {
 func TestRecheckAfterUpdate(t *testing.T) {
 	t.Parallel()
 	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
-	cache, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client()})
+	cache, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(t, err)
-	good := verifier.Trust{Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience)}
-	v, err := verifier.New(verifier.Config{Keys: cache, Trust: []verifier.Trust{good}})
+	good := verifier.Policy{Provider: w.Provider(), Audience: verifier.Audience(issuertest.Audience)}
+	v, err := verifier.New(verifier.Config{Keys: cache, Policies: []verifier.Policy{good}})
 	require.NoError(t, err)
 	tok := mustVerify(t, v, w)
-	for want, change := range map[string]func(*verifier.Trust){
-		"":                func(*verifier.Trust) {},
-		"bad_audience":    func(tr *verifier.Trust) { tr.Binding = verifier.Audience("other") },
-		"unsupported_alg": func(tr *verifier.Trust) { tr.Algorithms = []string{"RS256"} },
-		"bad_type":        func(tr *verifier.Trust) { tr.Types = []string{"at+jwt"} },
-		"missing_claim":   func(tr *verifier.Trust) { tr.RequiredClaims = []string{"tenant"} },
-		"malformed":       func(tr *verifier.Trust) { tr.Names.Scope = []string{"iat"} },
+	for want, change := range map[string]func(*verifier.Policy){
+		"":                func(*verifier.Policy) {},
+		"bad_audience":    func(tr *verifier.Policy) { tr.Audience = verifier.Audience("other") },
+		"unsupported_alg": func(tr *verifier.Policy) { tr.Algorithms = []string{"RS256"} },
+		"bad_type":        func(tr *verifier.Policy) { tr.Types = []string{"at+jwt"} },
+		"missing_claim":   func(tr *verifier.Policy) { tr.RequiredClaims = []string{"tenant"} },
+		"malformed":       func(tr *verifier.Policy) { tr.Names.Scope = []string{"iat"} },
 	} {
 		trust := good
 		change(&trust)
-		require.NoError(t, v.Update([]verifier.Trust{trust}))
+		require.NoError(t, v.Update([]verifier.Policy{trust}))
 		require.Equal(t, want, reasonOf(t, v.Recheck(t.Context(), tok)))
 	}
 }
@@ -100,11 +100,11 @@ func TestRecheckAfterUpdate(t *testing.T) {
 func TestNoRegionIsNoVerdict(t *testing.T) {
 	t.Parallel()
 	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
-	cache, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client()})
+	cache, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(t, err)
-	v := newVerifier(t, w, func(tr *verifier.Trust, c *verifier.Config) {
+	v := newVerifier(t, w, func(tr *verifier.Policy, c *verifier.Config) {
 		c.Keys = cache
-		tr.Authority.Regions[0].Name, tr.Authority.Regions[1].Name = "mars", "venus"
+		tr.Provider.Regions[0].Name, tr.Provider.Regions[1].Name = "mars", "venus"
 	})
 	_, err = v.Verify(t.Context(), w.Token(east, issuertest.Claims{}))
 	require.Equal(t, "keys_unavailable", reasonOf(t, err))
@@ -123,7 +123,7 @@ func TestRecheckWantsTheSameKey(t *testing.T) {
 	t.Parallel()
 	one, two := issuertest.New(t, fast(issuertest.IssuerPerRegion)), issuertest.New(t, fast(issuertest.IssuerPerRegion))
 	source := &fixed{keys: []*jwks.Key{keyWith(t, published(t, one, east), nil)}}
-	v := newVerifier(t, one, func(_ *verifier.Trust, c *verifier.Config) { c.Keys = source })
+	v := newVerifier(t, one, func(_ *verifier.Policy, c *verifier.Config) { c.Keys = source })
 	tok := mustVerify(t, v, one)
 	require.NoError(t, v.Recheck(t.Context(), tok))
 	source.keys = []*jwks.Key{keyWith(t, published(t, two, east), map[string]any{"kid": one.KeyID(east)})}
@@ -146,7 +146,7 @@ func TestRegionsAreThoseOfTheTrust(t *testing.T) {
 		if c.of != nil {
 			key = keyIn(t, w, c.of...)
 		}
-		v := newVerifier(t, w, func(_ *verifier.Trust, vc *verifier.Config) { vc.Keys = &fixed{keys: []*jwks.Key{key}} })
+		v := newVerifier(t, w, func(_ *verifier.Policy, vc *verifier.Config) { vc.Keys = &fixed{keys: []*jwks.Key{key}} })
 		require.Equal(t, c.want, mustVerify(t, v, w).Regions())
 	}
 }
@@ -164,7 +164,7 @@ func TestRecheckRegions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := issuertest.New(t, fast(issuertest.OneIssuer))
 		w.Break(west)
-		cache, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client()})
+		cache, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client()})
 		require.NoError(t, err)
 		eastIsOut := policy(func(_ string, possible []string, _ time.Time) error {
 			if len(possible) == 1 && possible[0] == east {
@@ -172,8 +172,8 @@ func TestRecheckRegions(t *testing.T) {
 			}
 			return nil
 		})
-		v, err := verifier.New(verifier.Config{Keys: cache, Trust: []verifier.Trust{
-			{Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience), Regions: eastIsOut},
+		v, err := verifier.New(verifier.Config{Keys: cache, Policies: []verifier.Policy{
+			{Provider: w.Provider(), Audience: verifier.Audience(issuertest.Audience), Regions: eastIsOut},
 		}})
 		require.NoError(t, err)
 		raw := w.Token(east, issuertest.Claims{})

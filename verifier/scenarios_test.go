@@ -161,7 +161,7 @@ func newPlay(t *testing.T, s scenario) *play {
 	if slices.Contains(needsRun, s.Name) {
 		go func() { _ = cache.Run(ctx) }()
 	}
-	p.verifier, err = verifier.New(verifier.Config{Keys: cache, Trust: trust, Revoked: p.revoked, Leeway: -1, Now: p.now})
+	p.verifier, err = verifier.New(verifier.Config{Keys: cache, Policies: trust, Revocation: p.revoked, Leeway: -1, Now: p.now})
 	require.NoError(t, err)
 	return p
 }

@@ -79,7 +79,7 @@ func TestWhateverASourceAnswers(t *testing.T) {
 				}
 				r.Complete = false
 			}
-			v := newVerifier(t, w, func(_ *verifier.Trust, vc *verifier.Config) {
+			v := newVerifier(t, w, func(_ *verifier.Policy, vc *verifier.Config) {
 				vc.Keys = answering(func(context.Context, jwks.Query) jwks.Result { return r })
 			})
 			what := fmt.Sprint(name, " ", complete)
@@ -115,7 +115,7 @@ func TestKeysOfAnotherIssuerProveNothing(t *testing.T) {
 	one, two := issuertest.New(t, fast(issuertest.IssuerPerRegion)), issuertest.New(t, fast(issuertest.IssuerPerRegion))
 	both := []*jwks.Key{keyWith(t, published(t, two, west), nil), keyWith(t, published(t, two, east), nil)}
 	for _, complete := range []bool{true, false} {
-		v := newVerifier(t, one, func(_ *verifier.Trust, c *verifier.Config) {
+		v := newVerifier(t, one, func(_ *verifier.Policy, c *verifier.Config) {
 			c.Keys = answering(func(context.Context, jwks.Query) jwks.Result { return jwks.Result{Keys: both, Complete: complete} })
 		})
 		_, err := v.Verify(t.Context(), one.Token(east, issuertest.Claims{}))
@@ -130,7 +130,7 @@ func TestASourceThatDoesNotAnswer(t *testing.T) {
 		w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
 		key := keyWith(t, published(t, w, east), nil)
 		behave := func(context.Context) jwks.Result { return jwks.Result{Keys: []*jwks.Key{key}, Complete: true} }
-		v := newVerifier(t, w, func(_ *verifier.Trust, c *verifier.Config) {
+		v := newVerifier(t, w, func(_ *verifier.Policy, c *verifier.Config) {
 			c.Keys = answering(func(ctx context.Context, _ jwks.Query) jwks.Result { return behave(ctx) })
 			c.CacheSize = -1
 		})
@@ -164,7 +164,7 @@ func TestLookupsAreBounded(t *testing.T) {
 	t.Parallel()
 	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
 	asked := 0
-	v := newVerifier(t, w, func(_ *verifier.Trust, c *verifier.Config) {
+	v := newVerifier(t, w, func(_ *verifier.Policy, c *verifier.Config) {
 		c.Keys = answering(func(_ context.Context, q jwks.Query) jwks.Result { // another key each time
 			require.Len(t, q.Tried, asked)
 			asked++
@@ -183,7 +183,7 @@ func TestASourceIsToldOfAWrongSignature(t *testing.T) {
 	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
 	key := keyWith(t, published(t, w, east), nil)
 	var tried [][]string
-	v := newVerifier(t, w, func(_ *verifier.Trust, c *verifier.Config) {
+	v := newVerifier(t, w, func(_ *verifier.Policy, c *verifier.Config) {
 		c.Keys = answering(func(_ context.Context, q jwks.Query) jwks.Result {
 			tried = append(tried, q.Tried)
 			if len(q.Tried) > 0 {

@@ -32,9 +32,9 @@ type Token struct {
 	exp, nbf, iat, until               time.Time
 }
 
-// Authority is the ID of the authority that minted the token. Records of users are keyed by Authority and Subject: the
+// Provider is the ID of the authority that minted the token. Records of users are keyed by Provider and Subject: the
 // same user's tokens may carry another Issuer tomorrow.
-func (t *Token) Authority() string { return t.authority }
+func (t *Token) Provider() string { return t.authority }
 
 // Issuer is the iss claim, one of those that the authority lists.
 func (t *Token) Issuer() string { return t.issuer }
@@ -71,7 +71,7 @@ func (t *Token) ClientIDs() iter.Seq[string] {
 				return
 			}
 		}
-		if t.trust == nil || !t.trust.Binding.ofIDTokens() {
+		if t.trust == nil || !t.trust.Audience.ofIDTokens() {
 			return
 		}
 		for _, id := range t.audience {

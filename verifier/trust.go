@@ -14,12 +14,12 @@ import (
 	"github.com/regionjwt/regionjwt/issuer"
 )
 
-// Trust is what is demanded of the tokens of one authority. Authority and Binding are required.
-type Trust struct {
-	Authority issuer.Provider
+// Policy is what is demanded of the tokens of one authority. Authority and Binding are required.
+type Policy struct {
+	Provider issuer.Provider
 
-	// Binding says for whom tokens must have been minted.
-	Binding Binding
+	// Audience says for whom tokens must have been minted.
+	Audience AudiencePolicy
 
 	// Algorithms lists the acceptable algorithms: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA.
 	// Empty means RS256 for Cognito bindings, and RS256, PS256, ES256 and EdDSA for others.
@@ -66,7 +66,7 @@ type RegionPolicy interface {
 
 // trust is a Trust that has been checked and copied.
 type trust struct {
-	Trust
+	Policy
 	authority  string
 	scopeArray bool // the scope claims were named, so arrays are legal
 }
@@ -78,15 +78,15 @@ type trusted struct {
 	region  string   // the only one, or ""
 }
 
-func (t Trust) compile() (*trust, error) {
+func (t Policy) compile() (*trust, error) {
 	var errs []error
 	add := func(err error) {
 		if err != nil {
-			errs = append(errs, fmt.Errorf("verifier: trust in %q: %w", t.Authority.ID, err))
+			errs = append(errs, fmt.Errorf("verifier: trust in %q: %w", t.Provider.ID, err))
 		}
 	}
-	add(t.Authority.Validate())
-	add(t.Binding.validate())
+	add(t.Provider.Validate())
+	add(t.Audience.validate())
 	for _, alg := range t.Algorithms {
 		if !jose.Known(alg) {
 			add(fmt.Errorf("algorithm %q is not supported", alg))
@@ -103,14 +103,14 @@ func (t Trust) compile() (*trust, error) {
 			add(errors.New("a claim name is empty"))
 		}
 	}
-	c := &trust{Trust: t, authority: t.Authority.ID, scopeArray: len(t.Names.Scope) > 0}
-	c.Algorithms = orElse(t.Algorithms, t.Binding.defaultAlgorithms())
+	c := &trust{Policy: t, authority: t.Provider.ID, scopeArray: len(t.Names.Scope) > 0}
+	c.Algorithms = orElse(t.Algorithms, t.Audience.defaultAlgorithms())
 	for _, name := range t.Types {
 		if mediaType(name) == "" && name != "" {
 			add(fmt.Errorf("type %q is not a media type", name))
 		}
 	}
-	c.Types = orElse(t.Types, t.Binding.defaultTypes())
+	c.Types = orElse(t.Types, t.Audience.defaultTypes())
 	for i, name := range c.Types {
 		if compared := mediaType(name); compared != name { // of the caller's, so it is a copy
 			c.Types[i] = compared
@@ -118,7 +118,7 @@ func (t Trust) compile() (*trust, error) {
 	}
 	c.RequiredClaims = slices.Clone(t.RequiredClaims)
 	groups := defaultGroups
-	if t.Binding.kind == byCognitoAccess || t.Binding.kind == byCognitoID {
+	if t.Audience.kind == byCognitoAccess || t.Audience.kind == byCognitoID {
 		groups = cognitoGroups
 	}
 	c.Names = ClaimNames{

@@ -62,21 +62,21 @@ func (w *twins) check(context.Context, *verifier.Token) error {
 	return nil
 }
 
-func (w *twins) update(change func(*verifier.Trust)) {
-	change(&w.config.Trust[0])
-	require.NoError(w.t, w.cached.Update(w.config.Trust))
-	require.NoError(w.t, w.plain.Update(w.config.Trust))
+func (w *twins) update(change func(*verifier.Policy)) {
+	change(&w.config.Policies[0])
+	require.NoError(w.t, w.cached.Update(w.config.Policies))
+	require.NoError(w.t, w.plain.Update(w.config.Policies))
 }
 
 func newTwins(t *testing.T, seed uint64) *twins {
 	w := &twins{t: t, rand: rand.New(rand.NewPCG(seed, 1)), now: time.Now(), rules: map[string]bool{}, refused: map[string]int{}}
 	w.world = issuertest.New(t, fast([]issuertest.Layout{issuertest.IssuerPerRegion, issuertest.OneIssuer}[seed%2]))
-	cache, err := jwks.New([]issuer.Provider{w.world.Authority()}, jwks.Config{HTTPClient: w.world.Client()})
+	cache, err := jwks.New([]issuer.Provider{w.world.Provider()}, jwks.Config{HTTPClient: w.world.Client()})
 	require.NoError(t, err)
 	w.config = verifier.Config{
-		Keys: cache, Revoked: w, Now: func() time.Time { return w.now },
-		Trust: []verifier.Trust{{
-			Authority: w.world.Authority(), Binding: verifier.Audience(issuertest.Audience), Regions: w, Check: w.check,
+		Keys: cache, Revocation: w, Now: func() time.Time { return w.now },
+		Policies: []verifier.Policy{{
+			Provider: w.world.Provider(), Audience: verifier.Audience(issuertest.Audience), Regions: w, Check: w.check,
 		}},
 	}
 	w.config.Leeway = time.Duration(w.rand.IntN(60)) * time.Second
@@ -147,12 +147,12 @@ func (w *twins) step() {
 	case 12:
 		w.refuse = w.rand.IntN(4) == 0
 	case 13:
-		w.update(func(t *verifier.Trust) { t.RequiredClaims = [][]string{nil, {"sub"}, {"tenant"}}[w.rand.IntN(3)] })
+		w.update(func(t *verifier.Policy) { t.RequiredClaims = [][]string{nil, {"sub"}, {"tenant"}}[w.rand.IntN(3)] })
 	case 14:
-		w.update(func(t *verifier.Trust) { t.MaxAge = time.Duration(w.rand.IntN(60)) * time.Minute })
+		w.update(func(t *verifier.Policy) { t.MaxAge = time.Duration(w.rand.IntN(60)) * time.Minute })
 	case 15:
-		w.update(func(t *verifier.Trust) {
-			t.Binding = verifier.Audience([]string{issuertest.Audience, issuertest.Audience, "other"}[w.rand.IntN(3)])
+		w.update(func(t *verifier.Policy) {
+			t.Audience = verifier.Audience([]string{issuertest.Audience, issuertest.Audience, "other"}[w.rand.IntN(3)])
 		})
 	case 16, 17, 18:
 		w.mint()

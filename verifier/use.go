@@ -9,7 +9,7 @@ import (
 
 // Keycloak makes an Audience or IDToken binding check the typ claim that Keycloak puts into the payload: "Bearer" or "DPoP" for
 // access tokens, "ID" for ID tokens. A token without it is rejected. Use it wherever the audience of an API is also a client ID.
-func (b Binding) Keycloak() Binding {
+func (b AudiencePolicy) Keycloak() AudiencePolicy {
 	b.misused = b.misused || b.kind != byAudience && b.kind != byIDToken
 	b.misused = b.misused || b.marks == entraMarks
 	b.marks = keycloakMarks
@@ -19,7 +19,7 @@ func (b Binding) Keycloak() Binding {
 // Entra makes an Audience binding reject tokens of Microsoft Entra that have a nonce claim: version 2.0 puts it into ID tokens
 // and never into access tokens. An ID token that was requested without a nonce has none, so give the API an application
 // registration of its own.
-func (b Binding) Entra() Binding {
+func (b AudiencePolicy) Entra() AudiencePolicy {
 	b.misused = b.misused || b.kind != byAudience
 	b.misused = b.misused || b.marks == keycloakMarks
 	b.marks = entraMarks
@@ -54,13 +54,13 @@ var (
 // checkUse judges whether the token is of the kind that b is for, by what is certain: an ID token is no access token, and a JWT
 // of a third kind is neither. typ is that of the header; if it is not general, Trust.Types lists it, and the caller wants that
 // kind of token.
-func (b *Binding) checkUse(typ string, c *claims) (Reason, error) {
+func (b *AudiencePolicy) checkUse(typ string, c *claims) (Reason, error) {
 	if slices.Contains(general, typ) {
 		switch {
 		case c.events:
-			return BadTokenUse, errEvents
+			return ReasonBadTokenUse, errEvents
 		case c.hashes && (b.kind == byAudience || b.kind == byCognitoAccess):
-			return BadTokenUse, errHash
+			return ReasonBadTokenUse, errHash
 		}
 	}
 	switch b.marks {
@@ -74,9 +74,9 @@ func (b *Binding) checkUse(typ string, c *claims) (Reason, error) {
 		switch strictjson.Find(c.members, "nonce").Kind() {
 		case strictjson.Absent:
 		case strictjson.String:
-			return BadTokenUse, errNonce
+			return ReasonBadTokenUse, errNonce
 		default:
-			return Malformed, nil
+			return ReasonMalformed, nil
 		}
 	case noMarks:
 	}
@@ -91,7 +91,7 @@ func checkBodyTyp(v strictjson.Value, wanted []string) (Reason, error) {
 		}
 	case strictjson.Absent:
 	default:
-		return Malformed, nil
+		return ReasonMalformed, nil
 	}
-	return BadTokenUse, errBodyTyp
+	return ReasonBadTokenUse, errBodyTyp
 }

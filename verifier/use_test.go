@@ -13,10 +13,10 @@ import (
 type set = map[string]any
 
 // judged returns the reason for which a token is refused, "" for none.
-func judged(t *testing.T, layout issuertest.Layout, b verifier.Binding, types []string, c issuertest.Claims) string {
+func judged(t *testing.T, layout issuertest.Layout, b verifier.AudiencePolicy, types []string, c issuertest.Claims) string {
 	t.Helper()
 	w := issuertest.New(t, fast(layout))
-	v := newVerifier(t, w, func(tr *verifier.Trust, _ *verifier.Config) { tr.Binding, tr.Types = b, types })
+	v := newVerifier(t, w, func(tr *verifier.Policy, _ *verifier.Config) { tr.Audience, tr.Types = b, types })
 	_, err := v.Verify(t.Context(), w.Token(west, c))
 	return reasonOf(t, err)
 }
@@ -29,7 +29,7 @@ func TestOneKindOfTokenDoesNotPassForAnother(t *testing.T) {
 	explicit := func(types ...string) []string { return types }
 	events := set{"https://schemas.openid.net/event/backchannel-logout": set{}}
 	for name, c := range map[string]struct {
-		binding verifier.Binding
+		binding verifier.AudiencePolicy
 		types   []string
 		claims  set
 		typ     string // "-" leaves it out
@@ -67,8 +67,8 @@ func TestOneKindOfTokenDoesNotPassForAnother(t *testing.T) {
 		"ID token, logout token":          {id, nil, set{"events": events}, "-", "bad_token_use"},
 		"ID token, logout token, typ":     {id, nil, set{"events": events}, "JWT", "bad_token_use"},
 		"ID token, logout+jwt listed":     {id, explicit("logout+jwt"), set{"events": events}, "logout+jwt", ""},
-		"anybody, ID token":               {verifier.InsecureAnyParty(), nil, set{"at_hash": "x"}, "JWT", ""},
-		"anybody, events":                 {verifier.InsecureAnyParty(), nil, set{"events": events}, "JWT", "bad_token_use"},
+		"anybody, ID token":               {verifier.InsecureAnyAudience(), nil, set{"at_hash": "x"}, "JWT", ""},
+		"anybody, events":                 {verifier.InsecureAnyAudience(), nil, set{"events": events}, "JWT", "bad_token_use"},
 		"names are compared with case":    {access, nil, set{"AT_HASH": "x", "Events": "x"}, "JWT", ""},
 		"only the top level is looked at": {access, nil, set{"x": set{"at_hash": "x", "events": 1}}, "JWT", ""},
 	} {
@@ -89,12 +89,12 @@ func TestForeignTypesAreRefused(t *testing.T) {
 	for _, typ := range []string{"secevent+jwt", "oauth-id-jag+jwt", "txntoken+jwt", "statuslist+jwt", "logout+jwt"} {
 		for _, c := range []struct {
 			layout  issuertest.Layout
-			binding verifier.Binding
+			binding verifier.AudiencePolicy
 			claims  issuertest.Claims
 		}{
 			{issuertest.IssuerPerRegion, verifier.Audience("app"), issuertest.Claims{Audience: []string{"app"}}},
 			{issuertest.IssuerPerRegion, verifier.IDToken("app"), issuertest.Claims{Audience: []string{"app"}}},
-			{issuertest.IssuerPerRegion, verifier.InsecureAnyParty(), issuertest.Claims{}},
+			{issuertest.IssuerPerRegion, verifier.InsecureAnyAudience(), issuertest.Claims{}},
 			{issuertest.Cognito, verifier.CognitoAccess("app"), issuertest.Claims{ClientID: "app"}},
 			{issuertest.Cognito, verifier.CognitoID("app"), issuertest.Claims{Use: "id", ClientID: "app"}},
 		} {
@@ -112,7 +112,7 @@ func TestCognitoTokensHaveOneUse(t *testing.T) {
 	t.Parallel()
 	access, id := verifier.CognitoAccess("app"), verifier.CognitoID("app")
 	for name, c := range map[string]struct {
-		binding verifier.Binding
+		binding verifier.AudiencePolicy
 		claims  issuertest.Claims
 		want    string
 	}{
@@ -140,7 +140,7 @@ func TestProvidersMarkTheirTokens(t *testing.T) {
 	access, id := verifier.Audience("app").Keycloak(), verifier.IDToken("app").Keycloak()
 	entra := verifier.Audience("app").Entra()
 	for name, c := range map[string]struct {
-		binding verifier.Binding
+		binding verifier.AudiencePolicy
 		claims  set
 		want    string
 	}{
@@ -178,13 +178,13 @@ func TestProvidersMarkTheirTokens(t *testing.T) {
 func TestMarksFitTheBinding(t *testing.T) {
 	t.Parallel()
 	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
-	for i, b := range []verifier.Binding{
-		verifier.CognitoAccess("c").Keycloak(), verifier.CognitoID("c").Keycloak(), verifier.InsecureAnyParty().Keycloak(),
-		verifier.IDToken("c").Entra(), verifier.CognitoAccess("c").Entra(), verifier.InsecureAnyParty().Entra(),
-		verifier.Binding{}.Keycloak(), verifier.Binding{}.Entra(), verifier.Audience("a").Keycloak().Entra(),
+	for i, b := range []verifier.AudiencePolicy{
+		verifier.CognitoAccess("c").Keycloak(), verifier.CognitoID("c").Keycloak(), verifier.InsecureAnyAudience().Keycloak(),
+		verifier.IDToken("c").Entra(), verifier.CognitoAccess("c").Entra(), verifier.InsecureAnyAudience().Entra(),
+		verifier.AudiencePolicy{}.Keycloak(), verifier.AudiencePolicy{}.Entra(), verifier.Audience("a").Keycloak().Entra(),
 		verifier.Audience("a").Entra().Keycloak(),
 	} {
-		_, err := verifier.New(verifier.Config{Keys: &fixed{}, Trust: []verifier.Trust{{Authority: w.Authority(), Binding: b}}})
+		_, err := verifier.New(verifier.Config{Keys: &fixed{}, Policies: []verifier.Policy{{Provider: w.Provider(), Audience: b}}})
 		require.ErrorContains(t, err, "binding:", i)
 	}
 }
@@ -193,15 +193,15 @@ func TestMarksFitTheBinding(t *testing.T) {
 func TestRecheckJudgesTheUse(t *testing.T) {
 	t.Parallel()
 	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
-	var trust verifier.Trust
-	v := newVerifier(t, w, func(tr *verifier.Trust, _ *verifier.Config) {
-		tr.Binding = verifier.IDToken("app")
+	var trust verifier.Policy
+	v := newVerifier(t, w, func(tr *verifier.Policy, _ *verifier.Config) {
+		tr.Audience = verifier.IDToken("app")
 		trust = *tr
 	})
 	tok, err := v.Verify(t.Context(), w.Token(west, issuertest.Claims{Audience: []string{"app"}, Set: set{"at_hash": "x"}}))
 	require.NoError(t, err)
 	require.NoError(t, v.Recheck(t.Context(), tok))
-	trust.Binding = verifier.Audience("app")
-	require.NoError(t, v.Update([]verifier.Trust{trust}))
+	trust.Audience = verifier.Audience("app")
+	require.NoError(t, v.Update([]verifier.Policy{trust}))
 	require.Equal(t, "bad_token_use", reasonOf(t, v.Recheck(t.Context(), tok)))
 }

@@ -112,15 +112,15 @@ func (r revokedIDs) Version() uint64 { return uint64(len(r)) }
 
 func (revokedIDs) Changed() <-chan struct{} { return nil }
 
-func (c vectorConfig) trust() []verifier.Trust {
-	var all []verifier.Trust
+func (c vectorConfig) trust() []verifier.Policy {
+	var all []verifier.Policy
 	for _, i := range c.Issuers {
 		audience := i.Audience
 		if len(audience) == 0 {
 			audience = c.Audience
 		}
-		trust := verifier.Trust{
-			Authority: issuer.Provider{ID: "authority-of-" + i.Region, Regions: []issuer.Region{
+		trust := verifier.Policy{
+			Provider: issuer.Provider{ID: "authority-of-" + i.Region, Regions: []issuer.Region{
 				{Name: i.Region, Issuers: []string{i.Iss}, JWKSURLs: []string{"https://keys.example/" + i.JWKS}},
 			}},
 			Algorithms: c.Algorithms,
@@ -128,20 +128,20 @@ func (c vectorConfig) trust() []verifier.Trust {
 		}
 		switch c.TokenUse {
 		case "access":
-			trust.Binding = verifier.CognitoAccess(audience...)
+			trust.Audience = verifier.CognitoAccess(audience...)
 		case "id":
-			trust.Binding = verifier.CognitoID(audience...)
+			trust.Audience = verifier.CognitoID(audience...)
 		default:
-			trust.Binding = verifier.Audience(audience...)
+			trust.Audience = verifier.Audience(audience...)
 		}
 		all = append(all, trust)
 	}
 	return all
 }
 
-func authoritiesOf(trust []verifier.Trust) (as []issuer.Provider) {
+func authoritiesOf(trust []verifier.Policy) (as []issuer.Provider) {
 	for _, t := range trust {
-		as = append(as, t.Authority)
+		as = append(as, t.Provider)
 	}
 	return as
 }
@@ -169,7 +169,7 @@ func (f vectorFile) verifier(t testing.TB, c vectorCase) *verifier.Verifier {
 		revoked[id] = true
 	}
 	v, err := verifier.New(verifier.Config{
-		Keys: cache, Trust: trust, Revoked: revoked, Leeway: leeway,
+		Keys: cache, Policies: trust, Revocation: revoked, Leeway: leeway,
 		Now: func() time.Time { return time.Unix(c.Now, 0) },
 	})
 	require.NoError(t, err)
@@ -233,7 +233,7 @@ func (f vectorFile) play(t *testing.T, c vectorCase) {
 	reason := reasonOf(t, err)
 	for _, s := range c.Config.Scopes {
 		if err == nil && !tok.HasScope(s) {
-			reason = verifier.InsufficientScope.String()
+			reason = verifier.ReasonInsufficientScope.String()
 		}
 	}
 	if c.Expect == "accept" {

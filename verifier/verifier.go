@@ -1,6 +1,6 @@
 // Package verifier decides whether a token is valid.
 //
-// [New] takes one [Trust] for each authority: for whom its tokens must be minted, which algorithms and types they may
+// [New] takes one [Policy] for each authority: for whom its tokens must be minted, which algorithms and types they may
 // have. [Verifier.Verify] then accepts a compact JWS (RFC 7515) with JWT claims (RFC 7519) or says precisely why not, as
 // an [*Error] with one [Reason] and one category: [ErrInvalid], [ErrForbidden], or [ErrUnavailable] and
 // [ErrRateLimited] where it cannot tell.
@@ -60,11 +60,11 @@ type Config struct {
 	// Keys answers with which keys a token may be verified: a *jwks.Cache or a *jwks.Static.
 	Keys jwks.Source
 
-	// Trust holds one entry for each authority. No two may list the same iss.
-	Trust []Trust
+	// Policies holds one entry for each authority. No two may list the same iss.
+	Policies []Policy
 
-	// Revoked knows break-glass rules. Nil means that there are none.
-	Revoked Revoker
+	// Revocation knows break-glass rules. Nil means that there are none.
+	Revocation Revocation
 
 	// Leeway is how far clocks may differ when exp, nbf, iat and MaxAge are judged. 0 means 30 seconds, negative none; at
 	// most 5 minutes.
@@ -85,8 +85,8 @@ type Config struct {
 	Hooks Hooks
 }
 
-// Revoker knows which tokens were revoked. It must be safe for concurrent use. If it panics, the rules are not known.
-type Revoker interface {
+// Revocation knows which tokens were revoked. It must be safe for concurrent use. If it panics, the rules are not known.
+type Revocation interface {
 	// Revoked returns the rule that t matches, or "". An error says that the rules are not known.
 	Revoked(t *Token) (rule string, err error)
 	// Version changes whenever the rules do.
@@ -115,7 +115,7 @@ type state struct {
 	issuers map[string]*trusted
 	hooks   Hooks
 	drifts  *drifts // the Verifier's
-	revoked Revoker
+	revoked Revocation
 	leeway  time.Duration
 	max     int
 	now     func() time.Time
@@ -125,7 +125,7 @@ type state struct {
 // more needs no Close.
 func New(c Config) (*Verifier, error) {
 	v := &Verifier{config: c}
-	v.config.Trust = nil
+	v.config.Policies = nil
 	s, err := c.compile()
 	if err != nil {
 		return nil, err
@@ -137,14 +137,14 @@ func New(c Config) (*Verifier, error) {
 
 // Update replaces Config.Trust, atomically, and keeps everything else: keys, rules, hooks, clock and bounds. Wrong trust changes
 // nothing, and everything that is wrong with it is returned as one joined error.
-func (v *Verifier) Update(trust []Trust) error {
+func (v *Verifier) Update(trust []Policy) error {
 	if v.current() == nil {
 		return errNotMade
 	}
 	v.updating.Lock()
 	defer v.updating.Unlock()
 	c := v.config
-	c.Trust = trust
+	c.Policies = trust
 	s, err := c.compile()
 	if err != nil {
 		return err
@@ -161,10 +161,10 @@ func (c Config) compile() (*state, error) {
 	if nils.Is(c.Keys) {
 		errs = append(errs, errors.New("verifier: Keys is not set, or nil"))
 	}
-	if nils.Typed(c.Revoked) {
+	if nils.Typed(c.Revocation) {
 		errs = append(errs, errors.New("verifier: Revoked is set, and nil"))
 	}
-	if len(c.Trust) == 0 {
+	if len(c.Policies) == 0 {
 		errs = append(errs, errors.New("verifier: Trust is empty"))
 	}
 	if c.Leeway > MaxLeeway {
@@ -174,7 +174,7 @@ func (c Config) compile() (*state, error) {
 		errs = append(errs, fmt.Errorf("verifier: MaxTokenBytes %d is not within 1 and %d", c.MaxTokenBytes, maxMaxTokenBytes))
 	}
 	s := &state{
-		keys: c.Keys, issuers: map[string]*trusted{}, revoked: c.Revoked,
+		keys: c.Keys, issuers: map[string]*trusted{}, revoked: c.Revocation,
 		leeway: c.Leeway, max: c.MaxTokenBytes, now: c.Now, hooks: c.Hooks,
 	}
 	if c.CacheSize > maxCacheSize {
@@ -182,8 +182,8 @@ func (c Config) compile() (*state, error) {
 	} else if n := cmp.Or(c.CacheSize, DefaultCacheSize); n > 0 {
 		s.cache = newCache(n)
 	}
-	if c.Revoked != nil {
-		s.revoked = &guarded{inner: c.Revoked}
+	if c.Revocation != nil {
+		s.revoked = &guarded{inner: c.Revocation}
 	}
 	if s.leeway == 0 {
 		s.leeway = DefaultLeeway
@@ -196,15 +196,15 @@ func (c Config) compile() (*state, error) {
 		s.now = time.Now
 	}
 	ids := map[string]bool{}
-	for _, t := range c.Trust {
+	for _, t := range c.Policies {
 		compiled, err := t.compile()
 		if err != nil {
 			errs = append(errs, err)
 		}
-		if ids[t.Authority.ID] {
-			errs = append(errs, fmt.Errorf("verifier: authority %q is trusted twice", t.Authority.ID))
+		if ids[t.Provider.ID] {
+			errs = append(errs, fmt.Errorf("verifier: authority %q is trusted twice", t.Provider.ID))
 		}
-		ids[t.Authority.ID] = true
+		ids[t.Provider.ID] = true
 		errs = append(errs, s.add(compiled)...)
 	}
 	return s, errors.Join(errs...)
@@ -212,7 +212,7 @@ func (c Config) compile() (*state, error) {
 
 // add enters the issuers of a trust.
 func (s *state) add(t *trust) (errs []error) {
-	for _, r := range t.Authority.Regions {
+	for _, r := range t.Provider.Regions {
 		for _, iss := range r.Issuers {
 			e := s.issuers[iss]
 			switch {
@@ -276,5 +276,5 @@ var errNotMade = errors.New("verifier: the Verifier was not made by New")
 
 // errNotNew is the answer about a token of a Verifier that New has not made.
 func errNotNew() *Error {
-	return &Error{Reason: KeysUnavailable, RetryAfter: time.Second, Err: errNotMade}
+	return &Error{Reason: ReasonKeysUnavailable, RetryAfter: time.Second, Err: errNotMade}
 }

@@ -22,23 +22,23 @@ const (
 )
 
 // newVerifier makes a verifier of one world in memory. change may alter the trust and the configuration.
-func newVerifier(t testing.TB, w *issuertest.World, change func(*verifier.Trust, *verifier.Config)) *verifier.Verifier {
+func newVerifier(t testing.TB, w *issuertest.World, change func(*verifier.Policy, *verifier.Config)) *verifier.Verifier {
 	t.Helper()
-	cache, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client()})
+	cache, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(t, err)
 	c := verifier.Config{Keys: cache}
-	trust := verifier.Trust{
-		Authority:  w.Authority(),
-		Binding:    verifier.Audience(issuertest.Audience),
+	trust := verifier.Policy{
+		Provider:   w.Provider(),
+		Audience:   verifier.Audience(issuertest.Audience),
 		Algorithms: []string{"RS256", "ES256", "EdDSA"},
 	}
-	if strings.HasPrefix(trust.Authority.Regions[0].Issuers[0], "https://cognito-idp.") {
-		trust.Binding = verifier.CognitoAccess(issuertest.ClientID)
+	if strings.HasPrefix(trust.Provider.Regions[0].Issuers[0], "https://cognito-idp.") {
+		trust.Audience = verifier.CognitoAccess(issuertest.ClientID)
 	}
 	if change != nil {
 		change(&trust, &c)
 	}
-	c.Trust = []verifier.Trust{trust}
+	c.Policies = []verifier.Policy{trust}
 	v, err := verifier.New(c)
 	require.NoError(t, err)
 	return v
@@ -78,7 +78,7 @@ func TestProvenance(t *testing.T) {
 						want = region
 					}
 					require.Equal(t, want, tok.Region())
-					require.Equal(t, w.Authority().ID, tok.Authority())
+					require.Equal(t, w.Provider().ID, tok.Provider())
 					require.Equal(t, issuertest.Subject, tok.Subject())
 					require.Equal(t, issuertest.ClientID, tok.ClientID())
 					require.Equal(t, w.KeyID(region), tok.KeyID())
@@ -109,38 +109,38 @@ func TestSpoiledTokens(t *testing.T) {
 		claims issuertest.Claims
 		want   verifier.Reason
 	}{
-		"expired":           {issuertest.Claims{ExpiresIn: -time.Minute}, verifier.Expired},
-		"future":            {issuertest.Claims{IssuedAgo: -time.Minute}, verifier.NotYetValid},
-		"nbf":               {issuertest.Claims{Set: map[string]any{"nbf": time.Now().Add(time.Hour).Unix()}}, verifier.NotYetValid},
-		"other audience":    {issuertest.Claims{Audience: []string{"other"}}, verifier.BadAudience},
-		"no audience":       {issuertest.Claims{Set: map[string]any{"aud": nil}}, verifier.BadAudience},
-		"unknown issuer":    {issuertest.Claims{Issuer: "https://idp.example/other"}, verifier.UnknownIssuer},
-		"no issuer":         {issuertest.Claims{Set: map[string]any{"iss": nil}}, verifier.Malformed},
-		"no exp":            {issuertest.Claims{Set: map[string]any{"exp": nil}}, verifier.Malformed},
-		"typ":               {issuertest.Claims{Header: map[string]any{"typ": "dpop+jwt"}}, verifier.BadType},
-		"empty typ":         {issuertest.Claims{Header: map[string]any{"typ": ""}}, verifier.BadType},
-		"cty":               {issuertest.Claims{Header: map[string]any{"cty": "JWT"}}, verifier.BadType},
-		"crit":              {issuertest.Claims{Header: map[string]any{"crit": []string{"exp"}}}, verifier.Malformed},
-		"alg none":          {issuertest.Claims{Header: map[string]any{"alg": "none"}}, verifier.UnsupportedAlg},
-		"alg not allowed":   {issuertest.Claims{Header: map[string]any{"alg": "ES384"}}, verifier.UnsupportedAlg},
-		"alg of other keys": {issuertest.Claims{Header: map[string]any{"alg": "RS256"}}, verifier.UnknownKey},
-		"no alg":            {issuertest.Claims{Header: map[string]any{"alg": nil}}, verifier.Malformed},
-		"no kid":            {issuertest.Claims{Header: map[string]any{"kid": nil}}, verifier.Malformed},
-		"long kid":          {issuertest.Claims{Header: map[string]any{"kid": long[:257]}}, verifier.Malformed},
-		"typ a number":      {issuertest.Claims{Header: map[string]any{"typ": 1}}, verifier.Malformed},
-		"no iat":            {issuertest.Claims{Set: map[string]any{"tenant": 1, "iat": nil}}, verifier.MissingClaim},
-		"unknown kid":       {issuertest.Claims{Header: map[string]any{"kid": "x"}}, verifier.UnknownKey},
-		"forged":            {issuertest.Claims{Forge: true}, verifier.BadSignature},
-		"too large":         {issuertest.Claims{Set: map[string]any{"x": long}}, verifier.TooLarge},
-		"required claim":    {issuertest.Claims{Set: map[string]any{"tenant": nil}}, verifier.MissingClaim},
-		"too old":           {issuertest.Claims{Set: map[string]any{"tenant": 1}, IssuedAgo: 2 * time.Hour}, verifier.TooOld},
-		"scope a list":      {issuertest.Claims{Set: map[string]any{"scope": []string{"a"}}}, verifier.Malformed},
-		"client a number":   {issuertest.Claims{Set: map[string]any{"client_id": 1}}, verifier.Malformed},
+		"expired":           {issuertest.Claims{ExpiresIn: -time.Minute}, verifier.ReasonExpired},
+		"future":            {issuertest.Claims{IssuedAgo: -time.Minute}, verifier.ReasonNotYetValid},
+		"nbf":               {issuertest.Claims{Set: map[string]any{"nbf": time.Now().Add(time.Hour).Unix()}}, verifier.ReasonNotYetValid},
+		"other audience":    {issuertest.Claims{Audience: []string{"other"}}, verifier.ReasonBadAudience},
+		"no audience":       {issuertest.Claims{Set: map[string]any{"aud": nil}}, verifier.ReasonBadAudience},
+		"unknown issuer":    {issuertest.Claims{Issuer: "https://idp.example/other"}, verifier.ReasonUnknownIssuer},
+		"no issuer":         {issuertest.Claims{Set: map[string]any{"iss": nil}}, verifier.ReasonMalformed},
+		"no exp":            {issuertest.Claims{Set: map[string]any{"exp": nil}}, verifier.ReasonMalformed},
+		"typ":               {issuertest.Claims{Header: map[string]any{"typ": "dpop+jwt"}}, verifier.ReasonTypNotAllowed},
+		"empty typ":         {issuertest.Claims{Header: map[string]any{"typ": ""}}, verifier.ReasonTypNotAllowed},
+		"cty":               {issuertest.Claims{Header: map[string]any{"cty": "JWT"}}, verifier.ReasonTypNotAllowed},
+		"crit":              {issuertest.Claims{Header: map[string]any{"crit": []string{"exp"}}}, verifier.ReasonMalformed},
+		"alg none":          {issuertest.Claims{Header: map[string]any{"alg": "none"}}, verifier.ReasonAlgNotAllowed},
+		"alg not allowed":   {issuertest.Claims{Header: map[string]any{"alg": "ES384"}}, verifier.ReasonAlgNotAllowed},
+		"alg of other keys": {issuertest.Claims{Header: map[string]any{"alg": "RS256"}}, verifier.ReasonUnknownKey},
+		"no alg":            {issuertest.Claims{Header: map[string]any{"alg": nil}}, verifier.ReasonMalformed},
+		"no kid":            {issuertest.Claims{Header: map[string]any{"kid": nil}}, verifier.ReasonMalformed},
+		"long kid":          {issuertest.Claims{Header: map[string]any{"kid": long[:257]}}, verifier.ReasonMalformed},
+		"typ a number":      {issuertest.Claims{Header: map[string]any{"typ": 1}}, verifier.ReasonMalformed},
+		"no iat":            {issuertest.Claims{Set: map[string]any{"tenant": 1, "iat": nil}}, verifier.ReasonMissingClaim},
+		"unknown kid":       {issuertest.Claims{Header: map[string]any{"kid": "x"}}, verifier.ReasonUnknownKey},
+		"forged":            {issuertest.Claims{Forge: true}, verifier.ReasonBadSignature},
+		"too large":         {issuertest.Claims{Set: map[string]any{"x": long}}, verifier.ReasonTooLarge},
+		"required claim":    {issuertest.Claims{Set: map[string]any{"tenant": nil}}, verifier.ReasonMissingClaim},
+		"too old":           {issuertest.Claims{Set: map[string]any{"tenant": 1}, IssuedAgo: 2 * time.Hour}, verifier.ReasonTooOld},
+		"scope a list":      {issuertest.Claims{Set: map[string]any{"scope": []string{"a"}}}, verifier.ReasonMalformed},
+		"client a number":   {issuertest.Claims{Set: map[string]any{"client_id": 1}}, verifier.ReasonMalformed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
-			v := newVerifier(t, w, func(tr *verifier.Trust, _ *verifier.Config) {
+			v := newVerifier(t, w, func(tr *verifier.Policy, _ *verifier.Config) {
 				tr.RequiredClaims, tr.MaxAge = []string{"tenant"}, time.Hour
 			})
 			_, err := v.Verify(t.Context(), w.Token(east, c.claims))
@@ -181,8 +181,8 @@ func TestKeyOutageIsNeverInvalid(t *testing.T) {
 			require.NotErrorIs(t, err, verifier.ErrInvalid)
 			var e *verifier.Error
 			require.ErrorAs(t, err, &e)
-			require.Equal(t, verifier.KeysUnavailable, e.Reason)
-			require.Equal(t, "test-authority", e.Authority)
+			require.Equal(t, verifier.ReasonKeysUnavailable, e.Reason)
+			require.Equal(t, "test-authority", e.Provider)
 			require.Equal(t, east, e.Region)
 			require.GreaterOrEqual(t, e.RetryAfter, time.Second)
 			fetches := w.Fetches(east)
@@ -222,42 +222,42 @@ func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
 	keys := &fixed{}
-	with := func(change func(*verifier.Trust)) verifier.Config {
-		trust := verifier.Trust{Authority: w.Authority(), Binding: verifier.Audience("a")}
+	with := func(change func(*verifier.Policy)) verifier.Config {
+		trust := verifier.Policy{Provider: w.Provider(), Audience: verifier.Audience("a")}
 		change(&trust)
-		return verifier.Config{Keys: keys, Trust: []verifier.Trust{trust}}
+		return verifier.Config{Keys: keys, Policies: []verifier.Policy{trust}}
 	}
-	other := w.Authority()
+	other := w.Provider()
 	other.ID = "other"
-	good := verifier.Trust{Authority: w.Authority(), Binding: verifier.Audience("a")}
+	good := verifier.Policy{Provider: w.Provider(), Audience: verifier.Audience("a")}
 	for name, c := range map[string]struct {
 		config verifier.Config
 		want   []string
 	}{
 		"nothing":        {verifier.Config{}, []string{"Keys is not set", "Trust is empty"}},
-		"no binding":     {with(func(tr *verifier.Trust) { tr.Binding = verifier.Binding{} }), []string{"binding: none is set"}},
-		"no audience":    {with(func(tr *verifier.Trust) { tr.Binding = verifier.Audience() }), []string{"no audience"}},
-		"empty audience": {with(func(tr *verifier.Trust) { tr.Binding = verifier.Audience("a", "") }), []string{"is empty"}},
-		"no client":      {with(func(tr *verifier.Trust) { tr.Binding = verifier.CognitoAccess() }), []string{"no audience or client ID"}},
-		"empty client":   {with(func(tr *verifier.Trust) { tr.Binding = verifier.CognitoID("") }), []string{"is empty"}},
-		"any and some":   {with(func(tr *verifier.Trust) { tr.Binding = verifier.CognitoAccess("c").AllowAnyClient() }), []string{"AllowAnyClient beside"}},
-		"empty resource": {with(func(tr *verifier.Trust) { tr.Binding = verifier.CognitoAccess("c").WithAudience("") }), []string{"is empty"}},
-		"require what":   {with(func(tr *verifier.Trust) { tr.Binding = verifier.CognitoAccess("c").RequireAudience() }), []string{"RequireAudience without"}},
-		"misused":        {with(func(tr *verifier.Trust) { tr.Binding = verifier.Audience("c").WithAudience("d") }), []string{"for CognitoAccess only"}},
-		"HS256":          {with(func(tr *verifier.Trust) { tr.Algorithms = []string{"HS256", "none"} }), []string{`"HS256"`, `"none"`}},
-		"odd type":       {with(func(tr *verifier.Trust) { tr.Types = []string{"application/"} }), []string{"not a media type"}},
-		"negative age":   {with(func(tr *verifier.Trust) { tr.MaxAge = -1 }), []string{"MaxAge"}},
-		"empty claim":    {with(func(tr *verifier.Trust) { tr.RequiredClaims = []string{""} }), []string{"claim name is empty"}},
+		"no binding":     {with(func(tr *verifier.Policy) { tr.Audience = verifier.AudiencePolicy{} }), []string{"binding: none is set"}},
+		"no audience":    {with(func(tr *verifier.Policy) { tr.Audience = verifier.Audience() }), []string{"no audience"}},
+		"empty audience": {with(func(tr *verifier.Policy) { tr.Audience = verifier.Audience("a", "") }), []string{"is empty"}},
+		"no client":      {with(func(tr *verifier.Policy) { tr.Audience = verifier.CognitoAccess() }), []string{"no audience or client ID"}},
+		"empty client":   {with(func(tr *verifier.Policy) { tr.Audience = verifier.CognitoID("") }), []string{"is empty"}},
+		"any and some":   {with(func(tr *verifier.Policy) { tr.Audience = verifier.CognitoAccess("c").AllowAnyClient() }), []string{"AllowAnyClient beside"}},
+		"empty resource": {with(func(tr *verifier.Policy) { tr.Audience = verifier.CognitoAccess("c").WithAudience("") }), []string{"is empty"}},
+		"require what":   {with(func(tr *verifier.Policy) { tr.Audience = verifier.CognitoAccess("c").RequireAudience() }), []string{"RequireAudience without"}},
+		"misused":        {with(func(tr *verifier.Policy) { tr.Audience = verifier.Audience("c").WithAudience("d") }), []string{"for CognitoAccess only"}},
+		"HS256":          {with(func(tr *verifier.Policy) { tr.Algorithms = []string{"HS256", "none"} }), []string{`"HS256"`, `"none"`}},
+		"odd type":       {with(func(tr *verifier.Policy) { tr.Types = []string{"application/"} }), []string{"not a media type"}},
+		"negative age":   {with(func(tr *verifier.Policy) { tr.MaxAge = -1 }), []string{"MaxAge"}},
+		"empty claim":    {with(func(tr *verifier.Policy) { tr.RequiredClaims = []string{""} }), []string{"claim name is empty"}},
 		"leeway":         {verifier.Config{Leeway: 6 * time.Minute}, []string{"Leeway 6m0s is longer than 5m0s"}},
 		"size":           {verifier.Config{MaxTokenBytes: -1}, []string{"MaxTokenBytes"}},
-		"same authority": {verifier.Config{Keys: keys, Trust: []verifier.Trust{good, good}}, []string{"trusted twice"}},
+		"same authority": {verifier.Config{Keys: keys, Policies: []verifier.Policy{good, good}}, []string{"trusted twice"}},
 		"same issuer": {
-			verifier.Config{Keys: keys, Trust: []verifier.Trust{good, {Authority: other, Binding: good.Binding}}},
+			verifier.Config{Keys: keys, Policies: []verifier.Policy{good, {Provider: other, Audience: good.Audience}}},
 			[]string{`listed by the authorities "test-authority" and "other"`},
 		},
 		"everything at once": {
-			verifier.Config{Leeway: time.Hour, Trust: []verifier.Trust{{
-				Authority:  issuer.Provider{ID: "a", Regions: []issuer.Region{{Name: "r", Issuers: []string{"http://idp.example"}}}},
+			verifier.Config{Leeway: time.Hour, Policies: []verifier.Policy{{
+				Provider:   issuer.Provider{ID: "a", Regions: []issuer.Region{{Name: "r", Issuers: []string{"http://idp.example"}}}},
 				Algorithms: []string{"HS256"},
 			}}},
 			[]string{"Keys is not set", "Leeway", "http is refused", "binding: none is set", "HS256"},
@@ -276,7 +276,7 @@ func TestNewRefuses(t *testing.T) {
 func TestTypesAreComparedInASCII(t *testing.T) {
 	t.Parallel()
 	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
-	v := newVerifier(t, w, func(tr *verifier.Trust, _ *verifier.Config) { tr.Types = []string{"kb+jwt"} })
+	v := newVerifier(t, w, func(tr *verifier.Policy, _ *verifier.Config) { tr.Types = []string{"kb+jwt"} })
 	for typ, want := range map[string]string{"KB+jwt": "", "application/kb+JWT": "", "\u212ab+jwt": "bad_type", "a/application/kb+jwt": "bad_type"} {
 		_, err := v.Verify(t.Context(), w.Token(east, issuertest.Claims{Header: map[string]any{"typ": typ}}))
 		require.Equal(t, want, reasonOf(t, err), typ)
@@ -287,7 +287,7 @@ func TestTypesAreComparedInASCII(t *testing.T) {
 func TestZeroValues(t *testing.T) {
 	t.Parallel()
 	tok := new(verifier.Token)
-	require.Empty(t, tok.Authority()+tok.Region()+tok.KeyID()+tok.KeyThumbprint()+tok.Subject())
+	require.Empty(t, tok.Provider()+tok.Region()+tok.KeyID()+tok.KeyThumbprint()+tok.Subject())
 	require.Zero(t, tok.KeyAge())
 	require.Empty(t, tok.KeyOrigin())
 	require.False(t, tok.HasGroup("g") || tok.HasScope("s"))
@@ -315,7 +315,7 @@ func TestContext(t *testing.T) {
 func TestReasons(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	for r := verifier.TokenMissing; r <= verifier.KeyNotAllowed; r++ {
+	for r := verifier.ReasonTokenMissing; r <= verifier.ReasonKeyNotAllowed; r++ {
 		label := r.String()
 		require.NotEqual(t, "unknown", label)
 		require.Regexp(t, `^[a-z_]+$`, label)
@@ -325,8 +325,8 @@ func TestReasons(t *testing.T) {
 	}
 	require.Len(t, seen, 28)
 	require.Equal(t, "unknown", verifier.Reason(0).String())
-	require.Equal(t, "unknown", (verifier.KeyNotAllowed + 1).String())
+	require.Equal(t, "unknown", (verifier.ReasonKeyNotAllowed + 1).String())
 	require.ErrorIs(t, &verifier.Error{}, verifier.ErrInvalid)
 	require.Equal(t, "token not accepted: expired (authority a): cause",
-		(&verifier.Error{Reason: verifier.Expired, Authority: "a", Err: errors.New("cause")}).Error())
+		(&verifier.Error{Reason: verifier.ReasonExpired, Provider: "a", Err: errors.New("cause")}).Error())
 }

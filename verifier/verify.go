@@ -14,11 +14,11 @@ import (
 // verify makes the checks in the order that the package documentation lists.
 func (s *state) verify(ctx context.Context, raw string) (tok *Token, remembered bool, err *Error) {
 	if len(raw) > s.max {
-		return nil, false, &Error{Reason: TooLarge}
+		return nil, false, &Error{Reason: ReasonTooLarge}
 	}
 	h, p, sig, ok := split(raw)
 	if !ok {
-		return nil, false, &Error{Reason: Malformed}
+		return nil, false, &Error{Reason: ReasonMalformed}
 	}
 	now := s.now()
 	if s.cache == nil {
@@ -69,11 +69,11 @@ func (s *state) verifyAnew(ctx context.Context, now time.Time, raw, h, p, sig st
 	}
 	c := &sc.claims
 	if !sc.readClaims(parsed.payload) || !c.issuerPresent {
-		return nil, 0, &Error{Reason: Malformed}
+		return nil, 0, &Error{Reason: ReasonMalformed}
 	}
 	t := s.issuers[c.issuer]
 	if t == nil {
-		return nil, 0, &Error{Reason: UnknownIssuer}
+		return nil, 0, &Error{Reason: ReasonUnknownIssuer}
 	}
 	if reason := t.checkHeader(&parsed.header, c); reason != 0 {
 		return nil, 0, t.refuse(reason, nil)
@@ -81,7 +81,7 @@ func (s *state) verifyAnew(ctx context.Context, now time.Time, raw, h, p, sig st
 	if reason := s.checkDates(c.exp, c.nbf, c.iat, now); reason != 0 {
 		return nil, 0, t.refuse(reason, nil)
 	}
-	if reason, err := t.Binding.check(parsed.header.typ, c); reason != 0 {
+	if reason, err := t.Audience.check(parsed.header.typ, c); reason != 0 {
 		return nil, 0, t.refuse(reason, err)
 	}
 	key, regions, err := s.checkSignature(ctx, t, c, &parsed)
@@ -129,7 +129,7 @@ func (s *state) newToken(t *trusted, p *compact, c *claims) *Token {
 func (t *trusted) checkRequired(c *claims) *Error {
 	for _, name := range t.RequiredClaims {
 		if v := at(c.members, name); v.Kind() == strictjson.Absent || v.Kind() == strictjson.Null {
-			return t.refuse(MissingClaim, errors.New(name))
+			return t.refuse(ReasonMissingClaim, errors.New(name))
 		}
 	}
 	return nil
@@ -140,23 +140,23 @@ func (t *trusted) check(ctx context.Context, tok *Token) *Error {
 	if t.Check == nil {
 		return nil
 	}
-	return t.decided("Trust.Check", CheckFailed, func() error { return t.Check(ctx, tok) })
+	return t.decided("Trust.Check", ReasonCheckFailed, func() error { return t.Check(ctx, tok) })
 }
 
 // refuse makes an Error of the authority.
 func (t *trusted) refuse(r Reason, err error) *Error {
-	return &Error{Reason: r, Authority: t.authority, Region: t.region, Err: err}
+	return &Error{Reason: r, Provider: t.authority, Region: t.region, Err: err}
 }
 
 // checkHeader judges alg and typ, and reads the claims that the trust names.
 func (t *trusted) checkHeader(h *header, c *claims) Reason {
 	switch {
 	case !t.readNamed(c), !c.expPresent:
-		return Malformed
+		return ReasonMalformed
 	case !slices.Contains(t.Algorithms, h.alg):
-		return UnsupportedAlg
+		return ReasonAlgNotAllowed
 	case !slices.Contains(t.Types, h.typ):
-		return BadType
+		return ReasonTypNotAllowed
 	}
 	return 0
 }
@@ -170,9 +170,9 @@ func (s *state) checkDates(exp, nbf, iat, now time.Time) Reason {
 	latest := now.Add(s.leeway)
 	switch {
 	case !now.Before(exp.Add(s.leeway)):
-		return Expired
+		return ReasonExpired
 	case nbf.After(latest), iat.After(latest):
-		return NotYetValid
+		return ReasonNotYetValid
 	}
 	return 0
 }
@@ -233,17 +233,17 @@ func mayVerify(k *jwks.Key, p *compact) bool {
 func (s *state) noKey(ctx context.Context, t *trusted, p *compact, q *jwks.Query, r *jwks.Result) *Error {
 	switch {
 	case r.Complete && errors.Is(r.Err, jwks.ErrKeyNotAllowed):
-		return t.refuse(KeyNotAllowed, nil)
+		return t.refuse(ReasonKeyNotAllowed, nil)
 	case r.Complete && !errors.Is(r.Err, jwks.ErrUnknownIssuer):
 		if len(q.Tried) > 0 {
-			return t.refuse(BadSignature, nil)
+			return t.refuse(ReasonBadSignature, nil)
 		}
 		s.noteStranger(ctx, t, p)
-		return t.refuse(UnknownKey, nil)
+		return t.refuse(ReasonUnknownKey, nil)
 	}
 	e := t.unavailable(r.Err)
 	if r.Limited && !r.Complete {
-		e.Reason = UnknownKeyRateLimited
+		e.Reason = ReasonUnknownKeyRateLimited
 	}
 	e.RetryAfter = max(r.RetryAfter, time.Second)
 	return e
@@ -251,7 +251,7 @@ func (s *state) noKey(ctx context.Context, t *trusted, p *compact, q *jwks.Query
 
 // unavailable says that the keys could not be had.
 func (t *trusted) unavailable(err error) *Error {
-	e := t.refuse(KeysUnavailable, err)
+	e := t.refuse(ReasonKeysUnavailable, err)
 	e.RetryAfter = time.Second
 	return e
 }
@@ -291,7 +291,7 @@ func (s *state) checkPolicies(t *trusted, tok *Token, now time.Time) *Error {
 	return t.admit(tok)
 }
 
-var errIssuedAt = map[Reason]error{MissingClaim: errors.New("iat")}
+var errIssuedAt = map[Reason]error{ReasonMissingClaim: errors.New("iat")}
 
 // checkAge judges MaxAge.
 func (s *state) checkAge(t *trusted, tok *Token, now time.Time) Reason {
@@ -299,9 +299,9 @@ func (s *state) checkAge(t *trusted, tok *Token, now time.Time) Reason {
 	case t.MaxAge <= 0:
 		return 0
 	case tok.iat.IsZero():
-		return MissingClaim
+		return ReasonMissingClaim
 	case now.Sub(tok.iat)-s.leeway > t.MaxAge:
-		return TooOld
+		return ReasonTooOld
 	}
 	return 0
 }
@@ -311,7 +311,7 @@ func (t *trusted) admit(tok *Token) *Error {
 	if t.Regions == nil {
 		return nil
 	}
-	return t.decided("Trust.Regions", RegionInactive, func() error { return t.Regions.Admit(t.authority, tok.regions, tok.iat) })
+	return t.decided("Trust.Regions", ReasonRegionInactive, func() error { return t.Regions.Admit(t.authority, tok.regions, tok.iat) })
 }
 
 // version is that of the revocation rules.
@@ -328,12 +328,12 @@ func (s *state) checkRevoked(t *trusted, tok *Token) *Error {
 	}
 	rule, err := s.revoked.Revoked(tok)
 	if err != nil {
-		e := t.refuse(RulesUnavailable, err)
+		e := t.refuse(ReasonRulesUnavailable, err)
 		e.RetryAfter = time.Second
 		return e
 	}
 	if rule != "" {
-		return t.refuse(Revoked, nil)
+		return t.refuse(ReasonRevoked, nil)
 	}
 	return nil
 }

@@ -33,8 +33,8 @@ func openRegionjwt(_ context.Context, s setup) (subject, error) {
 		})
 	}
 	v, err := regionjwt.New(regionjwt.Config{
-		Trust: []verifier.Trust{{
-			Authority: a, Binding: verifier.Audience(audience), Algorithms: []string{"RS256"},
+		Policies: []verifier.Policy{{
+			Provider: a, Audience: verifier.Audience(audience), Algorithms: []string{"RS256"},
 		}},
 		Keys: jwks.Config{RefreshInterval: s.refresh},
 	})

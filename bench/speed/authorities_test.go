@@ -24,7 +24,7 @@ const manyAuthorities = 10_000
 // the key pairs are those of the RS256 site.
 type estate struct {
 	site   *site
-	trust  []verifier.Trust
+	trust  []verifier.Policy
 	client *http.Client
 }
 
@@ -43,7 +43,7 @@ func theEstate(tb testing.TB, size int) *estate {
 				Name: region, Issuers: []string{iss}, JWKSURLs: []string{iss + "/.well-known/jwks.json"},
 			})
 		}
-		e.trust = append(e.trust, verifier.Trust{Authority: a, Binding: verifier.CognitoAccess(clientID)})
+		e.trust = append(e.trust, verifier.Policy{Provider: a, Audience: verifier.CognitoAccess(clientID)})
 	}
 	return e
 }
@@ -80,7 +80,7 @@ func (e *estate) mint(tb testing.TB, authority int, region string) string {
 // open returns a Validator that remembers no tokens and has fetched nothing yet.
 func (e *estate) open(tb testing.TB) *regionjwt.Validator {
 	tb.Helper()
-	v, err := regionjwt.New(regionjwt.Config{Trust: e.trust, Keys: jwks.Config{HTTPClient: e.client}, CacheSize: -1})
+	v, err := regionjwt.New(regionjwt.Config{Policies: e.trust, Keys: jwks.Config{HTTPClient: e.client}, CacheSize: -1})
 	if err != nil {
 		tb.Fatal(err)
 	}

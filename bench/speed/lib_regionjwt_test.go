@@ -19,11 +19,11 @@ func newValidator(tb testing.TB, s *site, cacheSize int) *regionjwt.Validator {
 func openValidator(tb testing.TB, s *site, cacheSize int) *regionjwt.Validator {
 	tb.Helper()
 	v, err := regionjwt.New(regionjwt.Config{
-		Trust: []verifier.Trust{{
-			Authority: issuer.Provider{ID: "bench", Regions: []issuer.Region{{
+		Policies: []verifier.Policy{{
+			Provider: issuer.Provider{ID: "bench", Regions: []issuer.Region{{
 				Name: "us-east-1", Issuers: []string{s.iss}, JWKSURLs: []string{s.jwks},
 			}}},
-			Binding:    verifier.CognitoAccess(clientID).WithAudience(audience),
+			Audience:   verifier.CognitoAccess(clientID).WithAudience(audience),
 			Algorithms: []string{s.alg},
 		}},
 		CacheSize: cacheSize,

@@ -22,17 +22,17 @@ func BenchmarkRules(b *testing.B) {
 				b.Fatal(err)
 			}
 			for i := range rules {
-				if _, err := list.Add(context.Background(), revocation.Rule{AllAuthorities: true, Subject: fmt.Sprint(i)}); err != nil {
+				if _, err := list.Add(context.Background(), revocation.Rule{AllProviders: true, Subject: fmt.Sprint(i)}); err != nil {
 					b.Fatal(err)
 				}
 			}
 			listed, err := regionjwt.New(regionjwt.Config{
-				CacheSize: hundred.size, Revoked: list,
-				Trust: []verifier.Trust{{
-					Authority: issuer.Provider{ID: "bench", Regions: []issuer.Region{{
+				CacheSize: hundred.size, Revocation: list,
+				Policies: []verifier.Policy{{
+					Provider: issuer.Provider{ID: "bench", Regions: []issuer.Region{{
 						Name: "us-east-1", Issuers: []string{s.iss}, JWKSURLs: []string{s.jwks},
 					}}},
-					Binding: verifier.CognitoAccess(clientID).WithAudience(audience), Algorithms: []string{s.alg},
+					Audience: verifier.CognitoAccess(clientID).WithAudience(audience), Algorithms: []string{s.alg},
 				}},
 			})
 			if err != nil {

@@ -46,11 +46,11 @@ func BenchmarkStart(b *testing.B) {
 func startRegionjwt(b *testing.B, s *site, client *http.Client, token string) {
 	b.Helper()
 	v, err := regionjwt.New(regionjwt.Config{
-		Trust: []verifier.Trust{{
-			Authority: issuer.Provider{ID: "bench", Regions: []issuer.Region{{
+		Policies: []verifier.Policy{{
+			Provider: issuer.Provider{ID: "bench", Regions: []issuer.Region{{
 				Name: "us-east-1", Issuers: []string{s.iss}, JWKSURLs: []string{s.jwks},
 			}}},
-			Binding: verifier.CognitoAccess(clientID),
+			Audience: verifier.CognitoAccess(clientID),
 		}},
 		Keys: jwks.Config{HTTPClient: client},
 	})

@@ -133,7 +133,7 @@ func (c *call) order(ctx context.Context, f *orderFlags, give giver) error {
 	ctx, cancel := context.WithTimeout(ctx, f.store.timeout)
 	defer cancel()
 	config := failover.Config{
-		Authority: authority, Store: o.store, InsecurePlainStore: f.store.plain, Name: f.store.name,
+		Provider: authority, Store: o.store, InsecurePlainStore: f.store.plain, Name: f.store.name,
 		AllowOverwrite: f.store.overwrite,
 	}
 	if give != nil {
@@ -192,7 +192,7 @@ func loadOrder(ctx context.Context, ctl *failover.Controller, o *opened) error {
 
 func (c *call) tellOrder(s failover.State, o *opened) error {
 	out := ordered{
-		Authority: s.Authority, Region: s.Active, Pinned: s.Manual, Reason: s.Reason, Epoch: s.OrderEpoch,
+		Authority: s.Provider, Region: s.Active, Pinned: s.Manual, Reason: s.Reason, Epoch: s.OrderEpoch,
 		Store: o.where, Trust: o.trust,
 	}
 	if !s.OrderAt.IsZero() {

@@ -27,7 +27,7 @@ func TestActivateReachesAService(t *testing.T) {
 		Public: []ed25519.PublicKey{publicKey(t, filepath.Join(dir, "key.pub"))},
 	})
 	require.NoError(t, err)
-	service, err := failover.New(failover.Config{Store: signed, Authority: issuer.Provider{ID: "shop", Regions: []issuer.Region{
+	service, err := failover.New(failover.Config{Store: signed, Provider: issuer.Provider{ID: "shop", Regions: []issuer.Region{
 		{Name: "eu", Issuers: []string{"https://eu.example"}}, {Name: "us", Issuers: []string{"https://us.example"}},
 	}}})
 	require.NoError(t, err)

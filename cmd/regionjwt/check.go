@@ -83,7 +83,7 @@ func (f *drillFlags) authority() (a issuer.Provider, err error) {
 		if err != nil {
 			return a, err
 		}
-		return t.Authority, nil
+		return t.Provider, nil
 	case len(f.trust.issuers) > 0:
 		return f.issuerAuthority()
 	}

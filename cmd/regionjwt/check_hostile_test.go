@@ -195,7 +195,7 @@ func TestDrillOverPlainHTTP(t *testing.T) {
 	out := tl.ok(t, "check", "-snapshots", "-quiet")
 	require.Contains(t, out, "authority  shop\n")
 	require.Contains(t, out, "verdict    ready: nothing would break (0 breaks, 0 warns, 4 notes)")
-	host := strings.TrimPrefix(w.Authority().Regions[0].JWKSURLs[0], "http://")
+	host := strings.TrimPrefix(w.Provider().Regions[0].JWKSURLs[0], "http://")
 	address, path, _ := strings.Cut(host, "/")
 	flags := []string{"check", "-issuer", "a=https://idp.example", "-jwks", "a=http://keys.example/" + path, "-resolve", "keys.example:80=" + address}
 	flags = append(flags, "-resolve", "idp.example:443=127.0.0.1:1", "-json")

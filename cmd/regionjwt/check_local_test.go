@@ -75,7 +75,7 @@ func TestDrillFollowsNoDiscoveredNameToThisMachine(t *testing.T) { // it replace
 	}()
 	_, port, err := net.SplitHostPort(inside.Addr().String())
 	require.NoError(t, err)
-	one := w.Authority().Regions[0]
+	one := w.Provider().Regions[0]
 	iss := one.Issuers[0]
 	host := strings.TrimPrefix(strings.TrimSuffix(iss, "/"), "https://")
 	document, err := json.Marshal(map[string]string{"issuer": iss, "jwks_uri": "https://keys.127.0.0.1.nip.example:" + port + "/keys"})

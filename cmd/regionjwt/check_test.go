@@ -272,7 +272,7 @@ func foretells(t *testing.T, w *issuertest.World, lost string) {
 }
 
 func regionsOf(w *issuertest.World) (names []string) {
-	for _, r := range w.Authority().Regions {
+	for _, r := range w.Provider().Regions {
 		names = append(names, r.Name)
 	}
 	return names
@@ -280,7 +280,7 @@ func regionsOf(w *issuertest.World) (names []string) {
 
 func cacheOf(t *testing.T, w *issuertest.World) *jwks.Cache {
 	t.Helper()
-	c, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client()})
+	c, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(t, err)
 	return c
 }

@@ -59,7 +59,7 @@ func newDrilled(t *testing.T, w *issuertest.World, life map[string]time.Duration
 	file := filepath.Join(t.TempDir(), "ca.pem")
 	require.NoError(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: d.ca.cert.Raw}), 0o600))
 	d.flags = []string{"-ca", file, "-timeout", "10s"}
-	for _, host := range hostsOf(w.Authority()) {
+	for _, host := range hostsOf(w.Provider()) {
 		lasts, ok := life[host]
 		if !ok {
 			lasts = 90*24*time.Hour + time.Hour
@@ -143,7 +143,7 @@ func (d *drilled) body(t *testing.T, rawURL string) string {
 // regionFlags describe the world's regions, as services would have them.
 func (d *drilled) regionFlags() []string {
 	var flags []string
-	for _, r := range d.Authority().Regions {
+	for _, r := range d.Provider().Regions {
 		for _, iss := range r.Issuers {
 			flags = append(flags, "-issuer", r.Name+"="+iss)
 		}

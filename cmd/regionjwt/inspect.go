@@ -130,10 +130,10 @@ func (c *call) readToken() (string, error) {
 func (r *report) decode(raw string) {
 	malformed := func(why string) {
 		r.Header, r.Claims = nil, nil
-		r.Verdict, r.Reason, r.Detail = refused, verifier.Malformed.String(), why
+		r.Verdict, r.Reason, r.Detail = refused, verifier.ReasonMalformed.String(), why
 	}
 	if len(raw) > maxInput {
-		r.Verdict, r.Reason, r.Detail = refused, verifier.TooLarge.String(), "longer than 1 MiB"
+		r.Verdict, r.Reason, r.Detail = refused, verifier.ReasonTooLarge.String(), "longer than 1 MiB"
 		return
 	}
 	parts := strings.SplitN(raw, ".", 6)

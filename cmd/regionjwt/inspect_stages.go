@@ -39,37 +39,37 @@ func stageOf(e *verifier.Error, keys *watchedKeys) stage {
 		return stageDone
 	}
 	switch e.Reason {
-	case verifier.TooLarge:
+	case verifier.ReasonTooLarge:
 		return stageSize
-	case verifier.UnknownIssuer:
+	case verifier.ReasonUnknownIssuer:
 		return stageIssuer
-	case verifier.Malformed, verifier.BadType, verifier.UnsupportedAlg:
+	case verifier.ReasonMalformed, verifier.ReasonTypNotAllowed, verifier.ReasonAlgNotAllowed:
 		switch {
 		case keys.answered:
 			return stageSignature
-		case e.Authority != "":
+		case e.Provider != "":
 			return stageHeader
 		}
 		return stageForm
-	case verifier.Expired, verifier.NotYetValid:
+	case verifier.ReasonExpired, verifier.ReasonNotYetValid:
 		return stageTime
-	case verifier.BadTokenUse, verifier.BadAudience:
+	case verifier.ReasonBadTokenUse, verifier.ReasonBadAudience:
 		return stageBinding
-	case verifier.UnknownKey, verifier.KeyNotAllowed:
+	case verifier.ReasonUnknownKey, verifier.ReasonKeyNotAllowed:
 		return stageKey
-	case verifier.KeysUnavailable, verifier.UnknownKeyRateLimited:
+	case verifier.ReasonKeysUnavailable, verifier.ReasonUnknownKeyRateLimited:
 		if keys.answered { // the signature fits no key, and a region that may have another one is dark
 			return stageSignature
 		}
 		return stageKey
-	case verifier.BadSignature:
+	case verifier.ReasonBadSignature:
 		return stageSignature
-	case verifier.MissingClaim, verifier.TooOld:
+	case verifier.ReasonMissingClaim, verifier.ReasonTooOld:
 		if keys.answered {
 			return stageClaims
 		}
 		return stageBinding
-	case verifier.Revoked, verifier.RulesUnavailable:
+	case verifier.ReasonRevoked, verifier.ReasonRulesUnavailable:
 		return stageRules
 	default:
 		return stageForm

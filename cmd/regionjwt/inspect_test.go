@@ -160,7 +160,7 @@ func TestInspectWithKeys(t *testing.T) {
 // issuers writes the regions of a world as -issuer has them.
 func issuers(w *issuertest.World) string {
 	var all []string
-	for _, r := range w.Authority().Regions {
+	for _, r := range w.Provider().Regions {
 		all = append(all, r.Name+"="+r.Issuers[0])
 	}
 	return strings.Join(all, ",")

@@ -18,9 +18,9 @@ type ruleFlags struct {
 }
 
 func (r *ruleFlags) define(c *call) {
-	c.text(&r.rule.Authority, "authority", "",
+	c.text(&r.rule.Provider, "authority", "",
 		"`ID` of the authority whose tokens it is about: the user pool ID, or the Authority.ID of the services")
-	c.flags.BoolVar(&r.rule.AllAuthorities, "all-authorities", false, "it is about the tokens of every authority")
+	c.flags.BoolVar(&r.rule.AllProviders, "all-authorities", false, "it is about the tokens of every authority")
 	c.text(&r.rule.Region, "region", "", "`name` of a region that may have minted the token")
 	c.text(&r.rule.Issuer, "issuer", "", "`iss` of the token, octet for octet")
 	c.text(&r.rule.KeyID, "kid", "", "`kid` of the key that signed it")
@@ -47,14 +47,14 @@ func (r *ruleFlags) read(now time.Time) (revocation.Rule, error) {
 	if r.rule.Until, err = end("until", r.until, now); err != nil {
 		errs = append(errs, err)
 	}
-	if (r.rule.Authority == "") == !r.rule.AllAuthorities {
+	if (r.rule.Provider == "") == !r.rule.AllProviders {
 		errs = append(errs, errors.New("say whose tokens: either -authority ID or -all-authorities"))
 	}
 	if r.rule.TokenID != "" && r.until == "" {
 		errs = append(errs, errors.New("-token-id needs -until: when the token expires"))
 	}
 	rest := r.rule
-	rest.Authority, rest.AllAuthorities, rest.Until, rest.Reason = "", false, time.Time{}, ""
+	rest.Provider, rest.AllProviders, rest.Until, rest.Reason = "", false, time.Time{}, ""
 	if rest == (revocation.Rule{}) && r.issuedBefore == "" {
 		errs = append(errs, errors.New("say which tokens, besides the authority; for all that are out, -issued-before now"))
 	}
@@ -185,8 +185,8 @@ func notShared(err error) error {
 
 // describe says in words which tokens a rule is about.
 func describe(r revocation.Rule) string {
-	parts := []string{"authority " + r.Authority}
-	if r.AllAuthorities {
+	parts := []string{"authority " + r.Provider}
+	if r.AllProviders {
 		parts[0] = "any authority"
 	}
 	for _, field := range []struct{ name, value string }{

@@ -119,8 +119,8 @@ func newService(t *testing.T, w *issuertest.World, dir string) *service {
 	s.list, err = revocation.New(revocation.Config{Store: signed, Logger: slog.New(slog.NewTextHandler(&s.log, nil))})
 	require.NoError(t, err)
 	s.Validator, err = regionjwt.New(regionjwt.Config{
-		Trust:   []verifier.Trust{{Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience)}},
-		Revoked: s.list,
+		Policies:   []verifier.Policy{{Provider: w.Provider(), Audience: verifier.Audience(issuertest.Audience)}},
+		Revocation: s.list,
 	})
 	require.NoError(t, err)
 	return s
@@ -133,7 +133,7 @@ func (s *service) revoked(t *testing.T, token string) bool {
 	_, err := s.Verify(t.Context(), token)
 	var refusal *verifier.Error
 	if errors.As(err, &refusal) {
-		require.Equal(t, verifier.Revoked, refusal.Reason)
+		require.Equal(t, verifier.ReasonRevoked, refusal.Reason)
 		return true
 	}
 	require.NoError(t, err)

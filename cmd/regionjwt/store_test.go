@@ -53,14 +53,14 @@ func TestRevokeReachesAService(t *testing.T) {
 	require.WithinRange(t, rule.Until, began.Add(48*time.Hour-time.Second), time.Now().Add(48*time.Hour))
 	rule.IssuedBefore, rule.Until = time.Time{}, time.Time{}
 	require.Equal(t, revocation.Rule{
-		Authority: "pool", Region: "us-west-2", Issuer: "https://iss.example", KeyID: "k", Thumbprint: "t", ClientID: "c", Subject: "s",
+		Provider: "pool", Region: "us-west-2", Issuer: "https://iss.example", KeyID: "k", Thumbprint: "t", ClientID: "c", Subject: "s",
 		TokenID: "j", OriginTokenID: "o", Reason: "INC-1",
 	}, rule)
 
 	all := tl.ok(t, "revoke", "-all-authorities", "-issued-before", "2026-01-31T03:00:00+01:00", "-until", "2126-01-31T03:00:00Z")
 	require.NoError(t, service.Load(t.Context()))
 	require.Equal(t, revocation.Rule{
-		AllAuthorities: true, IssuedBefore: time.Date(2026, 1, 31, 2, 0, 0, 0, time.UTC), Until: time.Date(2126, 1, 31, 3, 0, 0, 0, time.UTC),
+		AllProviders: true, IssuedBefore: time.Date(2026, 1, 31, 2, 0, 0, 0, time.UTC), Until: time.Date(2126, 1, 31, 3, 0, 0, 0, time.UTC),
 	}, service.Rules()[1].Rule)
 	require.Equal(t, all, service.Rules()[1].ID)
 
@@ -127,7 +127,7 @@ func TestFlagsMayComeLast(t *testing.T) {
 	t.Parallel()
 	tl, _ := signing(t)
 	id := tl.ok(t, "revoke", "-authority", "a", "-kid", "k")
-	require.Equal(t, revocation.Rule{Authority: "a", KeyID: "k"}.ID(), id)
+	require.Equal(t, revocation.Rule{Provider: "a", KeyID: "k"}.ID(), id)
 	require.NotEqual(t, byte('-'), id[0])
 	require.Equal(t, []any{id}, decode[map[string]any](t, tl.ok(t, "unrevoke", id, "-json"))["removed"])
 }
@@ -160,7 +160,7 @@ func TestHostileNamesAreShownEscaped(t *testing.T) {
 			require.False(t, strings.ContainsFunc(out, func(c rune) bool { return c != '\n' && !unicode.IsPrint(c) }), "%q", out)
 			require.True(t, strings.HasPrefix(out, "{") || strings.Contains(out, shown), "%q", out)
 		}
-		require.Equal(t, revocation.Rule{Authority: "a", Subject: name}.ID(), id)
+		require.Equal(t, revocation.Rule{Provider: "a", Subject: name}.ID(), id)
 		tl.ok(t, "unrevoke", id)
 	}
 }
@@ -240,7 +240,7 @@ func TestFull(t *testing.T) {
 	reason := strings.Repeat("<", 500) // takes six octets each in a document
 	for i := 0; err == nil; i++ {
 		_, err = list.Add(t.Context(), revocation.Rule{
-			Authority: "a", KeyID: fmt.Sprint(i), Subject: reason, ClientID: reason, Issuer: reason, Region: reason, Thumbprint: reason,
+			Provider: "a", KeyID: fmt.Sprint(i), Subject: reason, ClientID: reason, Issuer: reason, Region: reason, Thumbprint: reason,
 			OriginTokenID: reason, Reason: reason,
 		})
 	}

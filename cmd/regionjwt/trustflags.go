@@ -35,7 +35,7 @@ func (f *trustFlags) define(c *call) {
 }
 
 // trust is what the flags say, or nil where they say nothing.
-func (f *trustFlags) trust(s *storeFlags) (*verifier.Trust, error) {
+func (f *trustFlags) trust(s *storeFlags) (*verifier.Policy, error) {
 	if f.use != "" && f.use != "access" && f.use != "id" {
 		return nil, fail(exitUsage, "-use is access or id")
 	}
@@ -52,7 +52,7 @@ func (f *trustFlags) trust(s *storeFlags) (*verifier.Trust, error) {
 	return nil, nil
 }
 
-func (f *trustFlags) poolTrust() (*verifier.Trust, error) {
+func (f *trustFlags) poolTrust() (*verifier.Policy, error) {
 	types := map[string]issuer.IssuerType{
 		"": issuer.AnyIssuer, "any": issuer.AnyIssuer, "original": issuer.Original, "updated": issuer.Updated,
 	}
@@ -74,10 +74,10 @@ func (f *trustFlags) poolTrust() (*verifier.Trust, error) {
 	case len(f.audiences) > 0:
 		binding = binding.WithAudience(f.audiences...)
 	}
-	return &verifier.Trust{Authority: authority, Binding: binding}, nil
+	return &verifier.Policy{Provider: authority, Audience: binding}, nil
 }
 
-func (f *trustFlags) issuerTrust(s *storeFlags) (*verifier.Trust, error) {
+func (f *trustFlags) issuerTrust(s *storeFlags) (*verifier.Policy, error) {
 	authority := issuer.Provider{ID: f.authority}
 	if authority.ID == "" {
 		if f.fetch && s.store != "" {
@@ -91,16 +91,16 @@ func (f *trustFlags) issuerTrust(s *storeFlags) (*verifier.Trust, error) {
 	if err := authority.Validate(); err != nil {
 		return nil, fail(exitUsage, "%w", err)
 	}
-	t := &verifier.Trust{Authority: authority}
+	t := &verifier.Policy{Provider: authority}
 	switch {
 	case f.use == "id" && len(f.clients) == 0:
 		return nil, fail(exitUsage, "say which clients the service accepts: -client-id ID")
 	case f.use == "id":
-		t.Binding = verifier.IDToken(f.clients...)
+		t.Audience = verifier.IDToken(f.clients...)
 	case len(f.audiences) == 0:
 		return nil, fail(exitUsage, "say for whom tokens must have been minted: -audience AUD")
 	default:
-		t.Binding = verifier.Audience(f.audiences...)
+		t.Audience = verifier.Audience(f.audiences...)
 	}
 	return t, nil
 }
@@ -198,7 +198,7 @@ func (w *watchedRules) Version() uint64 { return 0 }
 func (w *watchedRules) Changed() <-chan struct{} { return nil }
 
 // judge has a verifier check the token, and writes down what it found.
-func (c *call) judge(ctx context.Context, r *report, raw string, t *verifier.Trust, f *trustFlags, s *storeFlags) error {
+func (c *call) judge(ctx context.Context, r *report, raw string, t *verifier.Policy, f *trustFlags, s *storeFlags) error {
 	keys := &watchedKeys{Source: noKeys{}}
 	rules := &watchedRules{}
 	var note error
@@ -206,7 +206,7 @@ func (c *call) judge(ctx context.Context, r *report, raw string, t *verifier.Tru
 		ctxAll, cancel := context.WithTimeout(ctx, max(s.timeout, time.Second))
 		defer cancel()
 		ctx = ctxAll
-		cache, err := jwks.New([]issuer.Provider{t.Authority}, jwks.Config{})
+		cache, err := jwks.New([]issuer.Provider{t.Provider}, jwks.Config{})
 		if err != nil {
 			return fail(exitUsage, "%w", err)
 		}
@@ -225,7 +225,7 @@ func (c *call) judge(ctx context.Context, r *report, raw string, t *verifier.Tru
 			rules.list = o.list
 		}
 	}
-	v, err := verifier.New(verifier.Config{Keys: keys, Trust: []verifier.Trust{*t}, Revoked: rules, CacheSize: -1})
+	v, err := verifier.New(verifier.Config{Keys: keys, Policies: []verifier.Policy{*t}, Revocation: rules, CacheSize: -1})
 	if err != nil {
 		return fail(exitUsage, "%w", err)
 	}
@@ -238,10 +238,10 @@ func (c *call) judge(ctx context.Context, r *report, raw string, t *verifier.Tru
 func (r *report) take(err error, keys *watchedKeys, rules *watchedRules, fetch bool, note error) {
 	var refusal *verifier.Error
 	if err != nil && !errors.As(err, &refusal) {
-		refusal = &verifier.Error{Reason: verifier.Malformed}
+		refusal = &verifier.Error{Reason: verifier.ReasonMalformed}
 	}
 	if tok := rules.token; tok != nil {
-		r.Authority, r.Regions, r.KeyID, r.Thumbprint = tok.Authority(), tok.Regions(), tok.KeyID(), tok.KeyThumbprint()
+		r.Authority, r.Regions, r.KeyID, r.Thumbprint = tok.Provider(), tok.Regions(), tok.KeyID(), tok.KeyThumbprint()
 	}
 	r.Rule = rules.rule
 	why := r.Detail // of what decode has found
@@ -267,7 +267,7 @@ func (r *report) take(err error, keys *watchedKeys, rules *watchedRules, fetch b
 	if note != nil {
 		r.Detail = note.Error()
 		if r.Verdict == accepted { // by rules that may not be all
-			r.Verdict, r.Reason = cannotTell, verifier.RulesUnavailable.String()
+			r.Verdict, r.Reason = cannotTell, verifier.ReasonRulesUnavailable.String()
 		}
 	}
 	r.Checks = checksUpTo(stage, r.Verdict, rules.list != nil)

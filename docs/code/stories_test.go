@@ -19,8 +19,8 @@ import (
 // docs/operating.md shows this test.
 func TestRegionLost(t *testing.T) {
 	world := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion})
-	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: world.Client()}, Trust: []verifier.Trust{
-		{Authority: world.Authority(), Binding: verifier.Audience(issuertest.Audience)},
+	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: world.Client()}, Policies: []verifier.Policy{
+		{Provider: world.Provider(), Audience: verifier.Audience(issuertest.Audience)},
 	}})
 	require.NoError(t, err)
 	require.NoError(t, v.Keys().Preload(t.Context()))
@@ -68,12 +68,12 @@ func TestMigration(t *testing.T) {
 			accepted.Add(d.Token.Issuer(), 1)
 		}
 	}}
-	trust := func(mode issuer.IssuerType) []verifier.Trust {
-		return []verifier.Trust{{
-			Authority: authority(mode), Binding: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
+	trust := func(mode issuer.IssuerType) []verifier.Policy {
+		return []verifier.Policy{{
+			Provider: authority(mode), Audience: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
 		}}
 	}
-	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: world.Client()}, Trust: trust(issuer.AnyIssuer), Hooks: hooks})
+	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: world.Client()}, Policies: trust(issuer.AnyIssuer), Hooks: hooks})
 	require.NoError(t, err)
 	require.NoError(t, v.Keys().Preload(t.Context()))
 	require.Equal(t, "not_enabled", v.Keys().Status()[0].State)
@@ -96,7 +96,7 @@ func TestMigration(t *testing.T) {
 	for _, iss := range []string{original, replicas} {
 		var refused *verifier.Error
 		require.ErrorAs(t, verify(west, iss), &refused)
-		require.Equal(t, verifier.UnknownIssuer, refused.Reason)
+		require.Equal(t, verifier.ReasonUnknownIssuer, refused.Reason)
 	}
 	require.Equal(t, fetches, world.Fetches(east)+world.Fetches(west))
 }

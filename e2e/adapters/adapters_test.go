@@ -47,8 +47,8 @@ func newService(t *testing.T, c httpauth.Config) *service {
 	var err error
 	s.validator, err = regionjwt.New(regionjwt.Config{
 		Keys: jwks.Config{HTTPClient: s.world.Client()}, Leeway: -1,
-		Trust: []verifier.Trust{{
-			Authority: s.world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
+		Policies: []verifier.Policy{{
+			Provider: s.world.Provider(), Audience: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
 		}},
 	})
 	require.NoError(t, err)
@@ -80,7 +80,7 @@ func (s *service) order(token *verifier.Token, id string) string {
 	if err := token.Claims(&c); err != nil {
 		return "no claims"
 	}
-	return fmt.Sprintf("order %s for %s (%s) of %s", id, c.Username, c.Scope, token.Authority())
+	return fmt.Sprintf("order %s for %s (%s) of %s", id, c.Username, c.Scope, token.Provider())
 }
 
 // orderOf is the work of handlers that have the request.

@@ -214,7 +214,7 @@ func TestConnectStreamEnds(t *testing.T) {
 			last, err := watch(t, serveConnect(t, s), protocol, http.Header{"Authorization": {"Bearer " + token}}, "7 for ever")
 			require.Contains(t, last, "order 7 for alice")
 			require.Equal(t, connect.CodeUnauthenticated, connect.CodeOf(err))
-			require.ErrorContains(t, err, verifier.Expired.String())
+			require.ErrorContains(t, err, verifier.ReasonExpired.String())
 		})
 	}
 }

@@ -35,7 +35,7 @@ func newMCPService(t *testing.T) *mcpService {
 		Resource: m.resource, Scopes: []string{read, write},
 		AuthorizationServers: func() []string {
 			var all []string
-			for _, region := range m.world.Authority().Regions {
+			for _, region := range m.world.Provider().Regions {
 				all = append(all, region.Issuers[0])
 			}
 			return all
@@ -140,7 +140,7 @@ func TestMCPDiscovery(t *testing.T) {
 		w := &wallet{}
 		session := begin(t, m.transport(w), version)
 		require.Equal(t, []int{401}, w.asked)
-		require.Equal(t, []string{m.world.Authority().Regions[0].Issuers[0], m.world.Authority().Regions[1].Issuers[0]}, w.servers)
+		require.Equal(t, []string{m.world.Provider().Regions[0].Issuers[0], m.world.Provider().Regions[1].Issuers[0]}, w.servers)
 		answer, _, err := call(t, session, "show_order")
 		require.NoError(t, err)
 		require.Equal(t, map[string]any{

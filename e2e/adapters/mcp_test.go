@@ -31,7 +31,7 @@ func recipeTokenInfo(ctx context.Context, _ string, _ *http.Request) (*mcpauth.T
 	return &mcpauth.TokenInfo{
 		Scopes:     slices.Collect(token.Scopes()),
 		Expiration: token.ValidUntil(),
-		UserID:     token.Authority() + " " + token.Subject(),
+		UserID:     token.Provider() + " " + token.Subject(),
 		Extra:      map[string]any{"token": token},
 	}, nil
 }

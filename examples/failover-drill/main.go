@@ -107,20 +107,20 @@ func newDrill(out io.Writer) (*drill, error) {
 	d := &drill{out: out, world: issuertest.New(nil, issuertest.Config{
 		Layout: issuertest.IssuerPerRegion, Regions: []string{primary, secondary},
 	})}
-	d.authority = d.world.Authority()
+	d.authority = d.world.Provider()
 	d.idp = &provider{world: d.world, authority: d.authority, keys: d.world.Client().Transport, dark: map[string]bool{}}
 	client := &http.Client{Transport: d.idp}
 	var err error
 	// The numbers are small so that the story is short; the defaults are made for production.
 	if d.controller, err = failover.New(failover.Config{
-		Authority: d.authority, Automatic: true, FailAfter: 2, RecoverAfter: 2, MinHold: 3 * time.Second,
+		Provider: d.authority, Automatic: true, FailAfter: 2, RecoverAfter: 2, MinHold: 3 * time.Second,
 		Probe: failover.HTTPProbe(client), ProbeEvery: time.Second,
 		OnEvent: d.told,
 	}); err != nil {
 		return nil, err
 	}
 	if d.machine, err = clientcredentials.New(clientcredentials.Config{
-		Authority:   d.authority,
+		Provider:    d.authority,
 		Credentials: map[string]clientcredentials.Credentials{"": {ClientID: "billing", Secret: "not a secret"}},
 		Prefer:      d.controller.Active,
 		Report:      d.controller.Report,
@@ -130,7 +130,7 @@ func newDrill(out io.Writer) (*drill, error) {
 	}
 	if d.validator, err = regionjwt.New(regionjwt.Config{
 		Keys:     jwks.Config{HTTPClient: client},
-		Trust:    []verifier.Trust{{Authority: d.authority, Binding: verifier.Audience(issuertest.Audience)}},
+		Policies: []verifier.Policy{{Provider: d.authority, Audience: verifier.Audience(issuertest.Audience)}},
 		Failover: []*failover.Controller{d.controller},
 	}); err != nil {
 		return nil, err

@@ -81,8 +81,8 @@ func (s *story) start() (address string, stop func(), err error) {
 	v, err := regionjwt.New(regionjwt.Config{
 		Keys:   jwks.Config{HTTPClient: s.world.Client()}, // reaches the issuers in memory
 		Leeway: -1,                                        // so that the story need not wait for it
-		Trust: []verifier.Trust{
-			{Authority: s.world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID)},
+		Policies: []verifier.Policy{
+			{Provider: s.world.Provider(), Audience: verifier.CognitoAccess(issuertest.ClientID)},
 		},
 	})
 	if err != nil {

@@ -46,8 +46,8 @@ func run() error {
 		return err
 	}
 	v, err := regionjwt.New(regionjwt.Config{
-		Trust:  []verifier.Trust{{Authority: authority, Binding: verifier.CognitoAccess(words(*clients)...)}},
-		Logger: slog.Default(),
+		Policies: []verifier.Policy{{Provider: authority, Audience: verifier.CognitoAccess(words(*clients)...)}},
+		Logger:   slog.Default(),
 	})
 	if err != nil {
 		return err

@@ -54,7 +54,7 @@ func demonstrate(ctx context.Context, out io.Writer) error {
 	}
 	d.resource = "http://" + listener.Addr().String() + "/mcp"
 	s, err := newServer(config{
-		authority: d.world.Authority(), clients: []string{issuertest.ClientID}, resource: d.resource, scope: readScope,
+		authority: d.world.Provider(), clients: []string{issuertest.ClientID}, resource: d.resource, scope: readScope,
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())
@@ -236,7 +236,7 @@ func (d *demonstration) answer(ctx context.Context, tool string) string {
 
 // issuer is that of a region's authorization server.
 func (d *demonstration) issuer(region string) string {
-	regions := d.world.Authority().Regions
+	regions := d.world.Provider().Regions
 	return regions[slices.IndexFunc(regions, func(r issuer.Region) bool { return r.Name == region })].Issuers[0]
 }
 

@@ -42,10 +42,10 @@ type server struct {
 
 func newServer(c config) (*server, error) {
 	v, err := regionjwt.New(regionjwt.Config{
-		Trust: []verifier.Trust{{
-			Authority: c.authority,
+		Policies: []verifier.Policy{{
+			Provider: c.authority,
 			// A token that was asked for with a resource has to name this one; those of machines name none.
-			Binding: verifier.CognitoAccess(c.clients...).WithAudience(c.resource),
+			Audience: verifier.CognitoAccess(c.clients...).WithAudience(c.resource),
 		}},
 		Logger: c.logger,
 	})
@@ -118,7 +118,7 @@ func tokenInfo(ctx context.Context, _ string, _ *http.Request) (*mcpauth.TokenIn
 	return &mcpauth.TokenInfo{
 		Scopes:     slices.Collect(token.Scopes()),
 		Expiration: token.ValidUntil(),
-		UserID:     token.Authority() + " " + token.Subject(),
+		UserID:     token.Provider() + " " + token.Subject(),
 		Extra:      map[string]any{"token": token},
 	}, nil
 }
@@ -164,7 +164,7 @@ func tool(format string, requirements ...middleware.Requirement) mcp.ToolHandler
 		if err := token.Claims(&claims); err != nil {
 			return nil, nil, errors.New("the claims are not those of a user")
 		}
-		text := fmt.Sprintf(format, in.ID, claims.Username, token.Authority(), token.Subject())
+		text := fmt.Sprintf(format, in.ID, claims.Username, token.Provider(), token.Subject())
 		return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: text}}}, nil, nil
 	}
 }

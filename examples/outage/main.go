@@ -75,8 +75,8 @@ func (s *story) tell(ctx context.Context) error {
 
 // start runs the service: a handler behind httpauth on a loopback port.
 func (s *story) start(ctx context.Context) (url string, stop func(), err error) {
-	v, err := regionjwt.New(regionjwt.Config{Trust: []verifier.Trust{
-		{Authority: s.world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID)},
+	v, err := regionjwt.New(regionjwt.Config{Policies: []verifier.Policy{
+		{Provider: s.world.Provider(), Audience: verifier.CognitoAccess(issuertest.ClientID)},
 	}})
 	if err != nil {
 		return "", nil, err

@@ -69,7 +69,7 @@ func New(c Config) (*Source, error) {
 	}
 	s := &Source{
 		config: c, log: logger{c.Logger}, clock: systemClock(), form: c.form(), flying: map[*flight]struct{}{},
-		regions: regions(c.Authority),
+		regions: regions(c.Provider),
 	}
 	return s, nil
 }

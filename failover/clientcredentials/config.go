@@ -49,9 +49,9 @@ const (
 // Config configures a Source. Authority and one of Credentials and CredentialsFunc are required; the zero value of every other
 // field is the default.
 type Config struct {
-	// Authority mints the tokens. Its regions with a TokenURL are asked, in order; one is required. A TokenURL is https, or
+	// Provider mints the tokens. Its regions with a TokenURL are asked, in order; one is required. A TokenURL is https, or
 	// http on a loopback host. Regions with the same TokenURL are asked as one.
-	Authority issuer.Provider
+	Provider issuer.Provider
 
 	// Credentials holds what the client proves itself with, by the name of a region; those under "" are for regions that
 	// are not listed. Regions with the same TokenURL must have the same.
@@ -143,10 +143,10 @@ func (c Config) withDefaults() (Config, error) {
 	if !(c.EarlyRefresh >= minEarly && c.EarlyRefresh <= maxEarly) {
 		add("EarlyRefresh %v is not within %v and %v", c.EarlyRefresh, minEarly, maxEarly)
 	}
-	if err := c.Authority.Validate(); err != nil {
+	if err := c.Provider.Validate(); err != nil {
 		add("%w", err)
 	}
-	c.Authority.Regions = slices.Clone(c.Authority.Regions)
+	c.Provider.Regions = slices.Clone(c.Provider.Regions)
 	errs = append(errs, c.checkCredentials()...)
 	errs = append(errs, c.checkForm()...)
 	c.Scopes, c.Resources = slices.Clone(c.Scopes), slices.Clone(c.Resources)
@@ -171,7 +171,7 @@ func (c *Config) checkCredentials() (errs []error) {
 		add("one of Credentials and CredentialsFunc is required")
 	}
 	known, each, under := map[string]bool{"": true}, map[string]Credentials{}, map[string]string{}
-	for _, r := range c.Authority.Regions {
+	for _, r := range c.Provider.Regions {
 		if r.TokenURL == "" {
 			continue
 		}
@@ -195,7 +195,7 @@ func (c *Config) checkCredentials() (errs []error) {
 	if len(known) == 1 {
 		add("no region has a TokenURL")
 	}
-	for _, shared := range regions(c.Authority) {
+	for _, shared := range regions(c.Provider) {
 		for _, name := range shared.names[1:] {
 			first := shared.names[0]
 			if under[name] != under[first] && !reflect.DeepEqual(each[name], each[first]) {

@@ -16,7 +16,7 @@ func Example() {
 	}}
 	world := newWorld()
 	source, err := clientcredentials.New(clientcredentials.Config{
-		Authority:   pool,
+		Provider:    pool,
 		Credentials: map[string]clientcredentials.Credentials{"": {ClientID: "orders", Secret: "from your vault"}},
 		Client:      &http.Client{Transport: world}, // for this example; leave it out
 	})

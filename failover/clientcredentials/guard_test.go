@@ -81,7 +81,7 @@ func TestReportToAController(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var last atomic.Pointer[failover.Event]
 		c, err := failover.New(failover.Config{
-			Authority: authority, Automatic: true, OnEvent: func(e failover.Event) { last.Store(&e) },
+			Provider: authority, Automatic: true, OnEvent: func(e failover.Event) { last.Store(&e) },
 		})
 		require.NoError(t, err)
 		w := newWorld()
@@ -193,13 +193,13 @@ func TestNewRefusesNilsInDisguise(t *testing.T) {
 		"RSA": (*rsa.PrivateKey)(nil), "ECDSA": (*ecdsa.PrivateKey)(nil), "zero RSA": &rsa.PrivateKey{}, "zero ECDSA": &ecdsa.PrivateKey{},
 	} {
 		_, err := clientcredentials.New(clientcredentials.Config{
-			Authority: authority, Logger: &slog.Logger{}, Credentials: map[string]clientcredentials.Credentials{
+			Provider: authority, Logger: &slog.Logger{}, Credentials: map[string]clientcredentials.Credentials{
 				"": {ClientID: "machine", Method: clientcredentials.PrivateKeyJWT, Key: key},
 			},
 		})
 		require.ErrorContains(t, err, "Key", name)
 		require.ErrorContains(t, err, "clientcredentials: Logger has no handler")
-		_, err = clientcredentials.New(clientcredentials.Config{Authority: authority, Logger: slog.New((*slog.TextHandler)(nil))})
+		_, err = clientcredentials.New(clientcredentials.Config{Provider: authority, Logger: slog.New((*slog.TextHandler)(nil))})
 		require.ErrorContains(t, err, "clientcredentials: Logger has no handler")
 	}
 }

@@ -201,7 +201,7 @@ func TestConfig(t *testing.T) {
 	}
 	const jwt = clientcredentials.PrivateKeyJWT
 	_, err = clientcredentials.New(clientcredentials.Config{
-		Authority: issuer.Provider{ID: "x", Regions: append(regions, issuer.Region{Name: "none", Issuers: []string{"https://n"}})},
+		Provider: issuer.Provider{ID: "x", Regions: append(regions, issuer.Region{Name: "none", Issuers: []string{"https://n"}})},
 		Credentials: map[string]clientcredentials.Credentials{
 			"a": {Secret: "s3cret"}, "b": {ClientID: "x"}, "c": {ClientID: "x", Secret: "s3cret", KeyID: "k"},
 			"d": {ClientID: "x", Method: jwt}, "e": {ClientID: "x", Method: jwt, Key: short}, "f": {ClientID: "x", Method: 9},

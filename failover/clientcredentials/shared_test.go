@@ -19,7 +19,7 @@ import (
 
 // shared has two regions with one token URL, written in two ways, as a custom domain of Cognito has.
 func shared(c *clientcredentials.Config) {
-	c.Authority = issuer.Provider{ID: "tenant", Regions: []issuer.Region{
+	c.Provider = issuer.Provider{ID: "tenant", Regions: []issuer.Region{
 		{Name: east, Issuers: []string{"https://east.example.com"}, TokenURL: "https://east.example.com/token"},
 		{Name: west, Issuers: []string{"https://west.example.com"}, TokenURL: "https://EAST.example.com:443/token"},
 	}}
@@ -108,7 +108,7 @@ func TestEndpointsAreToldApartByURL(t *testing.T) {
 			w := newWorld()
 			s := w.source(t, func(c *clientcredentials.Config) {
 				shared(c)
-				c.Authority.Regions[1].TokenURL = other
+				c.Provider.Regions[1].TokenURL = other
 			})
 			w.set(east, hang)
 			w.set("", hang)

@@ -50,7 +50,7 @@ func TestSockets(t *testing.T) {
 	t.Parallel()
 	eastern, western := serve(t, east), serve(t, west)
 	config := clientcredentials.Config{
-		Authority: issuer.Provider{ID: "tenant", Regions: []issuer.Region{
+		Provider: issuer.Provider{ID: "tenant", Regions: []issuer.Region{
 			{Name: east, Issuers: []string{"https://east.example.com"}, TokenURL: eastern.URL + "/token"},
 			{Name: west, Issuers: []string{"https://west.example.com"}, TokenURL: western.URL + "/token"},
 		}},

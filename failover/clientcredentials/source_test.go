@@ -177,7 +177,7 @@ func TestCredentialsFunc(t *testing.T) {
 // BenchmarkToken is the price of a token from memory.
 func BenchmarkToken(b *testing.B) {
 	s, err := clientcredentials.New(clientcredentials.Config{
-		Authority:   authority,
+		Provider:    authority,
 		Credentials: map[string]clientcredentials.Credentials{"": {ClientID: "machine", Secret: "s3cret"}},
 		Client:      &http.Client{Transport: newWorld()},
 		Prefer:      func() string { return east },

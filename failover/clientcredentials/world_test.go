@@ -138,7 +138,7 @@ func (r reply) response(req *http.Request, region string, n int) *http.Response 
 func (w *world) source(t *testing.T, edit func(*clientcredentials.Config)) *clientcredentials.Source {
 	t.Helper()
 	c := clientcredentials.Config{
-		Authority:   authority,
+		Provider:    authority,
 		Credentials: map[string]clientcredentials.Credentials{"": {ClientID: "machine", Secret: "s3cret"}},
 		Client:      &http.Client{Transport: w},
 	}

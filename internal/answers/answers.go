@@ -93,13 +93,13 @@ func (f *fixture) config(t issuertest.TB, w *issuertest.World) verifier.Config {
 }
 
 func (f *fixture) configOf(t issuertest.TB, w *issuertest.World, c jwks.Config) verifier.Config {
-	keys, err := jwks.New([]issuer.Provider{w.Authority()}, c)
+	keys, err := jwks.New([]issuer.Provider{w.Provider()}, c)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
 	_ = keys.Preload(context.Background()) // some regions are dark
-	return verifier.Config{Keys: keys, Trust: []verifier.Trust{{
-		Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience),
+	return verifier.Config{Keys: keys, Policies: []verifier.Policy{{
+		Provider: w.Provider(), Audience: verifier.Audience(issuertest.Audience),
 		Names: verifier.ClaimNames{Groups: []string{"groups"}},
 	}}}
 }
@@ -176,7 +176,7 @@ func (f *fixture) keys(t issuertest.TB) {
 
 // leak returns the key set of east, whose last key tells its private half.
 func leak(t issuertest.TB, w *issuertest.World) []byte {
-	resp, err := w.Client().Get(w.Authority().Regions[0].JWKSURLs[0])
+	resp, err := w.Client().Get(w.Provider().Regions[0].JWKSURLs[0])
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
@@ -208,14 +208,14 @@ func (f *fixture) policies(t issuertest.TB) {
 	good := f.token(issuertest.Claims{})
 	changed := func(change func(*verifier.Config)) verifier.Config {
 		c := f.good
-		c.Trust = []verifier.Trust{f.good.Trust[0]}
+		c.Policies = []verifier.Policy{f.good.Policies[0]}
 		change(&c)
 		return c
 	}
-	f.add(t, "a revoked token", changed(func(c *verifier.Config) { c.Revoked = revoker{rule: Secret} }), good)
-	dark := changed(func(c *verifier.Config) { c.Revoked = revoker{err: errors.New(Secret)} })
+	f.add(t, "a revoked token", changed(func(c *verifier.Config) { c.Revocation = revoker{rule: Secret} }), good)
+	dark := changed(func(c *verifier.Config) { c.Revocation = revoker{err: errors.New(Secret)} })
 	f.add(t, "the revocation rules are not known", dark, good)
-	f.add(t, "a token of an inactive region", changed(func(c *verifier.Config) { c.Trust[0].Regions = policy{} }), good)
+	f.add(t, "a token of an inactive region", changed(func(c *verifier.Config) { c.Policies[0].Regions = policy{} }), good)
 	for name, category := range map[string]error{
 		"Trust.Check refuses":     errors.New(Secret),
 		"Trust.Check forbids":     verifier.ErrForbidden,
@@ -223,7 +223,7 @@ func (f *fixture) policies(t issuertest.TB) {
 		"Trust.Check is limited":  verifier.ErrRateLimited,
 	} {
 		f.add(t, name, changed(func(c *verifier.Config) {
-			c.Trust[0].Check = func(context.Context, *verifier.Token) error { return errors.Join(errors.New(Secret), category) }
+			c.Policies[0].Check = func(context.Context, *verifier.Token) error { return errors.Join(errors.New(Secret), category) }
 		}), good)
 	}
 	f.cases = append(f.cases, Case{

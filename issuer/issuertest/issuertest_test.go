@@ -22,7 +22,7 @@ func ExampleWorld() {
 	world := issuertest.New(nil, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "EdDSA"})
 	defer world.Close()
 	world.Status("us-east-1", http.StatusServiceUnavailable, nil)
-	for _, r := range world.Authority().Regions {
+	for _, r := range world.Provider().Regions {
 		resp, err := world.Client().Get(r.JWKSURLs[0])
 		if err != nil {
 			fmt.Println(err)
@@ -56,10 +56,10 @@ func TestFaults(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := issuertest.New(t, issuertest.Config{Algorithm: "ES256", Issuer: issuer.Original})
-		testFaults(t, w, w.Client(), w.Authority().Regions[1].JWKSURLs[0], 2*time.Second)
+		testFaults(t, w, w.Client(), w.Provider().Regions[1].JWKSURLs[0], 2*time.Second)
 		began := time.Now()
 		w.Slow("us-west-2", time.Minute)
-		status, _, err := fetch(t, w.Client(), w.Authority().Regions[1].JWKSURLs[0], time.Hour)
+		status, _, err := fetch(t, w.Client(), w.Provider().Regions[1].JWKSURLs[0], time.Hour)
 		require.NoError(t, err)
 		require.Equal(t, 200, status)
 		require.Equal(t, time.Minute, time.Since(began))
@@ -72,7 +72,7 @@ func TestFaultsOnListeners(t *testing.T) {
 	t.Parallel()
 	w := issuertest.New(t, issuertest.Config{Algorithm: "ES256", Issuer: issuer.Original})
 	w.Serve()
-	url := w.Authority().Regions[1].JWKSURLs[0]
+	url := w.Provider().Regions[1].JWKSURLs[0]
 	require.True(t, strings.HasPrefix(url, "http://127.0.0.1:"))
 	testFaults(t, w, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, url, 200*time.Millisecond)
 }
@@ -127,7 +127,7 @@ func TestMendReleasesWhatHangs(t *testing.T) {
 		w.Hang("us-east-1")
 		result := make(chan error, 1)
 		go func() {
-			_, _, err := fetch(t, w.Client(), w.Authority().Regions[0].JWKSURLs[0], time.Hour)
+			_, _, err := fetch(t, w.Client(), w.Provider().Regions[0].JWKSURLs[0], time.Hour)
 			result <- err
 		}()
 		synctest.Wait()
@@ -147,7 +147,7 @@ func TestUpdatedHost(t *testing.T) {
 			if serve {
 				w.Serve()
 				client = &http.Client{Transport: new(http.Transport)}
-				url = strings.Replace(w.Authority().Regions[0].JWKSURLs[len(w.Authority().Regions[0].JWKSURLs)-1], "/us-east", "/updated/us-east", 1)
+				url = strings.Replace(w.Provider().Regions[0].JWKSURLs[len(w.Provider().Regions[0].JWKSURLs)-1], "/us-east", "/updated/us-east", 1)
 			}
 			status, _, err := fetch(t, client, url, 10*time.Second)
 			require.NoError(t, err)

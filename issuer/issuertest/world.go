@@ -154,8 +154,8 @@ func (w *World) region(name string) *region {
 	return nil
 }
 
-// Authority describes the world to a verifier. After Serve, the URLs are those of the listeners.
-func (w *World) Authority() issuer.Provider {
+// Provider describes the world to a verifier. After Serve, the URLs are those of the listeners.
+func (w *World) Provider() issuer.Provider {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.config.Layout == Cognito {

@@ -108,7 +108,7 @@ func (c *Checker) Check(ctx context.Context, p Proof) error {
 			return unavailable(p)
 		}
 		if !valid {
-			return &verifier.Error{Reason: verifier.NonceRequired, Err: errNonce}
+			return &verifier.Error{Reason: verifier.ReasonNonceRequired, Err: errNonce}
 		}
 	}
 	if err := h.verify(j); err != nil {
@@ -129,10 +129,10 @@ func (c *Checker) Check(ctx context.Context, p Proof) error {
 	return nil
 }
 
-func invalid(err error) error { return &verifier.Error{Reason: verifier.InvalidProof, Err: err} }
+func invalid(err error) error { return &verifier.Error{Reason: verifier.ReasonInvalidProof, Err: err} }
 
 func unavailable(err error) error {
-	return &verifier.Error{Reason: verifier.ProofUnavailable, RetryAfter: time.Second, Err: err}
+	return &verifier.Error{Reason: verifier.ReasonProofUnavailable, RetryAfter: time.Second, Err: err}
 }
 
 // single returns the one proof of the header. A list in one value is the same as several values (RFC 9110, section 5.3), and
@@ -145,7 +145,7 @@ func single(values []string) (string, error) {
 		return "", invalid(errSize)
 	}
 	if len(values) > 1 || strings.IndexByte(values[0], ',') >= 0 {
-		return "", &verifier.Error{Reason: verifier.BadRequest, Err: errSeveral}
+		return "", &verifier.Error{Reason: verifier.ReasonBadRequest, Err: errSeveral}
 	}
 	return values[0], nil
 }

@@ -38,7 +38,7 @@ func TestRFCProofWithToken(t *testing.T) {
 	}
 	c := newChecker(t, dpop.Config{Now: func() time.Time { return time.Unix(1562262618, 0) }})
 	require.NoError(t, c.Check(t.Context(), p))
-	requireRefused(t, c.Check(t.Context(), p), verifier.InvalidProof, dpop.ErrUsed)
+	requireRefused(t, c.Check(t.Context(), p), verifier.ReasonInvalidProof, dpop.ErrUsed)
 }
 
 // Figures 1 and 6 of RFC 9449 are of a token endpoint, where there is no access token yet: they lack ath, and nothing else.
@@ -59,9 +59,9 @@ func TestRFCProofsWithoutToken(t *testing.T) {
 			Values: []string{rfcHeader + rest}, Method: "POST", URL: "https://server.example.com/token", Thumbprint: rfcThumbprint,
 		}
 		require.NoError(t, dpop.CheckTokenless(c, p))
-		requireRefused(t, c.Check(t.Context(), p), verifier.InvalidProof, dpop.ErrToken)
+		requireRefused(t, c.Check(t.Context(), p), verifier.ReasonInvalidProof, dpop.ErrToken)
 		p.Token = token
-		requireRefused(t, c.Check(t.Context(), p), verifier.InvalidProof, dpop.ErrToken)
+		requireRefused(t, c.Check(t.Context(), p), verifier.ReasonInvalidProof, dpop.ErrToken)
 	}
 }
 
@@ -79,7 +79,7 @@ func TestAlgorithms(t *testing.T) {
 			require.NoError(t, err, alg)
 			continue
 		}
-		requireRefused(t, err, verifier.InvalidProof, dpop.ErrAlgorithm)
+		requireRefused(t, err, verifier.ReasonInvalidProof, dpop.ErrAlgorithm)
 	}
 }
 
@@ -180,7 +180,7 @@ func TestRefusedHeader(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			checker := newChecker(t, dpop.Config{})
-			requireRefused(t, checker.Check(t.Context(), c.s.request(c.s.proof(t, c.header, nil))), verifier.InvalidProof, c.cause)
+			requireRefused(t, checker.Check(t.Context(), c.s.request(c.s.proof(t, c.header, nil))), verifier.ReasonInvalidProof, c.cause)
 		})
 	}
 }
@@ -201,7 +201,7 @@ func TestUnsoundKeys(t *testing.T) {
 		require.NoError(t, err)
 		p := c.s.request(c.s.proof(t, nil, nil))
 		p.Thumbprint = thumbprintOf(canonical)
-		requireRefused(t, newChecker(t, dpop.Config{}).Check(t.Context(), p), verifier.InvalidProof, dpop.ErrKey)
+		requireRefused(t, newChecker(t, dpop.Config{}).Check(t.Context(), p), verifier.ReasonInvalidProof, dpop.ErrKey)
 	}
 }
 
@@ -256,7 +256,7 @@ func TestRefusedClaims(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			checker := newChecker(t, dpop.Config{})
-			requireRefused(t, checker.Check(t.Context(), s.request(s.proof(t, nil, c.claims))), verifier.InvalidProof, c.cause)
+			requireRefused(t, checker.Check(t.Context(), s.request(s.proof(t, nil, c.claims))), verifier.ReasonInvalidProof, c.cause)
 		})
 	}
 }
@@ -304,6 +304,6 @@ func TestNotMadeByNew(t *testing.T) {
 	for _, c := range []*dpop.Checker{nil, {}} {
 		require.Empty(t, c.Nonce())
 		require.Empty(t, c.Algorithms())
-		requireRefused(t, c.Check(t.Context(), dpop.Proof{}), verifier.ProofUnavailable, dpop.ErrNotNew)
+		requireRefused(t, c.Check(t.Context(), dpop.Proof{}), verifier.ReasonProofUnavailable, dpop.ErrNotNew)
 	}
 }

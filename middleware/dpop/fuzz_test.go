@@ -74,14 +74,14 @@ func FuzzCheck(f *testing.F) {
 		if err != nil {
 			var e *verifier.Error
 			require.ErrorAs(t, err, &e)
-			require.NotEqual(t, verifier.ProofUnavailable, e.Reason)
+			require.NotEqual(t, verifier.ReasonProofUnavailable, e.Reason)
 			return
 		}
 		mine := strings.SplitN(proof, ".", 3)
 		signed, _, _ := strings.Cut(p, ".")
 		require.Equal(t, []string{h, signed}, mine[:2])
 		referee(t, proof, request)
-		requireRefused(t, c.Check(t.Context(), request), verifier.InvalidProof, dpop.ErrUsed)
+		requireRefused(t, c.Check(t.Context(), request), verifier.ReasonInvalidProof, dpop.ErrUsed)
 	})
 }
 

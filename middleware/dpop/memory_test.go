@@ -168,8 +168,8 @@ func TestAFullMemoryRefuses(t *testing.T) {
 		require.Less(t, i, 64)
 		err = c.Check(t.Context(), s.request(s.proof(t, nil, members{"jti": fmt.Sprint(i)})))
 	}
-	requireRefused(t, err, verifier.ProofUnavailable, dpop.ErrFull)
-	requireRefused(t, c.Check(t.Context(), s.request(first)), verifier.InvalidProof, dpop.ErrUsed)
+	requireRefused(t, err, verifier.ReasonProofUnavailable, dpop.ErrFull)
+	requireRefused(t, c.Check(t.Context(), s.request(first)), verifier.ReasonInvalidProof, dpop.ErrUsed)
 	other := signerFor(t, "EdDSA")
 	require.NoError(t, c.Check(t.Context(), other.request(other.proof(t, nil, nil))), "there is room for others")
 }

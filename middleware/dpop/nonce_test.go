@@ -44,11 +44,11 @@ func TestNonceIsDemanded(t *testing.T) {
 	} {
 		err := c.Check(t.Context(), s.request(s.proof(t, nil, claims)))
 		require.Error(t, err, name)
-		requireRefused(t, err, verifier.NonceRequired, dpop.ErrNonce)
+		requireRefused(t, err, verifier.ReasonNonceRequired, dpop.ErrNonce)
 	}
 	bad := s.request(s.proof(t, nil, nil))
 	bad.Method = "POST"
-	requireRefused(t, c.Check(t.Context(), bad), verifier.InvalidProof, dpop.ErrMethod)
+	requireRefused(t, c.Check(t.Context(), bad), verifier.ReasonInvalidProof, dpop.ErrMethod)
 
 	good := s.proof(t, nil, members{"nonce": nonce})
 	require.NoError(t, c.Check(t.Context(), s.request(good)))
@@ -56,7 +56,7 @@ func TestNonceIsDemanded(t *testing.T) {
 	require.NoError(t, c.Check(t.Context(), s.request(s.proof(t, nil, members{"jti": "two", "nonce": nonce}))))
 	now = issued.Add(20 * time.Second)
 	late := s.proof(t, nil, members{"jti": "three", "nonce": nonce})
-	requireRefused(t, c.Check(t.Context(), s.request(late)), verifier.NonceRequired, dpop.ErrNonce)
+	requireRefused(t, c.Check(t.Context(), s.request(late)), verifier.ReasonNonceRequired, dpop.ErrNonce)
 }
 
 func TestNoncesRotate(t *testing.T) {

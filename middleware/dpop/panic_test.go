@@ -27,7 +27,7 @@ func TestMemoryAndNoncesThatPanic(t *testing.T) {
 		err := c.Check(t.Context(), s.request(s.proof(t, nil, nil)))
 		var e *verifier.Error
 		require.ErrorAs(t, err, &e, name)
-		require.Equal(t, verifier.ProofUnavailable, e.Reason, name)
+		require.Equal(t, verifier.ReasonProofUnavailable, e.Reason, name)
 		require.ErrorIs(t, err, verifier.ErrUnavailable, name)
 		require.NotContains(t, err.Error(), "s3cret")
 		require.Empty(t, c.Nonce(), name)

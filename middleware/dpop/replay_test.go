@@ -22,11 +22,11 @@ func TestReplay(t *testing.T) {
 	c := newChecker(t, dpop.Config{})
 	p := a.proof(t, nil, nil)
 	require.NoError(t, c.Check(t.Context(), a.request(p)))
-	requireRefused(t, c.Check(t.Context(), a.request(p)), verifier.InvalidProof, dpop.ErrUsed)
+	requireRefused(t, c.Check(t.Context(), a.request(p)), verifier.ReasonInvalidProof, dpop.ErrUsed)
 	again := a.request(p)
 	again.URL = "HTTPS://api.example.com:443/./%6frders?other=query"
-	requireRefused(t, c.Check(t.Context(), again), verifier.InvalidProof, dpop.ErrUsed)
-	requireRefused(t, c.Check(t.Context(), a.request(a.proof(t, nil, members{"iat": issued.Unix() - 1}))), verifier.InvalidProof, dpop.ErrUsed)
+	requireRefused(t, c.Check(t.Context(), again), verifier.ReasonInvalidProof, dpop.ErrUsed)
+	requireRefused(t, c.Check(t.Context(), a.request(a.proof(t, nil, members{"iat": issued.Unix() - 1}))), verifier.ReasonInvalidProof, dpop.ErrUsed)
 	require.NoError(t, c.Check(t.Context(), b.request(b.proof(t, nil, nil))), "the same jti of another key")
 	require.NoError(t, c.Check(t.Context(), a.request(a.proof(t, nil, members{"jti": "two"}))), "another jti")
 	elsewhere := a.request(a.proof(t, nil, members{"htu": "https://api.example.com/accounts"}))
@@ -81,7 +81,7 @@ func TestReplayStore(t *testing.T) {
 
 	store.err = errors.New("connection lost")
 	err := c.Check(t.Context(), a.request(a.proof(t, nil, nil)))
-	requireRefused(t, err, verifier.ProofUnavailable, store.err)
+	requireRefused(t, err, verifier.ReasonProofUnavailable, store.err)
 	store.err = verifier.ErrInvalid
 	require.NotErrorIs(t, c.Check(t.Context(), a.request(a.proof(t, nil, nil))), verifier.ErrInvalid, "cannot tell is never invalid")
 }
@@ -114,10 +114,10 @@ func TestTime(t *testing.T) {
 		first, second := s.proof(t, nil, members{"iat": time.Now().Unix()}), s.proof(t, nil, members{"jti": "two", "iat": time.Now().Unix()})
 		require.NoError(t, c.Check(t.Context(), s.request(first)))
 		time.Sleep(time.Minute)
-		requireRefused(t, c.Check(t.Context(), s.request(first)), verifier.InvalidProof, dpop.ErrUsed)
+		requireRefused(t, c.Check(t.Context(), s.request(first)), verifier.ReasonInvalidProof, dpop.ErrUsed)
 		require.NoError(t, c.Check(t.Context(), s.request(second)))
 		time.Sleep(time.Nanosecond)
-		requireRefused(t, c.Check(t.Context(), s.request(first)), verifier.InvalidProof, dpop.ErrOld)
+		requireRefused(t, c.Check(t.Context(), s.request(first)), verifier.ReasonInvalidProof, dpop.ErrOld)
 		time.Sleep(5 * time.Second)
 		require.NoError(t, c.Check(t.Context(), s.request(s.proof(t, nil, members{"iat": time.Now().Unix()}))), "its jti is free again")
 	})
@@ -131,5 +131,5 @@ func TestNoLeeway(t *testing.T) {
 	require.NoError(t, c.Check(t.Context(), s.request(s.proof(t, nil, nil))))
 	require.Equal(t, issued.Add(65*time.Second), store.until.Round(0))
 	ahead := s.proof(t, nil, members{"iat": issued.Unix() + 1})
-	requireRefused(t, c.Check(t.Context(), s.request(ahead)), verifier.InvalidProof, dpop.ErrFuture)
+	requireRefused(t, c.Check(t.Context(), s.request(ahead)), verifier.ReasonInvalidProof, dpop.ErrFuture)
 }

@@ -22,38 +22,38 @@ func TestRefusedForms(t *testing.T) {
 		reason verifier.Reason
 		cause  error
 	}{
-		"no header":                  {nil, verifier.InvalidProof, dpop.ErrNone},
-		"empty":                      {[]string{""}, verifier.InvalidProof, dpop.ErrNone},
-		"two":                        {[]string{good, good}, verifier.BadRequest, dpop.ErrSeveral},
-		"two, one empty":             {[]string{good, ""}, verifier.BadRequest, dpop.ErrSeveral},
-		"a list":                     {[]string{good + "," + good}, verifier.BadRequest, dpop.ErrSeveral},
-		"a list with space":          {[]string{good + ", " + good}, verifier.BadRequest, dpop.ErrSeveral},
-		"huge":                       {[]string{good + strings.Repeat("A", 8<<10)}, verifier.InvalidProof, dpop.ErrSize},
-		"huge and signed":            {[]string{s.proof(t, nil, members{"a": strings.Repeat("x", 6<<10)})}, verifier.InvalidProof, dpop.ErrSize},
-		"garbage":                    {[]string{"\x00\xff garbage"}, verifier.InvalidProof, dpop.ErrForm},
-		"one part":                   {parts[:1], verifier.InvalidProof, dpop.ErrForm},
-		"two parts":                  {[]string{parts[0] + "." + parts[1]}, verifier.InvalidProof, dpop.ErrForm},
-		"no signature":               {[]string{parts[0] + "." + parts[1] + "."}, verifier.InvalidProof, dpop.ErrForm},
-		"no header part":             {[]string{"." + parts[1] + "." + parts[2]}, verifier.InvalidProof, dpop.ErrForm},
-		"no payload":                 {[]string{parts[0] + ".." + parts[2]}, verifier.InvalidProof, dpop.ErrForm},
-		"four parts":                 {[]string{good + ".AAAA"}, verifier.InvalidProof, dpop.ErrForm},
-		"padded":                     {[]string{good + "=="}, verifier.InvalidProof, dpop.ErrForm},
-		"a space before":             {[]string{" " + good}, verifier.InvalidProof, dpop.ErrForm},
-		"a line break":               {[]string{parts[0] + ".\n" + parts[1] + "." + parts[2]}, verifier.InvalidProof, dpop.ErrForm},
-		"header not JSON":            {raw("x", payload), verifier.InvalidProof, dpop.ErrHeader},
-		"header a list":              {raw("[]", payload), verifier.InvalidProof, dpop.ErrHeader},
-		"header with a member twice": {raw(`{"alg":"ES256",`+header[1:], payload), verifier.InvalidProof, dpop.ErrHeader},
+		"no header":                  {nil, verifier.ReasonInvalidProof, dpop.ErrNone},
+		"empty":                      {[]string{""}, verifier.ReasonInvalidProof, dpop.ErrNone},
+		"two":                        {[]string{good, good}, verifier.ReasonBadRequest, dpop.ErrSeveral},
+		"two, one empty":             {[]string{good, ""}, verifier.ReasonBadRequest, dpop.ErrSeveral},
+		"a list":                     {[]string{good + "," + good}, verifier.ReasonBadRequest, dpop.ErrSeveral},
+		"a list with space":          {[]string{good + ", " + good}, verifier.ReasonBadRequest, dpop.ErrSeveral},
+		"huge":                       {[]string{good + strings.Repeat("A", 8<<10)}, verifier.ReasonInvalidProof, dpop.ErrSize},
+		"huge and signed":            {[]string{s.proof(t, nil, members{"a": strings.Repeat("x", 6<<10)})}, verifier.ReasonInvalidProof, dpop.ErrSize},
+		"garbage":                    {[]string{"\x00\xff garbage"}, verifier.ReasonInvalidProof, dpop.ErrForm},
+		"one part":                   {parts[:1], verifier.ReasonInvalidProof, dpop.ErrForm},
+		"two parts":                  {[]string{parts[0] + "." + parts[1]}, verifier.ReasonInvalidProof, dpop.ErrForm},
+		"no signature":               {[]string{parts[0] + "." + parts[1] + "."}, verifier.ReasonInvalidProof, dpop.ErrForm},
+		"no header part":             {[]string{"." + parts[1] + "." + parts[2]}, verifier.ReasonInvalidProof, dpop.ErrForm},
+		"no payload":                 {[]string{parts[0] + ".." + parts[2]}, verifier.ReasonInvalidProof, dpop.ErrForm},
+		"four parts":                 {[]string{good + ".AAAA"}, verifier.ReasonInvalidProof, dpop.ErrForm},
+		"padded":                     {[]string{good + "=="}, verifier.ReasonInvalidProof, dpop.ErrForm},
+		"a space before":             {[]string{" " + good}, verifier.ReasonInvalidProof, dpop.ErrForm},
+		"a line break":               {[]string{parts[0] + ".\n" + parts[1] + "." + parts[2]}, verifier.ReasonInvalidProof, dpop.ErrForm},
+		"header not JSON":            {raw("x", payload), verifier.ReasonInvalidProof, dpop.ErrHeader},
+		"header a list":              {raw("[]", payload), verifier.ReasonInvalidProof, dpop.ErrHeader},
+		"header with a member twice": {raw(`{"alg":"ES256",`+header[1:], payload), verifier.ReasonInvalidProof, dpop.ErrHeader},
 		"jwk with a member twice": {
-			raw(strings.Replace(header, `"jwk":{`, `"jwk":{"kty":"EC",`, 1), payload), verifier.InvalidProof, dpop.ErrHeader,
+			raw(strings.Replace(header, `"jwk":{`, `"jwk":{"kty":"EC",`, 1), payload), verifier.ReasonInvalidProof, dpop.ErrHeader,
 		},
-		"payload not JSON":            {raw(header, "x"), verifier.InvalidProof, dpop.ErrPayload},
-		"payload with a member twice": {raw(header, `{"htm":"GET",`+payload[1:]), verifier.InvalidProof, dpop.ErrPayload},
-		"payload with more behind it": {raw(header, payload+" {}"), verifier.InvalidProof, dpop.ErrPayload},
+		"payload not JSON":            {raw(header, "x"), verifier.ReasonInvalidProof, dpop.ErrPayload},
+		"payload with a member twice": {raw(header, `{"htm":"GET",`+payload[1:]), verifier.ReasonInvalidProof, dpop.ErrPayload},
+		"payload with more behind it": {raw(header, payload+" {}"), verifier.ReasonInvalidProof, dpop.ErrPayload},
 		"signature of something else": {
 			[]string{parts[0] + "." + parts[1] + "." + strings.Split(s.proof(t, nil, members{"jti": "two"}), ".")[2]},
-			verifier.InvalidProof, dpop.ErrSignature,
+			verifier.ReasonInvalidProof, dpop.ErrSignature,
 		},
-		"signature too short": {[]string{good[:len(good)-2]}, verifier.InvalidProof, dpop.ErrSignature},
+		"signature too short": {[]string{good[:len(good)-2]}, verifier.ReasonInvalidProof, dpop.ErrSignature},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -84,6 +84,6 @@ func TestRefusedRequests(t *testing.T) {
 		c.spoil(&p)
 		err := newChecker(t, dpop.Config{}).Check(t.Context(), p)
 		require.Error(t, err, name)
-		requireRefused(t, err, verifier.InvalidProof, c.cause)
+		requireRefused(t, err, verifier.ReasonInvalidProof, c.cause)
 	}
 }

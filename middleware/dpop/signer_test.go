@@ -187,7 +187,7 @@ func requireRefused(t testing.TB, err error, reason verifier.Reason, cause error
 	require.ErrorAs(t, err, &e)
 	require.Equal(t, reason, e.Reason, "%v", err)
 	require.ErrorIs(t, err, cause)
-	if reason == verifier.ProofUnavailable {
+	if reason == verifier.ReasonProofUnavailable {
 		require.ErrorIs(t, err, verifier.ErrUnavailable)
 		require.Equal(t, time.Second, e.RetryAfter)
 		return

@@ -190,10 +190,10 @@ func (r *rules) revoke() {
 func world(t testing.TB, change ...func(*verifier.Config)) (*issuertest.World, *verifier.Verifier, *jwks.Cache) {
 	t.Helper()
 	w := issuertest.New(t, issuertest.Config{Algorithm: "ES256", Layout: issuertest.IssuerPerRegion})
-	cache, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client()})
+	cache, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(t, err)
-	c := verifier.Config{Keys: cache, Leeway: -1, Trust: []verifier.Trust{
-		{Authority: w.Authority(), Binding: verifier.Audience(issuertest.Audience)},
+	c := verifier.Config{Keys: cache, Leeway: -1, Policies: []verifier.Policy{
+		{Provider: w.Provider(), Audience: verifier.Audience(issuertest.Audience)},
 	}}
 	for _, f := range change {
 		f(&c)

@@ -135,7 +135,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	maps.Copy(handlers, shapes)
 	for shape, handler := range handlers {
 		revoker := new(rules)
-		w, v, _ := world(t, func(c *verifier.Config) { c.Revoked = revoker })
+		w, v, _ := world(t, func(c *verifier.Config) { c.Revocation = revoker })
 		entered, left := make(chan struct{}, 1), make(chan time.Time, 1)
 		conn := serve(t, guard(t, grpcauth.Config{Verifier: v}), &orders{stream: func(s grpc.ServerStream) error {
 			entered <- struct{}{}

@@ -22,10 +22,10 @@ import (
 func TestCallbacksThatPanic(t *testing.T) {
 	t.Parallel()
 	world := issuertest.New(t, issuertest.Config{Algorithm: "ES256"})
-	keys, err := jwks.New([]issuer.Provider{world.Authority()}, jwks.Config{HTTPClient: world.Client()})
+	keys, err := jwks.New([]issuer.Provider{world.Provider()}, jwks.Config{HTTPClient: world.Client()})
 	require.NoError(t, err)
-	v, err := verifier.New(verifier.Config{Keys: keys, Trust: []verifier.Trust{{
-		Authority: world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
+	v, err := verifier.New(verifier.Config{Keys: keys, Policies: []verifier.Policy{{
+		Provider: world.Provider(), Audience: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
 	}}})
 	require.NoError(t, err)
 	good := "Bearer " + world.Token(east, issuertest.Claims{})

@@ -20,9 +20,9 @@ import (
 func TestClientsAreToldWhenToRetry(t *testing.T) {
 	t.Parallel()
 	verify := fake{
-		"dark":    &verifier.Error{Reason: verifier.KeysUnavailable, RetryAfter: 7 * time.Second},
-		"limited": &verifier.Error{Reason: verifier.UnknownKeyRateLimited, RetryAfter: 1500 * time.Millisecond},
-		"invalid": &verifier.Error{Reason: verifier.KeyNotAllowed},
+		"dark":    &verifier.Error{Reason: verifier.ReasonKeysUnavailable, RetryAfter: 7 * time.Second},
+		"limited": &verifier.Error{Reason: verifier.ReasonUnknownKeyRateLimited, RetryAfter: 1500 * time.Millisecond},
+		"invalid": &verifier.Error{Reason: verifier.ReasonKeyNotAllowed},
 	}
 	conn := serve(t, guard(t, grpcauth.Config{Verifier: verify}), &orders{})
 	for raw, want := range map[string]struct {

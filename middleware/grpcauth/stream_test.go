@@ -87,16 +87,16 @@ func TestStreamsEndWithTheirToken(t *testing.T) {
 			want   time.Duration
 			reason verifier.Reason
 		}{
-			"expiry":                  {0, 0, 10 * time.Second, verifier.Expired},
-			"expiry and grace":        {time.Minute, 0, 70 * time.Second, verifier.Expired},
-			"revocation":              {0, 3 * time.Second, 3 * time.Second, verifier.Revoked},
-			"revocation in the grace": {time.Minute, 20 * time.Second, 20 * time.Second, verifier.Revoked},
+			"expiry":                  {0, 0, 10 * time.Second, verifier.ReasonExpired},
+			"expiry and grace":        {time.Minute, 0, 70 * time.Second, verifier.ReasonExpired},
+			"revocation":              {0, 3 * time.Second, 3 * time.Second, verifier.ReasonRevoked},
+			"revocation in the grace": {time.Minute, 20 * time.Second, 20 * time.Second, verifier.ReasonRevoked},
 		} {
 			t.Run(shape+", "+ending, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					revoker := new(rules)
-					w, v, _ := world(t, func(vc *verifier.Config) { vc.Revoked = revoker })
+					w, v, _ := world(t, func(vc *verifier.Config) { vc.Revocation = revoker })
 					var cause error
 					var told []error
 					var ended time.Time
@@ -309,7 +309,7 @@ func TestRefusalThatWrapsACancellation(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w, v, _ := world(t)
-		refusal := &verifier.Error{Reason: verifier.Revoked, Err: context.Canceled}
+		refusal := &verifier.Error{Reason: verifier.ReasonRevoked, Err: context.Canceled}
 		conn := serve(t, guard(t, grpcauth.Config{Verifier: again{v, refusal}}), &orders{stream: shapes["blocked in Recv"]})
 		requireEnded(t, drain(open(t.Context(), t, conn, chat, w.Token(east, issuertest.Claims{}))))
 	})

@@ -27,8 +27,8 @@ func (silent) WriteHeader(int)             {}
 // What the middleware may allocate for a request whose token the verifier knows: the context value and the copy of the request.
 func TestAllocations(t *testing.T) {
 	world := issuertest.New(t, issuertest.Config{Algorithm: "ES256"})
-	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: world.Client()}, Trust: []verifier.Trust{{
-		Authority: world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
+	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: world.Client()}, Policies: []verifier.Policy{{
+		Provider: world.Provider(), Audience: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
 	}}})
 	require.NoError(t, err)
 	auth, err := httpauth.New(httpauth.Config{Verifier: v})

@@ -135,7 +135,7 @@ func (m *Middleware) Check(r *http.Request) (*verifier.Token, error) {
 		if m.config.AllowAnonymous {
 			return nil, nil
 		}
-		return nil, &verifier.Error{Reason: verifier.TokenMissing}
+		return nil, &verifier.Error{Reason: verifier.ReasonTokenMissing}
 	}
 	token, err := middleware.Verify(r.Context(), m.config.Verifier, c.token)
 	if err != nil {

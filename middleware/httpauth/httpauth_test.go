@@ -31,9 +31,9 @@ func (a verdicts) Verify(_ context.Context, raw string) (*verifier.Token, error)
 }
 
 var known = verdicts{
-	"bad":       &verifier.Error{Reason: verifier.BadSignature, Err: errors.New("secret detail")},
-	"dark":      &verifier.Error{Reason: verifier.KeysUnavailable, RetryAfter: 1500 * time.Millisecond},
-	"forbidden": &verifier.Error{Reason: verifier.CheckFailed, Err: verifier.ErrForbidden},
+	"bad":       &verifier.Error{Reason: verifier.ReasonBadSignature, Err: errors.New("secret detail")},
+	"dark":      &verifier.Error{Reason: verifier.ReasonKeysUnavailable, RetryAfter: 1500 * time.Millisecond},
+	"forbidden": &verifier.Error{Reason: verifier.ReasonCheckFailed, Err: verifier.ErrForbidden},
 }
 
 func protect(t testing.TB, c httpauth.Config, requirements ...middleware.Requirement) http.Handler {
@@ -167,10 +167,10 @@ func TestOverTheWire(t *testing.T) {
 	t.Parallel()
 	world := issuertest.New(t, issuertest.Config{Algorithm: "RS256"})
 	world.Serve()
-	cache, err := jwks.New([]issuer.Provider{world.Authority()}, jwks.Config{})
+	cache, err := jwks.New([]issuer.Provider{world.Provider()}, jwks.Config{})
 	require.NoError(t, err)
-	v, err := verifier.New(verifier.Config{Keys: cache, Trust: []verifier.Trust{
-		{Authority: world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID)},
+	v, err := verifier.New(verifier.Config{Keys: cache, Policies: []verifier.Policy{
+		{Provider: world.Provider(), Audience: verifier.CognitoAccess(issuertest.ClientID)},
 	}})
 	require.NoError(t, err)
 	server := httptest.NewServer(protect(t, httpauth.Config{Verifier: v}, middleware.Scopes("orders/read")))

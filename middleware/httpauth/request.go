@@ -20,7 +20,7 @@ func Token(r *http.Request) *verifier.Token {
 func Claims[T any](r *http.Request) (claims T, err error) {
 	t := Token(r)
 	if t == nil {
-		return claims, &verifier.Error{Reason: verifier.TokenMissing}
+		return claims, &verifier.Error{Reason: verifier.ReasonTokenMissing}
 	}
 	err = t.Claims(&claims)
 	return claims, err

@@ -56,7 +56,7 @@ func (m *Middleware) certificate(r *http.Request) *x509.Certificate {
 func (m *Middleware) checkProof(r *http.Request, c credential, t *verifier.Token) error {
 	jkt, err := t.Confirmation(middleware.JWKThumbprint)
 	refuse := func(cause error) error {
-		return &verifier.Error{Reason: verifier.Unproved, Authority: t.Authority(), Region: t.Region(), Err: cause}
+		return &verifier.Error{Reason: verifier.ReasonUnproved, Provider: t.Provider(), Region: t.Region(), Err: cause}
 	}
 	switch {
 	case err != nil:

@@ -77,8 +77,8 @@ func (c *client) proof(method, url, token, nonce string) string {
 // bound is a world whose tokens are verified, with a function that mints one with this cnf.
 func bound(t *testing.T) (middleware.Verifier, func(cnf map[string]any) string) {
 	world := issuertest.New(t, issuertest.Config{Algorithm: "ES256"})
-	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: world.Client()}, Trust: []verifier.Trust{{
-		Authority: world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
+	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: world.Client()}, Policies: []verifier.Policy{{
+		Provider: world.Provider(), Audience: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
 	}}})
 	require.NoError(t, err)
 	require.NoError(t, v.Keys().Preload(t.Context()))

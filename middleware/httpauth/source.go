@@ -53,7 +53,7 @@ func (m *Middleware) credentials(r *http.Request) (credential, error) {
 			continue
 		}
 		if found.token != "" {
-			return credential{}, &verifier.Error{Reason: verifier.BadRequest}
+			return credential{}, &verifier.Error{Reason: verifier.ReasonBadRequest}
 		}
 		found = c
 	}
@@ -88,7 +88,7 @@ func (m *Middleware) readAuthorization(values []string) (credential, error) {
 			return credential{}, err
 		}
 	}
-	return credential{}, &verifier.Error{Reason: verifier.TokenMissing} // of a scheme that is not ours
+	return credential{}, &verifier.Error{Reason: verifier.ReasonTokenMissing} // of a scheme that is not ours
 }
 
 // single is a token that stands alone.
@@ -99,5 +99,5 @@ func single(values []string) (credential, error) {
 	case len(values) == 1 && middleware.IsToken(values[0]):
 		return credential{token: values[0]}, nil
 	}
-	return credential{}, &verifier.Error{Reason: verifier.BadRequest}
+	return credential{}, &verifier.Error{Reason: verifier.ReasonBadRequest}
 }

@@ -27,18 +27,18 @@ func TestEventsEnd(t *testing.T) {
 		smash   bool
 		want    verifier.Reason
 	}{
-		"expiry":          {1500 * time.Millisecond, false, verifier.Expired},
-		"break the glass": {time.Hour, true, verifier.Revoked},
+		"expiry":          {1500 * time.Millisecond, false, verifier.ReasonExpired},
+		"break the glass": {time.Hour, true, verifier.ReasonRevoked},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			world := issuertest.New(t, issuertest.Config{Algorithm: "ES256"})
-			keys, err := jwks.New([]issuer.Provider{world.Authority()}, jwks.Config{HTTPClient: world.Client()})
+			keys, err := jwks.New([]issuer.Provider{world.Provider()}, jwks.Config{HTTPClient: world.Client()})
 			require.NoError(t, err)
 			rules, err := revocation.New(revocation.Config{})
 			require.NoError(t, err)
-			v, err := verifier.New(verifier.Config{Keys: keys, Revoked: rules, Leeway: -1, Trust: []verifier.Trust{{
-				Authority: world.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
+			v, err := verifier.New(verifier.Config{Keys: keys, Revocation: rules, Leeway: -1, Policies: []verifier.Policy{{
+				Provider: world.Provider(), Audience: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
 			}}})
 			require.NoError(t, err)
 			auth, err := httpauth.New(httpauth.Config{Verifier: v})
@@ -66,7 +66,7 @@ func TestEventsEnd(t *testing.T) {
 			require.Equal(t, "data: false", events.Text(), "no deadline that would travel on")
 			due := time.Now()
 			if c.smash {
-				_, err := rules.Add(t.Context(), revocation.Rule{AllAuthorities: true, Subject: issuertest.Subject})
+				_, err := rules.Add(t.Context(), revocation.Rule{AllProviders: true, Subject: issuertest.Subject})
 				require.NoError(t, err)
 			} else {
 				tok, err := v.Verify(t.Context(), token)

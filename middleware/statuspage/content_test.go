@@ -58,7 +58,7 @@ func TestHealth(t *testing.T) {
 			config := statuspage.Config{Keys: c.sets}
 			if c.evidence != "" {
 				config.Controllers = []statuspage.Controller{state{
-					Authority: "a", Active: "r", OrderKnown: true, Regions: []failover.RegionState{{Name: "r", Health: c.evidence}},
+					Provider: "a", Active: "r", OrderKnown: true, Regions: []failover.RegionState{{Name: "r", Health: c.evidence}},
 				}}
 			}
 			p := newPage(t, config)
@@ -117,7 +117,7 @@ func TestDocument(t *testing.T) {
 			return now.Add(-time.Duration(minutes) * time.Minute).In(time.FixedZone("elsewhere", 3600))
 		}
 		moved := failover.State{
-			Authority: "a", Active: "r2", Previous: "r1", Generation: 4, Since: ago(1), Cause: failover.CauseManual, Manual: true,
+			Provider: "a", Active: "r2", Previous: "r1", Generation: 4, Since: ago(1), Cause: failover.CauseManual, Manual: true,
 			Reason: "drill", OrderEpoch: 2, OrderAt: ago(2), Confirmed: ago(3), Trouble: failover.Behind,
 			Regions: []failover.RegionState{
 				{Name: "r1", Health: failover.Unhealthy, Since: ago(4), Held: ago(-5), Sources: []failover.SourceState{
@@ -163,7 +163,7 @@ const nasty = `"'><script>alert(1)</script><img src=x onerror=alert(2)>{{.}}</st
 func TestHostileNames(t *testing.T) {
 	t.Parallel()
 	s := failover.State{
-		Authority: nasty, Active: nasty, Previous: nasty, Cause: failover.CauseFailed, Manual: true, Reason: nasty,
+		Provider: nasty, Active: nasty, Previous: nasty, Cause: failover.CauseFailed, Manual: true, Reason: nasty,
 		Trouble: nasty, Regions: []failover.RegionState{
 			{Name: nasty, Health: nasty, Sources: []failover.SourceState{{Source: nasty, Health: nasty}}},
 		},
@@ -315,7 +315,7 @@ func TestEvents(t *testing.T) {
 	}
 	require.Empty(t, document(t, newPage(t, statuspage.Config{Keys: keys{}}), "/").Events)
 	events.Failover(failover.Event{Kind: failover.HealthChanged, Region: "r2", State: failover.State{
-		Authority: "a", Reason: "of an older order", Regions: []failover.RegionState{{Name: "r1", Health: failover.Healthy}, {Name: "r2", Health: failover.Unhealthy}},
+		Provider: "a", Reason: "of an older order", Regions: []failover.RegionState{{Name: "r1", Health: failover.Healthy}, {Name: "r2", Health: failover.Unhealthy}},
 	}})
 	e := document(t, p, "/").Events[0]
 	require.Equal(t, statuspage.Event{About: "failover", Authority: "a", Kind: "health_changed", Region: "r2", Health: "unhealthy"}, e)

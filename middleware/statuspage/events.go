@@ -27,7 +27,7 @@ type Events struct {
 // Failover takes in an event of a failover.Controller. What the store said is not kept, but what it means.
 func (e *Events) Failover(f failover.Event) {
 	kept := Event{
-		Time: f.At.UTC(), About: "failover", Authority: f.State.Authority, Kind: string(f.Kind), Region: f.Region, From: f.From,
+		Time: f.At.UTC(), About: "failover", Authority: f.State.Provider, Kind: string(f.Kind), Region: f.Region, From: f.From,
 		Cause: string(f.Cause),
 	}
 	switch f.Kind {

@@ -17,14 +17,14 @@ import (
 func ExampleNew() {
 	world := issuertest.New(nil, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
 	defer world.Close()
-	cache, err := jwks.New([]issuer.Provider{world.Authority()}, jwks.Config{HTTPClient: world.Client()})
+	cache, err := jwks.New([]issuer.Provider{world.Provider()}, jwks.Config{HTTPClient: world.Client()})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	var events statuspage.Events
 	controller, err := failover.New(failover.Config{
-		Authority: world.Authority(), Automatic: true, FailAfter: 1, OnEvent: events.Failover,
+		Provider: world.Provider(), Automatic: true, FailAfter: 1, OnEvent: events.Failover,
 	})
 	if err != nil {
 		fmt.Println(err)

@@ -33,12 +33,12 @@ func build(t *testing.T) *process {
 	p := &process{world: issuertest.New(t, issuertest.Config{Algorithm: "ES256", Layout: issuertest.IssuerPerRegion})}
 	var events statuspage.Events
 	var err error
-	p.cache, err = jwks.New([]issuer.Provider{p.world.Authority()}, jwks.Config{
+	p.cache, err = jwks.New([]issuer.Provider{p.world.Provider()}, jwks.Config{
 		HTTPClient: p.world.Client(), RefreshInterval: time.Minute, MaxStale: time.Hour,
 	})
 	require.NoError(t, err)
 	p.controller, err = failover.New(failover.Config{
-		Authority: p.world.Authority(), Automatic: true, Probe: failover.HTTPProbe(p.world.Client()), OnEvent: events.Failover,
+		Provider: p.world.Provider(), Automatic: true, Probe: failover.HTTPProbe(p.world.Client()), OnEvent: events.Failover,
 	})
 	require.NoError(t, err)
 	p.list, err = revocation.New(revocation.Config{OnEvent: events.Rules})
@@ -121,7 +121,7 @@ func TestOutage(t *testing.T) {
 		require.Empty(t, document(t, p.page, "/").Authorities[0].Trouble)
 
 		require.NoError(t, p.controller.Activate(t.Context(), "us-west-2", "drill"))
-		_, err := p.list.Add(t.Context(), revocation.Rule{Authority: p.world.Authority().ID, Subject: "who-is-not-named", IssuedBefore: time.Now()})
+		_, err := p.list.Add(t.Context(), revocation.Rule{Provider: p.world.Provider().ID, Subject: "who-is-not-named", IssuedBefore: time.Now()})
 		require.NoError(t, err)
 		time.Sleep(time.Second)
 		p.says(t, 200, "/active/us-west-2")
@@ -138,9 +138,9 @@ func TestProbesCauseNoRequests(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := issuertest.New(t, issuertest.Config{Algorithm: "ES256", Layout: issuertest.IssuerPerRegion})
-		cache, err := jwks.New([]issuer.Provider{w.Authority()}, jwks.Config{HTTPClient: w.Client(), RefreshInterval: time.Minute})
+		cache, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client(), RefreshInterval: time.Minute})
 		require.NoError(t, err)
-		c, err := failover.New(failover.Config{Authority: w.Authority(), Probe: failover.HTTPProbe(w.Client())})
+		c, err := failover.New(failover.Config{Provider: w.Provider(), Probe: failover.HTTPProbe(w.Client())})
 		require.NoError(t, err)
 		p := newPage(t, statuspage.Config{Keys: cache, Controllers: []statuspage.Controller{c}})
 		fetches := func() int { return w.Fetches("us-east-1") + w.Fetches("us-west-2") }
@@ -186,9 +186,9 @@ func TestConcurrency(t *testing.T) {
 		all.Go(func() {
 			for i := range 20 {
 				require.NoError(t, p.controller.Activate(t.Context(), []string{"us-east-1", "us-west-2"}[i%2], ""))
-				_, err := p.list.Add(t.Context(), revocation.Rule{AllAuthorities: true, IssuedBefore: time.Now()})
+				_, err := p.list.Add(t.Context(), revocation.Rule{AllProviders: true, IssuedBefore: time.Now()})
 				require.NoError(t, err)
-				require.NoError(t, p.cache.Update([]issuer.Provider{p.world.Authority()}))
+				require.NoError(t, p.cache.Update([]issuer.Provider{p.world.Provider()}))
 				time.Sleep(500 * time.Millisecond)
 			}
 		})

@@ -42,7 +42,7 @@ func (w wildKeys) Status() []jwks.Status {
 
 func (w wildController) State() failover.State {
 	w.may()
-	return failover.State{Authority: "a", Active: "r", Regions: []failover.RegionState{{Name: "r"}}}
+	return failover.State{Provider: "a", Active: "r", Regions: []failover.RegionState{{Name: "r"}}}
 }
 
 func (w wildRules) Status() revocation.Status {

@@ -109,7 +109,7 @@ func (a *Authority) region(name string) *Region {
 }
 
 func (p *snapshot) addState(s failover.State) {
-	a := p.authority(s.Authority)
+	a := p.authority(s.Provider)
 	a.Failover = &Failover{
 		Active: s.Active, Previous: s.Previous, Generation: s.Generation, Since: s.Since.UTC(), Cause: string(s.Cause),
 		Manual: s.Manual, Reason: s.Reason, OrderKnown: s.OrderKnown, OrderEpoch: s.OrderEpoch, OrderAt: s.OrderAt.UTC(),

@@ -132,7 +132,7 @@ func New(c Config) (*Page, error) {
 			continue
 		}
 		var id string
-		if p := guard.Call("Controllers["+strconv.Itoa(i)+"]", func() { id = f.State().Authority }); p != nil {
+		if p := guard.Call("Controllers["+strconv.Itoa(i)+"]", func() { id = f.State().Provider }); p != nil {
 			add(true, "%w", p)
 			continue
 		}

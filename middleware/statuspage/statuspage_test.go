@@ -89,7 +89,7 @@ func sample() statuspage.Config {
 			{Provider: slashed, Region: "eu/1", State: "fresh", KeyIDs: []string{"two"}},
 			{Provider: slashed, Region: "us-east-1", State: "empty", Failures: 3},
 		},
-		Controllers: []statuspage.Controller{state{Authority: "pool", Active: "us-west-2", OrderKnown: true, Regions: []failover.RegionState{
+		Controllers: []statuspage.Controller{state{Provider: "pool", Active: "us-west-2", OrderKnown: true, Regions: []failover.RegionState{
 			{Name: "us-east-1", Health: failover.Healthy}, {Name: "us-west-2", Health: failover.Unhealthy},
 		}}},
 		Rules: rules{Known: true, Rules: 3, Epoch: 7, Source: "store"},
@@ -234,7 +234,7 @@ func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	_, err := statuspage.New(statuspage.Config{})
 	require.ErrorContains(t, err, "neither Keys nor Controllers")
-	twice := state{Authority: "pool"}
+	twice := state{Provider: "pool"}
 	_, err = statuspage.New(statuspage.Config{
 		Keys: (*jwks.Cache)(nil), Rules: (*revocation.List)(nil), Reload: 1, Title: strings.Repeat("x", 201),
 		Controllers: []statuspage.Controller{twice, nil, (*failover.Controller)(nil), twice, &failover.Controller{}},
@@ -252,7 +252,7 @@ func TestConfigIsCopied(t *testing.T) {
 	t.Parallel()
 	c := sample()
 	p := newPage(t, c)
-	c.Controllers[0] = state{Authority: "other", Active: "x"}
+	c.Controllers[0] = state{Provider: "other", Active: "x"}
 	code := status(p, "/active/us-west-2")
 	require.Equal(t, 200, code)
 }

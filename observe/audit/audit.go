@@ -153,7 +153,7 @@ func (l *Log) Verified(ctx context.Context, v verifier.Verified) {
 			l.suppressed.Add(1)
 			return
 		}
-	case v.Remembered && l.config.RepeatsOneIn > 1:
+	case v.Cached && l.config.RepeatsOneIn > 1:
 		if l.repeats.Add(1)%uint64(l.config.RepeatsOneIn) != 0 {
 			l.left.Add(1)
 			return

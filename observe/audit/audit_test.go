@@ -77,12 +77,12 @@ func newAudited(t *testing.T, c audit.Config) *audited {
 	a.rules, err = revocation.New(revocation.Config{})
 	require.NoError(t, err)
 	a.Validator, err = regionjwt.New(regionjwt.Config{
-		Keys: jwks.Config{HTTPClient: a.Client()}, Revoked: a.rules, Hooks: verifier.Hooks{Verified: a.Verified},
-		Trust: []verifier.Trust{{Authority: a.Authority(), Binding: verifier.Audience(issuertest.Audience)}},
+		Keys: jwks.Config{HTTPClient: a.Client()}, Revocation: a.rules, Hooks: verifier.Hooks{Verified: a.Verified},
+		Policies: []verifier.Policy{{Provider: a.Provider(), Audience: verifier.Audience(issuertest.Audience)}},
 	})
 	require.NoError(t, err)
 	require.NoError(t, a.Keys().Preload(t.Context()))
-	a.east = a.Authority().Regions[0].Name
+	a.east = a.Provider().Regions[0].Name
 	return a
 }
 
@@ -108,7 +108,7 @@ func TestARecordSaysWhatWasDecidedAndWhy(t *testing.T) {
 	a := newAudited(t, audit.Config{Subject: audit.Plain, Client: audit.Plain, TokenID: audit.Plain})
 	raw := a.Token(a.east, issuertest.Claims{Subject: "alice", ClientID: "shop", Set: map[string]any{"jti": "one"}})
 	a.present(raw, 2)
-	_, err := a.rules.Add(t.Context(), revocation.Rule{AllAuthorities: true, Subject: "alice"})
+	_, err := a.rules.Add(t.Context(), revocation.Rule{AllProviders: true, Subject: "alice"})
 	require.NoError(t, err)
 	a.present(raw, 1)
 	a.present(a.Token(a.east, issuertest.Claims{Issuer: "https://elsewhere.example"}), 1)
@@ -126,9 +126,9 @@ func TestARecordSaysWhatWasDecidedAndWhy(t *testing.T) {
 	}
 	key := lines[0]["key"]
 	require.Len(t, key, 43)
-	region := a.Authority().Regions[0]
+	region := a.Provider().Regions[0]
 	accepted := map[string]any{
-		"outcome": "accepted", "authority": a.Authority().ID, "issuer": region.Issuers[0], "region": a.east, "key": key, "key_origin": "fetched",
+		"outcome": "accepted", "authority": a.Provider().ID, "issuer": region.Issuers[0], "region": a.east, "key": key, "key_origin": "fetched",
 		"remembered": false, "rules": 0.0, "subject": "alice", "client": "shop", "token_id": "one",
 	}
 	require.Equal(t, accepted, lines[0])
@@ -137,7 +137,7 @@ func TestARecordSaysWhatWasDecidedAndWhy(t *testing.T) {
 	require.Greater(t, lines[2]["rules"], 0.0)
 	delete(lines[2], "rules")
 	require.Equal(t, map[string]any{
-		"outcome": "invalid", "reason": "revoked", "authority": a.Authority().ID, "region": a.east, "remembered": true,
+		"outcome": "invalid", "reason": "revoked", "authority": a.Provider().ID, "region": a.east, "remembered": true,
 	}, lines[2])
 	require.Equal(t, "unknown_issuer", lines[3]["reason"])
 	require.NotContains(t, lines[3], "authority")
@@ -190,7 +190,7 @@ func TestNothingOfATokenIsWrittenUnlessAskedFor(t *testing.T) {
 			for other, value := range names {
 				shown := other == name && d == audit.Plain
 				require.Equal(t, shown, strings.Contains(text, value), "%s %d: %s", name, d, other)
-				digest := "hmac:" + audit.Digest(key, other, a.Authority().ID, value)
+				digest := "hmac:" + audit.Digest(key, other, a.Provider().ID, value)
 				require.Equal(t, other == name && d == audit.Keyed, strings.Contains(text, digest))
 				text = strings.ReplaceAll(text, value, "")
 			}
@@ -347,11 +347,11 @@ func TestOutcomes(t *testing.T) {
 	}})
 	require.NoError(t, err)
 	for _, e := range []*verifier.Error{
-		{Reason: verifier.KeysUnavailable},
-		{Reason: verifier.CheckFailed, Err: verifier.ErrForbidden},
-		{Reason: verifier.Expired},
-		{Reason: verifier.UnknownKeyRateLimited},
-		{Reason: verifier.KeyNotAllowed},
+		{Reason: verifier.ReasonKeysUnavailable},
+		{Reason: verifier.ReasonCheckFailed, Err: verifier.ErrForbidden},
+		{Reason: verifier.ReasonExpired},
+		{Reason: verifier.ReasonUnknownKeyRateLimited},
+		{Reason: verifier.ReasonKeyNotAllowed},
 	} {
 		l.Verified(t.Context(), verifier.Verified{Err: e, Began: time.Now()})
 	}

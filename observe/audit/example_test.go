@@ -29,9 +29,9 @@ func Example() {
 	world := issuertest.New(nil, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
 	defer world.Close()
 	v, err := regionjwt.New(regionjwt.Config{
-		Keys:  jwks.Config{HTTPClient: world.Client()},
-		Trust: []verifier.Trust{{Authority: world.Authority(), Binding: verifier.Audience(issuertest.Audience)}},
-		Hooks: verifier.Hooks{Verified: records.Verified},
+		Keys:     jwks.Config{HTTPClient: world.Client()},
+		Policies: []verifier.Policy{{Provider: world.Provider(), Audience: verifier.Audience(issuertest.Audience)}},
+		Hooks:    verifier.Hooks{Verified: records.Verified},
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -43,7 +43,7 @@ func Example() {
 	} {
 		_, _ = v.Verify(context.Background(), token)
 	}
-	fmt.Println("alice:", audit.Digest(key, "subject", world.Authority().ID, "alice"))
+	fmt.Println("alice:", audit.Digest(key, "subject", world.Provider().ID, "alice"))
 	// Output:
 	// {"level":"INFO","msg":"token","outcome":"accepted","authority":"test-authority","issuer":"https://us-west-2.idp.example/tenant","region":"us-west-2","key_origin":"fetched","remembered":false,"rules":0,"subject":"hmac:MbcCma8z6_BjMNWbfZQHKhM0EIvGyRJ-YbE8qKqK_f8"}
 	// {"level":"INFO","msg":"token","outcome":"invalid","reason":"expired","authority":"test-authority","region":"us-east-1","remembered":false,"rules":0}

@@ -38,7 +38,7 @@ func TestHandlersThatPanicAreRefused(t *testing.T) {
 func TestLogsThatNewHasNotMade(t *testing.T) {
 	t.Parallel()
 	nilstest.Methods(t, "New", nil, nil, (*audit.Log)(nil), new(audit.Log))
-	refused := verifier.Verified{Err: &verifier.Error{Reason: verifier.Expired}, Began: time.Now()}
+	refused := verifier.Verified{Err: &verifier.Error{Reason: verifier.ReasonExpired}, Began: time.Now()}
 	var none *audit.Log
 	none.Verified(t.Context(), refused)
 	require.Zero(t, none.Status())

@@ -49,7 +49,7 @@ func TestCallbacksThatPanicAreFailures(t *testing.T) {
 		})
 		require.NoError(t, err)
 		for range 3 {
-			l.Verified(t.Context(), verifier.Verified{Err: &verifier.Error{Reason: verifier.Malformed}})
+			l.Verified(t.Context(), verifier.Verified{Err: &verifier.Error{Reason: verifier.ReasonMalformed}})
 		}
 		require.Equal(t, audit.Status{Failed: 3}, l.Status(), name)
 		require.Equal(t, 3, records, name)

@@ -27,7 +27,7 @@ type Record struct {
 	Time       time.Time // when the decision was made
 	Outcome    Outcome
 	Reason     string // the label of the verifier.Reason; "" for Accepted
-	Authority  string // "" where the token names no configured issuer
+	Provider   string // "" where the token names no configured issuer
 	Issuer     string // the iss, one of the configured ones; "" unless Accepted
 	Region     string // "" where several may have minted it, or it is not known
 	Key        string // RFC 7638 thumbprint, with SHA-256, of the key that signed it; "" unless Accepted
@@ -64,18 +64,18 @@ func outcomeOf(e *verifier.Error) Outcome {
 // record makes the record of a decision.
 func (l *Log) record(v *verifier.Verified) Record {
 	r := Record{
-		Time: v.Began.Add(v.Took), Outcome: outcomeOf(v.Err), Remembered: v.Remembered, Rules: v.Rules, Took: v.Took,
+		Time: v.Began.Add(v.Took), Outcome: outcomeOf(v.Err), Remembered: v.Cached, Rules: v.Rules, Took: v.Took,
 	}
 	if v.Err != nil {
-		r.Reason, r.Authority, r.Region = v.Err.Reason.String(), v.Err.Authority, v.Err.Region
+		r.Reason, r.Provider, r.Region = v.Err.Reason.String(), v.Err.Provider, v.Err.Region
 		return r
 	}
 	t, c := v.Token, &l.config
-	r.Authority, r.Issuer, r.Region, r.Key, r.KeyAge = t.Authority(), t.Issuer(), t.Region(), t.KeyThumbprint(), t.KeyAge()
+	r.Provider, r.Issuer, r.Region, r.Key, r.KeyAge = t.Provider(), t.Issuer(), t.Region(), t.KeyThumbprint(), t.KeyAge()
 	r.KeyOrigin = t.KeyOrigin()
-	r.Subject = c.disclose(c.Subject, "subject", r.Authority, t.Subject())
-	r.Client = c.disclose(c.Client, "client", r.Authority, t.ClientID())
-	r.TokenID = c.disclose(c.TokenID, "token_id", r.Authority, t.ID())
+	r.Subject = c.disclose(c.Subject, "subject", r.Provider, t.Subject())
+	r.Client = c.disclose(c.Client, "client", r.Provider, t.ClientID())
+	r.TokenID = c.disclose(c.TokenID, "token_id", r.Provider, t.ID())
 	return r
 }
 
@@ -89,7 +89,7 @@ func (r *Record) attrs() []slog.Attr {
 	}
 	text("outcome", string(r.Outcome))
 	text("reason", r.Reason)
-	text("authority", r.Authority)
+	text("authority", r.Provider)
 	text("issuer", r.Issuer)
 	text("region", r.Region)
 	text("key", r.Key)

@@ -21,8 +21,8 @@ func judged(tb testing.TB) (token, refused verifier.Verified) {
 	var told []verifier.Verified
 	v, err := regionjwt.New(regionjwt.Config{
 		Keys: jwks.Config{HTTPClient: w.Client()},
-		Trust: []verifier.Trust{{
-			Authority: w.Authority(), Binding: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
+		Policies: []verifier.Policy{{
+			Provider: w.Provider(), Audience: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
 		}},
 		Hooks: verifier.Hooks{Verified: func(_ context.Context, v verifier.Verified) { told = append(told, v) }},
 	})
@@ -35,7 +35,7 @@ func judged(tb testing.TB) (token, refused verifier.Verified) {
 	}
 	_, err = v.Verify(context.Background(), w.Token("us-east-1", issuertest.Claims{ExpiresIn: -1e15}))
 	require.Error(tb, err)
-	require.True(tb, told[1].Remembered)
+	require.True(tb, told[1].Cached)
 	return told[1], told[2]
 }
 

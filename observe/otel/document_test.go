@@ -33,7 +33,7 @@ func tell(t *testing.T) *emitted {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t, issuertest.Config{Layout: issuertest.IssuerPerRegion},
 			otel.Config{Authorities: 2, Issuers: map[string]string{"https://us-east-1.idp.example/tenant": "old"}}, needsTenant)
-		require.Equal(t, verifier.RulesUnavailable,
+		require.Equal(t, verifier.ReasonRulesUnavailable,
 			s.judge(s.Token(s.east, issuertest.Claims{Set: map[string]any{"tenant": "a"}})))
 		defer s.run(t)()
 		s.story(t)

@@ -37,16 +37,16 @@ func Example() {
 	world := issuertest.New(nil, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
 	defer world.Close()
 	rules, errRules := revocation.New(revocation.Config{OnEvent: observer.RulesEvent})
-	controller, errController := failover.New(failover.Config{Authority: world.Authority(), OnEvent: observer.FailoverEvent})
+	controller, errController := failover.New(failover.Config{Provider: world.Provider(), OnEvent: observer.FailoverEvent})
 	if errRules != nil || errController != nil {
 		fmt.Println(errRules, errController)
 		return
 	}
 	controllers := []*failover.Controller{controller}
 	v, err := regionjwt.New(regionjwt.Config{
-		Keys: jwks.Config{HTTPClient: world.Client(), OnFetch: observer.Fetch}, Revoked: rules, Failover: controllers,
-		Trust: []verifier.Trust{{Authority: world.Authority(), Binding: verifier.Audience(issuertest.Audience)}},
-		Hooks: observer.VerifierHooks(),
+		Keys: jwks.Config{HTTPClient: world.Client(), OnFetch: observer.Fetch}, Revocation: rules, Failover: controllers,
+		Policies: []verifier.Policy{{Provider: world.Provider(), Audience: verifier.Audience(issuertest.Audience)}},
+		Hooks:    observer.VerifierHooks(),
 	})
 	if err != nil {
 		fmt.Println(err)

@@ -58,13 +58,13 @@ func resultOf(e *verifier.Error) string {
 }
 
 func (o *Observer) verified(ctx context.Context, v verifier.Verified) {
-	j := judgement{result: resultOf(v.Err), remembered: v.Remembered}
+	j := judgement{result: resultOf(v.Err), remembered: v.Cached}
 	var authority, region string
 	switch {
 	case v.Err != nil:
-		authority, region, j.reason = v.Err.Authority, v.Err.Region, v.Err.Reason
+		authority, region, j.reason = v.Err.Provider, v.Err.Region, v.Err.Reason
 	case v.Token != nil:
-		authority, region, j.issuer = v.Token.Authority(), v.Token.Region(), o.issuer(v.Token)
+		authority, region, j.issuer = v.Token.Provider(), v.Token.Region(), o.issuer(v.Token)
 	}
 	p := o.place(authority, region)
 	here, ok := o.places.find(p)
@@ -108,7 +108,7 @@ func (j *judgement) attributes() []attribute.KeyValue {
 }
 
 func (o *Observer) tokenDrifted(ctx context.Context, d verifier.Drift) {
-	set := o.set(o.place(d.Authority, d.Region), keyDrift.String(string(d.Kind)))
+	set := o.set(o.place(d.Provider, d.Region), keyDrift.String(string(d.Kind)))
 	o.instruments.drifts.Add(ctx, 1, metric.WithAttributeSet(set))
 }
 
@@ -176,7 +176,7 @@ func (o *Observer) FailoverEvent(e failover.Event) {
 		return
 	}
 	ctx := context.Background()
-	p := o.place(e.State.Authority, e.Region)
+	p := o.place(e.State.Provider, e.Region)
 	switch e.Kind {
 	case failover.Moved:
 		o.instruments.moves.Add(ctx, 1, metric.WithAttributeSet(o.set(p, keyCause.String(string(e.Cause)))))

@@ -54,7 +54,7 @@ func (s *service) hostile(i int) (raws []string) {
 		add(region, func(c *issuertest.Claims) { c.Forge = true })
 		add(region, func(c *issuertest.Claims) { c.ExpiresIn = -time.Hour })
 		add(region, func(c *issuertest.Claims) { c.IssuedAgo = -time.Hour })
-		add(region, func(c *issuertest.Claims) { c.Issuer = s.Authority().Regions[0].Issuers[0] + "/" + m })
+		add(region, func(c *issuertest.Claims) { c.Issuer = s.Provider().Regions[0].Issuers[0] + "/" + m })
 	}
 	return append(raws, m, m+"."+m+"."+m, strings.Repeat(m, 5000), issuertest.Tamper(s.Token(s.east, marked(i))))
 }
@@ -132,7 +132,7 @@ func TestSeriesAreBounded(t *testing.T) {
 		tel := newTelemetry(t)
 		o, err := otel.New(otel.Config{MeterProvider: tel.meters, Authorities: c.authorities})
 		require.NoError(t, err)
-		var trust []verifier.Trust
+		var trust []verifier.Policy
 		for i := range 300 {
 			a := issuer.Provider{ID: fmt.Sprint("authority-", i)}
 			for r := range 2 {
@@ -140,20 +140,20 @@ func TestSeriesAreBounded(t *testing.T) {
 				url := "https://" + name + ".example"
 				a.Regions = append(a.Regions, issuer.Region{Name: name, Issuers: []string{url}, JWKSURLs: []string{url + "/keys"}})
 			}
-			trust = append(trust, verifier.Trust{Authority: a, Binding: verifier.InsecureAnyParty()})
+			trust = append(trust, verifier.Policy{Provider: a, Audience: verifier.InsecureAnyAudience()})
 		}
-		v, err := regionjwt.New(regionjwt.Config{Trust: trust, Hooks: o.VerifierHooks(), Keys: jwks.Config{OnFetch: o.Fetch}})
+		v, err := regionjwt.New(regionjwt.Config{Policies: trust, Hooks: o.VerifierHooks(), Keys: jwks.Config{OnFetch: o.Fetch}})
 		require.NoError(t, err)
 		o.Watch(otel.Watched{Keys: v.Keys()})
 		hooks := o.VerifierHooks()
 		for _, tr := range trust {
-			for _, r := range tr.Authority.Regions {
+			for _, r := range tr.Provider.Regions {
 				for reason := verifier.Reason(1); reason.String() != "unknown"; reason++ {
 					hooks.Verified(context.Background(),
-						verifier.Verified{Err: &verifier.Error{Reason: reason, Authority: tr.Authority.ID, Region: r.Name}})
+						verifier.Verified{Err: &verifier.Error{Reason: reason, Provider: tr.Provider.ID, Region: r.Name}})
 				}
-				o.Fetch(jwks.Fetch{Provider: tr.Authority.ID, Region: r.Name, Failure: "dns", Outage: true})
-				hooks.Drifted(context.Background(), verifier.Drift{Kind: verifier.DriftMissingClaim, Authority: tr.Authority.ID, Region: r.Name})
+				o.Fetch(jwks.Fetch{Provider: tr.Provider.ID, Region: r.Name, Failure: "dns", Outage: true})
+				hooks.Drifted(context.Background(), verifier.Drift{Kind: verifier.DriftMissingClaim, Provider: tr.Provider.ID, Region: r.Name})
 			}
 		}
 		metrics := tel.collect(t)

@@ -149,7 +149,7 @@ func (o *Observer) Watch(w Watched) {
 		return
 	}
 	w.Failover = slices.DeleteFunc(slices.Clone(w.Failover), func(c *failover.Controller) bool {
-		return c.State().Authority == ""
+		return c.State().Provider == ""
 	})
 	o.watched.Store(&w)
 }

@@ -73,7 +73,7 @@ func TestARegionIsLostBehindAMirror(t *testing.T) {
 		require.Zero(t, s.value(t, "regionjwt.keys"), "none is in use")
 		require.Positive(t, s.value(t, "regionjwt.key_set.failures"))
 		require.Greater(t, s.value(t, "regionjwt.key_set.age", "regionjwt.region", s.west), int((24 * time.Hour).Seconds()))
-		require.Equal(t, verifier.KeysUnavailable, s.judge(s.Token(s.east, issuertest.Claims{})))
+		require.Equal(t, verifier.ReasonKeysUnavailable, s.judge(s.Token(s.east, issuertest.Claims{})))
 		require.Equal(t, 1, s.value(t, "regionjwt.validations", "regionjwt.result", "unavailable", "error.type", "keys_unavailable"))
 
 		s.Mend(s.east)
@@ -89,8 +89,8 @@ func TestARegionIsLostBehindAMirror(t *testing.T) {
 func TestAMirrorThatIsNotEnabledIsNoOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newService(t, issuertest.Config{Layout: issuertest.OneIssuerMirrored}, otel.Config{}, func(trust *verifier.Trust) {
-			east := &trust.Authority.Regions[0]
+		s := newService(t, issuertest.Config{Layout: issuertest.OneIssuerMirrored}, otel.Config{}, func(trust *verifier.Policy) {
+			east := &trust.Provider.Regions[0]
 			east.OptionalJWKSURLs = east.JWKSURLs[:1]
 		})
 		s.Status(s.east, http.StatusForbidden, nil)
@@ -109,7 +109,7 @@ func TestRegionsThatAreGoneAreForgotten(t *testing.T) {
 		s.Break(s.east)
 		_ = s.Keys().Preload(t.Context())
 		require.Positive(t, s.value(t, "regionjwt.region.failures", "regionjwt.region", s.east))
-		both := s.Authority()
+		both := s.Provider()
 		west := both
 		west.Regions = both.Regions[1:]
 		require.NoError(t, s.Keys().Update([]issuer.Provider{west}))
@@ -163,7 +163,7 @@ func TestControl(t *testing.T) {
 			require.Equal(t, -1, value("regionjwt.control.age", control))
 		}
 		defer s.run(t)()
-		id, err := s.rules.Add(t.Context(), revocation.Rule{AllAuthorities: true, Subject: "mallory"})
+		id, err := s.rules.Add(t.Context(), revocation.Rule{AllProviders: true, Subject: "mallory"})
 		require.NoError(t, err)
 		require.NoError(t, s.controller.Activate(t.Context(), s.west, "a drill"))
 		require.Equal(t, 1, s.value(t, "regionjwt.rules"))
@@ -177,7 +177,7 @@ func TestControl(t *testing.T) {
 			require.Less(t, value("regionjwt.control.age", control), 2)
 			require.Zero(t, value("regionjwt.control.trouble", control))
 		}
-		require.Equal(t, verifier.Revoked, s.judge(s.Token(s.east, issuertest.Claims{Subject: "mallory"})))
+		require.Equal(t, verifier.ReasonRevoked, s.judge(s.Token(s.east, issuertest.Claims{Subject: "mallory"})))
 		require.Equal(t, 1, s.value(t, "regionjwt.validations", "error.type", "revoked"))
 
 		for range 2 {
@@ -227,14 +227,14 @@ func TestATroubleIsCountedWhenItBegins(t *testing.T) {
 func TestIssuersAreNamed(t *testing.T) {
 	t.Parallel()
 	w := issuertest.New(t, issuertest.Config{})
-	original := w.Authority().Regions[0].Issuers[0]
+	original := w.Provider().Regions[0].Issuers[0]
 	s := newService(t, issuertest.Config{}, otel.Config{
 		Issuers: map[string]string{original: "original"}, Attributes: []attribute.KeyValue{attribute.String("verifier", "orders")},
 	}, nil)
 	require.NoError(t, s.rules.Load(t.Context()))
 	require.Zero(t, s.judge(s.Token(s.east, issuertest.Claims{Issuer: original})))
-	require.Zero(t, s.judge(s.Token(s.west, issuertest.Claims{Issuer: s.Authority().Regions[1].Issuers[0]})))
-	require.Equal(t, verifier.Expired, s.judge(s.Token(s.east, issuertest.Claims{Issuer: original, ExpiresIn: -time.Hour})))
+	require.Zero(t, s.judge(s.Token(s.west, issuertest.Claims{Issuer: s.Provider().Regions[1].Issuers[0]})))
+	require.Equal(t, verifier.ReasonExpired, s.judge(s.Token(s.east, issuertest.Claims{Issuer: original, ExpiresIn: -time.Hour})))
 	for name, n := range map[string]int{"original": 1, "other": 1, "": 1} {
 		require.Equal(t, n, s.value(t, "regionjwt.validations", "regionjwt.issuer", name), name)
 	}
@@ -317,7 +317,7 @@ func TestWatchAndClose(t *testing.T) {
 	require.NoError(t, s.observer.Close())
 	require.NoError(t, s.observer.Close())
 	require.Empty(t, s.collect(t))
-	require.Equal(t, verifier.Malformed, s.judge("x"))
+	require.Equal(t, verifier.ReasonMalformed, s.judge("x"))
 	require.Equal(t, 1, s.value(t, "regionjwt.validations"), "hooks still count")
 }
 

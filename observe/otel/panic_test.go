@@ -38,10 +38,10 @@ func TestInstrumentsThatPanic(t *testing.T) {
 	world := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
 	v, err := regionjwt.New(regionjwt.Config{
 		Keys: jwks.Config{HTTPClient: world.Client(), OnFetch: o.Fetch}, Hooks: o.VerifierHooks(),
-		Trust: []verifier.Trust{{Authority: world.Authority(), Binding: verifier.Audience(issuertest.Audience)}},
+		Policies: []verifier.Policy{{Provider: world.Provider(), Audience: verifier.Audience(issuertest.Audience)}},
 	})
 	require.NoError(t, err)
-	for _, region := range world.Authority().Regions {
+	for _, region := range world.Provider().Regions {
 		for range 2 {
 			_, err = v.Verify(t.Context(), world.Token(region.Name, issuertest.Claims{}))
 			require.NoError(t, err)

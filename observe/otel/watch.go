@@ -206,7 +206,7 @@ func (o *Observer) observeDrift(to metric.Observer, all []verifier.RegionStatus)
 	now := time.Now()
 	latest := map[place]time.Time{}
 	for i := range all {
-		p := o.place(all[i].Authority, all[i].Region)
+		p := o.place(all[i].Provider, all[i].Region)
 		if all[i].Last.After(latest[p]) {
 			latest[p] = all[i].Last
 		}
@@ -222,7 +222,7 @@ func (o *Observer) observeFailover(to metric.Observer, states []failover.State) 
 	now := time.Now()
 	for i := range states {
 		st := &states[i]
-		control := place{authority: o.authority(st.Authority)}
+		control := place{authority: o.authority(st.Provider)}
 		here := o.set(control, keyControl.String(controlFailover))
 		epoch.highest(here, int64(st.OrderEpoch))
 		unknownOrders.add(here, count(!st.OrderKnown))
@@ -234,7 +234,7 @@ func (o *Observer) observeFailover(to metric.Observer, states []failover.State) 
 			trouble.add(set, count(t == st.Trouble))
 		}
 		for _, r := range st.Regions {
-			p := o.place(st.Authority, r.Name)
+			p := o.place(st.Provider, r.Name)
 			active.add(o.set(p), count(r.Name == st.Active))
 			pinned.add(o.set(p), count(r.Name == st.Active && st.Manual))
 			for _, h := range healths {

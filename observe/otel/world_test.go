@@ -202,32 +202,32 @@ type service struct {
 	east, west string
 }
 
-func newService(t testing.TB, wc issuertest.Config, c otel.Config, change func(*verifier.Trust)) *service {
+func newService(t testing.TB, wc issuertest.Config, c otel.Config, change func(*verifier.Policy)) *service {
 	t.Helper()
 	s := &service{telemetry: newTelemetry(t), orders: &memory{}, ruleStore: &memory{}}
 	wc.Algorithm = "ES256"
 	s.World = issuertest.New(t, wc)
-	authority := s.Authority()
+	authority := s.Provider()
 	s.east, s.west = authority.Regions[0].Name, authority.Regions[1].Name
 	var err error
 	c.MeterProvider, c.TracerProvider = s.meters, s.tracers
 	s.observer, err = otel.New(c)
 	require.NoError(t, err)
 	s.controller, err = failover.New(failover.Config{
-		Authority: authority, Automatic: true, Store: s.orders, OnEvent: s.observer.FailoverEvent,
+		Provider: authority, Automatic: true, Store: s.orders, OnEvent: s.observer.FailoverEvent,
 	})
 	require.NoError(t, err)
 	s.rules, err = revocation.New(revocation.Config{
 		Store: s.ruleStore, LocalCopy: &memory{}, OnEvent: s.observer.RulesEvent,
 	})
 	require.NoError(t, err)
-	trust := verifier.Trust{Authority: authority, Binding: verifier.InsecureAnyParty(), Algorithms: []string{"ES256"}}
+	trust := verifier.Policy{Provider: authority, Audience: verifier.InsecureAnyAudience(), Algorithms: []string{"ES256"}}
 	if change != nil {
 		change(&trust)
 	}
 	controllers := []*failover.Controller{s.controller, nil}
 	s.Validator, err = regionjwt.New(regionjwt.Config{
-		Keys: jwks.Config{HTTPClient: s.Client(), OnFetch: s.observer.Fetch}, Trust: []verifier.Trust{trust}, Revoked: s.rules, Failover: controllers[:1],
+		Keys: jwks.Config{HTTPClient: s.Client(), OnFetch: s.observer.Fetch}, Policies: []verifier.Policy{trust}, Revocation: s.rules, Failover: controllers[:1],
 		Hooks: s.observer.VerifierHooks(),
 	})
 	require.NoError(t, err)
@@ -273,12 +273,12 @@ func (s *service) story(t testing.TB) {
 			require.Zero(t, s.judge(good))
 		}
 	}
-	require.Equal(t, verifier.Malformed, s.judge("x"))
-	require.Equal(t, verifier.Expired, s.judge(s.Token(s.east, issuertest.Claims{ExpiresIn: -time.Hour})))
-	require.Equal(t, verifier.MissingClaim, s.judge(s.Token(s.west, issuertest.Claims{})))
-	require.Equal(t, verifier.UnknownKey,
-		s.judge(s.Token(s.west, issuertest.Claims{Issuer: s.Authority().Regions[0].Issuers[0]})))
-	require.Equal(t, verifier.BadSignature, s.judge(s.Token(s.east, issuertest.Claims{Forge: true})))
+	require.Equal(t, verifier.ReasonMalformed, s.judge("x"))
+	require.Equal(t, verifier.ReasonExpired, s.judge(s.Token(s.east, issuertest.Claims{ExpiresIn: -time.Hour})))
+	require.Equal(t, verifier.ReasonMissingClaim, s.judge(s.Token(s.west, issuertest.Claims{})))
+	require.Equal(t, verifier.ReasonUnknownKey,
+		s.judge(s.Token(s.west, issuertest.Claims{Issuer: s.Provider().Regions[0].Issuers[0]})))
+	require.Equal(t, verifier.ReasonBadSignature, s.judge(s.Token(s.east, issuertest.Claims{Forge: true})))
 
 	s.Rotate(s.west)
 	require.Zero(t, s.judge(s.Token(s.west, issuertest.Claims{Set: map[string]any{"tenant": "a"}})))
@@ -299,10 +299,10 @@ func (s *service) story(t testing.TB) {
 	s.orders.set(false)
 	s.ruleStore.set(false)
 	time.Sleep(5 * time.Second)
-	_, err := s.rules.Add(t.Context(), revocation.Rule{AllAuthorities: true, Subject: "mallory"})
+	_, err := s.rules.Add(t.Context(), revocation.Rule{AllProviders: true, Subject: "mallory"})
 	require.NoError(t, err)
 	require.NoError(t, s.controller.Activate(t.Context(), s.west, "a drill"))
 	s.observer.FailoverEvent(failover.Event{Kind: failover.Resumed, Missed: 2, State: s.controller.State()}) // as after a slow OnEvent
 }
 
-func needsTenant(trust *verifier.Trust) { trust.RequiredClaims = []string{"tenant"} }
+func needsTenant(trust *verifier.Policy) { trust.RequiredClaims = []string{"tenant"} }

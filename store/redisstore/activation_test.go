@@ -54,7 +54,7 @@ func mover(text string) error {
 	}
 	probe := failover.HTTPProbe(nil)
 	ctl, err := failover.New(failover.Config{
-		Authority: c.Authority, Automatic: true, FailAfter: 1, RecoverAfter: 1, MinHold: time.Second, ProbeEvery: 200 * time.Millisecond,
+		Provider: c.Authority, Automatic: true, FailAfter: 1, RecoverAfter: 1, MinHold: time.Second, ProbeEvery: 200 * time.Millisecond,
 		Store: signed,
 		Probe: func(ctx context.Context, r issuer.Region) error {
 			if c.CutOff && r.Name == c.Authority.Regions[0].Name {
@@ -151,14 +151,14 @@ func (m *movers) await(t *testing.T, manual bool, where func(i int) string) (las
 func TestActivationOverRedis(t *testing.T) {
 	world := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
 	world.Serve()
-	authority := world.Authority()
+	authority := world.Provider()
 	primary, secondary := authority.Regions[0].Name, authority.Regions[1].Name
 	server := startServer(t)
 	private := ed25519.NewKeyFromSeed(bytes.Repeat([]byte("k"), ed25519.SeedSize))
 	public := private.Public().(ed25519.PublicKey)
 	signed, err := store.Signed(newStore(t, client(t, server.socket), redisstore.Config{}), "test", store.Signing{Public: []ed25519.PublicKey{public}, Private: private})
 	require.NoError(t, err)
-	operator, err := failover.New(failover.Config{Authority: authority, Store: signed})
+	operator, err := failover.New(failover.Config{Provider: authority, Store: signed})
 	require.NoError(t, err)
 	var m movers
 	for i := range fleetSize {

@@ -90,8 +90,8 @@ func node(text string) error {
 	if err != nil {
 		return err
 	}
-	v, err := regionjwt.New(regionjwt.Config{Revoked: rules, Trust: []verifier.Trust{
-		{Authority: c.Authority, Binding: verifier.Audience(issuertest.Audience)},
+	v, err := regionjwt.New(regionjwt.Config{Revocation: rules, Policies: []verifier.Policy{
+		{Provider: c.Authority, Audience: verifier.Audience(issuertest.Audience)},
 	}})
 	if err != nil {
 		return err
@@ -190,7 +190,7 @@ func startFleet(t *testing.T, c nodeConfig, operators store.Store) *fleet {
 	t.Helper()
 	world := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
 	world.Serve()
-	c.Authority = world.Authority()
+	c.Authority = world.Provider()
 	f := &fleet{t: t, lines: make(chan said, 10_000), own: startLateness(t.Context())}
 	for i := range 3 * 6 {
 		c.Tokens = append(c.Tokens, world.Token("us-east-1", issuertest.Claims{Subject: subject(i)}))
@@ -304,7 +304,7 @@ func (f *fleet) revokeOnce(name string, outage []func()) measurement {
 	began := time.Now()
 	token := f.subjects
 	f.subjects++
-	_, err := f.operator.Add(f.t.Context(), revocation.Rule{AllAuthorities: true, Subject: subject(token)})
+	_, err := f.operator.Add(f.t.Context(), revocation.Rule{AllProviders: true, Subject: subject(token)})
 	require.NoError(f.t, err)
 	if len(outage) > 1 {
 		f.quiet()

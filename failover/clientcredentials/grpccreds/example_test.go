@@ -15,7 +15,7 @@ import (
 
 func Example() {
 	source, err := clientcredentials.New(clientcredentials.Config{
-		Authority: issuer.Provider{ID: "tenant", Regions: []issuer.Region{
+		Provider: issuer.Provider{ID: "tenant", Regions: []issuer.Region{
 			{Name: "us-east-1", Issuers: []string{"https://east.example.com"}, TokenURL: "https://east.example.com/token"},
 			{Name: "us-west-2", Issuers: []string{"https://west.example.com"}, TokenURL: "https://west.example.com/token"},
 		}},

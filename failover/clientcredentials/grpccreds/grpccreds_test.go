@@ -48,7 +48,7 @@ func (e endpoint) RoundTrip(req *http.Request) (*http.Response, error) {
 func source(t *testing.T, e endpoint) *clientcredentials.Source {
 	t.Helper()
 	s, err := clientcredentials.New(clientcredentials.Config{
-		Authority: issuer.Provider{ID: "tenant", Regions: []issuer.Region{
+		Provider: issuer.Provider{ID: "tenant", Regions: []issuer.Region{
 			{Name: "us-east-1", Issuers: []string{"https://east.example.com"}, TokenURL: "https://east.example.com/token"},
 			{Name: "us-west-2", Issuers: []string{"https://west.example.com"}, TokenURL: "https://west.example.com/token"},
 		}},

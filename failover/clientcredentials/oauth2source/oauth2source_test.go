@@ -51,7 +51,7 @@ func (r *region) end() { r.once.Do(func() { close(r.release); r.Close() }) }
 func source(tb testing.TB, eastern, western *region) *clientcredentials.Source {
 	tb.Helper()
 	s, err := clientcredentials.New(clientcredentials.Config{
-		Authority: issuer.Provider{ID: "tenant", Regions: []issuer.Region{
+		Provider: issuer.Provider{ID: "tenant", Regions: []issuer.Region{
 			{Name: east, Issuers: []string{"https://east.example.com"}, TokenURL: eastern.URL},
 			{Name: west, Issuers: []string{"https://west.example.com"}, TokenURL: western.URL},
 		}},
