@@ -109,12 +109,12 @@ func (c *Cache) Update(providers []issuer.Provider) error {
 		of := users[s]
 		s.users.Store(&of)
 	}
-	c.table.Store(t)
 	for iss, e := range t.issuers {
 		if old.issuers[iss] != e {
-			e.rebuild()
+			e.rebuild() // before anybody can look at it
 		}
 	}
+	c.table.Store(t)
 	for id, s := range old.sets {
 		if t.sets[id] == nil {
 			c.remove(s)

@@ -20,7 +20,7 @@ func (c *Cache) Lookup(ctx context.Context, q Query) Result {
 	if !c.made() {
 		return Result{Err: errNotMade, RetryAfter: leastRetry}
 	}
-	e := c.table.Load().issuers[q.Issuer]
+	e, v := c.find(q.Issuer)
 	if e == nil {
 		return Result{Complete: true, Err: ErrUnknownIssuer}
 	}
@@ -29,7 +29,6 @@ func (c *Cache) Lookup(ctx context.Context, q Query) Result {
 		c.refreshDue(e, now)
 	}
 	ask := keystate.Question{KeyID: q.KeyID, Algorithm: q.Algorithm}
-	v := e.view.Load()
 	r, known := v.answer(ask, now)
 	switch {
 	case len(q.Tried) > 0 && known && len(r.Keys) > 0 && (q.KeyID != "" || q.CacheOnly):
@@ -42,6 +41,19 @@ func (c *Cache) Lookup(ctx context.Context, q Query) Result {
 		return r
 	}
 	return c.settle(q, e.ask(ctx, q, ask), now)
+}
+
+// find returns an issuer, and what is known of it; nil if no provider lists it.
+func (c *Cache) find(iss string) (*issuerEntry, *issuerView) {
+	for {
+		e := c.table.Load().issuers[iss]
+		if e == nil {
+			return nil, nil
+		}
+		if v := e.view.Load(); !v.retired {
+			return e, v
+		}
+	}
 }
 
 // answer answers from memory. known is false if somebody must be asked.
@@ -154,7 +166,11 @@ func (e *issuerEntry) ask(ctx context.Context, q Query, ask keystate.Question) R
 	defer func() { c.waiting.Add(-1); leave() }()
 	deadline := time.Now().Add(max(c.config.UnknownKeyWait, 0))
 	for {
-		v := e.view.Load()
+		e, v := c.find(q.Issuer) // Update may have replaced it
+		if e == nil {
+			return w.verdict(false, leastRetry, nil)
+		}
+		w.entry = e
 		now := c.clock()
 		if r, known := v.answer(ask, now); known && (len(q.Tried) == 0 || len(r.Keys) == 0) {
 			return r

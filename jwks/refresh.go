@@ -178,33 +178,28 @@ func (c *Cache) Preload(ctx context.Context) error {
 
 // preload waits for the round of a set, which it starts unless the set is usable.
 func (c *Cache) preload(ctx context.Context, s *set) {
-	users := s.users.Load()
-	if users == nil || len(*users) == 0 {
-		return
-	}
-	now := c.clock()
-	s.mu.Lock()
-	if s.usable(now, c.config.limits()) || s.removed {
-		s.mu.Unlock()
-		return
-	}
-	r := s.round
-	if r == nil {
-		r = c.start(s, true, now)
-	}
-	s.mu.Unlock()
 	for {
-		v := (*users)[0].view.Load()
+		now := c.clock()
 		s.mu.Lock()
-		ended := r.ended
-		s.mu.Unlock()
-		if ended {
+		if s.usable(now, c.config.limits()) || s.removed {
+			s.mu.Unlock()
 			return
 		}
-		select {
-		case <-v.changed:
-		case <-r.stop:
+		r, wait := s.round, s.pace.waitFailed(false, now)
+		if r == nil && wait == 0 {
+			r = c.start(s, true, now)
+		}
+		s.mu.Unlock()
+		if r != nil {
+			select {
+			case <-r.done:
+			case <-r.stop:
+			case <-ctx.Done():
+			}
 			return
+		}
+		select { // it is called again and again
+		case <-time.After(wait):
 		case <-ctx.Done():
 			return
 		}

@@ -45,6 +45,7 @@ type round struct {
 	found     bool          // a key that was wanted
 	hurry     chan struct{} // it has become urgent; holds one signal
 	ended     bool
+	done      chan struct{} // closed when it has ended
 	stop      chan struct{} // closed when the set is removed
 	attempts  []*attempt
 	until     time.Time     // when it ends; zero until it has a connection
@@ -159,7 +160,7 @@ func (s *set) copiesWait(now keystate.Time) time.Duration {
 func (c *Cache) start(s *set, urgent bool, now keystate.Time) *round {
 	r := &round{
 		urgent: urgent, began: now, wanted: map[keystate.Question]struct{}{}, hurry: make(chan struct{}, 1),
-		stop: make(chan struct{}), events: make(chan struct{}, 1),
+		done: make(chan struct{}), stop: make(chan struct{}), events: make(chan struct{}, 1),
 		restored: c.config.Snapshots == nil || s.usable(now, c.config.limits()),
 	}
 	s.round = r
@@ -396,6 +397,7 @@ func (c *Cache) end(s *set, r *round) {
 	}
 	good, expired := r.good, s.hasExpired(&own, now)
 	s.mu.Unlock()
+	close(r.done)
 	s.publish() // those who wait look again
 	if expired > 0 {
 		c.log.expired(c.table.Load(), s, expired)

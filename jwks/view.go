@@ -29,6 +29,7 @@ type issuerView struct {
 	keys    []*Key               // the same
 	until   []keystate.Time      // for the first of each kid: until when the answer is complete, whatever alg; zero if it is not
 	changed chan struct{}        // closed when another view replaces this one
+	retired bool                 // Update has replaced the entry: nothing is known any more, and this is its last view
 }
 
 // add notes that a region lists the iss.
@@ -75,6 +76,9 @@ func (e *issuerEntry) rebuild() {
 	defer e.building.Unlock()
 	now := e.cache.clock()
 	old := e.view.Load()
+	if old != nil && old.retired {
+		return
+	}
 	v := &issuerView{state: e.state(), changed: make(chan struct{})}
 	v.all = v.state.Candidates(now)
 	v.keys, v.until = make([]*Key, len(v.all)), make([]keystate.Time, len(v.all))
@@ -117,8 +121,7 @@ func (e *issuerEntry) retire() {
 	e.building.Lock()
 	defer e.building.Unlock()
 	old := e.view.Load()
-	v := &issuerView{changed: make(chan struct{})}
-	e.view.Store(v)
+	e.view.Store(&issuerView{changed: make(chan struct{}), retired: true})
 	if old != nil {
 		for _, k := range old.keys {
 			k.gone.Store(true)
