@@ -186,6 +186,9 @@ func (c *Config) checkProviders(ps []issuer.Provider) error {
 			errs = append(errs, fmt.Errorf("provider %q is listed twice", p.ID))
 		}
 		ids[p.ID] = true
+		if p.HTTPClient != nil && nils.Typed(p.HTTPClient.Transport) {
+			errs = append(errs, fmt.Errorf("provider %q: HTTPClient has a Transport that is nil", p.ID))
+		}
 		for _, r := range p.Regions {
 			for _, iss := range r.Issuers {
 				if owner, taken := owners[iss]; taken && owner != p.ID {
