@@ -89,7 +89,7 @@ type answer struct {
 func (a *answer) unusable() []keystate.Unusable {
 	var all []keystate.Unusable
 	for _, k := range a.skipped {
-		if k.Why.NotForSignatures() || k.KeyID == "" {
+		if k.Why.NotForSignatures() {
 			continue
 		}
 		all = append(all, keystate.Unusable{

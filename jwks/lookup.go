@@ -74,7 +74,7 @@ func (v *issuerView) answer(ask keystate.Question, now keystate.Time) (r Result,
 	case last > first:
 		return v.several(ask, first, last, now)
 	}
-	if len(r.Keys) > 0 && !v.until[first].IsZero() && !now.Reached(v.until[first]) {
+	if len(r.Keys) > 0 && ask.KeyID != "" && !v.until[first].IsZero() && !now.Reached(v.until[first]) {
 		r.Complete = true
 		return r, true
 	}
@@ -179,7 +179,7 @@ func (e *issuerEntry) ask(ctx context.Context, q Query, ask keystate.Question) R
 				return r
 			}
 		}
-		if v.state.Absent(ask, w.arrived, q.IssuedAt, now) {
+		if v.state.Absent(ask, w.arrived, q.IssuedAt, now, q.Tried...) {
 			e.asked.note(ask, now)
 			return Result{Complete: true}
 		}
@@ -247,10 +247,10 @@ func (w *waiter) verdict(limited bool, wait time.Duration, cause error) Result {
 			return r
 		}
 	}
-	if v.state.Absent(w.ask, w.arrived, w.query.IssuedAt, now) {
+	if v.state.Absent(w.ask, w.arrived, w.query.IssuedAt, now, w.query.Tried...) {
 		return Result{Complete: true}
 	}
-	limited = limited || v.state.OnlyAge(w.ask, w.arrived, now)
+	limited = limited || v.state.OnlyAge(w.ask, w.arrived, now, w.query.Tried...)
 	r := Result{Limited: limited, RetryAfter: wait, Err: cause}
 	for _, s := range e.sets {
 		s.mu.Lock()

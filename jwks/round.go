@@ -64,7 +64,7 @@ func (c *Cache) want(s *set, w *waiter, now keystate.Time, left time.Duration) (
 		return 0, false, roundSettled
 	}
 	if r := s.round; r != nil && !r.good && (!r.restored || r.restoring) { // the snapshot may have the key
-		r.want(w.ask)
+		r.want(w)
 		return 0, false, roundRunning
 	}
 	own := s.own(c.config.limits())
@@ -73,7 +73,7 @@ func (c *Cache) want(s *set, w *waiter, now keystate.Time, left time.Duration) (
 		return 0, false, roundSettled
 	}
 	if r := s.round; r != nil {
-		r.want(w.ask)
+		r.want(w)
 		return 0, false, roundRunning
 	}
 	d = s.rest(now, urgentRest)
@@ -100,14 +100,17 @@ func (c *Cache) want(s *set, w *waiter, now keystate.Time, left time.Duration) (
 	}
 	r := c.start(s, true, now)
 	r.charged = usable
-	r.want(w.ask)
+	r.want(w)
 	return 0, false, roundRunning
 }
 
 // want makes the round look for a key, urgently. The caller holds the set's mutex.
-func (r *round) want(q keystate.Question) {
+func (r *round) want(w *waiter) {
 	if len(r.wanted) < maxWanted {
-		r.wanted[q] = struct{}{}
+		r.wanted[w.ask] = struct{}{}
+	}
+	if len(w.query.Tried) > 0 { // the keys that are known are not what is wanted
+		r.recheck = true
 	}
 	if !r.urgent {
 		r.urgent = true

@@ -252,25 +252,26 @@ func (e *Issuer) usableUntil(set int) Time {
 }
 
 // Absent reports whether it is certain that no URL lists a key that q asks for, for a token that arrived at that number of the
-// sequence of requests: every URL has answered a request that began later, and none may list it.
-func (e *Issuer) Absent(q Question, arrived uint64, issuedAt time.Time, now Time) bool {
-	return e.absent(q, now, func(i int, s Source) bool {
+// sequence of requests: every URL has answered a request that began later, and none may list it. tried are the thumbprints of
+// keys that it is not.
+func (e *Issuer) Absent(q Question, arrived uint64, issuedAt time.Time, now Time, tried ...string) bool {
+	return e.absent(q, tried, now, func(i int, s Source) bool {
 		return s.proves(issuedAt) && s.Answer.Started > arrived || e.disabled(i, now) && s.Failure.Started > arrived
 	})
 }
 
 // AbsentRecently reports the same for answers that began within Window.
 func (e *Issuer) AbsentRecently(q Question, issuedAt time.Time, now Time) bool {
-	return e.absent(q, now, func(i int, s Source) bool {
+	return e.absent(q, nil, now, func(i int, s Source) bool {
 		return s.proves(issuedAt) && now.Since(s.Answer.StartedAt) <= Window ||
 			e.disabled(i, now) && now.Since(s.Failure.At) <= Window
 	})
 }
 
-func (e *Issuer) absent(q Question, now Time, answered func(int, Source) bool) bool {
+func (e *Issuer) absent(q Question, tried []string, now Time, answered func(int, Source) bool) bool {
 	for i, s := range e.Sources {
 		out := s.Down(e.Limits) && e.twin(i, now)
-		if s.MayList(q, now, e.Limits) || !out && (s.listsAny(q) || !answered(i, s)) {
+		if s.MayList(q, now, e.Limits) || !out && (s.listsAny(q, tried) || !answered(i, s)) {
 			return false
 		}
 	}
@@ -279,8 +280,8 @@ func (e *Issuer) absent(q Question, now Time, answered func(int, Source) bool) b
 
 // OnlyAge reports whether nothing but the Age of answers stands in the way of Absent: every URL has answered a request that began
 // after arrived.
-func (e *Issuer) OnlyAge(q Question, arrived uint64, now Time) bool {
-	return e.absent(q, now, func(i int, s Source) bool {
+func (e *Issuer) OnlyAge(q Question, arrived uint64, now Time, tried ...string) bool {
+	return e.absent(q, tried, now, func(i int, s Source) bool {
 		return s.Failure == nil && s.Answer.Started > arrived && s.Answer.Whole() ||
 			e.disabled(i, now) && s.Failure.Started > arrived
 	})

@@ -215,9 +215,11 @@ func (s *State) provesByAge(issuedAt time.Time) bool {
 	return !issuedAt.IsZero() && s.Answer.Made.Wall > issuedAt.Add(published).UnixNano()
 }
 
-// listsAny reports whether the last that the URL has said of a key that q asks for is that it lists it.
-func (s *State) listsAny(q Question) bool {
-	return slices.ContainsFunc(s.Listed, func(k Listing) bool { return (k.Miss == nil || k.Current) && q.Matches(k.Key) })
+// listsAny reports whether the last that the URL has said of a key that q asks for, and that was not tried, is that it lists it.
+func (s *State) listsAny(q Question, tried []string) bool {
+	return slices.ContainsFunc(s.Listed, func(k Listing) bool {
+		return (k.Miss == nil || k.Current) && q.Matches(k.Key) && !slices.Contains(tried, k.Key.Thumbprint)
+	})
 }
 
 // MayList reports whether the URL may list a key that q asks for, although its last answer has no usable one: an entry of that
