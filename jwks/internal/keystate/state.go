@@ -64,8 +64,8 @@ type Miss struct {
 }
 
 // Answer is the last good answer of a URL. Started numbers its request, StartedAt is when that began. Made is when the content
-// was made: StartedAt less Age. Full is when the request of the last whole answer (200) began. Partial means that the URL may
-// have moved, so what it does not list proves nothing.
+// was made: StartedAt less Age. Full is when the request of the last whole answer (200) began. Partial means that what it
+// does not list proves nothing.
 type Answer struct {
 	Started        uint64
 	StartedAt      Time
