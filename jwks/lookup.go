@@ -239,7 +239,7 @@ func (w *waiter) request(now keystate.Time, left time.Duration) (running bool, w
 // verdict is the answer when nothing more can be found out in time.
 func (w *waiter) verdict(limited bool, wait time.Duration, cause error) Result {
 	e := w.entry
-	e.rebuild() // an event that has settled a set may not be in the view yet
+	e.catchUp() // an event that has settled a set may not be in the view yet
 	now := e.cache.clock()
 	v := e.view.Load()
 	if r, known := v.answer(w.ask, now); known {

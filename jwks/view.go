@@ -74,6 +74,38 @@ func (e *issuerEntry) state() keystate.Issuer {
 func (e *issuerEntry) rebuild() {
 	e.building.Lock()
 	defer e.building.Unlock()
+	e.build()
+}
+
+// catchUp makes a new view if a URL has said something that is not in this one. Each new view wakes all who wait, so that one
+// for each caller would be too dear.
+func (e *issuerEntry) catchUp() {
+	if e.view.Load().holds(e) {
+		return
+	}
+	e.building.Lock()
+	defer e.building.Unlock()
+	if !e.view.Load().holds(e) {
+		e.build()
+	}
+}
+
+// holds reports whether the view holds all that the URLs of its issuer have said.
+func (v *issuerView) holds(e *issuerEntry) bool {
+	n := 0
+	for _, s := range e.sets {
+		for _, sl := range s.slots {
+			if !v.retired && v.state.Sources[n].State != &sl.current().State {
+				return false
+			}
+			n++
+		}
+	}
+	return true
+}
+
+// build makes the new view. The caller holds the mutex.
+func (e *issuerEntry) build() {
 	now := e.cache.clock()
 	old := e.view.Load()
 	if old != nil && old.retired {

@@ -147,12 +147,14 @@ func (e *Issuer) regions(c *Candidate, now Time) []string {
 // Choose returns the candidates to try for q, which are all of one kid if q names one, in the order in which to try them. cut
 // reports that there were more. No URL can crowd out the first key of another: a key goes by its best place at any URL.
 func (e *Issuer) Choose(all []Candidate, q Question) (chosen []Candidate, cut bool) {
+	index := map[string]int{} // by thumbprint
 	for _, c := range all {
 		if !q.Matches(c.Key) {
 			continue
 		}
-		at := slices.IndexFunc(chosen, func(o Candidate) bool { return o.Key.Thumbprint == c.Key.Thumbprint })
-		if at < 0 {
+		at, known := index[c.Key.Thumbprint]
+		if !known {
+			index[c.Key.Thumbprint] = len(chosen)
 			chosen = append(chosen, c)
 			continue
 		}
@@ -161,33 +163,57 @@ func (e *Issuer) Choose(all []Candidate, q Question) (chosen []Candidate, cut bo
 	if len(chosen) < 2 {
 		return chosen, false
 	}
-	type place struct{ rank, source int }
-	places := make(map[*jose.Key]place, len(chosen))
-	for i := range chosen {
-		best := place{len(chosen), len(e.Sources)}
-		for _, r := range chosen[i].ranks {
-			n := 0
-			for j := range chosen {
-				if j != i && slices.ContainsFunc(chosen[j].ranks, func(o rank) bool {
-					return o.source == r.source && (o.first.After(r.first) ||
-						o.first == r.first && chosen[j].Key.Thumbprint < chosen[i].Key.Thumbprint)
-				}) {
-					n++
-				}
-			}
-			if n < best.rank || n == best.rank && r.source < best.source {
-				best = place{n, r.source}
-			}
-		}
-		places[chosen[i].Key] = best
-	}
+	places, most := e.places(chosen), min(max(4, len(e.Sources)), maxCandidates)
+	cut = len(chosen) > most
+	chosen = slices.DeleteFunc(chosen, func(c Candidate) bool { return places[c.Key].rank >= most }) // before they are sorted
 	slices.SortStableFunc(chosen, func(a, b Candidate) int {
 		pa, pb := places[a.Key], places[b.Key]
 		return cmp.Or(cmp.Compare(pa.rank, pb.rank), cmp.Compare(pa.source, pb.source),
 			cmp.Compare(a.Key.Thumbprint, b.Key.Thumbprint))
 	})
-	most := min(max(4, len(e.Sources)), maxCandidates)
-	return chosen[:min(len(chosen), most)], len(chosen) > most
+	return chosen[:min(len(chosen), most)], cut
+}
+
+// place is the best place of a key: its rank at a source, and that source.
+type place struct{ rank, source int }
+
+// places returns the best place of each candidate: at each URL, the key that it first listed latest comes first.
+func (e *Issuer) places(chosen []Candidate) map[*jose.Key]place {
+	type entry struct {
+		key   *jose.Key
+		first Time
+	}
+	at := make([][]entry, len(e.Sources))
+	places := make(map[*jose.Key]place, len(chosen))
+	for i := range chosen {
+		key := chosen[i].Key
+		places[key] = place{len(chosen), len(e.Sources)}
+		for _, r := range chosen[i].ranks {
+			of := &at[r.source]
+			if n := len(*of); n == 0 || (*of)[n-1].key != key {
+				*of = append(*of, entry{key, r.first})
+			} else if r.first.After((*of)[n-1].first) {
+				(*of)[n-1].first = r.first
+			}
+		}
+	}
+	for source, entries := range at {
+		slices.SortFunc(entries, func(a, b entry) int {
+			switch {
+			case a.first.After(b.first):
+				return -1
+			case b.first.After(a.first):
+				return 1
+			}
+			return cmp.Compare(a.key.Thumbprint, b.key.Thumbprint)
+		})
+		for rank, k := range entries {
+			if rank < places[k.key].rank {
+				places[k.key] = place{rank, source}
+			}
+		}
+	}
+	return places
 }
 
 // Verdict says what an answer about q is worth.
@@ -271,7 +297,7 @@ func (e *Issuer) AbsentRecently(q Question, issuedAt time.Time, now Time) bool {
 func (e *Issuer) absent(q Question, tried []string, now Time, answered func(int, Source) bool) bool {
 	for i, s := range e.Sources {
 		out := s.Down(e.Limits) && e.twin(i, now)
-		if s.MayList(q, now, e.Limits) || !out && (s.listsAny(q, tried) || !answered(i, s)) {
+		if !out && !answered(i, s) || s.MayList(q, now, e.Limits) || !out && s.listsAny(q, tried) { // the cheap question first
 			return false
 		}
 	}

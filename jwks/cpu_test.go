@@ -1,0 +1,57 @@
+package jwks_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/jwks"
+)
+
+// A forged token that finds no place among those who wait costs little, however many wait and however many keys the set has.
+func TestTokensWithoutAPlaceAreCheap(t *testing.T) { // not parallel: it measures time
+	n := newServers()
+	s := n.at(keysURL)
+	s.list(kids(1000)...)
+	c := newCache(t, n, jwks.Config{}, pool("p", []string{keysURL}))
+	require.Equal(t, 200, ask(t.Context(), c, "p", "kid-0001"))
+	s.set(func(s *server) { s.delay = 1900 * time.Millisecond })
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	for i := range 1024 {
+		wg.Go(func() { ask(ctx, c, "p", fmt.Sprint("w", i)) })
+	}
+	time.Sleep(500 * time.Millisecond)
+	took := timed(func() {
+		for i := range 20 {
+			require.Equal(t, 429, ask(ctx, c, "p", fmt.Sprint("f", i)))
+		}
+	})
+	t.Log("20 took", took)
+	require.Less(t, took, time.Second)
+}
+
+// A set with many keys of one name makes no token of that name dear.
+func TestManyKeysOfOneNameAreCheap(t *testing.T) { // not parallel: it measures time
+	n := newServers()
+	s, all := n.at(keysURL), []map[string]any{}
+	for i := range 1000 {
+		all = append(all, as(material(fmt.Sprint(i)), "x", "ES256"))
+	}
+	s.publish(all...)
+	c := newCache(t, n, jwks.Config{}, pool("p", []string{keysURL}))
+	require.Equal(t, 200, ask(t.Context(), c, "p", "x"))
+	took := timed(func() {
+		for range 300 {
+			require.Len(t, look(t, c, "x", "ES256").Keys, 4)
+		}
+	})
+	t.Log("300 took", took)
+	require.Less(t, took, 4*time.Second)
+}
