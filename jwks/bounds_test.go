@@ -1,6 +1,7 @@
 package jwks_test
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,6 +37,42 @@ func TestPreloadLoop(t *testing.T) {
 			_ = c.Preload(t.Context())
 			time.Sleep(100 * time.Millisecond)
 		}
+		require.LessOrEqual(t, most(s), 24)
+	})
+}
+
+// Update in a loop, which forgets the keys each time and with them what was asked, asks no server more often than anything else.
+func TestUpdateInALoop(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := newServers()
+		s := n.at(keysURL)
+		s.list("one")
+		c := newCache(t, n, jwks.Config{}, pool("p", []string{keysURL}))
+		for range 300 {
+			require.NoError(t, c.Update(nil))
+			require.NoError(t, c.Update(providers(pool("p", []string{keysURL}))))
+			ask(t.Context(), c, "p", "one")
+			time.Sleep(100 * time.Millisecond)
+		}
+		require.LessOrEqual(t, most(s), 24)
+		time.Sleep(11 * time.Second)
+		require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
+	})
+}
+
+// A wall clock that is set ahead by days again and again makes everything due each time, and asks no server more often.
+func TestClockThatJumpsAllTheTime(t *testing.T) {
+	withClocks(t, pool("p", []string{keysURL}), func(t *testing.T, n *servers, c *jwks.Cache, k *clocks) {
+		s := n.at(keysURL)
+		s.list("one")
+		for i := range 300 {
+			k.wall.Add(int64(24*time.Hour) * 3)
+			require.Contains(t, []int{200, 503, 429}, ask(t.Context(), c, "p", "one"))
+			ask(t.Context(), c, "p", fmt.Sprint("x", i))
+			time.Sleep(100 * time.Millisecond)
+		}
+		t.Log(s.requests())
 		require.LessOrEqual(t, most(s), 24)
 	})
 }

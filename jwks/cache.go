@@ -38,6 +38,7 @@ type table struct {
 	issuers map[string]*issuerEntry
 	regions []regionSets // in the order of the configuration
 	sets    map[string]*set
+	rates   map[string]*rate // by the names of URLs, also of those that an Update has just removed
 }
 
 // regionSets is a region with its key sets: one for its JWKS URLs, or one for each issuer whose URL is discovered.
@@ -80,7 +81,7 @@ func (c *Cache) Update(providers []issuer.Provider) error {
 	c.updating.Lock()
 	defer c.updating.Unlock()
 	old := c.table.Load()
-	t := &table{issuers: map[string]*issuerEntry{}, sets: map[string]*set{}}
+	t := &table{issuers: map[string]*issuerEntry{}, sets: map[string]*set{}, rates: map[string]*rate{}}
 	for _, p := range providers {
 		pair := c.clients.of(p.HTTPClient, &c.config)
 		for i, r := range p.Regions {
@@ -96,6 +97,7 @@ func (c *Cache) Update(providers []issuer.Provider) error {
 			}
 		}
 	}
+	t.keepRates(old, c.clock())
 	users := map[*set][]*issuerEntry{}
 	for iss, e := range t.issuers {
 		if was := old.issuers[iss]; was != nil && was.equal(e) { // unchanged issuers keep their pointers, and their keys

@@ -40,6 +40,7 @@ func (c *Cache) compareOne(s *set, sl *slot) {
 	ctx, cancel := context.WithTimeout(context.Background(), roundTime)
 	defer cancel()
 	s.mu.Lock()
+	sl.rate.take(c.clock())
 	t := c.hosts.enqueue(sl.address(), s, false)
 	s.mu.Unlock()
 	if !c.hosts.wait(ctx, t) {

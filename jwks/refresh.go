@@ -76,6 +76,10 @@ func (c *Cache) refresh(s *set, now keystate.Time) {
 	if s.round != nil || s.removed || !now.Reached(s.due.load()) {
 		return
 	}
+	if wait := s.spent(now); wait > 0 {
+		s.due.store(now.Add(wait))
+		return
+	}
 	if wait := max(now.Until(s.pace.resting), s.rest(now, refreshRest)); wait > 0 && !s.pace.resting.IsZero() {
 		s.due.store(now.Add(max(wait, firstBackOff)))
 		return

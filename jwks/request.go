@@ -43,6 +43,7 @@ func (c *Cache) begin(s *set, r *round, sl *slot) {
 func (c *Cache) request(s *set, r *round, a *attempt) {
 	a.requests++
 	a.pending++
+	a.slot.rate.take(c.clock())
 	q := &request{cache: c, set: s, round: r, attempt: a, repeated: a.requests > 1, client: s.clients.pick(a.requests - 1)}
 	q.ticket = c.hosts.enqueue(a.slot.address(), s, r.urgent)
 	if a.requests == 1 {

@@ -276,7 +276,7 @@ func (c *Cache) repeat(s *set, r *round, t time.Time, next time.Duration) time.D
 		switch {
 		case left > 0:
 			next = min(next, left)
-		case len(a.slot.inFlight) < maxInFlight:
+		case len(a.slot.inFlight) < maxInFlight && a.slot.rate.wait(c.clock()) == 0:
 			c.request(s, r, a)
 			next = min(next, repeatAfter)
 		default:
