@@ -1,6 +1,7 @@
 package jwks_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"sync"
@@ -202,4 +203,44 @@ func testRateLimitedHost(t *testing.T, size int, retryAfter string, counts bool)
 	}
 	require.LessOrEqual(t, time.Duration(last.Load()), limit)
 	require.LessOrEqual(t, l.denied, size)
+}
+
+// Tenants whose hosts accept requests and do not answer, more than there are places, leave one to a tenant of another host.
+func TestHangingHostsLeaveAPlace(t *testing.T) {
+	t.Parallel()
+	for _, each := range []int{1, 20} { // tenants of a host
+		t.Run(fmt.Sprint(each), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { testHangingHosts(t, each) })
+		})
+	}
+}
+
+func testHangingHosts(t *testing.T, each int) {
+	const size = 60
+	n := newServers()
+	var ps []issuer.Provider
+	for i := range size {
+		u := fmt.Sprintf("https://h%d.example/%d", i/each, i)
+		n.at(u).set(func(s *server) { s.hangs = true })
+		ps = append(ps, pool(fmt.Sprint("bad", i), []string{u}))
+	}
+	n.at(keysURL).list("one")
+	c := newCache(t, n, jwks.Config{MaxRequests: 32}, append(ps, pool("good", []string{keysURL}))...)
+	ctx, cancel := context.WithCancel(t.Context())
+	for i := range size {
+		go func() {
+			for ctx.Err() == nil {
+				ask(ctx, c, fmt.Sprint("bad", i), "x")
+				time.Sleep(10 * time.Millisecond)
+			}
+		}()
+	}
+	time.Sleep(2 * time.Minute)
+	took := until(t, c, "good", "one")
+	t.Log(each, "tenants of a host: served after", took)
+	require.LessOrEqual(t, took, 2*time.Second)
+	cancel()
+	require.NoError(t, c.Update(nil))
+	time.Sleep(20 * time.Second)
 }

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"context"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -170,19 +171,63 @@ func (h *hosts) release(t *ticket) {
 		return
 	}
 	t.has = false
+	full := h.inUse == h.most || h.cold == h.most/2 // others may wait for the bounds of the process
 	t.host.inUse[t.kind()]--
 	h.inUse--
 	if t.cold {
 		h.cold--
 	}
 	now := h.clock()
-	h.dispatch(t.host, now)
+	if full {
+		h.share(now)
+	} else {
+		h.dispatch(t.host, now)
+	}
 	h.forget(t.host)
-	if h.inUse == h.most-1 || h.cold == h.most/2-1 { // others wait for the bounds of the process
-		for _, o := range h.byName {
-			h.dispatch(o, now)
+}
+
+// share lets those go that wait for the bounds of the process: first for the hosts with the fewest requests under way.
+func (h *hosts) share(now keystate.Time) {
+	var waiting []*host
+	for _, o := range h.byName {
+		if o.waits() {
+			waiting = append(waiting, o)
 		}
 	}
+	for len(waiting) > 0 && h.inUse < h.most {
+		best, first := 0, waiting[0].first()
+		for i, o := range waiting[1:] {
+			if t := o.first(); t.before(first) {
+				best, first = i+1, t
+			}
+		}
+		h.dispatch(waiting[best], now)
+		waiting = slices.Delete(waiting, best, best+1)
+	}
+}
+
+// first returns the ticket of a host that waits that stands for it among other hosts.
+func (o *host) first() (first *ticket) {
+	for kind := range o.queues {
+		for _, q := range o.queues[kind] {
+			if len(q) > 0 && (first == nil || q[0].before(first)) {
+				first = q[0]
+			}
+		}
+	}
+	return first
+}
+
+// before reports whether t goes before o, of another host: that with fewer requests under way, then a set that has not failed for
+// long, then the one that has waited longest.
+func (t *ticket) before(o *ticket) bool {
+	if a, b := t.host.inUse[0]+t.host.inUse[1], o.host.inUse[0]+o.host.inUse[1]; a != b {
+		return a < b
+	}
+	if a, b := t.class == newSets, o.class == newSets; a != b {
+		return a
+	}
+	return o.since.After(t.since)
 }
 
 // forget drops a host that nobody uses. A host that is slowed is kept.
