@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
@@ -74,5 +75,26 @@ func TestClockThatJumpsAllTheTime(t *testing.T) {
 		}
 		t.Log(s.requests())
 		require.LessOrEqual(t, most(s), 24)
+	})
+}
+
+// Hosts that were slowed and are not asked any more are forgotten.
+func TestHostsAreForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := newServers()
+		c := newCache(t, n, jwks.Config{})
+		for i := range 1000 {
+			var ps []issuer.Provider
+			for j := range 3 { // together
+				s := n.at(fmt.Sprintf("https://h%d.example/%d", i, j))
+				s.set(func(s *server) { s.status, s.delay = 429, time.Duration(j)*100*time.Millisecond })
+				ps = append(ps, pool(fmt.Sprint(j), []string{s.url}))
+			}
+			require.NoError(t, c.Update(ps))
+			require.Error(t, c.Preload(t.Context()))
+			time.Sleep(2 * time.Second)
+		}
+		require.LessOrEqual(t, c.Hosts(), 200)
 	})
 }

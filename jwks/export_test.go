@@ -14,3 +14,10 @@ func NewWithClock(ps []issuer.Provider, c Config, read func() (mono, wall int64)
 		return keystate.Time{Mono: mono, Wall: wall}
 	})
 }
+
+// Hosts returns how many hosts the cache knows.
+func (c *Cache) Hosts() int {
+	c.hosts.mu.Lock()
+	defer c.hosts.mu.Unlock()
+	return len(c.hosts.byName)
+}

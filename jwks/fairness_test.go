@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/regionjwt/regionjwt/issuer"
@@ -243,4 +244,36 @@ func testHangingHosts(t *testing.T, each int) {
 	cancel()
 	require.NoError(t, c.Update(nil))
 	time.Sleep(20 * time.Second)
+}
+
+// On a host that asks for fewer requests, tenants without keys wait for their turn. Tenants with keys do not wait for those.
+func TestSlowedHostServesTenantsWithKeys(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const size = 60
+		n := newServers()
+		ps, urls := tenants(2 * size)
+		c := newCache(t, n, jwks.Config{}, ps...)
+		for i, u := range urls {
+			s := n.at(u)
+			s.list("one")
+			if i >= size {
+				s.set(func(s *server) { s.status, s.delay = 429, 100*time.Millisecond })
+				continue
+			}
+			require.Equal(t, 200, ask(t.Context(), c, ps[i].ID, "one"))
+		}
+		time.Sleep(5 * time.Minute)
+		for i := range urls[size:] {
+			go ask(t.Context(), c, ps[size+i].ID, "one")
+		}
+		time.Sleep(2 * time.Second)
+		var wg sync.WaitGroup
+		for i, u := range urls[:size] {
+			n.at(u).list("one", "two")
+			wg.Go(func() { assert.LessOrEqual(t, until(t, c, ps[i].ID, "two"), 100*time.Millisecond) })
+		}
+		wg.Wait()
+		time.Sleep(5 * time.Minute)
+	})
 }

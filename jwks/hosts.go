@@ -20,6 +20,7 @@ const (
 	paceSets     = 3           // sets that must have been asked, and a quarter of the answers
 	paceMost     = 200.0       // requests a second from which on a host is not slowed
 	paceGrowth   = 1.1         // of the rate, a second
+	minHosts     = 64          // that are known before any is looked for that is not needed
 	staleQueue   = 24          // no refresh waits longer than this part of MaxStale, whatever the host asks
 )
 
@@ -58,6 +59,7 @@ type hosts struct {
 	inUse    int
 	cold     int // of them, for sets that were never usable
 	byName   map[string]*host
+	kept     int // of them, after the last sweep
 }
 
 // host is one host that is dialed.
@@ -112,6 +114,7 @@ func (h *hosts) enqueue(rawURL string, s *set, urgent bool) *ticket {
 	defer h.mu.Unlock()
 	t.host = h.byName[name]
 	if t.host == nil {
+		h.sweep()
 		t.host = &host{name: name}
 		h.byName[name] = t.host
 	}
@@ -242,6 +245,17 @@ func (h *hosts) forget(o *host) {
 	delete(h.byName, o.name)
 }
 
+// sweep forgets the hosts that were kept because they were slowed, when many more are known than the last time.
+func (h *hosts) sweep() {
+	if len(h.byName) <= 2*h.kept+minHosts {
+		return
+	}
+	for _, o := range h.byName {
+		h.forget(o)
+	}
+	h.kept = len(h.byName)
+}
+
 func (o *host) waits() bool {
 	for kind := range o.queues {
 		for _, q := range o.queues[kind] {
@@ -258,13 +272,15 @@ func (h *hosts) dispatch(o *host, now keystate.Time) {
 	var later time.Duration
 	for _, kind := range []int{1, 0} {
 		for o.inUse[kind] < hostRequests && h.inUse < h.most {
-			t := o.next(kind, h.cold < h.most/2)
-			if t == nil {
+			paced := o.pace.wait(now)
+			// Callers of a usable set do not wait because others were asked to slow down, nor for those that wait for it.
+			t := o.next(kind, h.cold < h.most/2 && (kind == 0 || paced == 0))
+			if t == nil && (kind == 0 || paced == 0 || !o.waits()) {
 				break
 			}
 			wait := o.urgentWait(kind, now)
-			if kind == 0 || t.cold { // callers of a usable set do not wait because others were asked to slow down
-				wait = max(wait, o.pace.wait(now))
+			if t == nil || kind == 0 {
+				wait = max(wait, paced)
 			}
 			if kind == 0 && now.Since(t.since) >= h.maxStale/staleQueue {
 				wait = 0
