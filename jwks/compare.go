@@ -46,7 +46,8 @@ func (c *Cache) compareOne(s *set, sl *slot) {
 	if !c.hosts.wait(ctx, t) {
 		return
 	}
-	got, ok := bounded(ctx, func() (a answer) {
+	defer c.hosts.release(t)
+	got, ok := counted(ctx, &sl.stuck, func() (a answer) {
 		defer c.hosts.release(t)
 		q := &request{cache: c, set: s, attempt: &attempt{slot: sl}, client: s.clients.pick(0), plain: true}
 		guard.Report(guard.Call("HTTP client", func() { a = q.fetchSet(ctx, sl.address()) }))

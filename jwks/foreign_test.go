@@ -3,9 +3,11 @@ package jwks_test
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -164,4 +166,36 @@ func testHookMisbehaves(t *testing.T, config jwks.Config, how string) {
 	t.Log(how, l.String())
 	cancel()
 	time.Sleep(time.Hour)
+}
+
+// The client of one provider that never returns, not even when its context has ended, keeps nobody else from the same host, nor
+// from places of the process.
+func TestClientThatNeverReturnsHoldsNobodyElse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := newServers()
+		n.at(keysURL).list("one")
+		release := make(chan struct{})
+		bad := pool("bad", []string{keysURL})
+		var calls atomic.Int64
+		bad.HTTPClient = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+			calls.Add(1)
+			<-release
+			return nil, errors.New("at last")
+		})}
+		c := newCache(t, n, jwks.Config{}, bad, pool("good", []string{keysURL}))
+		for range 100 {
+			require.Contains(t, []int{429, 503}, ask(t.Context(), c, "bad", "one"))
+			time.Sleep(time.Second)
+		}
+		t.Log(calls.Load(), "calls that have not returned")
+		require.LessOrEqual(t, calls.Load(), int64(5))
+		require.Equal(t, 200, ask(t.Context(), c, "good", "one"))
+		close(release)
+		time.Sleep(20 * time.Second)
+		before := calls.Load()
+		ask(t.Context(), c, "bad", "one")
+		require.Greater(t, calls.Load(), before, "it is asked again")
+		time.Sleep(20 * time.Second)
+	})
 }

@@ -3,6 +3,7 @@ package jwks
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
@@ -103,8 +104,14 @@ func (q *request) run(ctx context.Context) {
 	if q.repeated {
 		q.client.closeIdle()
 	}
-	got, ok := bounded(ctx, func() (a answer) {
-		defer c.hosts.release(q.ticket) // by a client that does not return, not before: so connections are bounded
+	defer c.hosts.release(q.ticket) // also if the client does not return: others need the place
+	stuck := &q.attempt.slot.stuck
+	if stuck.Load() >= maxStray {
+		q.finish(answer{failed: &failure{label: "timeout", cause: errStuck}})
+		return
+	}
+	got, ok := counted(ctx, stuck, func() (a answer) {
+		defer c.hosts.release(q.ticket)
 		a.failed = &failure{label: "panic"}
 		if err := guard.Call("HTTP client", func() { a = q.fetch(ctx) }); err != nil {
 			c.log.Error("HTTP client panicked", "url", q.attempt.slot.name(), "error", err)
@@ -289,6 +296,27 @@ func bounded[T any](ctx context.Context, f func() T) (result T, ok bool) {
 	case <-late.C:
 		return result, false
 	}
+}
+
+// counted runs f as bounded does. stuck counts the calls that go on alone.
+func counted[T any](ctx context.Context, stuck *atomic.Int64, f func() T) (result T, ok bool) {
+	var settled atomic.Bool // by the first of: the call, its time
+	result, ok = bounded(ctx, func() T {
+		defer func() { // also if it ends its goroutine
+			if settled.Swap(true) {
+				stuck.Add(-1)
+			}
+		}()
+		return f()
+	})
+	if ok {
+		return result, true
+	}
+	stuck.Add(1)
+	if settled.Swap(true) { // it has returned in this moment
+		stuck.Add(-1)
+	}
+	return result, false
 }
 
 // onFetch calls the hook of the configuration.

@@ -38,6 +38,7 @@ type slot struct {
 	optional  bool
 	state     atomic.Pointer[keystate.URL]
 	rate      *rate
+	stuck     atomic.Int64 // requests that have not returned in time
 
 	inFlight []uint64 // the numbers of the requests under way
 	etag     string   // of the last whole answer

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
@@ -312,21 +311,9 @@ func stored[T any](ctx context.Context, c *Cache, call func() T) (result T, err 
 	if c.stuck.Load() >= maxStuck {
 		return result, errStuck
 	}
-	var settled atomic.Bool // by the first of: the call, its time
-	result, ok := bounded(ctx, func() T {
-		defer func() { // also if it ends its goroutine
-			if settled.Swap(true) {
-				c.stuck.Add(-1)
-			}
-		}()
-		return call()
-	})
-	if ok {
-		return result, nil
+	result, ok := counted(ctx, &c.stuck, call)
+	if !ok {
+		err = errStuck
 	}
-	c.stuck.Add(1)
-	if settled.Swap(true) { // it has returned in this moment
-		c.stuck.Add(-1)
-	}
-	return result, errStuck
+	return result, err
 }
