@@ -15,8 +15,8 @@ func NewWithClock(ps []issuer.Provider, c Config, read func() (mono, wall int64)
 	})
 }
 
-// Hosts returns how many hosts the cache knows.
-func (c *Cache) Hosts() int {
+// Hosts returns how many hosts a cache knows.
+func Hosts(c *Cache) int {
 	c.hosts.mu.Lock()
 	defer c.hosts.mu.Unlock()
 	return len(c.hosts.byName)
