@@ -192,6 +192,7 @@ func (cs *clients) keep(providers []issuer.Provider) {
 	defer cs.mu.Unlock()
 	for client, pair := range cs.given {
 		if !slices.ContainsFunc(providers, func(p issuer.Provider) bool { return p.HTTPClient == client }) {
+			pair.gone.Store(true)
 			pair.closeIdle()
 			delete(cs.given, client)
 		}

@@ -130,6 +130,9 @@ func (q *request) run(ctx context.Context) {
 		c.hosts.answered(q.ticket, got.failed != nil && got.failed.limited())
 	}
 	q.finish(got)
+	if pair := q.set.clients; pair.gone.Load() {
+		pair.closeIdle()
+	}
 }
 
 // start notes that the request has its connection, and returns its deadline.
@@ -367,6 +370,7 @@ func (t *table) homes(s *set, sl *slot) []regionSets {
 
 // clientPair is two HTTP clients with connections of their own, so that a request whose connection has died can be repeated.
 type clientPair struct {
-	id      string // tells the clients of a provider from the cache's own
+	id      string      // tells the clients of a provider from the cache's own
+	gone    atomic.Bool // no provider uses it any more
 	clients [2]*client
 }
