@@ -277,3 +277,27 @@ func TestSlowedHostServesTenantsWithKeys(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 	})
 }
+
+// Hundreds of tenants start while one host hangs that all of them ask first. Those that wait for a connection to it do not wait
+// for it longer than those that have one: the mirror serves them.
+func TestHangingHostOfManyTenantsWithAMirror(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const size = 150
+		n := newServers()
+		var ps []issuer.Provider
+		for i := range size {
+			first, mirror := fmt.Sprintf("https://a.example/%d", i), fmt.Sprintf("https://b.example/%d", i)
+			n.at(first).set(func(s *server) { s.hangs = true })
+			n.at(mirror).list("one")
+			ps = append(ps, pool(fmt.Sprint(i), []string{first, mirror}))
+		}
+		c := newCache(t, n, jwks.Config{}, ps...)
+		var wg sync.WaitGroup
+		for _, p := range ps {
+			wg.Go(func() { assert.LessOrEqual(t, until(t, c, p.ID, "one"), 2*time.Second) })
+		}
+		wg.Wait()
+		time.Sleep(20 * time.Second)
+	})
+}

@@ -68,7 +68,8 @@ type host struct {
 	inUse  [2]int // refreshes, urgent requests
 	queues [2][classes]queue
 	credit [2][classes]int
-	spent  float64 // of urgentBurst
+	spent  float64       // of urgentBurst
+	heard  keystate.Time // when a request last had an outcome other than silence
 	filled keystate.Time
 	timer  *time.Timer
 	pace   hostPace
@@ -373,10 +374,13 @@ func (p *hostPace) wait(now keystate.Time) time.Duration {
 
 // answered notes an answer of a host. If enough sets were asked for fewer requests, the host is slowed to the rate at which it
 // gave good answers, which then grows until it asks again.
-func (h *hosts) answered(t *ticket, limited bool) {
+func (h *hosts) answered(t *ticket, limited, silent bool) {
 	now := h.clock()
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if !silent {
+		t.host.heard = now
+	}
 	p := &t.host.pace
 	if now.Since(p.began) >= paceWindow {
 		p.began, p.answers, p.asked, p.sets = now, 0, 0, nil
@@ -407,6 +411,14 @@ func (h *hosts) answered(t *ticket, limited bool) {
 		p.rate, p.slowed = slower, now
 		p.next = now.Add(time.Duration(float64(time.Second) / p.rate))
 	}
+}
+
+// silence returns for how long a ticket has waited for a host that answered nobody meanwhile.
+func (h *hosts) silence(t *ticket) time.Duration {
+	now := h.clock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return min(now.Since(t.since), now.Since(t.host.heard))
 }
 
 // queue is a heap of tickets.

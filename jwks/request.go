@@ -127,7 +127,7 @@ func (q *request) run(ctx context.Context) {
 		q.client.closeIdle()
 	}
 	if got.failed == nil || got.failed.label != "canceled" {
-		c.hosts.answered(q.ticket, got.failed != nil && got.failed.limited())
+		c.hosts.answered(q.ticket, got.failed != nil && got.failed.limited(), got.failed != nil && got.failed.label == "timeout")
 	}
 	q.finish(got)
 	if pair := q.set.clients; pair.gone.Load() {

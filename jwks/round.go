@@ -222,8 +222,8 @@ func (c *Cache) step(s *set, r *round, snapshot *sync.WaitGroup) (next time.Dura
 	}
 	if untold := r.unasked(s, own.Usable(now), now); len(untold) > 0 {
 		hedge := last == nil || last.state != attemptRunning
-		if !hedge && !last.connected.IsZero() {
-			left := hedgeAfter - t.Sub(last.connected)
+		if !hedge {
+			left := hedgeAfter - c.silence(last, t)
 			hedge = left <= 0
 			next = min(next, max(left, 0))
 		}
@@ -243,6 +243,17 @@ func (c *Cache) step(s *set, r *round, snapshot *sync.WaitGroup) (next time.Dura
 		next = min(next, hedgeAfter)
 	}
 	return max(c.repeat(s, r, t, next), time.Millisecond), false
+}
+
+// silence returns for how long a URL has not answered. One that waits for a connection is silent while its host answers nobody.
+func (c *Cache) silence(a *attempt, t time.Time) time.Duration {
+	switch {
+	case !a.connected.IsZero():
+		return t.Sub(a.connected)
+	case a.ticket != nil:
+		return c.hosts.silence(a.ticket)
+	}
+	return 0
 }
 
 // busy reports whether a URL was not asked because requests of earlier rounds have not ended, as they soon will. The caller holds
