@@ -98,3 +98,44 @@ func TestHostsAreForgotten(t *testing.T) {
 		require.LessOrEqual(t, jwks.Hosts(c), 200)
 	})
 }
+
+// What is remembered of a flood is forgotten with the next refresh, also if nobody asks for an unknown key again.
+func TestFloodIsForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := newServers()
+		n.at(keysURL).list("one")
+		c := newCache(t, n, jwks.Config{}, pool("p", []string{keysURL}))
+		require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
+		for i := range 1000 {
+			go ask(t.Context(), c, "p", fmt.Sprint("forged-", i))
+		}
+		time.Sleep(5 * time.Second)
+		require.GreaterOrEqual(t, jwks.Asked(c, "https://idp.example/p"), 1000)
+		time.Sleep(20 * time.Minute)
+		require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
+		synctest.Wait()
+		require.Zero(t, jwks.Asked(c, "https://idp.example/p"))
+	})
+}
+
+// A host is the same however its name is written.
+func TestOneHostInSeveralSpellings(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := newServers()
+		var ps []issuer.Provider
+		for i, of := range []string{"keys.example", "KEYS.example", "keys.example:443", "keys.example."} {
+			u := fmt.Sprintf("https://%s/%d", of, i)
+			n.at(u).set(func(s *server) { s.hangs = true })
+			ps = append(ps, pool(fmt.Sprint(i), []string{u}))
+		}
+		c := newCache(t, n, jwks.Config{}, ps...)
+		for _, p := range ps {
+			go ask(t.Context(), c, p.ID, "one")
+		}
+		synctest.Wait()
+		require.Equal(t, 1, jwks.Hosts(c))
+		time.Sleep(20 * time.Second)
+	})
+}

@@ -21,3 +21,11 @@ func Hosts(c *Cache) int {
 	defer c.hosts.mu.Unlock()
 	return len(c.hosts.byName)
 }
+
+// Asked returns how many key IDs of an issuer are remembered that are not there.
+func Asked(c *Cache, iss string) int {
+	a := &c.table.Load().issuers[iss].asked
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.once) + len(a.repeated) + len(a.absent)
+}

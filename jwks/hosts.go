@@ -1,10 +1,12 @@
 package jwks
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -93,10 +95,7 @@ func newHosts(most int, maxStale time.Duration, clock clock) *hosts {
 
 // enqueue takes a place in the queue of the URL's host. The caller holds the set's mutex.
 func (h *hosts) enqueue(rawURL string, s *set, urgent bool) *ticket {
-	name := rawURL
-	if u, err := url.Parse(rawURL); err == nil {
-		name = u.Host
-	}
+	name := hostName(rawURL)
 	now := h.clock()
 	t := &ticket{
 		set: s, urgent: urgent, since: now, order: s.pace.before, ready: make(chan struct{}), index: -1, class: otherSets,
@@ -122,6 +121,20 @@ func (h *hosts) enqueue(rawURL string, s *set, urgent bool) *ticket {
 	t.push()
 	h.dispatch(t.host, now)
 	return t
+}
+
+// hostName names the host of a URL, the same for all ways to write it: a tenant whose metadata name a URL cannot choose to be
+// counted apart.
+func hostName(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return rawURL
+	}
+	port := "443"
+	if u.Scheme == "http" {
+		port = "80"
+	}
+	return strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")) + ":" + cmp.Or(u.Port(), port)
 }
 
 func (t *ticket) kind() int {

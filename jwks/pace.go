@@ -233,6 +233,15 @@ func (t *askedTimes) often(now keystate.Time) bool {
 	return !t[repeats-1].IsZero() && now.Since(t[repeats-1]) <= repeatTime
 }
 
+// tidy sweeps when that is due: after a flood, nobody may ask for an unknown key of the iss again.
+func (a *askedKeys) tidy(now keystate.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if now.Since(a.swept) >= forgetAsked {
+		a.sweep(now)
+	}
+}
+
 // sweep forgets the keys that were not asked for in the last minute.
 func (a *askedKeys) sweep(now keystate.Time) {
 	a.swept = now

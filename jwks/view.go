@@ -107,6 +107,7 @@ func (v *issuerView) holds(e *issuerEntry) bool {
 // build makes the new view. The caller holds the mutex.
 func (e *issuerEntry) build() {
 	now := e.cache.clock()
+	e.asked.tidy(now)
 	old := e.view.Load()
 	if old != nil && old.retired {
 		return
