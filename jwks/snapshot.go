@@ -147,6 +147,9 @@ func decodeKey(v strictjson.Value, now keystate.Time, c *Config) (l keystate.Lis
 	if !okFirst || !okLast || !okSince || !okAt || errMisses != nil || misses < 0 || first.IsZero() || last.IsZero() {
 		return l, false, errSnapshot
 	}
+	if misses > 0 && (since.IsZero() || at.IsZero()) {
+		return l, false, errSnapshot
+	}
 	key, why := jose.ParseKey(strictjson.Find(members, "jwk"), c.MaxRSABits)
 	if why != "" || jose.IsForbidden(key, c.InsecureKnownKeys) || now.Since(last) > c.MaxStale {
 		return l, false, nil
