@@ -1,6 +1,7 @@
 package jwks_test
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,7 +35,7 @@ func TestTokenWithoutKeyIDAsksEveryURL(t *testing.T) {
 		nameless["crv"] = "P-999"
 		b.publish(as(material("one"), "one", "ES256"), nameless)
 		require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
-		tried := append(one, thumbprint(t, as(material("two"), "two", "ES256")))
+		tried := append(slices.Clone(one), thumbprint(t, as(material("two"), "two", "ES256")))
 		require.False(t, look(t, c, "", "ES256", tried...).Complete, "it may be the one that cannot be read")
 	})
 }

@@ -202,9 +202,11 @@ func (c *Cache) preload(ctx context.Context, s *set) {
 			}
 			return
 		}
-		select { // it is called again and again
-		case <-time.After(wait):
+		again := time.NewTimer(wait) // it is called again and again
+		select {
+		case <-again.C:
 		case <-ctx.Done():
+			again.Stop()
 			return
 		}
 	}
