@@ -29,11 +29,12 @@ func TestConnectionsOfRemovedClients(t *testing.T) { // not parallel: it counts 
 	defer server.Close()
 	c, err := jwks.New(nil, jwks.Config{})
 	require.NoError(t, err)
+	roots := server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	before := runtime.NumGoroutine()
 	for range 20 {
 		p := pool("p", []string{server.URL})
 		p.HTTPClient = &http.Client{Transport: &http.Transport{
-			TLSClientConfig: &tls.Config{RootCAs: server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}, ForceAttemptHTTP2: true,
+			TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true,
 		}}
 		require.NoError(t, c.Update(providers(p)))
 		go ask(t.Context(), c, "p", "one")
