@@ -89,7 +89,7 @@ type Config struct {
 	Logger *slog.Logger
 
 	// OnFetch is called after each request for a key set. It is called from the goroutine that fetches, under no lock. It must
-	// not block: the key set is not fetched again meanwhile. A panic is recovered and logged.
+	// not block: while 16 calls have not returned, others are left out. A panic is recovered and logged.
 	OnFetch func(Fetch)
 
 	random func() float64 // for tests that must repeat

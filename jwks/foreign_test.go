@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime"
@@ -197,5 +198,34 @@ func TestClientThatNeverReturnsHoldsNobodyElse(t *testing.T) {
 		ask(t.Context(), c, "bad", "one")
 		require.Greater(t, calls.Load(), before, "it is asked again")
 		time.Sleep(20 * time.Second)
+	})
+}
+
+// An OnFetch that never returns keeps no key from being used, and its calls do not pile up.
+func TestOnFetchThatNeverReturns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, release := newServers(), make(chan struct{})
+		a, b := n.at(keysURL), n.at("https://other.example/jwks.json")
+		a.set(refuse)
+		b.list("one")
+		var calls atomic.Int64
+		c := newCache(t, n, jwks.Config{OnFetch: func(jwks.Fetch) {
+			calls.Add(1)
+			<-release
+		}}, pool("p", []string{a.url, b.url}))
+		require.Zero(t, timed(func() { require.Equal(t, 200, ask(t.Context(), c, "p", "one")) }))
+		for i := range 100 {
+			time.Sleep(time.Minute)
+			ask(t.Context(), c, "p", fmt.Sprint("forged-", i))
+		}
+		b.list("one", "two")
+		require.Equal(t, 200, ask(t.Context(), c, "p", "two"))
+		require.EqualValues(t, 16, calls.Load())
+		close(release)
+		time.Sleep(time.Minute)
+		ask(t.Context(), c, "p", "forged")
+		synctest.Wait()
+		require.Greater(t, calls.Load(), int64(16))
 	})
 }

@@ -213,13 +213,15 @@ func (q *request) finish(got answer) {
 	s.mu.Unlock()
 	if told {
 		s.publish()
+	}
+	q.round.tell() // before any code of others
+	if told {
 		c.log.fetched(c.table.Load(), s, sl, &got, back)
 		c.onFetch(q, &got)
 	}
 	if late && told {
 		c.reschedule(s)
 	}
-	q.round.tell()
 }
 
 // event returns what the outcome says of the URL. The caller holds the set's mutex.
@@ -341,9 +343,18 @@ func (c *Cache) onFetch(q *request, got *answer) {
 		}
 		told[home.provider] = true
 		f.Provider, f.Region = home.provider, home.region.Name
-		if err := guard.Call("OnFetch", func() { c.config.OnFetch(f) }); err != nil {
-			c.log.Error("OnFetch panicked", "error", err)
-		}
+		c.hook(f)
+	}
+}
+
+// hook calls OnFetch, unless too many calls have not returned.
+func (c *Cache) hook(f Fetch) {
+	defer c.hooks.Add(-1)
+	if c.hooks.Add(1) > maxHooks {
+		return
+	}
+	if err := guard.Call("OnFetch", func() { c.config.OnFetch(f) }); err != nil {
+		c.log.Error("OnFetch panicked", "error", err)
 	}
 }
 

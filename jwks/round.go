@@ -17,6 +17,7 @@ const (
 	repeatAfter    = time.Second            // until a URL that does not answer is asked again, on another connection
 	maxWanted      = 256                    // questions that a round looks for
 	maxInFlight    = 2                      // requests to one URL
+	maxHooks       = 16                     // calls of OnFetch under way
 	maxStray       = 4                      // to it that have not returned in time, beyond which it is not asked
 	busyRetry      = 50 * time.Millisecond  // until it is asked again whether there are fewer
 	attributeAfter = 10 * time.Second       // between an answer and the next one, if a key has appeared in another region
