@@ -75,11 +75,13 @@ func TestTransportMisbehaves(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				n, l, bad := newServers(), &logs{}, true
+				n, l := newServers(), &logs{}
+				var bad atomic.Bool
+				bad.Store(true)
 				n.at(keysURL).list("one")
 				n.at("https://other.example/jwks.json").list("two")
 				client := &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-					if bad && r.URL.String() == keysURL {
+					if bad.Load() && r.URL.String() == keysURL {
 						if err := misbehave(how); err != nil {
 							return nil, err
 						}
@@ -99,7 +101,7 @@ func TestTransportMisbehaves(t *testing.T) {
 				t.Log(c.Status()[0].Failure, l.String())
 				require.Contains(t, []string{"panic", "timeout", "canceled"}, c.Status()[0].Failure)
 				require.Contains(t, l.String(), "key fetch failed")
-				bad = false
+				bad.Store(false)
 				began := time.Now()
 				for ask(t.Context(), c, "p", "one") != 200 {
 					require.Less(t, time.Since(began), 15*time.Minute)
