@@ -29,3 +29,6 @@ func Asked(c *Cache, iss string) int {
 	defer a.mu.Unlock()
 	return len(a.once) + len(a.repeated) + len(a.absent)
 }
+
+// View returns what identifies the picture of an issuer that those who wait look at.
+func View(c *Cache, iss string) any { return c.table.Load().issuers[iss].view.Load() }
