@@ -90,8 +90,8 @@ type Config struct {
 	// used again, snapshots that are used or cannot be saved. Nil is silent.
 	Logger *slog.Logger
 
-	// OnFetch is called after each request for a key set. It is called from the goroutine that fetches, under no lock. It
-	// must not block: the key set is not fetched again meanwhile. A panic is recovered and logged.
+	// OnFetch is called after each request for a key set. It is called from the goroutine that fetches, under no lock. It must
+	// not block: while 16 calls have not returned, others are left out. A panic is recovered and logged.
 	OnFetch func(Fetch)
 
 	random func() float64 // for tests that must repeat
@@ -194,6 +194,9 @@ func (c *Config) checkProviders(ps []issuer.Provider) error {
 			errs = append(errs, fmt.Errorf("provider %q is listed twice", p.ID))
 		}
 		ids[p.ID] = true
+		if p.HTTPClient != nil && nils.Typed(p.HTTPClient.Transport) {
+			errs = append(errs, fmt.Errorf("provider %q: HTTPClient has a Transport that is nil", p.ID))
+		}
 		for _, r := range p.Regions {
 			for _, iss := range r.Issuers {
 				if owner, taken := owners[iss]; taken && owner != p.ID {
