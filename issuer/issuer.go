@@ -1,7 +1,7 @@
 // Package issuer describes who mints tokens: an [Provider], one identity provider deployed in one or more regions, and
 // what each [Region] of it may write into a token and where it publishes its keys.
 //
-// The types are plain values without behaviour; nothing in this package does I/O. [Cognito] fills an Provider for an
+// The types are plain values without behaviour; nothing in this package does I/O. [Cognito] fills a Provider for an
 // Amazon Cognito user pool.
 package issuer
 
@@ -34,7 +34,7 @@ type Provider struct {
 	HTTPClient *http.Client `json:"-"`
 }
 
-// Region is one deployment of an Provider.
+// Region is one deployment of a Provider.
 type Region struct {
 	// Name is required and unique in the authority: "us-east-1".
 	Name string

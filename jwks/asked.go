@@ -40,6 +40,13 @@ type absence struct{ first, last keystate.Time }
 // recent holds the last values by the hash of what they are about.
 type recent[V any] struct{ *simplelru.LRU[uint64, V] }
 
+func (r recent[V]) count() int {
+	if r.LRU == nil {
+		return 0
+	}
+	return r.Len()
+}
+
 func (r recent[V]) find(id uint64) (v V, ok bool) {
 	if r.LRU == nil {
 		return v, false
@@ -47,14 +54,47 @@ func (r recent[V]) find(id uint64) (v V, ok bool) {
 	return r.Peek(id)
 }
 
-// put sets a value, and forgets those that are old.
-func (r *recent[V]) put(id uint64, v V, old func(V) bool) {
+func (r *recent[V]) put(id uint64, v V) {
 	if r.LRU == nil {
 		r.LRU, _ = simplelru.NewLRU[uint64, V](maxAsked, nil) // fails for sizes below 1 only
 	}
 	r.Add(id, v)
-	for _, oldest, ok := r.GetOldest(); ok && old(oldest); _, oldest, ok = r.GetOldest() {
+}
+
+// forget drops the values that are old.
+func (r *recent[V]) forget(old func(V) bool) {
+	if r.LRU == nil {
+		return
+	}
+	for _, v, ok := r.GetOldest(); ok && old(v); _, v, ok = r.GetOldest() {
 		r.RemoveOldest()
+	}
+	if r.count() == 0 {
+		r.LRU = nil
+	}
+}
+
+// tidy forgets the keys that were not asked for in the last minute: after a flood, nobody may ask for an unknown key again.
+func (a *askedKeys) tidy(now keystate.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.askedTables != nil {
+		a.forget(now)
+	}
+}
+
+func (a *askedKeys) forget(now keystate.Time) {
+	old := func(at keystate.Time) bool { return now.Since(at) >= forgetAsked }
+	a.once.forget(old)
+	a.repeated.forget(func(t askedTimes) bool { return old(t[0]) })
+	a.absent.forget(func(b absence) bool { return old(b.last) })
+	a.free()
+}
+
+// free drops the tables if they are empty.
+func (a *askedKeys) free() {
+	if a.waiting == nil && a.once.LRU == nil && a.repeated.LRU == nil && a.absent.LRU == nil {
+		a.askedTables = nil
 	}
 }
 
@@ -95,9 +135,7 @@ func (e *issuerEntry) enter(q keystate.Question, usable bool, now keystate.Time)
 		if len(a.waiting) == 0 {
 			a.waiting = nil
 		}
-		if a.waiting == nil && a.once.LRU == nil && a.repeated.LRU == nil && a.absent.LRU == nil {
-			a.askedTables = nil
-		}
+		a.free()
 	}, true
 }
 
@@ -107,14 +145,14 @@ func (a *askedKeys) count(id uint64, now keystate.Time) (again bool) {
 	if !known {
 		at, seen := a.once.find(id)
 		if !seen || now.Since(at) > repeatTime {
-			a.once.put(id, now, func(at keystate.Time) bool { return now.Since(at) >= forgetAsked })
+			a.once.put(id, now)
 			return false
 		}
 		a.once.Remove(id)
 		k[0] = at
 	}
 	again = now.Since(k[0]) <= repeatTime
-	a.repeated.put(id, askedTimes{now, k[0], k[1]}, func(t askedTimes) bool { return now.Since(t[0]) >= forgetAsked })
+	a.repeated.put(id, askedTimes{now, k[0], k[1]})
 	return again
 }
 
@@ -133,7 +171,7 @@ func (a *askedKeys) note(q keystate.Question, now keystate.Time) {
 		b.first = now
 	}
 	b.last = now
-	a.absent.put(id, b, func(b absence) bool { return now.Since(b.last) >= forgetAsked })
+	a.absent.put(id, b)
 }
 
 // gate returns how long a key may not cause a round, as it was certain a short while ago that it is not there: an eighth of the

@@ -28,6 +28,7 @@ type Cache struct {
 	seq      atomic.Uint64 // numbers requests and callers; clocks are too coarse for their order
 	waiting  atomic.Int64  // callers that wait
 	stuck    atomic.Int64  // calls of code of others that have not returned in time
+	hooks    atomic.Int64  // calls of OnFetch under way
 	outages  outages       // bounds the answers "unavailable"
 	changes  signal.Signal // of keys
 	updating sync.Mutex    // one Update at a time
@@ -38,6 +39,7 @@ type table struct {
 	issuers map[string]*issuerEntry
 	regions []regionSets // in the order of the configuration
 	sets    map[string]*set
+	rates   map[string]*rate // by the names of URLs, also of those that an Update has just removed
 }
 
 // regionSets is a region with its key sets: one for its JWKS URLs, or one for each issuer whose URL is discovered.
@@ -84,7 +86,10 @@ func (c *Cache) Update(providers []issuer.Provider) error {
 	for i := range providers {
 		n += len(providers[i].Regions)
 	}
-	t := &table{issuers: make(map[string]*issuerEntry, n), sets: make(map[string]*set, n), regions: make([]regionSets, 0, n)}
+	t := &table{
+		issuers: make(map[string]*issuerEntry, n), sets: make(map[string]*set, n), rates: make(map[string]*rate, n),
+		regions: make([]regionSets, 0, n),
+	}
 	for _, p := range providers {
 		pair := c.clients.of(p.HTTPClient, &c.config)
 		for i, r := range p.Regions {
@@ -100,6 +105,7 @@ func (c *Cache) Update(providers []issuer.Provider) error {
 			}
 		}
 	}
+	t.keepRates(old, c.clock())
 	users := map[*set][]*issuerEntry{}
 	for iss, e := range t.issuers {
 		if was := old.issuers[iss]; was != nil && was.equal(e) { // unchanged issuers keep their pointers, and their keys
@@ -113,12 +119,12 @@ func (c *Cache) Update(providers []issuer.Provider) error {
 		of := users[s]
 		s.users.Store(&of)
 	}
-	c.table.Store(t)
 	for iss, e := range t.issuers {
 		if old.issuers[iss] != e {
-			e.rebuild()
+			e.rebuild() // before anybody can look at it
 		}
 	}
+	c.table.Store(t)
 	for id, s := range old.sets {
 		if t.sets[id] == nil {
 			c.remove(s)
@@ -188,6 +194,7 @@ func (cs *clients) keep(providers []issuer.Provider) {
 	defer cs.mu.Unlock()
 	for client, pair := range cs.given {
 		if !slices.ContainsFunc(providers, func(p issuer.Provider) bool { return p.HTTPClient == client }) {
+			pair.gone.Store(true)
 			pair.closeIdle()
 			delete(cs.given, client)
 		}

@@ -176,9 +176,10 @@ func TestMirrorWithOtherKeysUnderTheSameKeyID(t *testing.T) {
 					}
 					time.Sleep(5 * time.Minute)
 				}
-				r := look(t, c, "k", "ES256", thumbprints(look(t, c, "k", "ES256"))...)
-				t.Log("first", urls[0], "one set", !regions, "own key", slices.Contains(thumbprints(look(t, c, "k", "ES256")), thumbprint(t, own)), "candidates", len(look(t, c, "k", "ES256").Keys), "complete without a match", r.Complete, "limited", r.Limited)
-				require.Equal(t, len(look(t, c, "k", "ES256").Keys) < 4, r.Complete)
+				known := look(t, c, "k", "ES256") // the next one has the set asked again
+				r := look(t, c, "k", "ES256", thumbprints(known)...)
+				t.Log("first", urls[0], "one set", !regions, "own key", slices.Contains(thumbprints(known), thumbprint(t, own)), "candidates", len(known.Keys), "complete without a match", r.Complete, "limited", r.Limited)
+				require.Equal(t, len(known.Keys) < 4, r.Complete)
 			})
 		}
 	}

@@ -11,6 +11,8 @@ const (
 	pingAfter = 15 * time.Second // of silence on an HTTP/2 connection
 	pingTime  = 5 * time.Second
 	idleTime  = 90 * time.Second
+
+	maxHeaders = 64 << 10
 )
 
 // client is an HTTP client whose idle connections can be closed.
@@ -43,6 +45,12 @@ func ownTransport(given http.RoundTripper) *http.Transport {
 		t = of.Clone()
 	default:
 		return nil
+	}
+	if t.IdleConnTimeout == 0 { // for ever
+		t.IdleConnTimeout = idleTime
+	}
+	if t.MaxResponseHeaderBytes == 0 { // 10 MB
+		t.MaxResponseHeaderBytes = maxHeaders
 	}
 	if t.HTTP2 == nil {
 		t.HTTP2 = &http.HTTP2Config{}

@@ -40,12 +40,14 @@ func (c *Cache) compareOne(s *set, sl *slot) {
 	ctx, cancel := context.WithTimeout(context.Background(), roundTime)
 	defer cancel()
 	s.mu.Lock()
+	sl.rate.take(c.clock())
 	t := c.hosts.enqueue(sl.address(), s, false)
 	s.mu.Unlock()
 	if !c.hosts.wait(ctx, t) {
 		return
 	}
-	got, ok := bounded(ctx, func() (a answer) {
+	defer c.hosts.release(t)
+	got, ok := counted(ctx, &sl.stuck, func() (a answer) {
 		defer c.hosts.release(t)
 		q := &request{cache: c, set: s, attempt: &attempt{slot: sl}, client: s.clients.pick(0), plain: true}
 		guard.Report(guard.Call("HTTP client", func() { a = q.fetchSet(ctx, sl.address()) }))

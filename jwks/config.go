@@ -42,28 +42,29 @@ const (
 // Config configures a Cache. The zero value of every field is the default.
 type Config struct {
 	// HTTPClient sends the requests. It is copied. Redirects are never followed and no cookies kept, whatever it says. An
-	// *http.Transport is cloned twice, so that a request can be repeated on another connection; any other RoundTripper is used as
-	// it is, and must itself give up connections that have died. Nil means clients of the cache's own, which use the proxy
-	// variables of the environment. A Provider's HTTPClient takes precedence.
+	// *http.Transport is cloned twice, so that a request can be repeated on another connection; any other RoundTripper is
+	// used as it is, and must itself give up connections that have died. Nil means clients of the cache's own, which use the
+	// proxy variables of the environment. A Provider's HTTPClient takes precedence.
 	HTTPClient *http.Client
 
-	// RefreshInterval is the time after which a key set is fetched again, give or take a tenth. A Cache-Control max-age of the
-	// server, less Age, replaces it, within 1 minute and 1 hour. 0 means 15 minutes; the least is 1 second.
+	// RefreshInterval is the time after which a key set is fetched again, give or take a tenth. A Cache-Control max-age of
+	// the server, less Age, replaces it, within 1 minute and 1 hour. 0 means 15 minutes; the least is 1 second.
 	RefreshInterval time.Duration
 
 	// MaxStale is how long a key is used after an answer last listed it. 0 means 24 hours; the most is 31 days.
 	MaxStale time.Duration
 
-	// UnknownKeyInterval is the time after which unknown key IDs may cause another fetch of a key set, beyond a burst of 5. It
-	// grows to 10 seconds while the fetches find nothing. 0 means 2 seconds; the least is 100 ms.
+	// UnknownKeyInterval is the time after which unknown key IDs may cause another fetch of a key set, beyond a burst of 5.
+	// It grows to 10 seconds while the fetches find nothing. 0 means 2 seconds; the least is 100 ms.
 	UnknownKeyInterval time.Duration
 
-	// UnknownKeyWait is how long Lookup waits for keys that are not in memory. 0 means 3 seconds. The least is UnknownKeyInterval
-	// plus 1 second. A negative value means that Lookup never waits: the fetch goes on without it.
+	// UnknownKeyWait is how long Lookup waits for keys that are not in memory. 0 means 3 seconds, or UnknownKeyInterval plus
+	// 1 second if that is longer. The least is UnknownKeyInterval plus 1 second. A negative value means that Lookup never
+	// waits: the fetch goes on without it.
 	UnknownKeyWait time.Duration
 
-	// InsecureHTTPHosts lists hosts, without port, whose keys may be fetched over plain http. Loopback hosts always may. Anyone
-	// on the network path to such a host can make the cache accept any key.
+	// InsecureHTTPHosts lists hosts, without port, whose keys may be fetched over plain http. Loopback hosts always may.
+	// Anyone on the network path to such a host can make the cache accept any key.
 	InsecureHTTPHosts []string
 
 	// InsecureKnownKeys lists RFC 7638 thumbprints of keys that are used although their private half is public, as that of an
@@ -71,25 +72,26 @@ type Config struct {
 	InsecureKnownKeys []string
 
 	// Snapshots keeps a copy of each key set, so that a process that starts while no key server answers can verify tokens. A
-	// snapshot is read once, if the set has no usable keys and the first request fails or is slow. Its keys age from when they
-	// were fetched. Nil means none.
+	// snapshot is read once, if the set has no usable keys and the first request fails or is slow. Its keys age from when
+	// they were fetched. Nil means none.
 	Snapshots store.Authentic
 
 	// MaxKeySetBytes bounds a key set after decompression. 0 means 256 KiB; the most is 16 MiB.
 	MaxKeySetBytes int
 	// MaxKeys bounds the keys that are used of a key set. The others are named in Status. 0 means 1,000; the most is 10,000.
 	MaxKeys int
-	// MaxRSABits is the longest RSA modulus that is used. 0 means 4,096; the most is 8,192, at several times the cost of a check.
+	// MaxRSABits is the longest RSA modulus that is used. 0 means 4,096; the most is 8,192, at several times the cost of a
+	// check.
 	MaxRSABits int
 	// MaxRequests bounds the requests under way. Half of them are for key sets that have never been usable. 0 means 256.
 	MaxRequests int
 
-	// Logger receives one line for each change of state: a URL that fails and recovers, keys that change, expire and can be used
-	// again, snapshots that are used or cannot be saved. Nil is silent.
+	// Logger receives one line for each change of state: a URL that fails and recovers, keys that change, expire and can be
+	// used again, snapshots that are used or cannot be saved. Nil is silent.
 	Logger *slog.Logger
 
 	// OnFetch is called after each request for a key set. It is called from the goroutine that fetches, under no lock. It must
-	// not block: the key set is not fetched again meanwhile. A panic is recovered and logged.
+	// not block: while 16 calls have not returned, others are left out. A panic is recovered and logged.
 	OnFetch func(Fetch)
 
 	random func() float64 // for tests that must repeat
@@ -102,9 +104,9 @@ type Fetch struct {
 	URL              string        // the configured URL, or the issuer that it is discovered from
 	Duration         time.Duration // from the begin of the request, when it had a connection, to its end
 	OnDemand         bool          // a token waited for it; otherwise it was a refresh
-	// Outage reports whether the failure shows that the region is unavailable: DNS, TLS or the connection failed, there was no
-	// answer in time, or the status was 5xx without Retry-After, and a refresh was due. No other failure does, so tokens alone
-	// cannot cause one.
+	// Outage reports whether the failure shows that the region is unavailable: DNS, TLS or the connection failed, there was
+	// no answer in time, or the status was 5xx without Retry-After, and a refresh was due. No other failure does, so tokens
+	// alone cannot cause one.
 	Outage bool
 	// Failure says why there is no good answer; "" after one. It is dns, tls, timeout, network, status and a number, html,
 	// too_large, malformed, no_usable_key, discovery, panic, or not_enabled (403 or 404 of an optional URL that has never
@@ -116,18 +118,23 @@ type Fetch struct {
 func (c Config) withDefaults() (Config, error) {
 	var errs []error
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf("jwks: "+format, args...)) }
-	between := func(name string, v, least, most int64) {
+	span := func(name string, v, least, most time.Duration) {
 		if v != 0 && (v < least || v > most) {
-			add("%s is outside of its bounds, see the documentation of Config", name)
+			add("%s is %v: use 0 for the default, or %v to %v", name, v, least, most)
 		}
 	}
-	between("RefreshInterval", int64(c.RefreshInterval), int64(minRefresh), int64(maxMaxStale))
-	between("MaxStale", int64(c.MaxStale), int64(minRefresh), int64(maxMaxStale))
-	between("UnknownKeyInterval", int64(c.UnknownKeyInterval), int64(minInterval), int64(time.Hour))
-	between("MaxKeySetBytes", int64(c.MaxKeySetBytes), 1, maxBody)
-	between("MaxKeys", int64(c.MaxKeys), 1, maxKeys)
-	between("MaxRSABits", int64(c.MaxRSABits), jose.MinRSABits, jose.MostRSABits)
-	between("MaxRequests", int64(c.MaxRequests), 2, maxRequests)
+	count := func(name string, v, least, most int) {
+		if v != 0 && (v < least || v > most) {
+			add("%s is %d: use 0 for the default, or %d to %d", name, v, least, most)
+		}
+	}
+	span("RefreshInterval", c.RefreshInterval, minRefresh, maxMaxStale)
+	span("MaxStale", c.MaxStale, minRefresh, maxMaxStale)
+	span("UnknownKeyInterval", c.UnknownKeyInterval, minInterval, time.Hour)
+	count("MaxKeySetBytes", c.MaxKeySetBytes, 1, maxBody)
+	count("MaxKeys", c.MaxKeys, 1, maxKeys)
+	count("MaxRSABits", c.MaxRSABits, jose.MinRSABits, jose.MostRSABits)
+	count("MaxRequests", c.MaxRequests, 2, maxRequests)
 	c.RefreshInterval = cmp.Or(c.RefreshInterval, defaultRefresh)
 	c.MaxStale = cmp.Or(c.MaxStale, defaultMaxStale)
 	c.UnknownKeyInterval = cmp.Or(c.UnknownKeyInterval, defaultInterval)
@@ -187,6 +194,9 @@ func (c *Config) checkProviders(ps []issuer.Provider) error {
 			errs = append(errs, fmt.Errorf("provider %q is listed twice", p.ID))
 		}
 		ids[p.ID] = true
+		if p.HTTPClient != nil && nils.Typed(p.HTTPClient.Transport) {
+			errs = append(errs, fmt.Errorf("provider %q: HTTPClient has a Transport that is nil", p.ID))
+		}
 		for _, r := range p.Regions {
 			for _, iss := range r.Issuers {
 				if owner, taken := owners[iss]; taken && owner != p.ID {

@@ -68,7 +68,7 @@ func (q *request) fetch(ctx context.Context) answer {
 	}
 	lacks := a.failed == nil && !current && q.lacks(&a)
 	if a.failed == nil && !due && !lacks {
-		a.partial = !current
+		a.partial = a.partial || !current
 		return a
 	}
 	if lacks && !mayRead && !due {
@@ -77,7 +77,7 @@ func (q *request) fetch(ctx context.Context) answer {
 	}
 	moved, failed := q.discover(ctx, d)
 	if failed != nil || moved == found {
-		a.partial = failed != nil
+		a.partial = a.partial || failed != nil
 		return a
 	}
 	if other := q.fetchSet(outbound.WithIssuer(ctx, d.issuer), moved); other.failed == nil {

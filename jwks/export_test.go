@@ -14,3 +14,24 @@ func NewWithClock(ps []issuer.Provider, c Config, read func() (mono, wall int64)
 		return keystate.Time{Mono: mono, Wall: wall}
 	})
 }
+
+// Hosts returns how many hosts a cache knows.
+func Hosts(c *Cache) int {
+	c.hosts.mu.Lock()
+	defer c.hosts.mu.Unlock()
+	return len(c.hosts.byName)
+}
+
+// Asked returns how many key IDs of an issuer are remembered that are not there.
+func Asked(c *Cache, iss string) int {
+	a := &c.table.Load().issuers[iss].asked
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.askedTables == nil {
+		return 0
+	}
+	return a.once.count() + a.repeated.count() + a.absent.count()
+}
+
+// View returns what identifies the picture of an issuer that those who wait look at.
+func View(c *Cache, iss string) any { return c.table.Load().issuers[iss].view.Load() }

@@ -1,6 +1,7 @@
 package jwks_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/regionjwt/regionjwt/issuer"
@@ -202,4 +204,100 @@ func testRateLimitedHost(t *testing.T, size int, retryAfter string, counts bool)
 	}
 	require.LessOrEqual(t, time.Duration(last.Load()), limit)
 	require.LessOrEqual(t, l.denied, size)
+}
+
+// Tenants whose hosts accept requests and do not answer, more than there are places, leave one to a tenant of another host.
+func TestHangingHostsLeaveAPlace(t *testing.T) {
+	t.Parallel()
+	for _, each := range []int{1, 20} { // tenants of a host
+		t.Run(fmt.Sprint(each), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { testHangingHosts(t, each) })
+		})
+	}
+}
+
+func testHangingHosts(t *testing.T, each int) {
+	const size = 60
+	n := newServers()
+	var ps []issuer.Provider
+	for i := range size {
+		u := fmt.Sprintf("https://h%d.example/%d", i/each, i)
+		n.at(u).set(func(s *server) { s.hangs = true })
+		ps = append(ps, pool(fmt.Sprint("bad", i), []string{u}))
+	}
+	n.at(keysURL).list("one")
+	c := newCache(t, n, jwks.Config{MaxRequests: 32}, append(ps, pool("good", []string{keysURL}))...)
+	ctx, cancel := context.WithCancel(t.Context())
+	for i := range size {
+		go func() {
+			for ctx.Err() == nil {
+				ask(ctx, c, fmt.Sprint("bad", i), "x")
+				time.Sleep(10 * time.Millisecond)
+			}
+		}()
+	}
+	time.Sleep(2 * time.Minute)
+	took := until(t, c, "good", "one")
+	t.Log(each, "tenants of a host: served after", took)
+	require.LessOrEqual(t, took, 2*time.Second)
+	cancel()
+	require.NoError(t, c.Update(nil))
+	time.Sleep(20 * time.Second)
+}
+
+// On a host that asks for fewer requests, tenants without keys wait for their turn. Tenants with keys do not wait for those.
+func TestSlowedHostServesTenantsWithKeys(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const size = 60
+		n := newServers()
+		ps, urls := tenants(2 * size)
+		c := newCache(t, n, jwks.Config{}, ps...)
+		for i, u := range urls {
+			s := n.at(u)
+			s.list("one")
+			if i >= size {
+				s.set(func(s *server) { s.status, s.delay = 429, 100*time.Millisecond })
+				continue
+			}
+			require.Equal(t, 200, ask(t.Context(), c, ps[i].ID, "one"))
+		}
+		time.Sleep(5 * time.Minute)
+		for i := range urls[size:] {
+			go ask(t.Context(), c, ps[size+i].ID, "one")
+		}
+		time.Sleep(2 * time.Second)
+		var wg sync.WaitGroup
+		for i, u := range urls[:size] {
+			n.at(u).list("one", "two")
+			wg.Go(func() { assert.LessOrEqual(t, until(t, c, ps[i].ID, "two"), 100*time.Millisecond) })
+		}
+		wg.Wait()
+		time.Sleep(5 * time.Minute)
+	})
+}
+
+// Hundreds of tenants start while one host hangs that all of them ask first. Those that wait for a connection to it do not wait
+// for it longer than those that have one: the mirror serves them.
+func TestHangingHostOfManyTenantsWithAMirror(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const size = 150
+		n := newServers()
+		var ps []issuer.Provider
+		for i := range size {
+			first, mirror := fmt.Sprintf("https://a.example/%d", i), fmt.Sprintf("https://b.example/%d", i)
+			n.at(first).set(func(s *server) { s.hangs = true })
+			n.at(mirror).list("one")
+			ps = append(ps, pool(fmt.Sprint(i), []string{first, mirror}))
+		}
+		c := newCache(t, n, jwks.Config{}, ps...)
+		var wg sync.WaitGroup
+		for _, p := range ps {
+			wg.Go(func() { assert.LessOrEqual(t, until(t, c, p.ID, "one"), 2*time.Second) })
+		}
+		wg.Wait()
+		time.Sleep(20 * time.Second)
+	})
 }

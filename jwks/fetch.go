@@ -77,7 +77,7 @@ type answer struct {
 	url       string // where it came from
 	failed    *failure
 	unchanged bool
-	partial   bool // the URL may have moved
+	partial   bool // what it does not list proves nothing: the URL may have moved, or too many keys cannot be used to name them
 	keys      []*jose.Key
 	skipped   []jose.Skipped
 	etag      string
@@ -89,7 +89,7 @@ type answer struct {
 func (a *answer) unusable() []keystate.Unusable {
 	var all []keystate.Unusable
 	for _, k := range a.skipped {
-		if k.Why.NotForSignatures() || k.KeyID == "" {
+		if k.Why.NotForSignatures() {
 			continue
 		}
 		all = append(all, keystate.Unusable{
@@ -184,6 +184,7 @@ func (q *request) fetchSet(ctx context.Context, rawURL string) answer {
 	case len(a.keys) == 0:
 		a.failed = fail("no_usable_key")
 	}
+	a.partial = len(a.skipped) >= jose.MaxSkipped
 	if tag := doc.header.Get("ETag"); len(tag) <= maxETag {
 		a.etag = tag
 	}

@@ -3,9 +3,12 @@ package jwks_test
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,11 +75,13 @@ func TestTransportMisbehaves(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				n, l, bad := newServers(), &logs{}, true
+				n, l := newServers(), &logs{}
+				var bad atomic.Bool
+				bad.Store(true)
 				n.at(keysURL).list("one")
 				n.at("https://other.example/jwks.json").list("two")
 				client := &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-					if bad && r.URL.String() == keysURL {
+					if bad.Load() && r.URL.String() == keysURL {
 						if err := misbehave(how); err != nil {
 							return nil, err
 						}
@@ -96,7 +101,7 @@ func TestTransportMisbehaves(t *testing.T) {
 				t.Log(c.Status()[0].Failure, l.String())
 				require.Contains(t, []string{"panic", "timeout", "canceled"}, c.Status()[0].Failure)
 				require.Contains(t, l.String(), "key fetch failed")
-				bad = false
+				bad.Store(false)
 				began := time.Now()
 				for ask(t.Context(), c, "p", "one") != 200 {
 					require.Less(t, time.Since(began), 15*time.Minute)
@@ -164,4 +169,65 @@ func testHookMisbehaves(t *testing.T, config jwks.Config, how string) {
 	t.Log(how, l.String())
 	cancel()
 	time.Sleep(time.Hour)
+}
+
+// The client of one provider that never returns, not even when its context has ended, keeps nobody else from the same host, nor
+// from places of the process.
+func TestClientThatNeverReturnsHoldsNobodyElse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := newServers()
+		n.at(keysURL).list("one")
+		release := make(chan struct{})
+		bad := pool("bad", []string{keysURL})
+		var calls atomic.Int64
+		bad.HTTPClient = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+			calls.Add(1)
+			<-release
+			return nil, errors.New("at last")
+		})}
+		c := newCache(t, n, jwks.Config{}, bad, pool("good", []string{keysURL}))
+		for range 100 {
+			require.Contains(t, []int{429, 503}, ask(t.Context(), c, "bad", "one"))
+			time.Sleep(time.Second)
+		}
+		t.Log(calls.Load(), "calls that have not returned")
+		require.LessOrEqual(t, calls.Load(), int64(5))
+		require.Equal(t, 200, ask(t.Context(), c, "good", "one"))
+		close(release)
+		time.Sleep(20 * time.Second)
+		before := calls.Load()
+		ask(t.Context(), c, "bad", "one")
+		require.Greater(t, calls.Load(), before, "it is asked again")
+		time.Sleep(20 * time.Second)
+	})
+}
+
+// An OnFetch that never returns keeps no key from being used, and its calls do not pile up.
+func TestOnFetchThatNeverReturns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, release := newServers(), make(chan struct{})
+		a, b := n.at(keysURL), n.at("https://other.example/jwks.json")
+		a.set(refuse)
+		b.list("one")
+		var calls atomic.Int64
+		c := newCache(t, n, jwks.Config{OnFetch: func(jwks.Fetch) {
+			calls.Add(1)
+			<-release
+		}}, pool("p", []string{a.url, b.url}))
+		require.Zero(t, timed(func() { require.Equal(t, 200, ask(t.Context(), c, "p", "one")) }))
+		for i := range 100 {
+			time.Sleep(time.Minute)
+			ask(t.Context(), c, "p", fmt.Sprint("forged-", i))
+		}
+		b.list("one", "two")
+		require.Equal(t, 200, ask(t.Context(), c, "p", "two"))
+		require.EqualValues(t, 16, calls.Load())
+		close(release)
+		time.Sleep(time.Minute)
+		ask(t.Context(), c, "p", "forged")
+		synctest.Wait()
+		require.Greater(t, calls.Load(), int64(16))
+	})
 }

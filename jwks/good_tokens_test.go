@@ -26,7 +26,7 @@ var mistaken = []row{
 	},
 	{"a token that arrives before its key is published", issuertest.IssuerPerRegion, tooEarly},
 	{
-		"a token whose key was missing from five answers in a row of a URL that is not yet known to differ from request to request",
+		"a token whose key was missing from six answers in a row of a URL that is not yet known to differ from request to request",
 		issuertest.IssuerPerRegion, missingForLong,
 	},
 	{

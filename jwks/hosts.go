@@ -1,9 +1,12 @@
 package jwks
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
 	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,6 +22,7 @@ const (
 	paceSets     = 3           // sets that must have been asked, and a quarter of the answers
 	paceMost     = 200.0       // requests a second from which on a host is not slowed
 	paceGrowth   = 1.1         // of the rate, a second
+	minHosts     = 64          // that are known before any is looked for that is not needed
 	staleQueue   = 24          // no refresh waits longer than this part of MaxStale, whatever the host asks
 )
 
@@ -57,6 +61,7 @@ type hosts struct {
 	inUse    int
 	cold     int // of them, for sets that were never usable
 	byName   map[string]*host
+	kept     int // of them, after the last sweep
 }
 
 // host is one host that is dialed.
@@ -65,7 +70,8 @@ type host struct {
 	inUse  [2]int // refreshes, urgent requests
 	queues [2][classes]queue
 	credit [2][classes]int
-	spent  float64 // of urgentBurst
+	spent  float64       // of urgentBurst
+	heard  keystate.Time // when a request last had an outcome other than silence
 	filled keystate.Time
 	timer  *time.Timer
 	pace   hostPace
@@ -89,10 +95,7 @@ func newHosts(most int, maxStale time.Duration, clock clock) *hosts {
 
 // enqueue takes a place in the queue of the URL's host. The caller holds the set's mutex.
 func (h *hosts) enqueue(rawURL string, s *set, urgent bool) *ticket {
-	name := rawURL
-	if u, err := url.Parse(rawURL); err == nil {
-		name = u.Host
-	}
+	name := hostName(rawURL)
 	now := h.clock()
 	t := &ticket{
 		set: s, urgent: urgent, since: now, order: s.pace.turn(), ready: make(chan struct{}), index: -1, class: otherSets,
@@ -111,12 +114,27 @@ func (h *hosts) enqueue(rawURL string, s *set, urgent bool) *ticket {
 	defer h.mu.Unlock()
 	t.host = h.byName[name]
 	if t.host == nil {
+		h.sweep()
 		t.host = &host{name: name}
 		h.byName[name] = t.host
 	}
 	t.push()
 	h.dispatch(t.host, now)
 	return t
+}
+
+// hostName names the host of a URL, the same for all ways to write it: a tenant whose metadata name a URL cannot choose to be
+// counted apart.
+func hostName(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return rawURL
+	}
+	port := "443"
+	if u.Scheme == "http" {
+		port = "80"
+	}
+	return strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")) + ":" + cmp.Or(u.Port(), port)
 }
 
 func (t *ticket) kind() int {
@@ -170,19 +188,63 @@ func (h *hosts) release(t *ticket) {
 		return
 	}
 	t.has = false
+	full := h.inUse == h.most || h.cold == h.most/2 // others may wait for the bounds of the process
 	t.host.inUse[t.kind()]--
 	h.inUse--
 	if t.cold {
 		h.cold--
 	}
 	now := h.clock()
-	h.dispatch(t.host, now)
+	if full {
+		h.share(now)
+	} else {
+		h.dispatch(t.host, now)
+	}
 	h.forget(t.host)
-	if h.inUse == h.most-1 || h.cold == h.most/2-1 { // others wait for the bounds of the process
-		for _, o := range h.byName {
-			h.dispatch(o, now)
+}
+
+// share lets those go that wait for the bounds of the process: first for the hosts with the fewest requests under way.
+func (h *hosts) share(now keystate.Time) {
+	var waiting []*host
+	for _, o := range h.byName {
+		if o.waits() {
+			waiting = append(waiting, o)
 		}
 	}
+	for len(waiting) > 0 && h.inUse < h.most {
+		best, first := 0, waiting[0].first()
+		for i, o := range waiting[1:] {
+			if t := o.first(); t.before(first) {
+				best, first = i+1, t
+			}
+		}
+		h.dispatch(waiting[best], now)
+		waiting = slices.Delete(waiting, best, best+1)
+	}
+}
+
+// first returns the ticket of a host that waits that stands for it among other hosts.
+func (o *host) first() (first *ticket) {
+	for kind := range o.queues {
+		for _, q := range o.queues[kind] {
+			if len(q) > 0 && (first == nil || q[0].before(first)) {
+				first = q[0]
+			}
+		}
+	}
+	return first
+}
+
+// before reports whether t goes before o, of another host: that with fewer requests under way, then a set that has not failed for
+// long, then the one that has waited longest.
+func (t *ticket) before(o *ticket) bool {
+	if a, b := t.host.inUse[0]+t.host.inUse[1], o.host.inUse[0]+o.host.inUse[1]; a != b {
+		return a < b
+	}
+	if a, b := t.class == newSets, o.class == newSets; a != b {
+		return a
+	}
+	return o.since.After(t.since)
 }
 
 // forget drops a host that nobody uses. A host that is slowed is kept.
@@ -195,6 +257,17 @@ func (h *hosts) forget(o *host) {
 		o.timer.Stop()
 	}
 	delete(h.byName, o.name)
+}
+
+// sweep forgets the hosts that were kept because they were slowed, when many more are known than the last time.
+func (h *hosts) sweep() {
+	if len(h.byName) <= 2*h.kept+minHosts {
+		return
+	}
+	for _, o := range h.byName {
+		h.forget(o)
+	}
+	h.kept = len(h.byName)
 }
 
 func (o *host) waits() bool {
@@ -213,13 +286,15 @@ func (h *hosts) dispatch(o *host, now keystate.Time) {
 	var later time.Duration
 	for _, kind := range []int{1, 0} {
 		for o.inUse[kind] < hostRequests && h.inUse < h.most {
-			t := o.next(kind, h.cold < h.most/2)
-			if t == nil {
+			paced := o.pace.wait(now)
+			// Callers of a usable set do not wait because others were asked to slow down, nor for those that wait for it.
+			t := o.next(kind, h.cold < h.most/2 && (kind == 0 || paced == 0))
+			if t == nil && (kind == 0 || paced == 0 || !o.waits()) {
 				break
 			}
 			wait := o.urgentWait(kind, now)
-			if kind == 0 || t.cold { // callers of a usable set do not wait because others were asked to slow down
-				wait = max(wait, o.pace.wait(now))
+			if t == nil || kind == 0 {
+				wait = max(wait, paced)
 			}
 			if kind == 0 && now.Since(t.since) >= h.maxStale/staleQueue {
 				wait = 0
@@ -312,10 +387,13 @@ func (p *hostPace) wait(now keystate.Time) time.Duration {
 
 // answered notes an answer of a host. If enough sets were asked for fewer requests, the host is slowed to the rate at which it
 // gave good answers, which then grows until it asks again.
-func (h *hosts) answered(t *ticket, limited bool) {
+func (h *hosts) answered(t *ticket, limited, silent bool) {
 	now := h.clock()
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if !silent {
+		t.host.heard = now
+	}
 	p := &t.host.pace
 	if now.Since(p.began) >= paceWindow {
 		p.began, p.answers, p.asked, p.sets = now, 0, 0, nil
@@ -346,6 +424,14 @@ func (h *hosts) answered(t *ticket, limited bool) {
 		p.rate, p.slowed = slower, now
 		p.next = now.Add(time.Duration(float64(time.Second) / p.rate))
 	}
+}
+
+// silence returns for how long a ticket has waited for a host that answered nobody meanwhile.
+func (h *hosts) silence(t *ticket) time.Duration {
+	now := h.clock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return min(now.Since(t.since), now.Since(t.host.heard))
 }
 
 // queue is a heap of tickets.

@@ -66,6 +66,10 @@ func TestManySmallKeys(t *testing.T) {
 		},
 		{name: "1,500, all wanted", listed: 1500, config: jwks.Config{MaxKeySetBytes: 512 << 10, MaxKeys: 1500}, used: 1500, last: 200},
 		{name: "MaxKeys", listed: 5, config: jwks.Config{MaxKeys: 3}, used: 3, last: 503, skipped: "kid-0003: too_many_keys", skipping: 2},
+		{
+			name: "more than are named", listed: 1100, config: jwks.Config{MaxKeys: 3}, used: 3, last: 429,
+			skipped: "kid-0003: too_many_keys", skipping: 100,
+		},
 		{name: "MaxKeySetBytes", listed: 50, config: jwks.Config{MaxKeySetBytes: 4096}, failure: "too_large", last: 503},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -20,7 +20,7 @@ func (c *Cache) Lookup(ctx context.Context, q Query) Result {
 	if !c.made() {
 		return Result{Err: errNotMade, RetryAfter: leastRetry}
 	}
-	e := c.table.Load().issuers[q.Issuer]
+	e, v := c.find(q.Issuer)
 	if e == nil {
 		return Result{Complete: true, Err: ErrUnknownIssuer}
 	}
@@ -29,7 +29,6 @@ func (c *Cache) Lookup(ctx context.Context, q Query) Result {
 		c.refreshDue(e, now)
 	}
 	ask := keystate.Question{KeyID: q.KeyID, Algorithm: q.Algorithm}
-	v := e.view.Load()
 	r, known := v.answer(ask, now)
 	switch {
 	case len(q.Tried) > 0 && known && len(r.Keys) > 0 && (q.KeyID != "" || q.CacheOnly):
@@ -42,6 +41,19 @@ func (c *Cache) Lookup(ctx context.Context, q Query) Result {
 		return r
 	}
 	return c.settle(q, e.ask(ctx, q, ask), now)
+}
+
+// find returns an issuer, and what is known of it; nil if no provider lists it.
+func (c *Cache) find(iss string) (*issuerEntry, *issuerView) {
+	for {
+		e := c.table.Load().issuers[iss]
+		if e == nil {
+			return nil, nil
+		}
+		if v := e.view.Load(); !v.retired {
+			return e, v
+		}
+	}
 }
 
 // answer answers from memory. known is false if somebody must be asked.
@@ -62,7 +74,7 @@ func (v *issuerView) answer(ask keystate.Question, now keystate.Time) (r Result,
 	case last > first:
 		return v.several(ask, first, last, now)
 	}
-	if len(r.Keys) > 0 && !v.until[first].IsZero() && !now.Reached(v.until[first]) {
+	if len(r.Keys) > 0 && ask.KeyID != "" && !v.until[first].IsZero() && !now.Reached(v.until[first]) {
 		r.Complete = true
 		return r, true
 	}
@@ -163,7 +175,11 @@ func (e *issuerEntry) ask(ctx context.Context, q Query, ask keystate.Question) R
 	defer func() { c.waiting.Add(-1); leave() }()
 	deadline := time.Now().Add(max(c.config.UnknownKeyWait, 0))
 	for {
-		v := e.view.Load()
+		e, v := c.find(q.Issuer) // Update may have replaced it
+		if e == nil {
+			return w.verdict(false, leastRetry, nil)
+		}
+		w.entry = e
 		now := c.clock()
 		if r, known := v.answer(ask, now); known && (len(q.Tried) == 0 || len(r.Keys) == 0) {
 			return r
@@ -172,7 +188,7 @@ func (e *issuerEntry) ask(ctx context.Context, q Query, ask keystate.Question) R
 				return r
 			}
 		}
-		if v.state.Absent(ask, w.arrived, q.IssuedAt, now) {
+		if v.state.Absent(ask, w.arrived, q.IssuedAt, now, q.Tried...) {
 			e.asked.note(ask, now)
 			return Result{Complete: true}
 		}
@@ -232,7 +248,7 @@ func (w *waiter) request(now keystate.Time, left time.Duration) (running bool, w
 // verdict is the answer when nothing more can be found out in time.
 func (w *waiter) verdict(limited bool, wait time.Duration, cause error) Result {
 	e := w.entry
-	e.rebuild() // an event that has settled a set may not be in the view yet
+	e.catchUp() // an event that has settled a set may not be in the view yet
 	now := e.cache.clock()
 	v := e.view.Load()
 	if r, known := v.answer(w.ask, now); known {
@@ -240,10 +256,10 @@ func (w *waiter) verdict(limited bool, wait time.Duration, cause error) Result {
 			return r
 		}
 	}
-	if v.state.Absent(w.ask, w.arrived, w.query.IssuedAt, now) {
+	if v.state.Absent(w.ask, w.arrived, w.query.IssuedAt, now, w.query.Tried...) {
 		return Result{Complete: true}
 	}
-	limited = limited || v.state.OnlyAge(w.ask, w.arrived, now)
+	limited = limited || v.state.OnlyAge(w.ask, w.arrived, now, w.query.Tried...)
 	r := Result{Limited: limited, RetryAfter: wait, Err: cause}
 	for _, s := range e.sets {
 		s.mu.Lock()

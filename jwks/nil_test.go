@@ -1,6 +1,7 @@
 package jwks_test
 
 import (
+	"net/http"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -26,4 +27,13 @@ func TestWhatNewHasNotMade(t *testing.T) {
 		require.Empty(t, k.ID()+k.Algorithm()+k.Thumbprint())
 		require.Nil(t, k.Public())
 	}
+}
+
+// A Transport that is a typed nil is an error, also in the client of a provider.
+func TestTypedNilTransportOfAProvider(t *testing.T) {
+	t.Parallel()
+	p := pool("p", []string{keysURL})
+	p.HTTPClient = &http.Client{Transport: (*http.Transport)(nil)}
+	_, err := jwks.New(providers(p), jwks.Config{})
+	require.Error(t, err)
 }

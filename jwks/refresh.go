@@ -77,6 +77,10 @@ func (c *Cache) refresh(s *set, now keystate.Time) {
 	if s.round != nil || s.removed || !now.Reached(s.due.load()) {
 		return
 	}
+	if wait := s.spent(now); wait > 0 {
+		s.due.store(now.Add(wait))
+		return
+	}
 	if wait := max(s.pace.rest(now), s.rest(now, refreshRest)); wait > 0 && s.pace.rests() {
 		s.due.store(now.Add(max(wait, firstBackOff)))
 		return
@@ -183,34 +187,31 @@ func (c *Cache) Preload(ctx context.Context) error {
 
 // preload waits for the round of a set, which it starts unless the set is usable.
 func (c *Cache) preload(ctx context.Context, s *set) {
-	users := s.users.Load()
-	if users == nil || len(*users) == 0 {
-		return
-	}
-	now := c.clock()
-	s.mu.Lock()
-	if s.usable(now, c.config.limits()) || s.removed {
-		s.mu.Unlock()
-		return
-	}
-	r := s.round
-	if r == nil {
-		r = c.start(s, false, now) // a token that needs it makes it urgent
-	}
-	s.mu.Unlock()
 	for {
-		v := (*users)[0].view.Load()
+		now := c.clock()
 		s.mu.Lock()
-		ended := r.ended
-		s.mu.Unlock()
-		if ended {
+		if s.usable(now, c.config.limits()) || s.removed {
+			s.mu.Unlock()
 			return
 		}
-		select {
-		case <-v.wait():
-		case <-r.stop:
+		r, wait := s.round, s.pace.waitFailed(false, now)
+		if r == nil && wait == 0 {
+			r = c.start(s, false, now) // a token that needs it makes it urgent
+		}
+		s.mu.Unlock()
+		if r != nil {
+			select {
+			case <-r.done:
+			case <-r.stop:
+			case <-ctx.Done():
+			}
 			return
+		}
+		again := time.NewTimer(wait) // it is called again and again
+		select {
+		case <-again.C:
 		case <-ctx.Done():
+			again.Stop()
 			return
 		}
 	}

@@ -3,6 +3,7 @@ package jwks
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
@@ -43,6 +44,7 @@ func (c *Cache) begin(s *set, r *round, sl *slot) {
 func (c *Cache) request(s *set, r *round, a *attempt) {
 	a.requests++
 	a.pending++
+	a.slot.rate.take(c.clock())
 	q := &request{cache: c, set: s, round: r, attempt: a, repeated: a.requests > 1, client: s.clients.pick(a.requests - 1)}
 	q.ticket = c.hosts.enqueue(a.slot.address(), s, r.urgent)
 	if a.requests == 1 {
@@ -102,8 +104,14 @@ func (q *request) run(ctx context.Context) {
 	if q.repeated {
 		q.client.closeIdle()
 	}
-	got, ok := bounded(ctx, func() (a answer) {
-		defer c.hosts.release(q.ticket) // by a client that does not return, not before: so connections are bounded
+	defer c.hosts.release(q.ticket) // also if the client does not return: others need the place
+	stuck := &q.attempt.slot.stuck
+	if stuck.Load() >= maxStray {
+		q.finish(answer{failed: &failure{label: "timeout", cause: errStuck}})
+		return
+	}
+	got, ok := counted(ctx, stuck, func() (a answer) {
+		defer c.hosts.release(q.ticket)
 		a.failed = &failure{label: "panic"}
 		if err := guard.Call("HTTP client", func() { a = q.fetch(ctx) }); err != nil {
 			c.log.Error("HTTP client panicked", "url", q.attempt.slot.name(), "error", err)
@@ -119,9 +127,12 @@ func (q *request) run(ctx context.Context) {
 		q.client.closeIdle()
 	}
 	if got.failed == nil || got.failed.label != "canceled" {
-		c.hosts.answered(q.ticket, got.failed != nil && got.failed.limited())
+		c.hosts.answered(q.ticket, got.failed != nil && got.failed.limited(), got.failed != nil && got.failed.label == "timeout")
 	}
 	q.finish(got)
+	if pair := q.set.clients; pair.gone.Load() {
+		pair.closeIdle()
+	}
 }
 
 // start notes that the request has its connection, and returns its deadline.
@@ -202,13 +213,15 @@ func (q *request) finish(got answer) {
 	s.mu.Unlock()
 	if told {
 		s.publish()
+	}
+	q.round.tell() // before any code of others
+	if told {
 		c.log.fetched(c.table.Load(), s, sl, &got, back)
 		c.onFetch(q, &got)
 	}
 	if late && told {
 		c.reschedule(s)
 	}
-	q.round.tell()
 }
 
 // event returns what the outcome says of the URL. The caller holds the set's mutex.
@@ -290,6 +303,27 @@ func bounded[T any](ctx context.Context, f func() T) (result T, ok bool) {
 	}
 }
 
+// counted runs f as bounded does. stuck counts the calls that go on alone.
+func counted[T any](ctx context.Context, stuck *atomic.Int64, f func() T) (result T, ok bool) {
+	var settled atomic.Bool // by the first of: the call, its time
+	result, ok = bounded(ctx, func() T {
+		defer func() { // also if it ends its goroutine
+			if settled.Swap(true) {
+				stuck.Add(-1)
+			}
+		}()
+		return f()
+	})
+	if ok {
+		return result, true
+	}
+	stuck.Add(1)
+	if settled.Swap(true) { // it has returned in this moment
+		stuck.Add(-1)
+	}
+	return result, false
+}
+
 // onFetch calls the hook of the configuration.
 func (c *Cache) onFetch(q *request, got *answer) {
 	if c.config.OnFetch == nil {
@@ -309,9 +343,18 @@ func (c *Cache) onFetch(q *request, got *answer) {
 		}
 		told[home.provider] = true
 		f.Provider, f.Region = home.provider, home.name
-		if err := guard.Call("OnFetch", func() { c.config.OnFetch(f) }); err != nil {
-			c.log.Error("OnFetch panicked", "error", err)
-		}
+		c.hook(f)
+	}
+}
+
+// hook calls OnFetch, unless too many calls have not returned.
+func (c *Cache) hook(f Fetch) {
+	defer c.hooks.Add(-1)
+	if c.hooks.Add(1) > maxHooks {
+		return
+	}
+	if err := guard.Call("OnFetch", func() { c.config.OnFetch(f) }); err != nil {
+		c.log.Error("OnFetch panicked", "error", err)
 	}
 }
 
@@ -338,6 +381,7 @@ func (t *table) homes(s *set, sl *slot) []regionSets {
 
 // clientPair is two HTTP clients with connections of their own, so that a request whose connection has died can be repeated.
 type clientPair struct {
-	id      string // tells the clients of a provider from the cache's own
+	id      string      // tells the clients of a provider from the cache's own
+	gone    atomic.Bool // no provider uses it any more
 	clients [2]*client
 }

@@ -17,6 +17,8 @@ const (
 	repeatAfter    = time.Second            // until a URL that does not answer is asked again, on another connection
 	maxWanted      = 256                    // questions that a round looks for
 	maxInFlight    = 2                      // requests to one URL
+	maxHooks       = 16                     // calls of OnFetch under way
+	maxStray       = 4                      // to it that have not returned in time, beyond which it is not asked
 	busyRetry      = 50 * time.Millisecond  // until it is asked again whether there are fewer
 	attributeAfter = 10 * time.Second       // between an answer and the next one, if a key has appeared in another region
 	firstBackOff   = time.Second
@@ -47,6 +49,7 @@ type round struct {
 	found     bool          // a key that was wanted
 	hurry     chan struct{} // it has become urgent; holds one signal
 	ended     bool
+	done      chan struct{} // closed when it has ended
 	stop      chan struct{} // closed when the set is removed
 	attempts  []*attempt
 	until     time.Time     // when it ends; zero until it has a connection
@@ -65,7 +68,7 @@ func (c *Cache) want(s *set, w *waiter, now keystate.Time, left time.Duration) (
 		return 0, false, roundSettled
 	}
 	if r := s.round; r != nil && !r.good && (!r.restored || r.restoring) { // the snapshot may have the key
-		r.want(w.ask)
+		r.want(w)
 		return 0, false, roundRunning
 	}
 	own := s.own(c.config.limits())
@@ -74,7 +77,7 @@ func (c *Cache) want(s *set, w *waiter, now keystate.Time, left time.Duration) (
 		return 0, false, roundSettled
 	}
 	if r := s.round; r != nil {
-		r.want(w.ask)
+		r.want(w)
 		return 0, false, roundRunning
 	}
 	d = s.rest(now, urgentRest)
@@ -101,14 +104,17 @@ func (c *Cache) want(s *set, w *waiter, now keystate.Time, left time.Duration) (
 	}
 	r := c.start(s, true, now)
 	r.charged = usable
-	r.want(w.ask)
+	r.want(w)
 	return 0, false, roundRunning
 }
 
 // want makes the round look for a key, urgently. The caller holds the set's mutex.
-func (r *round) want(q keystate.Question) {
+func (r *round) want(w *waiter) {
 	if len(r.wanted) < maxWanted {
-		r.wanted[q] = struct{}{}
+		r.wanted[w.ask] = struct{}{}
+	}
+	if len(w.query.Tried) > 0 { // the keys that are known are not what is wanted
+		r.recheck = true
 	}
 	if !r.urgent {
 		r.urgent = true
@@ -162,7 +168,7 @@ func (c *Cache) start(s *set, urgent bool, now keystate.Time) *round {
 	r := &round{
 		urgent: urgent, due: now.Reached(s.due.load()), began: now, wanted: map[keystate.Question]struct{}{},
 		hurry: make(chan struct{}, 1),
-		stop:  make(chan struct{}), events: make(chan struct{}, 1),
+		done:  make(chan struct{}), stop: make(chan struct{}), events: make(chan struct{}, 1),
 		restored: c.config.Snapshots == nil || s.usable(now, c.config.limits()),
 	}
 	s.round = r
@@ -221,8 +227,8 @@ func (c *Cache) step(s *set, r *round, snapshot *sync.WaitGroup) (next time.Dura
 	}
 	if untold := r.unasked(s, own.Usable(now), now); len(untold) > 0 {
 		hedge := last == nil || last.state != attemptRunning
-		if !hedge && !last.connected.IsZero() {
-			left := hedgeAfter - t.Sub(last.connected)
+		if !hedge {
+			left := hedgeAfter - c.silence(last, t)
 			hedge = left <= 0
 			next = min(next, max(left, 0))
 		}
@@ -242,6 +248,17 @@ func (c *Cache) step(s *set, r *round, snapshot *sync.WaitGroup) (next time.Dura
 		next = min(next, hedgeAfter)
 	}
 	return max(c.repeat(s, r, t, next), time.Millisecond), false
+}
+
+// silence returns for how long a URL has not answered. One that waits for a connection is silent while its host answers nobody.
+func (c *Cache) silence(a *attempt, t time.Time) time.Duration {
+	switch {
+	case !a.connected.IsZero():
+		return t.Sub(a.connected)
+	case a.ticket != nil:
+		return c.hosts.silence(a.ticket)
+	}
+	return 0
 }
 
 // busy reports whether a URL was not asked because requests of earlier rounds have not ended, as they soon will. The caller holds
@@ -276,7 +293,7 @@ func (c *Cache) repeat(s *set, r *round, t time.Time, next time.Duration) time.D
 		switch {
 		case left > 0:
 			next = min(next, left)
-		case len(a.slot.inFlight) < maxInFlight:
+		case len(a.slot.inFlight) < maxInFlight && a.slot.rate.wait(c.clock()) == 0:
 			c.request(s, r, a)
 			next = min(next, repeatAfter)
 		default:
@@ -403,6 +420,7 @@ func (c *Cache) end(s *set, r *round) {
 	}
 	good, expired := r.good, s.hasExpired(&own, now)
 	s.mu.Unlock()
+	close(r.done)
 	s.publish() // those who wait look again
 	if expired > 0 {
 		c.log.expired(c.table.Load(), s, expired)

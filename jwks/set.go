@@ -37,6 +37,8 @@ type slot struct {
 	discovery *discovery
 	optional  bool
 	state     atomic.Pointer[keystate.URL]
+	rate      *rate
+	stuck     atomic.Int64 // requests that have not returned in time
 
 	inFlight []uint64 // the numbers of the requests under way
 	etag     string   // of the last whole answer
@@ -67,6 +69,7 @@ func (t *table) setsOf(p *issuer.Provider, region int, pair *clientPair, old *ta
 			s = &set{id: id, slots: slots(), clients: pair}
 			for _, sl := range s.slots {
 				sl.state.Store(&keystate.URL{})
+				sl.rate = t.rateOf(sl.name(), old)
 			}
 		}
 		t.sets[id] = s
@@ -159,13 +162,15 @@ func (sl *slot) oldest() uint64 {
 	return slices.Min(sl.inFlight)
 }
 
-// resting returns how much longer the server of the URL asks not to be asked. most bounds what is heard.
+// resting returns how much longer the URL may not be asked: its server asks not to be, or it was asked too often. most bounds
+// what is heard of the server.
 func (sl *slot) resting(now keystate.Time, most time.Duration) time.Duration {
+	spent := sl.rate.wait(now)
 	f := sl.current().Failure
 	if f == nil {
-		return 0
+		return spent
 	}
-	return max(0, min(f.RetryAfter, most)-now.Since(f.At))
+	return max(spent, min(f.RetryAfter, most)-now.Since(f.At))
 }
 
 // refused reports whether the URL is optional and says 403 or 404, as it did within the last hour, and has never answered.

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
@@ -147,6 +146,9 @@ func decodeKey(v strictjson.Value, now keystate.Time, c *Config) (l keystate.Lis
 	at, okAt := pastTime(members, "at", now)
 	misses, errMisses := strconv.Atoi(strictjson.Find(members, "misses").Raw())
 	if !okFirst || !okLast || !okSince || !okAt || errMisses != nil || misses < 0 || first.IsZero() || last.IsZero() {
+		return l, false, errSnapshot
+	}
+	if misses > 0 && (since.IsZero() || at.IsZero()) {
 		return l, false, errSnapshot
 	}
 	key, why := jose.ParseKey(strictjson.Find(members, "jwk"), c.MaxRSABits)
@@ -317,21 +319,9 @@ func stored[T any](ctx context.Context, c *Cache, call func() T) (result T, err 
 	if c.stuck.Load() >= maxStuck {
 		return result, errStuck
 	}
-	var settled atomic.Bool // by the first of: the call, its time
-	result, ok := bounded(ctx, func() T {
-		defer func() { // also if it ends its goroutine
-			if settled.Swap(true) {
-				c.stuck.Add(-1)
-			}
-		}()
-		return call()
-	})
-	if ok {
-		return result, nil
+	result, ok := counted(ctx, &c.stuck, call)
+	if !ok {
+		err = errStuck
 	}
-	c.stuck.Add(1)
-	if settled.Swap(true) { // it has returned in this moment
-		c.stuck.Add(-1)
-	}
-	return result, errStuck
+	return result, err
 }

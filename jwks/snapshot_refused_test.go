@@ -61,6 +61,9 @@ var unusedSnapshots = map[string]func(map[string]any){
 	"keys missing from the future": func(m map[string]any) {
 		eachKey(m, func(k map[string]any) { k["misses"], k["since"] = 1, ahead(time.Hour) })
 	},
+	"keys missing since never": func(m map[string]any) {
+		eachKey(m, func(k map[string]any) { k["misses"], k["since"], k["at"] = 1, 0, 0 })
+	},
 	"keys without times":   func(m map[string]any) { eachKey(m, func(k map[string]any) { delete(k, "last") }) },
 	"keys with odd misses": func(m map[string]any) { eachKey(m, func(k map[string]any) { k["misses"] = -1 }) },
 	"keys too old": func(m map[string]any) {

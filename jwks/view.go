@@ -35,6 +35,7 @@ type issuerView struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed when another view replaces this one; nil while nobody waits
 	ended   bool
+	retired bool // Update has replaced the entry: nothing is known any more, and this is its last view
 }
 
 // wait returns a channel that is closed when another view replaces v.
@@ -101,8 +102,44 @@ func (e *issuerEntry) state() keystate.Issuer {
 func (e *issuerEntry) rebuild() {
 	e.building.Lock()
 	defer e.building.Unlock()
+	e.build()
+}
+
+// catchUp makes a new view if a URL has said something that is not in this one. Each new view wakes all who wait, so that one
+// for each caller would be too dear.
+func (e *issuerEntry) catchUp() {
+	if e.view.Load().holds(e) {
+		return
+	}
+	e.building.Lock()
+	defer e.building.Unlock()
+	if !e.view.Load().holds(e) {
+		e.build()
+	}
+}
+
+// holds reports whether the view holds all that the URLs of its issuer have said.
+func (v *issuerView) holds(e *issuerEntry) bool {
+	n := 0
+	for _, s := range e.sets {
+		for _, sl := range s.slots {
+			if !v.retired && v.state.Sources[n].State != &sl.current().State {
+				return false
+			}
+			n++
+		}
+	}
+	return true
+}
+
+// build makes the new view. The caller holds the mutex.
+func (e *issuerEntry) build() {
 	now := e.cache.clock()
+	e.asked.tidy(now)
 	old := e.view.Load()
+	if old != nil && old.retired {
+		return
+	}
 	v := &issuerView{state: e.state()}
 	all := v.state.Candidates(now)
 	v.keys, v.until = make([]*Key, len(all)), make([]keystate.Time, len(all))
@@ -150,8 +187,7 @@ func (e *issuerEntry) retire() {
 	e.building.Lock()
 	defer e.building.Unlock()
 	old := e.view.Load()
-	v := &issuerView{}
-	e.view.Store(v)
+	e.view.Store(&issuerView{retired: true})
 	if old != nil {
 		for _, k := range old.keys {
 			k.gone.Store(true)

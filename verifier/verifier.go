@@ -57,7 +57,7 @@ const (
 
 // Config configures a Verifier. Keys and Trust are required.
 type Config struct {
-	// Keys answers with which keys a token may be verified: a *jwks.Cache or a *jwks.Static.
+	// Keys answers with which keys a token may be verified: a *jwks.Cache, or what jwks.NewStatic returns.
 	Keys jwks.Source
 
 	// Policies holds one entry for each authority. No two may list the same iss.

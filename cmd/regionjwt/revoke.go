@@ -19,7 +19,7 @@ type ruleFlags struct {
 
 func (r *ruleFlags) define(c *call) {
 	c.text(&r.rule.Provider, "authority", "",
-		"`ID` of the authority whose tokens it is about: the user pool ID, or the Authority.ID of the services")
+		"`ID` of the authority whose tokens it is about: the user pool ID, or the Provider.ID of the services")
 	c.flags.BoolVar(&r.rule.AllProviders, "all-authorities", false, "it is about the tokens of every authority")
 	c.text(&r.rule.Region, "region", "", "`name` of a region that may have minted the token")
 	c.text(&r.rule.Issuer, "issuer", "", "`iss` of the token, octet for octet")

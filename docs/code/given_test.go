@@ -1,11 +1,13 @@
-// Package code_test compiles every Go block of the papers, compares their command lines with the tool, and follows their links.
+// Package code_test compiles every Go block of the documentation, compares their command lines with the tool, and follows their links.
 package code_test
 
 import (
 	"context"
 	"crypto/ed25519"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"expvar"
 	"fmt"
@@ -68,7 +70,7 @@ func Given(
 // The imports that Given itself has no use for.
 var (
 	_ = []any{
-		json.Marshal, tls.Dial, errors.New, expvar.NewMap, fmt.Errorf, log.Fatal, slog.Default, os.Getenv, signal.NotifyContext,
+		json.Marshal, pem.Decode, tls.Dial, x509.ParsePKIXPublicKey, errors.New, expvar.NewMap, fmt.Errorf, log.Fatal, slog.Default, os.Getenv, signal.NotifyContext,
 		filepath.Join, strings.Fields, syscall.SIGTERM, time.Second, connect.NewErrorWriter, keyfunc.NewDefaultCtx,
 		jwtmiddleware.New, auth0jwks.NewCachingProvider, validator.New, url.Parse,
 		lambda.Start, oidc.NewProvider, jwt.Parse, mcpauth.RequireBearerToken,

@@ -12,8 +12,8 @@ import (
 // ErrNotKeySet says that a document is not a key set.
 var ErrNotKeySet = errors.New("not a JWK set")
 
-// maxSkipped is how many entries of a set are listed as skipped.
-const maxSkipped = 1000
+// MaxSkipped is how many entries of a set are listed as skipped. Of a set with as many, there may be more.
+const MaxSkipped = 1000
 
 // Limits bound what is used of a key set. Allowed lists the RFC 7638 thumbprints of keys that are used although their private
 // half is public knowledge. The zero value of MaxKeys and MaxRSABits means the constants of these names.
@@ -69,7 +69,7 @@ func ParseSet(doc []byte, l Limits) (keys []*Key, skipped []Skipped, err error) 
 		}
 		switch {
 		case why != "":
-			if len(skipped) < maxSkipped {
+			if len(skipped) < MaxSkipped {
 				skipped = append(skipped, m.skipped(n, why, k))
 			}
 		case !seen[Key{ID: k.ID, Thumbprint: k.Thumbprint, Algorithm: k.Algorithm}]:

@@ -13,6 +13,7 @@
 //	InvalidArgument   credentials in a way that is not allowed: INVALID_REQUEST
 //	Unavailable       the token cannot be judged now: TEMPORARILY_UNAVAILABLE, with a RetryInfo. The token may be a good one,
 //	                  so a client keeps it and asks again; a retry policy on UNAVAILABLE does so.
+//	ResourceExhausted the same, because too many tokens with unknown keys arrive: RATE_LIMITED, with a RetryInfo
 //
 // A unary call is judged once, at its start. A stream ends when its token does: see [Interceptor.Stream].
 package grpcauth

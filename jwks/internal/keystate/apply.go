@@ -29,7 +29,7 @@ type Event struct {
 
 	Age      time.Duration // of Good and NotModified: how old the content was
 	NoCache  bool          // the request asked for a fresh copy
-	Partial  bool          // the URL may have moved: what it lists is good, what it does not list proves nothing
+	Partial  bool          // what it lists is good, what it does not list proves nothing
 	Keys     []*jose.Key   // of Good; no two are the same
 	Unusable []Unusable    // of Good
 

@@ -147,12 +147,14 @@ func (e *Issuer) regions(c *Candidate, now Time) []string {
 // Choose returns the candidates to try for q, which are all of one kid if q names one, in the order in which to try them. cut
 // reports that there were more. No URL can crowd out the first key of another: a key goes by its best place at any URL.
 func (e *Issuer) Choose(all []Candidate, q Question) (chosen []Candidate, cut bool) {
+	index := map[string]int{} // by thumbprint
 	for _, c := range all {
 		if !q.Matches(c.Key) {
 			continue
 		}
-		at := slices.IndexFunc(chosen, func(o Candidate) bool { return o.Key.Thumbprint == c.Key.Thumbprint })
-		if at < 0 {
+		at, known := index[c.Key.Thumbprint]
+		if !known {
+			index[c.Key.Thumbprint] = len(chosen)
 			chosen = append(chosen, c)
 			continue
 		}
@@ -161,33 +163,57 @@ func (e *Issuer) Choose(all []Candidate, q Question) (chosen []Candidate, cut bo
 	if len(chosen) < 2 {
 		return chosen, false
 	}
-	type place struct{ rank, source int }
-	places := make(map[*jose.Key]place, len(chosen))
-	for i := range chosen {
-		best := place{len(chosen), len(e.Sources)}
-		for _, r := range chosen[i].ranks {
-			n := 0
-			for j := range chosen {
-				if j != i && slices.ContainsFunc(chosen[j].ranks, func(o rank) bool {
-					return o.source == r.source && (o.first.After(r.first) ||
-						o.first == r.first && chosen[j].Key.Thumbprint < chosen[i].Key.Thumbprint)
-				}) {
-					n++
-				}
-			}
-			if n < best.rank || n == best.rank && r.source < best.source {
-				best = place{n, r.source}
-			}
-		}
-		places[chosen[i].Key] = best
-	}
+	places, most := e.places(chosen), min(max(4, len(e.Sources)), maxCandidates)
+	cut = len(chosen) > most
+	chosen = slices.DeleteFunc(chosen, func(c Candidate) bool { return places[c.Key].rank >= most }) // before they are sorted
 	slices.SortStableFunc(chosen, func(a, b Candidate) int {
 		pa, pb := places[a.Key], places[b.Key]
 		return cmp.Or(cmp.Compare(pa.rank, pb.rank), cmp.Compare(pa.source, pb.source),
 			cmp.Compare(a.Key.Thumbprint, b.Key.Thumbprint))
 	})
-	most := min(max(4, len(e.Sources)), maxCandidates)
-	return chosen[:min(len(chosen), most)], len(chosen) > most
+	return chosen[:min(len(chosen), most)], cut
+}
+
+// place is the best place of a key: its rank at a source, and that source.
+type place struct{ rank, source int }
+
+// places returns the best place of each candidate: at each URL, the key that it first listed latest comes first.
+func (e *Issuer) places(chosen []Candidate) map[*jose.Key]place {
+	type entry struct {
+		key   *jose.Key
+		first Time
+	}
+	at := make([][]entry, len(e.Sources))
+	places := make(map[*jose.Key]place, len(chosen))
+	for i := range chosen {
+		key := chosen[i].Key
+		places[key] = place{len(chosen), len(e.Sources)}
+		for _, r := range chosen[i].ranks {
+			of := &at[r.source]
+			if n := len(*of); n == 0 || (*of)[n-1].key != key {
+				*of = append(*of, entry{key, r.first})
+			} else if r.first.After((*of)[n-1].first) {
+				(*of)[n-1].first = r.first
+			}
+		}
+	}
+	for source, entries := range at {
+		slices.SortFunc(entries, func(a, b entry) int {
+			switch {
+			case a.first.After(b.first):
+				return -1
+			case b.first.After(a.first):
+				return 1
+			}
+			return cmp.Compare(a.key.Thumbprint, b.key.Thumbprint)
+		})
+		for rank, k := range entries {
+			if rank < places[k.key].rank {
+				places[k.key] = place{rank, source}
+			}
+		}
+	}
+	return places
 }
 
 // Verdict says what an answer about q is worth.
@@ -252,25 +278,26 @@ func (e *Issuer) usableUntil(set int) Time {
 }
 
 // Absent reports whether it is certain that no URL lists a key that q asks for, for a token that arrived at that number of the
-// sequence of requests: every URL has answered a request that began later, and none may list it.
-func (e *Issuer) Absent(q Question, arrived uint64, issuedAt time.Time, now Time) bool {
-	return e.absent(q, now, func(i int, s Source) bool {
+// sequence of requests: every URL has answered a request that began later, and none may list it. tried are the thumbprints of
+// keys that it is not.
+func (e *Issuer) Absent(q Question, arrived uint64, issuedAt time.Time, now Time, tried ...string) bool {
+	return e.absent(q, tried, now, func(i int, s Source) bool {
 		return s.proves(issuedAt) && s.Answer.Started > arrived || e.disabled(i, now) && s.Failure.Started > arrived
 	})
 }
 
 // AbsentRecently reports the same for answers that began within Window.
 func (e *Issuer) AbsentRecently(q Question, issuedAt time.Time, now Time) bool {
-	return e.absent(q, now, func(i int, s Source) bool {
+	return e.absent(q, nil, now, func(i int, s Source) bool {
 		return s.proves(issuedAt) && now.Since(s.Answer.StartedAt) <= Window ||
 			e.disabled(i, now) && now.Since(s.Failure.At) <= Window
 	})
 }
 
-func (e *Issuer) absent(q Question, now Time, answered func(int, Source) bool) bool {
+func (e *Issuer) absent(q Question, tried []string, now Time, answered func(int, Source) bool) bool {
 	for i, s := range e.Sources {
 		out := s.Down(e.Limits) && e.twin(i, now)
-		if s.MayList(q, now, e.Limits) || !out && (s.listsAny(q) || !answered(i, s)) {
+		if !out && !answered(i, s) || s.MayList(q, now, e.Limits) || !out && s.listsAny(q, tried) { // the cheap question first
 			return false
 		}
 	}
@@ -279,8 +306,8 @@ func (e *Issuer) absent(q Question, now Time, answered func(int, Source) bool) b
 
 // OnlyAge reports whether nothing but the Age of answers stands in the way of Absent: every URL has answered a request that began
 // after arrived.
-func (e *Issuer) OnlyAge(q Question, arrived uint64, now Time) bool {
-	return e.absent(q, now, func(i int, s Source) bool {
+func (e *Issuer) OnlyAge(q Question, arrived uint64, now Time, tried ...string) bool {
+	return e.absent(q, tried, now, func(i int, s Source) bool {
 		return s.Failure == nil && s.Answer.Started > arrived && s.Answer.Whole() ||
 			e.disabled(i, now) && s.Failure.Started > arrived
 	})

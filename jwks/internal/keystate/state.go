@@ -64,8 +64,8 @@ type Miss struct {
 }
 
 // Answer is the last good answer of a URL. Started numbers its request, StartedAt is when that began. Made is when the content
-// was made: StartedAt less Age. Full is when the request of the last whole answer (200) began. Partial means that the URL may
-// have moved, so what it does not list proves nothing.
+// was made: StartedAt less Age. Full is when the request of the last whole answer (200) began. Partial means that what it
+// does not list proves nothing.
 type Answer struct {
 	Started        uint64
 	StartedAt      Time
@@ -215,9 +215,11 @@ func (s *State) provesByAge(issuedAt time.Time) bool {
 	return !issuedAt.IsZero() && s.Answer.Made.Wall > issuedAt.Add(published).UnixNano()
 }
 
-// listsAny reports whether the last that the URL has said of a key that q asks for is that it lists it.
-func (s *State) listsAny(q Question) bool {
-	return slices.ContainsFunc(s.Listed, func(k Listing) bool { return (k.Miss == nil || k.Current) && q.Matches(k.Key) })
+// listsAny reports whether the last that the URL has said of a key that q asks for, and that was not tried, is that it lists it.
+func (s *State) listsAny(q Question, tried []string) bool {
+	return slices.ContainsFunc(s.Listed, func(k Listing) bool {
+		return (k.Miss == nil || k.Current) && q.Matches(k.Key) && !slices.Contains(tried, k.Key.Thumbprint)
+	})
 }
 
 // MayList reports whether the URL may list a key that q asks for, although its last answer has no usable one: an entry of that

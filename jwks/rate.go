@@ -1,0 +1,111 @@
+package jwks
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
+)
+
+const (
+	urlRequests = 23 // that are begun in urlWindow; one more may have waited for its connection
+	urlWindow   = 10 * time.Second
+)
+
+// rate bounds the requests of one URL, whatever causes them: a clock that is set again and again, Update in a loop. All other
+// bounds are within it. It goes by the monotonic clock, and outlives the sets that have the URL.
+type rate struct {
+	clients atomic.Int32 // that ask the URL: each may ask as often
+
+	mu    sync.Mutex
+	times []int64 // when the requests of the last urlWindow began
+}
+
+// wait is the time until the URL may be asked again.
+func (r *rate) wait(now keystate.Time) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.trim(now)
+	most := urlRequests * int(max(r.clients.Load(), 1))
+	if len(r.times) < most {
+		return 0
+	}
+	return time.Duration(r.times[len(r.times)-most]-now.Mono) + urlWindow + 1
+}
+
+// take notes a request.
+func (r *rate) take(now keystate.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.trim(now)
+	r.times = append(r.times, now.Mono)
+}
+
+// idle reports whether there was no request in the last urlWindow.
+func (r *rate) idle(now keystate.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.trim(now)
+	return len(r.times) == 0
+}
+
+func (r *rate) trim(now keystate.Time) {
+	n := 0
+	for n < len(r.times) && now.Mono-r.times[n] > int64(urlWindow) {
+		n++
+	}
+	if n == len(r.times) {
+		r.times = nil // most URLs are rarely asked
+		return
+	}
+	r.times = r.times[n:]
+}
+
+// rateOf returns the rate of a URL by its name, the same for all sets and across Updates.
+func (t *table) rateOf(name string, old *table) *rate {
+	r := t.rates[name]
+	if r == nil {
+		r = old.rates[name]
+	}
+	if r == nil {
+		r = new(rate)
+	}
+	t.rates[name] = r
+	return r
+}
+
+// keepRates counts the clients of each URL, and keeps the rates of URLs that are gone and were asked a moment ago.
+func (t *table) keepRates(old *table, now keystate.Time) {
+	type use struct {
+		rate *rate
+		by   *clientPair
+	}
+	uses, clients := map[use]struct{}{}, map[*rate]int32{}
+	for _, s := range t.sets {
+		for _, sl := range s.slots {
+			t.rates[sl.name()] = sl.rate
+			if _, known := uses[use{sl.rate, s.clients}]; !known {
+				uses[use{sl.rate, s.clients}] = struct{}{}
+				clients[sl.rate]++
+			}
+		}
+	}
+	for name, r := range old.rates {
+		if t.rates[name] == nil && !r.idle(now) {
+			t.rates[name] = r
+		}
+	}
+	for _, r := range t.rates {
+		r.clients.Store(clients[r])
+	}
+}
+
+// spent returns how long no URL of the set may be asked. The caller holds the set's mutex.
+func (s *set) spent(now keystate.Time) time.Duration {
+	least := urlWindow + 1
+	for _, sl := range s.slots {
+		least = min(least, sl.rate.wait(now))
+	}
+	return least
+}
