@@ -105,14 +105,23 @@ func parse(text string) ([]rule, error) {
 	return rules, nil
 }
 
+// mutant returns the source of the file without the rule. The old text must be found exactly once.
+func (r rule) mutant(source []byte) ([]byte, error) {
+	if n := bytes.Count(source, []byte(r.old)); n != 1 {
+		return nil, fmt.Errorf("its text is found %d times in %s, not once", n, r.file)
+	}
+	return bytes.Replace(source, []byte(r.old), []byte(r.new), 1), nil
+}
+
 // noticed reports whether a test fails without the rule. Code that does not compile is an error: it would prove nothing.
 func (r rule) noticed() (bool, error) {
 	source, err := os.ReadFile(r.file)
 	if err != nil {
 		return false, err
 	}
-	if n := bytes.Count(source, []byte(r.old)); n != 1 {
-		return false, fmt.Errorf("its text stands %d times in %s, not once", n, r.file)
+	without, err := r.mutant(source)
+	if err != nil {
+		return false, err
 	}
 	dir, err := os.MkdirTemp("", "mutate")
 	if err != nil {
@@ -120,7 +129,7 @@ func (r rule) noticed() (bool, error) {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	mutant := filepath.Join(dir, "mutant.go")
-	if err := os.WriteFile(mutant, bytes.Replace(source, []byte(r.old), []byte(r.new), 1), 0o600); err != nil {
+	if err := os.WriteFile(mutant, without, 0o600); err != nil {
 		return false, err
 	}
 	original, err := filepath.Abs(r.file)
