@@ -6,6 +6,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -144,21 +145,44 @@ func (r rule) noticed() (bool, error) {
 	if err := os.WriteFile(path, overlay, 0o600); err != nil {
 		return false, err
 	}
-	packages := strings.Fields(r.packages)
-	if out, err := goTool(append([]string{"build", "-overlay", path}, packages...)); err != nil {
-		return false, fmt.Errorf("without it the code does not compile: %s", out)
+	for pkg := range strings.FieldsSeq(r.packages) {
+		if failed, err := fails(path, filepath.Join(dir, "package.test"), pkg); failed || err != nil {
+			return failed, err
+		}
 	}
-	out, err := goTool(append([]string{"test", "-overlay", path, "-failfast", "-timeout", "120s"}, packages...))
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		return false, err
-	}
-	if err != nil && bytes.Contains(out, []byte("[build failed]")) {
-		return false, fmt.Errorf("without it the tests do not compile: %s", out)
-	}
-	return err != nil, nil
+	return false, nil
 }
 
-func goTool(args []string) ([]byte, error) {
-	return exec.CommandContext(context.Background(), "go", args...).CombinedOutput()
+// fails builds the tests of a package with an overlay, runs them, and reports whether one fails. It does not wait for the others.
+func fails(overlay, binary, pkg string) (bool, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-overlay", overlay, "-o", binary, pkg)
+	if out, err := build.CombinedOutput(); err != nil {
+		return false, fmt.Errorf("without it the code does not compile: %s", out)
+	}
+	run := exec.CommandContext(ctx, binary, "-test.failfast", "-test.timeout=120s")
+	run.Dir = pkg
+	out, err := run.StdoutPipe()
+	if err != nil {
+		return false, err
+	}
+	if err := run.Start(); err != nil {
+		return false, err
+	}
+	lines := bufio.NewReader(out)
+	for err == nil {
+		var line string
+		line, err = lines.ReadString('\n')
+		if strings.HasPrefix(line, "--- FAIL") {
+			cancel() // ends the process
+			break
+		}
+	}
+	err = run.Wait()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) && ctx.Err() == nil {
+		return false, err
+	}
+	return err != nil, nil
 }
