@@ -122,3 +122,55 @@ func TestHostIsSlowed(t *testing.T) {
 		})
 	}
 }
+
+// Hundreds of key sets that were never fetched wait for a host. A set with keys has its turn among them.
+func TestSetWithKeysHasItsTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(time.Minute)
+		n := newServers()
+		ps, urls := tenants(190)
+		for _, u := range urls {
+			n.at(u).list("one")
+		}
+		c := newCache(t, n, jwks.Config{}, ps...)
+		require.Equal(t, 200, ask(t.Context(), c, "0", "one"))
+		time.Sleep(time.Minute)
+		for i, u := range urls {
+			n.at(u).set(func(s *server) { s.delay = 500 * time.Millisecond })
+			if i > 0 {
+				go ask(t.Context(), c, fmt.Sprint(i), "one")
+			}
+		}
+		synctest.Wait()
+		n.at(urls[0]).list("one", "two")
+		require.LessOrEqual(t, timed(func() { require.Equal(t, 200, ask(t.Context(), c, "0", "two")) }), time.Second)
+	})
+}
+
+// However slow a host asks to be asked, no refresh waits longer than a 24th of MaxStale.
+func TestRefreshesOfASlowedHostDoNotWaitForLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(time.Minute)
+		n := newServers()
+		ps, urls := tenants(64)
+		for _, u := range urls {
+			n.at(u).list("one")
+		}
+		c := newCache(t, n, jwks.Config{RefreshInterval: time.Minute, MaxStale: 4 * time.Minute}, ps...)
+		require.NoError(t, c.Preload(t.Context()))
+		time.Sleep(70 * time.Second)
+		n.at(urls[0]).set(func(s *server) { s.hangs = true }) // keeps a connection to the host
+		for i := range urls {
+			limits(n.at(urls[i]), i > 0 && i < 4)
+			require.Equal(t, 200, ask(t.Context(), c, fmt.Sprint(i), "one")) // has the key set refreshed
+			synctest.Wait()
+		}
+		refreshed := func() int { return total(n, urls[4:]) - 60 }
+		time.Sleep(9 * time.Second)
+		require.Less(t, refreshed(), 30)
+		time.Sleep(2 * time.Second)
+		require.Equal(t, 60, refreshed())
+	})
+}
