@@ -1,0 +1,142 @@
+package jwks_test
+
+import (
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/jwks"
+)
+
+// A refresh asks a URL that does not answer twice. Only a caller has it asked further.
+func TestRefreshAsksTwice(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(time.Minute)
+		n := newServers()
+		s := n.at(keysURL)
+		s.list("one")
+		c := newCache(t, n, jwks.Config{}, pool("p", []string{keysURL}))
+		require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
+		time.Sleep(20 * time.Minute)
+		s.set(func(s *server) { s.hangs = true })
+		require.Equal(t, 200, ask(t.Context(), c, "p", "one")) // has the key set refreshed
+		time.Sleep(10 * time.Second)
+		require.Equal(t, 3, s.requests())
+		require.NotEqual(t, 401, ask(t.Context(), c, "p", "made-up"))
+		time.Sleep(10 * time.Second)
+		require.Equal(t, 8, s.requests())
+	})
+}
+
+// Servers may share an ETag, so 304 confirms an answer for an hour, and none that misses a key.
+func TestWhenAValidatorIsSent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(time.Minute)
+		n := newServers()
+		s := n.at(keysURL)
+		s.list("one", "two")
+		s.header = http.Header{"Etag": {`"v1"`}}
+		c := newCache(t, n, jwks.Config{}, pool("p", []string{keysURL}))
+		require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
+		refresh := func() (validator string) {
+			synctest.Wait()
+			time.Sleep(time.Until(c.Status()[0].NextRefresh))
+			require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
+			synctest.Wait()
+			return s.lastSeen.Get("If-None-Match")
+		}
+		s.set(func(s *server) { s.status = http.StatusNotModified })
+		for began := time.Now(); time.Since(began) < 40*time.Minute; {
+			require.Equal(t, `"v1"`, refresh())
+		}
+		s.set(func(s *server) { s.status = 0 })
+		time.Sleep(20 * time.Minute)
+		require.Empty(t, refresh(), "the last whole answer is an hour old")
+		require.Equal(t, `"v1"`, refresh())
+		s.list("one")
+		require.Equal(t, `"v1"`, refresh())
+		require.Empty(t, refresh(), "the last answer missed a key")
+	})
+}
+
+// Callers of 1,024 keys that are not there wait at most. A key that is asked for again has one of the other places.
+func TestPlacesAreBounded(t *testing.T) {
+	t.Parallel()
+	for _, usable := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			defer time.Sleep(time.Minute)
+			n := newServers()
+			s := n.at(keysURL)
+			s.list("one")
+			c := newCache(t, n, jwks.Config{}, pool("p", []string{keysURL}))
+			if usable {
+				require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
+			}
+			time.Sleep(time.Minute)
+			s.set(func(s *server) { s.hangs = true })
+			for i := range 1024 {
+				go ask(t.Context(), c, "p", fmt.Sprint("made-up-", i))
+			}
+			synctest.Wait()
+			late := func() time.Duration {
+				return timed(func() { require.NotEqual(t, 401, ask(t.Context(), c, "p", "late")) })
+			}
+			require.Equal(t, usable, late() == 0)
+			require.Positive(t, late())
+		})
+	}
+}
+
+// crowd counts the requests to a URL that are under way.
+type crowd struct{ underWay, most atomic.Int64 }
+
+// client returns an HTTP client that reaches the network, and counts the requests to a URL.
+func (c *crowd) client(n *servers, url string) *http.Client {
+	return &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		if r.URL.String() == url {
+			c.most.Store(max(c.most.Load(), c.underWay.Add(1)))
+			defer c.underWay.Add(-1)
+		}
+		return n.RoundTrip(r)
+	})}
+}
+
+// A URL that does not answer has two requests under way at most: of one round, and of several.
+func TestRequestsToAURLAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(time.Minute)
+		n, asked := newServers(), &crowd{}
+		n.at(metadataURL).set(func(s *server) { s.hangs = true })
+		c, err := jwks.New(providers(tenant()), jwks.Config{HTTPClient: asked.client(n, metadataURL)})
+		require.NoError(t, err)
+		require.Equal(t, 503, ask(t.Context(), c, "p", "one"))
+		time.Sleep(10 * time.Second)
+		require.Equal(t, int64(2), asked.most.Load())
+	})
+	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(time.Minute)
+		n, asked := newServers(), &crowd{}
+		n.at(regionA).list("one")
+		n.at(regionB).list("one")
+		p := pool("p", []string{regionA, regionB})
+		c, err := jwks.New(providers(p), jwks.Config{HTTPClient: asked.client(n, regionA)})
+		require.NoError(t, err)
+		require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
+		time.Sleep(time.Minute)
+		n.at(regionA).set(func(s *server) { s.hangs = true })
+		for _, kid := range []string{"two", "three", "four"} { // each has a round that URL b ends after half a second
+			n.at(regionB).list("one", "two", kid)
+			require.Equal(t, 200, ask(t.Context(), c, "p", kid))
+			synctest.Wait()
+		}
+		require.Equal(t, int64(2), asked.most.Load())
+	})
+}
