@@ -1,6 +1,7 @@
 package jwks_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"sync/atomic"
@@ -138,5 +139,141 @@ func TestRequestsToAURLAreBounded(t *testing.T) {
 			synctest.Wait()
 		}
 		require.Equal(t, int64(2), asked.most.Load())
+	})
+}
+
+// Retry-After keeps refreshes away, for as long as it says and the keys are usable.
+func TestRetryAfterOfARefresh(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(time.Minute)
+		n := newServers()
+		s := n.at(keysURL)
+		s.list("one")
+		c := newCache(t, n, jwks.Config{}, pool("p", []string{keysURL}))
+		require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
+		time.Sleep(20 * time.Minute)
+		s.set(func(s *server) { s.status, s.header = http.StatusTooManyRequests, http.Header{"Retry-After": {"600"}} })
+		began := time.Now()
+		for s.requests() < 3 {
+			require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
+			time.Sleep(time.Second)
+		}
+		require.GreaterOrEqual(t, time.Since(began), 9*time.Minute)
+	})
+}
+
+// A URL that fails is asked last: a key that another one lists costs no request to it.
+func TestURLThatFailsIsAskedLast(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(time.Minute)
+		n := newServers()
+		a, b := n.at(regionA), n.at(regionB)
+		a.status = http.StatusInternalServerError
+		b.list("one")
+		c := newCache(t, n, jwks.Config{}, pool("p", []string{regionA, regionB}))
+		require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
+		time.Sleep(time.Minute)
+		b.list("one", "two")
+		require.Equal(t, 200, ask(t.Context(), c, "p", "two"))
+		require.Equal(t, 1, a.requests())
+		require.Equal(t, 2, b.requests())
+	})
+}
+
+// A key that is certain to be absent causes the next round a second later at the earliest.
+func TestAbsentKeyCausesARoundASecondLater(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(time.Minute)
+		n := newServers()
+		n.at(keysURL).list("one")
+		c := newCache(t, n, jwks.Config{}, pool("p", []string{keysURL}))
+		require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
+		took := func() time.Duration { return timed(func() { require.Equal(t, 401, ask(t.Context(), c, "p", "two")) }) }
+		require.Zero(t, took())
+		require.Equal(t, time.Second, took())
+	})
+}
+
+// Run fetches no more than 100 key sets when it starts. Beyond that, each is fetched on use.
+func TestRunFetchesManySetsOnUse(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{100, 101} {
+		synctest.Test(t, func(t *testing.T) {
+			defer time.Sleep(time.Minute)
+			n := newServers()
+			ps, urls := tenants(size)
+			for _, u := range urls {
+				n.at(u).list("one")
+			}
+			c := newCache(t, n, jwks.Config{}, ps...)
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			go func() { _ = c.Run(ctx) }()
+			time.Sleep(time.Minute)
+			require.Equal(t, size == 100, total(n, urls) == 100)
+			require.Equal(t, size == 101, total(n, urls) == 0)
+		})
+	}
+}
+
+// A URL that is discovered may have moved since its metadata were read. Then a refresh proves nothing about other keys.
+func TestRefreshOfAURLThatMayHaveMoved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(time.Minute)
+		n := newServers()
+		n.at(metadataURL).says(metadata(keysURL))
+		n.at(keysURL).list("one")
+		c := newCache(t, n, jwks.Config{}, tenant())
+		memory := func() bool {
+			synctest.Wait()
+			return c.Lookup(t.Context(), jwks.Query{Issuer: movedIssuer, KeyID: "two", CacheOnly: true}).Complete
+		}
+		require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
+		require.True(t, memory())
+		time.Sleep(20 * time.Minute)
+		require.Equal(t, 200, ask(t.Context(), c, "p", "one")) // has the key set refreshed
+		require.False(t, memory())
+		require.Equal(t, 2, n.at(keysURL).requests())
+	})
+}
+
+// The keys of an issuer that Update removes are not valid any longer.
+func TestKeysOfARemovedIssuerAreNotValid(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := newServers()
+		n.at(regionA).list("one")
+		p, q := pool("p", []string{regionA}), pool("q", []string{regionB})
+		c := newCache(t, n, jwks.Config{}, p, q)
+		keys := look(t, c, "one", "ES256").Keys
+		require.Len(t, keys, 1)
+		require.NoError(t, c.Update(providers(p)))
+		require.True(t, keys[0].Valid())
+		require.NoError(t, c.Update(providers(q)))
+		require.False(t, keys[0].Valid())
+	})
+}
+
+// One of two URLs asks to be left alone for ten minutes. The other one is refreshed every minute meanwhile.
+func TestURLThatAsksToBeLeftAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(time.Minute)
+		n := newServers()
+		a, b := n.at(regionA), n.at(regionB)
+		a.status, a.header = http.StatusTooManyRequests, http.Header{"Retry-After": {"600"}}
+		b.list("one")
+		b.header = http.Header{"Cache-Control": {"max-age=60"}}
+		c := newCache(t, n, jwks.Config{}, pool("p", []string{regionA, regionB}))
+		for range 9 * 60 {
+			require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
+			time.Sleep(time.Second)
+		}
+		require.Equal(t, 1, a.requests())
+		require.InDelta(t, 10, b.requests(), 2)
 	})
 }
