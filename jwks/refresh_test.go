@@ -277,3 +277,43 @@ func TestURLThatAsksToBeLeftAlone(t *testing.T) {
 		require.InDelta(t, 10, b.requests(), 2)
 	})
 }
+
+// Cache-Control decides when a key set is refreshed, but no sooner than after a minute, and no later than after an hour.
+func TestBoundsOfCacheControl(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]time.Duration{"max-age=1": time.Minute, "max-age=86400": time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newServers()
+			n.at(keysURL).list("one")
+			n.at(keysURL).header = http.Header{"Cache-Control": {value}}
+			c := newCache(t, n, jwks.Config{}, pool("p", []string{keysURL}))
+			require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
+			synctest.Wait()
+			require.Equal(t, want, time.Until(c.Status()[0].NextRefresh))
+		})
+	}
+}
+
+// A key is missing from the last answer of a URL, which then fails. That it is looked for again causes no storm.
+func TestMissingKeyOfAURLThatFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(time.Minute)
+		n := newServers()
+		a, b := n.at(regionA), n.at(regionB)
+		a.list("one", "two")
+		b.list("one")
+		c := newCache(t, n, jwks.Config{}, pool("p", []string{regionA, regionB}))
+		require.Equal(t, 200, ask(t.Context(), c, "p", "two"))
+		time.Sleep(20 * time.Minute)
+		a.list("one")
+		require.Equal(t, 200, ask(t.Context(), c, "p", "one")) // has the key set refreshed
+		synctest.Wait()
+		a.set(refuse)
+		for range 3600 {
+			require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
+			time.Sleep(time.Second)
+		}
+		require.LessOrEqual(t, b.requests(), 100)
+	})
+}
