@@ -176,10 +176,10 @@ func TestMirrorWithOtherKeysUnderTheSameKeyID(t *testing.T) {
 					}
 					time.Sleep(5 * time.Minute)
 				}
-				known := look(t, c, "k", "ES256") // the next one has the set asked again
-				r := look(t, c, "k", "ES256", thumbprints(known)...)
-				t.Log("first", urls[0], "one set", !regions, "own key", slices.Contains(thumbprints(known), thumbprint(t, own)), "candidates", len(known.Keys), "complete without a match", r.Complete, "limited", r.Limited)
-				require.Equal(t, len(known.Keys) < 4, r.Complete)
+				candidates := thumbprints(look(t, c, "k", "ES256"))
+				r := look(t, c, "k", "ES256", candidates...) // has the key sets fetched, so the candidates may change
+				t.Log("first", urls[0], "one set", !regions, "candidates", len(candidates), "complete without a match", r.Complete)
+				require.Equal(t, len(candidates) < 4, r.Complete)
 			})
 		}
 	}

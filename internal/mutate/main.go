@@ -6,6 +6,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -105,14 +106,23 @@ func parse(text string) ([]rule, error) {
 	return rules, nil
 }
 
+// mutant returns the source of the file without the rule. The old text must be found exactly once.
+func (r rule) mutant(source []byte) ([]byte, error) {
+	if n := bytes.Count(source, []byte(r.old)); n != 1 {
+		return nil, fmt.Errorf("its text is found %d times in %s, not once", n, r.file)
+	}
+	return bytes.Replace(source, []byte(r.old), []byte(r.new), 1), nil
+}
+
 // noticed reports whether a test fails without the rule. Code that does not compile is an error: it would prove nothing.
 func (r rule) noticed() (bool, error) {
 	source, err := os.ReadFile(r.file)
 	if err != nil {
 		return false, err
 	}
-	if n := bytes.Count(source, []byte(r.old)); n != 1 {
-		return false, fmt.Errorf("its text stands %d times in %s, not once", n, r.file)
+	without, err := r.mutant(source)
+	if err != nil {
+		return false, err
 	}
 	dir, err := os.MkdirTemp("", "mutate")
 	if err != nil {
@@ -120,7 +130,7 @@ func (r rule) noticed() (bool, error) {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	mutant := filepath.Join(dir, "mutant.go")
-	if err := os.WriteFile(mutant, bytes.Replace(source, []byte(r.old), []byte(r.new), 1), 0o600); err != nil {
+	if err := os.WriteFile(mutant, without, 0o600); err != nil {
 		return false, err
 	}
 	original, err := filepath.Abs(r.file)
@@ -135,21 +145,44 @@ func (r rule) noticed() (bool, error) {
 	if err := os.WriteFile(path, overlay, 0o600); err != nil {
 		return false, err
 	}
-	packages := strings.Fields(r.packages)
-	if out, err := goTool(append([]string{"build", "-overlay", path}, packages...)); err != nil {
-		return false, fmt.Errorf("without it the code does not compile: %s", out)
+	for pkg := range strings.FieldsSeq(r.packages) {
+		if failed, err := fails(path, filepath.Join(dir, "package.test"), pkg); failed || err != nil {
+			return failed, err
+		}
 	}
-	out, err := goTool(append([]string{"test", "-overlay", path, "-failfast", "-timeout", "120s"}, packages...))
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		return false, err
-	}
-	if err != nil && bytes.Contains(out, []byte("[build failed]")) {
-		return false, fmt.Errorf("without it the tests do not compile: %s", out)
-	}
-	return err != nil, nil
+	return false, nil
 }
 
-func goTool(args []string) ([]byte, error) {
-	return exec.CommandContext(context.Background(), "go", args...).CombinedOutput()
+// fails builds the tests of a package with an overlay, runs them, and reports whether one fails. It does not wait for the others.
+func fails(overlay, binary, pkg string) (bool, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-overlay", overlay, "-o", binary, pkg)
+	if out, err := build.CombinedOutput(); err != nil {
+		return false, fmt.Errorf("without it the code does not compile: %s", out)
+	}
+	run := exec.CommandContext(ctx, binary, "-test.failfast", "-test.timeout=120s")
+	run.Dir = pkg
+	out, err := run.StdoutPipe()
+	if err != nil {
+		return false, err
+	}
+	if err := run.Start(); err != nil {
+		return false, err
+	}
+	lines := bufio.NewReader(out)
+	for err == nil {
+		var line string
+		line, err = lines.ReadString('\n')
+		if strings.HasPrefix(line, "--- FAIL") {
+			cancel() // ends the process
+			break
+		}
+	}
+	err = run.Wait()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) && ctx.Err() == nil {
+		return false, err
+	}
+	return err != nil, nil
 }

@@ -1,0 +1,36 @@
+package jwks_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/jwks"
+)
+
+// The first URL hangs at a start, the second one answers, and then the snapshot is there. It does not bring back, in the name of
+// the first URL, a key that was removed since.
+func TestSnapshotAfterAnAnswerOfAnotherURL(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(time.Minute)
+		n, on := newServers(), &shelf{}
+		a, b := n.at(regionA), n.at(regionB)
+		a.list("old")
+		b.list("old")
+		p := pool("p", []string{regionA, regionB})
+		require.Equal(t, 200, ask(t.Context(), newCache(t, n, jwks.Config{Snapshots: on}, p), "p", "old"))
+		synctest.Wait()
+		require.Equal(t, 1, on.saves())
+		time.Sleep(time.Minute)
+		a.set(func(s *server) { s.hangs = true })
+		b.list("new")
+		on.set(func(s *shelf) { s.delay = 300 * time.Millisecond })
+		c := newCache(t, n, jwks.Config{Snapshots: on}, p)
+		require.Equal(t, 200, ask(t.Context(), c, "p", "new"))
+		time.Sleep(time.Second)
+		require.Empty(t, look(t, c, "old", "ES256").Keys)
+	})
+}
