@@ -14,7 +14,7 @@
 //   - An Authority is one identity provider; a Region one deployment of it: package issuer.
 //   - A Source answers which keys may verify a token; the Cache fetches and keeps them: package jwks. A Store keeps what has to
 //     outlive a process: package store.
-//   - A Trust is what is demanded of an authority's tokens; a Token is a verified one: package verifier.
+//   - A Policy is what is demanded of a provider's tokens; a Token is a verified one: package verifier.
 //   - A Rule revokes tokens at once, in a fleet: package revocation.
 //   - A Middleware protects handlers: package middleware/httpauth, and for gRPC the module middleware/grpcauth.
 //
@@ -26,8 +26,8 @@
 //	if err != nil {
 //		return err
 //	}
-//	v, err := regionjwt.New(regionjwt.Config{Trust: []verifier.Trust{
-//		{Authority: pool, Binding: verifier.CognitoAccess("7abc...")},
+//	v, err := regionjwt.New(regionjwt.Config{Policies: []verifier.Policy{
+//		{Provider: pool, Audience: verifier.CognitoAccess("7abc...")},
 //	}})
 //	if err != nil {
 //		return err

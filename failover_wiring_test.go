@@ -32,7 +32,7 @@ func TestNewRefusesControllersThatCannotWork(t *testing.T) {
 	_, err = regionjwt.New(regionjwt.Config{Policies: trust, Failover: []*failover.Controller{known, nil, {}, foreign}})
 	for _, want := range []string{
 		"Failover[1] is nil or zero: make it with failover.New", "Failover[2] is nil or zero: make it with failover.New",
-		`Failover[3] is for authority "another", which is not in Trust`,
+		`Failover[3] is for authority "another", which is not in Policies`,
 	} {
 		require.ErrorContains(t, err, want)
 	}

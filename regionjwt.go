@@ -16,7 +16,7 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// Config configures a Validator. Trust is required; the zero value of every other field is the default of the package
+// Config configures a Validator. Policies are required; the zero value of every other field is the default of the package
 // that it is handed to.
 type Config struct {
 	Policies []verifier.Policy // what is demanded of the tokens of each authority
@@ -31,8 +31,8 @@ type Config struct {
 
 	Hooks verifier.Hooks // are told of decisions on tokens
 
-	// Failover lists controllers of authorities in Trust. Fetches of keys are reported to them as evidence of the source "keys":
-	// see jwks.Fetched.Evidence. It does not make them policies: see verifier.Trust.Regions. The caller runs them.
+	// Failover lists controllers of providers in Policies. Fetches of keys are reported to them as evidence of the source "keys":
+	// see jwks.Fetched.Evidence. It does not make them policies: see verifier.Policy.Regions. The caller runs them.
 	Failover []*failover.Controller
 }
 
@@ -122,7 +122,7 @@ func (c *Config) checkFailover() error {
 		case id == "":
 			errs = append(errs, fmt.Errorf("regionjwt: Failover[%d] is nil or zero: make it with failover.New", i))
 		case !slices.ContainsFunc(c.Policies, func(t verifier.Policy) bool { return t.Provider.ID == id }):
-			errs = append(errs, fmt.Errorf("regionjwt: Failover[%d] is for authority %q, which is not in Trust", i, id))
+			errs = append(errs, fmt.Errorf("regionjwt: Failover[%d] is for authority %q, which is not in Policies", i, id))
 		}
 	}
 	return errors.Join(errs...)

@@ -132,7 +132,7 @@ func TestFailureTableThroughForgetfulSources(t *testing.T) {
 
 // interfaces are the exported interfaces of the repository, and which test decorates each.
 var interfaces = map[string]string{
-	"jwks.Source": "costume", "store.Store": "costume", "store.Authentic": "costume", "verifier.Revoker": "costume",
+	"jwks.Source": "costume", "store.Store": "costume", "store.Authentic": "costume", "verifier.Revocation": "costume",
 	"verifier.RegionPolicy": "costume", "middleware.Verifier": "costume", "middleware.Rechecker": "costume",
 
 	"dpop.Replay": "the rows ask no proof", "dpop.Nonces": "the rows ask no proof",

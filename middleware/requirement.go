@@ -74,7 +74,7 @@ func Custom(check func(*verifier.Token) error) Requirement { return Requirement{
 
 // AccessTokenProfile demands the profile of RFC 9068, section 2: the header's typ is at+jwt, and iss, exp, aud, sub, client_id,
 // iat and jti are there, the client as verifier.ClaimNames finds it. A token that is not of it is invalid for the route, so that
-// the answer is 401. To demand it of every token of an authority, see verifier.Trust.Types and RequiredClaims.
+// the answer is 401. To demand it of every token of an authority, see verifier.Policy.Types and RequiredClaims.
 func AccessTokenProfile() Requirement {
 	return Requirement{reason: verifier.ReasonTypNotAllowed, check: func(t *verifier.Token) error {
 		if t.Type() != "at+jwt" {

@@ -1,5 +1,5 @@
 // Package revocation breaks the glass: a [Rule] kills tokens at the verifiers, at once, while they still have good signatures.
-// A [List] of rules is a verifier.Revoker. It counts from the next Verify on in this process, tokens that the verifier
+// A [List] of rules is a verifier.Revocation. It counts from the next Verify on in this process, tokens that the verifier
 // remembers and open streams included, and reaches a fleet through a store.Store that all follow.
 //
 // Knowledge only grows: each document that arrives is merged with what is known, rule by rule, the later word on each
@@ -184,7 +184,7 @@ func (l *List) current() *state {
 	return l.state.Load()
 }
 
-// Revoked implements verifier.Revoker. The rule is its ID. The error is ErrUnknown.
+// Revoked implements verifier.Revocation. The rule is its ID. The error is ErrUnknown.
 func (l *List) Revoked(t *verifier.Token) (rule string, err error) {
 	s := l.current()
 	if s == nil {
@@ -199,7 +199,7 @@ func (l *List) Revoked(t *verifier.Token) (rule string, err error) {
 	return "", nil
 }
 
-// Version implements verifier.Revoker.
+// Version implements verifier.Revocation.
 func (l *List) Version() uint64 {
 	if s := l.current(); s != nil {
 		return s.version
@@ -207,7 +207,7 @@ func (l *List) Version() uint64 {
 	return 0
 }
 
-// Changed implements verifier.Revoker. The channel is closed at the next change of the rules.
+// Changed implements verifier.Revocation. The channel is closed at the next change of the rules.
 func (l *List) Changed() <-chan struct{} {
 	if l.current() == nil {
 		return nil // nothing will ever change

@@ -17,7 +17,7 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// trusting is an idp whose tokens are judged by another Trust.
+// trusting is an idp whose tokens are judged by another Policy.
 func trusting(t *testing.T, revoked verifier.Revocation, layout issuertest.Layout, change func(*verifier.Policy)) idp {
 	t.Helper()
 	w := issuertest.New(t, issuertest.Config{Layout: layout, Algorithm: "ES256"})

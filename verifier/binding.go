@@ -33,7 +33,7 @@ const (
 // Audience accepts access tokens whose aud contains one of aud (RFC 9068, section 4). It rejects tokens with at_hash, c_hash or
 // events: they are no access tokens. An ID token without these claims is accepted if its aud, a client ID, is one of aud.
 // So do not use a client ID as the audience of an API. If it must be one, see Keycloak and Entra, or list only "at+jwt" in
-// Trust.Types.
+// Policy.Types.
 func Audience(aud ...string) AudiencePolicy {
 	return AudiencePolicy{kind: byAudience, parties: slices.Clone(aud)}
 }
@@ -107,7 +107,7 @@ func (b AudiencePolicy) validate() error {
 	return errors.Join(errs...)
 }
 
-// The defaults of Trust.Algorithms and Types, which all trusts share. Types are as mediaType makes them.
+// The defaults of Policy.Algorithms and Types, which all trusts share. Types are as mediaType makes them.
 var (
 	cognitoAlgorithms = []string{jose.RS256}
 	otherAlgorithms   = []string{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}

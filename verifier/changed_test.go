@@ -53,7 +53,7 @@ func (r ruler) Revoked(t *verifier.Token) (string, error) { return r.revokedIDs.
 func (r ruler) Version() uint64                           { return 1 }
 func (r ruler) Changed() <-chan struct{}                  { return r.rules.Changed() }
 
-// Changed closes when a key, a rule or the trust changes, whether the Source and the Revoker are decorated or foreign.
+// Changed closes when a key, a rule or the trust changes, whether the Source and the Revocation are decorated or foreign.
 func TestChangedCloses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

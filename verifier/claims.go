@@ -20,7 +20,7 @@ type claims struct {
 	audience                                audience
 	exp, nbf, iat                           time.Time // zero where absent
 
-	client  string   // the client that the Trust's names find
+	client  string   // the client that the Policy's names find
 	clients []string // other clients that client_id, azp or one of the names say, each once
 	scopes  scopes
 }

@@ -45,7 +45,7 @@ const (
 	ReasonRegionInactive                                   // the region policy refuses the regions that may have minted it
 	ReasonRevoked                                          // a revocation rule matches
 	ReasonRulesUnavailable                                 // the revocation rules are not known
-	ReasonCheckFailed                                      // Trust.Check refused it
+	ReasonCheckFailed                                      // Policy.Check refused it
 	ReasonInsufficientScope                                // a scope, group or other requirement is not met
 	ReasonInsufficientUserAuthentication                   // the user must sign in again, or with stronger means: RFC 9470
 	ReasonUnproved                                         // bound to a key that the sender has not proved: RFC 7800, RFC 8705
@@ -99,7 +99,7 @@ func (r Reason) String() string {
 	return reasons[r].label
 }
 
-// Error says why a token was not accepted. It holds only what was configured, and what Trust.Check or a source of keys or
+// Error says why a token was not accepted. It holds only what was configured, and what Policy.Check or a source of keys or
 // rules said; nothing else that a token said.
 type Error struct {
 	Reason     Reason
@@ -136,7 +136,7 @@ func (e *Error) Unwrap() error {
 func (e *Error) Is(target error) bool { return target == e.Category() }
 
 // Category is the one of ErrInvalid, ErrUnavailable, ErrRateLimited and ErrForbidden that e is. That of CheckFailed is the
-// category which the error of Trust.Check wraps: ErrUnavailable before ErrRateLimited before ErrForbidden, ErrInvalid by
+// category which the error of Policy.Check wraps: ErrUnavailable before ErrRateLimited before ErrForbidden, ErrInvalid by
 // default. RegionInactive is ErrUnavailable where the error of the RegionPolicy wraps that, or says so by a method
 // Unavailable() bool. A nil *Error is ErrUnavailable.
 func (e *Error) Category() error {

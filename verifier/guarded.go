@@ -11,13 +11,13 @@ import (
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
-// guarded is a Revoker whose panics are errors: the rules are then not known.
+// guarded is a Revocation whose panics are errors: the rules are then not known.
 type guarded struct {
 	inner  Revocation
 	panics atomic.Uint64 // of Version
 }
 
-// Revoked implements Revoker.
+// Revoked implements Revocation.
 func (g *guarded) Revoked(t *Token) (rule string, err error) {
 	if p := guard.Call("Config.Revoked", func() { rule, err = g.inner.Revoked(t) }); p != nil {
 		return "", p
@@ -25,7 +25,7 @@ func (g *guarded) Revoked(t *Token) (rule string, err error) {
 	return rule, guard.Sound("the error of Config.Revoked", err)
 }
 
-// Version implements Revoker. After a panic it returns another number each time, so that Revoked is asked about every token.
+// Version implements Revocation. After a panic it returns another number each time, so that Revoked is asked about every token.
 func (g *guarded) Version() (version uint64) {
 	if guard.Call("Config.Revoked", func() { version = g.inner.Version() }) != nil {
 		return 1<<63 | g.panics.Add(1)
@@ -33,7 +33,7 @@ func (g *guarded) Version() (version uint64) {
 	return version
 }
 
-// Changed implements Revoker.
+// Changed implements Revocation.
 func (g *guarded) Changed() (ch <-chan struct{}) {
 	guard.Report(guard.Call("Config.Revoked", func() { ch = g.inner.Changed() }))
 	return ch

@@ -37,7 +37,7 @@ type DriftKind string
 
 // The kinds of drift.
 const (
-	// DriftMissingClaim: a token with a good signature lacks a claim of Trust.RequiredClaims, as where the trigger that adds it
+	// DriftMissingClaim: a token with a good signature lacks a claim of Policy.RequiredClaims, as where the trigger that adds it
 	// was not deployed in the region that minted it. It is refused with MissingClaim.
 	DriftMissingClaim DriftKind = "missing_claim"
 	// DriftWrongIssuer: a token with a good signature names an iss of the authority that the region whose key it is does not
@@ -50,7 +50,7 @@ type Drift struct {
 	Kind     DriftKind
 	Provider string
 	Region   string // "" where several may have minted the token
-	Claim    string // that is missing, as Trust.RequiredClaims has it
+	Claim    string // that is missing, as Policy.RequiredClaims has it
 }
 
 // RegionStatus counts the tokens of one region that show drift, since the region was first configured.
@@ -111,7 +111,7 @@ func (c *drifts) count(d Drift, now time.Time) {
 	st.Last = now
 }
 
-// keep forgets the regions that no Trust has any more.
+// keep forgets the regions that no Policy has any more.
 func (c *drifts) keep(trust []Policy) {
 	there := map[place]bool{}
 	for _, t := range trust {

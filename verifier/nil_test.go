@@ -51,7 +51,7 @@ func TestNilsAreRefused(t *testing.T) {
 		"all of it": {func(c *verifier.Config) {
 			c.Keys, c.Revocation, c.Policies[0].Regions = (*fixed)(nil), (*twins)(nil), policy(nil)
 		}, []string{"Keys", "Revoked", "Regions"}},
-		"nothing": {func(c *verifier.Config) { *c = verifier.Config{} }, []string{"Keys", "Trust"}},
+		"nothing": {func(c *verifier.Config) { *c = verifier.Config{} }, []string{"Keys", "Policies"}},
 	} {
 		bad := good
 		bad.Policies = []verifier.Policy{good.Policies[0]}

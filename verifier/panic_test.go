@@ -37,7 +37,7 @@ func TestAHookThatPanicsChangesNoDecision(t *testing.T) {
 	require.Equal(t, 5, called)
 }
 
-// wild decides, and panics while on is set: as a Revoker, a RegionPolicy, or a Check.
+// wild decides, and panics while on is set: as a Revocation, a RegionPolicy, or a Check.
 type wild struct{ on, onVersion bool }
 
 func (w *wild) may() {

@@ -97,7 +97,7 @@ func (t *Token) Expiry() time.Time { return t.exp }
 // IssuedAt is the iat claim; the zero time where absent.
 func (t *Token) IssuedAt() time.Time { return t.iat }
 
-// ValidUntil is when Verify begins to refuse the token for its age: exp, or iat and Trust.MaxAge, whichever comes first, with
+// ValidUntil is when Verify begins to refuse the token for its age: exp, or iat and Policy.MaxAge, whichever comes first, with
 // the Leeway.
 func (t *Token) ValidUntil() time.Time { return t.until }
 

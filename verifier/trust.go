@@ -14,7 +14,7 @@ import (
 	"github.com/regionjwt/regionjwt/issuer"
 )
 
-// Policy is what is demanded of the tokens of one authority. Authority and Binding are required.
+// Policy is what is demanded of the tokens of one authority. Provider and Audience are required.
 type Policy struct {
 	Provider issuer.Provider
 
@@ -54,7 +54,7 @@ type Policy struct {
 // token names: see Token.ClientIDs.
 type ClaimNames struct {
 	Scope    []string // empty: "scope", a text. Claims named here may also be arrays of texts: "scp", "scope"
-	ClientID []string // empty: "client_id". Others use "azp", "appid", "cid". Bindings look at client_id all the same
+	ClientID []string // empty: "client_id". Others use "azp", "appid", "cid". Audience policies look at client_id all the same
 	Groups   []string // empty: "cognito:groups" for Cognito bindings, else "groups". Arrays of texts, or one text
 }
 
@@ -64,7 +64,7 @@ type RegionPolicy interface {
 	Admit(authority string, possible []string, issuedAt time.Time) error
 }
 
-// trust is a Trust that has been checked and copied.
+// trust is a Policy that has been checked and copied.
 type trust struct {
 	Policy
 	authority  string

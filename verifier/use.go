@@ -52,7 +52,7 @@ var (
 )
 
 // checkUse judges whether the token is of the kind that b is for, by what is certain: an ID token is no access token, and a JWT
-// of a third kind is neither. typ is that of the header; if it is not general, Trust.Types lists it, and the caller wants that
+// of a third kind is neither. typ is that of the header; if it is not general, Policy.Types lists it, and the caller wants that
 // kind of token.
 func (b *AudiencePolicy) checkUse(typ string, c *claims) (Reason, error) {
 	if slices.Contains(general, typ) {

@@ -12,15 +12,15 @@
 //  3. the header: strict JSON, a known alg, none of crit, b64, enc, zip and cty; jwk, jku and x5* are never looked at;
 //  4. the payload: strict JSON, registered claims of the right types;
 //  5. iss is one that a trusted authority lists;
-//  6. alg and typ are in that Trust's lists;
+//  6. alg and typ are in that Policy's lists;
 //  7. exp, nbf and iat, with Leeway;
-//  8. the Binding: kind of token, audience, client;
+//  8. the AudiencePolicy: kind of token, audience, client;
 //  9. the keys for iss and kid, which may have to be fetched;
 //  10. the signature;
 //  11. RequiredClaims and MaxAge;
 //  12. the region policy;
 //  13. revocation;
-//  14. Trust.Check.
+//  14. Policy.Check.
 //
 // So a token may be refused before its signature is checked, but is never accepted, and only a token that could be valid
 // makes anyone fetch, wait, or be told that it cannot be verified now. The iss of a payload that is not verified does one
@@ -55,7 +55,7 @@ const (
 	maxCacheSize         = 1 << 24
 )
 
-// Config configures a Verifier. Keys and Trust are required.
+// Config configures a Verifier. Keys and Policies are required.
 type Config struct {
 	// Keys answers with which keys a token may be verified: a *jwks.Cache, or what jwks.NewStatic returns.
 	Keys jwks.Source
@@ -99,9 +99,9 @@ type Revocation interface {
 type Verifier struct {
 	state  atomic.Pointer[state]
 	drifts drifts
-	config Config // without Trust; never changes
+	config Config // without Policies; never changes
 
-	updating sync.Mutex // held while Trust is replaced
+	updating sync.Mutex // held while Policies is replaced
 
 	mu     sync.Mutex // guards what follows
 	change *change
@@ -135,7 +135,7 @@ func New(c Config) (*Verifier, error) {
 	return v, nil
 }
 
-// Update replaces Config.Trust, atomically, and keeps everything else: keys, rules, hooks, clock and bounds. Wrong trust changes
+// Update replaces Config.Policies, atomically, and keeps everything else: keys, rules, hooks, clock and bounds. Wrong trust changes
 // nothing, and everything that is wrong with it is returned as one joined error.
 func (v *Verifier) Update(trust []Policy) error {
 	if v.current() == nil {
@@ -165,7 +165,7 @@ func (c Config) compile() (*state, error) {
 		errs = append(errs, errors.New("verifier: Revoked is set, and nil"))
 	}
 	if len(c.Policies) == 0 {
-		errs = append(errs, errors.New("verifier: Trust is empty"))
+		errs = append(errs, errors.New("verifier: Policies is empty"))
 	}
 	if c.Leeway > MaxLeeway {
 		errs = append(errs, fmt.Errorf("verifier: Leeway %v is longer than %v", c.Leeway, MaxLeeway))

@@ -234,7 +234,7 @@ func TestNewRefuses(t *testing.T) {
 		config verifier.Config
 		want   []string
 	}{
-		"nothing":        {verifier.Config{}, []string{"Keys is not set", "Trust is empty"}},
+		"nothing":        {verifier.Config{}, []string{"Keys is not set", "Policies is empty"}},
 		"no binding":     {with(func(tr *verifier.Policy) { tr.Audience = verifier.AudiencePolicy{} }), []string{"binding: none is set"}},
 		"no audience":    {with(func(tr *verifier.Policy) { tr.Audience = verifier.Audience() }), []string{"no audience"}},
 		"empty audience": {with(func(tr *verifier.Policy) { tr.Audience = verifier.Audience("a", "") }), []string{"is empty"}},

@@ -140,7 +140,7 @@ func (t *trusted) check(ctx context.Context, tok *Token) *Error {
 	if t.Check == nil {
 		return nil
 	}
-	return t.decided("Trust.Check", ReasonCheckFailed, func() error { return t.Check(ctx, tok) })
+	return t.decided("Policy.Check", ReasonCheckFailed, func() error { return t.Check(ctx, tok) })
 }
 
 // refuse makes an Error of the authority.
@@ -262,7 +262,7 @@ func possible(ofKey, listing []string) []string {
 		return listing
 	}
 	for i, r := range ofKey {
-		if !slices.Contains(listing, r) { // a Source that says more than the Trust: rare, so worth no cleverness
+		if !slices.Contains(listing, r) { // a Source that says more than the Policy: rare, so worth no cleverness
 			kept := append([]string(nil), ofKey[:i]...)
 			for _, r := range ofKey[i+1:] {
 				if slices.Contains(listing, r) {
@@ -311,7 +311,7 @@ func (t *trusted) admit(tok *Token) *Error {
 	if t.Regions == nil {
 		return nil
 	}
-	return t.decided("Trust.Regions", ReasonRegionInactive, func() error { return t.Regions.Admit(t.authority, tok.regions, tok.iat) })
+	return t.decided("Policy.Regions", ReasonRegionInactive, func() error { return t.Regions.Admit(t.authority, tok.regions, tok.iat) })
 }
 
 // version is that of the revocation rules.

@@ -180,7 +180,7 @@ type watchedRules struct {
 	rule  string
 }
 
-// Revoked implements verifier.Revoker.
+// Revoked implements verifier.Revocation.
 func (w *watchedRules) Revoked(t *verifier.Token) (string, error) {
 	w.token = t
 	if w.list == nil {
@@ -191,10 +191,10 @@ func (w *watchedRules) Revoked(t *verifier.Token) (string, error) {
 	return rule, err
 }
 
-// Version implements verifier.Revoker.
+// Version implements verifier.Revocation.
 func (w *watchedRules) Version() uint64 { return 0 }
 
-// Changed implements verifier.Revoker.
+// Changed implements verifier.Revocation.
 func (w *watchedRules) Changed() <-chan struct{} { return nil }
 
 // judge has a verifier check the token, and writes down what it found.

@@ -217,10 +217,10 @@ func (f *fixture) policies(t issuertest.TB) {
 	f.add(t, "the revocation rules are not known", dark, good)
 	f.add(t, "a token of an inactive region", changed(func(c *verifier.Config) { c.Policies[0].Regions = policy{} }), good)
 	for name, category := range map[string]error{
-		"Trust.Check refuses":     errors.New(Secret),
-		"Trust.Check forbids":     verifier.ErrForbidden,
-		"Trust.Check cannot tell": verifier.ErrUnavailable,
-		"Trust.Check is limited":  verifier.ErrRateLimited,
+		"Policy.Check refuses":     errors.New(Secret),
+		"Policy.Check forbids":     verifier.ErrForbidden,
+		"Policy.Check cannot tell": verifier.ErrUnavailable,
+		"Policy.Check is limited":  verifier.ErrRateLimited,
 	} {
 		f.add(t, name, changed(func(c *verifier.Config) {
 			c.Policies[0].Check = func(context.Context, *verifier.Token) error { return errors.Join(errors.New(Secret), category) }

@@ -27,7 +27,7 @@ const (
 	maxMaxProofs     = 1 << 24
 )
 
-// defaultAlgorithms are those that a verifier.Trust allows by default.
+// defaultAlgorithms are those that a verifier.Policy allows by default.
 var defaultAlgorithms = []string{jose.ES256, jose.PS256, jose.RS256, jose.EdDSA}
 
 // Config configures a Checker. Its zero value is usable: proofs of one minute, no nonces, and a memory of this process. Where
