@@ -2,6 +2,7 @@ package jwks
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"strings"
 	"time"
@@ -103,6 +104,9 @@ func (q *request) lacks(a *answer) bool {
 	return false
 }
 
+// errNoMetadata says that an issuer has no discovery document.
+var errNoMetadata = errors.New("the server has no metadata of the issuer")
+
 // discover reads the discovery document, and notes what it says.
 func (q *request) discover(ctx context.Context, d *discovery) (string, *failure) {
 	found, failed := q.readDocument(ctx, d)
@@ -138,7 +142,7 @@ func (q *request) readDocument(ctx context.Context, d *discovery) (string, *fail
 	path := "/.well-known/oauth-authorization-server" + strings.TrimSuffix(u.EscapedPath(), "/")
 	found, again := q.readFrom(ctx, d, u.Scheme+"://"+u.Host+path)
 	if again != nil && again.refused() {
-		return "", &failure{label: failed.label, status: 0, retryAfter: failed.retryAfter} // the key URL was not asked
+		return "", &failure{label: "discovery", cause: errNoMetadata} // the key URL was not asked
 	}
 	return found, again
 }

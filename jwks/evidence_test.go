@@ -1,6 +1,7 @@
 package jwks_test
 
 import (
+	"context"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -43,8 +44,9 @@ func testEvidence(t *testing.T, breaks func(*server), rate int, run bool) {
 			failures.Add(1)
 		}
 	}}, pool("p", []string{keysURL}))
+	ctx, cancel := context.WithCancel(t.Context())
 	if run {
-		go func() { _ = c.Run(t.Context()) }()
+		go func() { _ = c.Run(ctx) }()
 	}
 	flood := func(d time.Duration) {
 		for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(time.Second) {
@@ -59,5 +61,38 @@ func testEvidence(t *testing.T, breaks func(*server), rate int, run bool) {
 	s.set(breaks)
 	flood(30 * time.Minute)
 	require.GreaterOrEqual(t, outages.Load(), int64(10), "of %d failures", failures.Load())
+	cancel()
 	time.Sleep(10 * time.Second) // until all have ended
+}
+
+// One URL of a key set hangs. Whoever asks for a made-up key waits for it, but nobody waits for that round: the URL that answers
+// is asked again for a key that it has published since.
+func TestAHangingURLHoldsNoRotationBack(t *testing.T) {
+	t.Parallel()
+	for _, hanging := range []int{0, 1} {
+		for _, pause := range []time.Duration{600 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second} {
+			t.Run(fmt.Sprint(hanging, " ", pause), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					n := newServers()
+					urls := []*server{n.at(regionA), n.at(regionB)}
+					for _, s := range urls {
+						s.list("one")
+					}
+					c := newCache(t, n, jwks.Config{}, pool("p", []string{regionA, regionB}))
+					require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
+					time.Sleep(time.Minute)
+					urls[hanging].set(func(s *server) { s.hangs = true })
+					for i := range 3 {
+						go ask(t.Context(), c, "p", fmt.Sprint("made-up-", i))
+						time.Sleep(pause)
+						urls[1-hanging].list("one", fmt.Sprint("new-", i))
+						took := timed(func() { require.Equal(t, 200, ask(t.Context(), c, "p", fmt.Sprint("new-", i))) })
+						require.LessOrEqual(t, took, 2*time.Second)
+					}
+					time.Sleep(10 * time.Second)
+				})
+			})
+		}
+	}
 }

@@ -197,7 +197,7 @@ func (e *issuerEntry) ask(ctx context.Context, q Query, ask keystate.Question) R
 		if left <= 0 || !running && (wait < 0 || wait > left-answerTime) {
 			return w.verdict(limited, wait, nil)
 		}
-		if running {
+		if running && wait < 0 {
 			wait = left
 		}
 		timer := time.NewTimer(min(max(wait, time.Millisecond), left))
@@ -227,13 +227,16 @@ type waiter struct {
 }
 
 // request asks each set for the key. running means that a round is on its way that may find it. wait is the least time until one
-// may start, negative if none needs to. limited means that the rate of unknown keys is the reason for waiting.
+// may start, or a URL may be asked again, negative if none needs to. limited means that the rate of unknown keys is the reason for waiting.
 func (w *waiter) request(now keystate.Time, left time.Duration) (running bool, wait time.Duration, limited bool) {
 	wait = -1
 	for _, s := range w.entry.sets {
 		switch d, held, state := w.entry.cache.want(s, w, now, left); state {
 		case roundRunning:
-			running = true
+			running, limited = true, limited || held
+			if d > 0 && (wait < 0 || d < wait) {
+				wait = d
+			}
 		case roundLater:
 			if wait < 0 || d < wait {
 				wait = d

@@ -49,6 +49,14 @@ func (s *set) paced() *pace {
 	return s.pace
 }
 
+// charge takes one round off the burst.
+func (p *pace) charge(now keystate.Time) {
+	if p.spent == 0 {
+		p.refilled = now
+	}
+	p.spent++
+}
+
 // idle reports whether nothing that p says matters any longer.
 func (p *pace) idle(least time.Duration, now keystate.Time) bool {
 	if p == nil {

@@ -100,7 +100,7 @@ func (c *Cache) recheckMismatch(s *set, now keystate.Time) {
 	}
 	p := s.paced()
 	p.mismatch = now
-	p.spent++
+	p.charge(now)
 	r := c.start(s, false, now)
 	r.recheck = true
 }

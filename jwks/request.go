@@ -111,7 +111,6 @@ func (q *request) run(ctx context.Context) {
 		return
 	}
 	got, ok := counted(ctx, stuck, func() (a answer) {
-		defer c.hosts.release(q.ticket)
 		a.failed = &failure{label: "panic"}
 		if err := guard.Call("HTTP client", func() { a = q.fetch(ctx) }); err != nil {
 			c.log.Error("HTTP client panicked", "url", q.attempt.slot.name(), "error", err)
@@ -129,6 +128,7 @@ func (q *request) run(ctx context.Context) {
 	if got.failed == nil || got.failed.label != "canceled" {
 		c.hosts.answered(q.ticket, got.failed != nil && got.failed.limited(), got.failed != nil && got.failed.label == "timeout")
 	}
+	c.hosts.release(q.ticket) // before any code of others is called
 	q.finish(got)
 	if pair := q.set.clients; pair.gone.Load() {
 		pair.closeIdle()
@@ -192,6 +192,9 @@ func (q *request) finish(got answer) {
 		before := sl.current()
 		next := before.Apply(e, sl.oldest(), c.config.limits())
 		sl.state.Store(&next)
+		if got.failed != nil && next.Failure == nil { // a later request has answered well
+			sl.failure, back.first = nil, false
+		}
 		s.missing(sl, c.config.limits(), c.clock())
 		back.misses, back.changed = len(sl.missing), got.failed == nil && !next.ListsSame(&before.State)
 		if got.failed == nil {

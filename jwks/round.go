@@ -76,36 +76,67 @@ func (c *Cache) want(s *set, w *waiter, now keystate.Time, left time.Duration) (
 	if s.settledFor(w.arrived, usable, now, c) {
 		return 0, false, roundSettled
 	}
-	if r := s.round; r != nil {
+	r := s.round
+	if r != nil {
 		r.want(w)
-		return 0, false, roundRunning
-	}
-	d = s.rest(now, urgentRest)
-	d = max(d, s.pace.waitFailed(usable, now))
-	if usable {
-		gate, often := w.entry.asked.gate(w.ask, now)
-		bucket := s.pace.wait(c.config.UnknownKeyInterval, now)
-		if often {
-			bucket = min(bucket, s.pace.waitRepeated(now))
+		if !r.answeredBefore(w.arrived) {
+			return 0, false, roundRunning
 		}
-		bucket = max(bucket, gate, s.copiesWait(now))
-		held = bucket > d
-		d = max(d, bucket)
 	}
-	if d > 0 || left <= 0 && c.config.UnknownKeyWait >= 0 {
+	d, held = s.waitFor(w, usable, now, c)
+	switch {
+	case r != nil && (d > 0 || left <= 0):
+		return d, held, roundRunning
+	case d > 0 || left <= 0 && c.config.UnknownKeyWait >= 0:
 		return d, held, roundLater
 	}
 	if usable {
 		if s.pace.wait(c.config.UnknownKeyInterval, now) > 0 {
 			s.paced().repeated = now
 		} else {
-			s.paced().spent++
+			s.paced().charge(now)
 		}
 	}
-	r := c.start(s, true, now)
+	if r != nil {
+		r.askAgain(w.arrived)
+		return 0, false, roundRunning
+	}
+	r = c.start(s, true, now)
 	r.charged = usable
 	r.want(w)
 	return 0, false, roundRunning
+}
+
+// waitFor returns how long the set may not be asked for the key of a caller. held means that the rate of unknown keys is the
+// reason. The caller holds the set's mutex.
+func (s *set) waitFor(w *waiter, usable bool, now keystate.Time, c *Cache) (d time.Duration, held bool) {
+	d = max(s.rest(now, urgentRest), s.pace.waitFailed(usable, now))
+	if !usable {
+		return d, false
+	}
+	gate, often := w.entry.asked.gate(w.ask, now)
+	bucket := s.pace.wait(c.config.UnknownKeyInterval, now)
+	if often {
+		bucket = min(bucket, s.pace.waitRepeated(now))
+	}
+	bucket = max(bucket, gate, s.copiesWait(now))
+	return max(d, bucket), bucket > d
+}
+
+// answeredBefore reports whether a URL has answered in the round, and began to before a caller arrived, while the round goes on
+// because another URL does not answer. The caller holds the set's mutex.
+func (r *round) answeredBefore(arrived uint64) bool {
+	return slices.ContainsFunc(r.attempts, func(a *attempt) bool { return a.answeredBefore(arrived) })
+}
+
+func (a *attempt) answeredBefore(arrived uint64) bool {
+	return a.state == attemptGood && a.slot.current().Answer.Started <= arrived
+}
+
+// askAgain makes the round ask those URLs once more. The caller holds the set's mutex.
+func (r *round) askAgain(arrived uint64) {
+	r.attempts = slices.DeleteFunc(r.attempts, func(a *attempt) bool { return a.answeredBefore(arrived) })
+	r.tell()
 }
 
 // want makes the round look for a key, urgently. The caller holds the set's mutex.
