@@ -62,7 +62,8 @@ func New(c Config) (*Validator, error) {
 	kc.OnFetch = c.onFetch()
 	keys, errKeys := jwks.New(authorities, kc)
 	vc := verifier.Config{
-		Policies: c.Policies, Revocation: c.Revocation, Leeway: c.Leeway, CacheSize: c.CacheSize, Now: c.Now, Keys: keys, Hooks: c.Hooks,
+		Policies: c.Policies, Keys: keys, Revocation: c.Revocation,
+		Leeway: c.Leeway, CacheSize: c.CacheSize, Now: c.Now, Hooks: c.Hooks,
 	}
 	if errKeys != nil {
 		vc.Keys = noKeys{} // for the sake of everything else that may be wrong

@@ -118,8 +118,8 @@ func (v *issuerView) judge(ask keystate.Question, r Result, cut bool, now keysta
 	return r, v.state.Unreadable(ask, now)
 }
 
-// mismatch answers for a token that no candidate has verified: without waiting, but it may cause a refresh of the sets, as the
-// issuer may have replaced a key under its kid.
+// mismatch answers for a token that no candidate has verified: without waiting, but it may cause a refresh of the sets, as
+// the issuer may have replaced a key under its kid.
 func (c *Cache) mismatch(e *issuerEntry, q Query, r Result, now keystate.Time) Result {
 	r.Keys = slices.DeleteFunc(slices.Clone(r.Keys), func(k *Key) bool { return slices.Contains(q.Tried, k.key.Thumbprint) })
 	if len(r.Keys) > 0 || q.CacheOnly {
@@ -159,8 +159,8 @@ func (c *Cache) anyUsable(now keystate.Time) bool {
 	return false
 }
 
-// ask has the sets fetched that may have the key, where their budgets allow, and waits until one has it, it is certain that none
-// has, nothing more can be found out in time, or ctx ends.
+// ask has the sets fetched that may have the key, where their budgets allow, and waits until one has it, it is certain that
+// none has, nothing more can be found out in time, or ctx ends.
 func (e *issuerEntry) ask(ctx context.Context, q Query, ask keystate.Question) Result {
 	c := e.cache
 	w := &waiter{entry: e, query: q, ask: ask, arrived: c.seq.Add(1)}
@@ -226,8 +226,9 @@ type waiter struct {
 	arrived uint64
 }
 
-// request asks each set for the key. running means that a round is on its way that may find it. wait is the least time until one
-// may start, or a URL may be asked again, negative if none needs to. limited means that the rate of unknown keys is the reason for waiting.
+// request asks each set for the key. running means that a round is on its way that may find it. wait is the least time until
+// one may start, or a URL may be asked again, negative if none needs to. limited means that the rate of unknown keys is the
+// reason for waiting.
 func (w *waiter) request(now keystate.Time, left time.Duration) (running bool, wait time.Duration, limited bool) {
 	wait = -1
 	for _, s := range w.entry.sets {

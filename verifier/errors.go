@@ -35,7 +35,7 @@ const (
 	ReasonUnknownIssuer                                    // no trusted authority lists the iss
 	ReasonExpired                                          // exp has passed
 	ReasonNotYetValid                                      // nbf or iat is in the future
-	ReasonBadTokenUse                                      // another kind of token: an ID token for an access token, or the reverse
+	ReasonBadTokenUse                                      // another kind of token: an ID token for an access token
 	ReasonBadAudience                                      // minted for somebody else: aud, client_id or azp
 	ReasonUnknownKey                                       // no region that lists the iss publishes the kid
 	ReasonKeysUnavailable                                  // the keys could not be had
@@ -50,10 +50,10 @@ const (
 	ReasonInsufficientUserAuthentication                   // the user must sign in again, or with stronger means: RFC 9470
 	ReasonUnproved                                         // bound to a key that the sender has not proved: RFC 7800, RFC 8705
 	ReasonInvalidProof                                     // a DPoP proof that does not fit the token or the request: RFC 9449
-	ReasonNonceRequired                                    // a DPoP proof without the nonce that the server gave out: RFC 9449, section 9
+	ReasonNonceRequired                                    // a DPoP proof without the nonce of the server: RFC 9449, section 9
 	ReasonProofUnavailable                                 // whether a proof was used before could not be found out
-	ReasonUnknownKeyRateLimited                            // the kid is unknown, and too many unknown ones were asked for to find out more
-	ReasonKeyNotAllowed                                    // the key is published and must not be used: its size, or its private half is public
+	ReasonUnknownKeyRateLimited                            // the kid is unknown, and too many unknown ones arrive to find out
+	ReasonKeyNotAllowed                                    // the key is published, and not allowed: its size, or it is no secret
 )
 
 var reasons = [...]struct {

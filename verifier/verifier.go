@@ -73,9 +73,9 @@ type Config struct {
 	// MaxTokenBytes is the length of the longest token that is looked at. 0 means 16 KiB; at most 1 MiB.
 	MaxTokenBytes int
 
-	// CacheSize is how many verified tokens are remembered, so that their signature need not be checked again; all else is. They
-	// take 2 KiB each on average at most, or fewer are kept; 16 MiB with the default. 0 means 8,192, negative none; at most
-	// 16,777,216. Update forgets them.
+	// CacheSize is how many verified tokens are remembered, so that their signature need not be checked again; all else is.
+	// They take 2 KiB each on average at most, or fewer are kept; 16 MiB with the default. 0 means 8,192, negative none; at
+	// most 16,777,216. Update forgets them.
 	CacheSize int
 
 	// Now tells the time by which tokens are judged. Nil means time.Now.
@@ -121,8 +121,8 @@ type state struct {
 	now     func() time.Time
 }
 
-// New returns a Verifier, or everything that is wrong with c as one joined error. It does no I/O. A Verifier that is not used any
-// more needs no Close.
+// New returns a Verifier, or everything that is wrong with c as one joined error. It does no I/O. A Verifier that is not used
+// any more needs no Close.
 func New(c Config) (*Verifier, error) {
 	v := &Verifier{config: c}
 	v.config.Policies = nil
@@ -135,8 +135,8 @@ func New(c Config) (*Verifier, error) {
 	return v, nil
 }
 
-// Update replaces Config.Policies, atomically, and keeps everything else: keys, rules, hooks, clock and bounds. Wrong trust changes
-// nothing, and everything that is wrong with it is returned as one joined error.
+// Update replaces Config.Policies, atomically, and keeps everything else: keys, rules, hooks, clock and bounds. Wrong trust
+// changes nothing, and everything that is wrong with it is returned as one joined error.
 func (v *Verifier) Update(trust []Policy) error {
 	if v.current() == nil {
 		return errNotMade

@@ -311,7 +311,8 @@ func (t *trusted) admit(tok *Token) *Error {
 	if t.Regions == nil {
 		return nil
 	}
-	return t.decided("Policy.Regions", ReasonRegionInactive, func() error { return t.Regions.Admit(t.authority, tok.regions, tok.iat) })
+	admit := func() error { return t.Regions.Admit(t.authority, tok.regions, tok.iat) }
+	return t.decided("Policy.Regions", ReasonRegionInactive, admit)
 }
 
 // version is that of the revocation rules.

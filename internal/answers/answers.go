@@ -223,7 +223,8 @@ func (f *fixture) policies(t issuertest.TB) {
 		"Policy.Check is limited":  verifier.ErrRateLimited,
 	} {
 		f.add(t, name, changed(func(c *verifier.Config) {
-			c.Policies[0].Check = func(context.Context, *verifier.Token) error { return errors.Join(errors.New(Secret), category) }
+			err := errors.Join(errors.New(Secret), category)
+			c.Policies[0].Check = func(context.Context, *verifier.Token) error { return err }
 		}), good)
 	}
 	f.cases = append(f.cases, Case{
