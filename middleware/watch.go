@@ -14,8 +14,8 @@ import (
 // and at once when it is revoked or its key withdrawn. context.Cause is then the *verifier.Error. The copy has no deadline, so
 // that none travels with calls that are made under it.
 //
-// Where v is no Rechecker, the age is all that ends it. While v cannot tell, or panics, nothing but the age ends it. stop releases
-// what Watch holds, and has to be called; it does not wait. If v or t is nil, the copy is canceled at once.
+// Where v is no Rechecker, the age is all that ends it. While v cannot tell, or panics, nothing but the age ends it. stop
+// releases what Watch holds, and has to be called; it does not wait. If v or t is nil, the copy is canceled at once.
 func Watch(
 	ctx context.Context, v Verifier, t *verifier.Token, grace time.Duration,
 ) (watched context.Context, stop context.CancelFunc) {

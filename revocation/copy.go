@@ -145,7 +145,7 @@ func (l *List) swapCopy(ctx context.Context, again bool) error {
 				return err
 			}
 			now.digest = seen.Of(l.config.Name, data)
-			_, err = l.save(ctx, l.config.LocalCopy, data, doc.Revision)
+			err = l.save(ctx, l.config.LocalCopy, data, doc.Revision)
 			if errors.Is(err, store.ErrConflict) {
 				continue
 			}

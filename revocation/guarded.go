@@ -16,11 +16,11 @@ func (l *List) load(ctx context.Context, s store.Store) (doc store.Document, err
 }
 
 // save saves the document to s. A panic of s is its error.
-func (l *List) save(ctx context.Context, s store.Store, data []byte, ifRevision string) (revision string, err error) {
-	if p := guard.Apart("the store", func() { revision, err = s.Save(ctx, l.config.Name, data, ifRevision) }); p != nil {
-		return "", p
+func (l *List) save(ctx context.Context, s store.Store, data []byte, ifRevision string) (err error) {
+	if p := guard.Apart("the store", func() { _, err = s.Save(ctx, l.config.Name, data, ifRevision) }); p != nil {
+		return p
 	}
-	return revision, err
+	return err
 }
 
 // callback calls a function of the user, and logs its panic.

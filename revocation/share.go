@@ -42,7 +42,7 @@ func (l *List) share(ctx context.Context, id string, r Rule, removed bool) error
 		if err != nil {
 			return err
 		}
-		_, err = l.save(ctx, l.config.Store, data, revision)
+		err = l.save(ctx, l.config.Store, data, revision)
 		if errors.Is(err, store.ErrConflict) {
 			continue
 		}

@@ -49,7 +49,8 @@ func (s Scope) Covers(other Scope) bool {
 func checkFleet(fleet string) error {
 	switch {
 	case fleet == "":
-		return errors.New("store: the fleet has no name: give the one that all its services and operators use, such as production")
+		return errors.New(
+			"store: the fleet has no name: give the one that all its services and operators use, such as production")
 	case len(fleet) > MaxFleet:
 		return fmt.Errorf("store: the name of the fleet has %d octets, and may have %d", len(fleet), MaxFleet)
 	case !utf8.ValidString(fleet), strings.TrimSpace(fleet) != fleet,

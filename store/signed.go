@@ -31,9 +31,9 @@ var ErrNoPrivateKey = errors.New("there is no private key to sign the document w
 var signMark = []byte("regionjwt-sign-2\n")
 
 // Signed returns a Store that signs documents with Ed25519 before inner sees them. It refuses with ErrNotAuthentic what none of
-// the keys has signed for this fleet under the same name. So a process that can write to inner, but has no key, can delete documents,
-// put old ones back and withhold new ones, and nothing else. A reader must notice old documents itself, as package revocation does
-// where it knows better already.
+// the keys has signed for this fleet under the same name. So a process that can write to inner, but has no key, can delete
+// documents, put old ones back and withhold new ones, and nothing else. A reader must notice old documents itself, as package
+// revocation does where it knows better already.
 //
 // The fleet is a name for all services and operators that share documents, such as "production": 1 to 128 octets of printable
 // text. A document of another fleet is refused although a key of this one has signed it; the error says which fleet it is of.

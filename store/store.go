@@ -39,16 +39,17 @@ var (
 type Document struct {
 	// Data is the document. Nil and an empty slice are the same: a document of no octets.
 	Data []byte
-	// Revision changes when the document is saved. It is opaque, and never empty where there is a document. It is for Save: what a
-	// document holds decides whether it is the same, and not its revision.
+	// Revision changes when the document is saved. It is opaque, and never empty where there is a document. It is for Save: what
+	// a document holds decides whether it is the same, and not its revision.
 	Revision string
 }
 
 // Store holds documents by name. Its methods are safe for concurrent use, by several processes where they share the documents. A
 // name has 1 to MaxName octets of any value, and a document at most MaxDocument; for others the error is ErrTooLarge.
 //
-// Methods return soon after ctx has ended, with an error that wraps that of ctx; where ctx had ended before, they do nothing else.
-// Other errors than those of this package are the store's own: it could not be reached, for example. Callers may try again.
+// Methods return soon after ctx has ended, with an error that wraps that of ctx; where ctx had ended before, they do
+// nothing else. Other errors than those of this package are the store's own: it could not be reached, for example.
+// Callers may try again.
 type Store interface {
 	// Load returns the document of that name as it was saved last, or ErrNotFound. The caller owns Document.Data: the store
 	// neither keeps nor changes it.
@@ -60,8 +61,8 @@ type Store interface {
 	// error is ErrConflict. If ifRevision is "", there must be no document of that name. A document is replaced as a whole or not
 	// at all. Nil data is an empty document.
 	//
-	// The store does not keep data after Save has returned, and does not change it. After an error that is not one of this package
-	// the document may have been saved, or be saved a little later: load it to see.
+	// The store does not keep data after Save has returned, and does not change it. After an error that is not one of
+	// this package the document may have been saved, or be saved a little later: load it to see.
 	Save(ctx context.Context, name string, data []byte, ifRevision string) (revision string, err error)
 }
 

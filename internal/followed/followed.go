@@ -9,9 +9,11 @@ import (
 	"github.com/regionjwt/regionjwt/store"
 )
 
-// Follow is store.Follow, which calls answered whenever the store has answered with a document, changed or not, before f. It calls
-// both from one goroutine at a time.
-func Follow(ctx context.Context, s store.Store, name string, every time.Duration, answered func(), f func(store.Document, error)) {
+// Follow is store.Follow, which calls answered whenever the store has answered with a document, changed or not, before
+// f. It calls both from one goroutine at a time.
+func Follow(
+	ctx context.Context, s store.Store, name string, every time.Duration, answered func(), f func(store.Document, error),
+) {
 	store.Follow(ctx, noting{s, answered}, name, every, f)
 }
 
