@@ -105,7 +105,7 @@ func (v *Validator) Update(trust []verifier.Trust) error {
 	}
 	v.updating.Lock()
 	defer v.updating.Unlock()
-	// A Verifier that is thrown away says what is wrong with trust, before the keys of anything are dropped.
+	// A temporary Verifier reports every problem with trust before any key is dropped.
 	if _, err := verifier.New(verifier.Config{Trust: trust, Keys: &jwks.Static{}, CacheSize: -1}); err != nil {
 		return err
 	}

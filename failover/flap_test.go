@@ -182,7 +182,7 @@ func TestALapsedVerdictNeverReturns(t *testing.T) {
 	})
 }
 
-// What failed before a region recovered does not move it, whoever says so, and however often.
+// Failures from before a recovery do not move the region, whichever source reports them and however often.
 func TestFailuresFromBeforeARecoveryAreLate(t *testing.T) {
 	bubble(t, failover.Config{Automatic: true}, func(t *testing.T, c *failover.Controller, l *journal) {
 		start(t, c)

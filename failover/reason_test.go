@@ -72,7 +72,7 @@ func TestEventsNameSourceErrorAndCount(t *testing.T) {
 	})
 }
 
-// A class is a label, whoever names it.
+// A class is always a label.
 func TestClassesAreLabels(t *testing.T) {
 	t.Parallel()
 	dns := &net.DNSError{Err: "s3cret", Name: "s3cret.example", IsNotFound: true}

@@ -87,7 +87,7 @@ func TestADocumentIsDecodedOnce(t *testing.T) { //nolint:paralleltest // it coun
 	require.Len(t, l.Rules(), rules)
 }
 
-// What is wrong with a document that is known follows from what is known now.
+// The problem of a known document follows from what is known now.
 func TestTroubleOfKnownDocuments(t *testing.T) {
 	t.Parallel()
 	m := &memory{}

@@ -118,7 +118,7 @@ func (l *List) remember(data []byte, behind bool, err error) {
 	l.judged.Put(seen.Of(l.config.Name, data), judged{err, behind, learned})
 }
 
-// takeDocument takes in a document of the store, and says what is wrong with it.
+// takeDocument takes in a document of the store, and returns the problem with it.
 func (l *List) takeDocument(data []byte) (Trouble, error) {
 	l.mu.Lock()
 	learned := l.learned

@@ -75,7 +75,7 @@ func TestWhatIsReportedOfARegion(t *testing.T) {
 	}
 }
 
-// A controller that is told of token requests names their class.
+// A controller that receives reports of token requests names their class.
 func TestReportToAController(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 	"github.com/regionjwt/regionjwt/store/redisstore"
 )
 
-// malformed returns replies that no server sends, by what is wrong with them. They are large, so that only tests make them, and
+// malformed returns replies that no server sends, by their fault. They are large, so that only tests make them, and
 // not each process that a test starts.
 var malformed = sync.OnceValue(func() map[string]string {
 	return map[string]string{
