@@ -35,6 +35,7 @@ type Evidence struct {
 	// than 30 seconds in the future is ignored, too.
 	Began time.Time
 	// Err is nil if the region answered. Evidence whose Err is context.Canceled (the caller gave up) or ErrNoEvidence is ignored.
+	// If a method of Err panics, such as Unwrap of a nil pointer, that is logged, and the evidence is ignored.
 	Err error
 	// Class is a label for Err in events and logs, such as "timeout" or "status 503": at most 40 characters of a to z, 0 to 9,
 	// space, underscore and hyphen. "" means the result of Err's method Class() string if it has one; otherwise "dns", "tls",
@@ -45,24 +46,28 @@ type Evidence struct {
 // Report is Evidence of the source "report". It began when err says so, by a method Began() time.Time, and otherwise now. A
 // region that the authority does not have is ignored.
 func (c *Controller) Report(region string, err error) {
-	e := Evidence{Region: region, Err: err}
-	var began interface{ Began() time.Time }
-	if errors.As(err, &began) {
-		e.Began = began.Began()
+	if !c.made() {
+		return
 	}
-	c.Observe(e)
+	e := Evidence{Region: region, Err: err}
+	panicked := c.guarded("Evidence.Err", func() {
+		var began interface{ Began() time.Time }
+		if errors.As(err, &began) {
+			e.Began = began.Began()
+		}
+	})
+	if panicked == nil {
+		c.Observe(e)
+	}
 }
 
 // Observe takes in evidence. A region that the authority does not have is ignored.
 func (c *Controller) Observe(e Evidence) {
-	if !c.made() || errors.Is(e.Err, context.Canceled) || errors.Is(e.Err, ErrNoEvidence) {
+	if !c.made() || e.Err != nil && !c.classify(&e) {
 		return
 	}
 	if e.Source == "" {
 		e.Source = reportSource
-	}
-	if e.Err != nil {
-		e.Class = classOf(&e)
 	}
 	c.mu.Lock()
 	now := time.Now()
@@ -83,6 +88,16 @@ func (c *Controller) Observe(e Evidence) {
 	}
 	c.tell()
 	c.poke()
+}
+
+// classify finds the class of a failure, and reports whether it is evidence. An error with a method that panics is none.
+func (c *Controller) classify(e *Evidence) (evidence bool) {
+	panicked := c.guarded("Evidence.Err", func() {
+		if evidence = !errors.Is(e.Err, context.Canceled) && !errors.Is(e.Err, ErrNoEvidence); evidence {
+			e.Class = classOf(e)
+		}
+	})
+	return evidence && panicked == nil
 }
 
 // classOf returns a label for a failure. It holds no text of the error that is not a label.

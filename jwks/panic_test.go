@@ -276,3 +276,38 @@ func TestAStoreThatPanics(t *testing.T) {
 		})
 	}
 }
+
+// hollow is an error that panics when its chain is walked, if it is a nil pointer.
+type hollow struct{ cause error }
+
+func (*hollow) Error() string   { return "hollow" }
+func (h *hollow) Unwrap() error { return h.cause }
+
+// brokenStore is a store whose errors are hollow.
+type brokenStore struct{}
+
+func (brokenStore) Authentic() {}
+
+func (brokenStore) Load(context.Context, string) (store.Document, error) {
+	return store.Document{}, (*hollow)(nil)
+}
+
+func (brokenStore) Save(context.Context, string, []byte, string) (string, error) {
+	return "", (*hollow)(nil)
+}
+
+// A store whose error panics when it is looked at has no snapshot, and ends nothing.
+func TestErrorsOfAStoreThatPanic(t *testing.T) {
+	inBubble(t, issuertest.Config{Layout: issuertest.IssuerPerRegion}, func(c *jwks.Config) {
+		c.Store = brokenStore{}
+	}, func(t *testing.T, w world) {
+		defer w.run()()
+		w.Break(east)
+		_, err := w.ask(east)
+		require.ErrorIs(t, err, jwks.ErrUnavailable)
+		w.mustHave(west)
+		w.Mend(east)
+		time.Sleep(5 * time.Second)
+		w.mustHave(east)
+	})
+}

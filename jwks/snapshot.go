@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 	"github.com/regionjwt/regionjwt/store"
@@ -135,7 +136,7 @@ func (c *Cache) load(ctx context.Context, name string) (store.Document, error) {
 	}
 	r, err := stored(ctx, c, func() result {
 		doc, err := c.config.Store.Load(ctx, name)
-		return result{doc, err}
+		return result{doc, guard.Sound("the error of the store", err)}
 	})
 	return r.doc, cmp.Or(err, r.err)
 }
@@ -144,7 +145,7 @@ func (c *Cache) load(ctx context.Context, name string) (store.Document, error) {
 func (c *Cache) write(ctx context.Context, name string, data []byte, ifRevision string) error {
 	failed, err := stored(ctx, c, func() error {
 		_, err := c.config.Store.Save(ctx, name, data, ifRevision)
-		return err
+		return guard.Sound("the error of the store", err)
 	})
 	return cmp.Or(err, failed)
 }

@@ -61,6 +61,9 @@ func Verify(ctx context.Context, v Verifier, presented string) (*verifier.Token,
 		return nil, p
 	}
 	if err != nil {
+		if _, ours := err.(*verifier.Error); !ours { //nolint:errorlint // its methods do not panic
+			err = guard.Sound("the error of the Verifier", err)
+		}
 		if e := asError(err); e != nil && e.Reason == verifier.Malformed && !IsToken(presented) {
 			return nil, &verifier.Error{Reason: verifier.BadRequest}
 		}

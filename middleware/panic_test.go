@@ -73,3 +73,33 @@ func TestADecisionThatPanicsLetsNobodyIn(t *testing.T) {
 		require.ErrorContains(t, err, "panicked", name)
 	}
 }
+
+// hollow is an error that panics when its chain is walked, if it is a nil pointer.
+type hollow struct{ cause error }
+
+func (*hollow) Error() string   { return "hollow" }
+func (h *hollow) Unwrap() error { return h.cause }
+
+// An error that panics when it is looked at says nothing of the token: a stream goes on until the time of its token is up, and a
+// request gets the answer Unavailable.
+func TestAnErrorThatPanicsIsNoVerdict(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, tok := token(t, time.Minute)
+		j := &judge{err: (*hollow)(nil), changed: make(chan struct{})}
+		ctx, stop := middleware.Watch(t.Context(), j, tok, 0)
+		defer stop()
+		after, why := ended(ctx)
+		require.Equal(t, verifier.Expired, why)
+		require.InDelta(t, time.Minute.Seconds(), after.Seconds(), 1)
+	})
+	_, err := middleware.Verify(t.Context(), refusing{(*hollow)(nil)}, "token")
+	require.Error(t, err)
+	outcome, _ := middleware.Classify(err)
+	require.Equal(t, middleware.Unavailable, outcome)
+}
+
+// refusing is a Verifier that has one answer to every token.
+type refusing struct{ err error }
+
+func (r refusing) Verify(context.Context, string) (*verifier.Token, error) { return nil, r.err }

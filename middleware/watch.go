@@ -75,11 +75,12 @@ func (w *watch) changes() (changed <-chan struct{}) {
 
 // recheck has the Rechecker judge the token. A panic is an error that cannot tell.
 func (w *watch) recheck(ctx context.Context) (err error) {
-	if p := guard.Apart("Rechecker.Recheck", func() { err = w.rechecker.Recheck(ctx, w.token) }); p != nil {
-		guard.Report(p)
-		return p
+	p := guard.Apart("Rechecker.Recheck", func() { err = w.rechecker.Recheck(ctx, w.token) })
+	if p == nil {
+		p = guard.Sound("the error of Rechecker.Recheck", err)
 	}
-	return err
+	guard.Report(p) // if it is a panic
+	return p
 }
 
 // again is the time after which a token is judged again that could not be judged.

@@ -12,7 +12,7 @@ func (l *List) load(ctx context.Context, s store.Store) (doc store.Document, err
 	if p := guard.Apart("the store", func() { doc, err = s.Load(ctx, l.config.Name) }); p != nil {
 		return store.Document{}, p
 	}
-	return doc, err
+	return doc, guard.Sound("the error of the store", err)
 }
 
 // save saves the document to s. A panic of s is its error.
@@ -20,7 +20,7 @@ func (l *List) save(ctx context.Context, s store.Store, data []byte, ifRevision 
 	if p := guard.Apart("the store", func() { _, err = s.Save(ctx, l.config.Name, data, ifRevision) }); p != nil {
 		return p
 	}
-	return err
+	return guard.Sound("the error of the store", err)
 }
 
 // callback calls a function of the user, and logs its panic.

@@ -141,3 +141,40 @@ func (h angryLog) Handle(context.Context, slog.Record) error {
 }
 func (h angryLog) WithAttrs([]slog.Attr) slog.Handler { return h }
 func (h angryLog) WithGroup(string) slog.Handler      { return h }
+
+// hollow is an error that panics when its chain is walked, if it is a nil pointer.
+type hollow struct{ cause error }
+
+func (*hollow) Error() string   { return "hollow" }
+func (h *hollow) Unwrap() error { return h.cause }
+
+// broken is a store whose errors are hollow.
+type broken struct{ memory }
+
+func (*broken) Load(context.Context, string) (store.Document, error) {
+	return store.Document{}, (*hollow)(nil)
+}
+
+func (*broken) Save(context.Context, string, []byte, string) (string, error) {
+	return "", (*hollow)(nil)
+}
+
+// A store or a local copy whose error panics when it is looked at does not answer, and ends nothing.
+func TestErrorsOfAStoreThatPanic(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newList(t, revocation.Config{Store: &broken{}, LocalCopy: &broken{}})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- l.Run(ctx) }()
+		time.Sleep(time.Minute)
+		require.Equal(t, revocation.Unreachable, l.Status().Trouble)
+		require.Equal(t, revocation.Unreachable, l.Status().CopyTrouble)
+		_, err := l.Add(t.Context(), subjectRule(1))
+		require.ErrorIs(t, err, revocation.ErrNotShared)
+		require.ErrorIs(t, err, revocation.ErrNotCopied)
+		require.Len(t, l.Rules(), 1)
+		cancel()
+		require.ErrorIs(t, <-done, context.Canceled)
+	})
+}

@@ -146,7 +146,7 @@ func loadFrom(ctx context.Context, s Store, name string) (doc Document, err erro
 	if p := guard.Apart("the store", func() { doc, err = s.Load(ctx, name) }); p != nil {
 		return Document{}, p
 	}
-	return doc, err
+	return doc, guard.Sound("the error of the store", err)
 }
 
 // revisionFrom calls Revision. A panic is its error.

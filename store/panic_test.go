@@ -90,3 +90,32 @@ func TestFollowPassesOnThePanicOfItsFunction(t *testing.T) {
 		})
 	})
 }
+
+// hollow is an error that panics when its chain is walked, if it is a nil pointer.
+type hollow struct{ cause error }
+
+func (*hollow) Error() string   { return "hollow" }
+func (h *hollow) Unwrap() error { return h.cause }
+
+// broken is a store whose errors are hollow.
+type broken struct{ memory }
+
+func (*broken) Load(context.Context, string) (store.Document, error) {
+	return store.Document{}, (*hollow)(nil)
+}
+
+// Follow hands on no error that panics when it is looked at.
+func TestFollowHandsOnErrorsThatCanBeLookedAt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		told := 0
+		store.Follow(ctx, &broken{}, "a", time.Second, func(_ store.Document, err error) {
+			told++
+			require.NotErrorIs(t, err, store.ErrNotFound)
+			require.ErrorContains(t, err, "the store")
+		})
+		require.GreaterOrEqual(t, told, 9)
+	})
+}
