@@ -3,6 +3,7 @@ package failover_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -215,5 +216,25 @@ func TestFailuresFromBeforeARecoveryAreLate(t *testing.T) {
 		}
 		require.Equal(t, east, c.Active())
 		require.Len(t, l.moves(), 2)
+	})
+}
+
+// A hold as long as can be never ends: what the fleet adds to it by chance does not make it end at once.
+func TestAHoldWithoutEnd(t *testing.T) {
+	bubble(t, failover.Config{Automatic: true, MinHold: math.MaxInt64}, func(t *testing.T, c *failover.Controller, l *journal) {
+		c.SetSpread(func() float64 { return 0.9 })
+		start(t, c)
+		for range 3 {
+			c.Report(west, nil)
+			c.Report(east, errDown)
+			time.Sleep(2 * time.Second)
+		}
+		require.Equal(t, west, c.Active())
+		for range 100 {
+			c.Report(east, nil)
+			time.Sleep(time.Minute)
+		}
+		require.Equal(t, failover.Healthy, c.State().Regions[0].Health)
+		require.Equal(t, []string{east + ">" + west + ":failed"}, l.moves())
 	})
 }

@@ -173,6 +173,9 @@ func (r *region) judge(now time.Time, c *Config) (changed bool, next time.Time) 
 		why.source = lapsed.name
 	}
 	if h == r.health {
+		if h == Unhealthy {
+			r.why = why // for a move that comes later
+		}
 		return false, next
 	}
 	r.health, r.since, r.why = h, now, why

@@ -22,7 +22,7 @@ func (c *Controller) decide(now time.Time) (next time.Time) {
 		if to, cause := c.choose(); to != nil {
 			if cause == CauseFailed {
 				hold := c.config.MinHold
-				c.active.held = now.Add(hold + time.Duration(c.spread()*float64(hold)/10))
+				c.active.held = now.Add(hold).Add(time.Duration(c.spread() * float64(hold) / 10)) // a sum may overflow
 				next = earlier(next, c.active.held)
 			}
 			c.move(to, cause, now)

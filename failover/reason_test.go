@@ -205,3 +205,35 @@ func TestCodeOfOthersThatPanicsEndsNothing(t *testing.T) {
 	loud.Report(east, errDown)
 	require.Equal(t, west, loud.Active())
 }
+
+// A region may have failed long before there was another one to move to. The move names the source that says so by then, and how
+// many failures it has counted, not the one that said so first and is well again.
+func TestALateMoveNamesWhatKeepsTheRegionUnhealthy(t *testing.T) {
+	bubble(t, failover.Config{Automatic: true}, func(t *testing.T, c *failover.Controller, l *journal) {
+		say := func(region, source, class string, n int) {
+			for range n {
+				e := failover.Evidence{Region: region, Source: source, Began: time.Now(), Class: class}
+				if class != "" {
+					e.Err = errDown
+				}
+				c.Observe(e)
+				time.Sleep(2 * time.Second)
+			}
+		}
+		say(west, "keys", "dns", 3)
+		say(east, "token", "status 500", 3)
+		say(east, "keys", "timeout", 7)
+		say(east, "token", "", 3)
+		require.Equal(t, failover.Unhealthy, c.State().Regions[0].Health)
+		require.Equal(t, east, c.Active(), "there is nowhere to go")
+		say(west, "keys", "", 3)
+		require.Equal(t, west, c.Active())
+		events := l.all()
+		last := events[len(events)-1]
+		require.Equal(t, failover.Moved, last.Kind)
+		require.Equal(t, failover.CauseFailed, last.Cause)
+		require.Equal(t, "keys", last.Source)
+		require.Equal(t, "timeout", last.Class)
+		require.Equal(t, 7, last.Failures)
+	})
+}
