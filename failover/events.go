@@ -45,10 +45,6 @@ func (c *Controller) tell() {
 		return
 	}
 	q.telling = true
-	defer func() { // also if OnEvent ends the goroutine
-		q.telling = false
-		c.mu.Unlock()
-	}()
 	for len(q.waiting) > 0 {
 		e := q.waiting[0]
 		q.waiting = q.waiting[1:]
@@ -57,9 +53,11 @@ func (c *Controller) tell() {
 		c.deliver(e)
 		c.mu.Lock()
 	}
+	q.telling = false
+	c.mu.Unlock()
 }
 
-// deliver logs an event and hands it to OnEvent. If OnEvent ends the goroutine, it takes mu again, as tell will give it up.
+// deliver logs an event and hands it to OnEvent.
 func (c *Controller) deliver(e Event) {
 	level := slog.LevelInfo
 	if e.Kind == Moved && e.Cause == CauseFailed || e.Kind == HealthChanged && e.State.health(e.Region) == Unhealthy ||
@@ -75,14 +73,7 @@ func (c *Controller) deliver(e Event) {
 	if c.config.OnEvent == nil {
 		return
 	}
-	ended := false
-	defer func() {
-		if !ended {
-			c.mu.Lock()
-		}
-	}()
 	_ = c.guarded("OnEvent", func() { c.config.OnEvent(e) })
-	ended = true
 }
 
 // health returns the health of a region; "" where there is none of that name.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/outbound"
 )
 
@@ -50,12 +51,12 @@ func (c *Controller) Report(region string, err error) {
 		return
 	}
 	e := Evidence{Region: region, Err: err}
-	panicked := c.guarded("Evidence.Err", func() {
+	panicked := c.noted(guard.Call("Evidence.Err", func() {
 		var began interface{ Began() time.Time }
 		if errors.As(err, &began) {
 			e.Began = began.Began()
 		}
-	})
+	}))
 	if panicked == nil {
 		c.Observe(e)
 	}
@@ -92,11 +93,11 @@ func (c *Controller) Observe(e Evidence) {
 
 // classify finds the class of a failure, and reports whether it is evidence. An error with a method that panics is none.
 func (c *Controller) classify(e *Evidence) (evidence bool) {
-	panicked := c.guarded("Evidence.Err", func() {
+	panicked := c.noted(guard.Call("Evidence.Err", func() {
 		if evidence = !errors.Is(e.Err, context.Canceled) && !errors.Is(e.Err, ErrNoEvidence); evidence {
 			e.Class = classOf(e)
 		}
-	})
+	}))
 	return evidence && panicked == nil
 }
 

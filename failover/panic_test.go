@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"runtime"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -81,4 +83,35 @@ func TestErrorsOfAStoreThatPanic(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.Equal(t, failover.Unreachable, c.State().Trouble)
 	})
+}
+
+// A probe or an OnEvent that panics or ends its goroutine ends neither Run nor later probes and events.
+func TestCallbacksThatEndTheirGoroutine(t *testing.T) {
+	for ending, end := range map[string]func(){"panic": func() { panic("s3cret") }, "Goexit": runtime.Goexit} {
+		t.Run(ending, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var probes, events atomic.Int64
+				c := newController(t, failover.Config{
+					Automatic: true, OnEvent: func(failover.Event) { events.Add(1); end() },
+					Probe: func(_ context.Context, r issuer.Region) error {
+						switch n := probes.Add(1); {
+						case n <= 2:
+							end()
+						case r.Name == east:
+							return errDown
+						}
+						return nil
+					},
+				})
+				start(t, c)
+				time.Sleep(10 * time.Minute)
+				require.Greater(t, probes.Load(), int64(100))
+				require.Equal(t, west, c.Active())
+				require.EqualValues(t, 3, events.Load(), "east is unhealthy, west is healthy, west is active")
+				require.NoError(t, c.Activate(t.Context(), east, ""))
+				require.EqualValues(t, 4, events.Load())
+			})
+		})
+	}
 }

@@ -63,9 +63,11 @@ func (c *Controller) Run(ctx context.Context) error {
 	}
 }
 
-// guarded calls code of others. It logs a panic, and returns it.
-func (c *Controller) guarded(what string, f func()) error {
-	err := guard.Call(what, f)
+// guarded calls code of others, in a goroutine of its own that it may end. It logs a panic, and returns it.
+func (c *Controller) guarded(what string, f func()) error { return c.noted(guard.Apart(what, f)) }
+
+// noted logs a panic, and returns it.
+func (c *Controller) noted(err error) error {
 	if err != nil {
 		c.config.Logger.Error("failover: a callback panicked", "error", err)
 	}

@@ -29,6 +29,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/regionjwt/regionjwt/internal/guard"
 )
 
 // errNotMade is the error of a Source that is nil or zero.
@@ -149,7 +151,7 @@ func (s *Source) preferred() *region {
 		return nil
 	}
 	var name string
-	_ = s.guarded("Prefer", func() { name = s.config.Prefer() })
+	_ = s.noted(guard.Call("Prefer", func() { name = s.config.Prefer() })) // it is the goroutine of the caller
 	for _, r := range s.regions {
 		if slices.Contains(r.names, name) {
 			return r

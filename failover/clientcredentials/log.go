@@ -6,9 +6,11 @@ import (
 	"github.com/regionjwt/regionjwt/internal/guard"
 )
 
-// guarded calls code of others. It logs a panic, and returns it; of a callback that panics each time, once a second.
-func (s *Source) guarded(what string, f func()) error {
-	err := guard.Call(what, f)
+// guarded calls code of others, in a goroutine of its own that it may end. It logs a panic, and returns it.
+func (s *Source) guarded(what string, f func()) error { return s.noted(guard.Apart(what, f)) }
+
+// noted logs a panic, and returns it; of a callback that panics each time, once a second.
+func (s *Source) noted(err error) error {
 	if err != nil && s.loud(s.clock()) {
 		s.log.Error("clientcredentials: a callback panicked", "error", err)
 	}
