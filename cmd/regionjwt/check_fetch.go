@@ -12,11 +12,14 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/regionjwt/regionjwt/internal/outbound"
 )
 
 // What a verifier allows itself: jwks has these bounds, too.
@@ -27,9 +30,10 @@ const (
 	atOnce       = 32              // requests of a drill
 )
 
-// client is an HTTP client that dials as the flags say.
+// client is an HTTP client that dials as the flags say. Like that of a verifier, it follows no metadata to this machine or its
+// link, unless the flags name the host.
 func (f *drillFlags) client() (*http.Client, error) {
-	addresses := map[string]string{}
+	addresses, named := map[string]string{}, slices.Clone(f.plainHosts)
 	for _, value := range f.resolve {
 		where, address, ok := strings.Cut(value, "=")
 		host, port, err := net.SplitHostPort(where)
@@ -42,6 +46,7 @@ func (f *drillFlags) client() (*http.Client, error) {
 			return nil, fail(exitUsage, "-resolve is HOST:PORT=ADDR, and ADDR an IP address, with or without a port")
 		}
 		addresses[strings.ToLower(net.JoinHostPort(host, port))] = address
+		named = append(named, host, strings.ToLower(host))
 	}
 	roots, err := f.roots()
 	if err != nil {
@@ -66,7 +71,7 @@ func (f *drillFlags) client() (*http.Client, error) {
 		MaxResponseHeaderBytes: 64 << 10,
 	}
 	refuse := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &http.Client{Transport: transport, CheckRedirect: refuse}, nil
+	return outbound.Careful(&http.Client{Transport: transport, CheckRedirect: refuse}, named), nil
 }
 
 // roots are the certificates that are trusted; nil means those of the system.

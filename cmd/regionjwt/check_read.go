@@ -104,19 +104,19 @@ func (d *drill) checkConfig() error {
 func (d *drill) fetchAll(ctx context.Context) {
 	d.records = records{byURL: map[string]*record{}, slots: make(chan struct{}, atOnce)}
 	d.plan()
-	urls := make([]string, 0, len(d.documents)+len(d.sets))
+	urls := make([]wanted, 0, len(d.documents)+len(d.sets))
 	for _, doc := range d.documents {
-		urls = append(urls, doc.URL)
+		urls = append(urls, wanted{url: doc.URL})
 	}
 	for _, s := range d.sets {
-		urls = append(urls, s.URL)
+		urls = append(urls, wanted{url: s.URL})
 	}
 	d.fetch(ctx, urls)
-	var found []string
+	var found []wanted
 	for _, doc := range d.documents {
 		d.readDocument(ctx, doc)
 		if doc.Used && doc.State == urlGood {
-			found = append(found, doc.KeysAt)
+			found = append(found, wanted{doc.KeysAt, doc.Issuer})
 		}
 	}
 	d.fetch(ctx, found)
@@ -176,18 +176,26 @@ func (d *drill) addDiscovered() {
 	}
 }
 
+// wanted is a URL to ask, and the issuer whose metadata names it; "" where it is configured.
+type wanted struct{ url, issuer string }
+
 // fetch asks URLs that were not asked yet.
-func (d *drill) fetch(ctx context.Context, urls []string) {
+func (d *drill) fetch(ctx context.Context, urls []wanted) {
 	var wg sync.WaitGroup
 	var telling sync.Mutex
 	asked := map[string]bool{}
-	for _, u := range urls {
+	for _, w := range urls {
+		u := w.url
 		if name := requestURL(u); d.records.of(u) == nil && !asked[name] {
 			asked[name] = true
 		} else {
 			continue
 		}
 		wg.Go(func() {
+			ctx := ctx
+			if w.issuer != "" {
+				ctx = outbound.WithIssuer(ctx, w.issuer)
+			}
 			d.records.slots <- struct{}{}
 			r := fetch(ctx, d.client, u, d.timeout)
 			<-d.records.slots
