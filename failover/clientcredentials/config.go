@@ -169,7 +169,7 @@ func (c *Config) checkCredentials() (errs []error) {
 	if (c.Credentials != nil) == (c.CredentialsFunc != nil) {
 		add("one of Credentials and CredentialsFunc is required")
 	}
-	known, each := map[string]bool{"": true}, map[string]Credentials{}
+	known, each, under := map[string]bool{"": true}, map[string]Credentials{}, map[string]string{}
 	for _, r := range c.Authority.Regions {
 		if r.TokenURL == "" {
 			continue
@@ -178,8 +178,10 @@ func (c *Config) checkCredentials() (errs []error) {
 		if c.Credentials == nil {
 			continue
 		}
+		under[r.Name] = r.Name
 		cred, ok := c.Credentials[r.Name]
 		if !ok {
+			under[r.Name] = ""
 			cred, ok = c.Credentials[""]
 		}
 		if !ok {
@@ -194,8 +196,9 @@ func (c *Config) checkCredentials() (errs []error) {
 	}
 	for _, shared := range regions(c.Authority) {
 		for _, name := range shared.names[1:] {
-			if !reflect.DeepEqual(each[name], each[shared.names[0]]) {
-				add("regions %q and %q have one TokenURL and different Credentials", shared.names[0], name)
+			first := shared.names[0]
+			if under[name] != under[first] && !reflect.DeepEqual(each[name], each[first]) {
+				add("regions %q and %q have one TokenURL and different Credentials", first, name)
 			}
 		}
 	}

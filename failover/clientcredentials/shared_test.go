@@ -2,6 +2,10 @@ package clientcredentials_test
 
 import (
 	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -114,4 +118,29 @@ func TestEndpointsAreToldApartByURL(t *testing.T) {
 			require.Equal(t, asked, w.requests[east]+w.requests[""], other)
 		})
 	}
+}
+
+// signer is a crypto.Signer whose values cannot be compared, as one over a KMS may be.
+type signer struct {
+	crypto.Signer
+	sign func() error
+}
+
+// Credentials that are given once are the same for all regions, whatever their Key is made of.
+func TestOneKeyForASharedTokenURL(t *testing.T) {
+	t.Parallel()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	one := clientcredentials.Credentials{
+		ClientID: "machine", Method: clientcredentials.PrivateKeyJWT, Key: signer{key, func() error { return nil }},
+	}
+	c := clientcredentials.Config{Credentials: map[string]clientcredentials.Credentials{"": one}}
+	shared(&c)
+	s, err := clientcredentials.New(c)
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+
+	c.Credentials[west] = clientcredentials.Credentials{ClientID: "machine", Secret: "s3cret"}
+	_, err = clientcredentials.New(c)
+	require.ErrorContains(t, err, "different Credentials")
 }
