@@ -2,6 +2,7 @@ package revocation
 
 import (
 	"context"
+	"time"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/store"
@@ -27,5 +28,19 @@ func (l *List) save(ctx context.Context, s store.Store, data []byte, ifRevision 
 func (l *List) callback(what string, f func()) {
 	if p := guard.Apart(what, f); p != nil {
 		l.config.Logger.Error("a panic was recovered", "why", p)
+	}
+}
+
+// guardedNow returns a clock that tells the time of the machine where now is nil or panics.
+func guardedNow(now func() time.Time) func() time.Time {
+	if now == nil {
+		return time.Now
+	}
+	return func() (t time.Time) {
+		if p := guard.Call("Config.Now", func() { t = now() }); p != nil {
+			guard.Report(p)
+			return time.Now()
+		}
+		return t
 	}
 }

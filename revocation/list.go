@@ -93,7 +93,8 @@ type Config struct {
 	// Logger gets a line for each event. Nil is silent.
 	Logger *slog.Logger
 
-	// Now tells the time. Nil means time.Now.
+	// Now tells the time. Nil means time.Now. If it panics, the time is that of time.Now; the first panic is reported to standard
+	// error.
 	Now func() time.Time
 }
 
@@ -169,9 +170,7 @@ func New(c Config) (*List, error) {
 	if c.Name == "" {
 		c.Name = DefaultName
 	}
-	if c.Now == nil {
-		c.Now = time.Now
-	}
+	c.Now = guardedNow(c.Now)
 	c.Logger = guard.Logger(c.Logger)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err

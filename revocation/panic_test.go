@@ -178,3 +178,31 @@ func TestErrorsOfAStoreThatPanic(t *testing.T) {
 		require.ErrorIs(t, <-done, context.Canceled)
 	})
 }
+
+// A clock that panics, as one of a test that has ended may, is replaced by that of the machine: rules go on to be followed.
+func TestAClockThatPanics(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var on atomic.Bool
+		l := newList(t, revocation.Config{Store: &memory{}, LocalCopy: &memory{}, Now: func() time.Time {
+			if on.Load() {
+				panic("s3cret")
+			}
+			return time.Now()
+		}})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- l.Run(ctx) }()
+		time.Sleep(time.Second)
+		on.Store(true)
+		time.Sleep(time.Minute)
+		_, err := l.Add(t.Context(), subjectRule(1))
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		require.Len(t, l.Rules(), 1)
+		require.Empty(t, l.Status().Trouble)
+		require.Less(t, l.Status().Age, time.Second)
+		cancel()
+		require.ErrorIs(t, <-done, context.Canceled)
+	})
+}
