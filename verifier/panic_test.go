@@ -103,3 +103,50 @@ func TestADecisionThatPanicsIsUnavailable(t *testing.T) {
 		require.NoError(t, err, name)
 	}
 }
+
+// hollow is an error that panics when its chain is walked, if it is a nil pointer; reluctant is one that does not say what it is.
+type (
+	hollow    struct{ cause error }
+	reluctant struct{}
+)
+
+func (*hollow) Error() string       { return "hollow" }
+func (h *hollow) Unwrap() error     { return h.cause }
+func (reluctant) Error() string     { return "reluctant" }
+func (reluctant) Unavailable() bool { panic("s3cret") }
+
+// refusing decides by one error.
+type refusing struct{ err error }
+
+func (r refusing) Revoked(*verifier.Token) (string, error)      { return "", r.err }
+func (r refusing) Version() uint64                              { return 0 }
+func (r refusing) Admit(string, []string, time.Time) error      { return r.err }
+func (r refusing) check(context.Context, *verifier.Token) error { return r.err }
+
+// A decision whose error panics when it is looked at is none.
+func TestADecisionByAnErrorThatPanicsIsUnavailable(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		set  func(*verifier.Config)
+		want verifier.Reason
+	}{
+		"Revoked":            {func(c *verifier.Config) { c.Revoked = refusing{(*hollow)(nil)} }, verifier.RulesUnavailable},
+		"Regions":            {func(c *verifier.Config) { c.Trust[0].Regions = refusing{(*hollow)(nil)} }, verifier.RegionInactive},
+		"Regions, reluctant": {func(c *verifier.Config) { c.Trust[0].Regions = refusing{reluctant{}} }, verifier.RegionInactive},
+		"Check":              {func(c *verifier.Config) { c.Trust[0].Check = refusing{(*hollow)(nil)}.check }, verifier.CheckFailed},
+	} {
+		w := newWatched(t, nil)
+		c.set(&w.config)
+		w.renew(t)
+		tok, err := w.Verify(t.Context(), w.Token(w.Authority().Regions[0].Name, issuertest.Claims{}))
+		require.Nil(t, tok, name)
+		require.ErrorIs(t, err, verifier.ErrUnavailable, name)
+		require.NotErrorIs(t, err, context.Canceled, name)
+		var e *verifier.Error
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, c.want, e.Reason, name)
+		require.GreaterOrEqual(t, e.RetryAfter, time.Second, name)
+		require.NotContains(t, err.Error(), "s3cret")
+		require.ErrorContains(t, err, "panicked", name)
+	}
+}

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 	"github.com/regionjwt/regionjwt/jwks"
@@ -150,18 +149,7 @@ func (t *trusted) check(ctx context.Context, tok *Token) *Error {
 	if t.Check == nil {
 		return nil
 	}
-	var err error
-	if p := guard.Call("Trust.Check", func() { err = t.Check(ctx, tok) }); p != nil {
-		err = undecided(p)
-	}
-	if err == nil {
-		return nil
-	}
-	e := t.refuse(CheckFailed, err)
-	if errors.Is(e, ErrUnavailable) {
-		e.RetryAfter = time.Second
-	}
-	return e
+	return t.decided("Trust.Check", CheckFailed, func() error { return t.Check(ctx, tok) })
 }
 
 // refuse makes an Error of the authority.
@@ -300,18 +288,7 @@ func (t *trusted) admit(tok *Token) *Error {
 	if t.Regions == nil {
 		return nil
 	}
-	var err error
-	if p := guard.Call("Trust.Regions", func() { err = t.Regions.Admit(t.authority, tok.regions, tok.iat) }); p != nil {
-		err = undecided(p)
-	}
-	if err == nil {
-		return nil
-	}
-	e := t.refuse(RegionInactive, err)
-	if errors.Is(e, ErrUnavailable) {
-		e.RetryAfter = time.Second
-	}
-	return e
+	return t.decided("Trust.Regions", RegionInactive, func() error { return t.Regions.Admit(t.authority, tok.regions, tok.iat) })
 }
 
 // version is that of the revocation rules.
