@@ -21,7 +21,8 @@ type DialFunc = func(ctx context.Context, network, address string) (net.Conn, er
 // Dialer returns a dialer that makes connections with dial and checks what servers send. A reply ends the connection with an
 // error, before the client reads it, if it breaks the protocol, has more than 5 MiB, declares more than 262,144 elements or is
 // nested more than 32 deep. Without that check the client panics on some replies, also in goroutines of its own, and allocates
-// whatever they declare.
+// whatever they declare. A push MOVING or SMIGRATED ends the connection as well, because the client would connect to any server
+// that it names, without the check: so do without maintenance notifications of Redis Enterprise (MaintNotificationsConfig).
 //
 // New has a client check its connections by itself, so most callers do not need Dialer. It is for clients that New cannot reach:
 // one with sentinels, whose connections to the sentinels New does not see; one with MinIdleConns; one that was used before New:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/regionjwt/regionjwt/store"
@@ -30,6 +31,8 @@ type framing struct {
 	last     byte   // the last octet of the line so far
 	bulk     int    // octets that are left of a bulk string, its end included
 	open     []int  // for each aggregate that is open: how many of its elements are left
+	naming   bool   // the first element of a push is being read
+	name     []byte // the start of that element
 	octets   int    // of this reply so far
 	elements int    // of this reply that were declared so far
 }
@@ -64,6 +67,7 @@ func (f *framing) takeLine(p []byte) (n int, err error) {
 			return 0, fmt.Errorf("%w: %q begins no reply", errReply, f.kind)
 		}
 	}
+	f.note(rest)
 	f.line += n
 	f.octets += n
 	most := maxLine
@@ -100,13 +104,12 @@ func declaresLength(kind byte) bool { return bytes.IndexByte([]byte("$!=*~>%"), 
 // endLine takes in what the line says that has ended.
 func (f *framing) endLine() error {
 	if !declaresLength(f.kind) {
-		f.endElement()
-		return nil
+		return f.endElement()
 	}
+	f.name = f.name[:0]
 	text := string(bytes.TrimSuffix(f.header, []byte("\r\n")))
 	if text == "-1" && (f.kind == '$' || f.kind == '*') {
-		f.endElement()
-		return nil
+		return f.endElement()
 	}
 	n, err := strconv.ParseUint(text, 10, 31)
 	if err != nil {
@@ -134,25 +137,46 @@ func (f *framing) enter(elements int) error {
 	case elements > maxElements-f.elements:
 		return fmt.Errorf("%w: it declares too many elements", errReply)
 	case elements == 0:
-		f.endElement()
-		return nil
+		return f.endElement()
 	case len(f.open) == maxDepth:
 		return fmt.Errorf("%w: it is nested too deeply", errReply)
 	}
 	f.elements += elements
 	f.open = append(f.open, elements)
+	f.naming = f.kind == '>'
 	return nil
 }
 
 // endElement takes in that a reply, or an element of one, is complete.
-func (f *framing) endElement() {
+func (f *framing) endElement() error {
+	if f.naming {
+		f.naming = false
+		name := string(bytes.TrimPrefix(bytes.TrimSuffix(f.name, []byte("\r\n")), []byte("txt:")))
+		f.name = f.name[:0]
+		if slices.Contains(refusedPushes, name) {
+			return fmt.Errorf("%w: a push %s", errReply, name)
+		}
+	}
 	for last := len(f.open) - 1; last >= 0; last-- {
 		if f.open[last]--; f.open[last] > 0 {
-			return
+			return nil
 		}
 		f.open = f.open[:last]
 	}
 	f.octets, f.elements = 0, 0
+	return nil
+}
+
+// refusedPushes are names of pushes that the client acts on beyond what can be checked here. At MOVING it connects to wherever the
+// server says, by a dialer of its own, so that nothing would check the replies from there, and remembers it. It remembers each
+// SMIGRATED for as long as it lives.
+var refusedPushes = []string{"MOVING", "SMIGRATED"}
+
+// note keeps the start of what names a push.
+func (f *framing) note(p []byte) {
+	if f.naming {
+		f.name = append(f.name, p[:min(len(p), maxHeader-len(f.name))]...)
+	}
 }
 
 // takeBulk reads up to the end of a bulk string, or of p.
@@ -163,10 +187,11 @@ func (f *framing) takeBulk(p []byte) (n int, err error) {
 			return 0, fmt.Errorf("%w: a string does not end with CR LF", errReply)
 		}
 	}
+	f.note(p[:n])
 	f.bulk -= n
 	f.octets += n
 	if f.bulk == 0 {
-		f.endElement()
+		return n, f.endElement()
 	}
 	return n, nil
 }

@@ -56,6 +56,7 @@ func whole(t *testing.T, said string, piece int) (string, error) {
 func TestFraming(t *testing.T) {
 	t.Parallel()
 	good := "+OK\r\n-ERR x\r\n:1\r\n_\r\n#t\r\n,1.5\r\n(12\r\n$-1\r\n*-1\r\n$0\r\n\r\n$3\r\na\r\n\r\n=7\r\ntxt:abc\r\n!3\r\nERR\r\n*0\r\n%0\r\n~0\r\n>1\r\n+x\r\n" +
+		">2\r\n$7\r\nMOVINGS\r\n+MOVING\r\n>2\r\n*1\r\n+MOVING\r\n+MOVING\r\n>1\r\n*0\r\n>2\r\n$-1\r\n$9\r\nSMIGRATED\r\n+MOVING\r\n" +
 		"*2\r\n*1\r\n%1\r\n+a\r\n~2\r\n:1\r\n:2\r\n$2\r\n\r\n\r\n" + strings.Repeat("*1\r\n", 32) + ":1\r\n" + "+" + strings.Repeat("x", 64<<10-3) + "\r\n"
 	for _, piece := range []int{1, 2, 3, 7, 1 << 20} {
 		got, err := whole(t, good, piece)
