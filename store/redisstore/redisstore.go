@@ -154,10 +154,17 @@ func New(client redis.UniversalClient, c Config) (*Store, error) {
 	return s, nil
 }
 
-// isNil reports whether there is no client, or a nil pointer to one.
+// isNil reports whether there is no client, a nil pointer to one, or one that go-redis has not made.
 func isNil(client redis.UniversalClient) bool {
 	v := reflect.ValueOf(client)
-	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
+	if !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+		return true
+	}
+	switch client.(type) {
+	case *redis.Client, *redis.ClusterClient:
+		return v.Elem().IsZero()
+	}
+	return false
 }
 
 // patient returns a client of the same connections that waits for one answer no longer than d.

@@ -82,6 +82,8 @@ func TestNew(t *testing.T) {
 		"no client":         {nil, redisstore.Config{}, "no client"},
 		"nil client":        {(*redis.Client)(nil), redisstore.Config{}, "no client"},
 		"nil cluster":       {(*redis.ClusterClient)(nil), redisstore.Config{}, "no client"},
+		"zero client":       {new(redis.Client), redisstore.Config{}, "no client"},
+		"zero cluster":      {new(redis.ClusterClient), redisstore.Config{}, "no client"},
 		"ring":              {(*redis.Ring)(nil), redisstore.Config{}, "Ring"},
 		"braces":            {c, redisstore.Config{Prefix: "a{b}"}, "Prefix"},
 		"open brace":        {c, redisstore.Config{Prefix: "{"}, "Prefix"},
@@ -100,6 +102,18 @@ func TestNew(t *testing.T) {
 	}
 	_, err = redisstore.New(c, redisstore.Config{})
 	require.NoError(t, err, "it asks nobody")
+}
+
+// angryClient is a client of which every call panics.
+type angryClient struct{ redis.UniversalClient }
+
+// A client of others that panics is one that does not answer.
+func TestAClientThatPanics(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, angryClient{}, redisstore.Config{})
+	_, err := s.Load(t.Context(), "a")
+	require.ErrorContains(t, err, "the client panicked")
+	require.ErrorContains(t, s.Watch(t.Context(), "a", func() {}), "the client panicked")
 }
 
 // A Store that New has not made says so, and ends nothing.

@@ -24,8 +24,13 @@ func (s *Store) Watch(ctx context.Context, name string, changed func()) error {
 	}
 	within, end := context.WithCancelCause(ctx)
 	defer end(nil)
+	// It connects when there is something to subscribe to.
+	messages, err := guarded(func() (*redis.PubSub, error) { return s.client.Subscribe(within), nil })
+	if err != nil {
+		return err
+	}
 	w := &watch{
-		messages: s.client.Subscribe(within), // connects when there is something to subscribe to
+		messages: messages,
 		channel:  channel(s.key(name)),
 		hints:    make(chan struct{}, 1),
 		end:      end,
