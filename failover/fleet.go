@@ -97,7 +97,7 @@ func (c *Controller) obey(o order, now time.Time) {
 // or another clock is ahead, it is given again on top of that.
 func (c *Controller) share(ctx context.Context, i intent, base, mine order) error {
 	for range tries {
-		doc, err := c.config.Store.Load(ctx, c.config.Name)
+		doc, err := c.load(ctx, theStore, c.config.Store)
 		broken := errors.Is(err, store.ErrNotAuthentic) && doc.Revision != ""
 		if err != nil && !errors.Is(err, store.ErrNotFound) && !broken {
 			return err
@@ -125,7 +125,7 @@ func (c *Controller) share(ctx context.Context, i intent, base, mine order) erro
 		if err != nil {
 			return err
 		}
-		_, err = c.config.Store.Save(ctx, c.config.Name, data, doc.Revision)
+		err = c.save(ctx, theStore, c.config.Store, data, doc.Revision)
 		if errors.Is(err, store.ErrConflict) {
 			continue
 		}
@@ -171,7 +171,7 @@ func (c *Controller) Load(ctx context.Context) error {
 	if c.config.Store == nil {
 		return nil
 	}
-	doc, err := c.config.Store.Load(ctx, c.config.Name)
+	doc, err := c.load(ctx, theStore, c.config.Store)
 	c.follow(doc, err)
 	c.copyLocally(ctx)
 	if errors.Is(err, store.ErrNotFound) {
@@ -254,7 +254,7 @@ func (c *Controller) readCopy(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, localTimeout)
 	defer cancel()
-	doc, err := c.config.LocalCopy.Load(ctx, c.config.Name)
+	doc, err := c.load(ctx, theLocalCopy, c.config.LocalCopy)
 	if errors.Is(err, store.ErrNotFound) {
 		if c.config.Store == nil { // it is all there is
 			c.mu.Lock()
@@ -296,12 +296,16 @@ func (c *Controller) copyLocally(ctx context.Context) {
 
 // saveCopy writes an order, unless a later one stands there.
 func (c *Controller) saveCopy(ctx context.Context, mine order) error {
-	data, err := c.encode(mine, store.ScopeOf(c.config.Store))
+	scope, err := c.scope()
+	if err != nil {
+		return err
+	}
+	data, err := c.encode(mine, scope)
 	for range tries {
 		if err != nil {
 			return err
 		}
-		doc, loadErr := c.config.LocalCopy.Load(ctx, c.config.Name)
+		doc, loadErr := c.load(ctx, theLocalCopy, c.config.LocalCopy)
 		if loadErr == nil {
 			if theirs, err := c.decodeCopy(doc.Data); err == nil && theirs.later(&mine) {
 				return nil
@@ -309,7 +313,7 @@ func (c *Controller) saveCopy(ctx context.Context, mine order) error {
 		} else if !errors.Is(loadErr, store.ErrNotFound) && doc.Revision == "" {
 			return loadErr
 		}
-		if _, err = c.config.LocalCopy.Save(ctx, c.config.Name, data, doc.Revision); err == nil {
+		if err = c.save(ctx, theLocalCopy, c.config.LocalCopy, data, doc.Revision); err == nil {
 			return nil
 		}
 		if errors.Is(err, store.ErrConflict) {

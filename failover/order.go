@@ -96,7 +96,11 @@ func (c *Controller) decodeCopy(data []byte) (order, error) {
 	if err != nil {
 		return order{}, err
 	}
-	ours, theirs := store.ScopeOf(c.config.Store), store.Scope{Fleet: d.Fleet, Keys: d.Keys}
+	ours, err := c.scope()
+	if err != nil {
+		return order{}, err
+	}
+	theirs := store.Scope{Fleet: d.Fleet, Keys: d.Keys}
 	switch {
 	case theirs.Fleet != ours.Fleet:
 		return order{}, fmt.Errorf("%w: it was made in the fleet %q, and this is %q", errDocument, theirs.Fleet, ours.Fleet)

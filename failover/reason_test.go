@@ -19,6 +19,7 @@ import (
 
 	"github.com/regionjwt/regionjwt/failover"
 	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/store"
 )
 
 // classed is an error with a class of its own.
@@ -236,4 +237,31 @@ func TestALateMoveNamesWhatKeepsTheRegionUnhealthy(t *testing.T) {
 		require.Equal(t, "timeout", last.Class)
 		require.Equal(t, 7, last.Failures)
 	})
+}
+
+// scopeless is a store that panics when it is asked whose documents it believes.
+type scopeless struct{ authentic }
+
+type authentic = store.Authentic
+
+func (scopeless) Scope() store.Scope { panic("s3cret") }
+
+// Where a store panics, an operator gets an error, and the order counts in this process.
+func TestAStoreThatPanicsEndsNoOrder(t *testing.T) {
+	t.Parallel()
+	for name, config := range map[string]failover.Config{
+		"Store": {Store: panicky{}}, "LocalCopy": {LocalCopy: panicky{}}, "both": {Store: panicky{}, LocalCopy: panicky{}},
+		"Scope": {Store: scopeless{store.Dir(t.TempDir() + "/a")}, LocalCopy: store.Dir(t.TempDir() + "/b")},
+	} {
+		c := newController(t, config)
+		activated, loaded := c.Activate(t.Context(), west, ""), c.Load(t.Context())
+		require.Equal(t, west, c.Active(), name)
+		if _, breaks := config.Store.(panicky); breaks {
+			require.ErrorIs(t, activated, failover.ErrNotShared, name)
+			require.ErrorContains(t, loaded, "Store panicked", name)
+			require.ErrorIs(t, c.Resume(t.Context()), failover.ErrNotShared, name)
+			continue
+		}
+		require.NoError(t, errors.Join(activated, loaded, c.Resume(t.Context())), name)
+	}
 }
