@@ -139,7 +139,10 @@ func (l *List) swapCopy(ctx context.Context, again bool) error {
 		}
 		now := copied{s.knowledge, s.known, s.known || all, seen.Of(l.config.Name, doc.Data)}
 		if held == nil || now.all && !all || s.knowledge.exceeds(held) {
-			scope := store.ScopeOf(l.config.Store)
+			scope, err := l.scope()
+			if err != nil {
+				return err
+			}
 			data, err := s.knowledge.encode(inList, document{Partial: !now.all, Fleet: scope.Fleet, Keys: scope.Keys})
 			if err != nil {
 				return err
@@ -195,7 +198,11 @@ func (l *List) decodeCopy(data []byte) (held *knowledge, all bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	ours, theirs := store.ScopeOf(l.config.Store), store.Scope{Fleet: copied.Fleet, Keys: copied.Keys}
+	ours, err := l.scope()
+	if err != nil {
+		return nil, false, err
+	}
+	theirs := store.Scope{Fleet: copied.Fleet, Keys: copied.Keys}
 	switch {
 	case theirs.Fleet != ours.Fleet:
 		return nil, false, fmt.Errorf("%w: it was made in the fleet %q, and this is %q", errDocument, theirs.Fleet, ours.Fleet)

@@ -24,6 +24,12 @@ func (l *List) save(ctx context.Context, s store.Store, data []byte, ifRevision 
 	return guard.Sound("the error of the store", err)
 }
 
+// scope is that of the store. A panic of the store is its error.
+func (l *List) scope() (scope store.Scope, err error) {
+	err = guard.Apart("the store", func() { scope = store.ScopeOf(l.config.Store) })
+	return scope, err
+}
+
 // callback calls a function of the user, and logs its panic.
 func (l *List) callback(what string, f func()) {
 	if p := guard.Apart(what, f); p != nil {

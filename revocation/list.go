@@ -137,15 +137,6 @@ type state struct {
 // New returns a List, or everything that is wrong with c. It does no I/O.
 func New(c Config) (*List, error) {
 	var errs []error
-	if nils.Typed(c.Store) {
-		errs = append(errs, errors.New("revocation: Store is a nil pointer"))
-	}
-	if nils.Typed(c.LocalCopy) {
-		errs = append(errs, errors.New("revocation: LocalCopy is a nil pointer"))
-	}
-	if nils.Logger(c.Logger) {
-		errs = append(errs, errors.New("revocation: Logger has no handler: make it with slog.New"))
-	}
 	if _, ok := c.Store.(store.Authentic); c.Store != nil && !ok && !c.InsecurePlainStore {
 		errs = append(errs, errors.New("revocation: Store is not store.Authentic: sign it with store.Signed"))
 	}
@@ -153,10 +144,10 @@ func New(c Config) (*List, error) {
 		errs = append(errs, errors.New("revocation: RequireDocument and MinEpoch need a Store"))
 	}
 	if nils.Typed(c.Store) {
-		errs = append(errs, errors.New("revocation: Store is set, and nil"))
+		errs = append(errs, errors.New("revocation: Store is a nil pointer"))
 	}
 	if nils.Typed(c.LocalCopy) {
-		errs = append(errs, errors.New("revocation: LocalCopy is set, and nil"))
+		errs = append(errs, errors.New("revocation: LocalCopy is a nil pointer"))
 	}
 	if nils.Logger(c.Logger) {
 		errs = append(errs, errors.New("revocation: Logger has no handler: make it with slog.New"))

@@ -2,6 +2,7 @@ package revocation_test
 
 import (
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,6 +39,7 @@ func TestNilsAreRefused(t *testing.T) {
 		for _, want := range c.want {
 			require.ErrorContains(t, err, want, name)
 		}
+		require.Len(t, strings.Split(err.Error(), "\n"), len(c.want), "%s: each problem is named once", name)
 	}
 }
 

@@ -206,3 +206,31 @@ func TestAClockThatPanics(t *testing.T) {
 		require.ErrorIs(t, <-done, context.Canceled)
 	})
 }
+
+// scopeless is a store that does not return when it is asked whose documents it believes.
+type scopeless struct{ wild }
+
+func (s *scopeless) Scope() store.Scope {
+	s.may()
+	return store.Scope{}
+}
+
+// Where the store does not say whose documents it believes, no local copy is written or believed.
+func TestAScopeThatPanicsIsAFailureOfTheCopy(t *testing.T) {
+	t.Parallel()
+	for ending, end := range endings {
+		synctest.Test(t, func(t *testing.T) {
+			shared, copied := &scopeless{wild{end: end}}, &memory{}
+			before := newList(t, revocation.Config{Store: &memory{}, LocalCopy: copied})
+			_, err := before.Add(t.Context(), subjectRule(1))
+			require.NoError(t, err)
+			shared.on.Store(true)
+			l := newList(t, revocation.Config{Store: shared, LocalCopy: copied})
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			require.ErrorIs(t, l.Run(ctx), context.DeadlineExceeded, ending)
+			require.Equal(t, revocation.Unreachable, l.Status().CopyTrouble, ending)
+			require.Empty(t, l.Rules(), ending)
+		})
+	}
+}
