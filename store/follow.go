@@ -51,7 +51,8 @@ const (
 //
 // What the document holds decides whether it has changed. The revision of a Reviser spares loading it, but not for more than 2
 // seconds and one more for each 512 KiB of the document: so a store cannot hide a new document behind an old revision. A store
-// that changes the revision alone gains nothing: f is not called, and the next question comes up to 500 ms later.
+// that changes the revision alone gains nothing: f is not called, and the next question comes up to 500 ms later. The same holds
+// for the next question after ErrNotAuthentic.
 //
 // Follow asks at intervals of every, and soon when a Watcher hints at a change; a question has 2 seconds. However many hints
 // there are, there are 50 ms between two questions; Follow heeds a hint that comes in between after them. If every is zero or
@@ -113,7 +114,7 @@ type follower struct {
 	due      time.Time   // when it is loaded whatever its revision is
 }
 
-// ask asks once. It reports whether a document was loaded in vain because of its revision.
+// ask asks once. It reports whether a document was loaded in vain: only its revision is another one, or it is not authentic.
 func (f *follower) ask(ctx context.Context) (vain bool) {
 	within, cancel := context.WithTimeout(ctx, followTimeout)
 	defer cancel()
@@ -128,7 +129,7 @@ func (f *follower) ask(ctx context.Context) (vain bool) {
 		if ctx.Err() == nil {
 			f.f(Document{}, err)
 		}
-		return false
+		return errors.Is(err, ErrNotAuthentic)
 	}
 	f.due = time.Now().Add(loadEvery + time.Duration(len(doc.Data))*time.Second/loadRate)
 	digest, known := seen.Of(f.name, doc.Data), f.revision

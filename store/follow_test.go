@@ -292,6 +292,21 @@ func TestFollowIsNotMadeToLoad(t *testing.T) {
 	})
 }
 
+// Nor does one who hints all the time, and has put something there that is not authentic.
+func TestFollowIsNotMadeToJudge(t *testing.T) {
+	t.Parallel()
+	s := &hinting{}
+	s.set(fmt.Errorf("%w: of this or that", store.ErrNotAuthentic), false)
+	told(t, s, 500*time.Millisecond, func(told func() []string) {
+		for range 1000 {
+			s.hints <- struct{}{}
+			time.Sleep(10 * time.Millisecond)
+		}
+		require.NotEmpty(t, told())
+		require.LessOrEqual(t, s.loaded(), 22)
+	})
+}
+
 func TestFollowOfNothing(t *testing.T) {
 	t.Parallel()
 	for _, s := range []store.Store{nil, (*memory)(nil)} {
