@@ -3,6 +3,7 @@ package verifier
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -69,7 +70,8 @@ type drifts struct {
 
 type place struct{ authority, region string }
 
-// Status reports what drifted, sorted by authority and region. What has shown no drift is left out.
+// Status reports what drifted, sorted by authority and region. What has shown no drift is left out, and so is what an Update has
+// removed.
 func (v *Verifier) Status() []RegionStatus {
 	if v == nil {
 		return nil
@@ -107,6 +109,20 @@ func (c *drifts) count(d Drift, now time.Time) {
 		st.WrongIssuers++
 	}
 	st.Last = now
+}
+
+// keep forgets the regions that no Trust has any more.
+func (c *drifts) keep(trust []Trust) {
+	there := map[place]bool{}
+	for _, t := range trust {
+		there[place{authority: t.Authority.ID}] = true // where several regions may have minted the token
+		for _, r := range t.Authority.Regions {
+			there[place{t.Authority.ID, r.Name}] = true
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.byRegion, func(at place, _ *RegionStatus) bool { return !there[at] })
 }
 
 // drifted counts a token that shows drift, and tells of it.

@@ -2,6 +2,8 @@ package verifier_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -100,6 +102,23 @@ func TestMissingClaimsAreCountedByRegion(t *testing.T) {
 	require.Equal(t, verifier.Drift{
 		Kind: verifier.DriftMissingClaim, Authority: w.Authority().ID, Region: west, Claim: "tenant",
 	}, w.drifted[2])
+}
+
+// A process whose authorities come and go keeps no counts of those that are gone.
+func TestCountsEndWithTheirAuthority(t *testing.T) {
+	t.Parallel()
+	w := newWatched(t, func(t *verifier.Trust) { t.RequiredClaims = []string{"tenant"} })
+	raw := w.Token(w.Authority().Regions[0].Name, issuertest.Claims{})
+	for i := range 5 {
+		trust := slices.Clone(w.config.Trust)
+		trust[0].Authority.ID = fmt.Sprint("tenant-", i)
+		require.NoError(t, w.Update(trust))
+		_, err := w.Verify(t.Context(), raw)
+		require.Error(t, err)
+		status := w.Verifier.Status()
+		require.Len(t, status, 1)
+		require.Equal(t, trust[0].Authority.ID, status[0].Authority)
+	}
 }
 
 // A token that one region signs in the name of another is refused, and the region named; one that nobody of the authority has

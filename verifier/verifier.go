@@ -150,6 +150,7 @@ func (v *Verifier) Update(trust []Trust) error {
 	}
 	s.drifts = &v.drifts
 	v.state.Store(s)
+	v.drifts.keep(trust)
 	v.announce()
 	return nil
 }
