@@ -105,8 +105,8 @@ func New(c Config) (*Log, error) {
 	}
 	if nils.Typed(c.Handler) {
 		errs = append(errs, errors.New("audit: Handler is set, and nil"))
-	} else if c.Handler != nil && !c.Handler.Enabled(context.Background(), slog.LevelInfo) {
-		errs = append(errs, errors.New("audit: Handler is not enabled at slog.LevelInfo"))
+	} else if c.Handler != nil {
+		errs = append(errs, checkHandler(c.Handler))
 	}
 	keyed := false
 	for _, d := range []Disclosure{c.Subject, c.Client, c.TokenID} {
@@ -126,6 +126,18 @@ func New(c Config) (*Log, error) {
 	}
 	c.DigestKey = slices.Clone(c.DigestKey)
 	return &Log{config: c, began: time.Now(), refusals: map[verifier.Reason]*window{}}, nil
+}
+
+// checkHandler reports a handler that takes no records. A zero one of package slog panics.
+func checkHandler(h slog.Handler) error {
+	enabled := false
+	if p := guard.Call("Handler", func() { enabled = h.Enabled(context.Background(), slog.LevelInfo) }); p != nil {
+		return fmt.Errorf("audit: %w", p)
+	}
+	if !enabled {
+		return errors.New("audit: Handler is not enabled at slog.LevelInfo")
+	}
+	return nil
 }
 
 // Verified records a decision. It is for Hooks.Verified of a verifier.

@@ -24,6 +24,16 @@ func TestNilsAreRefused(t *testing.T) {
 	require.ErrorContains(t, err, "audit: Handler")
 }
 
+// A handler that panics when it is asked anything is refused, too.
+func TestHandlersThatPanicAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, h := range []slog.Handler{new(slog.TextHandler), new(slog.JSONHandler), struct{ slog.Handler }{}} {
+		_, err := audit.New(audit.Config{Handler: h, Subject: 9})
+		require.ErrorContains(t, err, "audit: Handler panicked")
+		require.ErrorContains(t, err, "Disclosure", "all mistakes at once")
+	}
+}
+
 // A Log that New has not made writes nothing, says so, and does not panic in the goroutine of Verify.
 func TestLogsThatNewHasNotMade(t *testing.T) {
 	t.Parallel()
