@@ -4,7 +4,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/regionjwt/regionjwt/internal/nils/nilstest"
@@ -18,6 +20,23 @@ func TestNilsAreRefused(t *testing.T) {
 	})
 	for _, want := range []string{"otel: MeterProvider", "otel: TracerProvider", "otel: Authorities"} {
 		require.ErrorContains(t, err, want)
+	}
+}
+
+// angryMeters and angryTracers are providers of which every call panics.
+type (
+	angryMeters  struct{ metric.MeterProvider }
+	angryTracers struct{ trace.TracerProvider }
+)
+
+// A provider that panics is refused, too.
+func TestProvidersThatPanicAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, c := range []otel.Config{
+		{MeterProvider: angryMeters{}}, {MeterProvider: sdkmetric.NewMeterProvider(), TracerProvider: angryTracers{}},
+	} {
+		_, err := otel.New(c)
+		require.ErrorContains(t, err, "otel: a provider panicked")
 	}
 }
 

@@ -24,6 +24,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/regionjwt/regionjwt/failover"
+	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/revocation"
@@ -91,18 +92,29 @@ func New(c Config) (*Observer, error) {
 	c.Issuers, c.Attributes = maps.Clone(c.Issuers), slices.Clone(c.Attributes)
 	o := &Observer{config: c, failing: map[place]int{}, trouble: map[string]revocation.Trouble{}}
 	o.authorities.most, o.regions.most = c.Authorities, maxRegions
-	if c.TracerProvider != nil {
-		o.tracer = c.TracerProvider.Tracer(scope)
-	}
-	meter := c.MeterProvider.Meter(scope)
 	var err error
-	if o.instruments, err = newInstruments(meter); err != nil {
-		return nil, fmt.Errorf("otel: instruments: %w", err)
+	if p := guard.Call("a provider", func() { err = o.register() }); p != nil {
+		return nil, fmt.Errorf("otel: %w", p)
 	}
-	if o.registration, err = meter.RegisterCallback(o.observe, o.instruments.observed()...); err != nil {
-		return nil, fmt.Errorf("otel: gauges: %w", err)
+	if err != nil {
+		return nil, err
 	}
 	return o, nil
+}
+
+// register makes the instruments.
+func (o *Observer) register() (err error) {
+	if o.config.TracerProvider != nil {
+		o.tracer = o.config.TracerProvider.Tracer(scope)
+	}
+	meter := o.config.MeterProvider.Meter(scope)
+	if o.instruments, err = newInstruments(meter); err != nil {
+		return fmt.Errorf("otel: instruments: %w", err)
+	}
+	if o.registration, err = meter.RegisterCallback(o.observe, o.instruments.observed()...); err != nil {
+		return fmt.Errorf("otel: gauges: %w", err)
+	}
+	return nil
 }
 
 func (c *Config) check() error {
