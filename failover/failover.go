@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/internal/seen"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/store"
@@ -167,7 +168,7 @@ func (c Config) withDefaults() (Config, error) {
 	if isNil(c.LocalCopy) {
 		add("LocalCopy is a nil pointer")
 	}
-	if c.Logger != nil && c.Logger.Handler() == nil {
+	if nils.Logger(c.Logger) {
 		add("Logger has no handler: make it with slog.New")
 	}
 	if _, ok := c.Store.(store.Authentic); c.Store != nil && !ok && !c.InsecurePlainStore {

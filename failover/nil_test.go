@@ -52,10 +52,12 @@ func TestNilAndZeroControllers(t *testing.T) {
 
 func TestNewRefusesNilsInDisguise(t *testing.T) {
 	t.Parallel()
-	_, err := failover.New(failover.Config{
-		Authority: authority(east, west), Store: (*panicky)(nil), LocalCopy: (*panicky)(nil), Logger: &slog.Logger{},
-	})
-	require.ErrorContains(t, err, "failover: Store")
-	require.ErrorContains(t, err, "failover: LocalCopy")
-	require.ErrorContains(t, err, "failover: Logger")
+	for _, logger := range []*slog.Logger{{}, slog.New((*slog.TextHandler)(nil))} {
+		_, err := failover.New(failover.Config{
+			Authority: authority(east, west), Store: (*panicky)(nil), LocalCopy: (*panicky)(nil), Logger: logger,
+		})
+		require.ErrorContains(t, err, "failover: Store")
+		require.ErrorContains(t, err, "failover: LocalCopy")
+		require.ErrorContains(t, err, "failover: Logger")
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/internal/outbound"
 	"github.com/regionjwt/regionjwt/issuer"
 )
@@ -152,7 +153,7 @@ func (c Config) withDefaults() (Config, error) {
 	switch {
 	case c.Logger == nil:
 		c.Logger = slog.New(slog.DiscardHandler)
-	case c.Logger.Handler() == nil:
+	case nils.Logger(c.Logger):
 		add("Logger has no handler: make it with slog.New")
 	}
 	c.Logger = slog.New(guard.Handler(c.Logger.Handler()))

@@ -199,6 +199,8 @@ func TestNewRefusesNilsInDisguise(t *testing.T) {
 		})
 		require.ErrorContains(t, err, "Key", name)
 		require.ErrorContains(t, err, "clientcredentials: Logger has no handler")
+		_, err = clientcredentials.New(clientcredentials.Config{Authority: authority, Logger: slog.New((*slog.TextHandler)(nil))})
+		require.ErrorContains(t, err, "clientcredentials: Logger has no handler")
 	}
 }
 
