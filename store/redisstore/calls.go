@@ -214,6 +214,12 @@ func judge(key string, count int, a answer) ([]string, error) {
 			return nil, errShape
 		}
 	}
+	if count > 0 && (texts[0] == "" || len(texts[0]) > maxRevision) {
+		return nil, errShape
+	}
+	if count > 1 && len(texts[1]) > store.MaxDocument {
+		return nil, fmt.Errorf("redisstore: %s: %w", key, store.ErrTooLarge)
+	}
 	return texts, nil
 }
 

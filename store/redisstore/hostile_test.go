@@ -73,7 +73,10 @@ var wrong = map[string]string{
 	"array of an array": "*1\r\n*0\r\n", "array of a map": "*1\r\n%0\r\n", "array of an error": "*1\r\n-ERR x\r\n",
 	"array of an integer": "*1\r\n:1\r\n", "array of wrong types": "*3\r\n:1\r\n:2\r\n:3\r\n", "unknown number": "*1\r\n:77\r\n",
 	"too many fields": "*4\r\n:1\r\n+a\r\n+b\r\n+c\r\n", "error": "-ERR no\r\n", "empty error": "-\r\n", "blob error": "!3\r\nERR\r\n",
-	"subscription of nothing": "*1\r\n$9\r\nsubscribe\r\n", "subscription without a number": "*3\r\n$9\r\nsubscribe\r\n:1\r\n$1\r\nx\r\n",
+	"empty revision": "*2\r\n:1\r\n+\r\n", "document of an empty revision": "*3\r\n:1\r\n$0\r\n\r\n+data\r\n",
+	"long revision":               "*2\r\n:1\r\n+" + strings.Repeat("x", 65) + "\r\n",
+	"document of a long revision": "*3\r\n:1\r\n+" + strings.Repeat("x", 65) + "\r\n+data\r\n",
+	"subscription of nothing":     "*1\r\n$9\r\nsubscribe\r\n", "subscription without a number": "*3\r\n$9\r\nsubscribe\r\n:1\r\n$1\r\nx\r\n",
 	"message of nothing": "*1\r\n$7\r\nmessage\r\n", "message of numbers": "*3\r\n$7\r\nmessage\r\n:1\r\n:1\r\n",
 	"message of a list": "*3\r\n$7\r\nmessage\r\n+a\r\n*1\r\n:1\r\n", "pong of nothing": "*1\r\n$4\r\npong\r\n", "short verbatim": "=1\r\nx\r\n",
 }
@@ -211,6 +214,15 @@ func TestMalformedReplyEndsTheConnection(t *testing.T) {
 	require.ErrorContains(t, err, "malformed reply")
 	require.NotContains(t, err.Error(), "secret")
 	require.NotErrorIs(t, err, store.ErrNotFound)
+}
+
+// A server that has a document which is too large, and does not say so, is not believed.
+func TestADocumentBeyondTheBound(t *testing.T) {
+	t.Parallel()
+	reply := "*3\r\n:1\r\n+r\r\n$4194305\r\n" + strings.Repeat("x", 4<<20+1) + "\r\n"
+	s := newStore(t, client(t, startImpostor(t, reply, true).socket), redisstore.Config{Timeout: patient})
+	_, err := s.Load(t.Context(), "a")
+	require.ErrorIs(t, err, store.ErrTooLarge)
 }
 
 // A client that may have connections on which nothing checks replies is refused, unless its dialer checks them.
