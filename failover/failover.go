@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -162,10 +161,10 @@ func (c Config) withDefaults() (Config, error) {
 	if c.FailAfter < 0 || c.RecoverAfter < 0 || c.MinHold < 0 || c.ProbeEvery < 0 || c.Poll < 0 {
 		add("FailAfter, RecoverAfter, MinHold, ProbeEvery and Poll cannot be negative")
 	}
-	if isNil(c.Store) {
+	if nils.Typed(c.Store) {
 		add("Store is a nil pointer")
 	}
-	if isNil(c.LocalCopy) {
+	if nils.Typed(c.LocalCopy) {
 		add("LocalCopy is a nil pointer")
 	}
 	if nils.Logger(c.Logger) {
@@ -195,16 +194,6 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	c.Logger = slog.New(guard.Handler(c.Logger.Handler()))
 	return c, errors.Join(errs...)
-}
-
-// isNil reports whether an interface holds a nil pointer, map or function, which would panic when it is called.
-func isNil(v any) bool {
-	switch r := reflect.ValueOf(v); r.Kind() {
-	case reflect.Pointer, reflect.Map, reflect.Func, reflect.Slice, reflect.Chan:
-		return r.IsNil()
-	default:
-		return false
-	}
 }
 
 // separable reports why one cannot tell which region minted a token; nil where one can.

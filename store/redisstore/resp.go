@@ -167,9 +167,9 @@ func (f *framing) endElement() error {
 	return nil
 }
 
-// refusedPushes are names of pushes that the client acts on beyond what can be checked here. At MOVING it connects to wherever the
-// server says, by a dialer of its own, so that nothing would check the replies from there, and remembers it. It remembers each
-// SMIGRATED for as long as it lives.
+// refusedPushes are names of pushes that the client acts on beyond what can be checked here. At MOVING it connects to wherever
+// the server says, by a dialer of its own, so that nothing would check the replies from there, and remembers it. It remembers
+// each SMIGRATED for as long as it lives.
 var refusedPushes = []string{"MOVING", "SMIGRATED"}
 
 // note keeps the start of what names a push.
