@@ -297,7 +297,7 @@ func TestFollowIsNotMadeToJudge(t *testing.T) {
 	t.Parallel()
 	s := &hinting{}
 	s.set(fmt.Errorf("%w: of this or that", store.ErrNotAuthentic), false)
-	told(t, s, 500*time.Millisecond, func(told func() []string) {
+	told(t, s, time.Second, func(told func() []string) {
 		for range 1000 {
 			s.hints <- struct{}{}
 			time.Sleep(10 * time.Millisecond)
