@@ -229,8 +229,8 @@ func TestFollowGoesByContent(t *testing.T) {
 		put(name string, d store.Document)
 		loaded() int
 	}{"with revisions": &hinting{}, "without": &plainly{}} {
+		s.put("a", store.Document{Data: []byte("one"), Revision: "r"})
 		told(t, s, 500*time.Millisecond, func(told func() []string) {
-			s.put("a", store.Document{Data: []byte("one"), Revision: "r"})
 			require.Equal(t, []string{"one r <nil>"}, told(), name)
 			s.put("a", store.Document{Data: []byte("two"), Revision: "r"})
 			time.Sleep(2500 * time.Millisecond)
@@ -281,6 +281,7 @@ func TestFollowLoadsLittle(t *testing.T) {
 func TestFollowIsNotMadeToLoad(t *testing.T) {
 	t.Parallel()
 	s := &hinting{}
+	s.put("a", store.Document{Data: []byte("same"), Revision: "first"})
 	told(t, s, 500*time.Millisecond, func(told func() []string) {
 		for i := range 1000 {
 			s.put("a", store.Document{Data: []byte("same"), Revision: fmt.Sprint(i)})
