@@ -42,15 +42,9 @@ func (c *Controller) Run(ctx context.Context) error {
 			parts.Go(func() { c.probe(ctx, r) })
 		}
 	}
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-c.wake:
-		case <-timer.C:
-		}
+	for ctx.Err() == nil {
 		now := time.Now()
 		c.mu.Lock()
 		next := c.decide(now)
@@ -58,9 +52,15 @@ func (c *Controller) Run(ctx context.Context) error {
 		if next.IsZero() {
 			timer.Reset(time.Hour)
 		} else {
-			timer.Reset(time.Until(next))
+			timer.Reset(max(time.Until(next), time.Millisecond))
+		}
+		select {
+		case <-ctx.Done():
+		case <-c.wake:
+		case <-timer.C:
 		}
 	}
+	return context.Cause(ctx)
 }
 
 // guarded calls code of others, in a goroutine of its own that it may end. It logs a panic, and returns it.
@@ -96,14 +96,9 @@ func (c *Controller) followStore(ctx context.Context) {
 
 // probe probes a region until ctx ends.
 func (c *Controller) probe(ctx context.Context, r issuer.Region) {
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(c.config.ProbeEvery)
 	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		}
+	for ctx.Err() == nil {
 		began := time.Now()
 		within, cancel := context.WithTimeout(ctx, probeTimeout)
 		var err error
@@ -117,6 +112,10 @@ func (c *Controller) probe(ctx context.Context, r issuer.Region) {
 		c.Observe(Evidence{Region: r.Name, Source: probeSource, Began: began, Err: err})
 		every := float64(c.config.ProbeEvery)
 		timer.Reset(time.Duration(every * (0.9 + 0.2*c.spread())))
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
 	}
 }
 

@@ -205,7 +205,7 @@ func TestETagIsThatOfItsURL(t *testing.T) {
 		require.Equal(t, 200, ask(t.Context(), c, "p", "one"), "it is refreshed meanwhile")
 		synctest.Wait()
 		require.NotZero(t, n.at(newKeysURL).requests())
-		require.Empty(t, n.at(newKeysURL).lastSeen.Get("If-None-Match"))
+		require.Empty(t, n.at(newKeysURL).last().Get("If-None-Match"))
 		tagged(newKeysURL, "two")
 		time.Sleep(17 * time.Minute)
 		require.Equal(t, 200, ask(t.Context(), c, "p", "one"))

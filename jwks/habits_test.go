@@ -48,7 +48,7 @@ func TestRequestHeaders(t *testing.T) {
 	c := newCache(t, n, jwks.Config{}, tenant())
 	require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
 	for _, url := range []string{metadataURL, keysURL} {
-		h := n.at(url).lastSeen
+		h := n.at(url).last()
 		for _, media := range []string{"application/json", "application/jwk-set+json", "*/*"} {
 			require.Contains(t, h.Get("Accept"), media)
 		}
@@ -84,7 +84,7 @@ func TestHTTPClientOfAProvider(t *testing.T) {
 		require.Equal(t, 200, ask(t.Context(), c, "p", "private"))
 		require.Equal(t, 200, ask(t.Context(), c, "q", "public"))
 		require.Equal(t, 200, ask(t.Context(), c, "r", "two"))
-		require.Empty(t, n.at(regionB).lastSeen.Get("Authorization"))
+		require.Empty(t, n.at(regionB).last().Get("Authorization"))
 		require.NotEqual(t, 200, ask(t.Context(), c, "q", "private"))
 		require.NotEqual(t, 200, ask(t.Context(), c, "p", "public"))
 	})

@@ -58,7 +58,7 @@ func TestRequestThatBeginsLateHasItsTime(t *testing.T) {
 		began := time.Now()
 		require.Equal(t, 503, ask(t.Context(), c, "p", "one"))
 		b.slowly(began, 600*time.Millisecond)
-		require.Equal(t, 4500*time.Millisecond, b.asked[len(b.asked)-1].Sub(began))
+		require.Equal(t, 4500*time.Millisecond, b.times()[b.requests()-1].Sub(began))
 		require.NoError(t, c.Ready())
 	})
 }
@@ -81,7 +81,7 @@ func TestAnswerAfterItsRoundMissesAKey(t *testing.T) {
 		began := time.Now()
 		require.NotEqual(t, 401, ask(t.Context(), c, "p", "made-up"))
 		b.slowly(began, 800*time.Millisecond)
-		require.Equal(t, 4300*time.Millisecond, b.asked[len(b.asked)-1].Sub(began))
+		require.Equal(t, 4300*time.Millisecond, b.times()[b.requests()-1].Sub(began))
 		require.Equal(t, "fresh", c.Status()[1].State)
 		require.LessOrEqual(t, time.Until(c.Status()[1].NextRefresh), time.Minute)
 	})

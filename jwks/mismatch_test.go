@@ -53,7 +53,7 @@ func TestWrongSignatureHasEveryURLAsked(t *testing.T) {
 		n.at(regionB).publish(fresh)
 		look(t, c, "k", "ES256", thumbprint(t, old))
 		synctest.Wait()
-		require.Equal(t, "no-cache", n.at(regionA).lastSeen.Get("Cache-Control"))
+		require.Equal(t, "no-cache", n.at(regionA).last().Get("Cache-Control"))
 		require.Equal(t, []string{thumbprint(t, fresh)}, thumbprints(look(t, c, "k", "ES256", thumbprint(t, old))))
 	})
 }

@@ -26,20 +26,17 @@ func (c *Cache) Run(ctx context.Context) error {
 	if !c.made() {
 		return errNotMade
 	}
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(lookEvery)
 	defer timer.Stop()
-	for {
+	for ctx.Err() == nil {
+		timer.Reset(c.refreshAll(c.clock()))
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
 		case <-timer.C:
 		case <-c.wake:
 		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		timer.Reset(c.refreshAll(c.clock()))
 	}
+	return context.Cause(ctx)
 }
 
 // refreshAll starts every refresh that is due, and returns the time until the next one is.

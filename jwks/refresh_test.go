@@ -51,7 +51,7 @@ func TestWhenAValidatorIsSent(t *testing.T) {
 			time.Sleep(time.Until(c.Status()[0].NextRefresh))
 			require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
 			synctest.Wait()
-			return s.lastSeen.Get("If-None-Match")
+			return s.last().Get("If-None-Match")
 		}
 		s.set(func(s *server) { s.status = http.StatusNotModified })
 		for began := time.Now(); time.Since(began) < 40*time.Minute; {

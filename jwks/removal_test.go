@@ -48,7 +48,7 @@ func TestRemovedIssuersEnd(t *testing.T) { // not parallel: it counts goroutines
 		time.Sleep(20 * time.Minute)
 		require.Equal(t, asked, total(n, urls), "no further request")
 		for _, u := range urls {
-			for _, at := range n.at(u).asked {
+			for _, at := range n.at(u).times() {
 				require.False(t, at.After(began), "a request began after Update")
 			}
 		}

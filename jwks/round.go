@@ -217,9 +217,14 @@ func (c *Cache) run(s *set, r *round) {
 	defer c.end(s, r)
 	var snapshot sync.WaitGroup
 	defer snapshot.Wait()
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(roundTime)
 	defer timer.Stop()
 	for {
+		next, done := c.step(s, r, &snapshot)
+		if done {
+			return
+		}
+		timer.Reset(next)
 		select {
 		case <-r.events:
 		case <-r.hurry:
@@ -228,11 +233,6 @@ func (c *Cache) run(s *set, r *round) {
 		case <-r.stop:
 			return
 		}
-		next, done := c.step(s, r, &snapshot)
-		if done {
-			return
-		}
-		timer.Reset(next)
 	}
 }
 

@@ -76,6 +76,20 @@ func (s *server) requests() int {
 	return len(s.asked)
 }
 
+// times returns when the server was asked.
+func (s *server) times() []time.Time {
+	s.net.mu.Lock()
+	defer s.net.mu.Unlock()
+	return slices.Clone(s.asked)
+}
+
+// last returns the header of the last request.
+func (s *server) last() http.Header {
+	s.net.mu.Lock()
+	defer s.net.mu.Unlock()
+	return s.lastSeen.Clone()
+}
+
 // Client returns an HTTP client that reaches the network.
 func (n *servers) Client() *http.Client { return &http.Client{Transport: n} }
 
