@@ -82,6 +82,33 @@ func (c *Cache) Update(providers []issuer.Provider) error {
 	c.updating.Lock()
 	defer c.updating.Unlock()
 	old := c.table.Load()
+	t := c.tableOf(providers, old)
+	t.keepRates(old, c.clock())
+	t.share(old)
+	for iss, e := range t.issuers {
+		if old.issuers[iss] != e {
+			e.rebuild() // before anybody can look at it
+		}
+	}
+	c.table.Store(t)
+	for id, s := range old.sets {
+		if t.sets[id] == nil {
+			c.remove(s)
+		}
+	}
+	for iss, was := range old.issuers {
+		if t.issuers[iss] != was {
+			was.retire()
+		}
+	}
+	c.clients.keep(providers)
+	c.poke()
+	c.changes.Send()
+	return nil
+}
+
+// tableOf returns the picture of providers. Key sets that were served before are the same ones.
+func (c *Cache) tableOf(providers []issuer.Provider, old *table) *table {
 	n := 0
 	for i := range providers {
 		n += len(providers[i].Regions)
@@ -105,10 +132,14 @@ func (c *Cache) Update(providers []issuer.Provider) error {
 			}
 		}
 	}
-	t.keepRates(old, c.clock())
+	return t
+}
+
+// share tells the key sets who uses them. Issuers that are unchanged keep their pointers, and their keys.
+func (t *table) share(old *table) {
 	users := map[*set][]*issuerEntry{}
 	for iss, e := range t.issuers {
-		if was := old.issuers[iss]; was != nil && was.equal(e) { // unchanged issuers keep their pointers, and their keys
+		if was := old.issuers[iss]; was != nil && was.equal(e) {
 			t.issuers[iss], e = was, was
 		}
 		for _, s := range e.sets {
@@ -119,26 +150,6 @@ func (c *Cache) Update(providers []issuer.Provider) error {
 		of := users[s]
 		s.users.Store(&of)
 	}
-	for iss, e := range t.issuers {
-		if old.issuers[iss] != e {
-			e.rebuild() // before anybody can look at it
-		}
-	}
-	c.table.Store(t)
-	for id, s := range old.sets {
-		if t.sets[id] == nil {
-			c.remove(s)
-		}
-	}
-	for iss, was := range old.issuers {
-		if t.issuers[iss] != was {
-			was.retire()
-		}
-	}
-	c.clients.keep(providers)
-	c.poke()
-	c.changes.Send()
-	return nil
 }
 
 // made reports whether New has made c.

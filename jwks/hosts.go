@@ -77,18 +77,6 @@ type host struct {
 	pace   hostPace
 }
 
-// hostPace slows a host that asks for fewer requests.
-type hostPace struct {
-	began          keystate.Time // of the window
-	answers, asked int
-	sets           map[*set]struct{} // that were asked to slow down
-	rate           float64           // requests a second; 0 means no bound
-	next           keystate.Time     // when the next request may start
-	slowed         keystate.Time     // when the rate was last lowered
-	second         keystate.Time     // begin of the second in which good answers are counted
-	good, before   int               // good answers in this second and the one before
-}
-
 func newHosts(most int, maxStale time.Duration, clock clock) *hosts {
 	return &hosts{most: most, maxStale: maxStale, clock: clock, byName: map[string]*host{}}
 }
@@ -339,19 +327,6 @@ func (h *hosts) let(o *host, t *ticket, kind int, now keystate.Time) {
 	close(t.ready)
 }
 
-// urgentWait is the time until another urgent request may go.
-func (o *host) urgentWait(kind int, now keystate.Time) time.Duration {
-	if kind == 0 {
-		return 0
-	}
-	o.spent = max(0, o.spent-now.Since(o.filled).Seconds()*urgentRate)
-	o.filled = now
-	if o.spent+1 <= urgentBurst+1e-9 {
-		return 0
-	}
-	return time.Duration((o.spent + 1 - urgentBurst) / urgentRate * float64(time.Second))
-}
-
 // next returns who goes next in a queue: the classes take turns by their weights. It is nil if nobody waits who may go.
 func (o *host) next(kind int, cold bool) *ticket {
 	for range 2 {
@@ -375,97 +350,4 @@ func (o *host) next(kind int, cold bool) *ticket {
 		}
 	}
 	return nil
-}
-
-// wait is the time until another request may go to a host that is slowed.
-func (p *hostPace) wait(now keystate.Time) time.Duration {
-	if p.rate == 0 {
-		return 0
-	}
-	return now.Until(p.next)
-}
-
-// answered notes an answer of a host. If enough sets were asked for fewer requests, the host is slowed to the rate at which it
-// gave good answers, which then grows until it asks again.
-func (h *hosts) answered(t *ticket, limited, silent bool) {
-	now := h.clock()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !silent {
-		t.host.heard = now
-	}
-	p := &t.host.pace
-	if now.Since(p.began) >= paceWindow {
-		p.began, p.answers, p.asked, p.sets = now, 0, 0, nil
-	}
-	if passed := now.Since(p.second); passed >= time.Second {
-		p.before, p.good, p.second = p.good, 0, now
-		if p.rate > 0 && !limited {
-			if p.rate *= paceGrowth; p.rate > paceMost {
-				p.rate = 0
-			}
-		}
-	}
-	p.answers++
-	if !limited {
-		p.good++
-		return
-	}
-	p.asked++
-	if p.sets == nil {
-		p.sets = map[*set]struct{}{}
-	}
-	p.sets[t.set] = struct{}{}
-	if len(p.sets) < paceSets || p.asked*4 < p.answers {
-		return
-	}
-	slower := max(1, p.rate/2, 0.9*float64(max(p.good, p.before)))
-	if p.rate == 0 || slower < p.rate && now.Since(p.slowed) >= time.Second {
-		p.rate, p.slowed = slower, now
-		p.next = now.Add(time.Duration(float64(time.Second) / p.rate))
-	}
-}
-
-// silence returns for how long a ticket has waited for a host that answered nobody meanwhile.
-func (h *hosts) silence(t *ticket) time.Duration {
-	now := h.clock()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return min(now.Since(t.since), now.Since(t.host.heard))
-}
-
-// queue is a heap of tickets.
-type queue []*ticket
-
-func (q queue) Len() int { return len(q) }
-
-func (q queue) Less(i, j int) bool {
-	if q[i].order != q[j].order {
-		return q[j].order.After(q[i].order)
-	}
-	if q[i].urgent { // a set that is rarely asked for does not wait for a crowd that began at once
-		return q[i].since.After(q[j].since)
-	}
-	return q[j].since.After(q[i].since)
-}
-
-func (q queue) Swap(i, j int) {
-	q[i], q[j] = q[j], q[i]
-	q[i].index, q[j].index = i, j
-}
-
-// Push implements heap.Interface.
-func (q *queue) Push(x any) {
-	t := x.(*ticket)
-	t.index = len(*q)
-	*q = append(*q, t)
-}
-
-// Pop implements heap.Interface.
-func (q *queue) Pop() any {
-	old := *q
-	t := old[len(old)-1]
-	old[len(old)-1] = nil
-	*q, t.index = old[:len(old)-1], -1
-	return t
 }

@@ -27,180 +27,52 @@ const (
 	refreshRest    = 15 * time.Minute // that is heard of it otherwise
 )
 
-// roundState is what a caller can expect of a set.
-type roundState uint8
-
-const (
-	roundSettled roundState = iota // every URL has had an outcome since the caller arrived, or asks not to be asked
-	roundRunning                   // a round is on its way
-	roundLater                     // one may start later
-)
-
 // round is one fetch of a set over its URLs. It goes on when the callers that wait for it leave. The set's mutex guards its
 // fields.
 type round struct {
+	roundSignals
 	urgent    bool // somebody waits for it
 	charged   bool // unknown keys have caused it
 	due       bool // a refresh was due when it began
+	recheck   bool // it must not be answered with what is known
+	good      bool // a URL has answered well
+	found     bool // a key that was wanted
+	ended     bool
+	snapshot  snapshotUse
 	wanted    map[keystate.Question]struct{}
+	attempts  []*attempt
 	began     keystate.Time
 	requested keystate.Time // when its last request began
-	good      bool          // a URL has answered well
-	found     bool          // a key that was wanted
-	hurry     chan struct{} // it has become urgent; holds one signal
-	ended     bool
-	done      chan struct{} // closed when it has ended
-	stop      chan struct{} // closed when the set is removed
-	attempts  []*attempt
 	until     time.Time     // when it ends; zero until it has a connection
-	events    chan struct{} // something has happened; holds one signal
-	restored  bool          // the snapshot was read, is being read, or need not be
-	restoring bool
-	recheck   bool // it must not be answered with what is known
 }
 
-// want asks a set for the key that a caller waits for: it joins the round that is under way, or starts one if that is allowed and
-// can end in time. held means that the rate of unknown keys is what keeps a round from starting, for d.
-func (c *Cache) want(s *set, w *waiter, now keystate.Time, left time.Duration) (d time.Duration, held bool, state roundState) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.removed {
-		return 0, false, roundSettled
-	}
-	if r := s.round; r != nil && !r.good && (!r.restored || r.restoring) { // the snapshot may have the key
-		r.want(w)
-		return 0, false, roundRunning
-	}
-	own := s.own(c.config.limits())
-	usable := own.Usable(now)
-	if s.settledFor(w.arrived, usable, now, c) {
-		return 0, false, roundSettled
-	}
-	r := s.round
-	if r != nil {
-		r.want(w)
-		if !r.answeredBefore(w.arrived) {
-			return 0, false, roundRunning
-		}
-	}
-	d, held = s.waitFor(w, usable, now, c)
-	switch {
-	case r != nil && (d > 0 || left <= 0):
-		return d, held, roundRunning
-	case d > 0 || left <= 0 && c.config.UnknownKeyWait >= 0:
-		return d, held, roundLater
-	}
-	if usable {
-		if s.pace.wait(c.config.UnknownKeyInterval, now) > 0 {
-			s.paced().repeated = now
-		} else {
-			s.paced().charge(now)
-		}
-	}
-	if r != nil {
-		r.askAgain(w.arrived)
-		return 0, false, roundRunning
-	}
-	r = c.start(s, true, now)
-	r.charged = usable
-	r.want(w)
-	return 0, false, roundRunning
+// roundSignals wake the goroutine of a round, and those who wait for its end.
+type roundSignals struct {
+	hurry  chan struct{} // it has become urgent; holds one signal
+	events chan struct{} // something has happened; holds one signal
+	stop   chan struct{} // closed when the set is removed
+	done   chan struct{} // closed when it has ended
 }
 
-// waitFor returns how long the set may not be asked for the key of a caller. held means that the rate of unknown keys is the
-// reason. The caller holds the set's mutex.
-func (s *set) waitFor(w *waiter, usable bool, now keystate.Time, c *Cache) (d time.Duration, held bool) {
-	d = max(s.rest(now, urgentRest), s.pace.waitFailed(usable, now))
-	if !usable {
-		return d, false
-	}
-	gate, often := w.entry.asked.gate(w.ask, now)
-	bucket := s.pace.wait(c.config.UnknownKeyInterval, now)
-	if often {
-		bucket = min(bucket, s.pace.waitRepeated(now))
-	}
-	bucket = max(bucket, gate, s.copiesWait(now))
-	return max(d, bucket), bucket > d
-}
+// snapshotUse is what a round does with the snapshot of its set.
+type snapshotUse uint8
 
-// answeredBefore reports whether a URL has answered in the round, and began to before a caller arrived, while the round goes on
-// because another URL does not answer. The caller holds the set's mutex.
-func (r *round) answeredBefore(arrived uint64) bool {
-	return slices.ContainsFunc(r.attempts, func(a *attempt) bool { return a.answeredBefore(arrived) })
-}
-
-func (a *attempt) answeredBefore(arrived uint64) bool {
-	return a.state == attemptGood && a.slot.current().Answer.Started <= arrived
-}
-
-// askAgain makes the round ask those URLs once more. The caller holds the set's mutex.
-func (r *round) askAgain(arrived uint64) {
-	r.attempts = slices.DeleteFunc(r.attempts, func(a *attempt) bool { return a.answeredBefore(arrived) })
-	r.tell()
-}
-
-// want makes the round look for a key, urgently. The caller holds the set's mutex.
-func (r *round) want(w *waiter) {
-	if len(r.wanted) < maxWanted {
-		r.wanted[w.ask] = struct{}{}
-	}
-	if len(w.query.Tried) > 0 { // the keys that are known are not what is wanted
-		r.recheck = true
-	}
-	if !r.urgent {
-		r.urgent = true
-		select {
-		case r.hurry <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// settledFor reports whether nothing more can be learned for a caller that arrived then: each URL has had an outcome since, asks
-// not to be asked, or has been down for so long that another one stands in for it. The caller holds the set's mutex.
-func (s *set) settledFor(arrived uint64, usable bool, now keystate.Time, c *Cache) bool {
-	all, some := true, false
-	for _, sl := range s.slots {
-		switch {
-		case sl.settled(arrived):
-			some = true
-		case sl.resting(now, urgentRest) > 0, usable && sl.current().Down(c.config.limits()):
-		default:
-			all = false
-		}
-	}
-	return all && some
-}
-
-// rest returns how long all URLs ask not to be asked. The caller holds the set's mutex.
-func (s *set) rest(now keystate.Time, most time.Duration) time.Duration {
-	least := most
-	for _, sl := range s.slots {
-		least = min(least, sl.resting(now, most))
-	}
-	return least
-}
-
-// copiesWait is how long a round would only be answered with the copies that are known: every URL does not honor no-cache.
-func (s *set) copiesWait(now keystate.Time) time.Duration {
-	wait := slowest
-	for _, sl := range s.slots {
-		st := sl.current()
-		if st.Failure != nil || st.Answer.NoCacheIgnored < 3 {
-			return 0
-		}
-		wait = min(wait, slowest-now.Since(st.Answer.StartedAt))
-	}
-	return max(wait, 0)
-}
+const (
+	snapshotUnread  snapshotUse = iota // it may help
+	snapshotReading                    // it is being read
+	snapshotOver                       // it was read, or need not be
+)
 
 // start begins a round. The caller holds the set's mutex.
 func (c *Cache) start(s *set, urgent bool, now keystate.Time) *round {
 	r := &round{
 		urgent: urgent, due: now.Reached(s.due.load()), began: now, wanted: map[keystate.Question]struct{}{},
-		hurry: make(chan struct{}, 1),
-		done:  make(chan struct{}), stop: make(chan struct{}), events: make(chan struct{}, 1),
-		restored: c.config.Snapshots == nil || s.usable(now, c.config.limits()),
+		roundSignals: roundSignals{
+			hurry: make(chan struct{}, 1), events: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+		},
+	}
+	if c.config.Snapshots == nil || s.usable(now, c.config.limits()) {
+		r.snapshot = snapshotOver
 	}
 	s.round = r
 	if urgent {
@@ -275,7 +147,7 @@ func (c *Cache) step(s *set, r *round, snapshot *sync.WaitGroup) (next time.Dura
 		return busyRetry, r.good || !s.busy(r, now)
 	}
 	c.restoreOnce(s, r, snapshot, r.silent(t))
-	if !r.restored {
+	if r.snapshot == snapshotUnread {
 		next = min(next, hedgeAfter)
 	}
 	return max(c.repeat(s, r, t, next), time.Millisecond), false

@@ -186,14 +186,14 @@ func pastTime(members []strictjson.Member, name string, now keystate.Time) (t ke
 // restoreOnce reads the snapshot once in a round, if it may help: a URL has failed or does not answer, and the set has no usable
 // keys. The caller holds the set's mutex.
 func (c *Cache) restoreOnce(s *set, r *round, wg *sync.WaitGroup, helps bool) {
-	if r.restored || !helps {
+	if r.snapshot != snapshotUnread || !helps {
 		return
 	}
-	r.restored, r.restoring = true, true
+	r.snapshot = snapshotReading
 	wg.Go(func() {
 		c.restore(s)
 		s.mu.Lock()
-		r.restoring = false
+		r.snapshot = snapshotOver
 		s.mu.Unlock()
 		r.tell()
 	})
