@@ -69,7 +69,7 @@ func testSharedETag(t *testing.T, first int) {
 		}
 		time.Sleep(10 * time.Second)
 	}
-	t.Log("outcomes", counted.counts(), "answers", b.sent)
+	b.set(func() { t.Log("outcomes", counted.counts(), "answers", b.sent) })
 	require.Zero(t, counted.count(401), "a backend lists the key")
 	if first == 0 {
 		require.Equal(t, 720, counted.count(200))

@@ -184,7 +184,8 @@ func clockJumps(s *stage) {
 	s.accepts(east)
 	s.pass(time.Second)
 	s.becomes(time.Minute, func() bool { // the first round has ended
-		return s.cache.Status()[0].NextRefresh.After(s.cache.Status()[0].LastSuccess)
+		st := s.cache.Status()[0] // while a round is under way, the next one is put off by seconds
+		return st.NextRefresh.After(st.LastSuccess.Add(time.Minute))
 	})
 	s.wall.Add(int64(10 * time.Hour)) // frozen: only the wall clock went on
 	s.accepts(east)
