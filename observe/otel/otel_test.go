@@ -253,6 +253,7 @@ func TestSpansOfFetches(t *testing.T) {
 		s.Status(s.west, http.StatusTooManyRequests, nil)
 		began := time.Now()
 		_ = s.Keys().Preload(t.Context())
+		synctest.Wait() // OnFetch is called when nobody waits for the keys any longer
 		spans := s.spans.GetSpans()
 		require.Len(t, spans, 2)
 		for _, span := range spans {
