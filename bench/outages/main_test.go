@@ -18,7 +18,7 @@ func TestRegionjwt(t *testing.T) {
 	var out, progress bytes.Buffer
 	args := []string{"-libraries", "regionjwt", "-scenarios", "signatures,odd", "-write", file}
 	require.NoError(t, outages.Run(t.Context(), args, &out, &progress))
-	require.Contains(t, out.String(), "bad signature: fetches | 0 |")
+	require.Regexp(t, `bad signature: fetches \| [01] \|`, out.String()) // a wrong signature may cause one
 	require.Contains(t, out.String(), "| 4 of 4 |")
 	document, err := os.ReadFile(file)
 	require.NoError(t, err)
