@@ -30,7 +30,7 @@ var errDark = errors.New("dark")
 // controller returns a Controller that counts each piece of evidence.
 func controller(t *testing.T, a issuer.Provider, onEvent func(failover.Event)) *failover.Controller {
 	t.Helper()
-	c, err := failover.New(failover.Config{Authority: a, Automatic: true, FailAfter: 1, OnEvent: onEvent})
+	c, err := failover.New(failover.Config{Provider: a, Automatic: true, FailAfter: 1, OnEvent: onEvent})
 	require.NoError(t, err)
 	for _, r := range a.Regions {
 		c.Observe(failover.Evidence{Region: r.Name, Source: "probe"})
@@ -52,8 +52,8 @@ func service(t *testing.T) *httptest.Server {
 	var all []issuer.Provider
 	clients := map[string]http.RoundTripper{}
 	for _, w := range worlds {
-		all = append(all, w.Authority())
-		for _, r := range w.Authority().Regions {
+		all = append(all, w.Provider())
+		for _, r := range w.Provider().Regions {
 			for _, u := range r.JWKSURLs {
 				parsed, err := url.Parse(u)
 				require.NoError(t, err)
@@ -69,13 +69,13 @@ func service(t *testing.T) *httptest.Server {
 	rules, err := revocation.New(revocation.Config{OnEvent: events.Rules})
 	require.NoError(t, err)
 	_, err = rules.Add(t.Context(), revocation.Rule{
-		Authority: "partners", ClientID: "batch-importer", IssuedBefore: time.Now(), Reason: "INC-4711",
+		Provider: "partners", ClientID: "batch-importer", IssuedBefore: time.Now(), Reason: "INC-4711",
 	})
 	require.NoError(t, err)
-	failing := controller(t, dark.Authority(), events.Failover)
+	failing := controller(t, dark.Provider(), events.Failover)
 	failing.Observe(failover.Evidence{Region: "us-east-1", Source: "probe", Err: errDark})
 	failing.Observe(failover.Evidence{Region: "us-west-2", Source: "token"})
-	pinned := controller(t, well.Authority(), events.Failover)
+	pinned := controller(t, well.Provider(), events.Failover)
 	require.NoError(t, pinned.Activate(t.Context(), "eu-west-1", "CHG-2041: drill of the quarter"))
 	page, err := statuspage.New(statuspage.Config{
 		Keys: cache, Controllers: []statuspage.Controller{failing, pinned}, Rules: rules, Events: &events, Title: "Orders API",
