@@ -14,7 +14,7 @@ import (
 )
 
 // Anybody can send tokens with made-up key IDs. They neither hide an outage nor make one: a refresh that is due says whether the
-// region fails, whoever else asks meanwhile.
+// region fails, also while tokens ask.
 func TestAFloodNeitherHidesNorMakesAnOutage(t *testing.T) {
 	t.Parallel()
 	for name, breaks := range map[string]func(*server){
@@ -65,7 +65,7 @@ func testEvidence(t *testing.T, breaks func(*server), rate int, run bool) {
 	time.Sleep(10 * time.Second) // until all have ended
 }
 
-// One URL of a key set hangs. Whoever asks for a made-up key waits for it, but nobody waits for that round: the URL that answers
+// One URL of a key set hangs. A caller with a made-up key waits for it, but no other caller does: the URL that answers
 // is asked again for a key that it has published since.
 func TestAHangingURLHoldsNoRotationBack(t *testing.T) {
 	t.Parallel()

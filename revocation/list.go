@@ -87,7 +87,7 @@ type Config struct {
 	// Poll is how often Run asks the store, besides its hints. 0 means 500 ms.
 	Poll time.Duration
 
-	// OnEvent is told of every change of the rules, and of everything that is wrong with Store or LocalCopy, once when it
+	// OnEvent is called at every change of the rules, and for every problem with Store or LocalCopy, once when it
 	// begins and once when it ends. It is called in order, by one goroutine at a time, under no lock; it must not block. A
 	// panic of it is recovered and logged. Nil is fine.
 	OnEvent func(Event)
