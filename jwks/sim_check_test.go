@@ -1,6 +1,7 @@
 package jwks_test
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -266,7 +267,7 @@ func (s *simulation) checkMaterial(q *simQuestion) {
 			if k.kid != q.kid {
 				continue
 			}
-			id := q.iss + " " + u.url + " " + k.kid
+			id := fmt.Sprint(q.iss, " ", u.url, " ", k, " ", s.since(u, k)) // of this publication
 			if slices.ContainsFunc(q.result.Keys, func(o *jwks.Key) bool { return s.material(o) == k.material }) || !q.wrong ||
 				s.excused(q, u, k, simGrace) || s.calmFor(q.iss) < 3*time.Minute || u.ttl > 0 || s.quiet() < 3*time.Minute {
 				delete(s.mismatch, id)

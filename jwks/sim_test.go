@@ -36,9 +36,8 @@ type simTally struct {
 }
 
 // TestSimulation plays random years: faults, rotations, withdrawals, floods, jumps of the clock, frozen and restarted
-// processes,
-// while callers ask. After every step it checks what the cache says against the truth. SIM_YEARS sets the region-years (in a
-// plain test run a twentieth), SIM_SEED reproduces a run.
+// processes, while callers ask. After every step it checks what the cache says against the truth. SIM_YEARS sets the
+// region-years (in a plain test run a twentieth). SIM_SEED and SIM_YEARS together reproduce a run.
 func TestSimulation(t *testing.T) {
 	t.Parallel()
 	years, seed, first := simSettings(t)
@@ -65,12 +64,12 @@ func simSettings(t *testing.T) (years float64, seed, first uint64) {
 	if s := os.Getenv("SIM_YEARS"); s != "" {
 		years, err = strconv.ParseFloat(s, 64)
 		require.NoError(t, err)
+		procs := runtime.GOMAXPROCS(1) // what happens at one instant is a matter of scheduling
+		t.Cleanup(func() { runtime.GOMAXPROCS(procs) })
 	}
 	if s := os.Getenv("SIM_SEED"); s != "" {
 		seed, err = strconv.ParseUint(s, 10, 64)
 		require.NoError(t, err)
-		procs := runtime.GOMAXPROCS(1) // what happens at one instant is a matter of scheduling
-		t.Cleanup(func() { runtime.GOMAXPROCS(procs) })
 	}
 	if s := os.Getenv("SIM_WORLD"); s != "" {
 		first, err = strconv.ParseUint(s, 10, 64)
@@ -181,7 +180,7 @@ type simulation struct {
 	stop     func()
 	had      map[string]map[simKey]simAge // by iss: the keys that were at hand after the last step, with their age
 	held     []simHeld                    // keys of earlier answers
-	mismatch map[string]time.Duration     // by iss and key: since when a kid in use has other material than published
+	mismatch map[string]time.Duration     // by iss, URL and publication: since when tokens of a key are called bad
 	lastAsk  map[string]time.Duration     // by iss and kid, by the process's life
 }
 
@@ -222,7 +221,10 @@ func (s *simulation) run(steps int, seed, n uint64) {
 	s.start()
 	defer func() {
 		if s.t.Failed() {
-			s.t.Logf("seed %d, world %d\n%v", seed, n, s.simWorld)
+			if os.Getenv("SIM_WORLD") != "" {
+				s.t.Logf("%v", s.simWorld)
+			}
+			s.t.Logf("again, with what the URLs answered: SIM_SEED=%d SIM_WORLD=%d make sim", seed, n)
 		}
 		s.stop()
 	}()
