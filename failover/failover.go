@@ -81,16 +81,16 @@ type Config struct {
 	Drain time.Duration
 
 	// Store is where a fleet shares the orders of its operators. Nil means that there is nothing to share. It has to be
-	// store.Authentic: who can write to it moves the fleet.
+	// store.Trusted: who can write to it moves the fleet.
 	Store store.Store
-	// InsecurePlainStore has the Controller believe a Store that is not store.Authentic.
+	// InsecurePlainStore has the Controller believe a Store that is not store.Trusted.
 	InsecurePlainStore bool
 	// AllowOverwrite has Activate and Resume replace a document that is not to be believed.
 	AllowOverwrite bool
 	// Name is that of the document. "" means "regionjwt/failover/" and the authority's ID.
 	Name string
 	// LocalCopy keeps the last order for a start while Store does not answer. Nil means that it is not known then.
-	LocalCopy store.Authentic
+	LocalCopy store.Trusted
 	// Poll is how often Run asks the store, besides its hints. 0 means 500 ms.
 	Poll time.Duration
 
@@ -170,8 +170,8 @@ func (c Config) withDefaults() (Config, error) {
 	if nils.Logger(c.Logger) {
 		add("Logger has no handler: make it with slog.New")
 	}
-	if _, ok := c.Store.(store.Authentic); c.Store != nil && !ok && !c.InsecurePlainStore {
-		add("Store is not store.Authentic: sign it with store.Signed")
+	if _, ok := c.Store.(store.Trusted); c.Store != nil && !ok && !c.InsecurePlainStore {
+		add("Store is not store.Trusted: sign it with store.Signed")
 	}
 	if c.Automatic && c.RefuseInactive {
 		add("Automatic and RefuseInactive exclude each other: a broken network would refuse good tokens")

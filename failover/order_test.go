@@ -23,8 +23,8 @@ type fleet struct {
 	operator *failover.Controller
 	members  []*failover.Controller
 	logs     []*journal
-	writer   store.Authentic
-	reader   store.Authentic
+	writer   store.Trusted
+	reader   store.Trusted
 }
 
 func newFleet(t *testing.T, size int, c failover.Config) *fleet {

@@ -242,7 +242,7 @@ func TestALateMoveNamesWhatKeepsTheRegionUnhealthy(t *testing.T) {
 // scopeless is a store that panics when it is asked whose documents it believes.
 type scopeless struct{ authentic }
 
-type authentic = store.Authentic
+type authentic = store.Trusted
 
 func (scopeless) Scope() store.Scope { panic("s3cret") }
 

@@ -128,7 +128,7 @@ func TestBoundsOfOrders(t *testing.T) {
 	}
 }
 
-func signedBy(t *testing.T, inner store.Store, fleet string, keys ...ed25519.PrivateKey) store.Authentic {
+func signedBy(t *testing.T, inner store.Store, fleet string, keys ...ed25519.PrivateKey) store.Trusted {
 	t.Helper()
 	c := store.Signing{Private: keys[0]}
 	for _, k := range keys {

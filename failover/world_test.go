@@ -151,7 +151,7 @@ func (s *shelf) replace(docs map[string]store.Document) {
 }
 
 // operators returns the store of those who may write, and of those who may only read.
-func operators(t *testing.T, inner store.Store) (writer, reader store.Authentic) {
+func operators(t *testing.T, inner store.Store) (writer, reader store.Trusted) {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(nil)
 	require.NoError(t, err)

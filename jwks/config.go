@@ -74,7 +74,7 @@ type Config struct {
 	// Snapshots keeps a copy of each key set, so that a process that starts while no key server answers can verify tokens. A
 	// snapshot is read once, if the set has no usable keys and the first request fails or is slow. Its keys age from when
 	// they were fetched. Nil means none.
-	Snapshots store.Authentic
+	Snapshots store.Trusted
 
 	// MaxKeySetBytes bounds a key set after decompression. 0 means 256 KiB; the most is 16 MiB.
 	MaxKeySetBytes int

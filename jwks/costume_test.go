@@ -22,7 +22,7 @@ import (
 // costume is what stands between the parts of a process: a decorator of each interface that a constructor takes.
 type costume struct {
 	source   func(jwks.Source) jwks.Source
-	store    func(store.Authentic) store.Authentic
+	store    func(store.Trusted) store.Trusted
 	revoker  func(verifier.Revocation) verifier.Revocation
 	policy   func(verifier.RegionPolicy) verifier.RegionPolicy
 	verifier func(judging) judging
@@ -33,14 +33,14 @@ type costume struct {
 func same[T any](v T) T { return v }
 
 var plain = costume{
-	source: same[jwks.Source], store: same[store.Authentic], revoker: same[verifier.Revocation], policy: same[verifier.RegionPolicy],
+	source: same[jwks.Source], store: same[store.Trusted], revoker: same[verifier.Revocation], policy: same[verifier.RegionPolicy],
 	verifier: same[judging],
 }
 
 // forwarded passes everything on, by types that have no other method.
 var forwarded = costume{
 	source:   func(v jwks.Source) jwks.Source { return forwardSource{v} },
-	store:    func(v store.Authentic) store.Authentic { return forwardStore{v} },
+	store:    func(v store.Trusted) store.Trusted { return forwardStore{v} },
 	revoker:  func(v verifier.Revocation) verifier.Revocation { return forwardRevoker{v} },
 	policy:   func(v verifier.RegionPolicy) verifier.RegionPolicy { return forwardPolicy{v} },
 	verifier: func(v judging) judging { return forwardVerifier{v} },
@@ -74,7 +74,7 @@ func (f forgetSource) Lookup(ctx context.Context, q jwks.Query) jwks.Result {
 
 func (f forgetSource) Changed() <-chan struct{} { return f.inner.Changed() }
 
-type forwardStore struct{ inner store.Authentic }
+type forwardStore struct{ inner store.Trusted }
 
 func (forwardStore) Authentic() {}
 
@@ -132,7 +132,7 @@ func TestFailureTableThroughForgetfulSources(t *testing.T) {
 
 // interfaces are the exported interfaces of the repository, and which test decorates each.
 var interfaces = map[string]string{
-	"jwks.Source": "costume", "store.Store": "costume", "store.Authentic": "costume", "verifier.Revocation": "costume",
+	"jwks.Source": "costume", "store.Store": "costume", "store.Trusted": "costume", "verifier.Revocation": "costume",
 	"verifier.RegionPolicy": "costume", "middleware.Verifier": "costume", "middleware.Rechecker": "costume",
 
 	"dpop.Replay": "the rows ask no proof", "dpop.Nonces": "the rows ask no proof",

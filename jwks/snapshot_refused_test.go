@@ -187,7 +187,7 @@ func TestSealedSnapshots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		defer time.Sleep(time.Minute)
 		n, inner, out := newServers(), &shelf{}, new(lines)
-		sealed, err := store.Sealed(inner, "orders", []byte(strings.Repeat("s", store.MinSecret)))
+		sealed, err := store.Encrypted(inner, "orders", []byte(strings.Repeat("s", store.MinSecret)))
 		require.NoError(t, err)
 		a, b := n.at(regionA), n.at(regionB)
 		a.list("one")

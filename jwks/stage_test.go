@@ -38,7 +38,7 @@ type stage struct {
 	sockets  bool
 	dress    costume // what stands between the parts
 	provider issuer.Provider
-	store    store.Authentic
+	store    store.Trusted
 	cache    *jwks.Cache
 	verifier judging
 

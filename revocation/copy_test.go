@@ -28,7 +28,7 @@ func newList(t *testing.T, c revocation.Config) *revocation.List {
 }
 
 // restarted is a List that knows what the copy holds, and no more.
-func restarted(t *testing.T, copied store.Authentic) *revocation.List {
+func restarted(t *testing.T, copied store.Trusted) *revocation.List {
 	t.Helper()
 	l := newList(t, revocation.Config{Store: &memory{down: true}, LocalCopy: copied})
 	require.ErrorIs(t, l.Load(t.Context()), errDown)

@@ -29,10 +29,10 @@ func TestAllowOverwrite(t *testing.T) {
 		"newer":         {`{"version":2,"epoch":1,"words":[]}`, false, false},
 	} {
 		m := &memory{}
-		var shared store.Authentic = m
+		var shared store.Trusted = m
 		if c.sealed {
 			var err error
-			shared, err = store.Sealed(m, "test", []byte(strings.Repeat("k", 32)))
+			shared, err = store.Encrypted(m, "test", []byte(strings.Repeat("k", 32)))
 			require.NoError(t, err)
 		}
 		m.put(revocation.DefaultName, []byte(c.doc))

@@ -155,7 +155,7 @@ func TestEpochsFarAhead(t *testing.T) {
 }
 
 // signedBy is a store that believes these keys in a fleet, and signs with the first one.
-func signedBy(t *testing.T, inner store.Store, fleet string, keys ...ed25519.PrivateKey) store.Authentic {
+func signedBy(t *testing.T, inner store.Store, fleet string, keys ...ed25519.PrivateKey) store.Trusted {
 	t.Helper()
 	c := store.Signing{Private: keys[0]}
 	for _, k := range keys {
@@ -201,9 +201,9 @@ func TestLocalCopiesAreBoundToFleetAndKeys(t *testing.T) {
 	}
 }
 
-func sealedIn(t *testing.T, inner store.Store, fleet string) store.Authentic {
+func sealedIn(t *testing.T, inner store.Store, fleet string) store.Trusted {
 	t.Helper()
-	s, err := store.Sealed(inner, fleet, bytes.Repeat([]byte("s"), store.MinSecret))
+	s, err := store.Encrypted(inner, fleet, bytes.Repeat([]byte("s"), store.MinSecret))
 	require.NoError(t, err)
 	return s
 }

@@ -57,10 +57,10 @@ var (
 
 // Config configures a List. The zero Config is a List of this process alone.
 type Config struct {
-	// Store is where a fleet shares its rules. Nil means that there is nothing to share. It has to be store.Authentic: who can
+	// Store is where a fleet shares its rules. Nil means that there is nothing to share. It has to be store.Trusted: who can
 	// write rules can lock everybody out.
 	Store store.Store
-	// InsecurePlainStore has the List believe a Store that is not store.Authentic.
+	// InsecurePlainStore has the List believe a Store that is not store.Trusted.
 	InsecurePlainStore bool
 
 	// AllowOverwrite has Add and Remove replace a document in Store that is not authentic or malformed: what only it held is
@@ -79,7 +79,7 @@ type Config struct {
 
 	// LocalCopy keeps the rules for a start while Store does not answer: a store.Dir, or one that is sealed. Several processes
 	// may share one. Nil means that rules are unknown until Store has answered.
-	LocalCopy store.Authentic
+	LocalCopy store.Trusted
 
 	// AllowUnknownRules accepts tokens while the rules are not known. Otherwise they are refused with rules_unavailable.
 	AllowUnknownRules bool
@@ -138,8 +138,8 @@ type state struct {
 // New returns a List, or everything that is wrong with c. It does no I/O.
 func New(c Config) (*List, error) {
 	var errs []error
-	if _, ok := c.Store.(store.Authentic); c.Store != nil && !ok && !c.InsecurePlainStore {
-		errs = append(errs, errors.New("revocation: Store is not store.Authentic: sign it with store.Signed"))
+	if _, ok := c.Store.(store.Trusted); c.Store != nil && !ok && !c.InsecurePlainStore {
+		errs = append(errs, errors.New("revocation: Store is not store.Trusted: sign it with store.Signed"))
 	}
 	if (c.RequireDocument || c.MinEpoch > 0) && c.Store == nil && c.LocalCopy == nil {
 		errs = append(errs, errors.New("revocation: RequireDocument and MinEpoch need a Store"))

@@ -144,7 +144,7 @@ func TestHostileStore(t *testing.T) {
 		m := &memory{}
 		private := ed25519.NewKeyFromSeed(bytes.Repeat([]byte("k"), 32))
 		public := []ed25519.PublicKey{private.Public().(ed25519.PublicKey)}
-		sign := func(key ed25519.PrivateKey) store.Authentic {
+		sign := func(key ed25519.PrivateKey) store.Trusted {
 			mine := public
 			if key != nil {
 				mine = []ed25519.PublicKey{key.Public().(ed25519.PublicKey)}

@@ -60,8 +60,8 @@ func authority(c serviceConfig) issuer.Provider {
 	}}
 }
 
-func snapshots(dir string) store.Authentic { return store.Dir(filepath.Join(dir, "snapshots")) }
-func rules(dir string) store.Authentic     { return store.Dir(filepath.Join(dir, "rules")) }
+func snapshots(dir string) store.Trusted { return store.Dir(filepath.Join(dir, "snapshots")) }
+func rules(dir string) store.Trusted     { return store.Dir(filepath.Join(dir, "rules")) }
 
 func startService(ctx context.Context, c serviceConfig) (ready serviceReady, err error) {
 	a := authority(c)

@@ -28,7 +28,7 @@ const (
 //
 // Writing goes to a temporary file that is renamed, under a lock: a crash leaves the old document or the new one. If path is
 // empty, every Load and Save returns an error that says so.
-func Dir(path string) Authentic { return &dir{path: path} }
+func Dir(path string) Trusted { return &dir{path: path} }
 
 type dir struct {
 	path string

@@ -18,7 +18,7 @@ const MaxFleet = 128
 // writes the scope beside each copy, and uses a copy only where Covers says so: what was believed in one fleet, or by a key that
 // was given up since, is not believed here.
 type Scoped interface {
-	Authentic
+	Trusted
 	// Scope returns whose documents the store believes. It does no I/O, returns the same at each call, and is safe for
 	// concurrent use. The caller may keep the slice, and may not change it.
 	Scope() Scope
@@ -89,6 +89,6 @@ func openEnvelope(data, mark []byte) (fleet string, rest []byte, ok bool) {
 // otherFleet is the error of a document of another fleet that our keys made.
 func otherFleet(theirs, ours string) error {
 	return fmt.Errorf("%w: it was written for the fleet %q, and this is the fleet %q: give services and operators of one fleet "+
-		"the same name (the fleet of store.Signed or store.Sealed, -fleet or $REGIONJWT_FLEET of the tool), "+
+		"the same name (the fleet of store.Signed or store.Encrypted, -fleet or $REGIONJWT_FLEET of the tool), "+
 		"and each fleet a place or prefix of its own", ErrNotAuthentic, theirs, ours)
 }

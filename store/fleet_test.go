@@ -16,14 +16,14 @@ import (
 )
 
 // bind makes stores of one inner store for a fleet, by the same key and secret for every fleet.
-func bind(t *testing.T, inner store.Store, fleet string) map[string]store.Authentic {
+func bind(t *testing.T, inner store.Store, fleet string) map[string]store.Trusted {
 	t.Helper()
 	private := ed25519.NewKeyFromSeed(secret)
 	signed, err := store.Signed(inner, fleet, store.Signing{Public: []ed25519.PublicKey{private.Public().(ed25519.PublicKey)}, Private: private})
 	require.NoError(t, err)
-	sealed, err := store.Sealed(inner, fleet, secret)
+	sealed, err := store.Encrypted(inner, fleet, secret)
 	require.NoError(t, err)
-	return map[string]store.Authentic{"signed": signed, "sealed": sealed}
+	return map[string]store.Trusted{"signed": signed, "sealed": sealed}
 }
 
 // What was written for one fleet is refused in another, and the error says what to do.
@@ -96,7 +96,7 @@ func TestConstructorsRefuseNonsense(t *testing.T) {
 			for _, says := range []string{"store: Signed has no store", "fleet", "public key 0 has 5", "public key 1 has 0", "public key 2 has 33", "private key has 1"} {
 				require.ErrorContains(t, err, says)
 			}
-			_, err = store.Sealed(inner, fleet, secret[1:])
+			_, err = store.Encrypted(inner, fleet, secret[1:])
 			for _, says := range []string{"store: Sealed has no store", "fleet", "31 octets, and needs 32"} {
 				require.ErrorContains(t, err, says)
 			}

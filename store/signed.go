@@ -40,7 +40,7 @@ var signMark = []byte("regionjwt-sign-2\n")
 //
 // The signature covers the fleet, the name of the document, the time of signing and the document. The document is not hidden.
 // Operators hold the private key, services the public one. The error of Signed joins everything that is wrong with its arguments.
-func Signed(inner Store, fleet string, c Signing) (Authentic, error) {
+func Signed(inner Store, fleet string, c Signing) (Trusted, error) {
 	var errs []error
 	if nils.Is(inner) {
 		errs = append(errs, errors.New("store: Signed has no store to keep documents in"))

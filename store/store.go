@@ -2,12 +2,12 @@
 // rules, the active region.
 //
 // A [Store] loads and saves whole documents, with a revision that keeps writers from undoing each other. [Dir] keeps them in
-// a directory. [Sealed] and [Signed] make any other store fit for documents that are believed: sealed ones are written by every
+// a directory. [Encrypted] and [Signed] make any other store fit for documents that are believed: sealed ones are written by every
 // holder of a secret, signed ones by operators only. Both bind documents to a fleet, so that staging's cannot be replayed in
 // production. [Follow] reports changes. Package storetest checks whether an implementation keeps the contract.
 //
 // A store that is believed is a root of trust: a process that can write a key set into it can mint tokens. So package jwks takes
-// only stores that are [Authentic].
+// only stores that are [Trusted].
 package store
 
 import (
@@ -66,10 +66,10 @@ type Store interface {
 	Save(ctx context.Context, name string, data []byte, ifRevision string) (revision string, err error)
 }
 
-// Authentic is implemented by stores that return only documents which somebody trusted wrote: nobody else can write where they
+// Trusted is implemented by stores that return only documents which somebody trusted wrote: nobody else can write where they
 // are kept, or they are signed or sealed. For any other document Load returns ErrNotAuthentic, and none of its data. It does not
 // promise that a document is the newest one: a reader must notice by itself that an old one was put back.
-type Authentic interface {
+type Trusted interface {
 	Store
 	// Authentic does nothing; it marks the type. It is never called.
 	Authentic()

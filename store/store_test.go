@@ -52,14 +52,14 @@ func (m *memory) Save(_ context.Context, name string, data []byte, ifRevision st
 	return d.Revision, nil
 }
 
-func sealed(t *testing.T, inner store.Store) store.Authentic {
+func sealed(t *testing.T, inner store.Store) store.Trusted {
 	t.Helper()
-	s, err := store.Sealed(inner, "test", secret)
+	s, err := store.Encrypted(inner, "test", secret)
 	require.NoError(t, err)
 	return s
 }
 
-func signed(t *testing.T, inner store.Store) store.Authentic {
+func signed(t *testing.T, inner store.Store) store.Trusted {
 	t.Helper()
 	seed := ed25519.NewKeyFromSeed(secret)
 	s, err := store.Signed(inner, "test", store.Signing{Public: []ed25519.PublicKey{seed.Public().(ed25519.PublicKey)}, Private: seed})
@@ -234,9 +234,9 @@ func TestDirTrustsItsOwnerOnly(t *testing.T) {
 
 func TestSealed(t *testing.T) {
 	t.Parallel()
-	_, err := store.Sealed(nil, "test", secret)
+	_, err := store.Encrypted(nil, "test", secret)
 	require.Error(t, err)
-	_, err = store.Sealed(new(memory), "test", secret[1:])
+	_, err = store.Encrypted(new(memory), "test", secret[1:])
 	require.ErrorContains(t, err, "32")
 	inner := new(memory)
 	s := sealed(t, inner)
@@ -264,7 +264,7 @@ func TestSealed(t *testing.T) {
 		_, err = s.Load(ctx, "a")
 		require.ErrorIs(t, err, store.ErrNotAuthentic)
 	}
-	other, err := store.Sealed(inner, "test", []byte(strings.Repeat("k", 32)))
+	other, err := store.Encrypted(inner, "test", []byte(strings.Repeat("k", 32)))
 	require.NoError(t, err)
 	inner.docs["a"] = genuine
 	_, err = other.Load(ctx, "a")

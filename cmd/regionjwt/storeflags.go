@@ -126,7 +126,7 @@ func (s *storeFlags) openPlace(c *call) (*opened, error) {
 	return s.openRedis(c)
 }
 
-// protect wraps the store in what makes it store.Authentic.
+// protect wraps the store in what makes it store.Trusted.
 func (s *storeFlags) protect(o *opened, writes bool) error {
 	signed := s.signKey != "" || len(s.verifyKeys) > 0
 	switch {
@@ -134,7 +134,7 @@ func (s *storeFlags) protect(o *opened, writes bool) error {
 		return fail(exitUsage, "documents are signed or sealed: give -sign-key and -verify-key, or -seal-secret-file")
 	case (signed || s.secretFile != "") && s.fleet == "":
 		return fail(exitUsage, "which fleet? Documents are signed or sealed for one: give -fleet NAME, or set REGIONJWT_FLEET, "+
-			"as the services have it (the fleet of store.Signed or store.Sealed)")
+			"as the services have it (the fleet of store.Signed or store.Encrypted)")
 	case signed:
 		return s.sign(o, writes)
 	case s.secretFile != "":
@@ -142,7 +142,7 @@ func (s *storeFlags) protect(o *opened, writes bool) error {
 		if err != nil {
 			return err
 		}
-		inner, err := store.Sealed(o.store, s.fleet, secret)
+		inner, err := store.Encrypted(o.store, s.fleet, secret)
 		if err != nil {
 			return fail(exitUsage, "-fleet or -seal-secret-file: %w", err)
 		}
@@ -246,11 +246,11 @@ func (o *opened) loadToWrite(ctx context.Context, c *call, overwrite bool) error
 
 // readOnly is a copy that a change does not reach before it is in the store: what has failed shall not come into force by the
 // next change.
-type readOnly struct{ inner store.Authentic }
+type readOnly struct{ inner store.Trusted }
 
 var errReadOnly = errors.New("the copy is written later")
 
-// Authentic implements store.Authentic.
+// Authentic implements store.Trusted.
 func (readOnly) Authentic() {}
 
 // Load implements store.Store.
@@ -266,7 +266,7 @@ type silent struct{ inner store.Store }
 
 var errSilent = errors.New("the store is not asked")
 
-// Authentic implements store.Authentic.
+// Authentic implements store.Trusted.
 func (silent) Authentic() {}
 
 // Scope implements store.Scoped.

@@ -2,8 +2,8 @@
 //
 // # Trust
 //
-// Everyone who has the password of the server can write there, so a [Store] is not store.Authentic. Wrap it: in store.Signed
-// for what operators write and services believe, in store.Sealed for what the fleet writes for itself. Wrapped so, whoever has
+// Everyone who has the password of the server can write there, so a [Store] is not store.Trusted. Wrap it: in store.Signed
+// for what operators write and services believe, in store.Encrypted for what the fleet writes for itself. Wrapped so, whoever has
 // the password can still delete documents and put old ones back. A service that only reads can do with a user of fewer rights:
 //
 //	ACL SETUSER reader on >... resetkeys %R~regionjwt:* resetchannels &regionjwt:* -@all

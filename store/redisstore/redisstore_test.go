@@ -36,7 +36,7 @@ func signed(t *testing.T, inner store.Store) store.Store {
 
 func sealed(t *testing.T, inner store.Store) store.Store {
 	t.Helper()
-	s, err := store.Sealed(inner, "test", []byte(secret))
+	s, err := store.Encrypted(inner, "test", []byte(secret))
 	require.NoError(t, err)
 	return s
 }
@@ -67,7 +67,7 @@ func TestContract(t *testing.T) {
 func TestNotAuthentic(t *testing.T) {
 	t.Parallel()
 	var s store.Store = new(redisstore.Store)
-	_, ok := s.(store.Authentic)
+	_, ok := s.(store.Trusted)
 	require.False(t, ok, "whoever has the password can write")
 }
 

@@ -19,13 +19,13 @@ const MinSecret = 32
 // sealMark begins every sealed document, and names the way in which it is sealed.
 var sealMark = []byte("regionjwt-seal-2\n")
 
-// Sealed returns a Store that seals documents with a secret before inner sees them (AES-256-GCM, with a key derived by
+// Encrypted returns a Store that seals documents with a secret before inner sees them (AES-256-GCM, with a key derived by
 // HKDF-SHA256). It refuses with ErrNotAuthentic what was not sealed with the secret for this fleet under the same name. An old
 // document that is put back is not noticed here; its reader must judge its age.
 //
 // Every holder of the secret can write for all of them. The secret has at least 32 random octets. The fleet is as in Signed. The
-// error of Sealed joins everything that is wrong with its arguments.
-func Sealed(inner Store, fleet string, secret []byte) (Authentic, error) {
+// error of Encrypted joins everything that is wrong with its arguments.
+func Encrypted(inner Store, fleet string, secret []byte) (Trusted, error) {
 	var errs []error
 	if nils.Is(inner) {
 		errs = append(errs, errors.New("store: Sealed has no store to keep documents in"))
