@@ -126,7 +126,9 @@ func (c *Cache) mismatch(e *issuerEntry, q Query, r Result, now keystate.Time) R
 		return r
 	}
 	for _, s := range e.sets {
+		s.mu.Lock()
 		c.recheckMismatch(s, now)
+		s.mu.Unlock()
 	}
 	return c.settle(q, r, now)
 }

@@ -57,3 +57,29 @@ func TestWrongSignatureHasEveryURLAsked(t *testing.T) {
 		require.Equal(t, []string{thumbprint(t, fresh)}, thumbprints(look(t, c, "k", "ES256", thumbprint(t, old))))
 	})
 }
+
+// A refresh that is under way may be answered with what a server takes for unchanged. A wrong signature meanwhile causes another
+// round when it has ended.
+func TestWrongSignatureDuringARefresh(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(time.Minute)
+		n := newServers()
+		old, fresh := as(material("old"), "k", "ES256"), as(material("fresh"), "k", "ES256")
+		s := n.at(keysURL)
+		s.publish(old)
+		c := newCache(t, n, jwks.Config{}, pool("p", []string{keysURL}))
+		require.Len(t, look(t, c, "k", "ES256").Keys, 1)
+		time.Sleep(20 * time.Minute)
+		s.set(func(s *server) { s.delay = 100 * time.Millisecond })
+		require.Len(t, look(t, c, "k", "ES256").Keys, 1) // starts a refresh, which the old set answers
+		time.Sleep(10 * time.Millisecond)
+		s.publish(fresh)
+		s.set(func(s *server) { s.delay = 0 })
+		require.Empty(t, look(t, c, "k", "ES256", thumbprint(t, old)).Keys)
+		time.Sleep(time.Second)
+		require.Equal(t, 3, s.requests())
+		require.Equal(t, "no-cache", s.last().Get("Cache-Control"))
+		require.Len(t, look(t, c, "k", "ES256", thumbprint(t, old)).Keys, 1)
+	})
+}

@@ -87,11 +87,13 @@ func (c *Cache) refresh(s *set, now keystate.Time) {
 }
 
 // recheckMismatch starts a refresh after a signature that no key has verified, once a minute and within the burst of unknown
-// keys.
+// keys. If a round is under way, it starts when that has ended. The caller holds the set's mutex.
 func (c *Cache) recheckMismatch(s *set, now keystate.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.round != nil || s.removed || s.pace.waitMismatch(now) > 0 ||
+	if s.round != nil {
+		s.round.mismatch = !s.round.recheck
+		return
+	}
+	if s.removed || s.pace.waitMismatch(now) > 0 ||
 		s.pace.wait(c.config.UnknownKeyInterval, now) > 0 || s.rest(now, urgentRest) > 0 {
 		return
 	}

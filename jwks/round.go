@@ -35,6 +35,7 @@ type round struct {
 	charged   bool // unknown keys have caused it
 	due       bool // a refresh was due when it began
 	recheck   bool // it must not be answered with what is known
+	mismatch  bool // a signature was wrong meanwhile, so a recheck follows
 	good      bool // a URL has answered well
 	found     bool // a key that was wanted
 	ended     bool
@@ -317,6 +318,9 @@ func (c *Cache) end(s *set, r *round) {
 	if !s.removed {
 		s.paced().ended(r, now)
 		c.schedule(s, r, &own, now)
+		if r.mismatch {
+			c.recheckMismatch(s, now)
+		}
 		if s.pace.idle(c.config.UnknownKeyInterval, now) {
 			s.pace = nil
 		}
