@@ -76,6 +76,9 @@ func (q *request) fetch(ctx context.Context) answer {
 		a.partial = true
 		return a
 	}
+	if a.failed == nil {
+		q.note(a) // the document may take its time
+	}
 	moved, failed := q.discover(ctx, d)
 	if failed != nil || moved == found {
 		a.partial = a.partial || failed != nil

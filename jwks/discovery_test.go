@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -211,5 +213,28 @@ func TestETagIsThatOfItsURL(t *testing.T) {
 		require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
 		synctest.Wait()
 		require.Equal(t, 200, ask(t.Context(), c, "p", "two"))
+	})
+}
+
+// Keys that the last URL lists are used at once, also if a made-up key ID has the metadata read, which hang.
+func TestKeysOfTheLastURLDoNotWaitForTheMetadata(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(time.Minute)
+		n := newServers()
+		n.at(metadataURL).says(metadata(keysURL))
+		n.at(keysURL).list("one")
+		c := newCache(t, n, jwks.Config{}, tenant())
+		require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
+		time.Sleep(10 * time.Minute)
+		n.at(metadataURL).set(func(s *server) { s.hangs = true })
+		n.at(keysURL).list("one", "two")
+		n.at(keysURL).set(func(s *server) { s.delay = 10 * time.Millisecond })
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		wg.Go(func() { require.Contains(t, []int{429, 503}, ask(t.Context(), c, "p", "made-up")) })
+		time.Sleep(time.Millisecond)
+		took := timed(func() { require.Equal(t, 200, ask(t.Context(), c, "p", "two")) })
+		require.Less(t, took, 50*time.Millisecond)
 	})
 }

@@ -89,6 +89,7 @@ type request struct {
 	plain   bool // send no validator
 	began   time.Time
 	beganAt keystate.Time
+	early   *recovery // of a good answer that was noted before the request has ended
 }
 
 // run sends the request, once there is a connection for it, and notes its outcome.
@@ -189,6 +190,9 @@ func (q *request) finish(got answer) {
 	if told {
 		a.cancel()
 		back = s.note(sl, &got)
+		if q.early != nil {
+			back, e.NoCache = *q.early, false // as the same answer has said before
+		}
 		before := sl.current()
 		next := before.Apply(e, sl.oldest(), c.config.limits())
 		sl.state.Store(&next)
@@ -196,7 +200,7 @@ func (q *request) finish(got answer) {
 			sl.failure, back.first = nil, false
 		}
 		s.missing(sl, c.config.limits(), c.clock())
-		back.misses, back.changed = len(sl.missing), got.failed == nil && !next.ListsSame(&before.State)
+		back.misses, back.changed = len(sl.missing), back.changed || got.failed == nil && !next.ListsSame(&before.State)
 		if got.failed == nil {
 			a.state = attemptGood
 		} else {
@@ -224,6 +228,25 @@ func (q *request) finish(got answer) {
 	}
 	if late && told {
 		c.reschedule(s)
+	}
+}
+
+// note notes a good answer before the request has ended. What it does not list proves nothing yet.
+func (q *request) note(got answer) {
+	c, s, sl := q.cache, q.set, q.attempt.slot
+	s.mu.Lock()
+	got.partial = true
+	e, told := q.event(&got)
+	if told {
+		back, before := s.note(sl, &got), sl.current()
+		next := before.Apply(e, sl.oldest(), c.config.limits())
+		sl.state.Store(&next)
+		back.changed = !next.ListsSame(&before.State)
+		q.early = &back
+	}
+	s.mu.Unlock()
+	if told {
+		s.publish()
 	}
 }
 

@@ -207,8 +207,8 @@ func (s *simulation) excused(q *simQuestion, u *simURL, k simKey, grace time.Dur
 	case u.ttl > 0 && !q.noIAT && ago < q.iat+grace-2*time.Minute:
 		return true // published more than two minutes after it signed
 	case u.fault != simFlapping || slices.Contains(u.thin.keys, k):
-	case !s.listed(u, k, 0, q.began), s.listed(u, k, q.began, s.lived()):
-		return true // it answers, and had never listed it, or has meanwhile
+	case !s.listed(u, k, s.lived()-ago, q.began), s.listed(u, k, q.began, s.lived()):
+		return true // it answers, and had not listed it since it was published, or has meanwhile
 	case !s.returned(u, 23*time.Hour):
 		n, _ := s.misses(u, k)
 		return n >= 5 // not yet known to be unsteady
