@@ -11,7 +11,7 @@ SIM_YEARS ?= 10
 EXPLORE_SECONDS ?= 600
 
 # Every module that needs nothing but Go, the root first; e2e stands apart.
-MODULES := . middleware/grpcauth failover/clientcredentials/oauth2source failover/clientcredentials/grpccreds \
+MODULES := . middleware/grpcauth \
 	observe/otel examples/grpcserver examples/mcpserver docs/code soak bench
 # And those whose tests need a redis-server.
 REDIS_MODULES := store/redisstore cmd/regionjwt

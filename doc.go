@@ -1,4 +1,4 @@
-// Package regionjwt verifies the tokens of identity providers that live in more than one region, and goes on doing so
+// Package regionjwt verifies the tokens of identity providers that run in more than one region, and keeps verifying them
 // when a region is lost.
 //
 // # The problem
@@ -6,50 +6,43 @@
 // An identity provider that replicates to a second region (an Amazon Cognito user pool with a replica, a Keycloak realm in
 // two regions) can fail over. The services that check its tokens usually cannot: they know one issuer URL, fetch keys from
 // the region that is down, answer 401 to good tokens because a key server does not answer, and hammer it when someone
-// sends random key IDs. This library accepts tokens minted in any region of an authority, through the loss of one, and
-// never says that a token is bad where it cannot tell.
+// sends random key IDs. This library accepts tokens issued in any region of a provider, also while a region is lost,
+// and never answers that a token is invalid if it cannot tell.
 //
 // # Nouns
 //
-//   - An Authority is one identity provider; a Region one deployment of it: package issuer.
-//   - A Source answers which keys may verify a token; the Cache fetches and keeps them: package jwks. A Store keeps what has to
+//   - A Provider is one identity provider; a Region one deployment of it: package issuer.
+//   - A Source answers which keys may verify a token; the Cache fetches and keeps them: package jwks. A Store keeps what must
 //     outlive a process: package store.
-//   - A Policy is what is demanded of a provider's tokens; a Token is a verified one: package verifier.
+//   - A Policy says which tokens of a provider are accepted; a Token is a verified token: package verifier.
 //   - A Rule revokes tokens at once, in a fleet: package revocation.
 //   - A Middleware protects handlers: package middleware/httpauth, and for gRPC the module middleware/grpcauth.
 //
-// This package wires them: [New] makes a [Validator] from one [Config]. It does nothing that the parts cannot.
+// This package connects them: [New] makes a [Validator] from one [Config].
 //
 // # Use
 //
-//	pool, err := issuer.Cognito(issuer.UserPool{ID: "us-east-1_AbCdEf123", Replicas: []string{"us-west-2"}})
-//	if err != nil {
-//		return err
-//	}
-//	v, err := regionjwt.New(regionjwt.Config{Policies: []verifier.Policy{
-//		{Provider: pool, Audience: verifier.CognitoAccess("7abc...")},
-//	}})
+//	v, err := regionjwt.New(regionjwt.Config{Policies: []verifier.Policy{{
+//		Provider: issuer.Cognito("us-east-1_AbCdEf123", "us-west-2"),
+//		Audience: verifier.CognitoAccess("7abc..."),
+//	}}})
 //	if err != nil {
 //		return err
 //	}
 //	go v.Run(ctx)
-//	auth, err := httpauth.New(httpauth.Config{Verifier: v})
-//	if err != nil {
-//		return err
-//	}
-//	mux.Handle("GET /orders", auth.Handler(orders, middleware.Scopes("orders/read"))) // orders is your http.Handler
+//	mux.Handle("GET /orders", httpauth.Require(v, middleware.Scopes("orders/read"))(orders)) // orders is your http.Handler
 //
 // # What happens when
 //
-//   - A region's key server refuses, hangs, answers 5xx, garbage or an empty set: nothing. The last good keys serve, for up
-//     to 24 hours; its mirrors are asked.
-//   - A service starts while all is dark: with a Store, the snapshot of its keys serves, as long as it is young enough.
-//   - A service starts while one region is dark: the other region's tokens verify; those of the dark one get 503 with
-//     Retry-After, until it returns or a mirror has its keys.
+//   - A region's key server refuses, hangs, answers 5xx, garbage or an empty set: nothing. The last good keys are used, for up
+//     to 24 hours; its other JWKS URLs are fetched.
+//   - A service starts while every region is unavailable: with a Store, it uses the snapshot of its keys for up to 24 hours.
+//   - A service starts while one region is unavailable: the tokens of the other region verify. Those of this region get 503
+//     with Retry-After until a JWKS URL answers.
 //   - A key is rotated in: the first token that names it causes one fetch, and verifies in the same request.
-//   - A key is withdrawn: its tokens are refused once the URL that listed it has answered twice, a minute apart, without.
-//   - Ten thousand tokens with random key IDs come in: a handful of fetches, and a real rotation still gets through.
-//   - A key cannot be had: ErrUnavailable and 503, never 401.
+//   - A key is withdrawn: its tokens are rejected after the URL that listed it has answered twice, a minute apart, without it.
+//   - Ten thousand tokens with random key IDs arrive: a few fetches, and a new key still works.
+//   - A key cannot be fetched: ErrUnavailable and 503, never 401.
 //
 // # Compatibility
 //

@@ -19,20 +19,13 @@ var (
 )
 
 func Example() {
-	pool, err := issuer.Cognito(issuer.UserPool{ID: "us-east-1_AbCdEf123", Replicas: []string{"us-west-2"}})
-	if err != nil {
-		log.Fatal(err)
-	}
-	v, err := regionjwt.New(regionjwt.Config{Policies: []verifier.Policy{
-		{Provider: pool, Audience: verifier.CognitoAccess("7abc0example1client2id")},
-	}})
+	v, err := regionjwt.New(regionjwt.Config{Policies: []verifier.Policy{{
+		Provider: issuer.Cognito("us-east-1_AbCdEf123", "us-west-2"),
+		Audience: verifier.CognitoAccess("7abc0example1client2id"),
+	}}})
 	if err != nil {
 		log.Fatal(err)
 	}
 	go v.Run(ctx)
-	auth, err := httpauth.New(httpauth.Config{Verifier: v})
-	if err != nil {
-		log.Fatal(err)
-	}
-	mux.Handle("GET /orders", auth.Handler(orders, middleware.Scopes("orders/read"))) // orders is your http.Handler
+	mux.Handle("GET /orders", httpauth.Require(v, middleware.Scopes("orders/read"))(orders)) // orders is your http.Handler
 }

@@ -6,37 +6,35 @@ import (
 	"fmt"
 
 	"github.com/regionjwt/regionjwt"
+	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
-	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// Both regions go dark. Tokens verify on with the keys that are at hand, and a forged one is still refused.
+// Both regions are down. Tokens still verify with the cached keys, and a forged one is rejected.
 func ExampleValidator() {
-	world := issuertest.New(nil, issuertest.Config{Algorithm: "ES256"})
-	defer world.Close()
-	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: world.Client()}, Policies: []verifier.Policy{{
-		Provider: world.Provider(), Audience: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
-	}}})
+	server := issuertest.New(nil, issuer.Cognito("us-east-1_AbCdEf123", "us-west-2"), issuertest.Config{Algorithm: "ES256"})
+	defer server.Close()
+	v, err := regionjwt.New(regionjwt.Config{Policies: []verifier.Policy{server.Policy()}})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	if err := v.Keys().Preload(context.Background()); err != nil {
+	if err := v.Preload(context.Background()); err != nil {
 		fmt.Println(err)
 		return
 	}
-	world.Break("us-east-1")
-	world.Break("us-west-2")
+	server.Break("us-east-1")
+	server.Break("us-west-2")
 	for _, raw := range []string{
-		world.Token("us-east-1", issuertest.Claims{Subject: "ann"}),
-		world.Token("us-west-2", issuertest.Claims{Subject: "bob"}),
-		world.Token("us-west-2", issuertest.Claims{Subject: "eve", Forge: true}),
+		server.Issue("us-east-1", issuertest.Claims{Subject: "ann"}),
+		server.Issue("us-west-2", issuertest.Claims{Subject: "bob"}),
+		server.Issue("us-west-2", issuertest.Claims{Subject: "eve", Forged: true}),
 	} {
 		token, err := v.Verify(context.Background(), raw)
-		var refused *verifier.Error
-		if errors.As(err, &refused) {
-			fmt.Println("refused:", refused.Reason)
+		var rejected *verifier.Error
+		if errors.As(err, &rejected) {
+			fmt.Println("rejected:", rejected.Reason)
 			continue
 		}
 		fmt.Println("accepted:", token.Subject())
@@ -44,5 +42,5 @@ func ExampleValidator() {
 	// Output:
 	// accepted: ann
 	// accepted: bob
-	// refused: bad_signature
+	// rejected: bad_signature
 }

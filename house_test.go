@@ -17,29 +17,38 @@ const module = "github.com/regionjwt/regionjwt"
 
 // arrows lists what each package of the module may import of the module; a package that is not listed may not exist.
 var arrows = map[string][]string{
-	"":                       {"failover", "issuer", "jwks", "store", "verifier", "internal/nils"},
-	"issuer":                 nil,
-	"issuer/issuertest":      {"issuer", "internal/jose/josetest"},
+	"":                       {"failover", "issuer", "jwks", "revocation", "store", "verifier", "internal/guard", "internal/issuercheck", "internal/joined", "internal/nils", "internal/replica"},
+	"issuer":                 {"internal/issuercheck", "internal/outbound"},
+	"internal/issuercheck":   nil,
+	"issuer/issuertest":      {"issuer", "jwks", "verifier", "internal/fakeissuer"},
+	"internal/fakeissuer":    {"issuer", "internal/issuercheck", "internal/jose/josetest"},
 	"jwks/internal/keystate": {"internal/jose"},
 	"jwks": {
-		"issuer", "store", "jwks/internal/keystate", "internal/guard", "internal/jose", "internal/nils", "internal/outbound",
-		"internal/signal", "internal/strictjson",
+		"issuer", "store", "jwks/internal/keystate", "internal/guard", "internal/issuercheck", "internal/jose", "internal/nils",
+		"internal/outbound", "internal/signal", "internal/strictjson", "internal/trust",
 	},
-	"failover":                   {"issuer", "store", "internal/followed", "internal/guard", "internal/nils", "internal/outbound", "internal/seen", "internal/strictjson"},
-	"failover/clientcredentials": {"issuer", "internal/guard", "internal/nils", "internal/outbound", "internal/strictjson"},
-	"middleware/statuspage":      {"failover", "jwks", "revocation", "internal/guard", "internal/nils"},
-	"store":                      {"internal/guard", "internal/nils", "internal/seen"},
-	"store/storetest":            {"store"},
-	"revocation":                 {"store", "verifier", "internal/guard", "internal/signal", "internal/strictjson", "internal/nils", "internal/followed", "internal/seen"},
-	"verifier":                   {"issuer", "jwks", "internal/guard", "internal/jose", "internal/signal", "internal/strictjson", "internal/nils"},
-	"observe/audit":              {"verifier", "internal/guard", "internal/nils"},
-	"middleware":                 {"verifier", "internal/guard", "internal/nils"},
-	"middleware/httpauth":        {"issuer", "middleware", "middleware/dpop", "verifier", "internal/nils", "internal/guard"},
-	"middleware/dpop":            {"middleware", "verifier", "internal/jose", "internal/strictjson", "internal/nils", "internal/guard"},
+	"failover":                   {"issuer", "store", "internal/verdict", "internal/guard", "internal/issuercheck", "internal/jose", "internal/nils", "internal/outbound", "internal/replica", "internal/seen", "internal/strictjson", "internal/trust"},
+	"failover/clientcredentials": {"failover", "issuer", "internal/guard", "internal/issuercheck", "internal/nils", "internal/outbound", "internal/strictjson"},
+	"middleware/statuspage":      {"", "failover", "jwks", "revocation"},
+	"store":                      {"internal/document", "internal/nils", "internal/seen", "internal/trust"},
+	"store/storetest":            {"store", "internal/document"},
+	"revocation":                 {"store", "verifier", "internal/clients", "internal/guard", "internal/signal", "internal/strictjson", "internal/nils", "internal/replica", "internal/seen", "internal/trust"},
+	"verifier":                   {"issuer", "jwks", "internal/clients", "internal/joined", "internal/verdict", "internal/guard", "internal/issuercheck", "internal/jose", "internal/signal", "internal/strictjson", "internal/nils"},
+	"observe/audit":              {"verifier", "internal/guard", "internal/nils", "internal/pseudonym"},
+	"middleware":                 {"verifier", "internal/authz", "internal/guard", "internal/nils"},
+	"middleware/httpauth":        {"middleware", "middleware/dpop", "verifier", "internal/authz", "internal/guard", "internal/nils", "internal/outbound"},
+	"middleware/dpop":            {"verifier", "internal/authz", "internal/guard", "internal/jose", "internal/strictjson"},
+	"internal/authz":             {"verifier", "internal/guard"},
 	"internal/guard":             nil,
 	"internal/signal":            nil,
-	"internal/outbound":          {"issuer"},
-	"internal/followed":          {"store"},
+	"internal/verdict":           nil,
+	"internal/clients":           nil,
+	"internal/joined":            nil,
+	"internal/outbound":          nil,
+	"internal/document":          nil,
+	"internal/trust":             {"internal/nils"},
+	"internal/replica":           {"store", "internal/document", "internal/guard", "internal/nils", "internal/seen", "internal/trust"},
+	"internal/pseudonym":         nil,
 	"internal/seen":              nil,
 	"internal/strictjson":        nil,
 	"internal/nils":              nil,
@@ -48,10 +57,10 @@ var arrows = map[string][]string{
 	"internal/jose/josetest":     nil,
 	"internal/release":           nil,
 	"internal/mutate":            nil,
-	"internal/answers":           {"issuer", "issuer/issuertest", "jwks", "middleware", "verifier"},
-	"examples/outage":            {"", "issuer", "issuer/issuertest", "middleware", "middleware/httpauth", "verifier"},
+	"internal/answers":           {"issuer", "internal/fakeissuer", "jwks", "middleware", "verifier"},
+	"examples/outage":            {"", "issuer", "issuer/issuertest", "jwks", "middleware", "middleware/httpauth", "verifier"},
 	"examples/failover-drill": {
-		"", "failover", "failover/clientcredentials", "issuer", "issuer/issuertest", "jwks", "middleware/httpauth",
+		"", "failover", "failover/clientcredentials", "issuer", "issuer/issuertest", "middleware/httpauth",
 		"middleware/statuspage", "verifier",
 	},
 	"examples/httpserver": {"", "issuer", "jwks", "middleware", "middleware/httpauth", "verifier"},
@@ -158,27 +167,30 @@ func TestAttackCatalogue(t *testing.T) {
 	}
 }
 
-// Every path in a link of a paper exists.
+// code is a block of a document.
+var code = regexp.MustCompile("(?ms)^```.*?^```$")
+
+// Every path in a link of a document exists.
 func TestLinks(t *testing.T) {
 	t.Parallel()
-	var papers []string
+	var documents []string
 	for _, where := range []string{"*.md", "docs/*.md", "bench/*.md", "soak/*.md", "verifier/testdata/*.md"} {
 		found, err := filepath.Glob(where)
 		require.NoError(t, err)
-		papers = append(papers, found...)
+		documents = append(documents, found...)
 	}
-	require.GreaterOrEqual(t, len(papers), 8)
-	for _, paper := range papers {
-		text, err := os.ReadFile(paper)
+	require.GreaterOrEqual(t, len(documents), 8)
+	for _, document := range documents {
+		text, err := os.ReadFile(document)
 		require.NoError(t, err)
-		for i, part := range strings.Split(string(text), "](") {
+		for i, part := range strings.Split(code.ReplaceAllString(string(text), ""), "](") {
 			target, _, _ := strings.Cut(part, ")")
 			if i == 0 || strings.Contains(target, "://") || strings.HasPrefix(target, "#") {
 				continue
 			}
 			target, _, _ = strings.Cut(target, "#")
-			_, err := os.Stat(filepath.Join(filepath.Dir(paper), target))
-			require.NoError(t, err, "%s links to %s", paper, target)
+			_, err := os.Stat(filepath.Join(filepath.Dir(document), target))
+			require.NoError(t, err, "%s links to %s", document, target)
 		}
 	}
 }

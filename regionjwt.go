@@ -1,196 +1,200 @@
 package regionjwt
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/regionjwt/regionjwt/failover"
+	"github.com/regionjwt/regionjwt/internal/issuercheck"
+	"github.com/regionjwt/regionjwt/internal/joined"
 	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/revocation"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// Config configures a Validator. Policies are required; the zero value of every other field is the default of the package
-// that it is handed to.
+// Config configures a Validator. Policies is required. The zero value of every other field is the default.
 type Config struct {
-	Policies []verifier.Policy // what is demanded of the tokens of each authority
+	// Policies says which tokens are accepted: one Policy for each provider.
+	Policies []verifier.Policy
 
-	Keys   jwks.Config  // how keys are fetched and kept; a nil Logger means Logger
-	Logger *slog.Logger // one line for each change of state; nil is silent
+	// Keys says how key sets are fetched and cached.
+	Keys jwks.Config
+	// Tokens says how tokens are verified. Tokens.Revocation is asked in addition to Revocation: a token is rejected if either
+	// says so.
+	Tokens verifier.Config
+	// Revocation configures the revocation rules. Nil means that there are none.
+	Revocation *revocation.Config
+	// Failover configures a failover.Controller for each provider with failover, by the provider's ID. Fetches of key sets are
+	// reported to it. It decides which region is active; tokens of every region verify unless RejectInactive is set.
+	Failover map[string]failover.Config
 
-	Revocation verifier.Revocation // break-glass rules; nil means none
-	Leeway     time.Duration       // between clocks; 0 means 30 seconds, negative none
-	CacheSize  int                 // verified tokens that are remembered; 0 means 8,192, negative none
-	Now        func() time.Time    // the time by which tokens are judged; nil means time.Now
-
-	Hooks verifier.Hooks // are told of decisions on tokens
-
-	// Failover lists controllers of providers in Policies. Fetches of keys are reported to them as evidence of the source "keys":
-	// see jwks.Fetched.Evidence. It does not make them policies: see verifier.Policy.Regions. The caller runs them.
-	Failover []*failover.Controller
+	// WrapKeys returns the source of keys that the Validator uses, which embeds the one that it gets. Nil means no wrapper.
+	WrapKeys func(jwks.Source) jwks.Source
+	// Logger gets a line for each change of state of a part that has no Logger of its own. Nil is silent.
+	Logger *slog.Logger
 }
 
-// Validator is a jwks.Cache and a verifier.Verifier, wired. It is safe for concurrent use.
+// Validator verifies tokens and runs the parts that it was configured with. It is safe for concurrent use. Methods of a nil or
+// zero Validator return an error that names New.
 type Validator struct {
-	keys     *jwks.Cache
-	verifier *verifier.Verifier
+	keys         *jwks.Cache
+	source       jwks.Source // keys, or what wraps them
+	verifier     atomic.Pointer[verifier.Verifier]
+	rules        *revocation.List                // nil without
+	unknownRules bool                            // tokens are accepted while the rules are not known
+	controllers  map[string]*failover.Controller // by provider ID
+	rejecting    map[string]bool                 // the providers of which tokens of inactive regions are rejected
+	tokens       verifier.Config
+	observers    observers
 
-	updating sync.Mutex
+	updating sync.Mutex // guards policies, and the order of updates
+	policies []verifier.Policy
 }
 
-// New returns a Validator, or what is wrong with c as one joined error; of an authority that is wrong in itself, its keys are not
-// looked at. It does no I/O and starts no
-// goroutine: keys are fetched when a token first needs them, or by Run.
+// New returns a Validator, or every problem with c as one joined error. It does no I/O and starts no goroutine: keys are fetched
+// when a token first needs them, or by Run.
 func New(c Config) (*Validator, error) {
-	// An authority that is wrong in itself is reported by the verifier; the cache need not repeat it.
-	authorities := make([]issuer.Provider, 0, len(c.Policies))
-	for _, t := range c.Policies {
-		if t.Provider.Validate() == nil {
-			authorities = append(authorities, t.Provider)
-		}
+	v := &Validator{
+		tokens: c.Tokens, policies: slices.Clone(c.Policies),
+		controllers: map[string]*failover.Controller{}, rejecting: map[string]bool{},
 	}
+	v.observers.add(Observer{Decision: c.Tokens.OnDecision, Fetch: c.Keys.OnFetch})
+	errs := []error{c.checkNils(), v.newFailover(&c), v.newRevocation(&c), v.newKeys(&c)}
+	source := v.source
+	if source == nil {
+		source = noKeys{} // to find every other problem, too
+	}
+	if v.tokens.OnDecision != nil {
+		v.tokens.OnDecision = v.observers.decision
+	}
+	checker, err := verifier.New(v.wired(c.Policies), source, v.tokens)
+	if err := errors.Join(errors.Join(errs...), err); err != nil {
+		return nil, err
+	}
+	v.verifier.Store(checker)
+	return v, nil
+}
+
+func (v *Validator) newKeys(c *Config) error {
 	kc := c.Keys
 	if kc.Logger == nil {
 		kc.Logger = c.Logger
 	}
-	kc.OnFetch = c.onFetch()
-	keys, errKeys := jwks.New(authorities, kc)
-	vc := verifier.Config{
-		Policies: c.Policies, Keys: keys, Revocation: c.Revocation,
-		Leeway: c.Leeway, CacheSize: c.CacheSize, Now: c.Now, Hooks: c.Hooks,
+	kc.OnFetch = v.fetched
+	// Package verifier reports the problems of a provider; package jwks need not repeat them.
+	providers := slices.DeleteFunc(providersOf(c.Policies), func(p issuer.Provider) bool {
+		return issuercheck.Validate(p) != nil
+	})
+	keys, err := jwks.New(providers, kc)
+	if err != nil {
+		return err
 	}
-	if errKeys != nil {
-		vc.Keys = noKeys{} // for the sake of everything else that may be wrong
+	v.keys, v.source = keys, keys
+	if c.WrapKeys != nil {
+		if v.source = c.WrapKeys(keys); nils.Is(v.source) {
+			v.source = nil
+			return errors.New("regionjwt: WrapKeys returned nil")
+		}
 	}
-	v, err := verifier.New(vc)
-	if err := errors.Join(c.checkNils(), errKeys, err, c.checkFailover()); err != nil {
-		return nil, err
-	}
-	return &Validator{keys: keys, verifier: v}, nil
+	return nil
 }
 
-// checkNils reports what is set and is nil, of that which the verifier does not look at.
+func (v *Validator) newRevocation(c *Config) error {
+	if c.Revocation == nil {
+		return nil
+	}
+	rc := *c.Revocation
+	if rc.Logger == nil {
+		rc.Logger = c.Logger
+	}
+	v.observers.add(Observer{Revocation: rc.OnChange})
+	rc.OnChange = v.observers.revocation
+	rules, err := revocation.New(rc)
+	if err != nil {
+		return err
+	}
+	v.rules, v.unknownRules = rules, rc.AllowUnknownRules
+	if nils.Typed(c.Tokens.Revocation) {
+		return nil // package verifier reports it
+	}
+	v.tokens.Revocation = rules
+	if c.Tokens.Revocation != nil {
+		v.tokens.Revocation = joined.Of[*verifier.Token, verifier.Revocation]{rules, c.Tokens.Revocation}
+	}
+	return nil
+}
+
+func (v *Validator) newFailover(c *Config) error {
+	var errs []error
+	for _, id := range slices.Sorted(maps.Keys(c.Failover)) {
+		fc := c.Failover[id]
+		i := slices.IndexFunc(c.Policies, func(p verifier.Policy) bool { return p.Provider.ID == id })
+		if i < 0 {
+			errs = append(errs, fmt.Errorf("regionjwt: Failover: provider %q is not in Policies", id))
+			continue
+		}
+		if fc.Logger == nil {
+			fc.Logger = c.Logger
+		}
+		if own := fc.OnChange; own != nil {
+			v.observers.add(Observer{Failover: func(before, after failover.Status) {
+				if after.Provider == id { // the observers get the changes of every provider
+					own(before, after)
+				}
+			}})
+		}
+		fc.OnChange = v.observers.failover
+		controller, err := failover.New(c.Policies[i].Provider, fc)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		v.controllers[id], v.rejecting[id] = controller, fc.RejectInactive
+	}
+	return errors.Join(errs...)
+}
+
+// checkNils reports what is set and is nil, of that which the parts do not look at.
 func (c *Config) checkNils() error {
-	var errs []error
 	if nils.Logger(c.Logger) {
-		errs = append(errs, errors.New("regionjwt: Logger has no handler: make it with slog.New"))
+		return errors.New("regionjwt: Logger has no handler: make it with slog.New")
 	}
-	if client := c.Keys.HTTPClient; client != nil && nils.Typed(client.Transport) {
-		errs = append(errs, errors.New("regionjwt: Keys.HTTPClient: Transport is a nil pointer in an interface"))
-	}
-	return errors.Join(errs...)
+	return nil
 }
 
-var errNotMade = errors.New("regionjwt: the Validator was not made by New")
-
-// made reports whether New has made v.
-func (v *Validator) made() bool { return v != nil && v.keys != nil }
-
-// Update replaces what is trusted, and keeps everything else of the Config: rules, hooks and clocks. Key sets whose URLs stay
-// keep their keys. Where trust is wrong it changes nothing, and returns everything that is wrong with it as one joined error.
-func (v *Validator) Update(trust []verifier.Policy) error {
-	if !v.made() {
-		return errNotMade
+func providersOf(policies []verifier.Policy) []issuer.Provider {
+	all := make([]issuer.Provider, 0, len(policies))
+	for _, p := range policies {
+		all = append(all, p.Provider)
 	}
-	v.updating.Lock()
-	defer v.updating.Unlock()
-	// A temporary Verifier reports every problem with trust before any key is dropped.
-	if _, err := verifier.New(verifier.Config{Policies: trust, Keys: noKeys{}, CacheSize: -1}); err != nil {
-		return err
-	}
-	authorities := make([]issuer.Provider, 0, len(trust))
-	for _, t := range trust {
-		authorities = append(authorities, t.Provider)
-	}
-	if err := v.keys.Update(authorities); err != nil { // first: what is trusted anew has keys to be asked for
-		return err
-	}
-	return v.verifier.Update(trust)
+	return all
 }
 
-// checkFailover reports controllers that would never learn anything.
-func (c *Config) checkFailover() error {
-	var errs []error
-	for i, ctl := range c.Failover {
-		id := ctl.State().Provider
+// wired returns the policies with the region policies of the controllers that reject inactive regions.
+func (v *Validator) wired(policies []verifier.Policy) []verifier.Policy {
+	all := slices.Clone(policies)
+	for i := range all {
+		controller, own := v.controllers[all[i].Provider.ID], all[i].RegionPolicy
 		switch {
-		case id == "":
-			errs = append(errs, fmt.Errorf("regionjwt: Failover[%d] is nil or zero: make it with failover.New", i))
-		case !slices.ContainsFunc(c.Policies, func(t verifier.Policy) bool { return t.Provider.ID == id }):
-			errs = append(errs, fmt.Errorf("regionjwt: Failover[%d] is for authority %q, which is not in Policies", i, id))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// onFetch returns the hook of the user, and reports to the controllers whether the regions answer.
-func (c *Config) onFetch() func(jwks.Fetch) {
-	told, controllers := c.Keys.OnFetch, slices.Clone(c.Failover)
-	if len(controllers) == 0 {
-		return told
-	}
-	return func(f jwks.Fetch) {
-		for _, ctl := range controllers {
-			if ctl.State().Provider != f.Provider {
-				continue
+		case !v.rejecting[all[i].Provider.ID]:
+		case own == nil:
+			all[i].RegionPolicy = controller.Admit
+		default:
+			all[i].RegionPolicy = func(provider string, regions []string, issuedAt time.Time) error {
+				if err := own(provider, regions, issuedAt); err != nil {
+					return err
+				}
+				return controller.Admit(provider, regions, issuedAt)
 			}
-			e := failover.Evidence{Region: f.Region, Source: "keys", Began: time.Now().Add(-f.Duration)}
-			switch {
-			case f.Failure == "":
-			case !f.Outage:
-				continue
-			default:
-				e.Err, e.Class = errors.New(f.Failure), f.Failure // a label, never text of a server
-			}
-			ctl.Observe(e)
-		}
-		if told != nil {
-			told(f)
 		}
 	}
-}
-
-// noKeys is a Source that knows nothing.
-type noKeys struct{}
-
-func (noKeys) Lookup(context.Context, jwks.Query) jwks.Result { return jwks.Result{} }
-
-func (noKeys) Changed() <-chan struct{} { return nil }
-
-// Verify checks a token; see verifier.Verifier.
-func (v *Validator) Verify(ctx context.Context, raw string) (*verifier.Token, error) {
-	return v.Verifier().Verify(ctx, raw)
-}
-
-// Recheck judges a verified token again; see verifier.Verifier.
-func (v *Validator) Recheck(ctx context.Context, t *verifier.Token) error {
-	return v.Verifier().Recheck(ctx, t)
-}
-
-// Changed returns a channel that is closed when tokens of open streams are due for a Recheck; see verifier.Verifier.
-func (v *Validator) Changed() <-chan struct{} { return v.Verifier().Changed() }
-
-// Run refreshes keys ahead of need until ctx ends; see jwks.Cache. Verification works without it, too.
-func (v *Validator) Run(ctx context.Context) error { return v.Keys().Run(ctx) }
-
-// Keys is the key cache: for its Status, Ready and Preload.
-func (v *Validator) Keys() *jwks.Cache {
-	if v == nil {
-		return nil
-	}
-	return v.keys
-}
-
-// Verifier is the verifier, for its Status. Its Update does not tell the key cache of new authorities: use that of v.
-func (v *Validator) Verifier() *verifier.Verifier {
-	if v == nil {
-		return nil
-	}
-	return v.verifier
+	return all
 }

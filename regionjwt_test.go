@@ -12,8 +12,8 @@ import (
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/failover"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/issuer"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -22,10 +22,10 @@ import (
 func TestOutageStory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		world := issuertest.New(t, issuertest.Config{})
+		fake := fakeissuer.New(t, fakeissuer.Config{})
 		v, err := regionjwt.New(regionjwt.Config{
-			Keys:     jwks.Config{HTTPClient: world.Client()},
-			Policies: []verifier.Policy{{Provider: world.Provider(), Audience: verifier.CognitoAccess(issuertest.ClientID)}},
+			Keys:     jwks.Config{HTTPClient: fake.Client()},
+			Policies: []verifier.Policy{{Provider: fake.Provider(), Audience: verifier.CognitoAccess(fakeissuer.ClientID)}},
 		})
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -34,7 +34,7 @@ func TestOutageStory(t *testing.T) {
 		accept := func(region string) {
 			t.Helper()
 			began := time.Now()
-			token, err := v.Verify(ctx, world.Token(region, issuertest.Claims{}))
+			token, err := v.Verify(ctx, fake.Issue(region, fakeissuer.Claims{}))
 			require.NoError(t, err)
 			require.Contains(t, token.Regions(), region)
 			require.Zero(t, time.Since(began), "no request waits")
@@ -43,23 +43,23 @@ func TestOutageStory(t *testing.T) {
 		accept("us-east-1")
 		accept("us-west-2")
 
-		world.Hang("us-east-1")
+		fake.Hang("us-east-1")
 		for range 23 {
 			time.Sleep(time.Hour)
 			accept("us-east-1")
 			accept("us-west-2")
 		}
-		world.Rotate("us-west-2")
+		fake.Rotate("us-west-2")
 		accept("us-west-2")
-		_, err = v.Verify(ctx, world.Token("us-west-2", issuertest.Claims{Forge: true}))
+		_, err = v.Verify(ctx, fake.Issue("us-west-2", fakeissuer.Claims{Forged: true}))
 		require.ErrorIs(t, err, verifier.ErrInvalid)
 
-		world.Mend("us-east-1")
+		fake.Restore("us-east-1")
 		time.Sleep(time.Hour)
 		accept("us-east-1")
 		accept("us-west-2")
 		fresh := map[string]bool{}
-		for _, s := range v.Keys().Status() {
+		for _, s := range v.Status().Keys {
 			if s.State == "fresh" && time.Since(s.LastSuccess) < 17*time.Minute { // the other URLs of the region are not asked
 				require.Len(t, s.KeyIDs, 2)
 				fresh[s.Region] = true
@@ -74,15 +74,15 @@ func TestOutageStory(t *testing.T) {
 func TestNewDoesNoIO(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // the bubble would not end with a goroutine left
-		world := issuertest.New(t, issuertest.Config{Algorithm: "ES256"})
+		fake := fakeissuer.New(t, fakeissuer.Config{Algorithm: "ES256"})
 		v, err := regionjwt.New(regionjwt.Config{
-			Keys:     jwks.Config{HTTPClient: world.Client()},
-			Policies: []verifier.Policy{{Provider: world.Provider(), Audience: verifier.CognitoAccess("c")}},
+			Keys:     jwks.Config{HTTPClient: fake.Client()},
+			Policies: []verifier.Policy{{Provider: fake.Provider(), Audience: verifier.CognitoAccess("c")}},
 		})
 		require.NoError(t, err)
-		require.NotNil(t, v.Verifier())
+		require.NotNil(t, v)
 		synctest.Wait()
-		require.Zero(t, world.Fetches("us-east-1")+world.Fetches("us-west-2"))
+		require.Zero(t, fake.Fetches("us-east-1")+fake.Fetches("us-west-2"))
 	})
 }
 
@@ -96,22 +96,21 @@ func (b ban) Revoked(t *verifier.Token) (string, error) {
 	return "", nil
 }
 
-func (ban) Version() uint64 { return 1 }
-
 func (ban) Changed() <-chan struct{} { return nil }
 
 // Update changes what is trusted, and nothing else: neither rules nor keys get lost.
 func TestUpdateKeepsTheRest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		world := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
-		trust := verifier.Policy{Provider: world.Provider(), Audience: verifier.Audience(issuertest.Audience)}
+		fake := fakeissuer.New(t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion, Algorithm: "ES256"})
+		trust := verifier.Policy{Provider: fake.Provider(), Audience: verifier.Audience(fakeissuer.Audience)}
 		v, err := regionjwt.New(regionjwt.Config{
-			Keys: jwks.Config{HTTPClient: world.Client()}, Policies: []verifier.Policy{trust}, Revocation: ban{"mallory"},
+			Keys: jwks.Config{HTTPClient: fake.Client()}, Policies: []verifier.Policy{trust},
+			Tokens: verifier.Config{Revocation: ban{"mallory"}},
 		})
 		require.NoError(t, err)
-		good := world.Token("us-east-1", issuertest.Claims{})
-		revoked := world.Token("us-east-1", issuertest.Claims{Subject: "mallory"})
+		good := fake.Issue("us-east-1", fakeissuer.Claims{})
+		revoked := fake.Issue("us-east-1", fakeissuer.Claims{Subject: "mallory"})
 		check := func(want error) {
 			t.Helper()
 			_, err := v.Verify(t.Context(), good)
@@ -120,12 +119,12 @@ func TestUpdateKeepsTheRest(t *testing.T) {
 			require.ErrorIs(t, err, verifier.ErrInvalid)
 		}
 		check(nil)
-		fetches := world.Fetches("us-east-1")
+		fetches := fake.Fetches("us-east-1")
 
 		trust.MaxAge = time.Hour
 		require.NoError(t, v.Update([]verifier.Policy{trust}))
 		check(nil)
-		require.Equal(t, fetches, world.Fetches("us-east-1"), "its keys stay")
+		require.Equal(t, fetches, fake.Fetches("us-east-1"), "its keys stay")
 
 		wrong := trust
 		wrong.Algorithms = []string{"HS256"}
@@ -151,7 +150,7 @@ func TestNewNamesEveryProblem(t *testing.T) {
 	one := issuer.Region{Name: "r", Issuers: []string{"https://idp.example/t"}, JWKSURLs: []string{"http://idp.example/keys"}}
 	_, err := regionjwt.New(regionjwt.Config{
 		Keys:   jwks.Config{RefreshInterval: -1},
-		Leeway: time.Hour,
+		Tokens: verifier.Config{Leeway: time.Hour},
 		Policies: []verifier.Policy{
 			{Provider: issuer.Provider{ID: "a", Regions: []issuer.Region{one}}, Algorithms: []string{"HS256"}},
 			{Provider: issuer.Provider{ID: "b", Regions: []issuer.Region{one}}, Audience: verifier.Audience("")},
@@ -159,8 +158,8 @@ func TestNewNamesEveryProblem(t *testing.T) {
 		},
 	})
 	for _, want := range []string{
-		"RefreshInterval", "JWKS URL", "Leeway", "none is set", `"HS256"`, "is empty", "http is refused",
-		`listed by the authorities "a" and "b"`,
+		"RefreshInterval", "JWKS URL", "Leeway", "it is not set", `"HS256"`, "is empty", `issuer "http://idp.example": https is required`,
+		`listed by the providers "a" and "b"`,
 	} {
 		require.ErrorContains(t, err, want)
 	}
@@ -171,26 +170,24 @@ func TestNewNamesEveryProblem(t *testing.T) {
 func TestTheControllerFollowsTheKeys(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		world := issuertest.New(t, issuertest.Config{})
-		controller, err := failover.New(failover.Config{Provider: world.Provider(), Automatic: true})
-		require.NoError(t, err)
+		fake := fakeissuer.New(t, fakeissuer.Config{})
 		var fetched atomic.Int64
 		v, err := regionjwt.New(regionjwt.Config{
-			Keys:     jwks.Config{HTTPClient: world.Client(), OnFetch: func(jwks.Fetch) { fetched.Add(1) }},
-			Policies: []verifier.Policy{{Provider: world.Provider(), Audience: verifier.CognitoAccess(issuertest.ClientID)}},
-			Failover: []*failover.Controller{controller},
+			Keys:     jwks.Config{HTTPClient: fake.Client(), OnFetch: func(jwks.Fetch) { fetched.Add(1) }},
+			Policies: []verifier.Policy{{Provider: fake.Provider(), Audience: verifier.CognitoAccess(fakeissuer.ClientID)}},
+			Failover: map[string]failover.Config{fake.Provider().ID: {Automatic: true}},
 		})
 		require.NoError(t, err)
+		controller := v.Failover(fake.Provider().ID)
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { _ = v.Run(ctx) })
-		running.Go(func() { _ = controller.Run(ctx) })
 		time.Sleep(time.Minute)
-		require.Equal(t, failover.Healthy, controller.State().Regions[0].Health)
-		world.Break("us-east-1")
+		require.Equal(t, "healthy", controller.Status().Regions[0].Health)
+		fake.Break("us-east-1")
 		time.Sleep(time.Hour)
 		require.Equal(t, "us-west-2", controller.Active())
-		world.Mend("us-east-1")
+		fake.Restore("us-east-1")
 		time.Sleep(time.Hour)
 		require.Equal(t, "us-east-1", controller.Active())
 		require.Positive(t, fetched.Load())

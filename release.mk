@@ -1,4 +1,4 @@
-# What a release has to pass. docs/releasing.md tells the order; `make release-check` runs it all on a clean tree.
+# What a release must pass. docs/releasing.md has the order; `make release-check` runs it all on a clean tree.
 
 RELEASE := go run ./internal/release
 VULN_VERSION := v1.9.0
@@ -14,7 +14,7 @@ RELEASE_STEPS := fmt-check tidy-check licence-check doc-check spelling api-check
 .PHONY: api api-check apidiff licences licence-check doc-check oldest newest go-versions modules-check reproducible \
 	vulncheck release-clean release-check prepare
 
-api: ## list the exported API anew, in api/
+api: ## list the exported API in api/
 	$(RELEASE) api -write
 
 api-check: ## fail where the exported API is not what api/ lists
@@ -23,13 +23,13 @@ api-check: ## fail where the exported API is not what api/ lists
 apidiff: ## fail where the API has changed incompatibly since the last tag
 	$(RELEASE) apidiff
 
-licences: ## list the licences of dependencies anew, in docs/licences.md
+licences: ## list the licences of dependencies in docs/licences.md
 	$(RELEASE) licences -write
 
 licence-check: ## fail where a licence is unknown, asks too much of users, or is not listed
 	$(RELEASE) licences
 
-doc-check: ## fail where a package lacks its doc, a name its comment, or an Example its output
+doc-check: ## fail if a package has no doc, a name no comment, or an Example no output
 	$(RELEASE) examples
 
 oldest: ## published modules with the Go version and the dependencies that their go.mod names

@@ -47,14 +47,14 @@ func domain(region string) string { return "shop.auth." + region + ".amazoncogni
 // them and publishes them.
 type aws struct {
 	t     *testing.T
-	ca    *authority
+	ca    *testCA
 	rings map[string]*ring // by region
 
 	mu      sync.Mutex
 	servers map[string]*httptest.Server // by host; a host without one refuses connections
 	addrs   map[string]string           // of every host that ever listened
 	tenants map[[2]string]http.Handler  // by host and first segment of the path
-	mints   map[[2]string]http.Handler  // by the host of the token endpoint and iss
+	grants  map[[2]string]http.Handler  // by the host of the token endpoint and iss
 	fetches map[string]int              // of key sets, by host
 }
 
@@ -62,9 +62,9 @@ type aws struct {
 func newAWS(t *testing.T) *aws {
 	t.Helper()
 	a := &aws{
-		t: t, ca: newAuthority(t), rings: map[string]*ring{east: newRing(t, "RS256"), west: newRing(t, "RS256")},
+		t: t, ca: newTestCA(t), rings: map[string]*ring{east: newRing(t, "RS256"), west: newRing(t, "RS256")},
 		servers: map[string]*httptest.Server{}, addrs: map[string]string{},
-		tenants: map[[2]string]http.Handler{}, mints: map[[2]string]http.Handler{}, fetches: map[string]int{},
+		tenants: map[[2]string]http.Handler{}, grants: map[[2]string]http.Handler{}, fetches: map[string]int{},
 	}
 	a.publish(hostEast, pool, newProvider(t, issEast, a.rings[east]))
 	a.publish(hostWest, pool, newProvider(t, issWest, a.rings[west]))
@@ -86,7 +86,7 @@ func (a *aws) publish(host, tenant string, provider http.Handler) {
 }
 
 // open has hosts listen, each with a certificate of ca.
-func (a *aws) open(ca *authority, hosts ...string) {
+func (a *aws) open(ca *testCA, hosts ...string) {
 	for _, host := range hosts {
 		s := httptest.NewUnstartedServer(a.handler(host))
 		s.EnableHTTP2 = true
@@ -140,7 +140,7 @@ func (a *aws) handler(host string) http.Handler {
 func (a *aws) mintFor(host, iss string) http.Handler {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.mints[[2]string{host, iss}]
+	return a.grants[[2]string{host, iss}]
 }
 
 // fetched is how often a host was asked for keys.
@@ -150,7 +150,7 @@ func (a *aws) fetched(host string) int {
 	return a.fetches[host]
 }
 
-// client is an ordinary HTTP client, but for two things: it trusts the CA of the test alone, and whatever the port and
+// client is an ordinary HTTP client with two differences: it trusts the CA of the test alone, and whatever the port and
 // the host, it dials the loopback listener of that host.
 func (a *aws) client() *http.Client {
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -187,13 +187,13 @@ type grant struct {
 	resource string // the audience; "" for none
 }
 
-// mint has the provider of a region mint tokens that carry iss, over its token endpoint.
-func (a *aws) mint(t *testing.T, region, iss string, g grant) tokens {
+// issue makes the provider of a region issue tokens that carry iss, over its token endpoint.
+func (a *aws) issue(t *testing.T, region, iss string, g grant) tokens {
 	t.Helper()
 	host := domain(region)
 	a.mu.Lock()
-	if id := [2]string{host, iss}; a.mints[id] == nil {
-		a.mints[id] = newProvider(t, iss, a.rings[region])
+	if id := [2]string{host, iss}; a.grants[id] == nil {
+		a.grants[id] = newProvider(t, iss, a.rings[region])
 	}
 	a.mu.Unlock()
 	endpoint := "https://" + host + "/oauth2/token?iss=" + url.QueryEscape(iss)
@@ -232,14 +232,14 @@ func requestTokens(t *testing.T, c *http.Client, endpoint, client string, form u
 }
 
 // authority is a certificate authority.
-type authority struct {
+type testCA struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
-func newAuthority(t *testing.T) *authority {
+func newTestCA(t *testing.T) *testCA {
 	t.Helper()
-	ca := &authority{}
+	ca := &testCA{}
 	template := template(t, "CA of one test")
 	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
 	ca.cert, ca.key = certify(t, template, template, nil)
@@ -247,7 +247,7 @@ func newAuthority(t *testing.T) *authority {
 }
 
 // issue makes a certificate for a host.
-func (ca *authority) issue(t *testing.T, host string) tls.Certificate {
+func (ca *testCA) issue(t *testing.T, host string) tls.Certificate {
 	t.Helper()
 	leaf := template(t, host)
 	leaf.DNSNames, leaf.ExtKeyUsage = []string{host}, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
@@ -255,7 +255,7 @@ func (ca *authority) issue(t *testing.T, host string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
 }
 
-func (ca *authority) pool() *x509.CertPool {
+func (ca *testCA) pool() *x509.CertPool {
 	p := x509.NewCertPool()
 	p.AddCert(ca.cert)
 	return p

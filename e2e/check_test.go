@@ -51,7 +51,7 @@ func (o operator) drill(t *testing.T, code int, flags ...string) (got drilled) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, string(o), append([]string{"check", "-json"}, flags...)...)
+	cmd := exec.CommandContext(ctx, string(o), append([]string{"check", "--json"}, flags...)...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.Env = append(os.Environ(), "HTTPS_PROXY=http://127.0.0.1:1") // -resolve and loopback hosts go past it
@@ -85,33 +85,33 @@ func TestCheckProcesses(t *testing.T) {
 	t.Parallel()
 	tool := buildOperator(t)
 	eastern, western := start(t, "RS256", ""), start(t, "ES256", "")
-	flags := []string{"-issuer", east + "=" + eastern.issuer, "-issuer", west + "=" + western.issuer, "-snapshots", "-timeout", "4s"}
+	flags := []string{"--issuer", east + "=" + eastern.issuer, "--issuer", west + "=" + western.issuer, "--snapshots", "--timeout", "4s"}
 	healthy := tool.drill(t, 0, flags...)
 	require.Equal(t, "ready", healthy.Verdict)
-	require.Empty(t, healthy.codes("breaks"))
-	require.Empty(t, healthy.codes("warns"))
-	require.Equal(t, []string{"snapshot_needed " + east, "snapshot_needed " + west}, healthy.codes("notes"))
+	require.Empty(t, healthy.codes("error"))
+	require.Empty(t, healthy.codes("warning"))
+	require.Equal(t, []string{"snapshot_needed " + east, "snapshot_needed " + west}, healthy.codes("info"))
 	kids := map[string]string{}
 	for _, k := range healthy.Accepts {
 		kids[k.Issuer] = k.Kid
 	}
 	require.Equal(t, map[string]string{eastern.issuer: eastern.kid, western.issuer: western.kid}, kids)
 
-	without := tool.drill(t, 1, slices.DeleteFunc(slices.Clone(flags), func(f string) bool { return f == "-snapshots" })...)
-	require.Equal(t, []string{"loss_start " + east, "loss_start " + west}, without.codes("breaks"))
+	without := tool.drill(t, 1, slices.DeleteFunc(slices.Clone(flags), func(f string) bool { return f == "--snapshots" })...)
+	require.Equal(t, []string{"loss_start " + east, "loss_start " + west}, without.codes("error"))
 
-	named := tool.drill(t, 1, "-issuer", east+"="+strings.Replace(eastern.issuer, "127.0.0.1", "localhost", 1),
-		"-issuer", west+"="+western.issuer, "-snapshots")
-	require.Equal(t, []string{"discovery_issuer " + east, "region_dark " + east}, named.codes("breaks"))
+	named := tool.drill(t, 1, "--issuer", east+"="+strings.Replace(eastern.issuer, "127.0.0.1", "localhost", 1),
+		"--issuer", west+"="+western.issuer, "--snapshots")
+	require.Equal(t, []string{"discovery_issuer " + east, "region_unavailable " + east}, named.codes("error"))
 
 	western.freeze(t)
 	dark := tool.drill(t, 1, flags...)
-	require.Equal(t, []string{"region_dark " + west}, dark.codes("breaks"))
-	require.Equal(t, []string{"discovery_down " + west}, dark.codes("warns"))
+	require.Equal(t, []string{"region_unavailable " + west}, dark.codes("error"))
+	require.Equal(t, []string{"discovery_down " + west}, dark.codes("warning"))
 	western.thaw(t)
 	require.Equal(t, "ready", tool.drill(t, 0, flags...).Verdict)
 	western.kill()
-	require.Equal(t, []string{"region_dark " + west}, tool.drill(t, 1, flags...).codes("breaks"))
+	require.Equal(t, []string{"region_unavailable " + west}, tool.drill(t, 1, flags...).codes("error"))
 	eastern.kill()
 	require.Equal(t, "cannot_tell", tool.drill(t, 3, flags...).Verdict)
 }
@@ -121,11 +121,11 @@ func TestCheckUserPool(t *testing.T) {
 	t.Parallel()
 	tool := buildOperator(t)
 	for name, c := range map[string]struct {
-		flags         []string
-		spoil         func(t *testing.T, world *aws)
-		expired       []string // hosts
-		code          int
-		breaks, warns []string
+		flags            []string
+		spoil            func(t *testing.T, world *aws)
+		expired          []string // hosts
+		code             int
+		errors, warnings []string
 	}{
 		"healthy": {},
 		"keys that differ": {
@@ -133,31 +133,31 @@ func TestCheckUserPool(t *testing.T) {
 				t.Helper()
 				world.publish(hostWest, pool, newProvider(t, issWest, world.rings[west]))
 			},
-			code: 1, breaks: []string{"loss_start " + east, "loss_start " + west},
-			warns: []string{"keys_differ " + east + ", " + west, "mirrors_differ " + west},
+			code: 1, errors: []string{"loss_start " + east, "loss_start " + west},
+			warnings: []string{"keys_differ " + east + ", " + west, "keys_inconsistent " + west},
 		},
 		"the replica is dark": {
 			spoil: func(_ *testing.T, world *aws) { world.close(hostWest) },
-			code:  1, breaks: []string{"loss_start " + east}, warns: []string{"region_silent " + west, "url_down " + west},
+			code:  1, errors: []string{"loss_start " + east}, warnings: []string{"region_hosts_unavailable " + west, "url_down " + west},
 		},
 		"the primary is dark": {
 			spoil: func(_ *testing.T, world *aws) { world.close(hostEast, hostUpdated) },
-			code:  1, breaks: []string{"loss_start " + west, "region_dark " + east},
-			warns: []string{"discovery_down " + east + ", " + west, "url_down " + east, "url_down " + west},
+			code:  1, errors: []string{"loss_start " + west, "region_unavailable " + east},
+			warnings: []string{"discovery_down " + east + ", " + west, "url_down " + east, "url_down " + west},
 		},
 		"wrong issuer in discovery": {
 			spoil: func(t *testing.T, world *aws) {
 				t.Helper()
 				world.publish(hostUpdated, pool, newProvider(t, "https://idp.example/"+pool, world.rings[east]))
 			},
-			code: 1, breaks: []string{"discovery_issuer " + east + ", " + west},
+			code: 1, errors: []string{"discovery_issuer " + east + ", " + west},
 		},
 		"expired certificate": {
 			expired: []string{hostWest},
-			code:    1, breaks: []string{"loss_start " + east}, warns: []string{"certificate_invalid", "region_silent " + west},
+			code:    1, errors: []string{"loss_start " + east}, warnings: []string{"certificate_invalid", "region_hosts_unavailable " + west},
 		},
 		"403 alias": {
-			flags: []string{"-issuer-type", "any", "-snapshots"},
+			flags: []string{"--cognito-mode", "any", "--snapshots"},
 			spoil: func(_ *testing.T, world *aws) {
 				world.publish(hostUpdated, pool, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 					w.WriteHeader(http.StatusForbidden)
@@ -176,23 +176,23 @@ func TestCheckUserPool(t *testing.T) {
 			}
 			file := filepath.Join(t.TempDir(), "ca.pem")
 			require.NoError(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: world.ca.cert.Raw}), 0o600))
-			flags := []string{"-user-pool", pool, "-replica", west, "-ca", file, "-certificate-days", "0"}
+			flags := []string{"--user-pool", pool, "--replica", west, "--ca", file, "--certificate-days", "0"}
 			addresses := maps.Clone(world.addrs)
 			for _, host := range c.expired {
 				addresses[host] = world.openExpired(t, host)
 			}
 			for host, address := range addresses {
-				flags = append(flags, "-resolve", host+":443="+address)
+				flags = append(flags, "--resolve", host+":443="+address)
 			}
 			if len(c.flags) == 0 {
-				c.flags = []string{"-issuer-type", "updated"}
+				c.flags = []string{"--cognito-mode", "updated"}
 			}
 			got := tool.drill(t, c.code, append(flags, c.flags...)...)
-			require.ElementsMatch(t, c.breaks, got.codes("breaks"))
-			require.ElementsMatch(t, c.warns, got.codes("warns"))
+			require.ElementsMatch(t, c.errors, got.codes("error"))
+			require.ElementsMatch(t, c.warnings, got.codes("warning"))
 			if name == "403 alias" {
-				require.Contains(t, got.codes("notes"), "not_enabled "+east)
-				require.Contains(t, got.codes("notes"), "not_enabled "+west)
+				require.Contains(t, got.codes("info"), "not_enabled "+east)
+				require.Contains(t, got.codes("info"), "not_enabled "+west)
 			}
 		})
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/luikyv/go-oidc/pkg/provider"
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/failover"
 	"github.com/regionjwt/regionjwt/failover/clientcredentials"
 	"github.com/regionjwt/regionjwt/issuer"
 )
@@ -50,33 +51,28 @@ func (e *egress) asked() (eastern, western int) {
 
 // machine is a client of both regions.
 type machine struct {
-	*clientcredentials.Source
+	*clientcredentials.TokenSource
 	*egress
 }
 
-func newMachine(t *testing.T, eastern, western *process, edit func(*clientcredentials.Config)) *machine {
+func newMachine(t *testing.T, eastern, western *process, edit func(*issuer.Provider, *clientcredentials.Config)) *machine {
 	t.Helper()
 	e := &egress{
 		requests: map[string]int{}, regions: map[string]string{"127.0.0.1:" + eastern.port(t): east, "127.0.0.1:" + western.port(t): west},
 	}
+	p := issuer.Provider{ID: "tenant", HTTPClient: &http.Client{Transport: e}, Regions: []issuer.Region{
+		{Name: east, Issuers: []string{eastern.issuer}, TokenURL: eastern.issuer + "/token"},
+		{Name: west, Issuers: []string{western.issuer}, TokenURL: western.issuer + "/token"},
+	}}
 	c := clientcredentials.Config{
-		Provider: issuer.Provider{ID: "tenant", Regions: []issuer.Region{
-			{Name: east, Issuers: []string{eastern.issuer}, TokenURL: eastern.issuer + "/token"},
-			{Name: west, Issuers: []string{western.issuer}, TokenURL: western.issuer + "/token"},
-		}},
-		Credentials: map[string]clientcredentials.Credentials{"": {ClientID: "machine", Secret: secret}},
-		Scopes:      []string{scope},
-		Client:      &http.Client{Transport: e},
+		Credentials: clientcredentials.Credentials{ClientID: "machine", Secret: secret}, Scopes: []string{scope},
 	}
 	if edit != nil {
-		edit(&c)
+		edit(&p, &c)
 	}
-	s, err := clientcredentials.New(c)
+	s, err := clientcredentials.New(p, c)
 	require.NoError(t, err)
-	t.Cleanup(func() {
-		require.NoError(t, s.Close())
-		e.base.CloseIdleConnections()
-	})
+	t.Cleanup(e.base.CloseIdleConnections)
 	return &machine{s, e}
 }
 
@@ -118,7 +114,7 @@ func (m *machine) one(t *testing.T, s *service, region string) *clientcredential
 }
 
 // patiently has a region be asked only where the other one has failed: a busy machine is no outage.
-func patiently(c *clientcredentials.Config) { c.Hedge, c.Timeout = -1, patience }
+func patiently(_ *issuer.Provider, c *clientcredentials.Config) { c.Hedge = -1 }
 
 func TestMachineTokens(t *testing.T) {
 	t.Parallel()
@@ -129,23 +125,32 @@ func TestMachineTokens(t *testing.T) {
 	e, w := healthy.asked()
 	require.Equal(t, []int{1, 0}, []int{e, w})
 
-	active := west
-	switched := newMachine(t, eastern, western, func(c *clientcredentials.Config) {
-		patiently(c)
-		c.Prefer = func() string { return active }
+	switched := newMachine(t, eastern, western, func(p *issuer.Provider, c *clientcredentials.Config) {
+		patiently(p, c)
+		controller, err := failover.New(*p, failover.Config{})
+		require.NoError(t, err)
+		require.NoError(t, controller.Pin(t.Context(), west, ""))
+		c.Failover = controller
 	})
 	switched.one(t, s, west)
 
 	// A wrong secret is a verdict: the other region, where it may be right, is not asked.
-	wrong := newMachine(t, eastern, western, func(c *clientcredentials.Config) {
-		patiently(c)
-		c.Credentials = map[string]clientcredentials.Credentials{east: {ClientID: "machine", Secret: "wr+ng"}, "": c.Credentials[""]}
+	wrong := newMachine(t, eastern, western, func(p *issuer.Provider, c *clientcredentials.Config) {
+		patiently(p, c)
+		right := c.Credentials
+		c.Credentials = clientcredentials.Credentials{}
+		c.CredentialsFunc = func(_ context.Context, region string) (clientcredentials.Credentials, error) {
+			if region == east {
+				return clientcredentials.Credentials{ClientID: "machine", Secret: "wr+ng"}, nil
+			}
+			return right, nil
+		}
 	})
 	_, errs := wrong.crowd(t)
 	require.Len(t, errs, 50)
 	for _, err := range errs {
-		require.ErrorIs(t, err, clientcredentials.ErrRefused)
-		require.Equal(t, "clientcredentials: region us-east-1: refused: invalid_client", err.Error())
+		require.ErrorIs(t, err, clientcredentials.ErrRejected)
+		require.Equal(t, "clientcredentials: region us-east-1: rejected invalid_client", err.Error())
 	}
 	e, w = wrong.asked()
 	require.Equal(t, []int{1, 0}, []int{e, w})
@@ -170,7 +175,7 @@ func TestMachineTokens(t *testing.T) {
 	}
 	again, err := healthy.Token(t.Context())
 	require.NoError(t, err)
-	require.Same(t, tok, again, "the token at hand")
+	require.Same(t, tok, again, "the token in memory")
 }
 
 // One region hangs, and then the other, too: a caller with a token does not notice.
@@ -178,19 +183,13 @@ func TestMachineTokensHang(t *testing.T) {
 	t.Parallel()
 	eastern, western := start(t, "RS256", ""), start(t, "ES256", "")
 	s := serve(t, eastern, western)
-	quickly := func(c *clientcredentials.Config) { c.Timeout = 2 * time.Second }
 	eastern.freeze(t)
-	var mu sync.Mutex
-	var evidence []error
-	m := newMachine(t, eastern, western, func(c *clientcredentials.Config) {
-		quickly(c)
-		c.Report = func(region string, err error) {
-			mu.Lock()
-			defer mu.Unlock()
-			if region == east {
-				evidence = append(evidence, err)
-			}
-		}
+	var controller *failover.Controller
+	m := newMachine(t, eastern, western, func(p *issuer.Provider, c *clientcredentials.Config) {
+		var err error
+		controller, err = failover.New(*p, failover.Config{})
+		require.NoError(t, err)
+		c.Failover = controller
 	})
 	began := time.Now()
 	tok := m.one(t, s, west)
@@ -198,14 +197,14 @@ func TestMachineTokensHang(t *testing.T) {
 	require.Less(t, time.Since(began), patience)
 	e, w := m.asked()
 	require.Equal(t, []int{1, 1}, []int{e, w})
-	eventually(t, func() bool { mu.Lock(); defer mu.Unlock(); return len(evidence) == 1 })
-	require.ErrorIs(t, evidence[0], clientcredentials.ErrUnavailable)
+	eventually(t, func() bool { return len(controller.Status().Regions[0].Reports) == 1 })
+	require.Contains(t, controller.Status().Regions[0].Reports[0], "token: unknown, 1 failures (timeout), ")
 
 	western.freeze(t)
 	again, err := m.Token(t.Context())
 	require.NoError(t, err)
 	require.Same(t, tok, again)
-	cold := newMachine(t, eastern, western, quickly)
+	cold := newMachine(t, eastern, western, nil)
 	_, errs := cold.crowd(t)
 	require.Len(t, errs, 50)
 	for _, err := range errs {
@@ -220,7 +219,7 @@ func TestMachineTokensHang(t *testing.T) {
 	})
 }
 
-// The east is lost with its keys, and comes back with new ones: a service that starts then refuses the token at hand, and the
+// The east is lost with its keys, and comes back with new ones: a service that starts then refuses the token in memory, and the
 // round tripper has the next one at once.
 func TestMachineRequests(t *testing.T) {
 	t.Parallel()
@@ -232,7 +231,7 @@ func TestMachineRequests(t *testing.T) {
 	eastern = start(t, "RS256", eastern.port(t))
 	s := serve(t, eastern, western)
 	s.get(t, eastern.token(t), http.StatusOK, atOnce) // so that it knows the new keys
-	transport, err := m.Transport(clientcredentials.TransportConfig{Base: &http.Transport{DisableKeepAlives: true}, Origins: []string{s.url}})
+	transport, err := m.Transport(&http.Transport{DisableKeepAlives: true}, s.url)
 	require.NoError(t, err)
 	client := &http.Client{Transport: transport}
 	get := func() {
@@ -271,16 +270,15 @@ func TestMachineCredentials(t *testing.T) {
 		require.NoError(t, err)
 		return key
 	}
-	const jwt = clientcredentials.PrivateKeyJWT
 	for name, c := range map[string]clientcredentials.Credentials{
 		"basic": {Secret: secret}, // this provider does not decode it, as RFC 6749, section 2.3.1, has it
-		"post":  {Secret: "s:e c+r%et&é", Method: clientcredentials.ClientSecretPost},
-		"RS256": {Method: jwt, Key: rsaKey},
-		"PS256": {Method: jwt, Key: rsaKey, Algorithm: "PS256"},
-		"ES256": {Method: jwt, Key: curve(elliptic.P256()), KeyID: "k"},
-		"ES384": {Method: jwt, Key: curve(elliptic.P384()), KeyID: "k"},
-		"ES512": {Method: jwt, Key: curve(elliptic.P521()), KeyID: "k"},
-		"EdDSA": {Method: jwt, Key: edKey, KeyID: "k"},
+		"post":  {Secret: "s:e c+r%et&é", SecretInBody: true},
+		"RS256": {Key: rsaKey},
+		"PS256": {Key: rsaKey, Algorithm: "PS256"},
+		"ES256": {Key: curve(elliptic.P256()), KeyID: "k"},
+		"ES384": {Key: curve(elliptic.P384()), KeyID: "k"},
+		"ES512": {Key: curve(elliptic.P521()), KeyID: "k"},
+		"EdDSA": {Key: edKey, KeyID: "k"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -290,15 +288,10 @@ func TestMachineCredentials(t *testing.T) {
 			t.Cleanup(server.Close)
 			op = certified(t, server.URL, c, name)
 			get := func(c clientcredentials.Credentials) (*clientcredentials.Token, error) {
-				s, err := clientcredentials.New(clientcredentials.Config{
-					Provider: issuer.Provider{ID: "tenant", Regions: []issuer.Region{
-						{Name: east, Issuers: []string{server.URL}, TokenURL: server.URL + "/oauth2/token"},
-					}},
-					Credentials: map[string]clientcredentials.Credentials{"": c},
-					Scopes:      []string{scope},
-				})
+				s, err := clientcredentials.New(issuer.Provider{ID: "tenant", Regions: []issuer.Region{
+					{Name: east, Issuers: []string{server.URL}, TokenURL: server.URL + "/oauth2/token"},
+				}}, clientcredentials.Config{Credentials: c, Scopes: []string{scope}})
 				require.NoError(t, err)
-				t.Cleanup(func() { require.NoError(t, s.Close()) })
 				return s.Token(t.Context())
 			}
 			tok, err := get(c)
@@ -311,7 +304,7 @@ func TestMachineCredentials(t *testing.T) {
 				c.Secret = "another"
 			}
 			_, err = get(c)
-			require.ErrorIs(t, err, clientcredentials.ErrRefused)
+			require.ErrorIs(t, err, clientcredentials.ErrRejected)
 		})
 	}
 }
@@ -329,12 +322,12 @@ func certified(t *testing.T, iss string, c clientcredentials.Credentials, alg st
 		}),
 		provider.WithIDTokenSignatureAlgs(goidc.ES256),
 	}
-	switch c.Method {
-	case clientcredentials.ClientSecretBasic:
+	switch {
+	case c.Key == nil && !c.SecretInBody:
 		meta.TokenAuthnMethod = goidc.AuthnMethodSecretBasic
-	case clientcredentials.ClientSecretPost:
+	case c.SecretInBody:
 		meta.TokenAuthnMethod = goidc.AuthnMethodSecretPost
-	case clientcredentials.PrivateKeyJWT:
+	default:
 		meta.TokenAuthnMethod = goidc.AuthnMethodPrivateKeyJWT
 		meta.TokenAuthnSigAlg = goidc.SignatureAlgorithm(alg)
 		meta.JWKS = &goidc.JSONWebKeySet{Keys: []goidc.JSONWebKey{{Key: c.Key.Public(), KeyID: c.KeyID, Algorithm: alg, Use: "sig"}}}

@@ -16,21 +16,21 @@ import (
 func TestRegionDark(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		mode    issuer.IssuerType
+		mode    issuer.CognitoMode
 		updated bool     // the pool is in the updated mode
 		dark    []string // hosts
 		lost    string   // the region whose keys no host publishes any more, if any
 	}{
-		"original, primary dark":                 {issuer.Original, false, []string{hostEast}, east},
-		"original, replica dark":                 {issuer.Original, false, []string{hostWest}, west},
-		"any, before the switch, primary dark":   {issuer.AnyIssuer, false, []string{hostEast}, east},
-		"any, after the switch, primary dark":    {issuer.AnyIssuer, true, []string{hostEast, hostUpdated}, east},
-		"updated, primary dark":                  {issuer.Updated, true, []string{hostEast, hostUpdated}, east},
-		"updated, the primary's original dark":   {issuer.Updated, true, []string{hostEast}, ""},
-		"updated, the replica's original dark":   {issuer.Updated, true, []string{hostWest}, ""},
-		"updated, the issuer's own host dark":    {issuer.Updated, true, []string{hostUpdated}, ""},
-		"updated, both of the other hosts dark":  {issuer.Updated, true, []string{hostEast, hostWest}, ""},
-		"any, after the switch, originals' dark": {issuer.AnyIssuer, true, []string{hostEast, hostWest}, ""},
+		"original, primary dark":                 {issuer.CognitoOriginal, false, []string{hostEast}, east},
+		"original, replica dark":                 {issuer.CognitoOriginal, false, []string{hostWest}, west},
+		"any, before the switch, primary dark":   {issuer.CognitoAny, false, []string{hostEast}, east},
+		"any, after the switch, primary dark":    {issuer.CognitoAny, true, []string{hostEast, hostUpdated}, east},
+		"updated, primary dark":                  {issuer.CognitoUpdated, true, []string{hostEast, hostUpdated}, east},
+		"updated, the primary's original dark":   {issuer.CognitoUpdated, true, []string{hostEast}, ""},
+		"updated, the replica's original dark":   {issuer.CognitoUpdated, true, []string{hostWest}, ""},
+		"updated, the issuer's own host dark":    {issuer.CognitoUpdated, true, []string{hostUpdated}, ""},
+		"updated, both of the other hosts dark":  {issuer.CognitoUpdated, true, []string{hostEast, hostWest}, ""},
+		"any, after the switch, originals' dark": {issuer.CognitoAny, true, []string{hostEast, hostWest}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -44,7 +44,7 @@ func TestRegionDark(t *testing.T) {
 			for region, iss := range iss {
 				accepted(t, warm, world.machine(t, region, iss))
 			}
-			misaddressed := world.mint(t, east, iss[east], grant{client: "app", user: "alice"}).Access
+			misaddressed := world.issue(t, east, iss[east], grant{client: "app", user: "alice"}).Access
 
 			world.close(c.dark...)
 			cold := validator(t, world.client(), machines(t, c.mode))
@@ -82,12 +82,12 @@ func TestAllDark(t *testing.T) {
 	t.Parallel()
 	world := newAWS(t)
 	raws := []string{world.machine(t, east, issEast), world.machine(t, west, issWest)}
-	warm := validator(t, world.client(), machines(t, issuer.AnyIssuer))
-	require.NoError(t, warm.Keys().Preload(t.Context()))
+	warm := validator(t, world.client(), machines(t, issuer.CognitoAny))
+	require.NoError(t, warm.Preload(t.Context()))
 	all := []string{hostEast, hostWest, hostUpdated}
 	world.close(all...)
-	cold := validator(t, world.client(), machines(t, issuer.AnyIssuer))
-	require.Error(t, cold.Keys().Preload(t.Context()))
+	cold := validator(t, world.client(), machines(t, issuer.CognitoAny))
+	require.Error(t, cold.Preload(t.Context()))
 	for _, raw := range raws {
 		accepted(t, warm, raw)
 		refused(t, cold, raw, verifier.ReasonKeysUnavailable)
@@ -106,17 +106,17 @@ func TestImpostor(t *testing.T) {
 	t.Parallel()
 	world := newAWS(t)
 	world.close(hostEast)
-	world.open(newAuthority(t), hostEast)
+	world.open(newTestCA(t), hostEast)
 	world.rings["elsewhere"] = newRing(t, "RS256")
 	world.open(world.ca, domain("elsewhere"))
 	world.publish(hostEast, pool, newProvider(t, issEast, world.rings["elsewhere"]))
-	v := validator(t, world.client(), machines(t, issuer.Original))
+	v := validator(t, world.client(), machines(t, issuer.CognitoOriginal))
 	genuine := world.machine(t, east, issEast)
 	forgery := world.machine(t, "elsewhere", issEast)
 	for _, raw := range []string{forgery, genuine} {
 		refused(t, v, raw, verifier.ReasonKeysUnavailable)
 	}
-	status := v.Keys().Status()[0]
+	status := v.Status().Keys[0]
 	require.Equal(t, east, status.Region)
 	require.Equal(t, "tls", status.Failure)
 	accepted(t, v, world.machine(t, west, issWest))
@@ -132,7 +132,7 @@ func TestImpostor(t *testing.T) {
 // names a key that nobody else can know, so there is no verdict.
 func TestMirrorThatLacksAKeyIsNoVerdict(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []issuer.IssuerType{issuer.Updated, issuer.AnyIssuer} {
+	for _, mode := range []issuer.CognitoMode{issuer.CognitoUpdated, issuer.CognitoAny} {
 		world := newAWS(t)
 		world.publish(hostUpdated, pool, newProvider(t, issUpdated, world.rings[east]))
 		raw := world.machine(t, west, issUpdated)

@@ -39,15 +39,12 @@ func serve(t *testing.T, eastern, western *process) *service {
 		}},
 		Audience: verifier.Audience(api),
 	})
-	auth, err := httpauth.New(httpauth.Config{Verifier: v})
-	require.NoError(t, err)
 	mux := http.NewServeMux()
 	orders := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		tok, _ := verifier.FromContext(r.Context())
-		w.Header().Set("Region", tok.Region())
+		w.Header().Set("Region", verifier.FromContext(r.Context()).Region())
 	})
-	mux.Handle("GET /orders", auth.Handler(orders, middleware.Scopes(scope)))
-	mux.Handle("POST /orders", auth.Handler(orders, middleware.Scopes("orders/write")))
+	mux.Handle("GET /orders", httpauth.Require(v, middleware.Scopes(scope))(orders))
+	mux.Handle("POST /orders", httpauth.Require(v, middleware.Scopes("orders/write"))(orders))
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
 	return &service{v, s.URL}
@@ -94,11 +91,11 @@ func TestProcesses(t *testing.T) {
 		require.Equal(t, "tenant", tok.Provider())
 		require.Equal(t, region, tok.Region())
 		require.Equal(t, p.issuer, tok.Issuer())
-		require.Equal(t, p.kid, tok.KeyID())
+		require.Equal(t, p.kid, tok.Key().ID())
 		require.Equal(t, "machine", tok.ClientID())
 		require.Equal(t, region, s.get(t, raw, http.StatusOK, atOnce).Get("Region"))
 		status, _ := s.request(t, http.MethodPost, raw)
-		require.Equal(t, http.StatusForbidden, status, "it lacks the scope")
+		require.Equal(t, http.StatusForbidden, status, "it misses the scope")
 		s.get(t, raw+"A", http.StatusUnauthorized, atOnce)
 	}
 }
@@ -164,7 +161,7 @@ func TestProcessRotates(t *testing.T) {
 			p.rotate(t)
 			raw := p.token(t)
 			s.get(t, raw, http.StatusOK, atOnce) // the first token of a new key
-			require.Equal(t, p.kid, accepted(t, s.Validator, raw).KeyID())
+			require.Equal(t, p.kid, accepted(t, s.Validator, raw).Key().ID())
 		}
 		s.get(t, before, http.StatusOK, atOnce)
 	}
@@ -203,8 +200,8 @@ func TestForgedIssuer(t *testing.T) {
 // payload decodes the claims of a token.
 func payload(t *testing.T, raw string) (claims map[string]any) {
 	t.Helper()
-	octets, err := base64.RawURLEncoding.DecodeString(strings.Split(raw, ".")[1])
+	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(raw, ".")[1])
 	require.NoError(t, err)
-	require.NoError(t, json.Unmarshal(octets, &claims))
+	require.NoError(t, json.Unmarshal(payload, &claims))
 	return claims
 }

@@ -76,7 +76,7 @@ func (r *ring) alg() goidc.SignatureAlgorithm {
 	return goidc.SignatureAlgorithm(set.Keys[0].Algorithm)
 }
 
-// newProvider returns a certified OpenID provider that mints tokens with the claims of Cognito's: for the client "machine"
+// newProvider returns a certified OpenID provider that issues tokens with the claims of Cognito's: for the client "machine"
 // by client credentials, for "app" by a user, whose name is the assertion; and for "plain" without those claims.
 func newProvider(t *testing.T, iss string, keys *ring) http.Handler {
 	t.Helper()

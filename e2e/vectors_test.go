@@ -67,14 +67,14 @@ func checkCompact(raw string, set []*jose.Key) error {
 }
 
 func checkParts(parts []string, set []*jose.Key) error {
-	var octets [3][]byte
+	var decoded [3][]byte
 	for i, p := range parts {
 		var err error
-		if octets[i], err = jose.AppendBase64(nil, p); err != nil {
+		if decoded[i], err = jose.AppendBase64(nil, p); err != nil {
 			return err
 		}
 	}
-	header, err := strictjson.Parse(nil, string(octets[0]))
+	header, err := strictjson.Parse(nil, string(decoded[0]))
 	if err != nil {
 		return errHeader
 	}
@@ -92,7 +92,7 @@ func checkParts(parts []string, set []*jose.Key) error {
 			if k.Algorithm != "" && k.Algorithm != alg {
 				return errAlgorithm
 			}
-			return jose.Verify(alg, k.Public, []byte(parts[0]+"."+parts[1]), octets[2])
+			return jose.Verify(alg, k.Public, []byte(parts[0]+"."+parts[1]), decoded[2])
 		}
 	}
 	return errNoKey

@@ -1,13 +1,13 @@
-// Package failover says which region of an authority counts now, and why. A [Controller] keeps the health of each region by the
-// evidence that it is given (fetches of keys, token requests, probes of its own), holds the region that an operator has
-// activated, and where it is told to, moves by itself.
+// Package failover decides which region of a provider is active, and says why. A [Controller] judges the health of each region by
+// reports (fetches of keys, token requests, its own probes), keeps the region that an operator has pinned, and fails over by
+// itself if Config.Automatic is set.
 //
-// It decides for those who ask: a source of machine tokens (package clientcredentials), the order of authorization servers in
-// the metadata of a resource, a page for operators. It takes no part in whether a token is valid, but where
-// Config.RefuseInactive has it refuse tokens of regions that are not active: tokens of every region verify otherwise.
+// Other parts ask it: package clientcredentials asks which region to request a token from first, and the metadata of a resource
+// lists the issuers of the active region first. It does not decide whether a token is valid, unless Config.RejectInactive is set:
+// tokens of all regions verify otherwise.
 //
-// What an operator has said last is an order. It reaches a fleet through a store.Store; what a Controller decides by itself
-// stays in its process, so that a process whose own network is broken moves nobody else.
+// A pin reaches a fleet through the store of Config.Replica. What a Controller decides by itself stays in its process, so that a
+// process whose own network is broken moves no other process.
 package failover
 
 import (
@@ -22,7 +22,9 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/issuercheck"
 	"github.com/regionjwt/regionjwt/internal/nils"
+	"github.com/regionjwt/regionjwt/internal/replica"
 	"github.com/regionjwt/regionjwt/internal/seen"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/store"
@@ -30,76 +32,55 @@ import (
 
 // Defaults of Config.
 const (
-	DefaultFailAfter    = 3
-	DefaultRecoverAfter = 3
-	DefaultMinHold      = 5 * time.Minute
-	DefaultDrain        = time.Hour
-	DefaultProbeEvery   = 10 * time.Second
-	DefaultPoll         = 500 * time.Millisecond
+	defaultThreshold   = 3
+	defaultHoldDown    = 5 * time.Minute
+	defaultDrainPeriod = time.Hour
 )
 
-// The errors of a Controller.
-var (
-	// ErrNoRegion: the authority has no region of that name.
-	ErrNoRegion = errors.New("failover: the authority has no region of that name")
-	// ErrNotShared: the order counts in this process, but could not be written to the store.
-	ErrNotShared = errors.New("failover: the order counts here, but is not shared")
-	// ErrUnreadable: the store has a document that is not to be believed, and Config.AllowOverwrite is not set.
-	ErrUnreadable = errors.New("failover: the document in the store is not to be believed")
-)
-
-// Config configures a Controller. Authority is required.
+// Config configures a Controller. The zero Config judges regions by reports, and moves only when an operator pins a region.
 type Config struct {
-	// Provider is whose regions these are, the preferred one first.
-	Provider issuer.Provider
-
-	// Automatic moves away from a region that has failed, and back to a preferred one that has recovered. Otherwise only
-	// Activate moves.
+	// Automatic fails over from a region that is unhealthy, and back to a preferred one that has recovered. Otherwise only Pin
+	// changes the active region.
 	Automatic bool
-	// FailAfter is how many failures of one source in a row make a region Unhealthy. RecoverAfter is how many good answers to
-	// one source in a row, since the last failure that made it Unhealthy, make it Healthy again. Evidence of one kind within a
-	// second counts once. 0 means 3 each.
-	FailAfter, RecoverAfter int
-	// MinHold is how long a region that was left because it had failed is not entered again by itself, plus up to a tenth, by
-	// chance, so that a fleet does not return as one. It is also how long the Unhealthy verdict of a source lasts without a new
-	// failure. After that the region is Unknown, which moves nothing, until RecoverAfter good answers. 0 means 5 minutes.
-	MinHold time.Duration
+	// Threshold is how many failures of one reporter in a row make a region unhealthy, and how many successes of one reporter in
+	// a row, since the last failure that made it unhealthy, make it healthy again. Reports of one kind within a second count
+	// once. 0 means 3.
+	Threshold int
+	// HoldDown is how long an Automatic Controller does not return to a region that it has left because it was unhealthy. Up to a
+	// tenth is added at random, so that a fleet does not return all at once. It is also how long a reporter's view that a region
+	// is unhealthy lasts without another failure. After that the region is unknown, which moves nothing, until Threshold
+	// successes. 0 means 5 minutes.
+	HoldDown time.Duration
 
-	// Probe asks a region whether it is well, every ProbeEvery while Run runs. Its context has 2 seconds. An error that wraps
-	// ErrNoEvidence is ignored. If it panics, that is logged and ignored. Nil means that there is no evidence but what is
-	// reported. See HTTPProbe.
-	Probe func(context.Context, issuer.Region) error
-	// ProbeEvery is the time between two probes of a region, give or take a tenth. 0 means 10 s.
-	ProbeEvery time.Duration
+	// ProbeInterval is the time between two probes of a region while Run runs, plus or minus a tenth. 0 means no probes.
+	ProbeInterval time.Duration
+	// Probe checks a region. Its context ends after 2 seconds. The error is treated as that of Report; a panic is logged, and
+	// proves nothing. Nil means the built-in probe: it requests the key set of the region from its JWKS URLs, in order, or by
+	// discovery. An answer with status 200 and a usable key is a success. No answer is a failure, and so is status 5xx without
+	// Retry-After. Any other answer proves nothing: a key set without a usable key, status 429, another 4xx, a redirect (which is
+	// not followed), and 503 with Retry-After. It sends requests with Provider.HTTPClient.
+	Probe func(ctx context.Context, r issuer.Region) error
 
-	// RefuseInactive has Admit refuse tokens that the active region cannot have minted. New refuses it together with Automatic,
-	// which would let a broken network refuse good tokens; with fewer than two regions; and where two regions share an iss and
-	// the keys for it, so that nobody can tell which of them minted a token. Give an order once, with Activate: as long as the
-	// store has none, tokens of other regions are unavailable rather than refused.
-	RefuseInactive bool
-	// Drain is how long tokens of a region are still admitted after it has ceased to be active. 0 means 1 hour, negative none.
-	Drain time.Duration
+	// RejectInactive makes Admit reject tokens that the active region cannot have issued. It cannot be combined with Automatic,
+	// because a broken network would then reject good tokens; it needs at least two regions, and no two regions that share an iss
+	// and the keys for it, because nobody can tell which of them issued a token. Pin a region once: until the store has a pin,
+	// tokens of other regions are not rejected, but cannot be judged (503).
+	RejectInactive bool
+	// DrainPeriod is how long tokens of a region are still admitted after it stopped being active. 0 means 1 hour, negative none.
+	// It needs RejectInactive.
+	DrainPeriod time.Duration
 
-	// Store is where a fleet shares the orders of its operators. Nil means that there is nothing to share. It has to be
-	// store.Trusted: who can write to it moves the fleet.
-	Store store.Store
-	// InsecurePlainStore has the Controller believe a Store that is not store.Trusted.
-	InsecurePlainStore bool
-	// AllowOverwrite has Activate and Resume replace a document that is not to be believed.
-	AllowOverwrite bool
-	// Name is that of the document. "" means "regionjwt/failover/" and the authority's ID.
-	Name string
-	// LocalCopy keeps the last order for a start while Store does not answer. Nil means that it is not known then.
-	LocalCopy store.Trusted
-	// Poll is how often Run asks the store, besides its hints. 0 means 500 ms.
-	Poll time.Duration
+	// Replica says where a fleet shares the pins of its operators. Anyone who can write there can move the fleet. The name of the
+	// document is by default "regionjwt/failover/" and the ID of the provider. The zero value shares nothing.
+	Replica store.ReplicaConfig
 
-	// OnEvent is called synchronously for every Event, one after the other, in order, under no lock; it may call the Controller.
-	// A slow function delays later events and the caller of Report. If it panics, that is logged, and later events follow. Nil
-	// is fine.
-	OnEvent func(Event)
-	// Logger gets a line for each Event. Panics of its handler are recovered. Nil is silent.
+	// Logger gets one line for each change. Panics of its handler are recovered. Nil is silent.
 	Logger *slog.Logger
+	// OnChange is called after a change of the status: another active region, a pin, the health of a region, or a problem with
+	// the store. Reports, HoldDownUntil and Replica.Confirmed alone are no change. Calls do not overlap, and old is the new of
+	// the call before: if OnChange is slow, several changes are merged into one call. It is called without a lock, before the
+	// call that caused the change returns, and may call the Controller. A panic is logged. Nil is fine.
+	OnChange func(old, new Status)
 }
 
 // errNotMade is the error of a Controller that is nil or zero.
@@ -108,102 +89,91 @@ var errNotMade = errors.New("failover: the Controller is nil or zero: make it wi
 // made reports whether New has made c.
 func (c *Controller) made() bool { return c != nil && c.snapshot.Load() != nil }
 
-// Controller says which region is active. It is safe for concurrent use. Methods of a nil or zero Controller that return an error
-// return one that names New; the others have no effect and return zero values.
+// Controller decides which region is active. It is safe for concurrent use. Methods of a nil or zero Controller that return an
+// error return one that names New; the others have no effect and return zero values.
 type Controller struct {
+	provider issuer.Provider
 	config   Config
 	snapshot atomic.Pointer[snapshot]
-	wake     chan struct{} // has Run look for what is due; holds one signal
+	woken    chan struct{} // makes Run check what is due; holds one signal
 	spread   func() float64
-	judged   seen.Set[judged] // documents of the store
+	decoded  seen.Set[decoded] // documents of the store
 
-	mu         sync.Mutex // guards what follows; never held over I/O or a callback
-	regions    []*region  // in the order of the authority
-	active     *region
-	previous   string
-	generation uint64
-	since      time.Time
-	cause      Cause
-	order      order // the last one of an operator
-	known      bool  // whether order is: the store, or its local copy, has answered
-	confirmed  time.Time
-	trouble    Trouble
-	copied     order // the last one that stands in the local copy
-	events     queue
+	mu       sync.Mutex // guards what follows; never held during I/O or a callback
+	regions  []*region  // in the order of the provider
+	active   *region
+	since    time.Time
+	cause    string
+	pin      pin // the last one of an operator
+	replica  replicaState
+	notifier notifier
 }
 
-// New returns a Controller whose first region is active, or everything that is wrong with c as one joined error. It does no I/O
-// and starts nothing.
-func New(c Config) (*Controller, error) {
-	c, err := c.withDefaults()
-	if err != nil {
+// New returns a Controller for the regions of p, of which the first is the preferred one and active. The error is every problem
+// with p and c, joined. New does no I/O and starts nothing.
+func New(p issuer.Provider, c Config) (*Controller, error) {
+	if err := errors.Join(append(c.check(p), issuercheck.Validate(p))...); err != nil {
 		return nil, err
 	}
+	c.setDefaults(p)
+	p.Regions = slices.Clone(p.Regions)
 	now := time.Now()
-	f := &Controller{
-		config: c, wake: make(chan struct{}, 1), spread: spread, since: now, cause: CauseStart,
-		known: c.Store == nil && c.LocalCopy == nil,
-	}
-	for _, r := range c.Provider.Regions {
-		f.regions = append(f.regions, &region{name: r.Name, health: Unknown, since: now})
+	f := &Controller{provider: p, config: c, woken: make(chan struct{}, 1), spread: spread, since: now, cause: causeStart}
+	for _, r := range p.Regions {
+		f.regions = append(f.regions, &region{name: r.Name, health: unknown})
 	}
 	f.active = f.regions[0]
+	if c.Replica.Store != nil || c.Replica.LocalCopy != nil {
+		f.replica.status.Origin = originNone
+	}
 	f.publish()
+	f.notifier.told = f.snapshot.Load()
 	return f, nil
 }
 
-func (c Config) withDefaults() (Config, error) {
-	var errs []error
-	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf("failover: "+format, args...)) }
-	if err := c.Provider.Validate(); err != nil {
-		errs = append(errs, err)
-	}
-	if c.FailAfter < 0 || c.RecoverAfter < 0 || c.MinHold < 0 || c.ProbeEvery < 0 || c.Poll < 0 {
-		add("FailAfter, RecoverAfter, MinHold, ProbeEvery and Poll cannot be negative")
-	}
-	if nils.Typed(c.Store) {
-		add("Store is a nil pointer")
-	}
-	if nils.Typed(c.LocalCopy) {
-		add("LocalCopy is a nil pointer")
-	}
-	if nils.Logger(c.Logger) {
-		add("Logger has no handler: make it with slog.New")
-	}
-	if _, ok := c.Store.(store.Trusted); c.Store != nil && !ok && !c.InsecurePlainStore {
-		add("Store is not store.Trusted: sign it with store.Signed")
-	}
-	if c.Automatic && c.RefuseInactive {
-		add("Automatic and RefuseInactive exclude each other: a broken network would refuse good tokens")
-	}
-	if c.RefuseInactive {
-		if err := separable(c.Provider); err != nil {
-			add("RefuseInactive cannot work: %w", err)
+// check returns every problem with c for the provider p.
+func (c *Config) check(p issuer.Provider) (errs []error) {
+	add := func(wrong bool, format string, args ...any) {
+		if wrong {
+			errs = append(errs, fmt.Errorf("failover: "+format, args...))
 		}
 	}
-	c.Provider.Regions = slices.Clone(c.Provider.Regions)
-	c.FailAfter = cmp.Or(c.FailAfter, DefaultFailAfter)
-	c.RecoverAfter = cmp.Or(c.RecoverAfter, DefaultRecoverAfter)
-	c.MinHold = cmp.Or(c.MinHold, DefaultMinHold)
-	c.ProbeEvery = cmp.Or(c.ProbeEvery, DefaultProbeEvery)
-	c.Poll = cmp.Or(c.Poll, DefaultPoll)
-	c.Drain = max(cmp.Or(c.Drain, DefaultDrain), 0)
-	c.Name = cmp.Or(c.Name, "regionjwt/failover/"+c.Provider.ID)
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
+	add(c.Threshold < 0, "Threshold is negative")
+	add(c.HoldDown < 0, "HoldDown is negative")
+	add(c.ProbeInterval < 0, "ProbeInterval is negative")
+	add(c.Probe != nil && c.ProbeInterval == 0, "Probe is never called: set ProbeInterval")
+	add(c.DrainPeriod != 0 && !c.RejectInactive, "DrainPeriod has no effect without RejectInactive")
+	add(c.Automatic && c.RejectInactive, "Automatic and RejectInactive exclude each other: "+
+		"a broken network would reject good tokens")
+	if c.RejectInactive {
+		if err := separable(p); err != nil {
+			add(true, "RejectInactive cannot work: %w", err)
+		}
 	}
-	c.Logger = slog.New(guard.Handler(c.Logger.Handler()))
-	return c, errors.Join(errs...)
+	for _, problem := range replica.Check(c.Replica) {
+		add(true, "%w", problem)
+	}
+	add(nils.Logger(c.Logger), "Logger has no handler: make it with slog.New")
+	add(p.HTTPClient != nil && nils.Typed(p.HTTPClient.Transport), "Provider.HTTPClient.Transport is a nil pointer")
+	return errs
 }
 
-// separable reports why one cannot tell which region minted a token; nil where one can.
-func separable(a issuer.Provider) error {
+func (c *Config) setDefaults(p issuer.Provider) {
+	c.Threshold = cmp.Or(c.Threshold, defaultThreshold)
+	c.HoldDown = cmp.Or(c.HoldDown, defaultHoldDown)
+	c.DrainPeriod = max(cmp.Or(c.DrainPeriod, defaultDrainPeriod), 0)
+	c.Replica = replica.Default(c.Replica, "regionjwt/failover/"+p.ID)
+	c.Logger = guard.Logger(c.Logger)
+}
+
+// separable says why one cannot tell which region issued a token, or returns nil if one can.
+func separable(p issuer.Provider) error {
 	var errs []error
-	if len(a.Regions) < 2 {
+	if len(p.Regions) < 2 {
 		errs = append(errs, errors.New("there are fewer than two regions"))
 	}
-	for i, r := range a.Regions {
-		for _, other := range a.Regions[i+1:] {
+	for i, r := range p.Regions {
+		for _, other := range p.Regions[i+1:] {
 			shares := func(ours, theirs []string) bool {
 				return slices.ContainsFunc(ours, func(s string) bool { return slices.Contains(theirs, s) })
 			}

@@ -14,8 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/regionjwt/regionjwt/failover"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/issuer"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -25,7 +26,7 @@ func bubble(t *testing.T, c failover.Config, f func(*testing.T, *failover.Contro
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var l journal
-		c.OnEvent = l.add
+		c.OnChange = l.add
 		ctl := newController(t, c)
 		ctl.SetSpread(func() float64 { return 0 })
 		f(t, ctl, &l)
@@ -35,7 +36,7 @@ func bubble(t *testing.T, c failover.Config, f func(*testing.T, *failover.Contro
 // report reports the same n times, a second apart.
 func report(c *failover.Controller, region string, err error, n int) {
 	for range n {
-		c.Report(region, err)
+		c.Report(region, "", time.Time{}, err)
 		time.Sleep(time.Second)
 	}
 }
@@ -51,22 +52,21 @@ func TestARegionIsLostAndComesBack(t *testing.T) {
 		report(c, east, nil, 1)
 		report(c, east, errDown, 2)
 		require.Equal(t, east, c.Active(), "they count in a row only")
-		c.Report(east, errDown)
-		s := c.State()
+		c.Report(east, "", time.Time{}, errDown)
+		s := c.Status()
 		require.Equal(t, west, s.Active)
-		require.Equal(t, east, s.Previous)
-		require.Equal(t, failover.CauseFailed, s.Cause)
-		require.Equal(t, failover.Unhealthy, s.Regions[0].Health)
-		require.Equal(t, time.Now().Add(failover.DefaultMinHold), s.Regions[0].Held)
+		require.Equal(t, "failed", s.Cause)
+		require.Equal(t, "unhealthy", s.Regions[0].Health)
+		require.Equal(t, time.Now().Add(holdDown), s.Regions[0].HoldDownUntil)
 		time.Sleep(time.Second)
 		report(c, east, nil, 3)
-		require.Equal(t, failover.Healthy, c.State().Regions[0].Health)
-		require.Equal(t, west, c.Active(), "it is held")
-		time.Sleep(time.Until(s.Regions[0].Held) - time.Nanosecond)
+		require.Equal(t, "healthy", c.Status().Regions[0].Health)
+		require.Equal(t, west, c.Active(), "it is in hold-down")
+		time.Sleep(time.Until(s.Regions[0].HoldDownUntil) - time.Nanosecond)
 		require.Equal(t, west, c.Active())
 		time.Sleep(time.Second)
-		require.Equal(t, east, c.Active(), "Run moves when the hold ends")
-		require.Equal(t, failover.CauseRecovered, c.State().Cause)
+		require.Equal(t, east, c.Active(), "Run moves when hold-down ends")
+		require.Equal(t, "recovered", c.Status().Cause)
 		require.Equal(t, []string{
 			"health_changed " + west, "health_changed " + east, "health_changed " + east, "moved " + west, "health_changed " + east, "moved " + east,
 		}, l.kinds())
@@ -78,7 +78,7 @@ func TestWithoutAutomaticNothingMoves(t *testing.T) {
 		report(c, west, nil, 3)
 		report(c, east, errDown, 10)
 		require.Equal(t, east, c.Active())
-		require.Equal(t, failover.Unhealthy, c.State().Regions[0].Health, "but it is known")
+		require.Equal(t, "unhealthy", c.Status().Regions[0].Health, "but it is known")
 	})
 }
 
@@ -86,82 +86,84 @@ func TestABrokenNetworkStaysSomewhere(t *testing.T) {
 	bubble(t, failover.Config{Automatic: true}, func(t *testing.T, c *failover.Controller, l *journal) {
 		start(t, c)
 		for range 3600 { // an hour
-			c.Report(east, errDown)
-			c.Report(west, errDown)
+			c.Report(east, "", time.Time{}, errDown)
+			c.Report(west, "", time.Time{}, errDown)
 			time.Sleep(time.Second)
 		}
-		moves := slices.DeleteFunc(l.all(), func(e failover.Event) bool { return e.Kind != failover.Moved })
+		moves := slices.DeleteFunc(l.all(), func(e event) bool { return e.kind != moved })
 		require.LessOrEqual(t, len(moves), 1, "from one that failed to one that was not known")
 		report(c, west, nil, 3)
 		require.Equal(t, west, c.Active(), "the first that is well")
 	})
 }
 
-func TestEvidence(t *testing.T) {
+func TestReports(t *testing.T) {
 	bubble(t, failover.Config{Automatic: true}, func(t *testing.T, c *failover.Controller, _ *journal) {
 		for range 50 {
-			c.Report(east, errDown)
+			c.Report(east, "", time.Time{}, errDown)
 		}
-		require.Equal(t, 1, c.State().Regions[0].Sources[0].Failures, "fifty callers that fail at once are one failure")
+		require.Contains(t, c.Status().Regions[0].Reports[0], "report: unknown, 1 failures (other), 0 successes, ", "fifty callers that fail at once are one failure")
 		time.Sleep(time.Second)
 		report(c, east, context.Canceled, 5)
 		report(c, "nowhere", errDown, 5)
-		require.Equal(t, failover.Unknown, c.State().Regions[0].Health)
+		require.Equal(t, "unknown", c.Status().Regions[0].Health)
 		began := time.Now()
 		time.Sleep(time.Second)
 		report(c, east, errDown, 2)
 		require.Equal(t, west, c.Active(), "of which nothing is known, after one that failed")
-		c.Observe(failover.Evidence{Region: east, Began: began})
-		require.Zero(t, c.State().Regions[0].Sources[0].Successes, "an attempt from before the region was judged is late")
-		c.Observe(failover.Evidence{Region: east, Began: time.Now()})
-		require.Equal(t, 1, c.State().Regions[0].Sources[0].Successes)
+		observe(c, outcome{region: east, started: began})
+		require.Contains(t, c.Status().Regions[0].Reports[0], " 0 successes", "an attempt from before the region was judged is late")
+		observe(c, outcome{region: east, started: time.Now()})
+		require.Contains(t, c.Status().Regions[0].Reports[0], " 1 successes")
 	})
 }
 
-// The good word of one source does not hide the bad word of another. After MinHold without a failure it is good answers since the
+// The successes of one reporter do not hide the failures of another. After HoldDown without a failure it is successes since the
 // last one that make the region healthy again.
-func TestSources(t *testing.T) {
+func TestReporters(t *testing.T) {
 	bubble(t, failover.Config{Automatic: true}, func(t *testing.T, c *failover.Controller, _ *journal) {
 		start(t, c)
 		for range 3 {
-			c.Observe(failover.Evidence{Region: east, Source: "keys"})
-			c.Observe(failover.Evidence{Region: east, Source: "token", Err: errDown})
-			c.Report(west, nil)
+			observe(c, outcome{region: east, reporter: "keys"})
+			observe(c, outcome{region: east, reporter: "token", err: errDown})
+			c.Report(west, "", time.Time{}, nil)
 			time.Sleep(time.Second)
 		}
 		require.Equal(t, west, c.Active())
-		time.Sleep(failover.DefaultMinHold)
-		require.Equal(t, failover.Unknown, c.State().Regions[0].Health)
+		time.Sleep(holdDown)
+		require.Equal(t, "unknown", c.Status().Regions[0].Health)
 		require.Equal(t, west, c.Active(), "that nobody asks there any more moves nothing")
 		for range 3 {
 			require.Equal(t, west, c.Active())
-			c.Observe(failover.Evidence{Region: east, Source: "keys"})
+			observe(c, outcome{region: east, reporter: "keys"})
 			time.Sleep(time.Second)
 		}
-		require.Equal(t, failover.Healthy, c.State().Regions[0].Health)
+		require.Equal(t, "healthy", c.Status().Regions[0].Health)
 		require.Equal(t, east, c.Active())
 		for i := range 100 {
-			c.Observe(failover.Evidence{Region: west, Source: string(rune('A' + i)), Err: errDown})
+			observe(c, outcome{region: west, reporter: string(rune('A' + i)), err: errDown})
 		}
-		require.Len(t, c.State().Regions[1].Sources, 16)
+		require.Len(t, c.Status().Regions[1].Reports, 16)
 	})
 }
 
 func TestProbes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := issuertest.New(t, issuertest.Config{Algorithm: "ES256"})
+		w := fakeissuer.New(t, fakeissuer.Config{Algorithm: "ES256"})
 		names := []string{w.Provider().Regions[0].Name, w.Provider().Regions[1].Name}
-		c := newController(t, failover.Config{Provider: w.Provider(), Automatic: true, Probe: failover.HTTPProbe(w.Client())})
+		c := controllerOf(t, w.Provider(), failover.Config{
+			Automatic: true, ProbeInterval: 10 * time.Second, Probe: failover.BuiltInProbe(w.Client()),
+		})
 		stop := start(t, c)
 		time.Sleep(time.Second)
-		require.Equal(t, failover.Healthy, c.State().Regions[1].Health)
+		require.Equal(t, "healthy", c.Status().Regions[1].Health)
 		w.Hang(names[0])
 		time.Sleep(time.Minute)
 		require.Equal(t, names[1], c.Active())
-		w.Mend(names[0])
+		w.Restore(names[0])
 		w.Status(names[1], 503, nil)
-		time.Sleep(failover.DefaultMinHold + 2*time.Minute)
+		time.Sleep(holdDown + 2*time.Minute)
 		require.Equal(t, names[0], c.Active())
 		stop()
 		before := w.Fetches(names[0])
@@ -171,7 +173,7 @@ func TestProbes(t *testing.T) {
 }
 
 // A year of random signals. At every moment one region is active; each move has a cause; a region that was left because it had
-// failed is not entered within MinHold; what an operator pins stays; events come in order.
+// failed is not entered within HoldDown; what an operator pins stays; events come in order.
 func TestYearOfSignals(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -180,7 +182,7 @@ func TestYearOfSignals(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		var l journal
 		names := []string{east, west, north}
-		c := newController(t, failover.Config{Provider: authority(names...), Automatic: true, OnEvent: l.add})
+		c := newController(t, failover.Config{Automatic: true, OnChange: l.add}, names...)
 		start(t, c)
 		sick := map[string]float64{}
 		pinned := ""
@@ -191,20 +193,20 @@ func TestYearOfSignals(t *testing.T) {
 				sick[names[r.IntN(3)]] = []float64{0, 0, 0.5, 1}[r.IntN(4)]
 			case n == 20:
 				pinned = names[r.IntN(3)]
-				require.NoError(t, c.Activate(t.Context(), pinned, "exercise"))
+				require.NoError(t, c.Pin(t.Context(), pinned, "exercise"))
 			case n < 24:
 				pinned = ""
-				require.NoError(t, c.Resume(t.Context()))
+				require.NoError(t, c.Unpin(t.Context()))
 			}
 			name := names[r.IntN(3)]
 			if r.Float64() < sick[name] {
-				c.Report(name, errDown)
+				c.Report(name, "", time.Time{}, errDown)
 			} else {
-				c.Report(name, nil)
+				c.Report(name, "", time.Time{}, nil)
 			}
-			s := c.State()
+			s := c.Status()
 			require.Contains(t, names, s.Active)
-			require.Equal(t, pinned != "", s.Manual)
+			require.Equal(t, pinned != "", s.Pinned)
 			if pinned != "" {
 				require.Equal(t, pinned, s.Active)
 			}
@@ -214,158 +216,170 @@ func TestYearOfSignals(t *testing.T) {
 	})
 }
 
-func checkYear(t *testing.T, events []failover.Event, names []string) {
+func checkYear(t *testing.T, events []event, names []string) {
 	t.Helper()
 	active, moves, byItself := east, 0, 0
-	health := map[string]failover.Health{}
+	health := map[string]string{}
 	failedAt := map[string]time.Time{}
-	var last failover.Event
+	var last time.Time
 	for _, e := range events {
-		require.False(t, e.At.Before(last.At))
-		require.GreaterOrEqual(t, e.State.Generation, last.State.Generation)
-		require.Zero(t, e.Missed)
-		switch e.Kind {
-		case failover.HealthChanged:
-			i := slices.IndexFunc(e.State.Regions, func(r failover.RegionState) bool { return r.Name == e.Region })
-			require.NotEqual(t, health[e.Region], e.State.Regions[i].Health)
-			health[e.Region] = e.State.Regions[i].Health
-		case failover.Moved:
-			require.Equal(t, active, e.From, "from the only one that was active")
-			require.NotEqual(t, active, e.Region)
-			require.Equal(t, e.Region, e.State.Active)
+		require.False(t, e.at.Before(last))
+		switch e.kind {
+		case healthChanged:
+			i := slices.IndexFunc(e.status.Regions, func(r failover.RegionStatus) bool { return r.Region == e.region })
+			require.NotEqual(t, health[e.region], e.status.Regions[i].Health)
+			health[e.region] = e.status.Regions[i].Health
+		case moved:
+			require.Equal(t, active, e.from, "from the only one that was active")
+			require.NotEqual(t, active, e.region)
+			require.Equal(t, e.region, e.status.Active)
 			moves++
-			switch e.Cause {
-			case failover.CauseFailed:
-				require.Equal(t, failover.Unhealthy, health[active])
-				require.NotEqual(t, failover.Unhealthy, health[e.Region])
-			case failover.CauseRecovered:
-				require.Equal(t, failover.Healthy, health[e.Region])
-				require.Less(t, slices.Index(names, e.Region), slices.Index(names, active))
+			switch e.status.Cause {
+			case "failed":
+				require.Equal(t, "unhealthy", health[active])
+				require.NotEqual(t, "unhealthy", health[e.region])
+			case "recovered":
+				require.Equal(t, "healthy", health[e.region])
+				require.Less(t, slices.Index(names, e.region), slices.Index(names, active))
 			default:
-				require.Equal(t, failover.CauseManual, e.Cause)
+				require.Equal(t, "pinned", e.status.Cause)
 			}
-			if e.Cause != failover.CauseManual {
+			if e.status.Cause != "pinned" {
 				byItself++
-				if at, failed := failedAt[e.Region]; failed {
-					require.GreaterOrEqual(t, e.At.Sub(at), failover.DefaultMinHold)
+				if at, failed := failedAt[e.region]; failed {
+					require.GreaterOrEqual(t, e.at.Sub(at), holdDown)
 				}
 			}
-			delete(failedAt, e.Region) // a pin, too, ends a hold
-			if e.Cause == failover.CauseFailed {
-				failedAt[active] = e.At
+			delete(failedAt, e.region) // a pin ends a hold-down, too
+			if e.status.Cause == "failed" {
+				failedAt[active] = e.at
 			}
-			active = e.Region
-		case failover.Pinned, failover.Resumed, failover.StoreChanged:
+			active = e.region
 		}
-		last = e
+		last = e.at
 	}
 	t.Logf("%d events, %d moves, %d of them by itself", len(events), moves, byItself)
 	require.Greater(t, byItself, 100)
 }
 
-func TestEventsMayCallBack(t *testing.T) {
+func TestOnChangeMayCallBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var l journal
 		var out bytes.Buffer
 		var c *failover.Controller
-		c = newController(t, failover.Config{Logger: slog.New(slog.NewTextHandler(&out, nil)), OnEvent: func(e failover.Event) {
-			l.add(e)
-			if e.Kind == failover.Moved && e.Region == west {
+		c = newController(t, failover.Config{Logger: slog.New(slog.NewTextHandler(&out, nil)), OnChange: func(before, now failover.Status) {
+			l.add(before, now)
+			if before.Active == east && now.Active == west {
 				require.Equal(t, west, c.Active())
-				require.NoError(t, c.Activate(t.Context(), east, "back"))
+				require.NoError(t, c.Pin(t.Context(), east, "back"))
 				require.Len(t, l.all(), 1, "that is told next, not within")
 			}
-			if e.Kind == failover.Resumed {
+			if before.Pinned && !now.Pinned {
 				panic("s3cret")
 			}
 		}})
-		require.NoError(t, c.Activate(t.Context(), west, ""))
+		require.NoError(t, c.Pin(t.Context(), west, ""))
 		require.Equal(t, []string{"moved " + west, "moved " + east}, l.kinds())
-		require.NoError(t, c.Resume(t.Context()), "its panic is not the caller's")
-		require.Contains(t, out.String(), `error="OnEvent panicked (string)"`)
+		require.NoError(t, c.Unpin(t.Context()), "its panic is not the caller's")
+		require.Contains(t, out.String(), `error="OnChange panicked (string)"`)
 		require.NotContains(t, out.String(), "s3cret")
-		require.NoError(t, c.Activate(t.Context(), east, "it still works"))
+		require.NoError(t, c.Pin(t.Context(), east, "it still works"))
 		require.Equal(t, "pinned "+east, l.kinds()[3])
 	})
 }
 
-func TestASlowListenerLosesTheOldest(t *testing.T) {
+// Changes that come while OnChange is busy are merged into one call, whose old status is the one that was told last; if they undo
+// each other there is none.
+func TestASlowOnChangeGetsMergedChanges(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		var l journal
-		c := newController(t, failover.Config{OnEvent: func(e failover.Event) {
+		c := newController(t, failover.Config{OnChange: func(before, now failover.Status) {
 			<-release
-			l.add(e)
+			l.add(before, now)
 		}})
-		go func() { _ = c.Activate(t.Context(), west, "") }()
+		go func() { _ = c.Pin(t.Context(), west, "") }()
 		synctest.Wait()
 		for range 2000 {
-			require.NoError(t, c.Activate(t.Context(), west, ""))
+			require.NoError(t, c.Pin(t.Context(), west, ""))
 		}
 		close(release)
 		synctest.Wait()
-		require.Len(t, l.all(), 1025)
-		require.Equal(t, 2000-1024, l.all()[1].Missed)
-		require.Equal(t, c.State().Generation, l.all()[1024].State.Generation)
+		require.Equal(t, 2, l.changes)
+		require.Equal(t, uint64(2001), l.all()[1].status.Replica.Epoch)
+		for range 3 {
+			report(c, east, errDown, 1)
+		}
+		require.Equal(t, 3, l.changes)
+		report(c, east, nil, 1)
+		require.Equal(t, 3, l.changes, "a report that changes nothing is no change")
 	})
 }
 
 func TestNewReportsEverything(t *testing.T) {
 	t.Parallel()
-	_, err := failover.New(failover.Config{
-		FailAfter: -1, Automatic: true, RefuseInactive: true, Store: newShelf(),
+	_, err := failover.New(issuer.Provider{}, failover.Config{
+		Threshold: -1, HoldDown: -1, ProbeInterval: -1, Automatic: true, RejectInactive: true,
+		Replica: store.ReplicaConfig{PollInterval: -1, MinEpoch: 1},
 	})
-	for _, part := range []string{"no regions", "negative", "Authentic", "exclude", "fewer than two"} {
+	for _, part := range []string{
+		"no regions", "Threshold is negative", "HoldDown is negative", "ProbeInterval is negative", "PollInterval is negative",
+		"neither Store nor LocalCopy", "exclude", "fewer than two",
+	} {
 		require.ErrorContains(t, err, part)
 	}
+	_, err = failover.New(providerOf(east, west), failover.Config{
+		DrainPeriod: time.Hour, Probe: func(context.Context, issuer.Region) error { return nil },
+	})
+	require.ErrorContains(t, err, "DrainPeriod has no effect without RejectInactive")
+	require.ErrorContains(t, err, "Probe is never called: set ProbeInterval")
 	for _, shared := range []issuer.UserPool{
-		{ID: "us-east-1_AbCdEf123", Replicas: []string{west}, Issuer: issuer.Updated},
+		{ID: "us-east-1_AbCdEf123", Replicas: []string{west}, Mode: issuer.CognitoUpdated},
 		{ID: "us-east-1_AbCdEf123", Replicas: []string{west}},
 	} {
-		pool, err := issuer.Cognito(shared)
-		require.NoError(t, err)
-		_, err = failover.New(failover.Config{Provider: pool, RefuseInactive: true})
+		_, err := failover.New(shared.Provider(), failover.Config{RejectInactive: true})
 		require.ErrorContains(t, err, "share an issuer and its keys")
 	}
-	pool, err := issuer.Cognito(issuer.UserPool{ID: "us-east-1_AbCdEf123", Replicas: []string{west}, Issuer: issuer.Original})
+	pool := issuer.UserPool{ID: "us-east-1_AbCdEf123", Replicas: []string{west}, Mode: issuer.CognitoOriginal}.Provider()
+	_, err = failover.New(pool, failover.Config{RejectInactive: true})
 	require.NoError(t, err)
-	_, err = failover.New(failover.Config{Provider: pool, RefuseInactive: true})
-	require.NoError(t, err)
-	discovered := authority(east, west)
+	discovered := providerOf(east, west)
 	for i := range discovered.Regions {
 		discovered.Regions[i].JWKSURLs, discovered.Regions[i].Issuers = nil, []string{"https://one.example.com"}
 	}
-	_, err = failover.New(failover.Config{Provider: discovered, RefuseInactive: true})
+	_, err = failover.New(discovered, failover.Config{RejectInactive: true})
 	require.ErrorContains(t, err, "share an issuer and its keys")
 }
 
-// Tokens of a region are refused when it has not been active for Drain, and never for want of knowledge.
-func TestRefuseInactive(t *testing.T) {
+// unavailable reports whether a verifier takes err for no decision on the token.
+func unavailable(err error) bool {
+	return errors.Is(&verifier.Error{Reason: verifier.ReasonRegionInactive, Err: err}, verifier.ErrUnavailable)
+}
+
+// Tokens of a region are rejected when it has not been active for Drain, and never for want of knowledge.
+func TestRejectInactive(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		inner := newShelf()
 		writer, reader := operators(t, inner)
 		inner.fail(errDown)
-		c := newController(t, failover.Config{RefuseInactive: true, Store: reader, Drain: time.Hour})
+		c := newController(t, failover.Config{RejectInactive: true, Replica: store.ReplicaConfig{Store: reader}, DrainPeriod: time.Hour})
 		start(t, c)
 		admit := func(regions ...string) error {
 			synctest.Wait()
 			return c.Admit("orders", regions, time.Time{})
 		}
-		unavailable := func(err error) bool {
-			return errors.Is(&verifier.Error{Reason: verifier.ReasonRegionInactive, Err: err}, verifier.ErrUnavailable)
-		}
 		require.NoError(t, admit(east))
 		require.NoError(t, admit(west, east))
 		require.NoError(t, c.Admit("another", []string{west}, time.Time{}))
-		require.True(t, unavailable(admit(west)), "the store is dark: it may be the active one")
+		require.True(t, unavailable(admit(west)), "the store does not answer: it may be the active one")
 		inner.fail(nil)
 		time.Sleep(time.Second)
 		require.True(t, unavailable(admit(west)), "and nobody has said anything yet")
-		operator := newController(t, failover.Config{Store: writer})
-		require.NoError(t, operator.Activate(t.Context(), west, "drill"))
+		operator := newController(t, failover.Config{Replica: store.ReplicaConfig{Store: writer}})
+		require.NoError(t, operator.Pin(t.Context(), west, "drill"))
 		time.Sleep(time.Second)
 		require.NoError(t, admit(west))
 		require.NoError(t, admit(east), "it was active until now")
@@ -373,20 +387,20 @@ func TestRefuseInactive(t *testing.T) {
 		require.False(t, unavailable(admit(east)))
 		require.Error(t, admit(east))
 		require.NoError(t, admit(east, west))
-		late := newController(t, failover.Config{RefuseInactive: true, Store: reader, Drain: time.Hour})
+		late := newController(t, failover.Config{RejectInactive: true, Replica: store.ReplicaConfig{Store: reader}, DrainPeriod: time.Hour})
 		require.NoError(t, late.Load(t.Context()))
 		require.Error(t, late.Admit("orders", []string{east}, time.Time{}), "one that starts now knows as much")
 		require.NoError(t, late.Admit("orders", []string{west}, time.Time{}))
-		lax := newController(t, failover.Config{Store: reader})
+		lax := newController(t, failover.Config{Replica: store.ReplicaConfig{Store: reader}})
 		require.NoError(t, lax.Load(t.Context()))
 		require.NoError(t, lax.Admit("orders", []string{east}, time.Time{}))
 	})
 }
 
-func TestAuthorizationServers(t *testing.T) {
+func TestIssuers(t *testing.T) {
 	t.Parallel()
 	c := newController(t, failover.Config{})
-	require.Equal(t, []string{"https://us-east-1.example.com", "https://us-west-2.example.com"}, c.AuthorizationServers())
-	require.NoError(t, c.Activate(t.Context(), west, ""))
-	require.Equal(t, []string{"https://us-west-2.example.com", "https://us-east-1.example.com"}, c.AuthorizationServers())
+	require.Equal(t, []string{"https://us-east-1.example.com", "https://us-west-2.example.com"}, c.Issuers())
+	require.NoError(t, c.Pin(t.Context(), west, ""))
+	require.Equal(t, []string{"https://us-west-2.example.com", "https://us-east-1.example.com"}, c.Issuers())
 }

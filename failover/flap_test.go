@@ -72,7 +72,7 @@ func (o *outage) keys(ctx context.Context, c *failover.Controller, region string
 			wait = min(time.Second<<failures, time.Minute)
 			failures = min(failures+1, 6)
 		}
-		c.Observe(failover.Evidence{Region: region, Source: "keys", Began: began, Err: err})
+		observe(c, outcome{region: region, reporter: "keys", started: began, err: err})
 		if !pause(ctx, o.about(wait)) {
 			return
 		}
@@ -87,7 +87,7 @@ func (o *outage) tokens(ctx context.Context, c *failover.Controller) {
 		for _, region := range []string{first, map[string]string{east: west, west: east}[first]} {
 			began := time.Now()
 			err := o.answer(region)
-			c.Observe(failover.Evidence{Region: region, Source: "token", Began: began, Err: err})
+			observe(c, outcome{region: region, reporter: "token", started: began, err: err})
 			if got = err == nil; got {
 				break
 			}
@@ -105,8 +105,8 @@ func (o *outage) tokens(ctx context.Context, c *failover.Controller) {
 // moves lists the moves of a journal.
 func (l *journal) moves() (moves []string) {
 	for _, e := range l.all() {
-		if e.Kind == failover.Moved {
-			moves = append(moves, fmt.Sprint(e.From, ">", e.Region, ":", e.Cause))
+		if e.kind == moved {
+			moves = append(moves, fmt.Sprint(e.from, ">", e.region, ":", e.status.Cause))
 		}
 	}
 	return moves
@@ -123,8 +123,9 @@ func TestOneOutageIsOneMoveAwayAndOneBack(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var l journal
 					o := &outage{r: rand.New(rand.NewPCG(seed, uint64(lasts))), down: map[string]bool{}}
-					config := failover.Config{Automatic: true, OnEvent: l.add}
+					config := failover.Config{Automatic: true, OnChange: l.add}
 					if probed {
+						config.ProbeInterval = 10 * time.Second
 						config.Probe = func(_ context.Context, r issuer.Region) error { return o.answer(r.Name) }
 					}
 					c := newController(t, config)
@@ -144,7 +145,7 @@ func TestOneOutageIsOneMoveAwayAndOneBack(t *testing.T) {
 					if lasts >= 20*time.Minute || probed || len(moves) > 0 { // a short outage falls between two refreshes
 						require.Equal(t, []string{away, back}, moves, "%v, probed %v, seed %d", lasts, probed, seed)
 					}
-					require.Equal(t, failover.Healthy, c.State().Regions[0].Health)
+					require.Equal(t, "healthy", c.Status().Regions[0].Health)
 					cancel()
 					running.Wait()
 				})
@@ -153,28 +154,28 @@ func TestOneOutageIsOneMoveAwayAndOneBack(t *testing.T) {
 	}
 }
 
-// A verdict lapses when its source has been silent for MinHold: the region is unknown, which moves nothing. A good answer of
+// A verdict lapses when its source has been silent for HoldDown: the region is unknown, which moves nothing. A good answer of
 // that source never makes the verdict count again.
 func TestALapsedVerdictNeverReturns(t *testing.T) {
 	bubble(t, failover.Config{Automatic: true}, func(t *testing.T, c *failover.Controller, l *journal) {
 		start(t, c)
 		say := func(source string, err error) {
-			c.Observe(failover.Evidence{Region: east, Source: source, Began: time.Now(), Err: err})
+			observe(c, outcome{region: east, reporter: source, started: time.Now(), err: err})
 		}
 		say("token", nil)
-		c.Report(west, nil)
+		c.Report(west, "", time.Time{}, nil)
 		for range 3 {
 			say("keys", errDown)
 			time.Sleep(time.Second)
 		}
 		require.Equal(t, west, c.Active())
-		time.Sleep(failover.DefaultMinHold + time.Minute)
-		require.Equal(t, failover.Unknown, c.State().Regions[0].Health, "the good word of a source from before the outage says nothing now")
+		time.Sleep(holdDown + time.Minute)
+		require.Equal(t, "unknown", c.Status().Regions[0].Health, "the good word of a source from before the outage says nothing now")
 		require.Equal(t, west, c.Active())
 		for i := range 30 {
 			say("keys", nil)
 			if i >= 2 {
-				require.Equal(t, failover.Healthy, c.State().Regions[0].Health, "%d good answers", i+1)
+				require.Equal(t, "healthy", c.Status().Regions[0].Health, "%d good answers", i+1)
 				require.Equal(t, east, c.Active())
 			}
 			time.Sleep(15 * time.Minute)
@@ -188,30 +189,30 @@ func TestFailuresFromBeforeARecoveryAreLate(t *testing.T) {
 	bubble(t, failover.Config{Automatic: true}, func(t *testing.T, c *failover.Controller, l *journal) {
 		start(t, c)
 		report(c, west, nil, 1)
-		var old []failover.Evidence
+		var old []outcome
 		for i := range 12 {
 			source := []string{"keys", "token", "probe", "monitor"}[i%4]
-			old = append(old, failover.Evidence{Region: east, Source: source, Began: time.Now(), Err: errDown})
+			old = append(old, outcome{region: east, reporter: source, started: time.Now(), err: errDown})
 			time.Sleep(time.Second)
 		}
 		for _, e := range old[:2] { // of three failures of these sources, one is known in time
-			c.Observe(e)
+			observe(c, e)
 		}
 		report(c, east, errDown, 3)
 		require.Equal(t, west, c.Active())
 		report(c, east, nil, 3)
-		time.Sleep(failover.DefaultMinHold)
+		time.Sleep(holdDown)
 		require.Equal(t, east, c.Active())
 		for range 5 {
 			for _, e := range old {
-				c.Observe(e)
+				observe(c, e)
 				time.Sleep(2 * time.Second)
 			}
 		}
-		require.Equal(t, failover.Healthy, c.State().Regions[0].Health)
+		require.Equal(t, "healthy", c.Status().Regions[0].Health)
 		require.Equal(t, east, c.Active())
 		for range 2 { // what it had counted of them before is forgotten, too
-			c.Observe(failover.Evidence{Region: east, Source: "keys", Began: time.Now(), Err: errDown})
+			observe(c, outcome{region: east, reporter: "keys", started: time.Now(), err: errDown})
 			time.Sleep(2 * time.Second)
 		}
 		require.Equal(t, east, c.Active())
@@ -221,20 +222,20 @@ func TestFailuresFromBeforeARecoveryAreLate(t *testing.T) {
 
 // A hold as long as can be never ends: what the fleet adds to it by chance does not make it end at once.
 func TestAHoldWithoutEnd(t *testing.T) {
-	bubble(t, failover.Config{Automatic: true, MinHold: math.MaxInt64}, func(t *testing.T, c *failover.Controller, l *journal) {
+	bubble(t, failover.Config{Automatic: true, HoldDown: math.MaxInt64}, func(t *testing.T, c *failover.Controller, l *journal) {
 		c.SetSpread(func() float64 { return 0.9 })
 		start(t, c)
 		for range 3 {
-			c.Report(west, nil)
-			c.Report(east, errDown)
+			c.Report(west, "", time.Time{}, nil)
+			c.Report(east, "", time.Time{}, errDown)
 			time.Sleep(2 * time.Second)
 		}
 		require.Equal(t, west, c.Active())
 		for range 100 {
-			c.Report(east, nil)
+			c.Report(east, "", time.Time{}, nil)
 			time.Sleep(time.Minute)
 		}
-		require.Equal(t, failover.Healthy, c.State().Regions[0].Health)
+		require.Equal(t, "healthy", c.Status().Regions[0].Health)
 		require.Equal(t, []string{east + ">" + west + ":failed"}, l.moves())
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,21 +16,21 @@ import (
 )
 
 // rank orders healths, the worst first.
-var rank = map[failover.Health]int{failover.Unhealthy: 0, failover.Unknown: 1, failover.Healthy: 2}
+var rank = map[string]int{"unhealthy": 0, "unknown": 1, "healthy": 2}
 
-// signal is a message to a Controller. Began is what it says; at is when it was first delivered.
+// signal is a message to a Controller. started is what it says; at is when it was first delivered.
 type signal struct {
-	failover.Evidence
+	outcome
 	at time.Time
 }
 
 // failedSince reports whether s is a failure of an attempt that began at t or later, as far as can be known.
 func (s *signal) failedSince(t time.Time) bool {
-	began := s.Began
+	began := s.started
 	if began.IsZero() {
 		began = s.at
 	}
-	return s.Err != nil && !began.Before(t)
+	return s.err != nil && !began.Before(t)
 }
 
 // oracle knows what was delivered, once each, and the events. It knows nothing of how a Controller counts.
@@ -38,41 +39,40 @@ type oracle struct {
 	failAfter int
 	delivered map[string][]signal // by region
 	recovered map[string]time.Time
-	health    map[string]failover.Health
+	health    map[string]string
 	active    string
 	pinned    string
 	moves     int
 }
 
 // event judges an Event.
-func (o *oracle) event(e failover.Event) {
-	switch e.Kind {
-	case failover.HealthChanged:
-		for _, r := range e.State.Regions {
-			if r.Name == e.Region {
-				o.health[e.Region] = r.Health
+func (o *oracle) event(e event) {
+	switch e.kind {
+	case healthChanged:
+		for _, r := range e.status.Regions {
+			if r.Region == e.region {
+				o.health[e.region] = r.Health
 			}
 		}
-		if o.health[e.Region] == failover.Healthy {
-			o.recovered[e.Region] = e.At
+		if o.health[e.region] == "healthy" {
+			o.recovered[e.region] = e.at
 		}
-		if o.health[e.Region] == failover.Unhealthy {
-			o.failed(e.Region)
+		if o.health[e.region] == "unhealthy" {
+			o.failed(e.region)
 		}
-	case failover.Moved:
-		require.Equal(o.t, o.active, e.From, "only the active region is left")
-		o.active = e.Region
-		if e.Cause == failover.CauseManual {
+	case moved:
+		require.Equal(o.t, o.active, e.from, "only the active region is left")
+		o.active = e.region
+		if e.status.Cause == "pinned" {
 			return
 		}
 		o.moves++
 		require.Empty(o.t, o.pinned, "a pin wins")
-		if e.Cause == failover.CauseFailed {
-			o.failed(e.From)
+		if e.status.Cause == "failed" {
+			o.failed(e.from)
 		} else {
-			require.Equal(o.t, failover.Healthy, o.health[e.Region], "a region is preferred again when it has recovered")
+			require.Equal(o.t, "healthy", o.health[e.region], "a region is preferred again when it has recovered")
 		}
-	case failover.Pinned, failover.Resumed, failover.StoreChanged:
 	}
 }
 
@@ -83,8 +83,8 @@ func (o *oracle) failed(region string) {
 	most := 0
 	for _, s := range o.delivered[region] {
 		if s.failedSince(since) {
-			count[s.Source]++
-			most = max(most, count[s.Source])
+			count[s.reporter]++
+			most = max(most, count[s.reporter])
 		}
 	}
 	require.GreaterOrEqual(o.t, most, o.failAfter, "region %s has not failed since its recovery at %v", region, since)
@@ -107,18 +107,18 @@ func (h *history) one(of ...string) string { return of[h.r.IntN(len(of))] }
 // attempt makes a signal of an attempt that begins now.
 func (h *history) attempt() signal {
 	region := h.one(h.names...)
-	s := signal{Evidence: failover.Evidence{Region: region, Source: h.one("keys", "token", "probe", ""), Began: time.Now()}}
+	s := signal{outcome: outcome{region: region, reporter: h.one("keys", "token", "probe", ""), started: time.Now()}}
 	switch h.r.IntN(10) {
 	case 0:
-		s.Began = time.Time{} // Report
+		s.started = time.Time{} // Report
 	case 1, 2:
-		s.Began = s.Began.Round(0).Add(h.skew)
+		s.started = s.started.Round(0).Add(h.skew)
 	}
 	switch {
 	case h.r.IntN(50) == 0:
-		s.Err = context.Canceled
+		s.err = context.Canceled
 	case h.r.Float64() < h.sick[region]:
-		s.Err = errDown
+		s.err = errDown
 	}
 	return s
 }
@@ -129,42 +129,44 @@ func (h *history) deliver(s signal) {
 	repeated := !s.at.IsZero()
 	if !repeated {
 		s.at = time.Now()
-		if !errorsIsCanceled(s.Err) {
-			h.o.delivered[s.Region] = append(h.o.delivered[s.Region], s)
+		if !errorsIsCanceled(s.err) {
+			h.o.delivered[s.region] = append(h.o.delivered[s.region], s)
 		}
-		if !s.Began.IsZero() && s.Began.Sub(s.at) < time.Minute { // what is to begin in an hour is ignored until then
+		if !s.started.IsZero() && s.started.Sub(s.at) < time.Minute { // what is to begin in an hour is ignored until then
 			h.delivered = append(h.delivered, s)
 		}
 	}
-	before := h.c.State()
-	h.c.Observe(s.Evidence)
-	after := h.c.State()
-	harmless := s.Err == nil || errorsIsCanceled(s.Err) || repeated || s.Began.Before(h.o.recovered[s.Region]) && !s.Began.IsZero()
+	before := h.c.Status()
+	observe(h.c, s.outcome)
+	after := h.c.Status()
+	harmless := s.err == nil || errorsIsCanceled(s.err) || repeated || s.started.Before(h.o.recovered[s.region]) && !s.started.IsZero()
 	for i := range after.Regions {
-		if was, is := before.Regions[i].Health, after.Regions[i].Health; harmless || after.Regions[i].Name != s.Region {
-			require.GreaterOrEqual(t, rank[is], rank[was], "%+v made %s %s, which was %s", s, after.Regions[i].Name, is, was)
+		if was, is := before.Regions[i].Health, after.Regions[i].Health; harmless || after.Regions[i].Region != s.region {
+			require.GreaterOrEqual(t, rank[is], rank[was], "%+v made %s %s, which was %s", s, after.Regions[i].Region, is, was)
 		}
 	}
 	if h.o.pinned != "" {
 		require.Equal(t, h.o.pinned, after.Active)
 	}
 	require.Contains(t, h.names, after.Active)
-	if s.Began.IsZero() {
+	if s.started.IsZero() {
 		return
 	}
-	h.c.Observe(s.Evidence) // at once again
-	again := h.c.State()
-	require.Equal(t, after.Generation, again.Generation)
+	observe(h.c, s.outcome) // at once again
+	again := h.c.Status()
+	require.Equal(t, after.Active, again.Active)
+	require.Equal(t, after.Since, again.Since)
 	for i := range again.Regions {
 		require.Equal(t, after.Regions[i].Health, again.Regions[i].Health)
-		require.Len(t, again.Regions[i].Sources, len(after.Regions[i].Sources))
-		for j, was := range after.Regions[i].Sources {
-			is := again.Regions[i].Sources[j]
-			was.Last, is.Last = time.Time{}, time.Time{}
-			require.Equal(t, was, is, "a repetition counts for nothing")
+		require.Len(t, again.Regions[i].Reports, len(after.Regions[i].Reports))
+		for j, was := range after.Regions[i].Reports {
+			require.Equal(t, untimed(was), untimed(again.Regions[i].Reports[j]), "a repetition counts for nothing")
 		}
 	}
 }
+
+// untimed is a line of a report without its time.
+func untimed(line string) string { return line[:strings.LastIndex(line, ", ")] }
 
 func errorsIsCanceled(err error) bool { return errors.Is(err, context.Canceled) }
 
@@ -175,10 +177,10 @@ func (h *history) step() {
 		h.sick[h.one(h.names...)] = []float64{0, 0, 0.3, 1}[h.r.IntN(4)]
 	case n == 3:
 		h.o.pinned = h.one(h.names...)
-		require.NoError(h.o.t, h.c.Activate(h.o.t.Context(), h.o.pinned, "drill"))
+		require.NoError(h.o.t, h.c.Pin(h.o.t.Context(), h.o.pinned, "drill"))
 	case n < 8:
 		h.o.pinned = ""
-		require.NoError(h.o.t, h.c.Resume(h.o.t.Context()))
+		require.NoError(h.o.t, h.c.Unpin(h.o.t.Context()))
 	case n == 8:
 		h.skew = []time.Duration{0, 0, time.Hour, -time.Hour, -time.Second}[h.r.IntN(5)]
 	case n == 9:
@@ -220,11 +222,11 @@ func runHistory(t *testing.T, seed uint64) (moves int) {
 	t.Helper()
 	names := []string{east, west, north}
 	o := &oracle{
-		t: t, failAfter: 3, delivered: map[string][]signal{}, recovered: map[string]time.Time{}, health: map[string]failover.Health{},
+		t: t, failAfter: 3, delivered: map[string][]signal{}, recovered: map[string]time.Time{}, health: map[string]string{},
 		active: east,
 	}
 	var events journal
-	c := newController(t, failover.Config{Provider: authority(names...), Automatic: true, OnEvent: events.add})
+	c := newController(t, failover.Config{Automatic: true, OnChange: events.add}, names...)
 	start(t, c)
 	h := &history{r: rand.New(rand.NewPCG(seed, 3)), c: c, o: o, names: names, sick: map[string]float64{}}
 	seen := 0
@@ -235,7 +237,7 @@ func runHistory(t *testing.T, seed uint64) (moves int) {
 		all := events.all()
 		for _, e := range all[seen:] {
 			now := o.pinned
-			if pinned == "" || e.Kind != failover.Moved { // what a pin ends is judged by what was before
+			if pinned == "" || e.kind != moved { // what a pin ends is judged by what was before
 				o.pinned = pinned
 			}
 			o.event(e)

@@ -3,6 +3,7 @@ package failover_test
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"testing"
 	"time"
 
@@ -16,11 +17,14 @@ import (
 // panicky is a store that panics.
 type panicky struct{}
 
-func (panicky) Load(context.Context, string) (store.Document, error) { panic("s3cret") }
+func (panicky) Load(context.Context, string, string) ([]byte, string, error) { panic("s3cret") }
 func (panicky) Save(context.Context, string, []byte, string) (string, error) {
 	panic("s3cret")
 }
-func (panicky) Authentic() {}
+func (panicky) Watch(context.Context, string, func()) error { panic("s3cret") }
+
+// nilStore is a trusted store whose methods need a receiver.
+type nilStore struct{ store.Trusted }
 
 // panickyHandler is a log handler that panics.
 type panickyHandler struct{ slog.Handler }
@@ -33,7 +37,7 @@ func TestNilAndZeroControllers(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]*failover.Controller{"nil": nil, "zero": {}} {
 		for what, err := range map[string]error{
-			"Activate": c.Activate(t.Context(), east, ""), "Resume": c.Resume(t.Context()), "Load": c.Load(t.Context()),
+			"Pin": c.Pin(t.Context(), east, ""), "Unpin": c.Unpin(t.Context()), "Load": c.Load(t.Context()),
 			"Run": c.Run(t.Context()), "Admit": c.Admit("orders", []string{east}, time.Now()),
 		} {
 			require.ErrorContains(t, err, "failover.New", "%s %s", name, what)
@@ -41,23 +45,25 @@ func TestNilAndZeroControllers(t *testing.T) {
 		err := c.Admit("orders", nil, time.Time{})
 		inactive := &verifier.Error{Reason: verifier.ReasonRegionInactive, Err: err}
 		require.ErrorIs(t, inactive, verifier.ErrUnavailable, "it is no verdict on a token")
-		c.Report(east, errDown)
-		c.Report(east, nil)
-		c.Observe(failover.Evidence{Region: east, Err: errDown})
+		c.Report(east, "", time.Time{}, errDown)
+		c.Report(east, "", time.Time{}, nil)
 		require.Empty(t, c.Active())
-		require.Zero(t, c.State())
-		require.Empty(t, c.AuthorizationServers())
+		require.Zero(t, c.Status())
+		require.Empty(t, c.Issuers())
 	}
 }
 
-func TestNewRefusesNilsInDisguise(t *testing.T) {
+func TestNewRejectsTypedNils(t *testing.T) {
 	t.Parallel()
 	for _, logger := range []*slog.Logger{{}, slog.New((*slog.TextHandler)(nil))} {
-		_, err := failover.New(failover.Config{
-			Provider: authority(east, west), Store: (*panicky)(nil), LocalCopy: (*panicky)(nil), Logger: logger,
+		p := providerOf(east, west)
+		p.HTTPClient = &http.Client{Transport: (*http.Transport)(nil)}
+		_, err := failover.New(p, failover.Config{
+			Replica: store.ReplicaConfig{Store: (*nilStore)(nil), LocalCopy: (*nilStore)(nil)}, Logger: logger,
 		})
-		require.ErrorContains(t, err, "failover: Store")
-		require.ErrorContains(t, err, "failover: LocalCopy")
+		require.ErrorContains(t, err, "failover: Provider.HTTPClient.Transport is a nil pointer")
+		require.ErrorContains(t, err, "failover: Replica.Store")
+		require.ErrorContains(t, err, "failover: Replica.LocalCopy")
 		require.ErrorContains(t, err, "failover: Logger")
 	}
 }

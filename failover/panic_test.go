@@ -23,40 +23,35 @@ type hollow struct{ cause error }
 func (*hollow) Error() string   { return "hollow" }
 func (h *hollow) Unwrap() error { return h.cause }
 
-// classless is a failure whose class cannot be had.
-type classless struct{ error }
+// unlabeled is a failure whose label cannot be had.
+type unlabeled struct{ error }
 
-func (classless) Class() string { panic("s3cret") }
+func (unlabeled) Failure() string { panic("s3cret") }
 
-// timeless is a failure of which it cannot be had when its request began.
-type timeless struct{ error }
-
-func (timeless) Began() time.Time { panic("s3cret") }
-
-// An error that panics when it is looked at is no evidence, whether a probe returns it or it is reported, and ends nothing.
-func TestErrorsThatPanicAreNoEvidence(t *testing.T) {
+// An error that panics when it is looked at proves nothing, whether a probe returns it or it is reported, and ends nothing.
+func TestErrorsThatPanicProveNothing(t *testing.T) {
 	var probed atomic.Int64
 	var out bytes.Buffer
 	bubble(t, failover.Config{
-		Automatic: true, Logger: slog.New(slog.NewTextHandler(&out, nil)),
+		Automatic: true, Logger: slog.New(slog.NewTextHandler(&out, nil)), ProbeInterval: 10 * time.Second,
 		Probe: func(_ context.Context, r issuer.Region) error {
 			if r.Name == west {
 				return nil
 			}
-			return []error{(*hollow)(nil), classless{errDown}}[probed.Add(1)%2]
+			return []error{(*hollow)(nil), unlabeled{errDown}}[probed.Add(1)%2]
 		},
 	}, func(t *testing.T, c *failover.Controller, _ *journal) {
 		start(t, c)
 		for range 60 {
 			time.Sleep(2 * time.Second)
-			for _, err := range []error{(*hollow)(nil), classless{errDown}, timeless{errDown}} {
-				c.Report(east, err)
+			for _, err := range []error{(*hollow)(nil), unlabeled{errDown}} {
+				c.Report(east, "", time.Time{}, err)
 			}
 		}
 		require.Greater(t, probed.Load(), int64(10))
-		require.Equal(t, failover.Unknown, c.State().Regions[0].Health)
-		require.Equal(t, failover.Healthy, c.State().Regions[1].Health)
-		require.NoError(t, c.Activate(t.Context(), west, ""))
+		require.Equal(t, "unknown", c.Status().Regions[0].Health)
+		require.Equal(t, "healthy", c.Status().Regions[1].Health)
+		require.NoError(t, c.Pin(t.Context(), west, ""))
 		require.Equal(t, west, c.Active())
 	})
 	require.Contains(t, out.String(), "panicked")
@@ -66,10 +61,10 @@ func TestErrorsThatPanicAreNoEvidence(t *testing.T) {
 // brokenShelf is a store whose errors are hollow.
 type brokenShelf struct{}
 
-func (brokenShelf) Authentic() {}
+func (brokenShelf) Watch(context.Context, string, func()) error { return (*hollow)(nil) }
 
-func (brokenShelf) Load(context.Context, string) (store.Document, error) {
-	return store.Document{}, (*hollow)(nil)
+func (brokenShelf) Load(context.Context, string, string) ([]byte, string, error) {
+	return nil, "", (*hollow)(nil)
 }
 
 func (brokenShelf) Save(context.Context, string, []byte, string) (string, error) {
@@ -78,22 +73,22 @@ func (brokenShelf) Save(context.Context, string, []byte, string) (string, error)
 
 // A store whose error panics when it is looked at does not answer.
 func TestErrorsOfAStoreThatPanic(t *testing.T) {
-	bubble(t, failover.Config{Store: brokenShelf{}, LocalCopy: brokenShelf{}}, func(t *testing.T, c *failover.Controller, _ *journal) {
+	bubble(t, failover.Config{Replica: store.ReplicaConfig{Store: store.InsecureTrust(brokenShelf{}), LocalCopy: store.InsecureTrust(brokenShelf{})}}, func(t *testing.T, c *failover.Controller, _ *journal) {
 		start(t, c)
 		time.Sleep(time.Minute)
-		require.Equal(t, failover.Unreachable, c.State().Trouble)
+		require.Equal(t, "unavailable", c.Status().Replica.StoreProblem)
 	})
 }
 
-// A probe or an OnEvent that panics or ends its goroutine ends neither Run nor later probes and events.
+// A probe or an OnChange that panics or ends its goroutine ends neither Run nor later probes and calls.
 func TestCallbacksThatEndTheirGoroutine(t *testing.T) {
 	for ending, end := range map[string]func(){"panic": func() { panic("s3cret") }, "Goexit": runtime.Goexit} {
 		t.Run(ending, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				var probes, events atomic.Int64
+				var probes, changes atomic.Int64
 				c := newController(t, failover.Config{
-					Automatic: true, OnEvent: func(failover.Event) { events.Add(1); end() },
+					Automatic: true, ProbeInterval: 10 * time.Second, OnChange: func(_, _ failover.Status) { changes.Add(1); end() },
 					Probe: func(_ context.Context, r issuer.Region) error {
 						switch n := probes.Add(1); {
 						case n <= 2:
@@ -108,9 +103,9 @@ func TestCallbacksThatEndTheirGoroutine(t *testing.T) {
 				time.Sleep(10 * time.Minute)
 				require.Greater(t, probes.Load(), int64(100))
 				require.Equal(t, west, c.Active())
-				require.EqualValues(t, 3, events.Load(), "east is unhealthy, west is healthy, west is active")
-				require.NoError(t, c.Activate(t.Context(), east, ""))
-				require.EqualValues(t, 4, events.Load())
+				require.EqualValues(t, 2, changes.Load(), "west is healthy; east is unhealthy and left")
+				require.NoError(t, c.Pin(t.Context(), east, ""))
+				require.EqualValues(t, 3, changes.Load())
 			})
 		})
 	}

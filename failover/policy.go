@@ -4,12 +4,14 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/regionjwt/regionjwt/internal/verdict"
 )
 
-// inactiveError refuses a token of a region that is not active.
-var errInactive = errors.New("failover: none of the regions that may have minted the token is active")
+// errInactive rejects a token of a region that is not active.
+var errInactive = errors.New("failover: none of the regions that may have issued the token is active")
 
-// unknownError says why it is not known which region operators have activated.
+// unknownError says why it is not known which region operators have pinned.
 type unknownError struct{ error }
 
 var (
@@ -17,58 +19,58 @@ var (
 	errNotMadeBy error = unknownError{errNotMade}
 )
 
-// Unavailable tells a verifier that this is no verdict on the token.
-func (unknownError) Unavailable() bool { return true }
+// Is tells a verifier that this is no decision on the token.
+func (unknownError) Is(target error) bool { return target == verdict.ErrUnavailable }
 
-// Unwrap returns why.
+// Unwrap returns the cause.
 func (e unknownError) Unwrap() error { return e.error }
 
-// Admit implements verifier.RegionPolicy. Without Config.RefuseInactive it admits every region, and an authority that is not
-// the Controller's is always admitted. Otherwise it admits a token that the active region may have minted, and one of a
-// region that ceased to be active less than Drain ago. While the orders of the operators are not known, a token that would be
-// refused is unavailable instead; and so is every token if New has not made the Controller.
-func (c *Controller) Admit(authority string, possible []string, _ time.Time) error {
+// Admit rejects tokens of inactive regions if Config.RejectInactive is set. It is a region policy of package verifier: regions
+// are those that may have issued the token. It admits a token that the active region may have issued, one of a region that
+// stopped being active less than DrainPeriod ago, and every token of another provider. Until the pin is known, a token that
+// would be rejected cannot be judged (503) instead, and neither can any token if New has not made the Controller.
+func (c *Controller) Admit(provider string, regions []string, _ time.Time) error {
 	if !c.made() {
 		return errNotMadeBy
 	}
 	s := c.snapshot.Load()
-	if !c.config.RefuseInactive || authority != s.Provider || slices.Contains(possible, s.Active) {
+	if !c.config.RejectInactive || provider != s.status.Provider || slices.Contains(regions, s.status.Active) {
 		return nil
 	}
-	if !s.OrderKnown {
+	if s.status.Replica.Origin == originNone {
 		return errNotKnown
 	}
 	now := time.Now()
-	for _, name := range possible {
-		if left, ok := s.left[name]; ok && now.Sub(left) < c.config.Drain {
+	for _, name := range regions {
+		if left, ok := s.left[name]; ok && now.Sub(left) < c.config.DrainPeriod {
 			return nil
 		}
 	}
 	return errInactive
 }
 
-// AuthorizationServers lists the issuers of the authority, those of the active region first: what
-// httpauth.Metadata.AuthorizationServers wants.
-func (c *Controller) AuthorizationServers() []string {
+// Issuers returns the issuers of the provider, those of the active region first: the authorization servers in the metadata of a
+// resource (RFC 9728).
+func (c *Controller) Issuers() []string {
 	if !c.made() {
 		return nil
 	}
 	active := c.Active()
-	var servers []string
+	var all []string
 	add := func(issuers []string) {
 		for _, iss := range issuers {
-			if !slices.Contains(servers, iss) {
-				servers = append(servers, iss)
+			if !slices.Contains(all, iss) {
+				all = append(all, iss)
 			}
 		}
 	}
-	for _, r := range c.config.Provider.Regions {
+	for _, r := range c.provider.Regions {
 		if r.Name == active {
 			add(r.Issuers)
 		}
 	}
-	for _, r := range c.config.Provider.Regions {
+	for _, r := range c.provider.Regions {
 		add(r.Issuers)
 	}
-	return servers
+	return all
 }

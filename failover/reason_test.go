@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -22,154 +23,116 @@ import (
 	"github.com/regionjwt/regionjwt/store"
 )
 
-// classed is an error with a class of its own.
-type classed string
+// lines keeps what is logged.
+type lines struct {
+	mu  sync.Mutex
+	all []string
+}
 
-func (c classed) Error() string { return "s3cret" }
-func (c classed) Class() string { return string(c) }
+func (*lines) Enabled(context.Context, slog.Level) bool { return true }
+func (l *lines) WithAttrs([]slog.Attr) slog.Handler     { return l }
+func (l *lines) WithGroup(string) slog.Handler          { return l }
+func (l *lines) Handle(_ context.Context, r slog.Record) error {
+	line := r.Level.String() + " " + r.Message
+	r.Attrs(func(a slog.Attr) bool {
+		line += " " + a.String()
+		return true
+	})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, line)
+	return nil
+}
 
-// An event and its log line name the source, the class of the error and the number of failures, and no text of the error.
-func TestEventsNameSourceErrorAndCount(t *testing.T) {
-	var out bytes.Buffer
-	config := failover.Config{Automatic: true, Logger: slog.New(slog.NewTextHandler(&out, nil))}
-	bubble(t, config, func(t *testing.T, c *failover.Controller, l *journal) {
+func (l *lines) written() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.all)
+}
+
+// A log line names the reporter, the label of the failure and the number of failures, and no text of the error.
+func TestLogLinesNameReporterFailureAndCount(t *testing.T) {
+	var out lines
+	bubble(t, failover.Config{Automatic: true, Logger: slog.New(&out)}, func(t *testing.T, c *failover.Controller, _ *journal) {
 		start(t, c)
 		report(c, west, nil, 1)
 		report(c, east, nil, 1)
-		for _, err := range []error{errors.New("s3cret"), context.DeadlineExceeded, classed("status 503")} {
-			c.Observe(failover.Evidence{Region: east, Source: "token", Began: time.Now(), Err: err})
+		for _, err := range []error{errors.New("s3cret"), context.DeadlineExceeded, labeled("status 503")} {
+			observe(c, outcome{region: east, reporter: "token", started: time.Now(), err: err})
 			time.Sleep(time.Second)
 		}
-		time.Sleep(failover.DefaultMinHold)
+		require.Contains(t, c.Status().Regions[0].Reports[1], "token: unhealthy, 3 failures (status 503), 0 successes, 2000-01-01T00:0")
+		time.Sleep(holdDown)
 		for range 3 {
-			c.Observe(failover.Evidence{Region: east, Source: "keys", Began: time.Now()})
+			observe(c, outcome{region: east, reporter: "keys", started: time.Now()})
 			time.Sleep(time.Second)
 		}
-		type told struct {
-			kind             failover.Kind
-			region           string
-			health           failover.Health
-			source, class    string
-			failures, unused int
-		}
-		var all []told
-		for _, e := range l.all()[2:] {
-			i := map[string]int{east: 0, west: 1}[e.Region]
-			all = append(all, told{e.Kind, e.Region, e.State.Regions[i].Health, e.Source, e.Class, e.Failures, 0})
-		}
-		require.Equal(t, []told{
-			{failover.HealthChanged, east, failover.Unhealthy, "token", "status 503", 3, 0},
-			{failover.Moved, west, failover.Healthy, "token", "status 503", 3, 0},
-			{failover.HealthChanged, east, failover.Unknown, "token", "", 0, 0},
-			{failover.HealthChanged, east, failover.Healthy, "keys", "", 0, 0},
-			{failover.Moved, east, failover.Healthy, "keys", "", 0, 0},
-		}, all)
-		require.Equal(t, "report", l.all()[0].Source)
-	})
-	t.Cleanup(func() {
-		require.Contains(t, out.String(), `event=health_changed authority=orders region=us-east-1`)
-		require.Contains(t, out.String(), `health=unhealthy source=token error="status 503" failures=3`)
-		require.NotContains(t, out.String(), "s3cret")
+		require.NoError(t, c.Pin(t.Context(), east, "s3cret"))
+		require.NoError(t, c.Unpin(t.Context()))
+		const changed = "region health changed provider=orders region="
+		require.Equal(t, []string{
+			"INFO " + changed + "us-west-2 health=healthy reporter=report failure= failures=0",
+			"INFO " + changed + "us-east-1 health=healthy reporter=report failure= failures=0",
+			"WARN " + changed + "us-east-1 health=unhealthy reporter=token failure=status 503 failures=3",
+			"WARN active region changed provider=orders region=us-west-2 from=us-east-1 cause=failed " +
+				"reporter=token failure=status 503 failures=3 pinned=false",
+			"INFO " + changed + "us-east-1 health=unknown reporter=token failure= failures=0",
+			"INFO " + changed + "us-east-1 health=healthy reporter=keys failure= failures=0",
+			"INFO active region changed provider=orders region=us-east-1 from=us-west-2 cause=recovered " +
+				"reporter=keys failure= failures=0 pinned=false",
+			"INFO region pinned provider=orders region=us-east-1",
+			"INFO region unpinned provider=orders region=us-east-1",
+		}, out.written())
 	})
 }
 
-// A class is always a label.
-func TestClassesAreLabels(t *testing.T) {
+// A failure is always a label.
+func TestFailuresAreLabels(t *testing.T) {
 	t.Parallel()
 	dns := &net.DNSError{Err: "s3cret", Name: "s3cret.example", IsNotFound: true}
 	for _, c := range []struct {
-		want, class string
-		err         error
+		want string
+		err  error
 	}{
-		{"dns", "", dns},
-		{"dns", "", fmt.Errorf("s3cret: %w", dns)},
-		{"timeout", "", context.DeadlineExceeded},
-		{"network", "", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}},
-		{"other", "", errors.New("s3cret")},
-		{"status 503", "status 503", errors.New("s3cret")},
-		{"other", "S3CRET", errors.New("s3cret")},
-		{"other", strings.Repeat("x", 41), errors.New("s3cret")},
-		{"other", "", classed("a\nb")},
-		{"no_usable_key", "", fmt.Errorf("s3cret: %w", classed("no_usable_key"))},
+		{"dns", dns},
+		{"dns", fmt.Errorf("s3cret: %w", dns)},
+		{"timeout", context.DeadlineExceeded},
+		{"network", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}},
+		{"other", errors.New("s3cret")},
+		{"status 503", labeled("status 503")},
+		{"other", labeled("S3CRET")},
+		{"other", labeled(strings.Repeat("x", 41))},
+		{"other", labeled("a\nb")},
+		{"no_usable_key", fmt.Errorf("s3cret: %w", labeled("no_usable_key"))},
 	} {
-		var l journal
-		f := newController(t, failover.Config{FailAfter: 1, OnEvent: l.add})
-		f.Observe(failover.Evidence{Region: east, Class: c.class, Err: c.err})
-		require.Equal(t, c.want, l.all()[0].Class, "%q %v", c.class, c.err)
+		f := newController(t, failover.Config{Threshold: 1})
+		f.Report(east, "", time.Time{}, c.err)
+		require.Contains(t, f.Status().Regions[0].Reports[0], "unhealthy, 1 failures ("+c.want+"), ", "%v", c.err)
 	}
 }
 
-// replies answers requests of a probe.
-type replies func(*http.Request) (*http.Response, error)
-
-func (r replies) RoundTrip(req *http.Request) (*http.Response, error) { return r(req) }
-
-// The probe takes no answer below 500 for a failure of the region, nor 503 with Retry-After.
-func TestHTTPProbeTellsFailuresFromAnswers(t *testing.T) {
-	t.Parallel()
-	region := authority(east).Regions[0]
-	probe := func(status int, retryAfter string, err error) error {
-		p := failover.HTTPProbe(&http.Client{Transport: replies(func(req *http.Request) (*http.Response, error) {
-			if err != nil {
-				return nil, err
-			}
-			h := http.Header{}
-			if retryAfter != "" {
-				h.Set("Retry-After", retryAfter)
-			}
-			return &http.Response{StatusCode: status, Header: h, Body: http.NoBody, Request: req}, nil
-		})})
-		return p(t.Context(), region)
-	}
-	require.NoError(t, probe(200, "", nil))
-	for _, status := range []int{201, 204, 302, 400, 401, 403, 404, 408, 418, 429, 499} {
-		require.ErrorIs(t, probe(status, "", nil), failover.ErrNoEvidence, "status %d", status)
-	}
-	for _, status := range []int{500, 502, 503, 504, 599} {
-		err := probe(status, "", nil)
-		require.NotErrorIs(t, err, failover.ErrNoEvidence)
-		require.EqualError(t, err, fmt.Sprintf("failover: probe: status %d", status))
-		require.ErrorIs(t, probe(status, "30", nil), failover.ErrNoEvidence, "%d with Retry-After", status)
-		require.NotErrorIs(t, probe(status, "soon", nil), failover.ErrNoEvidence)
-	}
-	err := probe(0, "", errors.New("s3cret"))
-	require.EqualError(t, err, "failover: probe: network")
-	require.ErrorIs(t, failover.HTTPProbe(nil)(t.Context(), issuer.Region{}), failover.ErrNoEvidence)
-	gone, leave := context.WithCancel(t.Context())
-	leave()
-	require.ErrorIs(t, failover.HTTPProbe(nil)(gone, region), context.Canceled)
-}
-
-// What is no evidence changes nothing.
-func TestNoEvidenceChangesNothing(t *testing.T) {
+// What proves nothing changes nothing.
+func TestWhatProvesNothingChangesNothing(t *testing.T) {
 	bubble(t, failover.Config{Automatic: true}, func(t *testing.T, c *failover.Controller, _ *journal) {
 		report(c, east, errDown, 2)
-		before := c.State()
-		report(c, east, fmt.Errorf("wrapped: %w", failover.ErrNoEvidence), 9)
+		before := c.Status()
+		report(c, east, fmt.Errorf("wrapped: %w", failover.ErrInconclusive), 9)
 		report(c, east, fmt.Errorf("wrapped: %w", context.Canceled), 9)
-		require.Equal(t, before, c.State())
+		require.Equal(t, before, c.Status())
 	})
 }
 
-// began is an error that says when its request began.
-type began struct {
-	error
-	at time.Time
-}
-
-func (b began) Began() time.Time { return b.at }
-
-// Report believes an error that says when its request began: a late failure is none.
+// A failure that is reported late, after a success that began later, is none.
 func TestReportOfALateFailure(t *testing.T) {
 	bubble(t, failover.Config{Automatic: true}, func(t *testing.T, c *failover.Controller, _ *journal) {
 		at := time.Now()
 		time.Sleep(time.Second)
 		report(c, east, nil, 1)
 		for i := range 5 {
-			c.Report(east, fmt.Errorf("wrapped: %w", began{errDown, at.Add(time.Duration(i))}))
+			c.Report(east, "", at.Add(time.Duration(i)), errDown)
 			time.Sleep(time.Second)
 		}
-		require.Equal(t, failover.Healthy, c.State().Regions[0].Health)
+		require.Equal(t, "healthy", c.Status().Regions[0].Health)
 	})
 }
 
@@ -178,11 +141,13 @@ func TestCodeOfOthersThatPanicsEndsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		var events atomic.Int32
+		var changes atomic.Int32
 		c := newController(t, failover.Config{
-			Automatic: true, Logger: slog.New(slog.NewTextHandler(&out, nil)), Store: panicky{}, LocalCopy: panicky{},
-			Probe:   func(context.Context, issuer.Region) error { panic("s3cret") },
-			OnEvent: func(failover.Event) { events.Add(1); panic("s3cret") },
+			Automatic: true, Logger: slog.New(slog.NewTextHandler(&out, nil)),
+			Replica:       store.ReplicaConfig{Store: wild(), LocalCopy: wild()},
+			ProbeInterval: 10 * time.Second,
+			Probe:         func(context.Context, issuer.Region) error { panic("s3cret") },
+			OnChange:      func(_, _ failover.Status) { changes.Add(1); panic("s3cret") },
 		})
 		start(t, c)
 		report(c, west, nil, 1)
@@ -190,34 +155,35 @@ func TestCodeOfOthersThatPanicsEndsNothing(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		require.Equal(t, west, c.Active())
-		require.Equal(t, failover.Unreachable, c.State().Trouble)
-		for _, r := range c.State().Regions {
-			for _, s := range r.Sources {
-				require.NotEqual(t, "probe", s.Source, "a probe that panics says nothing about the region")
+		require.Equal(t, "unavailable", c.Status().Replica.StoreProblem)
+		for _, r := range c.Status().Regions {
+			for _, line := range r.Reports {
+				require.NotContains(t, line, "probe: ", "a probe that panics says nothing about the region")
 			}
 		}
-		require.Positive(t, events.Load())
-		for _, what := range []string{"Probe", "OnEvent", "LocalCopy"} {
+		require.Positive(t, changes.Load())
+		for _, what := range []string{"Probe", "OnChange", "Replica.LocalCopy"} {
 			require.Contains(t, out.String(), what+" panicked")
 		}
 		require.NotContains(t, out.String(), "s3cret")
 	})
-	loud := newController(t, failover.Config{FailAfter: 1, Automatic: true, Logger: slog.New(panickyHandler{slog.DiscardHandler})})
-	loud.Report(east, errDown)
+	loud := newController(t, failover.Config{Threshold: 1, Automatic: true, Logger: slog.New(panickyHandler{slog.DiscardHandler})})
+	loud.Report(east, "", time.Time{}, errDown)
 	require.Equal(t, west, loud.Active())
 }
 
-// A region may have failed long before there was another one to move to. The move names the source that says so by then, and how
-// many failures it has counted, not the one that said so first and is well again.
+// A region may have failed long before there was another one to move to. The log then names the reporter that keeps the region
+// unhealthy, and how many failures it has counted, not the one that was first and has recovered.
 func TestALateMoveNamesWhatKeepsTheRegionUnhealthy(t *testing.T) {
-	bubble(t, failover.Config{Automatic: true}, func(t *testing.T, c *failover.Controller, l *journal) {
-		say := func(region, source, class string, n int) {
+	var out lines
+	bubble(t, failover.Config{Automatic: true, Logger: slog.New(&out)}, func(t *testing.T, c *failover.Controller, _ *journal) {
+		say := func(region, reporter, failure string, n int) {
 			for range n {
-				e := failover.Evidence{Region: region, Source: source, Began: time.Now(), Class: class}
-				if class != "" {
-					e.Err = errDown
+				o := outcome{region: region, reporter: reporter, started: time.Now()}
+				if failure != "" {
+					o.err = labeled(failure)
 				}
-				c.Observe(e)
+				observe(c, o)
 				time.Sleep(2 * time.Second)
 			}
 		}
@@ -225,43 +191,35 @@ func TestALateMoveNamesWhatKeepsTheRegionUnhealthy(t *testing.T) {
 		say(east, "token", "status 500", 3)
 		say(east, "keys", "timeout", 7)
 		say(east, "token", "", 3)
-		require.Equal(t, failover.Unhealthy, c.State().Regions[0].Health)
-		require.Equal(t, east, c.Active(), "there is nowhere to go")
+		require.Equal(t, "unhealthy", c.Status().Regions[0].Health)
+		require.Equal(t, east, c.Active(), "there is no other region to move to")
 		say(west, "keys", "", 3)
 		require.Equal(t, west, c.Active())
-		events := l.all()
-		last := events[len(events)-1]
-		require.Equal(t, failover.Moved, last.Kind)
-		require.Equal(t, failover.CauseFailed, last.Cause)
-		require.Equal(t, "keys", last.Source)
-		require.Equal(t, "timeout", last.Class)
-		require.Equal(t, 7, last.Failures)
+		all := out.written()
+		require.Equal(t, "WARN active region changed provider=orders region=us-west-2 from=us-east-1 cause=failed "+
+			"reporter=keys failure=timeout failures=7 pinned=false", all[len(all)-1])
 	})
 }
 
-// scopeless is a store that panics when it is asked whose documents it believes.
-type scopeless struct{ authentic }
+// wild is a trusted store that panics.
+func wild() store.Trusted { return store.InsecureTrust(panicky{}) }
 
-type authentic = store.Trusted
-
-func (scopeless) Scope() store.Scope { panic("s3cret") }
-
-// Where a store panics, an operator gets an error, and the order counts in this process.
-func TestAStoreThatPanicsEndsNoOrder(t *testing.T) {
+// If a store panics, an operator gets an error, and the pin is in effect in this process.
+func TestAStoreThatPanicsEndsNoPin(t *testing.T) {
 	t.Parallel()
-	for name, config := range map[string]failover.Config{
-		"Store": {Store: panicky{}}, "LocalCopy": {LocalCopy: panicky{}}, "both": {Store: panicky{}, LocalCopy: panicky{}},
-		"Scope": {Store: scopeless{store.Dir(t.TempDir() + "/a")}, LocalCopy: store.Dir(t.TempDir() + "/b")},
+	for name, r := range map[string]store.ReplicaConfig{
+		"Store": {Store: wild()}, "LocalCopy": {LocalCopy: wild()}, "both": {Store: wild(), LocalCopy: wild()},
 	} {
-		c := newController(t, config)
-		activated, loaded := c.Activate(t.Context(), west, ""), c.Load(t.Context())
+		c := newController(t, failover.Config{Replica: r})
+		pinned, loaded := c.Pin(t.Context(), west, ""), c.Load(t.Context())
 		require.Equal(t, west, c.Active(), name)
-		if _, breaks := config.Store.(panicky); breaks {
-			require.ErrorIs(t, activated, failover.ErrNotShared, name)
-			require.ErrorContains(t, loaded, "Store panicked", name)
-			require.ErrorIs(t, c.Resume(t.Context()), failover.ErrNotShared, name)
+		if r.Store != nil {
+			require.ErrorIs(t, pinned, store.ErrNotShared, name)
+			require.ErrorContains(t, loaded, "Replica.Store panicked", name)
+			require.ErrorIs(t, c.Unpin(t.Context()), store.ErrNotShared, name)
 			continue
 		}
-		require.NoError(t, errors.Join(activated, loaded, c.Resume(t.Context())), name)
+		require.NoError(t, errors.Join(pinned, loaded, c.Unpin(t.Context())), name)
+		require.Equal(t, "unavailable", c.Status().Replica.LocalProblem, name)
 	}
 }

@@ -21,21 +21,26 @@ const documentName = "regionjwt/failover/orders"
 // revised is a shelf that tells revisions apart from documents.
 type revised struct{ *shelf }
 
-func (r revised) Revision(ctx context.Context, name string) (string, error) {
-	d, err := r.Load(ctx, name)
-	return d.Revision, err
+func (revised) Authentic() {}
+
+func (r revised) Load(ctx context.Context, name, ifNot string) ([]byte, string, error) {
+	data, revision, err := r.shelf.Load(ctx, name, ifNot)
+	if err == nil && revision == ifNot {
+		return nil, revision, store.ErrNotModified
+	}
+	return data, revision, err
 }
 
 // ordered is a document.
 func ordered(region string, epoch uint64, at time.Time, more string) []byte {
-	return fmt.Appendf(nil, `{"version":1,"authority":"orders","region":%q,"pinned":true,"at":%q,"epoch":%d,"reason":"","left":{}%s}`,
+	return fmt.Appendf(nil, `{"version":1,"provider":"orders","region":%q,"pinned":true,"at":%q,"epoch":%d,"note":"","left":{}%s}`,
 		region, at.UTC().Format(time.RFC3339Nano), epoch, more)
 }
 
-// plain makes a Controller of a store that is believed as it is.
+// plain makes a Controller of a store that is trusted as it is.
 func plain(t *testing.T, s store.Store) *failover.Controller {
 	t.Helper()
-	return newController(t, failover.Config{Store: s, InsecurePlainStore: true})
+	return newController(t, failover.Config{Replica: store.ReplicaConfig{Store: store.InsecureTrust(s)}})
 }
 
 // A writer without a key hides no order behind an old revision.
@@ -46,7 +51,7 @@ func TestAnOldRevisionHidesNoOrder(t *testing.T) {
 		place := func(doc []byte) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.docs[documentName] = store.Document{Data: doc, Revision: "r"}
+			s.docs[documentName] = document{Data: doc, Revision: "r"}
 		}
 		began := time.Now()
 		place(ordered(east, 1, began, ""))
@@ -63,13 +68,13 @@ func TestAnOldRevisionHidesNoOrder(t *testing.T) {
 			place([]byte(doc))
 			time.Sleep(3 * time.Second)
 			synctest.Wait()
-			require.Equal(t, failover.Malformed, f.State().Trouble)
+			require.Equal(t, "malformed", f.Status().Replica.StoreProblem)
 		}
 		place(ordered(west, 2, began.Add(time.Second), ""))
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		require.Empty(t, f.State().Trouble)
-		require.LessOrEqual(t, time.Since(f.State().Confirmed), time.Second, "it answers all the time")
+		require.Empty(t, f.Status().Replica.StoreProblem)
+		require.LessOrEqual(t, time.Since(f.Status().Replica.Confirmed), time.Second, "it answers all the time")
 	})
 }
 
@@ -81,17 +86,17 @@ func TestAnOldOrderIsBehindEachTime(t *testing.T) {
 	began := time.Now()
 	filler := strings.Repeat(" ", 15<<10)
 	older, newer := ordered(east, 1, began, filler), ordered(west, 2, began.Add(time.Second), filler)
-	next := func(doc []byte, want failover.Trouble) {
+	next := func(doc []byte, want string) {
 		s.put(documentName, doc)
 		require.NoError(t, f.Load(t.Context()))
-		require.Equal(t, want, f.State().Trouble)
+		require.Equal(t, want, f.Status().Replica.StoreProblem)
 	}
 	next(older, "")
 	next(newer, "")
 	for range 3 {
-		next(older, failover.Behind)
+		next(older, "rolled_back")
 		next(newer, "")
-		next([]byte("junk"), failover.Malformed)
+		next([]byte("junk"), "malformed")
 	}
 	require.Equal(t, west, f.Active())
 }
@@ -103,40 +108,39 @@ func TestBoundsOfOrders(t *testing.T) {
 	padded := func(length int) []byte { return append(bytes.Clone(short), strings.Repeat(" ", length-len(short))...) }
 	for name, c := range map[string]struct {
 		doc  []byte
-		want failover.Trouble
+		want string
 	}{
 		"longest":               {padded(16 << 10), ""},
-		"too long":              {padded(16<<10 + 1), failover.Malformed},
+		"too long":              {padded(16<<10 + 1), "malformed"},
 		"many orders":           {ordered(west, 1<<32, now, ""), ""},
-		"too many orders":       {ordered(west, 1<<32+9, now, ""), failover.NotAuthentic},
-		"most orders":           {ordered(west, 1<<64-1, now, ""), failover.NotAuthentic},
-		"the end of time":       {ordered(west, 1, time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC), ""), failover.Malformed},
-		"left at the end":       {[]byte(strings.Replace(string(short), `"left":{}`, `"left":{"us-east-1":"9999-12-31T00:00:00Z"}`, 1)), failover.Malformed},
-		"a local copy":          {ordered(west, 1, now, `,"fleet":"test"`), failover.Malformed},
-		"a local copy, by keys": {ordered(west, 1, now, `,"keys":["k"]`), failover.Malformed},
+		"too many orders":       {ordered(west, 1<<32+9, now, ""), "not_authentic"},
+		"most orders":           {ordered(west, 1<<64-1, now, ""), "not_authentic"},
+		"the end of time":       {ordered(west, 1, time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC), ""), "malformed"},
+		"left at the end":       {[]byte(strings.Replace(string(short), `"left":{}`, `"left":{"us-east-1":"9999-12-31T00:00:00Z"}`, 1)), "malformed"},
+		"a local copy":          {ordered(west, 1, now, `,"fleet":"test"`), "malformed"},
+		"a local copy, by keys": {ordered(west, 1, now, `,"keys":["k"]`), "malformed"},
 	} {
 		s := newShelf()
 		s.put(documentName, c.doc)
 		f := plain(t, s)
 		require.NoError(t, f.Load(t.Context()), name)
-		require.Equal(t, c.want, f.State().Trouble, name)
+		require.Equal(t, c.want, f.Status().Replica.StoreProblem, name)
 		require.Equal(t, c.want == "", f.Active() == west, name)
-		require.Equal(t, c.want == "", f.State().OrderKnown, name)
+		require.Equal(t, c.want == "", f.Status().Replica.Origin == "store", name)
 		if c.want != "" {
-			require.ErrorIs(t, f.Activate(t.Context(), west, ""), failover.ErrUnreadable, name)
+			require.ErrorIs(t, f.Pin(t.Context(), west, ""), store.ErrNotShared, name)
+			require.Equal(t, c.doc, s.copied()[documentName].Data, "it is not replaced")
 		}
 	}
 }
 
 func signedBy(t *testing.T, inner store.Store, fleet string, keys ...ed25519.PrivateKey) store.Trusted {
 	t.Helper()
-	c := store.Signing{Private: keys[0]}
+	var public []store.PublicKey
 	for _, k := range keys {
-		c.Public = append(c.Public, k.Public().(ed25519.PublicKey))
+		public = append(public, store.PublicKey{Key: k.Public().(ed25519.PublicKey)})
 	}
-	s, err := store.Signed(inner, fleet, c)
-	require.NoError(t, err)
-	return s
+	return store.Signed(inner, fleet, keys[0], public...)
 }
 
 func keyNumber(i int) ed25519.PrivateKey {
@@ -149,39 +153,84 @@ func TestLocalCopiesAreBoundToFleetAndKeys(t *testing.T) {
 	down := newShelf()
 	down.fail(errDown)
 	for name, c := range map[string]struct {
-		store store.Store
+		store store.Trusted
 		used  bool
 	}{
 		"the same":           {signedBy(t, down, "production", keyNumber(1), keyNumber(2)), true},
 		"one key more":       {signedBy(t, down, "production", keyNumber(3), keyNumber(2), keyNumber(1)), true},
 		"a key was given up": {signedBy(t, down, "production", keyNumber(2)), false},
 		"another fleet":      {signedBy(t, down, "staging", keyNumber(1), keyNumber(2)), false},
-		"no fleet":           {authenticShelf{down}, false},
+		"no fleet":           {store.InsecureTrust(down), false},
 	} {
-		copied := authenticShelf{newShelf()}
-		first := newController(t, failover.Config{Store: signedBy(t, newShelf(), "production", keyNumber(1), keyNumber(2)), LocalCopy: copied})
-		require.NoError(t, first.Activate(t.Context(), west, ""))
-		f := newController(t, failover.Config{Store: c.store, LocalCopy: copied})
+		copied := store.InsecureTrust(newShelf())
+		first := newController(t, failover.Config{Replica: store.ReplicaConfig{Store: signedBy(t, newShelf(), "production", keyNumber(1), keyNumber(2)), LocalCopy: copied}})
+		require.NoError(t, first.Pin(t.Context(), west, ""))
+		f := newController(t, failover.Config{Replica: store.ReplicaConfig{Store: c.store, LocalCopy: copied}})
 		require.ErrorIs(t, f.Load(t.Context()), errDown)
 		require.Equal(t, c.used, f.Active() == west, name)
-		require.Equal(t, c.used, f.State().OrderKnown, name)
+		require.Equal(t, c.used, f.Status().Replica.Origin == "local copy", name)
+		if !c.used {
+			require.Equal(t, "malformed", f.Status().Replica.LocalProblem, name)
+		}
 	}
 }
-
-type authenticShelf struct{ *shelf }
-
-func (authenticShelf) Authentic() {}
 
 // An order of another fleet moves nobody.
 func TestOrdersOfAnotherFleet(t *testing.T) {
 	t.Parallel()
 	s := newShelf()
-	staging := newController(t, failover.Config{Store: signedBy(t, s, "staging", keyNumber(1))})
-	require.NoError(t, staging.Activate(t.Context(), west, ""))
-	production := newController(t, failover.Config{Store: signedBy(t, s, "production", keyNumber(1))})
+	staging := newController(t, failover.Config{Replica: store.ReplicaConfig{Store: signedBy(t, s, "staging", keyNumber(1))}})
+	require.NoError(t, staging.Pin(t.Context(), west, ""))
+	production := newController(t, failover.Config{Replica: store.ReplicaConfig{Store: signedBy(t, s, "production", keyNumber(1))}})
 	err := production.Load(t.Context())
 	require.ErrorIs(t, err, store.ErrNotAuthentic)
 	require.ErrorContains(t, err, `"staging"`)
 	require.Equal(t, east, production.Active())
-	require.Equal(t, failover.NotAuthentic, production.State().Trouble)
+	require.Equal(t, "not_authentic", production.Status().Replica.StoreProblem)
+}
+
+// A document of an epoch below MinEpoch was rolled back, and a store that has none has lost it: what it says applies, but does
+// not make the pin known.
+func TestMinEpoch(t *testing.T) {
+	t.Parallel()
+	at := time.Now()
+	for name, c := range map[string]struct {
+		doc     []byte
+		problem string
+		origin  string
+		active  string
+	}{
+		"reached": {ordered(west, 7, at, ""), "", "store", west},
+		"above":   {ordered(west, 8, at, ""), "", "store", west},
+		"below":   {ordered(west, 6, at, ""), "rolled_back", "none", west},
+		"none":    {nil, "missing", "none", east},
+	} {
+		s, local := newShelf(), store.InsecureTrust(newShelf())
+		if c.doc != nil {
+			s.put(documentName, c.doc)
+		}
+		config := failover.Config{
+			RejectInactive: true, Replica: store.ReplicaConfig{Store: store.InsecureTrust(s), LocalCopy: local, MinEpoch: 7},
+		}
+		f := newController(t, config)
+		require.NoError(t, f.Load(t.Context()), name)
+		require.Equal(t, c.problem, f.Status().Replica.StoreProblem, name)
+		require.Equal(t, c.origin, f.Status().Replica.Origin, name)
+		require.Equal(t, c.active, f.Active(), name)
+		require.Equal(t, c.origin == "none", unavailable(f.Admit("orders", []string{north}, time.Time{})), name)
+		s.fail(errDown)
+		again := newController(t, config)
+		require.ErrorIs(t, again.Load(t.Context()), errDown, name)
+		require.Equal(t, map[string]string{"below": "rolled_back"}[name], again.Status().Replica.LocalProblem, name)
+		require.Equal(t, c.origin == "store", again.Status().Replica.Origin == "local copy", name)
+		s.fail(nil)
+		require.NoError(t, f.Pin(t.Context(), east, ""), name)
+		require.Greater(t, f.Status().Replica.Epoch, uint64(7), "a new pin is above MinEpoch")
+		require.Equal(t, "store", f.Status().Replica.Origin, name)
+		require.Empty(t, f.Status().Replica.StoreProblem, name)
+	}
+	alone := newController(t, failover.Config{Replica: store.ReplicaConfig{LocalCopy: store.InsecureTrust(newShelf()), MinEpoch: 1}})
+	require.NoError(t, alone.Load(t.Context()))
+	require.Equal(t, "missing", alone.Status().Replica.LocalProblem)
+	require.Equal(t, "none", alone.Status().Replica.Origin)
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -24,8 +25,8 @@ const (
 
 var errDown = errors.New("down")
 
-// authority has regions with issuers and keys of their own.
-func authority(names ...string) issuer.Provider {
+// providerOf returns a provider with regions with issuers and keys of their own.
+func providerOf(names ...string) issuer.Provider {
 	a := issuer.Provider{ID: "orders"}
 	for _, n := range names {
 		a.Regions = append(a.Regions, issuer.Region{
@@ -35,19 +36,64 @@ func authority(names ...string) issuer.Provider {
 	return a
 }
 
-// journal keeps events.
-type journal struct {
-	mu     sync.Mutex
-	events []failover.Event
+// What an event tells.
+const (
+	moved         = "moved"
+	pinnedAgain   = "pinned" // the region that was active already
+	unpinned      = "unpinned"
+	healthChanged = "health_changed"
+	storeChanged  = "store_changed"
+	holdDown      = 5 * time.Minute // the default
+)
+
+// event is a part of a change, as OnChange tells it.
+type event struct {
+	at     time.Time
+	kind   string
+	region string
+	from   string // for moved
+	status failover.Status
 }
 
-func (l *journal) add(e failover.Event) {
+// journal keeps changes.
+type journal struct {
+	mu      sync.Mutex
+	events  []event
+	last    *failover.Status
+	changes int
+}
+
+func (l *journal) add(before, now failover.Status) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.events = append(l.events, e)
+	if l.last != nil && (l.last.Active != before.Active || l.last.Cause != before.Cause || !l.last.Since.Equal(before.Since)) {
+		panic("a change does not begin where the last one ended")
+	}
+	l.last = &now
+	l.changes++
+	add := func(kind, region, from string) {
+		l.events = append(l.events, event{time.Now(), kind, region, from, now})
+	}
+	for i, r := range now.Regions {
+		if r.Health != before.Regions[i].Health {
+			add(healthChanged, r.Region, "")
+		}
+	}
+	switch {
+	case now.Active != before.Active:
+		add(moved, now.Active, before.Active)
+	case now.Pinned && now.Replica.Epoch > before.Replica.Epoch:
+		add(pinnedAgain, now.Active, "")
+	}
+	if before.Pinned && !now.Pinned {
+		add(unpinned, now.Active, "")
+	}
+	if now.Replica.StoreProblem != before.Replica.StoreProblem {
+		add(storeChanged, now.Active, "")
+	}
 }
 
-func (l *journal) all() []failover.Event {
+func (l *journal) all() []event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.events)
@@ -56,17 +102,38 @@ func (l *journal) all() []failover.Event {
 // kinds lists the kinds of the events, with their regions.
 func (l *journal) kinds() (kinds []string) {
 	for _, e := range l.all() {
-		kinds = append(kinds, string(e.Kind)+" "+e.Region)
+		kinds = append(kinds, e.kind+" "+e.region)
 	}
 	return kinds
 }
 
-func newController(t *testing.T, c failover.Config) *failover.Controller {
+// outcome is a report.
+type outcome struct {
+	region, reporter string
+	started          time.Time
+	err              error
+}
+
+func observe(c *failover.Controller, o outcome) { c.Report(o.region, o.reporter, o.started, o.err) }
+
+// labeled is a failure with a label of its own.
+type labeled string
+
+func (labeled) Error() string     { return "s3cret" }
+func (l labeled) Failure() string { return string(l) }
+
+// newController makes a Controller of the regions, which are east and west by default.
+func newController(t *testing.T, c failover.Config, regions ...string) *failover.Controller {
 	t.Helper()
-	if c.Provider.ID == "" {
-		c.Provider = authority(east, west)
+	if len(regions) == 0 {
+		regions = []string{east, west}
 	}
-	f, err := failover.New(c)
+	return controllerOf(t, providerOf(regions...), c)
+}
+
+func controllerOf(t *testing.T, p issuer.Provider, c failover.Config) *failover.Controller {
+	t.Helper()
+	f, err := failover.New(p, c)
 	require.NoError(t, err)
 	return f
 }
@@ -85,27 +152,38 @@ func start(t *testing.T, f *failover.Controller) (stop func()) {
 	return stopped
 }
 
+// document is what a shelf holds under a name.
+type document struct {
+	Data     []byte
+	Revision string
+}
+
 // shelf is a store in memory that can be spoiled.
 type shelf struct {
 	mu   sync.Mutex
-	docs map[string]store.Document
+	docs map[string]document
 	revs int
 	err  error // of every call
 }
 
-func newShelf() *shelf { return &shelf{docs: map[string]store.Document{}} }
+func newShelf() *shelf { return &shelf{docs: map[string]document{}} }
 
-func (s *shelf) Load(_ context.Context, name string) (store.Document, error) {
+func (s *shelf) Load(_ context.Context, name, _ string) ([]byte, string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d, ok := s.docs[name]
 	switch {
 	case s.err != nil:
-		return store.Document{}, s.err
+		return nil, "", s.err
 	case !ok:
-		return store.Document{}, store.ErrNotFound
+		return nil, "", store.ErrNotFound
 	}
-	return d, nil
+	return slices.Clone(d.Data), d.Revision, nil
+}
+
+func (*shelf) Watch(ctx context.Context, _ string, _ func()) error {
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 func (s *shelf) Save(_ context.Context, name string, data []byte, ifRevision string) (string, error) {
@@ -123,7 +201,7 @@ func (s *shelf) Save(_ context.Context, name string, data []byte, ifRevision str
 func (s *shelf) put(name string, data []byte) string {
 	s.revs++
 	revision := string(rune('a'-1+s.revs%26)) + string(rune('0'+s.revs%10))
-	s.docs[name] = store.Document{Data: slices.Clone(data), Revision: revision}
+	s.docs[name] = document{Data: slices.Clone(data), Revision: revision}
 	return revision
 }
 
@@ -134,17 +212,17 @@ func (s *shelf) fail(err error) {
 }
 
 // copied returns what stands in s.
-func (s *shelf) copied() map[string]store.Document {
+func (s *shelf) copied() map[string]document {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.docs)
 }
 
 // replace makes docs what stands in s, with new revisions, as one does who can write to it.
-func (s *shelf) replace(docs map[string]store.Document) {
+func (s *shelf) replace(docs map[string]document) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.docs = map[string]store.Document{}
+	s.docs = map[string]document{}
 	for n, d := range docs {
 		s.put(n, d.Data)
 	}
@@ -155,9 +233,6 @@ func operators(t *testing.T, inner store.Store) (writer, reader store.Trusted) {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(nil)
 	require.NoError(t, err)
-	writer, err = store.Signed(inner, "test", store.Signing{Public: []ed25519.PublicKey{public}, Private: private})
-	require.NoError(t, err)
-	reader, err = store.Signed(inner, "test", store.Signing{Public: []ed25519.PublicKey{public}})
-	require.NoError(t, err)
-	return writer, reader
+	key := store.PublicKey{Key: public}
+	return store.Signed(inner, "test", private, key), store.Signed(inner, "test", nil, key)
 }

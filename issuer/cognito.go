@@ -8,57 +8,41 @@ import (
 	"strings"
 )
 
-// IssuerType is the issuer mode of a Cognito user pool: which iss its tokens carry.
-type IssuerType int
+// CognitoMode is the issuer mode of a Cognito user pool: it decides which iss tokens carry. Its values are those of the Cognito
+// API.
+type CognitoMode string
 
-// The issuer types.
+// The issuer modes.
 const (
-	// AnyIssuer accepts the tokens of both modes: for pools about to be switched, and where the mode is not known.
-	AnyIssuer IssuerType = iota
-	// Original is the mode in which every region's host names itself: https://cognito-idp.{region}.amazonaws.com/{pool}.
-	Original
-	// Updated is the mode in which every region mints the primary's https://issuer-cognito-idp.{primary}.amazonaws.com/{pool}.
-	Updated
+	// CognitoAny accepts the tokens of both modes, for pools whose mode is not known or is about to change.
+	CognitoAny CognitoMode = ""
+	// CognitoOriginal: each region has an iss of its own, https://cognito-idp.{region}.amazonaws.com/{pool}.
+	CognitoOriginal CognitoMode = "ORIGINAL"
+	// CognitoUpdated: every region issues https://issuer-cognito-idp.{primary}.amazonaws.com/{pool}.
+	CognitoUpdated CognitoMode = "UPDATED"
 )
 
-// String returns "any", "original" or "updated".
-func (t IssuerType) String() string {
-	switch t {
-	case AnyIssuer:
-		return "any"
-	case Original:
-		return "original"
-	case Updated:
-		return "updated"
-	}
-	return "unknown"
-}
-
-// UserPool describes an Amazon Cognito user pool and its replicas.
+// UserPool describes an Amazon Cognito user pool and its replicas. Provider returns the Provider for it.
 type UserPool struct {
-	// ID is the pool ID, "us-east-1_AbCdEf123"; required. It names the primary region, and becomes Provider.ID.
+	// ID is the pool ID, "us-east-1_AbCdEf123". It is required. It contains the primary region and becomes Provider.ID.
 	ID string
 
-	// Replicas names the regions that the pool is replicated to: "us-west-2". Tokens of other regions are refused.
+	// Replicas lists the regions that the pool is replicated to: "us-west-2". Tokens of other regions are rejected.
 	Replicas []string
 
-	// Issuer is the pool's issuer mode; the zero value accepts both.
-	Issuer IssuerType
+	// Mode is the pool's issuer mode. CognitoAny, the zero value, accepts both. CognitoUpdated needs a pool in an AWS commercial
+	// Region; elsewhere CognitoAny accepts the issuers of CognitoOriginal only.
+	Mode CognitoMode
 
-	// Domain is the pool's hosted domain; optional, it only fills Region.TokenURL. A name with a dot is a custom domain;
-	// any other name is a prefix, which is known in partition aws only. Both fail over by name: all regions have the same
-	// TokenURL, and Cognito routes it to a region that works.
+	// Domain is the pool's hosted domain; optional. It only sets Region.TokenURL. A name with a dot is a custom domain. Any other
+	// name is a prefix, which sets TokenURL for pools in AWS commercial Regions only. All regions have the same TokenURL:
+	// Cognito routes it to a region that works.
 	Domain string
 
-	// DNSSuffix overrides the suffix that the partition of the region implies ("amazonaws.com"). Where it is empty, the
-	// host names of the Updated mode are known in partition aws only: elsewhere Updated is refused, and AnyIssuer
-	// accepts the Original issuers alone.
-	DNSSuffix string
-
-	// BaseURL overrides where keys are fetched: it returns the URL to dial in place of "https://{host}" for a region
-	// and an issuer mode (never AnyIssuer), or "" to leave it. It never changes an iss. For FIPS endpoints, private
-	// links and emulators.
-	BaseURL func(region string, t IssuerType) string
+	// Endpoint overrides where keys are fetched; nil means from the hosts of Cognito. It returns the base URL to use instead of
+	// "https://{host}" for a region and an issuer mode (CognitoOriginal or CognitoUpdated), or "" for no change. It does not
+	// change which iss is accepted. Use it for FIPS endpoints, private links and emulators.
+	Endpoint func(region string, mode CognitoMode) string
 }
 
 var (
@@ -67,20 +51,20 @@ var (
 	hostPattern   = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
 )
 
-// maxPoolID is the longest pool ID of the Cognito API, in octets.
+// maxPoolID is the longest pool ID of the Cognito API, in bytes.
 const maxPoolID = 55
 
 // partitions maps the beginning of a region's name to the DNS suffix of its partition, longer beginnings first.
 var partitions = []struct {
 	prefix, suffix string
-	updated        bool // the host names of the Updated mode are published
+	updated        bool // the hosts of CognitoUpdated are documented
 }{
 	{"us-gov-", "amazonaws.com", false},
 	{"us-isob-", "sc2s.sgov.gov", false},
 	{"us-isof-", "csp.hci.ic.gov", false},
 	{"us-iso-", "c2s.ic.gov", false},
 	{"eu-isoe-", "cloud.adc-e.uk", false},
-	{"us-iso", "", false}, // a partition that is not known
+	{"us-iso", "", false}, // an unknown partition
 	{"eu-iso", "", false},
 	{"eusc-", "amazonaws.eu", false},
 	{"cn-", "amazonaws.com.cn", false},
@@ -104,25 +88,33 @@ func partitionOf(region string) (suffix string, updated bool) {
 	return "", false
 }
 
-// Cognito returns the Provider of a user pool, or everything that is wrong with p as one joined error. It does no I/O.
+// Cognito returns the Provider for an Amazon Cognito user pool and its replica regions, in either issuer mode. It is short for
+// UserPool{ID: poolID, Replicas: replicas}.Provider().
+func Cognito(poolID string, replicas ...string) Provider {
+	return UserPool{ID: poolID, Replicas: replicas}.Provider()
+}
+
+// Provider returns the Provider for the pool. It does not fail: if the description has a problem, the Provider has no regions,
+// and the constructor that receives it reports every problem. It does no I/O.
 //
 // With O for https://cognito-idp.{region}.{suffix}/{ID} and U for https://issuer-cognito-idp.{region}.{suffix}/{ID},
-// e the primary region and w a replica, the regions list:
+// e for the primary region and w for a replica, the regions list:
 //
-//	mode       primary: iss; keys        replica: iss; keys
-//	Original   O_e; O_e                  O_w, O_e; O_w
-//	Updated    U_e; U_e, O_e             U_e; O_w, U_e
-//	AnyIssuer  O_e, U_e; U_e, O_e        O_w, O_e, U_e; O_w, U_e
-func Cognito(p UserPool) (Provider, error) {
+//	mode             primary: iss; keys        replica: iss; keys
+//	CognitoOriginal  O_e; O_e                  O_w, O_e; O_w
+//	CognitoUpdated   U_e; U_e, O_e             U_e; O_w, U_e
+//	CognitoAny       O_e, U_e; U_e, O_e        O_w, O_e, U_e; O_w, U_e
+func (p UserPool) Provider() Provider {
+	provider := Provider{ID: p.ID}
 	c, err := p.check()
 	if err != nil {
-		return Provider{}, err
+		provider.problem = err
+		return provider
 	}
-	a := Provider{ID: p.ID}
 	for i, region := range append([]string{c.primary}, p.Replicas...) {
-		a.Regions = append(a.Regions, c.region(region, i == 0))
+		provider.Regions = append(provider.Regions, c.region(region, i == 0))
 	}
-	return a, a.Validate()
+	return provider
 }
 
 // cognito is a UserPool that has been checked.
@@ -132,76 +124,77 @@ type cognito struct {
 }
 
 func (p UserPool) check() (cognito, error) {
-	c := cognito{UserPool: p, suffix: p.DNSSuffix}
+	c := cognito{UserPool: p}
 	var errs []error
 	add := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("user pool %q: "+format, append([]any{p.ID}, args...)...))
 	}
 	m := poolPattern.FindStringSubmatch(p.ID)
 	if m == nil || len(p.ID) > maxPoolID || !regionPattern.MatchString(m[1]) {
-		return c, fmt.Errorf("user pool %q: the ID is not {region}_{letters and digits} of up to %d octets", p.ID, maxPoolID)
+		add(`the ID must be {region}_{letters and digits} of at most %d bytes, such as "us-east-1_AbCdEf123"`, maxPoolID)
+	} else {
+		c.primary = m[1]
 	}
-	c.primary = m[1]
 	suffix, updated := partitionOf(c.primary)
-	if p.DNSSuffix == "" {
-		c.suffix = suffix
-		if suffix == "" {
-			add("the partition of region %q is not known: set DNSSuffix", c.primary)
-		}
-		if !updated && p.Issuer == Updated {
-			add("the host names of updated issuers are not known for region %q: set DNSSuffix", c.primary)
-		}
-		if !updated && p.Issuer == AnyIssuer {
-			c.Issuer = Original
-		}
-	} else if len(p.DNSSuffix) > maxName || !hostPattern.MatchString(p.DNSSuffix) {
-		add("DNSSuffix %q is not a lower-case host name", p.DNSSuffix)
+	c.suffix = suffix
+	switch {
+	case c.primary == "":
+	case suffix == "":
+		add("the AWS partition of region %q is unknown: list the regions with their URLs in an issuer.Provider", c.primary)
+	case !updated && p.Mode == CognitoUpdated:
+		add("Mode is UPDATED, and the hosts of this mode are unknown in the AWS partition of region %q: use CognitoOriginal, or "+
+			"list the regions with their URLs in an issuer.Provider", c.primary)
+	case !updated && p.Mode == CognitoAny:
+		c.Mode = CognitoOriginal
 	}
-	if p.Issuer < AnyIssuer || p.Issuer > Updated {
-		add("unknown issuer type %d", int(p.Issuer))
+	if p.Mode != CognitoAny && p.Mode != CognitoOriginal && p.Mode != CognitoUpdated {
+		add("Mode %q is unknown: use CognitoAny, CognitoOriginal or CognitoUpdated", p.Mode)
+	}
+	if len(p.Replicas) >= maxValues {
+		add("Replicas has %d values: at most %d are supported", len(p.Replicas), maxValues-1)
 	}
 	for i, r := range p.Replicas {
 		switch other, otherUpdated := partitionOf(r); {
 		case !regionPattern.MatchString(r):
-			add("replica %q is not a region", r)
+			add(`replica %q is not an AWS Region: write it as "us-west-2"`, r)
 		case r == c.primary:
-			add("replica %q is the primary region", r)
+			add("replica %q is the primary region, which the ID names: remove it from Replicas", r)
 		case slices.Contains(p.Replicas[:i], r):
 			add("replica %q is listed twice", r)
-		case p.DNSSuffix == "" && (other != suffix || otherUpdated != updated):
-			add("replica %q is in another partition", r)
+		case c.primary != "" && (other != suffix || otherUpdated != updated):
+			add("replica %q is in another AWS partition than the primary region %q", r, c.primary)
 		}
 	}
 	if p.Domain != "" && !hostPattern.MatchString(p.Domain) {
-		add("domain %q is not a lower-case host name", p.Domain)
+		add("Domain %q must be a prefix or a host name, in lower case", p.Domain)
 	}
 	return c, errors.Join(errs...)
 }
 
 func (c cognito) region(name string, primary bool) Region {
 	var (
-		ownO     = c.iss(name, Original)
-		primaryO = c.iss(c.primary, Original)
-		primaryU = c.iss(c.primary, Updated)
-		keysO    = c.keys(name, Original)
-		keysU    = c.keys(c.primary, Updated)
+		ownO     = c.iss(name, CognitoOriginal)
+		primaryO = c.iss(c.primary, CognitoOriginal)
+		primaryU = c.iss(c.primary, CognitoUpdated)
+		keysO    = c.keys(name, CognitoOriginal)
+		keysU    = c.keys(c.primary, CognitoUpdated)
 	)
 	r := Region{Name: name, TokenURL: c.tokenURL()}
 	switch {
-	case c.Issuer == Original && primary:
+	case c.Mode == CognitoOriginal && primary:
 		r.Issuers, r.JWKSURLs = []string{ownO}, []string{keysO}
-	case c.Issuer == Original:
+	case c.Mode == CognitoOriginal:
 		r.Issuers, r.JWKSURLs = []string{ownO, primaryO}, []string{keysO}
-	case c.Issuer == Updated && primary:
+	case c.Mode == CognitoUpdated && primary:
 		r.Issuers, r.JWKSURLs = []string{primaryU}, []string{keysU, keysO}
-	case c.Issuer == Updated:
+	case c.Mode == CognitoUpdated:
 		r.Issuers, r.JWKSURLs = []string{primaryU}, []string{keysO, keysU}
 	case primary:
 		r.Issuers, r.JWKSURLs = []string{ownO, primaryU}, []string{keysU, keysO}
 	default:
 		r.Issuers, r.JWKSURLs = []string{ownO, primaryO, primaryU}, []string{keysO, keysU}
 	}
-	r.JWKSURLs = slices.Compact(r.JWKSURLs) // BaseURL may send both hosts to one
+	r.JWKSURLs = slices.Compact(r.JWKSURLs) // Endpoint may return the same URL for both modes
 	for _, u := range r.JWKSURLs {
 		if u == keysU || !primary {
 			r.OptionalJWKSURLs = append(r.OptionalJWKSURLs, u)
@@ -210,22 +203,22 @@ func (c cognito) region(name string, primary bool) Region {
 	return r
 }
 
-func (c cognito) iss(region string, t IssuerType) string {
+func (c cognito) iss(region string, mode CognitoMode) string {
 	host := "cognito-idp."
-	if t == Updated {
+	if mode == CognitoUpdated {
 		host = "issuer-cognito-idp."
 	}
 	return "https://" + host + region + "." + c.suffix + "/" + c.ID
 }
 
-func (c cognito) keys(region string, t IssuerType) string {
+func (c cognito) keys(region string, mode CognitoMode) string {
 	const path = "/.well-known/jwks.json"
-	if c.BaseURL != nil {
-		if base := c.BaseURL(region, t); base != "" {
+	if c.Endpoint != nil {
+		if base := c.Endpoint(region, mode); base != "" {
 			return strings.TrimSuffix(base, "/") + "/" + c.ID + path
 		}
 	}
-	return c.iss(region, t) + path
+	return c.iss(region, mode) + path
 }
 
 func (c cognito) tokenURL() string {
@@ -233,7 +226,7 @@ func (c cognito) tokenURL() string {
 	switch {
 	case strings.Contains(c.Domain, "."):
 		return "https://" + c.Domain + "/oauth2/token"
-	case c.Domain != "" && known && c.DNSSuffix == "":
+	case c.Domain != "" && known:
 		return "https://" + c.Domain + ".auth." + c.primary + ".amazoncognito.com/oauth2/token"
 	}
 	return ""

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/issuercheck"
 	"github.com/regionjwt/regionjwt/internal/signal"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
@@ -65,6 +66,11 @@ func newCache(providers []issuer.Provider, config Config, clock clock) (*Cache, 
 	c.table.Store(&table{})
 	if err := c.Update(providers); err != nil {
 		return nil, err
+	}
+	for _, p := range providers {
+		if unknown := issuercheck.UnknownRegions(p); len(unknown) > 0 {
+			c.log.Warn("user pool in unknown AWS Regions: check the spelling", "provider", p.ID, "regions", unknown)
+		}
 	}
 	return c, nil
 }

@@ -11,9 +11,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/issuercheck"
 	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/internal/outbound"
+	"github.com/regionjwt/regionjwt/internal/trust"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 	"github.com/regionjwt/regionjwt/store"
@@ -150,12 +152,12 @@ func (c Config) withDefaults() (Config, error) {
 		add("UnknownKeyWait %v is shorter than UnknownKeyInterval + 1 s: a flood would cause false answers", c.UnknownKeyWait)
 	}
 	for _, h := range c.InsecureHTTPHosts {
-		if h == "" || strings.ContainsAny(h, ":/@*[] ") && !issuer.IsLoopback(h) {
+		if h == "" || strings.ContainsAny(h, ":/@*[] ") && !outbound.Loopback(h) {
 			add("InsecureHTTPHosts: %q is not a host name", h)
 		}
 	}
-	if nils.Typed(c.Snapshots) {
-		add("Snapshots is set, and nil")
+	for _, problem := range trust.Check("Snapshots", c.Snapshots) {
+		add("%w", problem)
 	}
 	if c.HTTPClient != nil && nils.Typed(c.HTTPClient.Transport) {
 		add("HTTPClient has a Transport that is nil")
@@ -187,7 +189,7 @@ func (c *Config) checkProviders(ps []issuer.Provider) error {
 	var errs []error
 	ids, owners := map[string]bool{}, map[string]string{}
 	for _, p := range ps {
-		if err := p.Validate(); err != nil {
+		if err := issuercheck.Validate(p); err != nil {
 			errs = append(errs, err)
 		}
 		if ids[p.ID] {
@@ -204,12 +206,26 @@ func (c *Config) checkProviders(ps []issuer.Provider) error {
 				}
 				owners[iss] = p.ID
 			}
-			for _, s := range r.JWKSURLs {
-				if u, err := url.Parse(s); err == nil && !c.mayFetch(u) {
-					errs = append(errs, fmt.Errorf("provider %q: region %q: JWKS URL %q: https is required", p.ID, r.Name, s))
+			what, urls := fetched(r)
+			for _, s := range urls {
+				if u, err := url.Parse(s); err == nil && u.Hostname() != "" && !c.mayFetch(u) {
+					const text = "provider %q: region %q: %s %q: https is required; InsecureHTTPHosts lists exceptions"
+					errs = append(errs, fmt.Errorf(text, p.ID, r.Name, what, s))
 				}
 			}
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// fetched returns the URLs that are fetched for r, and what they are: its JWKS URLs, or else where its metadata is.
+func fetched(r issuer.Region) (what string, urls []string) {
+	switch {
+	case len(r.JWKSURLs) > 0:
+		return "JWKS URL", r.JWKSURLs
+	case r.DiscoveryURL != "":
+		return "discovery URL", []string{r.DiscoveryURL}
+	default:
+		return "issuer", r.Issuers
+	}
 }

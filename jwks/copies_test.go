@@ -43,7 +43,7 @@ func (b *backends) set(f func()) {
 // A backend with a key more has the same ETag. A search for the key is not answered with "unchanged", in either direction.
 func TestSharedETag(t *testing.T) {
 	t.Parallel()
-	for name, first := range map[string]int{"the first answer lacks the key": 0, "the first answer has the key": 1} {
+	for name, first := range map[string]int{"the first answer misses the key": 0, "the first answer has the key": 1} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { testSharedETag(t, first) })
@@ -219,7 +219,7 @@ func TestAgeOfACopyCounts(t *testing.T) {
 		c := newCache(t, n, jwks.Config{}, pool("p", []string{keysURL}))
 		require.Equal(t, 200, ask(t.Context(), c, "p", "old"))
 		synctest.Wait()
-		next := time.Until(c.Status()[0].NextRefresh)
+		next := time.Until(jwks.NextRefresh(c, 0))
 		require.InDelta(t, 600, next.Seconds(), 61)
 		status := c.Status()[0]
 		require.InDelta(t, 3000, time.Since(status.LastSuccess).Seconds(), 1)

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -24,7 +23,6 @@ type costume struct {
 	source   func(jwks.Source) jwks.Source
 	store    func(store.Trusted) store.Trusted
 	revoker  func(verifier.Revocation) verifier.Revocation
-	policy   func(verifier.RegionPolicy) verifier.RegionPolicy
 	verifier func(judging) judging
 	forgets  bool // the source forgets what is complete
 }
@@ -33,16 +31,15 @@ type costume struct {
 func same[T any](v T) T { return v }
 
 var plain = costume{
-	source: same[jwks.Source], store: same[store.Trusted], revoker: same[verifier.Revocation], policy: same[verifier.RegionPolicy],
+	source: same[jwks.Source], store: same[store.Trusted], revoker: same[verifier.Revocation],
 	verifier: same[judging],
 }
 
 // forwarded passes everything on, by types that have no other method.
 var forwarded = costume{
 	source:   func(v jwks.Source) jwks.Source { return forwardSource{v} },
-	store:    func(v store.Trusted) store.Trusted { return forwardStore{v} },
+	store:    func(v store.Trusted) store.Trusted { return store.InsecureTrust(forwardStore{v}) },
 	revoker:  func(v verifier.Revocation) verifier.Revocation { return forwardRevoker{v} },
-	policy:   func(v verifier.RegionPolicy) verifier.RegionPolicy { return forwardPolicy{v} },
 	verifier: func(v judging) judging { return forwardVerifier{v} },
 }
 
@@ -74,12 +71,14 @@ func (f forgetSource) Lookup(ctx context.Context, q jwks.Query) jwks.Result {
 
 func (f forgetSource) Changed() <-chan struct{} { return f.inner.Changed() }
 
-type forwardStore struct{ inner store.Trusted }
+type forwardStore struct{ inner store.Store }
 
-func (forwardStore) Authentic() {}
+func (f forwardStore) Load(ctx context.Context, name, ifNot string) ([]byte, string, error) {
+	return f.inner.Load(ctx, name, ifNot)
+}
 
-func (f forwardStore) Load(ctx context.Context, name string) (store.Document, error) {
-	return f.inner.Load(ctx, name)
+func (f forwardStore) Watch(ctx context.Context, name string, changed func()) error {
+	return f.inner.Watch(ctx, name, changed)
 }
 
 func (f forwardStore) Save(ctx context.Context, name string, data []byte, ifRevision string) (string, error) {
@@ -89,14 +88,7 @@ func (f forwardStore) Save(ctx context.Context, name string, data []byte, ifRevi
 type forwardRevoker struct{ inner verifier.Revocation }
 
 func (f forwardRevoker) Revoked(t *verifier.Token) (string, error) { return f.inner.Revoked(t) }
-func (f forwardRevoker) Version() uint64                           { return f.inner.Version() }
 func (f forwardRevoker) Changed() <-chan struct{}                  { return f.inner.Changed() }
-
-type forwardPolicy struct{ inner verifier.RegionPolicy }
-
-func (f forwardPolicy) Admit(authority string, possible []string, issued time.Time) error {
-	return f.inner.Admit(authority, possible, issued)
-}
 
 type forwardVerifier struct{ inner judging }
 
@@ -133,13 +125,9 @@ func TestFailureTableThroughForgetfulSources(t *testing.T) {
 // interfaces are the exported interfaces of the repository, and which test decorates each.
 var interfaces = map[string]string{
 	"jwks.Source": "costume", "store.Store": "costume", "store.Trusted": "costume", "verifier.Revocation": "costume",
-	"verifier.RegionPolicy": "costume", "middleware.Verifier": "costume", "middleware.Rechecker": "costume",
+	"middleware.Verifier": "costume",
 
-	"dpop.Replay": "the rows ask no proof", "dpop.Nonces": "the rows ask no proof",
-	"store.Watcher": "snapshots are not followed", "store.Reviser": "snapshots are not followed", "store.Scoped": "a store of many fleets",
-	"statuspage.Keys": "reads a Status only", "statuspage.Controller": "reads a State only", "statuspage.Rules": "reads a Status only",
-	"grpcauth.TokenSource": "sends tokens", "grpccreds.Source": "sends tokens", "oauth2source.Source": "sends tokens",
-	"issuertest.TB": "of tests",
+	"fakeissuer.TB": "of tests",
 }
 
 // Every exported interface is decorated, or does not concern keys and verification.

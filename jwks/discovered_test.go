@@ -16,15 +16,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/issuer"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
 // discovered is an issuer whose metadata names a jwks_uri of the test's choice. It answers whatever it is asked, and notes the
 // URLs.
 type discovered struct {
-	*issuertest.World
+	*fakeissuer.Server
 	iss, jwksURI string
 	mu           sync.Mutex
 	asked        []string
@@ -41,7 +41,7 @@ func (p *discovered) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(bytes.NewReader(body)), Request: r}, nil
 }
 
-// keys is a key set that the world publishes.
+// keys is a key set that the provider publishes.
 func (p *discovered) keys(ctx context.Context) []byte {
 	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, p.Provider().Regions[0].JWKSURLs[0], nil)
 	resp, err := p.Client().Do(req)
@@ -59,8 +59,8 @@ func (p *discovered) provider() issuer.Provider {
 
 func newDiscovered(t *testing.T, iss, jwksURI string) *discovered {
 	t.Helper()
-	w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
-	return &discovered{World: w, iss: iss, jwksURI: jwksURI}
+	w := fakeissuer.New(t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion, Algorithm: "ES256"})
+	return &discovered{Server: w, iss: iss, jwksURI: jwksURI}
 }
 
 // A tenant's discovery document cannot make the cache send a request to this machine, its link, or a metadata service. An issuer

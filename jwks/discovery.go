@@ -9,7 +9,6 @@ import (
 
 	"github.com/regionjwt/regionjwt/internal/outbound"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
-	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
@@ -67,12 +66,12 @@ func (q *request) fetch(ctx context.Context) answer {
 	if a.failed != nil && a.failed.label == "canceled" { // another request has answered
 		return a
 	}
-	lacks := a.failed == nil && !current && q.lacks(&a)
-	if a.failed == nil && !due && !lacks {
+	missing := a.failed == nil && !current && q.misses(&a)
+	if a.failed == nil && !due && !missing {
 		a.partial = a.partial || !current
 		return a
 	}
-	if lacks && !mayRead && !due {
+	if missing && !mayRead && !due {
 		a.partial = true
 		return a
 	}
@@ -91,8 +90,8 @@ func (q *request) fetch(ctx context.Context) answer {
 	return a
 }
 
-// lacks reports whether the round looks for a key that the answer does not list.
-func (q *request) lacks(a *answer) bool {
+// misses reports whether the round looks for a key that the answer does not list.
+func (q *request) misses(a *answer) bool {
 	q.set.mu.Lock()
 	defer q.set.mu.Unlock()
 	for w := range q.round.wanted {
@@ -168,7 +167,7 @@ func (q *request) readFrom(ctx context.Context, d *discovery, rawURL string) (st
 	if err != nil || len(uri) > maxJWKSURI || !q.cache.config.mayFetch(u) || !outbound.Discovered(u, d.issuer, hosts) {
 		return "", fail("discovery")
 	}
-	if u.Scheme != "https" && issuer.IsLoopback(u.Hostname()) && strings.HasPrefix(d.issuer, "https:") {
+	if u.Scheme != "https" && outbound.Loopback(u.Hostname()) && !strings.HasPrefix(d.issuer, "http:") {
 		return "", fail("discovery") // plain http to this machine proves nothing about an issuer elsewhere
 	}
 	return uri, nil

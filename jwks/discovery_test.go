@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"

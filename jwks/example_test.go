@@ -10,26 +10,25 @@ import (
 )
 
 func ExampleCache() {
-	world := issuertest.New(nil, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
-	defer world.Close()
-	provider := world.Provider()
-	cache, err := jwks.New([]issuer.Provider{provider}, jwks.Config{HTTPClient: world.Client()})
+	provider := issuer.Provider{ID: "shop", Regions: []issuer.Region{
+		{Name: "us-east-1", Issuers: []string{"https://us-east-1.idp.example"}},
+		{Name: "us-west-2", Issuers: []string{"https://us-west-2.idp.example"}},
+	}}
+	server := issuertest.New(nil, provider, issuertest.Config{Algorithm: "ES256"})
+	defer server.Close()
+	cache, err := jwks.New([]issuer.Provider{server.Provider()}, jwks.Config{})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 
-	world.Break("us-east-1")
-	for _, r := range provider.Regions {
-		answer := cache.Lookup(context.Background(), jwks.Query{Issuer: r.Issuers[0], KeyID: world.KeyID(r.Name)})
-		fmt.Println(r.Name, len(answer.Keys), "keys, complete:", answer.Complete)
-	}
+	server.Break("us-east-1")
+	fmt.Println("all keys:", cache.Preload(context.Background()) == nil)
 	for _, s := range cache.Status() {
-		fmt.Println(s.Region, s.State)
+		fmt.Println(s.Region, s.State, len(s.KeyIDs))
 	}
 	// Output:
-	// us-east-1 0 keys, complete: false
-	// us-west-2 1 keys, complete: true
-	// us-east-1 empty
-	// us-west-2 fresh
+	// all keys: false
+	// us-east-1 empty 0
+	// us-west-2 fresh 1
 }

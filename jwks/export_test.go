@@ -1,6 +1,8 @@
 package jwks
 
 import (
+	"time"
+
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
@@ -35,3 +37,19 @@ func Asked(c *Cache, iss string) int {
 
 // View returns what identifies the picture of an issuer that those who wait look at.
 func View(c *Cache, iss string) any { return c.table.Load().issuers[iss].view.Load() }
+
+// NextRefresh returns when the URL of that index in Status is refreshed next.
+func NextRefresh(c *Cache, index int) time.Time {
+	n := 0
+	for _, r := range c.table.Load().regions {
+		for _, s := range r.sets {
+			for range s.slots {
+				if n == index {
+					return time.Unix(0, s.due.load().Wall)
+				}
+				n++
+			}
+		}
+	}
+	return time.Time{}
+}

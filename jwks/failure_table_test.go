@@ -8,51 +8,51 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 )
 
 // row is one event of the failure table.
 type row struct {
 	event  string // as the README has it
-	layout issuertest.Layout
+	layout fakeissuer.Layout
 	play   func(*stage)
 }
 
 var rows = []row{
 	{
 		"one region's key server refuses, hangs, answers 5xx, 429, garbage, `{}`, `{\"keys\":[]}`, 50 MB, or redirects",
-		issuertest.IssuerPerRegion, oneServerFails,
+		fakeissuer.IssuerPerRegion, oneServerFails,
 	},
-	{"every JWKS URL of a key set is down", issuertest.OneIssuerMirrored, everyMirrorIsDown},
-	{"start while one region is down", issuertest.IssuerPerRegion, startWithoutOneRegion},
-	{"start while all is down, without a snapshot", issuertest.IssuerPerRegion, startWithoutAll},
-	{"start while all is down, snapshot younger than MaxStale", issuertest.IssuerPerRegion, startFromSnapshot},
-	{"the key server was down for minutes, a key was rotated meanwhile, it returns", issuertest.IssuerPerRegion, rotatedDuringOutage},
+	{"every JWKS URL of a key set is down", fakeissuer.OneIssuerSharedKeys, everyMirrorIsDown},
+	{"start while one region is down", fakeissuer.IssuerPerRegion, startWithoutOneRegion},
+	{"start while all is down, without a snapshot", fakeissuer.IssuerPerRegion, startWithoutAll},
+	{"start while all is down, snapshot younger than MaxStale", fakeissuer.IssuerPerRegion, startFromSnapshot},
+	{"the key server was down for minutes, a key was rotated meanwhile, it returns", fakeissuer.IssuerPerRegion, rotatedDuringOutage},
 	{
 		"a connection dies silently while the host is well (NAT, load balancer, region moved by DNS)",
-		issuertest.IssuerPerRegion, connectionDies,
+		fakeissuer.IssuerPerRegion, connectionDies,
 	},
 	{
 		"an optional URL (`Region.OptionalJWKSURLs`) that never answered well says 403 or 404, and another URL of the iss works",
-		issuertest.Cognito, notEnabled,
+		fakeissuer.Cognito, notEnabled,
 	},
-	{"a key is rotated in", issuertest.OneIssuer, rotatedIn},
-	{"a token arrives before its key is published", issuertest.IssuerPerRegion, tokenBeforeItsKey},
-	{"a key is withdrawn", issuertest.IssuerPerRegion, withdrawn},
+	{"a key is rotated in", fakeissuer.OneIssuer, rotatedIn},
+	{"a token arrives before its key is published", fakeissuer.IssuerPerRegion, tokenBeforeItsKey},
+	{"a key is withdrawn", fakeissuer.IssuerPerRegion, withdrawn},
 	{
 		"a URL whose answers differ from request to request, a CDN that serves old copies, backends that share an ETag",
-		issuertest.IssuerPerRegion, answersDiffer,
+		fakeissuer.IssuerPerRegion, answersDiffer,
 	},
 	{
 		"a key that is listed but cannot be used (odd parameters, unknown type, too small)",
-		issuertest.IssuerPerRegion, unusableKeys,
+		fakeissuer.IssuerPerRegion, unusableKeys,
 	},
-	{"one name, several keys (by alg, type, JWKS URL or region)", issuertest.IssuerPerRegion, oneNameSeveralKeys},
-	{"`jwks_uri` moves", issuertest.IssuerPerRegion, keySetMoves},
-	{"10,000 tokens with random key IDs", issuertest.IssuerPerRegion, floodOfKeyIDs},
-	{"unknown key ID", issuertest.OneIssuer, unknownKeyID},
-	{"a caller gives up", issuertest.IssuerPerRegion, callerGivesUp},
-	{"the clock jumps, a process is frozen and thawed", issuertest.IssuerPerRegion, clockJumps},
+	{"one name, several keys (by alg, type, JWKS URL or region)", fakeissuer.IssuerPerRegion, oneNameSeveralKeys},
+	{"`jwks_uri` moves", fakeissuer.IssuerPerRegion, keySetMoves},
+	{"10,000 tokens with random key IDs", fakeissuer.IssuerPerRegion, floodOfKeyIDs},
+	{"unknown key ID", fakeissuer.OneIssuer, unknownKeyID},
+	{"a caller gives up", fakeissuer.IssuerPerRegion, callerGivesUp},
+	{"the clock jumps, a process is frozen and thawed", fakeissuer.IssuerPerRegion, clockJumps},
 }
 
 // elsewhere lists the events of the README that other packages play, each with its test.

@@ -58,10 +58,10 @@ var misbehaviors = []string{"panics", "ends its goroutine", "never returns", "re
 // badStore is a Store that misbehaves.
 type badStore struct{ how string }
 
-func (badStore) Authentic() {}
+func (badStore) Watch(context.Context, string, func()) error { panic("snapshots are not followed") }
 
-func (s badStore) Load(context.Context, string) (store.Document, error) {
-	return store.Document{}, cmp.Or(misbehave(s.how), store.ErrNotFound)
+func (s badStore) Load(context.Context, string, string) ([]byte, string, error) {
+	return nil, "", cmp.Or(misbehave(s.how), store.ErrNotFound)
 }
 
 func (s badStore) Save(context.Context, string, []byte, string) (string, error) {
@@ -124,7 +124,7 @@ func TestHooksMisbehave(t *testing.T) {
 		for name, config := range map[string]jwks.Config{
 			"OnFetch":     {OnFetch: func(jwks.Fetch) { _ = misbehave(how) }},
 			"log handler": {Logger: slog.New(logHandler(func() { _ = misbehave(how) }))},
-			"Snapshots":   {Snapshots: badStore{how}},
+			"Snapshots":   {Snapshots: store.InsecureTrust(badStore{how})},
 		} {
 			if name == "log handler" && how == "never returns" || name == "OnFetch" && how == "never returns" {
 				continue // documented: it must not block

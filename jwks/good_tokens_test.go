@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -22,27 +22,27 @@ import (
 var mistaken = []row{
 	{
 		"a token that is signed with new material under a key ID in use, until the refresh that it causes",
-		issuertest.IssuerPerRegion, newMaterial,
+		fakeissuer.IssuerPerRegion, newMaterial,
 	},
-	{"a token that arrives before its key is published", issuertest.IssuerPerRegion, tooEarly},
+	{"a token that arrives before its key is published", fakeissuer.IssuerPerRegion, tooEarly},
 	{
 		"a token whose key was missing from six answers in a row of a URL that is not yet known to differ from request to request",
-		issuertest.IssuerPerRegion, missingForLong,
+		fakeissuer.IssuerPerRegion, missingForLong,
 	},
 	{
 		"a token whose key was published more than 2 minutes after it signed, behind a cache that serves copies",
-		issuertest.IssuerPerRegion, publishedLate,
+		fakeissuer.IssuerPerRegion, publishedLate,
 	},
-	{"a token whose key only an optional URL lists that says 403 or 404 by mistake", issuertest.OneIssuer, optionalByMistake},
+	{"a token whose key only an optional URL lists that says 403 or 404 by mistake", fakeissuer.OneIssuer, optionalByMistake},
 	{
 		"a token whose key only one URL of a key set lists that has not answered for `MaxStale`",
-		issuertest.OneIssuerMirrored, notAnsweredForMaxStale,
+		fakeissuer.OneIssuerSharedKeys, notAnsweredForMaxStale,
 	},
-	{"a token whose key names a wrong `alg`", issuertest.IssuerPerRegion, wrongAlgorithm},
+	{"a token whose key names a wrong `alg`", fakeissuer.IssuerPerRegion, wrongAlgorithm},
 }
 
 func newMaterial(s *stage) {
-	twin := issuertest.New(s.t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
+	twin := fakeissuer.New(s.t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion, Algorithm: "ES256"})
 	kid := s.KeyID(east)
 	s.start()
 	s.accepts(east)
@@ -51,7 +51,7 @@ func newMaterial(s *stage) {
 	k["kid"] = kid
 	s.Corrupt(east, set(k))
 	verify := func() error {
-		return s.verify(east, issuertest.Claims{Signer: twin, Header: map[string]any{"kid": kid}})
+		return s.verify(east, fakeissuer.Claims{Signer: twin, Header: map[string]any{"kid": kid}})
 	}
 	s.says(verifier.ReasonBadSignature, verify())
 	s.becomes(2*time.Second, func() bool { return verify() == nil })
@@ -62,17 +62,17 @@ func tooEarly(s *stage) {
 	s.accepts(east)
 	s.Lag(east)
 	s.Rotate(east)
-	s.says(verifier.ReasonUnknownKey, s.verify(east, issuertest.Claims{}))
-	s.Mend(east)
-	s.becomes(2*time.Second, func() bool { return s.verify(east, issuertest.Claims{}) == nil })
+	s.says(verifier.ReasonUnknownKey, s.verify(east, fakeissuer.Claims{}))
+	s.Restore(east)
+	s.becomes(2*time.Second, func() bool { return s.verify(east, fakeissuer.Claims{}) == nil })
 }
 
 func missingForLong(s *stage) {
 	s.start()
-	raw := s.Token(east, issuertest.Claims{ExpiresIn: 48 * time.Hour})
+	raw := s.Issue(east, fakeissuer.Claims{ExpiresIn: 48 * time.Hour})
 	require.NoError(s.t, s.judge(raw))
 	s.pass(time.Second)
-	other := issuertest.New(s.t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
+	other := fakeissuer.New(s.t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion, Algorithm: "ES256"})
 	s.Corrupt(east, set(s.published(other)...))
 	refused := func() bool { return category(s.judge(raw)) == verifier.ErrInvalid }
 	for range 90 {
@@ -80,12 +80,12 @@ func missingForLong(s *stage) {
 		s.pass(time.Minute)
 	}
 	s.becomes(time.Minute, refused)
-	s.Mend(east)
+	s.Restore(east)
 	s.becomes(11*time.Second, func() bool { return s.judge(raw) == nil })
 }
 
 func publishedLate(s *stage) {
-	keys := s.published(s.World)
+	keys := s.published(s.Server)
 	var age atomic.Value
 	age.Store("60")
 	s.provider.Regions[0].JWKSURLs = []string{s.host("cdn.example", func(w http.ResponseWriter, _ *http.Request) {
@@ -96,9 +96,9 @@ func publishedLate(s *stage) {
 	s.accepts(east)
 	s.pass(time.Minute)
 	s.Rotate(east)
-	s.cannotTell(s.verify(east, issuertest.Claims{})) // the copy is as old as the token
+	s.cannotTell(s.verify(east, fakeissuer.Claims{})) // the copy is as old as the token
 	s.pass(11 * time.Second)
-	s.says(verifier.ReasonUnknownKey, s.verify(east, issuertest.Claims{IssuedAgo: 10 * time.Minute}))
+	s.says(verifier.ReasonUnknownKey, s.verify(east, fakeissuer.Claims{IssuedAgo: 10 * time.Minute}))
 }
 
 func optionalByMistake(s *stage) {
@@ -106,9 +106,9 @@ func optionalByMistake(s *stage) {
 	s.Status(west, http.StatusForbidden, nil)
 	s.start()
 	s.accepts(east)
-	s.says(verifier.ReasonUnknownKey, s.verify(west, issuertest.Claims{}))
-	s.Mend(west)
-	s.becomes(3*time.Second, func() bool { return s.verify(west, issuertest.Claims{}) == nil })
+	s.says(verifier.ReasonUnknownKey, s.verify(west, fakeissuer.Claims{}))
+	s.Restore(west)
+	s.becomes(3*time.Second, func() bool { return s.verify(west, fakeissuer.Claims{}) == nil })
 }
 
 func notAnsweredForMaxStale(s *stage) {
@@ -118,7 +118,7 @@ func notAnsweredForMaxStale(s *stage) {
 	s.Rotate(east) // west does not list the new key
 	s.accepts(east)
 	s.Break(east)
-	refused := func() bool { return category(s.verify(east, issuertest.Claims{})) == verifier.ErrInvalid }
+	refused := func() bool { return category(s.verify(east, fakeissuer.Claims{})) == verifier.ErrInvalid }
 	for range 24 * 3 {
 		require.False(s.t, refused())
 		s.pass(20 * time.Minute)
@@ -126,22 +126,22 @@ func notAnsweredForMaxStale(s *stage) {
 	for range 48 * 3 { // the key set of the other region has just begun to ask it
 		s.pass(20 * time.Minute)
 		if refused() {
-			s.Mend(east)
-			s.becomes(time.Minute, func() bool { return s.verify(east, issuertest.Claims{}) == nil })
+			s.Restore(east)
+			s.becomes(time.Minute, func() bool { return s.verify(east, fakeissuer.Claims{}) == nil })
 			return
 		}
 	}
-	s.t.Fatalf("it is never called unknown: %v %+v", s.verify(east, issuertest.Claims{}), s.cache.Status())
+	s.t.Fatalf("it is never called unknown: %v %+v", s.verify(east, fakeissuer.Claims{}), s.cache.Status())
 }
 
 func wrongAlgorithm(s *stage) {
-	s.World = issuertest.New(s.t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "PS256"})
+	s.Server = fakeissuer.New(s.t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion, Algorithm: "PS256"})
 	s.provider = s.Provider()
-	keys := s.published(s.World)
+	keys := s.published(s.Server)
 	keys[0]["alg"] = "RS256"
 	s.Corrupt(east, set(keys...))
 	s.start()
-	s.says(verifier.ReasonUnknownKey, s.verify(east, issuertest.Claims{}))
+	s.says(verifier.ReasonUnknownKey, s.verify(east, fakeissuer.Claims{}))
 }
 
 func TestGoodTokensThatMayStillGet401(t *testing.T) {

@@ -11,27 +11,36 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/internal/trust"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/store"
 )
 
-// memory is a Store in memory that is shared by processes.
+// kept is what a store in memory holds under a name.
+type kept struct {
+	Data     []byte
+	Revision string
+}
+
+// memory is a trusted store in memory that is shared by processes.
 type memory struct {
+	store.Trusted
+
 	mu   sync.Mutex
-	docs map[string]store.Document
+	docs map[string]kept
 	n    int
 }
 
-func (*memory) Authentic() {}
+func (*memory) TrustInfo() trust.Info { return trust.Info{} }
 
-func (m *memory) Load(_ context.Context, name string) (store.Document, error) {
+func (m *memory) Load(_ context.Context, name, _ string) ([]byte, string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d, ok := m.docs[name]
 	if !ok {
-		return d, store.ErrNotFound
+		return nil, "", store.ErrNotFound
 	}
-	return d, nil
+	return d.Data, d.Revision, nil
 }
 
 func (m *memory) Save(_ context.Context, name string, data []byte, ifRevision string) (string, error) {
@@ -41,9 +50,9 @@ func (m *memory) Save(_ context.Context, name string, data []byte, ifRevision st
 		return "", store.ErrConflict
 	}
 	m.n++
-	d := store.Document{Data: append([]byte(nil), data...), Revision: fmt.Sprint(m.n)}
+	d := kept{Data: append([]byte(nil), data...), Revision: fmt.Sprint(m.n)}
 	if m.docs == nil {
-		m.docs = map[string]store.Document{}
+		m.docs = map[string]kept{}
 	}
 	m.docs[name] = d
 	return d.Revision, nil
@@ -163,7 +172,7 @@ func TestRotationDuringAnOutage(t *testing.T) {
 	})
 }
 
-// A key is withdrawn. It is accepted until two answers a minute apart lack it, then "cannot tell" for a while, then unknown.
+// A key is withdrawn. It is accepted until two answers a minute apart do not list it, then "cannot tell" for a while, then unknown.
 func TestWithdrawal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -174,7 +183,7 @@ func TestWithdrawal(t *testing.T) {
 		require.Equal(t, 200, ask(t.Context(), c, "p", "two"))
 		synctest.Wait()
 		s.list("one")
-		next := time.Until(c.Status()[0].NextRefresh)
+		next := time.Until(jwks.NextRefresh(c, 0))
 		ends := map[int]time.Duration{}
 		began := time.Now()
 		order := []int{}

@@ -48,7 +48,7 @@ func TestWhenAValidatorIsSent(t *testing.T) {
 		require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
 		refresh := func() (validator string) {
 			synctest.Wait()
-			time.Sleep(time.Until(c.Status()[0].NextRefresh))
+			time.Sleep(time.Until(jwks.NextRefresh(c, 0)))
 			require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
 			synctest.Wait()
 			return s.last().Get("If-None-Match")
@@ -289,7 +289,7 @@ func TestBoundsOfCacheControl(t *testing.T) {
 			c := newCache(t, n, jwks.Config{}, pool("p", []string{keysURL}))
 			require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
 			synctest.Wait()
-			require.Equal(t, want, time.Until(c.Status()[0].NextRefresh))
+			require.Equal(t, want, time.Until(jwks.NextRefresh(c, 0)))
 		})
 	}
 }

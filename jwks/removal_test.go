@@ -57,7 +57,7 @@ func TestRemovedIssuersEnd(t *testing.T) { // not parallel: it counts goroutines
 	})
 }
 
-const mostMemory = 6 << 10 // octets of an issuer of two regions
+const mostMemory = 6 << 10 // bytes of an issuer of two regions
 
 // total is the number of requests to all of these URLs.
 func total(n *servers, urls []string) (sum int) {
@@ -96,7 +96,7 @@ func TestMemoryOfTenThousandIssuers(t *testing.T) { // not parallel: it measures
 		n.mu.Unlock()
 		after := heap()
 		each := (int64(after) - int64(before)) / int64(size)
-		t.Log("octets for each issuer", each, "of which before its keys are there", (int64(empty)-int64(before))/int64(size))
+		t.Log("bytes for each issuer", each, "of which before its keys are there", (int64(empty)-int64(before))/int64(size))
 		require.LessOrEqual(t, each, int64(mostMemory))
 		runtime.KeepAlive(c)
 	})

@@ -14,7 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -33,9 +33,9 @@ func (s *stage) mortal(h http.HandlerFunc) (*dying, string) {
 func answersDiffer(s *stage) {
 	var n atomic.Int64
 	url := s.host("flapping.example", func(w http.ResponseWriter, _ *http.Request) {
-		keys := s.published(s.World)
+		keys := s.published(s.Server)
 		switch n.Add(1) % 4 {
-		case 1: // one backend that lacks the newest key; the others answer with the tag of its answer
+		case 1: // one backend that misses the newest key; the others answer with the tag of its answer
 			keys = keys[:len(keys)-1]
 		case 3:
 			w.Header().Set("Age", "1200") // an old copy
@@ -46,23 +46,23 @@ func answersDiffer(s *stage) {
 	s.provider.Regions[0].JWKSURLs = []string{url + "/keys"}
 	s.Rotate(east)
 	s.start()
-	s.becomes(time.Minute, func() bool { return s.verify(east, issuertest.Claims{}) == nil })
-	raw := s.Token(east, issuertest.Claims{ExpiresIn: 48 * time.Hour})
+	s.becomes(time.Minute, func() bool { return s.verify(east, fakeissuer.Claims{}) == nil })
+	raw := s.Issue(east, fakeissuer.Claims{ExpiresIn: 48 * time.Hour})
 	for i := range 60 {
 		s.pass(time.Minute)
 		require.NoError(s.t, s.judge(raw))
 		if i%5 == 0 {
-			_ = s.judge(s.Token(east, unknownKid(i))) // another answer
+			_ = s.judge(s.Issue(east, unknownKid(i))) // another answer
 		}
 	}
 }
 
 func unusableKeys(s *stage) {
-	unreadable := s.Token(east, issuertest.Claims{})
+	unreadable := s.Issue(east, fakeissuer.Claims{})
 	s.Rotate(east)
-	forbidden := s.Token(east, issuertest.Claims{})
+	forbidden := s.Issue(east, fakeissuer.Claims{})
 	s.Rotate(east)
-	keys := s.published(s.World)
+	keys := s.published(s.Server)
 	keys[0]["x"] = "AA"
 	keys[1]["d"] = keys[1]["x"] // its private half is public
 	unknown := map[string]any{"kty": "future", "kid": "odd"}
@@ -80,12 +80,12 @@ func unusableKeys(s *stage) {
 func oneNameSeveralKeys(s *stage) {
 	kid := s.KeyID(east)
 	header := map[string]any{"kid": kid}
-	twin := issuertest.New(s.t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
-	other := issuertest.New(s.t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "EdDSA"})
-	stranger := issuertest.New(s.t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
-	keys := s.published(s.World)
-	for _, w := range []*issuertest.World{twin, other} {
-		doc := &stage{t: s.t, World: w}
+	twin := fakeissuer.New(s.t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion, Algorithm: "ES256"})
+	other := fakeissuer.New(s.t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion, Algorithm: "EdDSA"})
+	foreign := fakeissuer.New(s.t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion, Algorithm: "ES256"})
+	keys := s.published(s.Server)
+	for _, w := range []*fakeissuer.Server{twin, other} {
+		doc := &stage{t: s.t, Server: w}
 		k := maps.Clone(doc.published(w)[0])
 		k["kid"] = kid
 		keys = append(keys, k)
@@ -94,9 +94,9 @@ func oneNameSeveralKeys(s *stage) {
 	s.start()
 	for range 3 {
 		s.accepts(east)
-		require.NoError(s.t, s.verify(east, issuertest.Claims{Signer: twin, Header: header}))
-		require.NoError(s.t, s.verify(east, issuertest.Claims{Signer: other, Header: header}))
-		s.says(verifier.ReasonBadSignature, s.verify(east, issuertest.Claims{Signer: stranger, Header: header}))
+		require.NoError(s.t, s.verify(east, fakeissuer.Claims{Signer: twin, Header: header}))
+		require.NoError(s.t, s.verify(east, fakeissuer.Claims{Signer: other, Header: header}))
+		s.says(verifier.ReasonBadSignature, s.verify(east, fakeissuer.Claims{Signer: foreign, Header: header}))
 		s.pass(20 * time.Minute)
 	}
 }
@@ -116,14 +116,14 @@ func keySetMoves(s *stage) {
 		case r.URL.Path == "/before":
 			_, _ = w.Write(before)
 		default:
-			_, _ = w.Write(set(s.published(s.World)...))
+			_, _ = w.Write(set(s.published(s.Server)...))
 		}
 	})
-	before = set(s.published(s.World)...)
+	before = set(s.published(s.Server)...)
 	region := &s.provider.Regions[0]
 	region.Issuers, region.JWKSURLs = []string{base}, nil
 	s.start()
-	claims := issuertest.Claims{Issuer: base}
+	claims := fakeissuer.Claims{Issuer: base}
 	require.NoError(s.t, s.verify(east, claims))
 	moved.Store(true)
 	s.Rotate(east)
@@ -141,14 +141,14 @@ func floodOfKeyIDs(s *stage) {
 	before, began := s.Fetches(east), s.elapsed()
 	answers := make(chan error, n)
 	for i := range n {
-		raw := s.Token(east, unknownKid(i))
+		raw := s.Issue(east, unknownKid(i))
 		go func() { _, err := s.verifier.Verify(s.t.Context(), raw); answers <- err }()
 	}
 	for range n {
 		require.Contains(s.t, []error{verifier.ErrInvalid, verifier.ErrRateLimited, verifier.ErrUnavailable}, category(<-answers))
 	}
 	s.Rotate(east)
-	s.becomes(3*time.Second, func() bool { return s.verify(east, issuertest.Claims{}) == nil })
+	s.becomes(3*time.Second, func() bool { return s.verify(east, fakeissuer.Claims{}) == nil })
 	require.LessOrEqual(s.t, s.Fetches(east)-before, 5+int((s.elapsed()-began)/time.Second)+2)
 }
 
@@ -168,7 +168,7 @@ func callerGivesUp(s *stage) {
 	ctx, cancel := context.WithTimeout(s.t.Context(), 50*time.Millisecond)
 	defer cancel()
 	patient := make(chan error, 1)
-	raw := s.Token(east, issuertest.Claims{})
+	raw := s.Issue(east, fakeissuer.Claims{})
 	go func() { _, err := s.verifier.Verify(context.WithoutCancel(ctx), raw); patient <- err }()
 	_, err := s.verifier.Verify(ctx, raw)
 	require.ErrorIs(s.t, err, verifier.ErrUnavailable)
@@ -185,7 +185,7 @@ func clockJumps(s *stage) {
 	s.pass(time.Second)
 	s.becomes(time.Minute, func() bool { // the first round has ended
 		st := s.cache.Status()[0] // while a round is under way, the next one is put off by seconds
-		return st.NextRefresh.After(st.LastSuccess.Add(time.Minute))
+		return jwks.NextRefresh(s.cache, 0).After(st.LastSuccess.Add(time.Minute))
 	})
 	s.wall.Add(int64(10 * time.Hour)) // frozen: only the wall clock went on
 	s.accepts(east)
@@ -193,11 +193,11 @@ func clockJumps(s *stage) {
 	s.wall.Add(-int64(48 * time.Hour))
 	s.accepts(east)
 	require.False(s.t, slices.ContainsFunc(s.cache.Status(), func(st jwks.Status) bool { return st.Region == east && st.State != "fresh" }))
-	token, err := s.verifier.Verify(s.t.Context(), s.Token(east, issuertest.Claims{}))
+	token, err := s.verifier.Verify(s.t.Context(), s.Issue(east, fakeissuer.Claims{}))
 	require.NoError(s.t, err)
-	require.GreaterOrEqual(s.t, token.KeyAge(), time.Duration(0))
+	require.GreaterOrEqual(s.t, token.Key().Age(), time.Duration(0))
 	s.wall.Add(int64(100 * time.Hour)) // frozen for longer than MaxStale, and no server answers
 	s.Break(east)
-	err = s.verify(east, issuertest.Claims{})
+	err = s.verify(east, fakeissuer.Claims{})
 	require.False(s.t, err == nil || errors.Is(err, verifier.ErrInvalid))
 }

@@ -7,31 +7,31 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
 // faults are the ways in which a region can be down.
-var faults = []func(*issuertest.World, string){
-	func(w *issuertest.World, r string) { w.Break(r) },
-	func(w *issuertest.World, r string) { w.Hang(r) },
-	func(w *issuertest.World, r string) { w.Status(r, http.StatusServiceUnavailable, nil) },
-	func(w *issuertest.World, r string) { w.Status(r, 429, http.Header{"Retry-After": {"30"}}) },
-	func(w *issuertest.World, r string) {
+var faults = []func(*fakeissuer.Server, string){
+	func(w *fakeissuer.Server, r string) { w.Break(r) },
+	func(w *fakeissuer.Server, r string) { w.Hang(r) },
+	func(w *fakeissuer.Server, r string) { w.Status(r, http.StatusServiceUnavailable, nil) },
+	func(w *fakeissuer.Server, r string) { w.Status(r, 429, http.Header{"Retry-After": {"30"}}) },
+	func(w *fakeissuer.Server, r string) {
 		w.Status(r, 302, http.Header{"Location": {"https://idp.example/"}})
 	},
-	func(w *issuertest.World, r string) { w.Corrupt(r, []byte("<html>sign in</html>")) },
-	func(w *issuertest.World, r string) { w.Corrupt(r, []byte(`{"keys":[]}`)) },
-	func(w *issuertest.World, r string) { w.Corrupt(r, []byte(`{}`)) },
-	func(w *issuertest.World, r string) { w.Corrupt(r, []byte(strings.Repeat(" ", 1<<20))) },
-	func(w *issuertest.World, r string) { w.Slow(r, time.Minute) },
+	func(w *fakeissuer.Server, r string) { w.Corrupt(r, []byte("<html>sign in</html>")) },
+	func(w *fakeissuer.Server, r string) { w.Corrupt(r, []byte(`{"keys":[]}`)) },
+	func(w *fakeissuer.Server, r string) { w.Corrupt(r, []byte(`{}`)) },
+	func(w *fakeissuer.Server, r string) { w.Corrupt(r, []byte(strings.Repeat(" ", 1<<20))) },
+	func(w *fakeissuer.Server, r string) { w.Slow(r, time.Minute) },
 }
 
 func oneServerFails(s *stage) {
 	s.start()
 	s.accepts(east)
 	for _, spoil := range faults {
-		spoil(s.World, east)
+		spoil(s.Server, east)
 		for range 4 {
 			s.pass(20 * time.Minute)
 			s.accepts(east)
@@ -48,18 +48,18 @@ func everyMirrorIsDown(s *stage) {
 	s.pass(23 * time.Hour)
 	s.accepts(east)
 	s.pass(2 * time.Hour)
-	s.says(verifier.ReasonKeysUnavailable, s.verify(east, issuertest.Claims{}))
+	s.says(verifier.ReasonKeysUnavailable, s.verify(east, fakeissuer.Claims{}))
 }
 
 func startWithoutOneRegion(s *stage) {
 	s.Hang(east)
 	s.start()
 	s.accepts(west)
-	s.says(verifier.ReasonKeysUnavailable, s.verify(east, issuertest.Claims{}))
-	s.Mend(east)
-	s.becomes(11*time.Second, func() bool { return s.verify(east, issuertest.Claims{}) == nil })
+	s.says(verifier.ReasonKeysUnavailable, s.verify(east, fakeissuer.Claims{}))
+	s.Restore(east)
+	s.becomes(11*time.Second, func() bool { return s.verify(east, fakeissuer.Claims{}) == nil })
 
-	s.scene(issuertest.OneIssuerMirrored)
+	s.scene(fakeissuer.OneIssuerSharedKeys)
 	s.Hang(east)
 	s.start()
 	s.accepts(west)
@@ -71,11 +71,11 @@ func startWithoutAll(s *stage) {
 	s.Break(west)
 	s.start()
 	for range 5 { // while no key set of the process is usable, it is never 429
-		err := s.verify(east, issuertest.Claims{})
+		err := s.verify(east, fakeissuer.Claims{})
 		s.says(verifier.ReasonKeysUnavailable, err)
 		s.cannotTell(err)
 	}
-	s.Mend(east)
+	s.Restore(east)
 	s.pass(1200 * time.Millisecond)
 	s.accepts(east)
 }
@@ -86,39 +86,38 @@ func startFromSnapshot(s *stage) {
 	s.becomes(time.Minute, func() bool { // it has been written
 		s.start()
 		s.Break(east)
-		defer s.Mend(east)
-		return s.verify(east, issuertest.Claims{}) == nil
+		defer s.Restore(east)
+		return s.verify(east, fakeissuer.Claims{}) == nil
 	})
 	s.Break(east)
 	s.pass(10 * time.Hour)
 	s.start()
 	s.accepts(east)
 	status := s.cache.Status()[0]
-	require.True(s.t, status.FromSnapshot)
-	require.Equal(s.t, "stale", status.State)
+	require.Equal(s.t, "snapshot", status.State)
 	s.pass(15 * time.Hour)
-	s.says(verifier.ReasonKeysUnavailable, s.verify(east, issuertest.Claims{}))
+	s.says(verifier.ReasonKeysUnavailable, s.verify(east, fakeissuer.Claims{}))
 }
 
 func rotatedDuringOutage(s *stage) {
 	s.start()
 	s.accepts(east)
 	s.Break(east)
-	old := s.Token(east, issuertest.Claims{})
+	old := s.Issue(east, fakeissuer.Claims{})
 	s.Rotate(east)
 	for range 5 {
 		s.pass(time.Minute)
-		s.cannotTell(s.verify(east, issuertest.Claims{}))
+		s.cannotTell(s.verify(east, fakeissuer.Claims{}))
 		require.NoError(s.t, s.judge(old))
 	}
-	s.Mend(east)
-	s.becomes(2*time.Second, func() bool { return s.verify(east, issuertest.Claims{}) == nil })
+	s.Restore(east)
+	s.becomes(2*time.Second, func() bool { return s.verify(east, fakeissuer.Claims{}) == nil })
 }
 
 func connectionDies(s *stage) {
 	var document func() []byte
 	answer := func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(document()) }
-	document = func() []byte { return set(s.published(s.World)...) }
+	document = func() []byte { return set(s.published(s.Server)...) }
 	var die func()
 	if s.sockets {
 		d, url := s.mortal(answer)
@@ -163,7 +162,7 @@ func notEnabled(s *stage) {
 			require.Contains(s.t, []string{"not_enabled", "empty"}, st.State)
 		}
 	}
-	s.Mend(west)
+	s.Restore(west)
 	s.Lag(east)
 	s.Rotate(west) // it alone has the new key
 	s.pass(11 * time.Second)
@@ -178,7 +177,7 @@ func rotatedIn(s *stage) {
 	s.Rotate(west)
 	before := s.Fetches(west)
 	answers := make(chan error, 1000)
-	raw := s.Token(west, issuertest.Claims{})
+	raw := s.Issue(west, fakeissuer.Claims{})
 	for range cap(answers) {
 		go func() { _, err := s.verifier.Verify(s.t.Context(), raw); answers <- err }()
 	}
@@ -194,16 +193,16 @@ func tokenBeforeItsKey(s *stage) {
 	s.Lag(east)
 	s.Rotate(east)
 	for range 3 {
-		require.Error(s.t, s.verify(east, issuertest.Claims{}))
+		require.Error(s.t, s.verify(east, fakeissuer.Claims{}))
 		s.pass(time.Second)
 	}
-	s.Mend(east)
-	s.becomes(2*time.Second, func() bool { return s.verify(east, issuertest.Claims{}) == nil })
+	s.Restore(east)
+	s.becomes(2*time.Second, func() bool { return s.verify(east, fakeissuer.Claims{}) == nil })
 }
 
 func withdrawn(s *stage) {
 	s.start()
-	old := s.Token(east, issuertest.Claims{})
+	old := s.Issue(east, fakeissuer.Claims{})
 	require.NoError(s.t, s.judge(old))
 	s.pass(time.Second)
 	s.Rotate(east)

@@ -120,7 +120,7 @@ func (s *simulation) hasOther(q *simQuestion) bool {
 	return false
 }
 
-// questions makes some: for keys that were at hand, keys that are published or will be, keys that are gone, and names of
+// questions makes some: for keys that were in memory, keys that are published or will be, keys that are gone, and names of
 // nobody.
 func (s *simulation) questions() (qs []*simQuestion) {
 	for _, iss := range s.issuers() {
@@ -219,7 +219,7 @@ func (s *simulation) checkHeld(questions []*simQuestion) {
 	synctest.Wait()
 }
 
-// all spoils or mends every URL.
+// all spoils or heals every URL.
 func (s *simulation) all(f simFault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

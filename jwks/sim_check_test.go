@@ -30,8 +30,8 @@ func (s *simulation) check(q *simQuestion) {
 	}
 	require.LessOrEqual(s.t, q.took, simWait, "a caller waits for a bounded time")
 	if len(q.atHand) > 0 {
-		require.NotEmpty(s.t, r.Keys, "%v of %s was at hand: %+v", q.atHand, q.iss, r)
-		require.Zero(s.t, q.took, "%v of %s was at hand", q.atHand, q.iss)
+		require.NotEmpty(s.t, r.Keys, "%v of %s was in memory: %+v", q.atHand, q.iss, r)
+		require.Zero(s.t, q.took, "%v of %s was in memory", q.atHand, q.iss)
 	} else {
 		s.worstWait = max(s.worstWait, q.took)
 	}
@@ -47,7 +47,7 @@ func (s *simulation) check(q *simQuestion) {
 		s.checkServed(q, k, q.ages[i])
 	}
 	for _, k := range q.atHand {
-		require.Contains(s.t, s.had[q.iss], k, "it was at hand")
+		require.Contains(s.t, s.had[q.iss], k, "it was in memory")
 	}
 	switch {
 	case len(r.Keys) > 0:

@@ -26,7 +26,7 @@ func (w *simWorld) event() {
 				w.spoil(u, f)
 			}
 		}
-	case 5, 6, 7: // everything is mended
+	case 5, 6, 7: // everything is healed
 		for _, u := range w.urls {
 			if !u.optional || w.rand.IntN(4) == 0 {
 				w.spoil(u, simHealthy)
@@ -37,7 +37,7 @@ func (w *simWorld) event() {
 		w.rotate(r)
 	case 9: // it signs with a key before that is published
 		if r.next == nil {
-			k := w.mint(r)
+			k := w.issue(r)
 			r.next = &k
 		} else {
 			w.rotate(r)

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/trust"
 	"github.com/regionjwt/regionjwt/store"
 )
 
@@ -38,7 +39,7 @@ type simReply struct {
 	told   *simAnswer // a good answer
 }
 
-// RoundTrip serves the URLs with what is wrong with them, and notes the good answers that were delivered.
+// RoundTrip serves the URLs with their faults, and notes the good answers that were delivered.
 func (t simTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	u, reply := t.hear(r)
 	timer := time.NewTimer(reply.delay)
@@ -201,20 +202,22 @@ func (w *simWorld) render(keys []simKey) []byte {
 
 // simShelf is a store in memory.
 type simShelf struct {
+	store.Trusted
+
 	mu   sync.Mutex
-	docs map[string]store.Document
+	docs map[string]kept
 	n    int
 }
 
-func (*simShelf) Authentic() {}
+func (*simShelf) TrustInfo() trust.Info { return trust.Info{} }
 
-func (s *simShelf) Load(_ context.Context, name string) (store.Document, error) {
+func (s *simShelf) Load(_ context.Context, name, _ string) ([]byte, string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if d, ok := s.docs[name]; ok {
-		return d, nil
+		return d.Data, d.Revision, nil
 	}
-	return store.Document{}, store.ErrNotFound
+	return nil, "", store.ErrNotFound
 }
 
 func (s *simShelf) Save(_ context.Context, name string, data []byte, ifRevision string) (string, error) {
@@ -224,10 +227,10 @@ func (s *simShelf) Save(_ context.Context, name string, data []byte, ifRevision 
 		return "", store.ErrConflict
 	}
 	if s.docs == nil {
-		s.docs = map[string]store.Document{}
+		s.docs = map[string]kept{}
 	}
 	s.n++
-	d := store.Document{Data: slices.Clone(data), Revision: strconv.Itoa(s.n)}
+	d := kept{Data: slices.Clone(data), Revision: strconv.Itoa(s.n)}
 	s.docs[name] = d
 	return d.Revision, nil
 }

@@ -49,7 +49,7 @@ func TestSimulation(t *testing.T) {
 	t.Logf("seed %d: %.2f region-years, %d tokens, 0 false accepts, 0 false refusals", seed, total.years, total.verified)
 	t.Logf("%d questions: %d served, %d unknown, %d cannot tell, %d rate-limited; %d forged tokens; %d restarts, %d updates",
 		total.asked, total.served, total.unknown, total.unavailable, total.tooOft, total.forged, total.restarts, total.updates)
-	t.Logf("worst wait with the key at hand 0, without %v; worst rate %d requests of one URL in 10 s, %d in a flood",
+	t.Logf("worst wait with the key in memory 0, without %v; worst rate %d requests of one URL in 10 s, %d in a flood",
 		total.worstWait, total.worstRate, total.worstFlood)
 	require.Positive(t, total.served)
 	require.Positive(t, total.unknown)
@@ -178,7 +178,7 @@ type simulation struct {
 	shelf    *simShelf
 	cache    *jwks.Cache
 	stop     func()
-	had      map[string]map[simKey]simAge // by iss: the keys that were at hand after the last step, with their age
+	had      map[string]map[simKey]simAge // by iss: the keys that were in memory after the last step, with their age
 	held     []simHeld                    // keys of earlier answers
 	mismatch map[string]time.Duration     // by iss, URL and publication: since when tokens of a key are called bad
 	lastAsk  map[string]time.Duration     // by iss and kid, by the process's life

@@ -123,7 +123,7 @@ type simWorld struct {
 	regions    []*simRegion
 	urls       []*simURL
 	byURL      map[string]*simURL
-	minted     int
+	issued     int
 	generation int // of connections
 	flooding   int // 0 no, 1 with new kids, 2 with the same ones again and again
 	flooded    time.Duration
@@ -261,11 +261,11 @@ func (w *simWorld) serving(iss string) (all []*simURL) {
 	return all
 }
 
-// mint makes the next key of a region, now and then under a kid that another region uses, too, or under one that is in use
+// issue makes the next key of a region, now and then under a kid that another region uses, too, or under one that is in use
 // there.
-func (w *simWorld) mint(r *simRegion) simKey {
-	w.minted++
-	k := simKey{kid: fmt.Sprintf("k%d", w.minted), material: w.minted % len(w.jwks)}
+func (w *simWorld) issue(r *simRegion) simKey {
+	w.issued++
+	k := simKey{kid: fmt.Sprintf("k%d", w.issued), material: w.issued % len(w.jwks)}
 	switch w.rand.IntN(8) {
 	case 0:
 		k.kid = fmt.Sprintf("shared-%d", w.rand.IntN(3))
@@ -279,7 +279,7 @@ func (w *simWorld) mint(r *simRegion) simKey {
 
 // rotate publishes the next key of a region.
 func (w *simWorld) rotate(r *simRegion) {
-	k := w.mint(r)
+	k := w.issue(r)
 	if r.next != nil {
 		k = *r.next
 		r.next = nil

@@ -203,14 +203,14 @@ func (c *Cache) restoreOnce(s *set, r *round, wg *sync.WaitGroup, helps bool) {
 func (c *Cache) restore(s *set) {
 	ctx, cancel := context.WithTimeout(context.Background(), snapshotTime)
 	defer cancel()
-	doc, err := c.load(ctx, snapshotName(s))
+	data, _, err := c.load(ctx, snapshotName(s))
 	if errors.Is(err, store.ErrNotFound) {
 		return
 	}
 	now := c.clock()
 	var events []keystate.Event
 	if err == nil {
-		events, _, err = s.decode(doc.Data, now, &c.config)
+		events, _, err = s.decode(data, now, &c.config)
 	}
 	if err != nil {
 		c.log.Warn("snapshot is not used", "url", s.slots[0].name(), "failure", err)
@@ -270,16 +270,16 @@ func (c *Cache) save(ctx context.Context, s *set) {
 func (c *Cache) replaceSnapshot(ctx context.Context, s *set, data []byte, mine int64) error {
 	name := snapshotName(s)
 	for try := 0; ; try++ {
-		old, err := c.load(ctx, name)
+		old, revision, err := c.load(ctx, name)
 		switch {
 		case err == nil:
-			if _, good, err := s.decode(old.Data, c.clock(), &c.config); err == nil && good > mine {
+			if _, good, err := s.decode(old, c.clock(), &c.config); err == nil && good > mine {
 				return nil
 			}
 		case !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrNotAuthentic):
 			return err
 		}
-		err = c.write(ctx, name, data, old.Revision)
+		err = c.write(ctx, name, data, revision)
 		if !errors.Is(err, store.ErrConflict) || try == 2 {
 			return err
 		}
@@ -287,19 +287,21 @@ func (c *Cache) replaceSnapshot(ctx context.Context, s *set, data []byte, mine i
 }
 
 // load reads a document, and waits no longer than it should.
-func (c *Cache) load(ctx context.Context, name string) (store.Document, error) {
+func (c *Cache) load(ctx context.Context, name string) (data []byte, revision string, err error) {
 	type result struct {
-		doc store.Document
-		err error
+		data     []byte
+		revision string
+		err      error
 	}
 	r, err := stored(ctx, c, func() (r result) {
-		if panicked := guard.Call("Snapshots", func() { r.doc, r.err = c.config.Snapshots.Load(ctx, name) }); panicked != nil {
+		load := func() { r.data, r.revision, r.err = c.config.Snapshots.Load(ctx, name, "") }
+		if panicked := guard.Call("Snapshots", load); panicked != nil {
 			r.err = panicked
 		}
 		r.err = guard.Sound("the error of Snapshots", r.err)
 		return r
 	})
-	return r.doc, cmp.Or(err, r.err)
+	return r.data, r.revision, cmp.Or(err, r.err)
 }
 
 // write replaces a document, and waits no longer than it should.

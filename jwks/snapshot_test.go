@@ -45,11 +45,11 @@ func (s *shelf) trouble(ctx context.Context) error {
 	}
 }
 
-func (s *shelf) Load(ctx context.Context, name string) (store.Document, error) {
+func (s *shelf) Load(ctx context.Context, name, ifNot string) ([]byte, string, error) {
 	if err := s.trouble(ctx); err != nil {
-		return store.Document{}, err
+		return nil, "", err
 	}
-	return s.memory.Load(ctx, name)
+	return s.memory.Load(ctx, name, ifNot)
 }
 
 func (s *shelf) Save(ctx context.Context, name string, data []byte, ifRevision string) (string, error) {
@@ -169,8 +169,7 @@ func TestServerConfirmsASnapshot(t *testing.T) {
 		second := start()
 		key := look(t, second, "one", "ES256").Keys[0]
 		require.Equal(t, "snapshot", key.Origin())
-		require.True(t, second.Status()[0].FromSnapshot)
-		require.Equal(t, "stale", second.Status()[0].State)
+		require.Equal(t, "snapshot", second.Status()[0].State)
 		require.NoError(t, second.Ready())
 		s.set(heal)
 		time.Sleep(time.Minute)
@@ -179,7 +178,7 @@ func TestServerConfirmsASnapshot(t *testing.T) {
 		require.Same(t, key, look(t, second, "one", "ES256").Keys[0])
 		require.Equal(t, "fetched", key.Origin())
 		require.Zero(t, key.Age())
-		require.False(t, second.Status()[0].FromSnapshot)
+		require.NotEqual(t, "snapshot", second.Status()[0].State)
 		require.Equal(t, "static", new(jwks.Key).Origin())
 	})
 }

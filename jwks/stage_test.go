@@ -18,8 +18,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/issuer"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -33,7 +33,7 @@ const (
 // stage is where a row of the failure table is played: in a bubble and in memory, or over real sockets, where a jump of both
 // clocks stands for the time that passes.
 type stage struct {
-	*issuertest.World
+	*fakeissuer.Server
 	t        *testing.T
 	sockets  bool
 	dress    costume // what stands between the parts
@@ -46,7 +46,7 @@ type stage struct {
 	mono, wall atomic.Int64 // that the clocks are ahead by
 
 	mu    sync.Mutex
-	hosts map[string]http.Handler // in memory, beside those of the World
+	hosts map[string]http.Handler // in memory, beside those of the Server
 }
 
 // judging is a verifier as the adapters see it.
@@ -56,16 +56,16 @@ type judging interface {
 	Changed() <-chan struct{}
 }
 
-func newStage(t *testing.T, layout issuertest.Layout, sockets bool, dress costume) *stage {
+func newStage(t *testing.T, layout fakeissuer.Layout, sockets bool, dress costume) *stage {
 	s := &stage{t: t, sockets: sockets, dress: dress, base: time.Now().Add(-time.Nanosecond), hosts: map[string]http.Handler{}}
 	s.store = dress.store(new(memory))
 	s.scene(layout)
 	return s
 }
 
-// scene puts another world on the stage.
-func (s *stage) scene(layout issuertest.Layout) {
-	s.World = issuertest.New(s.t, issuertest.Config{Layout: layout, Algorithm: "ES256", Issuer: issuer.AnyIssuer})
+// scene puts another fake provider on the stage.
+func (s *stage) scene(layout fakeissuer.Layout) {
+	s.Server = fakeissuer.New(s.t, fakeissuer.Config{Layout: layout, Algorithm: "ES256", Mode: issuer.CognitoAny})
 	if s.sockets {
 		s.Serve()
 	}
@@ -83,14 +83,12 @@ func (s *stage) start() {
 	s.cache, err = jwks.NewWithClock([]issuer.Provider{s.provider}, c, s.read, func() float64 { return 0.5 })
 	require.NoError(s.t, err)
 	trust := verifier.Policy{
-		Provider: s.provider, Audience: verifier.Audience(issuertest.Audience), Regions: s.dress.policy(anyRegion{}),
+		Provider: s.provider, Audience: verifier.Audience(fakeissuer.Audience), RegionPolicy: anyRegion,
 	}
 	if strings.HasSuffix(s.provider.ID, "_Testing01") {
-		trust.Audience, trust.Algorithms = verifier.CognitoAccess(issuertest.ClientID), []string{"ES256"}
+		trust.Audience, trust.Algorithms = verifier.CognitoAccess(fakeissuer.ClientID), []string{"ES256"}
 	}
-	v, err := verifier.New(verifier.Config{
-		Keys: s.dress.source(s.cache), Revocation: s.dress.revoker(noRules{}), Policies: []verifier.Policy{trust},
-	})
+	v, err := verifier.New([]verifier.Policy{trust}, s.dress.source(s.cache), verifier.Config{Revocation: s.dress.revoker(noRules{})})
 	require.NoError(s.t, err)
 	s.verifier = s.dress.verifier(v)
 	if !s.sockets {
@@ -98,16 +96,13 @@ func (s *stage) start() {
 	}
 }
 
-// anyRegion admits all regions.
-type anyRegion struct{}
-
-func (anyRegion) Admit(string, []string, time.Time) error { return nil }
+// anyRegion accepts all regions.
+func anyRegion(string, []string, time.Time) error { return nil }
 
 // noRules revokes nothing.
 type noRules struct{}
 
 func (noRules) Revoked(*verifier.Token) (string, error) { return "", nil }
-func (noRules) Version() uint64                         { return 1 }
 func (noRules) Changed() <-chan struct{}                { return nil }
 
 func (s *stage) read() (mono, wall int64) {
@@ -182,14 +177,14 @@ func (s *stage) judge(raw string) error {
 // ofKeys are the reasons for 401 that need a complete answer.
 var ofKeys = []verifier.Reason{verifier.ReasonUnknownKey, verifier.ReasonBadSignature, verifier.ReasonKeyNotAllowed}
 
-func (s *stage) verify(region string, c issuertest.Claims) error {
+func (s *stage) verify(region string, c fakeissuer.Claims) error {
 	s.t.Helper()
-	return s.judge(s.Token(region, c))
+	return s.judge(s.Issue(region, c))
 }
 
 func (s *stage) accepts(region string) {
 	s.t.Helper()
-	require.NoError(s.t, s.verify(region, issuertest.Claims{}))
+	require.NoError(s.t, s.verify(region, fakeissuer.Claims{}))
 }
 
 // says requires a refusal for that reason.
@@ -201,7 +196,7 @@ func (s *stage) says(want verifier.Reason, err error) {
 		s.cannotTell(err)
 		return
 	}
-	require.Equal(s.t, want.String(), e.Reason.String())
+	require.Equal(s.t, want, e.Reason)
 }
 
 // cannotTell requires 503 or 429, with the time after which to ask again.
@@ -214,9 +209,10 @@ func (s *stage) cannotTell(err error) {
 }
 
 func category(err error) error {
-	var e *verifier.Error
-	if errors.As(err, &e) {
-		return e.Category()
+	for _, c := range []error{verifier.ErrInvalid, verifier.ErrForbidden, verifier.ErrUnavailable, verifier.ErrRateLimited} {
+		if errors.Is(err, c) {
+			return c
+		}
 	}
 	return err
 }
@@ -240,12 +236,12 @@ func (s *stage) becomes(most time.Duration, f func() bool) {
 	s.t.Fatalf("it did not become so within %v: %+v, %d and %d requests", most, s.cache.Status(), s.Fetches(east), s.Fetches(west))
 }
 
-func unknownKid(n int) issuertest.Claims {
-	return issuertest.Claims{Header: map[string]any{"kid": fmt.Sprintf("nobody-%d", n)}}
+func unknownKid(n int) fakeissuer.Claims {
+	return fakeissuer.Claims{Header: map[string]any{"kid": fmt.Sprintf("nobody-%d", n)}}
 }
 
 // published returns the keys that east publishes now.
-func (s *stage) published(w *issuertest.World) (keys []map[string]any) {
+func (s *stage) published(w *fakeissuer.Server) (keys []map[string]any) {
 	s.t.Helper()
 	client := w.Client()
 	if s.sockets {

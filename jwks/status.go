@@ -17,12 +17,12 @@ type Status struct {
 	Provider string `json:"provider"`
 	Region   string `json:"region"`
 	URL      string `json:"url"` // the configured URL, or the issuer that it is discovered from
-	// State is "empty" (no good answer yet), "fresh", "stale" (a refresh is overdue; the keys are used), "expired" (older than
-	// MaxStale; the keys are not used), or "not_enabled" (an optional URL that has never answered says 403 or 404).
+	// State is "empty" (no good answer yet), "fresh", "stale" (a refresh is overdue; the keys are used), "snapshot" (the keys are
+	// those of a snapshot; the URL has not answered this process yet), "expired" (older than MaxStale; the keys are not used), or
+	// "not_enabled" (an optional URL that has never answered says 403 or 404).
 	State string `json:"state"`
 	// LastSuccess is when the content of the newest good answer was made, of this process or the one that wrote the snapshot.
 	LastSuccess time.Time `json:"last_success,omitzero"`
-	NextRefresh time.Time `json:"next_refresh,omitzero"`
 	// KeyIDs are those that the URL lists and that are in use.
 	KeyIDs []string `json:"key_ids,omitempty"`
 	// Skipped are the keys of the last answer that are not used, each as "kid: reason", with its place as "#3" if it has no kid.
@@ -33,7 +33,6 @@ type Status struct {
 	MissingKeyIDs []string `json:"missing_key_ids,omitempty"`
 	Failures      int      `json:"failures,omitempty"` // in a row
 	Failure       string   `json:"failure,omitempty"`  // of the last request, see Fetch; "" after a good answer
-	FromSnapshot  bool     `json:"from_snapshot,omitempty"`
 }
 
 const maxSkipped = 100
@@ -91,12 +90,7 @@ func (c *Cache) Status() []Status {
 // status describes a URL. The caller holds the set's mutex.
 func (sl *slot) status(inUse []keystate.Candidate, now, due keystate.Time, c *Cache) Status {
 	u := sl.current()
-	st := Status{
-		URL: sl.name(), State: "empty", MissingKeyIDs: slices.Clone(sl.missing), FromSnapshot: u.Known && u.Answer.Started == 0,
-	}
-	if !due.IsZero() {
-		st.NextRefresh = time.Unix(0, due.Wall)
-	}
+	st := Status{URL: sl.name(), State: "empty", MissingKeyIDs: slices.Clone(sl.missing)}
 	if u.Failure != nil {
 		st.Failures = u.Failure.Count
 	}
@@ -119,7 +113,9 @@ func (sl *slot) status(inUse []keystate.Candidate, now, due keystate.Time, c *Ca
 	switch {
 	case !u.Usable(now, c.config.limits()):
 		st.State = "expired"
-	case u.Failure != nil || u.Answer.Started == 0 || now.Reached(due) && now.Since(due) > time.Minute:
+	case u.Answer.Started == 0:
+		st.State = "snapshot"
+	case u.Failure != nil || now.Reached(due) && now.Since(due) > time.Minute:
 		st.State = "stale"
 	default:
 		st.State = "fresh"
@@ -153,7 +149,7 @@ func names(skipped []jose.Skipped) []string {
 }
 
 // missing notes which kids a URL that has answered misses, and another one has listed for a while. What the others miss stays as
-// it is, but for keys that are not in use any more: a URL that need not be asked is compared once a day only.
+// it is, except for keys that are not in use any more: a URL that need not be asked is compared once a day only.
 func (s *set) missing(answered *slot, l keystate.Limits, now keystate.Time) {
 	if len(s.slots) < 2 {
 		return

@@ -12,7 +12,7 @@ import (
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
-// Behind one URL stand backends of which a share lacks a key that the others list. A token of that key arrives every 10 seconds
+// Behind one URL stand backends of which a share misses a key that the others list. A token of that key arrives every 10 seconds
 // for a day. Once the key was seen, hardly any of them is called bad.
 func TestKeyMissingFromAShareOfAnswers(t *testing.T) {
 	t.Parallel()

@@ -5,52 +5,50 @@ import (
 	"fmt"
 
 	"github.com/regionjwt/regionjwt"
+	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
-	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// An adapter for another transport takes the token of a request, has it verified, looks at what the route requires, and tells
-// the client what package httpauth would.
+// An adapter for another transport reads the token of a request, verifies it, checks what the route requires, and tells the
+// client what package httpauth would.
 func Example() {
-	world := issuertest.New(nil, issuertest.Config{Algorithm: "ES256"})
-	defer world.Close()
-	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: world.Client()}, Policies: []verifier.Policy{{
-		Provider: world.Provider(), Audience: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
-	}}})
+	server := issuertest.New(nil, issuer.Cognito("us-east-1_AbCdEf123", "us-west-2"), issuertest.Config{Algorithm: "ES256"})
+	defer server.Close()
+	v, err := regionjwt.New(regionjwt.Config{Policies: []verifier.Policy{server.Policy()}})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 
-	route := []middleware.Requirement{middleware.Scopes("orders/read")}
+	route := middleware.Scopes("orders/read")
 	authorize := func(ctx context.Context, authorization ...string) error {
-		raw, err := middleware.Bearer(authorization)
+		raw, err := middleware.BearerToken(authorization...)
 		if err != nil {
 			return err
 		}
-		token, err := middleware.Verify(ctx, v, raw)
+		token, err := v.Verify(ctx, raw)
 		if err != nil {
 			return err
 		}
-		return middleware.Require(token, route)
+		return middleware.Check(token, route)
 	}
 	ctx := context.Background()
-	fmt.Println(authorize(ctx, "Bearer "+world.Token("us-west-2", issuertest.Claims{})))
+	fmt.Println(authorize(ctx, "Bearer "+server.Issue("us-west-2", issuertest.Claims{})))
 	for _, authorization := range [][]string{
 		nil,
 		{"Bearer one", "Bearer two"},
-		{"Bearer " + world.Token("us-west-2", issuertest.Claims{Forge: true})},
-		{"Bearer " + world.Token("us-west-2", issuertest.Claims{Scope: "openid"})},
+		{"Bearer " + server.Issue("us-west-2", issuertest.Claims{Forged: true})},
+		{"Bearer " + server.Issue("us-west-2", issuertest.Claims{Scope: "openid"})},
 	} {
-		outcome, _ := middleware.Classify(authorize(ctx, authorization...))
-		fmt.Println(outcome)
+		status, code, _ := middleware.Classify(authorize(ctx, authorization...))
+		fmt.Println(status, code)
 	}
 	// Output:
 	// <nil>
-	// token_missing
-	// invalid_request
-	// invalid_token
-	// insufficient_scope
+	// 401 token_missing
+	// 400 invalid_request
+	// 401 invalid_token
+	// 403 insufficient_scope
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// wild is a Verifier whose methods end in their own way.
+// wild is a Verifier whose methods call end.
 type wild struct{ end func() }
 
 func (w wild) Verify(context.Context, string) (*verifier.Token, error) {
@@ -31,14 +31,14 @@ func (w wild) Changed() <-chan struct{} {
 	return nil
 }
 
-// A Rechecker that panics, or ends its goroutine, cannot tell: the stream goes on, until the token's time is up.
-func TestWatchSurvivesARecheckerThatPanics(t *testing.T) {
+// A Verifier that panics, or ends its goroutine, cannot tell: the stream goes on until the token expires.
+func TestWatchSurvivesAVerifierThatPanics(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(){"panic": func() { panic("s3cret") }, "Goexit": runtime.Goexit} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				_, tok := token(t, time.Minute)
+				_, _, tok := watchable(t, time.Minute)
 				ctx, stop := middleware.Watch(t.Context(), wild{end}, tok, 0)
 				defer stop()
 				after, why := ended(ctx)
@@ -49,57 +49,40 @@ func TestWatchSurvivesARecheckerThatPanics(t *testing.T) {
 	}
 }
 
-// What panics while it decides has not decided: the request is neither let in, nor is its token called bad.
-func TestADecisionThatPanicsLetsNobodyIn(t *testing.T) {
-	t.Parallel()
-	_, tok := token(t, time.Minute)
-	for name, decide := range map[string]func() error{
-		"Verify": func() error {
-			_, err := middleware.Verify(t.Context(), wild{func() { panic("s3cret") }}, "token")
-			return err
-		},
-		"Custom": func() error {
-			return middleware.Require(tok, []middleware.Requirement{
-				middleware.Custom(func(*verifier.Token) error { panic("s3cret") }),
-			})
-		},
-	} {
-		err := decide()
-		require.Error(t, err, name)
-		outcome, after := middleware.Classify(err)
-		require.Equal(t, middleware.Unavailable, outcome, name)
-		require.GreaterOrEqual(t, after, time.Second, name)
-		require.NotContains(t, err.Error(), "s3cret", name)
-		require.ErrorContains(t, err, "panicked", name)
-	}
-}
-
 // hollow is an error that panics when its chain is walked, if it is a nil pointer.
 type hollow struct{ cause error }
 
 func (*hollow) Error() string   { return "hollow" }
 func (h *hollow) Unwrap() error { return h.cause }
 
-// An error that panics when it is looked at says nothing of the token: a stream goes on until the time of its token is up, and a
-// request gets the answer Unavailable.
+// A requirement that panics while it is checked has not decided: the request is not admitted, and its token is not called bad.
+func TestARequirementThatPanicsHasNotDecided(t *testing.T) {
+	t.Parallel()
+	_, _, tok := watchable(t, time.Minute)
+	for name, check := range map[string]func(*verifier.Token) error{
+		"the function": func(*verifier.Token) error { panic("s3cret") },
+		"its error":    func(*verifier.Token) error { return (*hollow)(nil) },
+	} {
+		err := middleware.Check(tok, middleware.RequirementFunc(check))
+		require.Error(t, err, name)
+		status, _, after := middleware.Classify(err)
+		require.Equal(t, 503, status, name)
+		require.GreaterOrEqual(t, after, time.Second, name)
+		require.NotContains(t, err.Error(), "s3cret", name)
+		require.ErrorContains(t, err, "panicked", name)
+	}
+}
+
+// An error that panics when it is inspected says nothing about the token: a stream goes on until its token expires.
 func TestAnErrorThatPanicsIsNoVerdict(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		_, tok := token(t, time.Minute)
-		j := &judge{err: (*hollow)(nil), changed: make(chan struct{})}
-		ctx, stop := middleware.Watch(t.Context(), j, tok, 0)
+		_, _, tok := watchable(t, time.Minute)
+		script := &scripted{err: (*hollow)(nil), changed: make(chan struct{})}
+		ctx, stop := middleware.Watch(t.Context(), script, tok, 0)
 		defer stop()
 		after, why := ended(ctx)
 		require.Equal(t, verifier.ReasonExpired, why)
 		require.InDelta(t, time.Minute.Seconds(), after.Seconds(), 1)
 	})
-	_, err := middleware.Verify(t.Context(), refusing{(*hollow)(nil)}, "token")
-	require.Error(t, err)
-	outcome, _ := middleware.Classify(err)
-	require.Equal(t, middleware.Unavailable, outcome)
 }
-
-// refusing is a Verifier that has one answer to every token.
-type refusing struct{ err error }
-
-func (r refusing) Verify(context.Context, string) (*verifier.Token, error) { return nil, r.err }

@@ -2,179 +2,171 @@ package middleware
 
 import (
 	"errors"
-	"fmt"
 	"slices"
+	"strings"
 	"time"
 
-	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/authz"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// Requirement is what a route demands of a token beyond its validity. It is made by the functions of this package; the
-// zero Requirement is met by no token.
-type Requirement struct {
-	check  func(*verifier.Token) error
-	reason verifier.Reason // of a token that does not meet it; 0 stands for InsufficientScope
-	scopes []string
-	stepUp StepUpChallenge
-}
+// Requirement is what a route demands of a valid token. The functions of this package make it. They panic if no token could meet
+// the requirement, so call them at start, not while a request is served. No token meets the zero Requirement.
+type Requirement authz.Requirement
 
-// Scopes demands all of these scopes; with none given, no token will do.
-func Scopes(all ...string) Requirement {
-	all = slices.Clone(all)
-	return Requirement{scopes: all, check: func(t *verifier.Token) error {
-		if len(all) == 0 {
-			return errNothing
-		}
-		for _, s := range all {
+// Scopes requires all of the scopes. It panics if there is none, or if one is not a scope of RFC 6749 section 3.3: empty, or with
+// a space, a quotation mark, a backslash or a character that is not printable ASCII.
+func Scopes(scopes ...string) Requirement {
+	scopes = scopesOf("Scopes", scopes)
+	return scopeRequirement(scopes, func(t *verifier.Token) error {
+		for _, s := range scopes {
 			if !t.HasScope(s) {
 				return errScope
 			}
 		}
 		return nil
-	}}
+	})
 }
 
-// AnyScope demands at least one of these scopes; with none given, no token will do.
+// AnyScope requires at least one of the scopes. It panics as Scopes does.
 func AnyScope(scopes ...string) Requirement {
-	scopes = slices.Clone(scopes)
-	return Requirement{scopes: scopes, check: func(t *verifier.Token) error {
+	scopes = scopesOf("AnyScope", scopes)
+	return scopeRequirement(scopes, func(t *verifier.Token) error {
 		if slices.ContainsFunc(scopes, t.HasScope) {
 			return nil
 		}
 		return errScope
-	}}
+	})
 }
 
-// Groups demands at least one of these groups; with none given, no token will do.
+func scopeRequirement(scopes []string, check func(*verifier.Token) error) Requirement {
+	return Requirement(authz.NewRequirement(verifier.ReasonInsufficientScope, authz.Challenge{Scopes: scopes}, check))
+}
+
+// Groups requires at least one of the groups or roles; see verifier.Policy.GroupClaims. It panics if there is none, or if one is
+// empty.
 func Groups(groups ...string) Requirement {
-	groups = slices.Clone(groups)
-	return Requirement{check: func(t *verifier.Token) error {
+	groups = namesOf("Groups", "group", groups)
+	return plain(func(t *verifier.Token) error {
 		if slices.ContainsFunc(groups, t.HasGroup) {
 			return nil
 		}
-		return errors.New("a group is lacking")
-	}}
+		return errGroup
+	})
 }
 
-// Clients demands that the token was minted for one of these clients; with none given, no token will do.
+// Clients requires that the token was issued to one of the clients; see verifier.Policy.ClientIDClaims. It panics if there is
+// none, or if one is empty.
 func Clients(ids ...string) Requirement {
-	ids = slices.Clone(ids)
-	return Requirement{check: func(t *verifier.Token) error {
-		if t.ClientID() != "" && slices.Contains(ids, t.ClientID()) {
+	ids = namesOf("Clients", "client", ids)
+	return plain(func(t *verifier.Token) error {
+		if slices.Contains(ids, t.ClientID()) {
 			return nil
 		}
-		return errors.New("the client is another one")
-	}}
+		return errClient
+	})
 }
 
-// Custom demands what check does; with a nil check, no token will do. Its error is never written to clients.
-// If check panics, the answer is Unavailable.
-func Custom(check func(*verifier.Token) error) Requirement { return Requirement{check: check} }
-
-// AccessTokenProfile demands the profile of RFC 9068, section 2: the header's typ is at+jwt, and iss, exp, aud, sub, client_id,
-// iat and jti are there, the client as verifier.ClaimNames finds it. A token that is not of it is invalid for the route, so that
-// the answer is 401. To demand it of every token of an authority, see verifier.Policy.Types and RequiredClaims.
-func AccessTokenProfile() Requirement {
-	return Requirement{reason: verifier.ReasonTypNotAllowed, check: func(t *verifier.Token) error {
-		if t.Type() != "at+jwt" {
-			return errors.New("typ is not at+jwt")
-		}
-		if t.Subject() == "" || t.ClientID() == "" || t.ID() == "" || t.IssuedAt().IsZero() {
-			return errors.New("sub, client_id, iat or jti is lacking")
-		}
-		for range t.Audience() {
-			return nil
-		}
-		return errors.New("aud is lacking")
-	}}
-}
-
-// StepUpChallenge says how a user has to sign in: RFC 9470, section 3. A zero field demands nothing.
-type StepUpChallenge struct {
-	ACR    []string      // one of these authentication context classes, preferred first
-	MaxAge time.Duration // since the user signed in; whole seconds
-}
-
-// StepUp demands that the user signed in as c says: acr is one of c.ACR, and auth_time not longer ago than c.MaxAge. now may
-// be nil, which means time.Now. With neither given, no token will do.
-func StepUp(c StepUpChallenge, now func() time.Time) Requirement {
-	c.ACR = slices.Clone(c.ACR)
-	if now == nil {
-		now = time.Now
+// RequirementFunc requires that check returns nil. Any other error rejects the request with 403 insufficient_scope, unless it
+// wraps verifier.ErrUnavailable (503) or verifier.ErrRateLimited (429); a panic is 503. The error is never sent to clients. check
+// must be safe for concurrent use. RequirementFunc panics if check is nil.
+func RequirementFunc(check func(*verifier.Token) error) Requirement {
+	if check == nil {
+		misuse("RequirementFunc", "check is nil")
 	}
-	return Requirement{stepUp: c, reason: verifier.ReasonInsufficientUserAuthentication, check: func(t *verifier.Token) error {
-		if len(c.ACR) == 0 && c.MaxAge <= 0 {
-			return errNothing
+	return plain(check)
+}
+
+func plain(check func(*verifier.Token) error) Requirement {
+	return Requirement(authz.NewRequirement(verifier.ReasonInsufficientScope, authz.Challenge{}, check))
+}
+
+// StepUp requires that the user signed in at most maxAge ago, by the auth_time claim, if maxAge is not 0, and with one of the
+// authentication context classes, by the acr claim, if there are any: the preferred one first (RFC 9470). The answer to another
+// token is 401 insufficient_user_authentication. StepUp panics if it would require nothing, if maxAge is negative or not whole
+// seconds, or if a class is empty or contains a space, a quotation mark, a backslash or a character that is not printable ASCII.
+func StepUp(maxAge time.Duration, acr ...string) Requirement {
+	acr = slices.Clone(acr)
+	switch {
+	case maxAge == 0 && len(acr) == 0:
+		misuse("StepUp", "neither maxAge nor a class is set")
+	case maxAge < 0 || maxAge%time.Second != 0:
+		misuse("StepUp", "maxAge is negative or not whole seconds")
+	case !allWords(acr):
+		misuse("StepUp", "a class is empty or has a character that is not allowed")
+	}
+	c := authz.Challenge{ACR: acr, MaxAge: maxAge}
+	check := func(t *verifier.Token) error {
+		if len(acr) > 0 && !slices.Contains(acr, classOf(t)) {
+			return errClass
 		}
-		if len(c.ACR) > 0 && !slices.Contains(c.ACR, t.ACR()) {
-			return errors.New("acr is another one")
-		}
-		if c.MaxAge > 0 && (t.AuthTime().IsZero() || now().Sub(t.AuthTime()) > c.MaxAge) {
-			return errors.New("the user signed in too long ago")
+		if at := authTime(t); maxAge > 0 && (at.IsZero() || time.Since(at) > maxAge) {
+			return errAuthTime
 		}
 		return nil
-	}}
+	}
+	return Requirement(authz.NewRequirement(verifier.ReasonInsufficientUserAuthentication, c, check))
 }
 
 var (
-	errNothing = errors.New("the requirement does not say what it demands")
-	errScope   = errors.New("a scope is lacking")
+	errScope    = errors.New("a required scope is missing")
+	errGroup    = errors.New("a required group is missing")
+	errClient   = errors.New("the token was issued to another client")
+	errClass    = errors.New("acr is missing or another one")
+	errAuthTime = errors.New("auth_time is missing or too long ago")
 )
 
-// Require reports the first requirement that t does not meet, as a *verifier.Error: InsufficientScope, or InsufficientAuth or
-// BadType where StepUp or AccessTokenProfile is not met, and TokenMissing where t is nil and something is required.
-func Require(t *verifier.Token, requirements []Requirement) error {
-	if t == nil && len(requirements) > 0 {
-		return &verifier.Error{Reason: verifier.ReasonTokenMissing}
-	}
-	for i := range requirements {
-		r := &requirements[i]
-		err := errNothing
-		if r.check != nil {
-			if p := guard.Call("the requirement", func() { err = r.check(t) }); p != nil {
-				return &verifier.Error{
-					Reason: verifier.ReasonCheckFailed, Provider: t.Provider(), Region: t.Region(), RetryAfter: again,
-					Err: fmt.Errorf("%w: %w", verifier.ErrUnavailable, p),
-				}
-			}
-		}
-		if err == nil {
-			continue
-		}
-		reason := r.reason
-		if reason == 0 {
-			reason = verifier.ReasonInsufficientScope
-		}
-		return &verifier.Error{Reason: reason, Provider: t.Provider(), Region: t.Region(), Err: err}
-	}
-	return nil
+// misuse panics when a requirement is made, not when a request is served.
+func misuse(function, problem string) {
+	panic("middleware: " + function + ": " + problem) //nolint:forbidigo // see above
 }
 
-// ScopesOf lists the scopes that requirements name, for a challenge, each once.
-func ScopesOf(requirements []Requirement) []string {
-	var all []string
-	for _, r := range requirements {
-		for _, s := range r.scopes {
-			if !slices.Contains(all, s) {
-				all = append(all, s)
-			}
-		}
+// scopesOf returns a copy of the scopes of a function, or panics.
+func scopesOf(function string, scopes []string) []string {
+	if len(scopes) == 0 {
+		misuse(function, "no scope")
 	}
-	return all
+	if !allWords(scopes) {
+		misuse(function, "a scope is empty or has a character that is not allowed, such as a space")
+	}
+	return slices.Clone(scopes)
 }
 
-// StepUpOf returns what requirements demand of the sign-in, for a challenge: the classes of the first that names some, and the
-// shortest age.
-func StepUpOf(requirements []Requirement) StepUpChallenge {
-	var c StepUpChallenge
-	for _, r := range requirements {
-		if len(c.ACR) == 0 {
-			c.ACR = r.stepUp.ACR
-		}
-		if age := r.stepUp.MaxAge; age > 0 && (c.MaxAge <= 0 || age < c.MaxAge) {
-			c.MaxAge = age
+// namesOf returns a copy of the names of a function, or panics.
+func namesOf(function, what string, names []string) []string {
+	if len(names) == 0 {
+		misuse(function, "no "+what)
+	}
+	if slices.Contains(names, "") {
+		misuse(function, "a "+what+" is empty")
+	}
+	return slices.Clone(names)
+}
+
+// allWords reports whether each text is a scope-token of RFC 6749 section 3.3, which needs no escape in a challenge.
+func allWords(texts []string) bool {
+	for _, s := range texts {
+		if s == "" || strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' || c == '"' || c == '\\' }) {
+			return false
 		}
 	}
-	return c
+	return true
 }
+
+// classOf returns the authentication context class (OpenID Connect Core section 2), or "".
+func classOf(t *verifier.Token) string {
+	s, _ := t.Claim("acr").(string)
+	return s
+}
+
+// authTime returns when the user signed in, or the zero time.
+func authTime(t *verifier.Token) time.Time {
+	sec, ok := t.Claim("auth_time").(float64)
+	if !ok || sec < -maxSeconds || sec > maxSeconds {
+		return time.Time{}
+	}
+	return time.Unix(int64(sec), 0)
+}
+
+// maxSeconds is beyond the year 9999.
+const maxSeconds = 1 << 38

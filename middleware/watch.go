@@ -3,19 +3,21 @@ package middleware
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/authz"
 	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// Watch returns a copy of ctx that is cancelled once t is not valid any more: grace after Verify would refuse it for its age,
-// and at once when it is revoked or its key withdrawn. context.Cause is then the *verifier.Error. The copy has no deadline, so
-// that none travels with calls that are made under it.
+// Watch returns a copy of ctx that is canceled when t stops being valid: grace after it expires, or as soon as it is revoked, its
+// key is withdrawn, or another check of v.Recheck rejects it. context.Cause then returns the *verifier.Error. The copy has no
+// deadline, so that none is passed on with calls that are made under it. A negative grace means 0.
 //
-// Where v is no Rechecker, the age is all that ends it. While v cannot tell, or panics, nothing but the age ends it. stop
-// releases what Watch holds, and has to be called; it does not wait. If v or t is nil, the copy is canceled at once.
+// While v cannot tell whether t is valid, or panics, only the age of t ends it. If v or t is nil, the copy is canceled at once.
+// stop releases the resources of Watch and must be called; it does not wait.
 func Watch(
 	ctx context.Context, v Verifier, t *verifier.Token, grace time.Duration,
 ) (watched context.Context, stop context.CancelFunc) {
@@ -24,37 +26,33 @@ func Watch(
 	case t == nil:
 		cancel(&verifier.Error{Reason: verifier.ReasonTokenMissing, Err: errors.New("middleware: Watch: the token is nil")})
 	case nils.Is(v):
-		cancel(&verifier.Error{Reason: verifier.ReasonKeysUnavailable, RetryAfter: again, Err: errNoVerifier})
+		cancel(&verifier.Error{Reason: verifier.ReasonKeysUnavailable, RetryAfter: authz.Again, Err: authz.ErrNoVerifier})
 	}
 	if ctx.Err() == nil {
-		w := &watch{token: t, grace: max(grace, 0), cancel: cancel}
-		w.rechecker, _ = v.(Rechecker)
+		w := &watch{verifier: v, token: t, grace: max(grace, 0), cancel: cancel}
 		go w.run(ctx)
 	}
 	return ctx, func() { cancel(context.Canceled) }
 }
 
 type watch struct {
-	rechecker Rechecker // nil where the Verifier is none
-	token     *verifier.Token
-	grace     time.Duration
-	aged      time.Time // when the token was first found too old; zero until then
-	cancel    context.CancelCauseFunc
+	verifier Verifier
+	token    *verifier.Token
+	grace    time.Duration
+	aged     time.Time // when the token was first found too old; zero until then
+	cancel   context.CancelCauseFunc
 }
 
-// run judges the token whenever its time is up or something has changed, until it ends or ctx does.
+// run checks the token whenever its time is up or something has changed, until it ends or ctx does.
 func (w *watch) run(ctx context.Context) {
 	for {
-		var changed <-chan struct{}
-		if w.rechecker != nil {
-			changed = w.changes() // before the question, so that no change is missed
-		}
-		wait, err := w.judge(ctx)
+		changed := w.changed() // before the check, so that no change is missed
+		wait, err := w.evaluate(ctx)
 		if err != nil {
 			w.cancel(err)
 			return
 		}
-		timer := time.NewTimer(min(wait, lookEvery)) // a timer sleeps while the machine does
+		timer := time.NewTimer(min(wait, wallClockInterval)) // a timer sleeps while the machine does
 		select {
 		case <-ctx.Done():
 		case <-changed:
@@ -67,23 +65,23 @@ func (w *watch) run(ctx context.Context) {
 	}
 }
 
-// changes asks for the channel of changes. It is nil after a panic: the timer then decides.
-func (w *watch) changes() (changed <-chan struct{}) {
-	guard.Report(guard.Apart("Rechecker.Changed", func() { changed = w.rechecker.Changed() }))
+// changed returns the channel of changes. It is nil after a panic: the timer then decides.
+func (w *watch) changed() (changed <-chan struct{}) {
+	guard.Report(guard.Apart("Verifier.Changed", func() { changed = w.verifier.Changed() }))
 	return changed
 }
 
-// recheck has the Rechecker judge the token. A panic is an error that cannot tell.
+// recheck lets the Verifier check the token again. A panic is an error that says nothing about the token.
 func (w *watch) recheck(ctx context.Context) (err error) {
-	p := guard.Apart("Rechecker.Recheck", func() { err = w.rechecker.Recheck(ctx, w.token) })
+	p := guard.Apart("Verifier.Recheck", func() { err = w.verifier.Recheck(ctx, w.token) })
 	if p == nil {
-		p = guard.Sound("the error of Rechecker.Recheck", err)
+		p = guard.Sound("the error of Verifier.Recheck", err)
 	}
 	guard.Report(p) // if it is a panic
 	return p
 }
 
-// keyIsGone reports whether the key of the token is not used any longer, though nobody can say that it is withdrawn.
+// keyIsGone reports whether the key of the token may no longer be used, although it is not known to be withdrawn.
 func (w *watch) keyIsGone(e *verifier.Error) bool {
 	if e == nil || e.Reason != verifier.ReasonKeysUnavailable && e.Reason != verifier.ReasonUnknownKeyRateLimited {
 		return false
@@ -92,32 +90,22 @@ func (w *watch) keyIsGone(e *verifier.Error) bool {
 	return k == nil || !k.Valid()
 }
 
-// again is the time after which a token is judged again that could not be judged.
-const again = time.Second
+// wallClockInterval is the longest time after which the wall clock is read.
+const wallClockInterval = time.Minute
 
-// lookEvery is the longest time after which the wall clock is looked at.
-const lookEvery = time.Minute
-
-// judge returns why the token ends now, or when to judge it again.
-func (w *watch) judge(ctx context.Context) (wait time.Duration, end error) {
+// evaluate returns why the token ends now, or when to check it again.
+func (w *watch) evaluate(ctx context.Context) (wait time.Duration, end error) {
 	left := time.Until(w.token.ValidUntil().Add(w.grace))
-	over := &verifier.Error{Reason: verifier.ReasonExpired, Provider: w.token.Provider(), Region: w.token.Region()}
-	if w.rechecker == nil {
-		if left <= 0 {
-			return 0, over
-		}
-		return left, nil
-	}
 	err := w.recheck(ctx)
 	if err == nil {
 		if left <= 0 {
-			left = again // the clock of the Verifier is another one
+			left = authz.Again // the clock of the Verifier is another one
 		}
 		return left, nil
 	}
-	e := asError(err)
+	e := authz.AsError(err)
 	aged := e != nil && (e.Reason == verifier.ReasonExpired || e.Reason == verifier.ReasonTooOld)
-	outcome, after := Classify(err)
+	status, _, after := Classify(err)
 	if aged {
 		if w.aged.IsZero() {
 			w.aged = time.Now()
@@ -125,16 +113,16 @@ func (w *watch) judge(ctx context.Context) (wait time.Duration, end error) {
 		left = min(left, time.Until(w.aged.Add(w.grace))) // the configuration may have changed since ValidUntil
 	}
 	switch {
-	case !aged && outcome != Unavailable && outcome != RateLimited:
+	case !aged && status != http.StatusServiceUnavailable && status != http.StatusTooManyRequests:
 		return 0, err
 	case w.keyIsGone(e):
 		return 0, err
 	case left > 0 && aged: // in its grace
 		return left, nil
-	case left > 0: // it cannot tell
+	case left > 0: // the Verifier cannot tell
 		return min(left, after), nil
 	case aged:
 		return 0, err
 	}
-	return 0, over
+	return 0, &verifier.Error{Reason: verifier.ReasonExpired, Provider: w.token.Provider(), Region: w.token.Region()}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -17,7 +18,7 @@ import (
 )
 
 func subjectRule(i int) revocation.Rule {
-	return revocation.Rule{AllProviders: true, Subject: fmt.Sprint(i)}
+	return revocation.Rule{Provider: "*", Subject: fmt.Sprint(i)}
 }
 
 func newList(t *testing.T, c revocation.Config) *revocation.List {
@@ -30,7 +31,7 @@ func newList(t *testing.T, c revocation.Config) *revocation.List {
 // restarted is a List that knows what the copy holds, and no more.
 func restarted(t *testing.T, copied store.Trusted) *revocation.List {
 	t.Helper()
-	l := newList(t, revocation.Config{Store: &memory{down: true}, LocalCopy: copied})
+	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: &memory{down: true}, LocalCopy: copied}})
 	require.ErrorIs(t, l.Load(t.Context()), errDown)
 	return l
 }
@@ -39,20 +40,20 @@ func restarted(t *testing.T, copied store.Trusted) *revocation.List {
 func TestCopyLosesNothing(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "copy")
-	old := newList(t, revocation.Config{LocalCopy: store.Dir(dir)})
-	_, err := old.Add(t.Context(), revocation.Rule{AllProviders: true, KeyID: "of an earlier run"})
+	old := newList(t, revocation.Config{Replica: store.ReplicaConfig{LocalCopy: store.Dir(dir)}})
+	_, err := old.Add(t.Context(), revocation.Rule{Provider: "*", KeyID: "of an earlier run"})
 	require.NoError(t, err)
 	const processes, each = 3, 12
 	var wg sync.WaitGroup
 	for p := range processes {
-		l := newList(t, revocation.Config{Store: &memory{down: true}, LocalCopy: store.Dir(dir)})
+		l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: &memory{down: true}, LocalCopy: store.Dir(dir)}})
 		for i := range each {
 			wg.Go(func() {
 				_, err := l.Add(t.Context(), subjectRule(p*each+i))
-				for errors.Is(err, revocation.ErrNotCopied) { // the disk is busy
+				for errors.Is(err, revocation.ErrNotSaved) { // the disk is busy
 					_, err = l.Add(t.Context(), subjectRule(p*each+i))
 				}
-				if !errors.Is(err, revocation.ErrNotShared) {
+				if !errors.Is(err, store.ErrNotShared) {
 					t.Error(err)
 				}
 			})
@@ -62,15 +63,16 @@ func TestCopyLosesNothing(t *testing.T) {
 	require.Len(t, restarted(t, store.Dir(dir)).Rules(), 1+processes*each)
 }
 
-// A copy that hangs delays neither what the store says nor what is added to it; it is told of, and tried again.
+// A copy that hangs delays neither what the store says nor what is added to it; it is reported, and tried again.
 func TestSlowCopy(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		shared, copied := &memory{}, &hanging{}
 		copied.hang(true)
-		var events []revocation.Event
-		l := newList(t, revocation.Config{Store: shared, LocalCopy: copied, OnEvent: func(e revocation.Event) { events = append(events, e) }})
-		other := newList(t, revocation.Config{Store: shared})
+		var changes []revocation.Status
+		var out journal
+		l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: shared, LocalCopy: copied}, OnChange: func(_, now revocation.Status) { changes = append(changes, now) }, Logger: slog.New(slog.NewTextHandler(&out, nil))})
+		other := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: shared}})
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- l.Run(ctx) }()
@@ -78,7 +80,7 @@ func TestSlowCopy(t *testing.T) {
 		for i := range 4 {
 			_, err := other.Add(ctx, subjectRule(i))
 			require.NoError(t, err)
-			time.Sleep(revocation.DefaultPoll)
+			time.Sleep(500 * time.Millisecond)
 			synctest.Wait()
 			require.Len(t, l.Rules(), i+1, "the store is followed")
 		}
@@ -88,22 +90,21 @@ func TestSlowCopy(t *testing.T) {
 		require.Zero(t, time.Since(began))
 		shared.set(true)
 		_, err = l.Add(ctx, subjectRule(5))
-		require.ErrorIs(t, err, revocation.ErrNotShared)
-		require.ErrorIs(t, err, revocation.ErrNotCopied)
+		require.ErrorIs(t, err, store.ErrNotShared)
+		require.ErrorIs(t, err, revocation.ErrNotSaved)
 		require.Equal(t, time.Second, time.Since(began), "it waits for the copy, and not for long")
 		require.Len(t, l.Rules(), 6, "it counts")
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		require.Equal(t, revocation.Unreachable, l.Status().CopyTrouble)
-		last := events[len(events)-1]
-		require.Equal(t, revocation.Unreachable, last.CopyTrouble)
-		require.ErrorIs(t, last.CopyErr, context.DeadlineExceeded)
+		require.Equal(t, "unavailable", l.Status().Replica.LocalProblem)
+		require.Equal(t, "unavailable", changes[len(changes)-1].Replica.LocalProblem)
+		require.Contains(t, out.String(), "deadline exceeded")
 
 		copied.hang(false)
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
-		require.Empty(t, l.Status().CopyTrouble)
-		require.Empty(t, events[len(events)-1].CopyTrouble)
+		require.Empty(t, l.Status().Replica.LocalProblem)
+		require.Empty(t, changes[len(changes)-1].Replica.LocalProblem)
 		require.Len(t, restarted(t, copied).Rules(), 6)
 
 		// Run does not end before the copy knows what was said, and leaves nothing behind.
@@ -142,11 +143,11 @@ func (h *hanging) wait(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (h *hanging) Load(ctx context.Context, name string) (store.Document, error) {
+func (h *hanging) Load(ctx context.Context, name, ifNot string) ([]byte, string, error) {
 	if err := h.wait(ctx); err != nil {
-		return store.Document{}, err
+		return nil, "", err
 	}
-	return h.memory.Load(ctx, name)
+	return h.memory.Load(ctx, name, ifNot)
 }
 
 func (h *hanging) Save(ctx context.Context, name string, data []byte, ifRevision string) (string, error) {
@@ -160,44 +161,44 @@ func (h *hanging) Save(ctx context.Context, name string, data []byte, ifRevision
 func TestPartialCopy(t *testing.T) {
 	t.Parallel()
 	copied, shared := &memory{}, &memory{down: true}
-	l := newList(t, revocation.Config{Store: shared, LocalCopy: copied})
+	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: shared, LocalCopy: copied}})
 	_, err := l.Add(t.Context(), subjectRule(1))
-	require.ErrorIs(t, err, revocation.ErrNotShared)
+	require.ErrorIs(t, err, store.ErrNotShared)
 	again := restarted(t, copied)
 	require.Len(t, again.Rules(), 1)
-	require.False(t, again.Status().Known, "there may be others")
+	require.False(t, known(again), "there may be others")
 	shared.set(false)
 	require.NoError(t, l.Load(t.Context()))
 	again = restarted(t, copied)
 	require.Len(t, again.Rules(), 1)
-	require.True(t, again.Status().Known)
-	require.Equal(t, "local copy", again.Status().Source)
+	require.True(t, known(again))
+	require.Equal(t, "local copy", again.Status().Replica.Origin)
 }
 
-// A copy that cannot be read is replaced, unless a newer version wrote it. One that cannot be written is told of.
+// A copy that cannot be read is replaced, unless a newer version wrote it. One that cannot be written is reported.
 func TestStrangeCopies(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		doc  string
-		want revocation.Trouble
+		want string
 	}{
 		"junk":  {"junk", ""},
-		"newer": {`{"version":2}`, revocation.Malformed},
+		"newer": {`{"version":2}`, "malformed"},
 	} {
 		copied := &memory{}
 		copied.put(revocation.DefaultName, []byte(c.doc))
-		l := newList(t, revocation.Config{LocalCopy: copied})
+		l := newList(t, revocation.Config{Replica: store.ReplicaConfig{LocalCopy: copied}})
 		_, err := l.Add(t.Context(), subjectRule(1))
-		require.Equal(t, c.want != "", errors.Is(err, revocation.ErrNotCopied), name)
-		require.NotErrorIs(t, err, revocation.ErrNotShared, "there is no store")
-		require.Equal(t, c.want, l.Status().CopyTrouble, name)
+		require.Equal(t, c.want != "", errors.Is(err, revocation.ErrNotSaved), name)
+		require.NotErrorIs(t, err, store.ErrNotShared, "there is no store")
+		require.Equal(t, c.want, l.Status().Replica.LocalProblem, name)
 		require.Equal(t, c.want != "", string(copied.docs[revocation.DefaultName].Data) == c.doc, name)
 	}
 	copied := &memory{down: true}
-	l := newList(t, revocation.Config{Store: &memory{}, LocalCopy: copied})
+	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: &memory{}, LocalCopy: copied}})
 	_, err := l.Add(t.Context(), subjectRule(1))
 	require.NoError(t, err, "it is in the store")
-	require.Equal(t, revocation.Unreachable, l.Status().CopyTrouble)
+	require.Equal(t, "unavailable", l.Status().Replica.LocalProblem)
 }
 
 // rival is a copy that somebody else writes between the reading and the writing of it.
@@ -218,12 +219,12 @@ func (r *rival) Save(ctx context.Context, name string, data []byte, ifRevision s
 func TestContestedCopy(t *testing.T) {
 	t.Parallel()
 	copied := &rival{}
-	other := newList(t, revocation.Config{LocalCopy: copied})
+	other := newList(t, revocation.Config{Replica: store.ReplicaConfig{LocalCopy: copied}})
 	copied.meanwhile = func() {
 		_, err := other.Add(t.Context(), subjectRule(1))
 		require.NoError(t, err)
 	}
-	l := newList(t, revocation.Config{LocalCopy: copied})
+	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{LocalCopy: copied}})
 	_, err := l.Add(t.Context(), subjectRule(2))
 	require.NoError(t, err)
 	require.Len(t, l.Rules(), 2)

@@ -12,98 +12,104 @@ import (
 	"strings"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/replica"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 	"github.com/regionjwt/regionjwt/store"
 )
 
-// formatVersion is raised when a field is added: a rule of which a reader leaves a field out would revoke more than it says.
+// formatVersion grows when a field is added: a reader that ignores a field of a rule would revoke more than it says.
 const formatVersion = 1
 
-// document is what stands in a store, and in a local copy. Removed and Forgotten are in microseconds of Unix time.
+// document is the document in a store, and in a local copy. Removed and Forgotten are in microseconds of Unix time.
 type document struct {
 	Version   int              `json:"version"`
 	Epoch     uint64           `json:"epoch"`
-	Words     []word           `json:"words"`
+	Rules     []Rule           `json:"rules"`
 	Removed   map[string]int64 `json:"removed,omitempty"`
 	Forgotten int64            `json:"forgotten,omitempty"`
-	// Partial marks the copy of a List that did not know the rules of its store when it wrote down its own.
+	// Partial is set in the local copy of a List that did not know the rules of its store when it wrote its own.
 	Partial bool `json:"partial,omitempty"`
-	// Fleet and Keys are the scope under which a copy was believed; a document in a store has none.
+	// Fleet and Keys are the scope of the store when a local copy was written; a document in a store has none.
 	Fleet string   `json:"fleet,omitempty"`
 	Keys  []string `json:"keys,omitempty"`
 }
 
 var (
-	errDocument = errors.New("revocation: the document is not one of rules")
-	errNewer    = errors.New("revocation: the document is of a newer version")
-	errFar      = fmt.Errorf("revocation: its epoch is too far ahead to be true: %w", store.ErrNotAuthentic)
+	errDocument = errors.New("the document is not one of rules")
+	errNewer    = fmt.Errorf("rules: %w", replica.ErrNewer)
+	errFar      = fmt.Errorf("the epoch is too high to be genuine: %w", store.ErrNotAuthentic)
+	errFull     = errors.New("there is no room for the rule: at most 10,000 rules or 1 MiB; remove rules that are over")
 )
 
-// maxAhead is how far the epoch of a document may be ahead of what is known. Writers count by one.
+// maxAhead is how much higher than the known epoch that of a document may be. Each writer adds one.
 const maxAhead = 1 << 32
 
-// isFar reports whether no writer can have come to an epoch, from what is known.
+// isFar reports whether no writer can have reached an epoch, from what is known.
 func (l *List) isFar(epoch uint64) bool {
-	known := max(l.state.Load().knowledge.epoch, l.config.MinEpoch)
+	known := max(l.state.Load().rules.epoch, l.config.Replica.MinEpoch)
 	return epoch > known && epoch-known > maxAhead
 }
 
-// read decodes a document of the store. One with a scope is a local copy that somebody put there.
-func (l *List) read(data []byte) (*knowledge, error) {
-	k, copied, err := decode(data, inDocument)
+// read decodes a document of the store. One with a scope is a local copy that someone put there.
+func (l *List) read(data []byte) (*ruleSet, error) {
+	s, copied, err := decode(data, inDocument)
 	switch {
 	case err != nil:
 		return nil, err
 	case copied.Fleet != "" || len(copied.Keys) > 0:
 		return nil, fmt.Errorf("%w: it is a local copy", errDocument)
-	case l.isFar(k.epoch):
+	case l.isFar(s.epoch):
 		return nil, errFar
 	}
-	return k, nil
+	return s, nil
 }
 
-// encode writes k, or says that it is too much: ErrFull. The copy says what else the document is, where it is a local copy.
-func (k *knowledge) encode(r room, copied document) ([]byte, error) {
+// encode returns the document of s, or errFull. For a local copy, copied has its other fields.
+func (s *ruleSet) encode(r room, copied document) ([]byte, error) {
 	d := document{
-		Version: formatVersion, Epoch: k.epoch, Words: []word{}, Partial: copied.Partial, Fleet: copied.Fleet, Keys: copied.Keys,
+		Version: formatVersion, Epoch: s.epoch, Rules: s.byTime(),
+		Partial: copied.Partial, Fleet: copied.Fleet, Keys: copied.Keys,
 	}
-	for _, id := range k.byTime() {
-		d.Words = append(d.Words, k.rules[id])
-	}
-	if len(k.removed) > 0 {
-		d.Removed = make(map[string]int64, len(k.removed))
-		for id, at := range k.removed {
+	if len(s.removed) > 0 {
+		d.Removed = make(map[string]int64, len(s.removed))
+		for id, at := range s.removed {
 			d.Removed[id] = at.UnixMicro()
 		}
 	}
-	if !k.forgotten.IsZero() {
-		d.Forgotten = k.forgotten.UnixMicro()
+	if !s.forgotten.IsZero() {
+		d.Forgotten = s.forgotten.UnixMicro()
 	}
 	data, err := json.Marshal(d)
 	if err != nil {
 		return nil, err
 	}
-	if len(d.Words) > r.rules || len(data) > r.document {
-		return nil, ErrFull
+	if len(d.Rules) > r.rules || len(data) > r.document {
+		return nil, errFull
 	}
 	return data, nil
 }
 
-// byTime sorts the rules, the oldest first.
-func (k *knowledge) byTime() []string {
-	ids := make([]string, 0, len(k.rules))
-	for id := range k.rules {
+// byTime returns the rules, the oldest first.
+func (s *ruleSet) byTime() []Rule {
+	ids := make([]string, 0, len(s.rules))
+	for id := range s.rules {
 		ids = append(ids, id)
 	}
-	slices.SortFunc(ids, func(a, b string) int { return cmp.Or(k.rules[a].At.Compare(k.rules[b].At), cmp.Compare(a, b)) })
-	return ids
+	slices.SortFunc(ids, func(a, b string) int {
+		return cmp.Or(s.rules[a].rule.Created.Compare(s.rules[b].rule.Created), cmp.Compare(a, b))
+	})
+	rules := make([]Rule, 0, len(ids))
+	for _, id := range ids {
+		rules = append(rules, s.rules[id].rule)
+	}
+	return rules
 }
 
-// decode reads a document strictly: a rule that is not understood in full would revoke something else. The copy is what else the
-// document says, where it is a local copy.
-func decode(data []byte, r room) (k *knowledge, copied document, err error) {
+// decode reads a document strictly: a rule that is not understood completely would revoke something else. copied has the other
+// fields of a local copy.
+func decode(data []byte, r room) (s *ruleSet, copied document, err error) {
 	if len(data) > r.document {
-		return nil, document{}, fmt.Errorf("%w: it is longer than %d octets", errDocument, r.document)
+		return nil, document{}, fmt.Errorf("%w: it is longer than %d bytes", errDocument, r.document)
 	}
 	members, err := strictjson.Parse(nil, string(data))
 	if err != nil {
@@ -113,38 +119,38 @@ func decode(data []byte, r room) (k *knowledge, copied document, err error) {
 		return nil, document{}, errNewer
 	}
 	var d, exact document
-	reader := json.NewDecoder(bytes.NewReader(data)) //nolint:forbidigo // it folds the case of names, so both have to agree
+	reader := json.NewDecoder(bytes.NewReader(data)) //nolint:forbidigo // it folds the case of names, so both must agree
 	reader.DisallowUnknownFields()
 	if reader.Decode(&d) != nil || strictjson.Unmarshal(string(data), &exact) != nil || !reflect.DeepEqual(d, exact) ||
-		d.Version != formatVersion || len(d.Words) > r.rules || len(d.Removed) > maxRemoved {
+		d.Version != formatVersion || len(d.Rules) > r.rules || len(d.Removed) > maxRemoved {
 		return nil, document{}, errDocument
 	}
-	k = &knowledge{
-		epoch: d.Epoch, rules: make(map[string]word, len(d.Words)), removed: make(map[string]time.Time, len(d.Removed)),
+	s = &ruleSet{
+		epoch: d.Epoch, rules: make(map[string]stored, len(d.Rules)), removed: make(map[string]time.Time, len(d.Removed)),
 	}
-	for _, w := range d.Words {
-		if w.Rule.Validate() != nil || !sane(w.At) {
+	for _, rule := range d.Rules {
+		if rule.validate() != nil || !isSane(rule.Created) {
 			return nil, document{}, errDocument
 		}
-		rule := w.Rule.canonical()
-		k.rules[rule.ID()] = newWord(rule, w.At.UTC())
+		rule = rule.canonical()
+		s.rules[rule.ID()] = newStored(rule, rule.Created)
 	}
 	for id, at := range d.Removed {
-		k.removed[id] = time.UnixMicro(at).UTC()
-		if _, counts := k.rules[id]; counts || !isID(id) || !sane(k.removed[id]) {
+		s.removed[id] = time.UnixMicro(at).UTC()
+		if _, has := s.rules[id]; has || !isID(id) || !isSane(s.removed[id]) {
 			return nil, document{}, errDocument
 		}
 	}
 	if d.Forgotten != 0 {
-		if k.forgotten = time.UnixMicro(d.Forgotten).UTC(); !sane(k.forgotten) {
+		if s.forgotten = time.UnixMicro(d.Forgotten).UTC(); !isSane(s.forgotten) {
 			return nil, document{}, errDocument
 		}
 	}
-	return k, document{Partial: d.Partial, Fleet: d.Fleet, Keys: d.Keys}, nil
+	return s, document{Partial: d.Partial, Fleet: d.Fleet, Keys: d.Keys}, nil
 }
 
-// sane reports whether a time is one that can be said in a document, and one microsecond later as well.
-func sane(t time.Time) bool { return t.UTC().Year() >= minYear && t.UTC().Year() <= maxYear }
+// isSane reports whether a document can hold a time, and one microsecond later as well.
+func isSane(t time.Time) bool { return t.UTC().Year() >= minYear && t.UTC().Year() <= maxYear }
 
 // isID reports whether a text can be the ID of a rule.
 func isID(text string) bool {

@@ -33,7 +33,7 @@ func history(t *testing.T, r *rand.Rand) {
 	lists := make([]*revocation.List, 4)
 	stops := make([]context.CancelFunc, len(lists))
 	start := func(i int) {
-		l, err := revocation.New(revocation.Config{Store: m, LocalCopy: store.Dir(filepath.Join(copies, fmt.Sprint(i)))})
+		l, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: m, LocalCopy: store.Dir(filepath.Join(copies, fmt.Sprint(i)))}})
 		require.NoError(t, err)
 		var own context.Context
 		own, stops[i] = context.WithCancel(ctx)
@@ -51,7 +51,7 @@ func history(t *testing.T, r *rand.Rand) {
 		for i, l := range lists {
 			now := map[string]time.Time{}
 			for _, e := range l.Rules() {
-				now[e.ID] = e.Added
+				now[e.ID()] = e.Created
 			}
 			for id, added := range known[i] {
 				_, still := now[id]
@@ -66,11 +66,11 @@ func history(t *testing.T, r *rand.Rand) {
 		look()
 		switch r.IntN(8) {
 		case 0, 1, 2:
-			_, err := l.Add(ctx, revocation.Rule{AllProviders: true, Subject: fmt.Sprint(r.IntN(30))})
-			require.True(t, err == nil || errors.Is(err, revocation.ErrNotShared), "%v", err)
+			_, err := l.Add(ctx, revocation.Rule{Provider: "*", Subject: fmt.Sprint(r.IntN(30))})
+			require.True(t, err == nil || errors.Is(err, store.ErrNotShared), "%v", err)
 		case 3:
 			if rules := l.Rules(); len(rules) > 0 {
-				id := rules[r.IntN(len(rules))].ID
+				id := rules[r.IntN(len(rules))].ID()
 				removed[id] = time.Now()
 				_ = l.Remove(ctx, id)
 			}
@@ -91,13 +91,13 @@ func history(t *testing.T, r *rand.Rand) {
 	// Each says something once the store is well; then all agree.
 	m.set(false)
 	for i, l := range lists {
-		_, err := l.Add(ctx, revocation.Rule{AllProviders: true, KeyID: fmt.Sprint("last", i)})
+		_, err := l.Add(ctx, revocation.Rule{Provider: "*", KeyID: fmt.Sprint("last", i)})
 		require.NoError(t, err)
 	}
 	time.Sleep(time.Second)
 	look()
 	for _, l := range lists[1:] {
 		require.Equal(t, lists[0].Rules(), l.Rules())
-		require.Empty(t, l.Status().Trouble)
+		require.Empty(t, l.Status().Replica.StoreProblem)
 	}
 }

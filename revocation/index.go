@@ -5,11 +5,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/clients"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// index finds the rules that may match a token: the work grows with the kinds of rules that there are, and
-// with those that agree in the field they are found by, not with the number of all.
+// index finds the rules that may match a token. The cost depends on the number of kinds, and of rules with the same value of the
+// field by which they are found, not on the number of all rules.
 type index struct {
 	kinds []kind
 	rules map[key][]indexed
@@ -20,11 +21,11 @@ type indexed struct {
 	rule Rule
 }
 
-func newIndex(k *knowledge) *index {
+func newIndex(s *ruleSet) *index {
 	x := &index{rules: map[key][]indexed{}}
-	for id, w := range k.rules {
-		at := w.Rule.key()
-		x.rules[at] = append(x.rules[at], indexed{id, w.Rule})
+	for id, w := range s.rules {
+		at := w.rule.key()
+		x.rules[at] = append(x.rules[at], indexed{id, w.rule})
 		if !slices.Contains(x.kinds, at.kind) {
 			x.kinds = append(x.kinds, at.kind)
 		}
@@ -45,11 +46,11 @@ func (x *index) match(t *verifier.Token, now time.Time) string {
 	return ""
 }
 
-// valuesOf yields what a token has for a kind of rules: it may have several clients, and several regions.
+// valuesOf yields the values of a token for a kind of rules: it may have several clients and several regions.
 func valuesOf(k kind, t *verifier.Token) iter.Seq[string] {
 	switch k {
 	case byClientID:
-		return t.ClientIDs()
+		return clients.Of(t)
 	case byRegion:
 		return slices.Values(t.Regions())
 	default:
@@ -58,8 +59,8 @@ func valuesOf(k kind, t *verifier.Token) iter.Seq[string] {
 }
 
 func (x *index) matchOne(k kind, value string, t *verifier.Token, now time.Time) string {
-	for _, authority := range [...]string{t.Provider(), ""} {
-		rules := x.rules[key{k, authority, value}]
+	for _, provider := range [...]string{t.Provider(), allProviders} {
+		rules := x.rules[key{k, provider, value}]
 		for i := range rules {
 			if rules[i].rule.matches(t, now) {
 				return rules[i].id

@@ -15,37 +15,39 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/revocation"
 	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// A token that is remembered, and one on an open stream, die with the rule.
-func TestBreakTheGlass(t *testing.T) {
+// A rule rejects a cached token, and that of an open stream.
+func TestARuleIsInEffectAtOnce(t *testing.T) {
 	t.Parallel()
 	list, err := revocation.New(revocation.Config{})
 	require.NoError(t, err)
 	p := newIDP(t, list)
 	ctx := t.Context()
-	raw := p.Token(east, issuertest.Claims{Subject: "mallory"})
+	raw := p.Issue(east, fakeissuer.Claims{Subject: "mallory"})
 	tok, err := p.Verify(ctx, raw)
 	require.NoError(t, err)
 	again, err := p.Verify(ctx, raw)
 	require.NoError(t, err)
-	require.Same(t, tok, again, "it is remembered")
+	require.Same(t, tok, again, "it is cached")
 	changed := p.Changed()
-	id, err := list.Add(ctx, revocation.Rule{Provider: p.Provider().ID, Subject: "mallory", Reason: "stolen laptop"})
+	id, err := list.Add(ctx, revocation.Rule{Provider: p.Provider().ID, Subject: "mallory", Note: "stolen laptop"})
 	require.NoError(t, err)
 	<-changed
 	_, err = p.Verify(ctx, raw)
 	require.Equal(t, verifier.ReasonRevoked, reason(err))
 	require.Equal(t, verifier.ReasonRevoked, reason(p.Recheck(ctx, tok)))
 	require.NotContains(t, err.Error(), "stolen")
-	p.verified(east, issuertest.Claims{Subject: "alice"})
-	require.Equal(t, []revocation.Entry{{
-		ID: id, Added: list.Rules()[0].Added, Rule: revocation.Rule{Provider: p.Provider().ID, Subject: "mallory", Reason: "stolen laptop"},
+	p.verified(east, fakeissuer.Claims{Subject: "alice"})
+	require.Equal(t, []revocation.Rule{{
+		Provider: p.Provider().ID, Subject: "mallory", Note: "stolen laptop", Created: list.Rules()[0].Created,
 	}}, list.Rules())
+	require.NotZero(t, list.Rules()[0].Created)
+	require.Equal(t, id, list.Rules()[0].ID())
 	require.ErrorIs(t, list.Remove(ctx, "unknown"), revocation.ErrNoRule)
 	require.NoError(t, list.Remove(ctx, id))
 	require.ErrorIs(t, list.Remove(ctx, id), revocation.ErrNoRule)
@@ -61,21 +63,21 @@ func reason(err error) verifier.Reason {
 	if errors.As(err, &e) {
 		return e.Reason
 	}
-	return 0
+	return ""
 }
 
 // A rule ends by itself.
-func TestUntil(t *testing.T) {
+func TestExpiresAt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		list, err := revocation.New(revocation.Config{})
 		require.NoError(t, err)
 		p := newIDP(t, list)
-		raw := p.Token(east, issuertest.Claims{ExpiresIn: 3 * time.Hour})
-		_, err = list.Add(t.Context(), revocation.Rule{AllProviders: true, Region: east, Until: time.Now().Add(time.Hour)})
+		raw := p.Issue(east, fakeissuer.Claims{ExpiresIn: 3 * time.Hour})
+		_, err = list.Add(t.Context(), revocation.Rule{Provider: "*", Region: east, ExpiresAt: time.Now().Add(time.Hour)})
 		require.NoError(t, err)
-		_, err = list.Add(t.Context(), revocation.Rule{AllProviders: true, Region: east, Until: time.Now()})
-		require.ErrorContains(t, err, "ended")
+		_, err = list.Add(t.Context(), revocation.Rule{Provider: "*", Region: east, ExpiresAt: time.Now()})
+		require.ErrorContains(t, err, "in the past")
 		time.Sleep(time.Hour - time.Second)
 		_, err = p.Verify(t.Context(), raw)
 		require.Equal(t, verifier.ReasonRevoked, reason(err))
@@ -91,49 +93,59 @@ func TestUnknownRules(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{down: true}
 		ctx, cancel := context.WithCancel(t.Context())
-		var events []revocation.Event
-		strict, err := revocation.New(revocation.Config{Store: m, OnEvent: func(e revocation.Event) { events = append(events, e) }})
+		var changes []revocation.Status
+		strict, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: m}, OnChange: func(old, now revocation.Status) {
+			if n := len(changes); n > 0 {
+				old.Replica.Confirmed = changes[n-1].Replica.Confirmed
+				require.Equal(t, changes[n-1], old)
+			}
+			changes = append(changes, now)
+		}})
 		require.NoError(t, err)
-		lax, err := revocation.New(revocation.Config{Store: m, AllowUnknownRules: true})
+		lax, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: m}, AllowUnknownRules: true})
 		require.NoError(t, err)
 		p, q := newIDP(t, strict), newIDP(t, lax)
 		ended := make(chan error, 2)
 		go func() { ended <- strict.Run(ctx) }()
 		go func() { ended <- lax.Run(ctx) }()
 		time.Sleep(time.Minute)
-		_, err = p.Verify(ctx, p.Token(east, issuertest.Claims{}))
+		_, err = p.Verify(ctx, p.Issue(east, fakeissuer.Claims{}))
 		require.Equal(t, verifier.ReasonRulesUnavailable, reason(err))
 		require.ErrorIs(t, err, verifier.ErrUnavailable)
-		q.verified(east, issuertest.Claims{})
-		require.Equal(t, revocation.Status{Source: "none", Trouble: revocation.Unreachable}, strict.Status())
+		q.verified(east, fakeissuer.Claims{})
+		require.Equal(t, revocation.Status{Replica: store.ReplicaStatus{Origin: "none", StoreProblem: "unavailable"}}, strict.Status())
 
 		// What is said while the store is down counts here, and is not lost.
-		_, err = strict.Add(ctx, revocation.Rule{AllProviders: true, Subject: "s"})
-		require.ErrorIs(t, err, revocation.ErrNotShared)
-		_, err = p.Verify(ctx, p.Token(east, issuertest.Claims{Subject: "s"}))
+		_, err = strict.Add(ctx, revocation.Rule{Provider: "*", Subject: "s"})
+		require.ErrorIs(t, err, store.ErrNotShared)
+		_, err = p.Verify(ctx, p.Issue(east, fakeissuer.Claims{Subject: "s"}))
 		require.Equal(t, verifier.ReasonRevoked, reason(err))
 		m.set(false)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		p.verified(east, issuertest.Claims{})
-		_, err = strict.Add(ctx, revocation.Rule{AllProviders: true, Subject: "s2"})
+		p.verified(east, fakeissuer.Claims{})
+		_, err = strict.Add(ctx, revocation.Rule{Provider: "*", Subject: "s2"})
 		require.NoError(t, err)
 		time.Sleep(time.Second)
 		synctest.Wait()
 		require.Len(t, lax.Rules(), 2, "the first one was written with the second")
 		st := lax.Status()
-		require.Equal(t, revocation.Status{Known: true, Rules: 2, Epoch: 1, Source: "store", Age: st.Age}, st)
-		require.LessOrEqual(t, st.Age, revocation.DefaultPoll)
+		confirmed := st.Replica.Confirmed
+		require.Equal(t, revocation.Status{Rules: 2, Replica: store.ReplicaStatus{Origin: "store", Epoch: 1, Confirmed: confirmed}}, st)
+		require.LessOrEqual(t, time.Since(confirmed), 500*time.Millisecond)
 		cancel()
 		require.ErrorIs(t, <-ended, context.Canceled)
 		require.ErrorIs(t, <-ended, context.Canceled)
-		require.Equal(t, revocation.Unreachable, events[0].Trouble)
-		require.ErrorIs(t, events[0].Err, errDown)
-		require.Equal(t, revocation.Unreachable, events[1].Trouble)
-		require.Equal(t, []int{0, 1, 1, 2}, []int{events[0].Rules, events[1].Rules, events[2].Rules, events[3].Rules}, "one's own changes too")
-		require.Empty(t, events[2].Trouble)
-		require.Equal(t, uint64(1), events[3].Epoch)
-		require.Len(t, events, 4)
+		require.Len(t, changes, 4)
+		for i, want := range []struct {
+			rules   int
+			epoch   uint64
+			problem string
+		}{{0, 0, "unavailable"}, {1, 0, "unavailable"}, {1, 0, ""}, {2, 1, ""}} {
+			require.Equal(t, want.rules, changes[i].Rules, "one's own changes, too")
+			require.Equal(t, want.epoch, changes[i].Replica.Epoch)
+			require.Equal(t, want.problem, changes[i].Replica.StoreProblem)
+		}
 	})
 }
 
@@ -143,40 +155,38 @@ func TestHostileStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{}
 		private := ed25519.NewKeyFromSeed(bytes.Repeat([]byte("k"), 32))
-		public := []ed25519.PublicKey{private.Public().(ed25519.PublicKey)}
+		public := store.PublicKey{Key: private.Public().(ed25519.PublicKey)}
 		sign := func(key ed25519.PrivateKey) store.Trusted {
 			mine := public
 			if key != nil {
-				mine = []ed25519.PublicKey{key.Public().(ed25519.PublicKey)}
+				mine.Key = key.Public().(ed25519.PublicKey)
 			}
-			s, err := store.Signed(m, "test", store.Signing{Public: mine, Private: key})
-			require.NoError(t, err)
-			return s
+			return store.Signed(m, "test", key, mine)
 		}
-		operator, err := revocation.New(revocation.Config{Store: sign(private)})
+		operator, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: sign(private)}})
 		require.NoError(t, err)
-		service, err := revocation.New(revocation.Config{Store: sign(nil)})
+		service, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: sign(nil)}})
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer func() { cancel(); synctest.Wait() }()
 		go func() { _ = service.Run(ctx) }()
-		see := func(want revocation.Trouble, subjects ...string) {
+		see := func(want string, subjects ...string) {
 			t.Helper()
 			time.Sleep(time.Second)
 			synctest.Wait()
 			var got []string
 			for _, e := range service.Rules() {
-				got = append(got, e.Rule.Subject)
+				got = append(got, e.Subject)
 			}
 			require.Equal(t, subjects, got)
-			require.Equal(t, want, service.Status().Trouble)
+			require.Equal(t, want, service.Status().Replica.StoreProblem)
 		}
-		first, err := operator.Add(ctx, revocation.Rule{AllProviders: true, Subject: "one"})
+		first, err := operator.Add(ctx, revocation.Rule{Provider: "*", Subject: "one"})
 		require.NoError(t, err)
 		see("", "one")
 		withOne := m.docs[revocation.DefaultName].Data
 		require.NoError(t, operator.Remove(ctx, first))
-		_, err = operator.Add(ctx, revocation.Rule{AllProviders: true, Subject: "two"})
+		_, err = operator.Add(ctx, revocation.Rule{Provider: "*", Subject: "two"})
 		require.NoError(t, err)
 		see("", "two")
 		good := m.docs[revocation.DefaultName].Data
@@ -186,27 +196,33 @@ func TestHostileStore(t *testing.T) {
 			m.put(revocation.DefaultName, data)
 		}
 		write(withOne)
-		see(revocation.Behind, "two")
+		see("rolled_back", "two")
 		mallory := ed25519.NewKeyFromSeed(bytes.Repeat([]byte("m"), 32))
-		forger, err := revocation.New(revocation.Config{Store: sign(mallory), AllowOverwrite: true})
+		forger, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: sign(mallory)}})
 		require.NoError(t, err)
-		_, err = forger.Add(ctx, revocation.Rule{AllProviders: true, Subject: "everybody"})
-		require.NoError(t, err)
-		see(revocation.NotAuthentic, "two")
-		write(bytes.Replace(good, []byte("two"), []byte("owt"), 1))
-		see(revocation.NotAuthentic, "two")
-		write(nil)
-		see(revocation.NotAuthentic, "two")
+		rule := revocation.Rule{Provider: "*", Subject: "everybody"}
+		_, err = forger.Add(ctx, rule)
+		require.ErrorIs(t, err, store.ErrNotAuthentic, "it does not replace what it cannot read")
 		m.mu.Lock()
 		m.docs = nil
 		m.mu.Unlock()
-		see(revocation.Wiped, "two")
-		_, err = service.Add(ctx, revocation.Rule{AllProviders: true, Subject: "here"})
-		require.ErrorIs(t, err, store.ErrNoPrivateKey, "a service has no key to write with")
-		see(revocation.Wiped, "two", "here")
-		_, err = operator.Add(ctx, revocation.Rule{AllProviders: true, Subject: "three"})
+		_, err = forger.Add(ctx, rule)
+		require.NoError(t, err)
+		see("not_authentic", "two")
+		write(bytes.Replace(good, []byte("two"), []byte("owt"), 1))
+		see("not_authentic", "two")
+		write(nil)
+		see("not_authentic", "two")
+		m.mu.Lock()
+		m.docs = nil
+		m.mu.Unlock()
+		see("lost", "two")
+		_, err = service.Add(ctx, revocation.Rule{Provider: "*", Subject: "here"})
+		require.ErrorContains(t, err, "no private key", "a service cannot write")
+		see("lost", "two", "here")
+		_, err = operator.Add(ctx, revocation.Rule{Provider: "*", Subject: "three"})
 		require.NoError(t, err, "over what is broken")
-		see(revocation.Behind, "two", "here", "three")
+		see("rolled_back", "two", "here", "three")
 	})
 }
 
@@ -214,11 +230,12 @@ func TestHostileStore(t *testing.T) {
 func TestClocksDiffer(t *testing.T) {
 	t.Parallel()
 	m := &memory{}
-	ahead, err := revocation.New(revocation.Config{Store: m, Now: func() time.Time { return time.Now().Add(5 * time.Minute) }})
+	ahead, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: m}})
 	require.NoError(t, err)
-	behind, err := revocation.New(revocation.Config{Store: m})
+	revocation.SetNow(ahead, func() time.Time { return time.Now().Add(5 * time.Minute) })
+	behind, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: m}})
 	require.NoError(t, err)
-	rule := revocation.Rule{AllProviders: true, Subject: "s"}
+	rule := revocation.Rule{Provider: "*", Subject: "s"}
 	id, err := ahead.Add(t.Context(), rule)
 	require.NoError(t, err)
 	require.NoError(t, ahead.Remove(t.Context(), id))
@@ -235,32 +252,32 @@ func TestClocksDiffer(t *testing.T) {
 // A document that is not understood in full is not taken in.
 func TestStrangeDocuments(t *testing.T) {
 	t.Parallel()
-	const word = `{"rule":{"all_authorities":true,"sub":"s"},"at":"2026-01-02T03:04:05Z"}`
+	const rule = `{"provider":"*","sub":"s","created":"2026-01-02T03:04:05Z"}`
 	for name, c := range map[string]struct {
 		doc   string
 		rules int
 	}{
-		"good":            {`{"version":1,"epoch":3,"words":[` + word + `]}`, 1},
-		"newer":           {`{"version":2,"epoch":3,"words":[` + word + `]}`, 0},
-		"a field more":    {`{"version":1,"epoch":3,"words":[{"rule":{"all_authorities":true,"sub":"s","device":"d"},"at":"2026-01-02T03:04:05Z"}]}`, 0},
-		"another case":    {`{"version":1,"epoch":3,"words":[{"rule":{"all_authorities":true,"SUB":"s"},"at":"2026-01-02T03:04:05Z"}]}`, 0},
-		"a member twice":  {`{"version":1,"epoch":3,"epoch":4,"words":[` + word + `]}`, 0},
-		"an illegal rule": {`{"version":1,"epoch":3,"words":[{"rule":{"all_authorities":true},"at":"2026-01-02T03:04:05Z"}]}`, 0},
-		"no time":         {`{"version":1,"epoch":3,"words":[{"rule":{"all_authorities":true,"sub":"s"}}]}`, 0},
+		"good":            {`{"version":1,"epoch":3,"rules":[` + rule + `]}`, 1},
+		"newer":           {`{"version":2,"epoch":3,"rules":[` + rule + `]}`, 0},
+		"a field more":    {`{"version":1,"epoch":3,"rules":[{"provider":"*","sub":"s","device":"d","created":"2026-01-02T03:04:05Z"}]}`, 0},
+		"another case":    {`{"version":1,"epoch":3,"rules":[{"provider":"*","SUB":"s","created":"2026-01-02T03:04:05Z"}]}`, 0},
+		"a member twice":  {`{"version":1,"epoch":3,"epoch":4,"rules":[` + rule + `]}`, 0},
+		"an illegal rule": {`{"version":1,"epoch":3,"rules":[{"provider":"*","created":"2026-01-02T03:04:05Z"}]}`, 0},
+		"no time":         {`{"version":1,"epoch":3,"rules":[{"provider":"*","sub":"s"}]}`, 0},
 		"no JSON":         {`rules`, 0},
-		"too many":        {`{"version":1,"epoch":3,"words":[` + strings.Repeat(word+",", revocation.MaxRules) + word + `]}`, 0},
+		"too many":        {`{"version":1,"epoch":3,"rules":[` + strings.Repeat(rule+",", revocation.MaxRules) + rule + `]}`, 0},
 	} {
 		m := &memory{}
 		m.put(revocation.DefaultName, []byte(c.doc))
-		l, err := revocation.New(revocation.Config{Store: m})
+		l, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: m}})
 		require.NoError(t, err)
-		require.NoError(t, l.Load(t.Context()))
+		require.Equal(t, c.rules == 0, l.Load(t.Context()) != nil, name)
 		require.Len(t, l.Rules(), c.rules, name)
-		require.Equal(t, c.rules == 1, l.Status().Known, name)
-		require.Equal(t, c.rules == 0, l.Status().Trouble == revocation.Malformed, name)
+		require.Equal(t, c.rules == 1, known(l), name)
+		require.Equal(t, c.rules == 0, l.Status().Replica.StoreProblem == "malformed", name)
 		if name == "newer" {
-			_, err = l.Add(t.Context(), revocation.Rule{AllProviders: true, Subject: "x"})
-			require.ErrorIs(t, err, revocation.ErrNotShared, "it is not ours to replace")
+			_, err = l.Add(t.Context(), revocation.Rule{Provider: "*", Subject: "x"})
+			require.ErrorIs(t, err, store.ErrNotShared, "it is not ours to replace")
 			require.Equal(t, c.doc, string(m.docs[revocation.DefaultName].Data))
 		}
 	}
@@ -273,7 +290,7 @@ func TestBounds(t *testing.T) {
 	long := strings.Repeat("x", 500)
 	n := 0
 	for ; ; n++ {
-		_, err := l.Add(t.Context(), revocation.Rule{AllProviders: true, Subject: fmt.Sprint(n), ClientID: long, Reason: long})
+		_, err := l.Add(t.Context(), revocation.Rule{Provider: "*", Subject: fmt.Sprint(n), ClientID: long, Note: long})
 		if err != nil {
 			require.ErrorIs(t, err, revocation.ErrFull)
 			break
@@ -282,19 +299,19 @@ func TestBounds(t *testing.T) {
 	}
 	require.Greater(t, n, 750)
 	require.Len(t, l.Rules(), n)
-	require.NoError(t, l.Remove(t.Context(), l.Rules()[0].ID))
-	_, err = revocation.New(revocation.Config{Store: plain{new(memory)}, Poll: -1})
-	require.ErrorContains(t, err, "Authentic")
-	require.ErrorContains(t, err, "Poll")
-	_, err = revocation.New(revocation.Config{Store: plain{new(memory)}, InsecurePlainStore: true})
+	require.NoError(t, l.Remove(t.Context(), l.Rules()[0].ID()))
+	_, err = revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: plain{new(memory)}, PollInterval: -1}})
+	require.ErrorContains(t, err, "store.InsecureTrust")
+	require.ErrorContains(t, err, "PollInterval")
+	_, err = revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: store.InsecureTrust(plain{new(memory)})}})
 	require.NoError(t, err)
 	_, err = l.Add(t.Context(), revocation.Rule{})
 	require.Error(t, err)
 	require.Error(t, func() error { _, err := new(revocation.List).Revoked(nil); return err }(), "the zero List knows nothing")
 }
 
-// plain hides that a store is Authentic.
-type plain struct{ store.Store }
+// plain is a decorator of a user, for which nobody vouches.
+type plain struct{ store.Trusted }
 
 // Several writers at once lose nothing.
 func TestWriters(t *testing.T) {
@@ -302,11 +319,11 @@ func TestWriters(t *testing.T) {
 	m := &memory{}
 	var wg sync.WaitGroup
 	for i := range 6 {
-		l, err := revocation.New(revocation.Config{Store: m})
+		l, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: m}})
 		require.NoError(t, err)
 		for j := range 5 {
 			wg.Go(func() {
-				_, err := l.Add(t.Context(), revocation.Rule{AllProviders: true, Subject: fmt.Sprint(i, j)})
+				_, err := l.Add(t.Context(), revocation.Rule{Provider: "*", Subject: fmt.Sprint(i, j)})
 				if err != nil && !errors.Is(err, store.ErrConflict) {
 					t.Error(err)
 				}
@@ -314,10 +331,10 @@ func TestWriters(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	l, err := revocation.New(revocation.Config{Store: m})
+	l, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: m}})
 	require.NoError(t, err)
-	_, err = l.Add(t.Context(), revocation.Rule{AllProviders: true, Subject: "last"})
+	_, err = l.Add(t.Context(), revocation.Rule{Provider: "*", Subject: "last"})
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, len(l.Rules()), 30)
-	require.True(t, slices.IsSortedFunc(l.Rules(), func(a, b revocation.Entry) int { return a.Added.Compare(b.Added) }))
+	require.True(t, slices.IsSortedFunc(l.Rules(), func(a, b revocation.Rule) int { return a.Created.Compare(b.Created) }))
 }

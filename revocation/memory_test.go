@@ -9,33 +9,49 @@ import (
 	"math/rand/v2"
 	"sync"
 
+	"github.com/regionjwt/regionjwt/internal/trust"
+	"github.com/regionjwt/regionjwt/revocation"
 	"github.com/regionjwt/regionjwt/store"
 )
 
-// memory is a store that can be down, and that anyone can write to.
+// kept is what a memory holds under a name.
+type kept struct {
+	Data     []byte
+	Revision string
+}
+
+// memory is a trusted store that can be down, and that anyone can write to.
 type memory struct {
+	store.Trusted
+
 	mu   sync.Mutex
 	down bool
-	docs map[string]store.Document
-	old  []map[string]store.Document
+	docs map[string]kept
+	old  []map[string]kept
 	n    int
 }
 
 var errDown = errors.New("the store is down")
 
-func (m *memory) Authentic() {}
+// TrustInfo describes the store, as those of package store do.
+func (*memory) TrustInfo() trust.Info { return trust.Info{} }
 
-func (m *memory) Load(_ context.Context, name string) (store.Document, error) {
+func (m *memory) Load(_ context.Context, name, _ string) ([]byte, string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.down {
-		return store.Document{}, errDown
+		return nil, "", errDown
 	}
 	d, ok := m.docs[name]
 	if !ok {
-		return d, store.ErrNotFound
+		return nil, "", store.ErrNotFound
 	}
-	return d, nil
+	return bytes.Clone(d.Data), d.Revision, nil
+}
+
+func (*memory) Watch(ctx context.Context, _ string, _ func()) error {
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 func (m *memory) Save(_ context.Context, name string, data []byte, ifRevision string) (string, error) {
@@ -55,9 +71,9 @@ func (m *memory) Save(_ context.Context, name string, data []byte, ifRevision st
 func (m *memory) put(name string, data []byte) {
 	m.n++
 	if m.docs == nil {
-		m.docs = map[string]store.Document{}
+		m.docs = map[string]kept{}
 	}
-	m.docs[name] = store.Document{Data: bytes.Clone(data), Revision: fmt.Sprint(m.n)}
+	m.docs[name] = kept{Data: bytes.Clone(data), Revision: fmt.Sprint(m.n)}
 }
 
 func (m *memory) set(down bool) {
@@ -70,7 +86,7 @@ func (m *memory) set(down bool) {
 func (m *memory) lose(r *rand.Rand) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	docs := map[string]store.Document(nil)
+	docs := map[string]kept(nil)
 	if len(m.old) > 0 && r.IntN(2) == 0 {
 		docs = maps.Clone(m.old[r.IntN(len(m.old))])
 	}
@@ -79,3 +95,6 @@ func (m *memory) lose(r *rand.Rand) {
 		m.put(name, d.Data) // under a revision of its own
 	}
 }
+
+// known reports whether a List knows the rules.
+func known(l *revocation.List) bool { return l.Status().Replica.Origin != "none" }

@@ -9,8 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/issuer"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/revocation"
 	"github.com/regionjwt/regionjwt/store"
@@ -18,16 +18,16 @@ import (
 )
 
 // trusting is an idp whose tokens are judged by another Policy.
-func trusting(t *testing.T, revoked verifier.Revocation, layout issuertest.Layout, change func(*verifier.Policy)) idp {
+func trusting(t *testing.T, revoked verifier.Revocation, layout fakeissuer.Layout, change func(*verifier.Policy)) idp {
 	t.Helper()
-	w := issuertest.New(t, issuertest.Config{Layout: layout, Algorithm: "ES256"})
+	w := fakeissuer.New(t, fakeissuer.Config{Layout: layout, Algorithm: "ES256"})
 	keys, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(t, err)
 	trust := verifier.Policy{
-		Provider: w.Provider(), Audience: verifier.Audience(issuertest.Audience), Algorithms: []string{"ES256"},
+		Provider: w.Provider(), Audience: verifier.Audience(fakeissuer.Audience), Algorithms: []string{"ES256"},
 	}
 	change(&trust)
-	v, err := verifier.New(verifier.Config{Keys: keys, Revocation: revoked, Policies: []verifier.Policy{trust}})
+	v, err := verifier.New([]verifier.Policy{trust}, keys, verifier.Config{Revocation: revoked})
 	require.NoError(t, err)
 	return idp{t, w, v}
 }
@@ -40,47 +40,47 @@ func TestARuleForAClientMatchesEveryClaimThatNamesIt(t *testing.T) {
 		return func(tr *verifier.Policy) { tr.Audience = b }
 	}
 	named := func(names ...string) func(*verifier.Policy) {
-		return func(tr *verifier.Policy) { tr.Names.ClientID = names }
+		return func(tr *verifier.Policy) { tr.ClientIDClaims = names }
 	}
 	for name, c := range map[string]struct {
-		layout issuertest.Layout
+		layout fakeissuer.Layout
 		change func(*verifier.Policy)
-		claims issuertest.Claims
+		claims fakeissuer.Claims
 		match  bool
 	}{
-		"client_id":             {issuertest.IssuerPerRegion, named(), issuertest.Claims{Set: set{"client_id": "bad"}}, true},
-		"azp by default":        {issuertest.IssuerPerRegion, named(), issuertest.Claims{Set: set{"client_id": nil, "azp": "bad"}}, true},
-		"azp beside client_id":  {issuertest.IssuerPerRegion, named(), issuertest.Claims{Set: set{"client_id": "x", "azp": "bad"}}, true},
-		"client_id behind azp":  {issuertest.IssuerPerRegion, named("azp"), issuertest.Claims{Set: set{"client_id": "bad", "azp": "x"}}, true},
-		"appid":                 {issuertest.IssuerPerRegion, named("azp", "appid"), issuertest.Claims{Set: set{"appid": "bad"}}, true},
-		"appid behind azp":      {issuertest.IssuerPerRegion, named("azp", "appid"), issuertest.Claims{Set: set{"azp": "x", "appid": "bad"}}, true},
-		"a third name":          {issuertest.IssuerPerRegion, named("azp", "appid", "cid"), issuertest.Claims{Set: set{"azp": "x", "appid": "y", "cid": "bad"}}, true},
-		"a path":                {issuertest.IssuerPerRegion, named("azp", "app.id"), issuertest.Claims{Set: set{"azp": "x", "app": set{"id": "bad"}}}, true},
-		"an escape":             {issuertest.IssuerPerRegion, named("azp", "appid"), issuertest.Claims{Set: set{"azp": "x", "appid": "bad"}}, true},
-		"a null behind azp":     {issuertest.IssuerPerRegion, named("azp", "appid"), issuertest.Claims{Set: set{"azp": "bad", "appid": json.RawMessage("null")}}, true},
-		"appid that none names": {issuertest.IssuerPerRegion, named("azp"), issuertest.Claims{Set: set{"appid": "bad"}}, false},
+		"client_id":             {fakeissuer.IssuerPerRegion, named(), fakeissuer.Claims{Set: set{"client_id": "bad"}}, true},
+		"azp by default":        {fakeissuer.IssuerPerRegion, named(), fakeissuer.Claims{Set: set{"client_id": nil, "azp": "bad"}}, true},
+		"azp beside client_id":  {fakeissuer.IssuerPerRegion, named(), fakeissuer.Claims{Set: set{"client_id": "x", "azp": "bad"}}, true},
+		"client_id behind azp":  {fakeissuer.IssuerPerRegion, named("azp"), fakeissuer.Claims{Set: set{"client_id": "bad", "azp": "x"}}, true},
+		"appid":                 {fakeissuer.IssuerPerRegion, named("azp", "appid"), fakeissuer.Claims{Set: set{"appid": "bad"}}, true},
+		"appid behind azp":      {fakeissuer.IssuerPerRegion, named("azp", "appid"), fakeissuer.Claims{Set: set{"azp": "x", "appid": "bad"}}, true},
+		"a third name":          {fakeissuer.IssuerPerRegion, named("azp", "appid", "cid"), fakeissuer.Claims{Set: set{"azp": "x", "appid": "y", "cid": "bad"}}, true},
+		"a path":                {fakeissuer.IssuerPerRegion, named("azp", "/app/id"), fakeissuer.Claims{Set: set{"azp": "x", "app": set{"id": "bad"}}}, true},
+		"an escape":             {fakeissuer.IssuerPerRegion, named("azp", "appid"), fakeissuer.Claims{Set: set{"azp": "x", "appid": "bad"}}, true},
+		"a null behind azp":     {fakeissuer.IssuerPerRegion, named("azp", "appid"), fakeissuer.Claims{Set: set{"azp": "bad", "appid": json.RawMessage("null")}}, true},
+		"appid that none names": {fakeissuer.IssuerPerRegion, named("azp"), fakeissuer.Claims{Set: set{"appid": "bad"}}, false},
 		"aud of an access token": {
-			issuertest.IssuerPerRegion, id(verifier.Audience("bad")), issuertest.Claims{Audience: []string{"bad"}}, false,
+			fakeissuer.IssuerPerRegion, id(verifier.Audience("bad")), fakeissuer.Claims{Audience: []string{"bad"}}, false,
 		},
 		"aud of an ID token": {
-			issuertest.IssuerPerRegion, id(verifier.IDToken("bad")), issuertest.Claims{Use: "id", Audience: []string{"bad"}}, true,
+			fakeissuer.IssuerPerRegion, id(verifier.IDToken("bad")), fakeissuer.Claims{IDToken: true, Audience: []string{"bad"}}, true,
 		},
 		"second aud of an ID token": {
-			issuertest.IssuerPerRegion, id(verifier.IDToken("x", "bad")),
-			issuertest.Claims{Use: "id", Audience: []string{"x", "bad"}, Set: set{"azp": "x"}},
+			fakeissuer.IssuerPerRegion, id(verifier.IDToken("x", "bad")),
+			fakeissuer.Claims{IDToken: true, Audience: []string{"x", "bad"}, Set: set{"azp": "x"}},
 			true,
 		},
 		"aud of an ID token of Cognito": {
-			issuertest.Cognito, id(verifier.CognitoID("bad")), issuertest.Claims{Use: "id", ClientID: "bad"}, true,
+			fakeissuer.Cognito, id(verifier.CognitoID("bad")), fakeissuer.Claims{IDToken: true, ClientID: "bad"}, true,
 		},
-		"Cognito": {issuertest.Cognito, id(verifier.CognitoAccess("bad")), issuertest.Claims{ClientID: "bad"}, true},
+		"Cognito": {fakeissuer.Cognito, id(verifier.CognitoAccess("bad")), fakeissuer.Claims{ClientID: "bad"}, true},
 		"aud of a resource of Cognito": {
-			issuertest.Cognito, id(verifier.CognitoAccess("x").WithAudience("bad")),
-			issuertest.Claims{ClientID: "x", Audience: []string{"bad"}},
+			fakeissuer.Cognito, id(verifier.CognitoAccess("x").WithAudience("bad")),
+			fakeissuer.Claims{ClientID: "x", Audience: []string{"bad"}},
 			false,
 		},
-		"others":   {issuertest.IssuerPerRegion, named("azp", "appid"), issuertest.Claims{Set: set{"azp": "x", "client_id": "Bad"}}, false},
-		"no claim": {issuertest.IssuerPerRegion, named(), issuertest.Claims{Set: set{"client_id": nil}}, false},
+		"others":   {fakeissuer.IssuerPerRegion, named("azp", "appid"), fakeissuer.Claims{Set: set{"azp": "x", "client_id": "Bad"}}, false},
+		"no claim": {fakeissuer.IssuerPerRegion, named(), fakeissuer.Claims{Set: set{"client_id": nil}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -110,12 +110,12 @@ func TestARecheckKnowsTheClientByTheNamesOfToday(t *testing.T) {
 	list, err := revocation.New(revocation.Config{})
 	require.NoError(t, err)
 	var trust verifier.Policy
-	p := trusting(t, list, issuertest.IssuerPerRegion, func(tr *verifier.Policy) { trust = *tr })
-	tok := p.verified(east, issuertest.Claims{Set: map[string]any{"appid": "bad"}})
-	_, err = list.Add(t.Context(), revocation.Rule{AllProviders: true, ClientID: "bad"})
+	p := trusting(t, list, fakeissuer.IssuerPerRegion, func(tr *verifier.Policy) { trust = *tr })
+	tok := p.verified(east, fakeissuer.Claims{Set: map[string]any{"appid": "bad"}})
+	_, err = list.Add(t.Context(), revocation.Rule{Provider: "*", ClientID: "bad"})
 	require.NoError(t, err)
 	require.NoError(t, p.Recheck(t.Context(), tok))
-	trust.Names.ClientID = []string{"client_id", "appid"}
+	trust.ClientIDClaims = []string{"client_id", "appid"}
 	require.NoError(t, p.Update([]verifier.Policy{trust}))
 	require.ErrorIs(t, p.Recheck(t.Context(), tok), verifier.ErrInvalid)
 }
@@ -129,24 +129,24 @@ func TestWhateverIsAcceptedCanBeNamed(t *testing.T) {
 		strings.Repeat("\u202e", 3000), strings.Repeat("<", 1500),
 	} {
 		shared := store.Dir(filepath.Join(t.TempDir(), "rules"))
-		list, err := revocation.New(revocation.Config{Store: shared})
+		list, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: shared}})
 		require.NoError(t, err)
 		require.NoError(t, list.Load(t.Context()))
-		p := trusting(t, list, issuertest.IssuerPerRegion, func(tr *verifier.Policy) { tr.Audience = verifier.InsecureAnyAudience() })
+		p := trusting(t, list, fakeissuer.IssuerPerRegion, func(tr *verifier.Policy) { tr.Audience = verifier.InsecureAnyAudience() })
 		for field, c := range map[string]struct {
 			rule   revocation.Rule
-			claims issuertest.Claims
+			claims fakeissuer.Claims
 		}{
-			"sub":        {revocation.Rule{Subject: name}, issuertest.Claims{Subject: name}},
-			"client_id":  {revocation.Rule{ClientID: name}, issuertest.Claims{ClientID: name}},
-			"jti":        {revocation.Rule{TokenID: name}, issuertest.Claims{Set: map[string]any{"jti": name}}},
-			"origin_jti": {revocation.Rule{OriginTokenID: name}, issuertest.Claims{Set: map[string]any{"origin_jti": name}}},
+			"sub":        {revocation.Rule{Subject: name}, fakeissuer.Claims{Subject: name}},
+			"client_id":  {revocation.Rule{ClientID: name}, fakeissuer.Claims{ClientID: name}},
+			"jti":        {revocation.Rule{TokenID: name}, fakeissuer.Claims{Set: map[string]any{"jti": name}}},
+			"origin_jti": {revocation.Rule{OriginTokenID: name}, fakeissuer.Claims{Set: map[string]any{"origin_jti": name}}},
 		} {
 			tok := p.verified(east, c.claims)
-			c.rule.Provider, c.rule.Until = tok.Provider(), time.Now().Add(time.Hour)
+			c.rule.Provider, c.rule.ExpiresAt = tok.Provider(), time.Now().Add(time.Hour)
 			id, err := list.Add(t.Context(), c.rule)
 			require.NoError(t, err, "%s %q", field, name)
-			other, err := revocation.New(revocation.Config{Store: shared})
+			other, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: shared}})
 			require.NoError(t, err)
 			require.NoError(t, other.Load(t.Context()))
 			for _, l := range []*revocation.List{list, other} {
@@ -168,7 +168,7 @@ func TestWhateverIsConfiguredCanBeNamed(t *testing.T) {
 	for _, r := range []revocation.Rule{
 		{Provider: "a\u202eb", Subject: "s"},
 		{Provider: "a", Region: "r\u0085"},
-		{Provider: "a", Issuer: "https://idp.example.com/" + strings.Repeat("x", 2000)},
+		{Provider: "a", Region: "r" + strings.Repeat("x", 2000)},
 		{Provider: "a", KeyID: "k\x00\x1b[2J"},
 	} {
 		_, err := list.Add(t.Context(), r)

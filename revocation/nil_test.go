@@ -14,10 +14,8 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// nilStore is an Authentic whose methods need a receiver.
-type nilStore struct{ store.Store }
-
-func (*nilStore) Authentic() {}
+// nilStore is a trusted store whose methods need a receiver.
+type nilStore struct{ store.Trusted }
 
 func TestNilsAreRefused(t *testing.T) {
 	t.Parallel()
@@ -25,14 +23,16 @@ func TestNilsAreRefused(t *testing.T) {
 		config revocation.Config
 		want   []string
 	}{
-		"nil Store":     {revocation.Config{Store: (*nilStore)(nil)}, []string{"revocation: Store"}},
-		"nil LocalCopy": {revocation.Config{LocalCopy: (*nilStore)(nil)}, []string{"revocation: LocalCopy"}},
-		"zero Logger":   {revocation.Config{Logger: new(slog.Logger)}, []string{"revocation: Logger"}},
-		"nil Handler":   {revocation.Config{Logger: slog.New((*slog.JSONHandler)(nil))}, []string{"revocation: Logger"}},
-		"negative Poll": {revocation.Config{Poll: -time.Nanosecond}, []string{"Poll is negative"}},
+		"nil Store":         {revocation.Config{Replica: store.ReplicaConfig{Store: (*nilStore)(nil)}}, []string{"revocation: Replica.Store"}},
+		"nil LocalCopy":     {revocation.Config{Replica: store.ReplicaConfig{LocalCopy: (*nilStore)(nil)}}, []string{"revocation: Replica.LocalCopy"}},
+		"zero Logger":       {revocation.Config{Logger: new(slog.Logger)}, []string{"revocation: Logger"}},
+		"nil Handler":       {revocation.Config{Logger: slog.New((*slog.JSONHandler)(nil))}, []string{"revocation: Logger"}},
+		"negative interval": {revocation.Config{Replica: store.ReplicaConfig{PollInterval: -time.Nanosecond}}, []string{"PollInterval is negative"}},
+		"dead MinEpoch":     {revocation.Config{Replica: store.ReplicaConfig{MinEpoch: 1}}, []string{"Replica.MinEpoch, but neither Store nor LocalCopy"}},
+		"dead Allow":        {revocation.Config{AllowUnknownRules: true}, []string{"AllowUnknownRules without a Replica"}},
 		"all of it": {
-			revocation.Config{Store: (*nilStore)(nil), LocalCopy: (*nilStore)(nil), Logger: new(slog.Logger), Poll: -1},
-			[]string{"Store", "LocalCopy", "Logger", "Poll"},
+			revocation.Config{Replica: store.ReplicaConfig{Store: (*nilStore)(nil), LocalCopy: (*nilStore)(nil), PollInterval: -1}, Logger: new(slog.Logger)},
+			[]string{"Store", "LocalCopy", "Logger", "PollInterval"},
 		},
 	} {
 		_, err := revocation.New(c.config)
@@ -51,10 +51,10 @@ func TestListsThatNewHasNotMade(t *testing.T) {
 		id, err := l.Revoked(new(verifier.Token))
 		require.Empty(t, id)
 		require.ErrorIs(t, err, revocation.ErrUnknown)
-		_, err = l.Add(t.Context(), revocation.Rule{AllProviders: true, Subject: "s"})
+		_, err = l.Add(t.Context(), revocation.Rule{Provider: "*", Subject: "s"})
 		require.ErrorContains(t, err, "New")
 		require.Nil(t, l.Changed(), "nothing will ever change")
-		require.False(t, l.Status().Known)
+		require.False(t, known(l))
 	}
 	nilstest.Methods(t, "", []string{"Rule.Validate"}, nil, revocation.Rule{})
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/internal/trust"
 	"github.com/regionjwt/regionjwt/revocation"
 	"github.com/regionjwt/regionjwt/store"
 )
@@ -38,9 +39,9 @@ func (w *wild) may() {
 	}
 }
 
-func (w *wild) Load(ctx context.Context, name string) (store.Document, error) {
+func (w *wild) Load(ctx context.Context, name, ifNot string) ([]byte, string, error) {
 	w.may()
-	return w.memory.Load(ctx, name)
+	return w.memory.Load(ctx, name, ifNot)
 }
 
 func (w *wild) Save(ctx context.Context, name string, data []byte, ifRevision string) (string, error) {
@@ -74,7 +75,7 @@ func TestAPanicOfAStoreIsAFailureOfIt(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				shared, copied, out := &wild{end: end}, &wild{end: end}, &journal{}
-				l := newList(t, revocation.Config{Store: shared, LocalCopy: copied, Logger: slog.New(slog.NewTextHandler(out, nil))})
+				l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: shared, LocalCopy: copied}, Logger: slog.New(slog.NewTextHandler(out, nil))})
 				ctx, cancel := context.WithCancel(t.Context())
 				done := make(chan error, 1)
 				go func() { done <- l.Run(ctx) }()
@@ -84,23 +85,23 @@ func TestAPanicOfAStoreIsAFailureOfIt(t *testing.T) {
 				shared.on.Store(true)
 				copied.on.Store(true)
 				time.Sleep(time.Minute)
-				require.Equal(t, revocation.Unreachable, l.Status().Trouble)
+				require.Equal(t, "unavailable", l.Status().Replica.StoreProblem)
 				_, err = l.Add(t.Context(), subjectRule(2))
-				require.ErrorIs(t, err, revocation.ErrNotShared)
-				require.ErrorIs(t, err, revocation.ErrNotCopied)
+				require.ErrorIs(t, err, store.ErrNotShared)
+				require.ErrorIs(t, err, revocation.ErrNotSaved)
 				require.NotContains(t, err.Error(), "s3cret")
 				require.Error(t, l.Load(t.Context()))
 				time.Sleep(time.Minute)
-				require.Equal(t, revocation.Unreachable, l.Status().CopyTrouble)
+				require.Equal(t, "unavailable", l.Status().Replica.LocalProblem)
 				require.Len(t, l.Rules(), 2)
 				shared.on.Store(false)
 				copied.on.Store(false)
 				time.Sleep(time.Second)
-				require.Empty(t, l.Status().CopyTrouble)
+				require.Empty(t, l.Status().Replica.LocalProblem)
 				_, err = l.Add(t.Context(), subjectRule(3))
 				require.NoError(t, err)
 				time.Sleep(time.Second)
-				require.Empty(t, l.Status().Trouble)
+				require.Empty(t, l.Status().Replica.StoreProblem)
 				cancel()
 				require.ErrorIs(t, <-done, context.Canceled)
 				require.NotContains(t, out.String(), "s3cret")
@@ -109,22 +110,19 @@ func TestAPanicOfAStoreIsAFailureOfIt(t *testing.T) {
 	}
 }
 
-// OnEvent and the log handler may panic or end their goroutine: later events and changes are told all the same.
+// OnChange and the log handler may panic or end their goroutine; later changes are reported nevertheless.
 func TestCallbacksThatPanic(t *testing.T) {
 	t.Parallel()
 	for ending, end := range endings {
-		var events, logged atomic.Int64
-		l := newList(t, revocation.Config{
-			OnEvent: func(revocation.Event) { events.Add(1); end() },
-			Logger:  slog.New(angryLog{func() { logged.Add(1); end() }}),
-		})
+		var changes, logged atomic.Int64
+		l := newList(t, revocation.Config{OnChange: func(_, _ revocation.Status) { changes.Add(1); end() }, Logger: slog.New(angryLog{func() { logged.Add(1); end() }})})
 		for i := range 5 {
 			changed := l.Changed()
 			_, err := l.Add(t.Context(), subjectRule(i))
 			require.NoError(t, err, ending)
 			<-changed
 		}
-		require.EqualValues(t, 5, events.Load(), ending)
+		require.EqualValues(t, 5, changes.Load(), ending)
 		require.GreaterOrEqual(t, logged.Load(), int64(5), ending)
 	}
 }
@@ -150,8 +148,8 @@ func (h *hollow) Unwrap() error { return h.cause }
 // broken is a store whose errors are hollow.
 type broken struct{ memory }
 
-func (*broken) Load(context.Context, string) (store.Document, error) {
-	return store.Document{}, (*hollow)(nil)
+func (*broken) Load(context.Context, string, string) ([]byte, string, error) {
+	return nil, "", (*hollow)(nil)
 }
 
 func (*broken) Save(context.Context, string, []byte, string) (string, error) {
@@ -162,45 +160,17 @@ func (*broken) Save(context.Context, string, []byte, string) (string, error) {
 func TestErrorsOfAStoreThatPanic(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newList(t, revocation.Config{Store: &broken{}, LocalCopy: &broken{}})
+		l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: &broken{}, LocalCopy: &broken{}}})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- l.Run(ctx) }()
 		time.Sleep(time.Minute)
-		require.Equal(t, revocation.Unreachable, l.Status().Trouble)
-		require.Equal(t, revocation.Unreachable, l.Status().CopyTrouble)
+		require.Equal(t, "unavailable", l.Status().Replica.StoreProblem)
+		require.Equal(t, "unavailable", l.Status().Replica.LocalProblem)
 		_, err := l.Add(t.Context(), subjectRule(1))
-		require.ErrorIs(t, err, revocation.ErrNotShared)
-		require.ErrorIs(t, err, revocation.ErrNotCopied)
+		require.ErrorIs(t, err, store.ErrNotShared)
+		require.ErrorIs(t, err, revocation.ErrNotSaved)
 		require.Len(t, l.Rules(), 1)
-		cancel()
-		require.ErrorIs(t, <-done, context.Canceled)
-	})
-}
-
-// A clock that panics, as one of a test that has ended may, is replaced by that of the machine: rules go on to be followed.
-func TestAClockThatPanics(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var on atomic.Bool
-		l := newList(t, revocation.Config{Store: &memory{}, LocalCopy: &memory{}, Now: func() time.Time {
-			if on.Load() {
-				panic("s3cret")
-			}
-			return time.Now()
-		}})
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- l.Run(ctx) }()
-		time.Sleep(time.Second)
-		on.Store(true)
-		time.Sleep(time.Minute)
-		_, err := l.Add(t.Context(), subjectRule(1))
-		require.NoError(t, err)
-		time.Sleep(time.Second)
-		require.Len(t, l.Rules(), 1)
-		require.Empty(t, l.Status().Trouble)
-		require.Less(t, l.Status().Age, time.Second)
 		cancel()
 		require.ErrorIs(t, <-done, context.Canceled)
 	})
@@ -209,9 +179,9 @@ func TestAClockThatPanics(t *testing.T) {
 // scopeless is a store that does not return when it is asked whose documents it believes.
 type scopeless struct{ wild }
 
-func (s *scopeless) Scope() store.Scope {
+func (s *scopeless) TrustInfo() trust.Info {
 	s.may()
-	return store.Scope{}
+	return trust.Info{}
 }
 
 // Where the store does not say whose documents it believes, no local copy is written or believed.
@@ -220,15 +190,15 @@ func TestAScopeThatPanicsIsAFailureOfTheCopy(t *testing.T) {
 	for ending, end := range endings {
 		synctest.Test(t, func(t *testing.T) {
 			shared, copied := &scopeless{wild{end: end}}, &memory{}
-			before := newList(t, revocation.Config{Store: &memory{}, LocalCopy: copied})
+			before := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: &memory{}, LocalCopy: copied}})
 			_, err := before.Add(t.Context(), subjectRule(1))
 			require.NoError(t, err)
+			l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: shared, LocalCopy: copied}})
 			shared.on.Store(true)
-			l := newList(t, revocation.Config{Store: shared, LocalCopy: copied})
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			require.ErrorIs(t, l.Run(ctx), context.DeadlineExceeded, ending)
-			require.Equal(t, revocation.Unreachable, l.Status().CopyTrouble, ending)
+			require.Equal(t, "unavailable", l.Status().Replica.LocalProblem, ending)
 			require.Empty(t, l.Rules(), ending)
 		})
 	}

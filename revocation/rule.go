@@ -12,64 +12,67 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/regionjwt/regionjwt/internal/clients"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// Bounds of rules.
+// Limits of rules.
 const (
-	MaxRules    = 10_000  // in a document
-	MaxDocument = 1 << 20 // octets of a document; 160 KiB of them are kept for remembering what was removed
-	maxText     = 512     // octets of a Reason
-	maxName     = 3 << 18 // octets of another field: what the longest token can hold that a verifier takes, one of 1 MiB
+	maxRules    = 10_000  // in a document
+	maxDocument = 1 << 20 // bytes of a document; 160 KiB of them are reserved for removed rules
+	maxNote     = 512     // bytes
+	maxName     = 3 << 18 // bytes of another field: the longest text in the longest token that a verifier accepts, one of 1 MiB
 	minYear     = 1970
 	maxYear     = 9998
 	idLength    = 16
 )
 
-// Rule says which tokens are revoked: those for which every field that is set holds. Authority or AllAuthorities is required,
-// and so is something besides them.
-//
-// Fields that name something of a token may hold whatever a token can: any valid UTF-8 text of at most 768 KiB, with control
-// characters and characters that change the direction of writing. Escape them before they reach a terminal or a log. If the
-// document has no room for such a rule, Add returns ErrFull.
-type Rule struct {
-	Provider     string `json:"authority,omitempty"`       // the ID of the authority that minted the token
-	AllProviders bool   `json:"all_authorities,omitempty"` // whichever authority did
+// allProviders is the Provider of a rule for the tokens of every provider.
+const allProviders = "*"
 
-	Region        string `json:"region,omitempty"`     // a region that may have minted it: see verifier.Token.Regions
-	Issuer        string `json:"issuer,omitempty"`     // iss
+// Rule matches the tokens for which every field that is set matches. Provider is required, and at least one other field that
+// matches tokens: to revoke all tokens of a provider, set IssuedBefore.
+//
+// A field that matches a claim may hold any text that a token can: valid UTF-8 of at most 768 KiB, including control characters
+// and characters that change the direction of writing. Escape it before you write it to a terminal or a log.
+type Rule struct {
+	Provider string `json:"provider,omitempty"` // the ID of the provider that issued the token; "*" matches every provider
+
+	Region        string `json:"region,omitempty"`     // a region that may have issued it: see verifier.Token.Regions
 	KeyID         string `json:"kid,omitempty"`        // the kid of the key that signed it
-	Thumbprint    string `json:"thumbprint,omitempty"` // the RFC 7638 thumbprint, with SHA-256, of that key
-	ClientID      string `json:"client_id,omitempty"`  // a client that it names, in any claim: see verifier.Token.ClientIDs
+	Thumbprint    string `json:"thumbprint,omitempty"` // the SHA-256 thumbprint (RFC 7638) of that key
+	ClientID      string `json:"client_id,omitempty"`  // a client that any claim of the token names
 	Subject       string `json:"sub,omitempty"`        // sub
-	TokenID       string `json:"jti,omitempty"`        // jti; such a rule needs Until
+	TokenID       string `json:"jti,omitempty"`        // jti; such a rule needs ExpiresAt
 	OriginTokenID string `json:"origin_jti,omitempty"` // origin_jti of Cognito: every token of one sign-in
 
-	// IssuedBefore holds for tokens whose iat is earlier, and for those without iat. Zero is not set.
+	// IssuedBefore matches tokens whose iat is earlier, and tokens without iat. The zero time matches every token.
 	IssuedBefore time.Time `json:"issued_before,omitzero"`
 
-	// Until is when the rule ends by itself: when the last token that it is about has expired. Zero means never.
-	Until time.Time `json:"until,omitzero"`
+	// ExpiresAt is when the rule ends by itself. Choose the time when the last matching token expires. The zero time means never.
+	ExpiresAt time.Time `json:"expires,omitzero"`
 
-	// Reason is for people: a ticket, an incident. It is written to logs, never to clients.
-	Reason string `json:"reason,omitempty"`
+	// Note is for people, such as the number of an incident: at most 512 bytes of one line. It is never sent to clients.
+	Note string `json:"note,omitempty"`
+
+	// Created is when the rule was added or last renewed. List.Add sets it.
+	Created time.Time `json:"created,omitzero"`
 }
 
-// Validate reports everything that is wrong with r as one joined error.
-func (r Rule) Validate() error {
+// validate returns every problem with r as one joined error.
+func (r Rule) validate() error {
 	var errs []error
 	add := func(wrong bool, what string) {
 		if wrong {
 			errs = append(errs, errors.New("revocation: "+what))
 		}
 	}
-	add((r.Provider == "") == !r.AllProviders, "either Authority or AllAuthorities is required")
-	add(r.kind() == 0, "a rule needs a field besides the authority; to revoke all its tokens, set IssuedBefore")
-	add(r.TokenID != "" && r.Until.IsZero(), "a rule with TokenID needs Until: when the token expires")
+	add(r.Provider == "", `Provider is required; "*" is every provider`)
+	add(r.kind() == 0, "a rule needs a field besides Provider; to revoke all tokens, set IssuedBefore")
+	add(r.TokenID != "" && r.ExpiresAt.IsZero(), "a rule with TokenID needs ExpiresAt: when the token expires")
 	for _, f := range []struct{ name, text string }{
-		{"Authority", r.Provider},
+		{"Provider", r.Provider},
 		{"Region", r.Region},
-		{"Issuer", r.Issuer},
 		{"KeyID", r.KeyID},
 		{"Thumbprint", r.Thumbprint},
 		{"ClientID", r.ClientID},
@@ -77,16 +80,16 @@ func (r Rule) Validate() error {
 		{"TokenID", r.TokenID},
 		{"OriginTokenID", r.OriginTokenID},
 	} {
-		add(len(f.text) > maxName, fmt.Sprintf("%s has more than %d octets", f.name, maxName))
+		add(len(f.text) > maxName, fmt.Sprintf("%s has more than %d bytes", f.name, maxName))
 		add(!utf8.ValidString(f.text), f.name+" is not valid UTF-8")
 	}
-	add(len(r.Reason) > maxText, fmt.Sprintf("Reason has more than %d octets", maxText))
-	add(strings.ContainsFunc(r.Reason, unfit),
-		"Reason holds a control character, one that turns the direction of writing, or no text")
+	add(len(r.Note) > maxNote, fmt.Sprintf("Note has more than %d bytes", maxNote))
+	add(strings.ContainsFunc(r.Note, unfit),
+		"Note holds a control character, one that changes the direction of writing, or invalid UTF-8")
 	for _, f := range []struct {
 		name string
 		time time.Time
-	}{{"IssuedBefore", r.IssuedBefore}, {"Until", r.Until}} {
+	}{{"IssuedBefore", r.IssuedBefore}, {"ExpiresAt", r.ExpiresAt}} {
 		year := f.time.UTC().Year()
 		add(!f.time.IsZero() && (year < minYear || year > maxYear),
 			fmt.Sprintf("%s is not within the years %d and %d", f.name, minYear, maxYear))
@@ -94,7 +97,7 @@ func (r Rule) Validate() error {
 	return errors.Join(errs...)
 }
 
-// unfit reports whether a rune has no place in a Reason, which is shown on terminals and written to logs.
+// unfit reports whether a Note must not hold a rune: it is shown on terminals and written to logs.
 func unfit(c rune) bool {
 	if ' ' <= c && c < 0x7F {
 		return false
@@ -102,9 +105,9 @@ func unfit(c rune) bool {
 	return c == unicode.ReplacementChar || unicode.In(c, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
 }
 
-// canonical brings times into one form, so that equal rules have equal texts.
+// canonical returns r with its times in UTC, so that equal rules have equal texts.
 func (r Rule) canonical() Rule {
-	for _, t := range []*time.Time{&r.IssuedBefore, &r.Until} {
+	for _, t := range []*time.Time{&r.IssuedBefore, &r.ExpiresAt, &r.Created} {
 		if !t.IsZero() {
 			*t = t.UTC().Round(0)
 		}
@@ -112,21 +115,21 @@ func (r Rule) canonical() Rule {
 	return r
 }
 
-// ID names a rule by what it says, but for its Reason: the same rule has the same ID everywhere. It has 16 letters, digits,
-// dashes and underscores, a letter first.
+// ID returns the ID of the rule: a hash of its fields without Note and Created, which is the same in every process. It has 16
+// letters, digits, dashes and underscores, and begins with a letter.
 func (r Rule) ID() string {
 	r = r.canonical()
-	r.Reason = ""
-	text, _ := json.Marshal(r) // cannot fail: texts, times within the years that RFC 3339 knows, and a bool
+	r.Note, r.Created = "", time.Time{}
+	text, _ := json.Marshal(r) // cannot fail: texts, and times within the years of RFC 3339
 	sum := sha256.Sum256(text)
 	sum[0] &= 0x7F // it begins with a letter, so that no command takes it for a flag
 	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
 
 // ended reports whether the rule has ended by itself.
-func (r *Rule) ended(now time.Time) bool { return !r.Until.IsZero() && !now.Before(r.Until) }
+func (r *Rule) ended(now time.Time) bool { return !r.ExpiresAt.IsZero() && !now.Before(r.ExpiresAt) }
 
-// kind is the field by which a rule is found, the one that tells most tokens apart.
+// kind is the field by which a rule is found: the one with the most different values.
 type kind uint8
 
 const (
@@ -136,13 +139,12 @@ const (
 	byThumbprint
 	byKeyID
 	byClientID
-	byIssuer
 	byRegion
 	byTime
 )
 
 func (r *Rule) kind() kind {
-	for i, s := range []string{r.TokenID, r.OriginTokenID, r.Subject, r.Thumbprint, r.KeyID, r.ClientID, r.Issuer, r.Region} {
+	for i, s := range []string{r.TokenID, r.OriginTokenID, r.Subject, r.Thumbprint, r.KeyID, r.ClientID, r.Region} {
 		if s != "" {
 			return kind(i + 1)
 		}
@@ -153,44 +155,48 @@ func (r *Rule) kind() kind {
 	return 0
 }
 
-// key is where a rule stands in an index; authority is "" for all of them.
+// key is the place of a rule in an index.
 type key struct {
-	kind             kind
-	authority, value string
+	kind            kind
+	provider, value string
 }
 
 func (r *Rule) key() key {
 	values := [...]string{
 		byTokenID: r.TokenID, byOriginTokenID: r.OriginTokenID, bySubject: r.Subject, byThumbprint: r.Thumbprint,
-		byKeyID: r.KeyID, byClientID: r.ClientID, byIssuer: r.Issuer, byRegion: r.Region, byTime: "",
+		byKeyID: r.KeyID, byClientID: r.ClientID, byRegion: r.Region, byTime: "",
 	}
 	k := r.kind()
 	return key{k, r.Provider, values[k]}
 }
 
-// valueOf returns what a token has for a kind of rules of which it has one value.
+// valueOf returns the value of a token for a kind of rules, if it has only one.
 func valueOf(k kind, t *verifier.Token) string {
 	switch k {
 	case byTokenID:
 		return t.ID()
 	case byOriginTokenID:
-		return t.OriginTokenID()
+		return originTokenID(t)
 	case bySubject:
 		return t.Subject()
 	case byThumbprint:
-		return t.KeyThumbprint()
+		return t.Key().Thumbprint()
 	case byKeyID:
-		return t.KeyID()
-	case byIssuer:
-		return t.Issuer()
+		return t.Key().ID()
 	default:
 		return ""
 	}
 }
 
+// originTokenID returns origin_jti of Cognito, which all tokens of one sign-in share, or "".
+func originTokenID(t *verifier.Token) string {
+	s, _ := t.Claim("origin_jti").(string)
+	return s
+}
+
 // names reports whether a token names a client.
 func names(t *verifier.Token, client string) bool {
-	for id := range t.ClientIDs() {
+	for id := range clients.Of(t) {
 		if id == client {
 			return true
 		}
@@ -198,16 +204,16 @@ func names(t *verifier.Token, client string) bool {
 	return false
 }
 
-// matches reports whether every field of r holds for t.
+// matches reports whether every field of r matches t.
 func (r *Rule) matches(t *verifier.Token, now time.Time) bool {
 	is := func(want, got string) bool { return want == "" || want == got }
 	switch {
 	case r.ended(now),
-		!r.AllProviders && r.Provider != t.Provider(),
+		r.Provider != allProviders && r.Provider != t.Provider(),
 		r.Region != "" && !slices.Contains(t.Regions(), r.Region),
-		!is(r.Issuer, t.Issuer()), !is(r.KeyID, t.KeyID()), !is(r.Thumbprint, t.KeyThumbprint()),
+		!is(r.KeyID, t.Key().ID()), !is(r.Thumbprint, t.Key().Thumbprint()),
 		r.ClientID != "" && !names(t, r.ClientID), !is(r.Subject, t.Subject()), !is(r.TokenID, t.ID()),
-		r.OriginTokenID != "" && r.OriginTokenID != t.OriginTokenID(),
+		r.OriginTokenID != "" && r.OriginTokenID != originTokenID(t),
 		!r.IssuedBefore.IsZero() && !t.IssuedAt().IsZero() && !t.IssuedAt().Before(r.IssuedBefore):
 		return false
 	}

@@ -3,30 +3,31 @@ package revocation
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
-	"github.com/regionjwt/regionjwt/internal/followed"
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/replica"
 	"github.com/regionjwt/regionjwt/internal/seen"
 	"github.com/regionjwt/regionjwt/store"
 )
 
-// Run reads the local copy and follows the store, until ctx ends; it returns the cause. It keeps the copy up to date, in a
-// goroutine that ends with it, so that a slow copy delays nothing. Without it, a List knows what Add and Load bring.
+// Run reads the local copy and follows the store until ctx ends; it returns the cause. It keeps the local copy up to date, in a
+// goroutine that ends before Run returns, so that a slow copy delays nothing. Without Run, a List knows what Add and Load bring.
 func (l *List) Run(ctx context.Context) error {
 	if l.current() == nil {
 		return errNotMade
 	}
-	var copying sync.WaitGroup
-	defer copying.Wait()
-	if l.config.LocalCopy != nil {
+	var saving sync.WaitGroup
+	defer saving.Wait()
+	if l.config.Replica.LocalCopy != nil {
 		l.mu.Lock()
 		l.running++
 		l.mu.Unlock()
-		copying.Go(func() { l.followCopy(ctx) })
+		saving.Go(func() { l.keepLocal(ctx) })
 	}
-	if l.config.Store == nil {
+	if l.config.Replica.Store == nil {
 		<-ctx.Done()
 		return context.Cause(ctx)
 	}
@@ -34,17 +35,19 @@ func (l *List) Run(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// followStore follows the store until ctx ends. If the store panics, it does not answer.
+// followStore follows the store until ctx ends. A panic of the store means that it is unavailable.
 func (l *List) followStore(ctx context.Context) {
+	c := l.config.Replica
 	for ctx.Err() == nil {
 		err := guard.Call("Store", func() {
-			followed.Follow(ctx, l.config.Store, l.config.Name, l.config.Poll, l.confirm, l.follow)
+			follow := func(data []byte, err error) { _ = l.follow(data, err) }
+			replica.Follow(ctx, c.Store, c.Name, c.PollInterval, l.confirm, follow)
 		})
 		if err == nil {
 			return
 		}
-		l.follow(store.Document{}, err)
-		timer := time.NewTimer(l.config.Poll)
+		_ = l.follow(nil, err)
+		timer := time.NewTimer(c.PollInterval)
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
@@ -53,125 +56,135 @@ func (l *List) followStore(ctx context.Context) {
 	}
 }
 
-// Load reads the local copy and asks the store once. The error is the store's; what is known then comes from the copy. That the
-// store has no document is an error where Config.RequireDocument says that there is one.
+// Load reads the local copy and the store once, for processes that do not call Run. The error says that the store is unavailable,
+// that its document is not authentic or cannot be read, or that it has none although Replica.MinEpoch demands one; the rules may
+// then be known from the local copy.
 func (l *List) Load(ctx context.Context) error {
 	if l.current() == nil {
 		return errNotMade
 	}
-	_ = l.copyNow(ctx, copyTimeout, true)
-	if l.config.Store == nil {
+	c := l.config.Replica
+	_ = l.saveLocal(ctx, localTimeout, true)
+	if c.Store == nil {
 		return nil
 	}
-	doc, err := l.load(ctx, l.config.Store)
-	l.follow(doc, err)
-	if !l.wakeCopier() {
-		_ = l.copyNow(ctx, copyTimeout, false)
+	data, _, err := replica.Load(ctx, c.Store, c.Name, "")
+	err = l.follow(data, err)
+	if !l.wakeSaver() {
+		_ = l.saveLocal(ctx, localTimeout, false)
 	}
-	if errors.Is(err, store.ErrNotFound) && !l.config.RequireDocument {
+	if err == nil || errors.Is(err, store.ErrNotFound) && l.accepts(0) {
 		return nil
 	}
+	return fmt.Errorf("revocation: %w", err)
+}
+
+// follow handles an answer of the store, and returns the failure that it is.
+func (l *List) follow(data []byte, err error) error {
+	before := l.current().version
+	problem := ""
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		problem = l.receiveNothing()
+	case errors.Is(err, store.ErrNotAuthentic):
+		problem = replica.NotAuthentic
+	case err != nil:
+		problem = replica.Unavailable
+	default:
+		problem, err = l.receiveDocument(data)
+	}
+	if l.current().version != before {
+		l.wakeSaver()
+	}
+	l.report(func(p *problems) { p.store, p.storeFailure = problem, err })
 	return err
 }
 
-// follow takes in what the store says.
-func (l *List) follow(d store.Document, err error) {
-	before := l.Version()
-	trouble := Trouble("")
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		trouble = l.takeNothing()
-	case errors.Is(err, store.ErrNotAuthentic):
-		trouble = NotAuthentic
-	case err != nil:
-		trouble = Unreachable
-	default:
-		trouble, err = l.takeDocument(d.Data)
-	}
-	changed := l.Version() != before
-	if changed {
-		l.wakeCopier()
-	}
-	l.report(changed, func(h *health) { h.trouble, h.err = trouble, err })
-}
-
-// confirm notes that the store has answered.
+// confirm notes that the document of the store has not changed.
 func (l *List) confirm() {
-	now := l.config.Now()
+	now := l.now()
 	l.mu.Lock()
-	l.learn(l.state.Load().knowledge, false, func(s *state) { s.confirmed = now })
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	if l.problems.store == "" {
+		l.apply(l.state.Load().rules, false, func(s *state) { s.confirmed = now })
+	}
 }
 
-// judged is what became of a document of the store.
-type judged struct {
-	err     error
-	behind  bool
-	learned uint64 // List.learned when that was so
+// verdict is the result of receiving a document.
+type verdict struct {
+	err        error
+	rolledBack bool
+	revision   uint64 // List.revision at that time
 }
 
-// remember notes what became of a document, so that it is not decoded again as long as nothing else is learned.
-func (l *List) remember(data []byte, behind bool, err error) {
+// remember keeps the verdict on a document, so that it is not decoded again while nothing else becomes known.
+func (l *List) remember(data []byte, rolledBack bool, err error) {
 	l.mu.Lock()
-	learned := l.learned
+	revision := l.revision
 	l.mu.Unlock()
-	l.judged.Put(seen.Of(l.config.Name, data), judged{err, behind, learned})
+	l.verdicts.Put(seen.Of(l.config.Replica.Name, data), verdict{err, rolledBack, revision})
 }
 
-// takeDocument takes in a document of the store, and returns the problem with it.
-func (l *List) takeDocument(data []byte) (Trouble, error) {
+// receiveDocument handles a document of the store, and returns the problem with it.
+func (l *List) receiveDocument(data []byte) (problem string, err error) {
 	l.mu.Lock()
-	learned := l.learned
+	revision := l.revision
 	l.mu.Unlock()
-	j, known := l.judged.Get(seen.Of(l.config.Name, data))
+	v, known := l.verdicts.Get(seen.Of(l.config.Replica.Name, data))
 	switch {
-	case known && j.err != nil:
-	case known && j.learned == learned:
-		l.confirm()
-	default:
-		var theirs *knowledge
-		if theirs, j.err = l.read(data); j.err == nil {
-			j.behind = l.take(theirs)
+	case known && v.err != nil:
+	case known && v.revision == revision:
+		if !v.rolledBack {
+			now := l.now()
+			l.mu.Lock()
+			l.apply(l.state.Load().rules, false, func(s *state) { s.confirmed = now })
+			l.mu.Unlock()
 		}
-		if !errors.Is(j.err, errFar) { // that one may be near some day
-			l.remember(data, j.behind, j.err)
+	default:
+		var theirs *ruleSet
+		if theirs, v.err = l.read(data); v.err == nil {
+			v.rolledBack = l.receive(theirs)
+		}
+		if !errors.Is(v.err, errFar) { // that one may be near some day
+			l.remember(data, v.rolledBack, v.err)
 		}
 	}
 	switch {
-	case errors.Is(j.err, store.ErrNotAuthentic):
-		return NotAuthentic, j.err
-	case j.err != nil:
-		return Malformed, j.err
-	case j.behind:
-		return Behind, nil
+	case errors.Is(v.err, store.ErrNotAuthentic):
+		return replica.NotAuthentic, v.err
+	case v.err != nil:
+		return replica.Malformed, v.err
+	case v.rolledBack:
+		return replica.RolledBack, nil
 	default:
 		return "", nil
 	}
 }
 
-// takeNothing takes in that the store has no document.
-func (l *List) takeNothing() Trouble {
-	believed := l.believed(0, false)
-	now := l.config.Now()
+// receiveNothing handles that the store has no document, and returns the problem with that.
+func (l *List) receiveNothing() (problem string) {
+	accepted := l.accepts(0)
+	now := l.now()
 	l.mu.Lock()
 	s := l.state.Load()
-	first := believed && !s.known
-	l.learn(s.knowledge, first, func(s *state) {
-		s.confirmed = now
-		if believed {
-			s.known, s.source = true, fromStore
+	first := accepted && !s.known
+	switch {
+	case s.rules.epoch > 0:
+		problem = replica.Lost
+	case !accepted:
+		problem = replica.Missing
+	}
+	l.apply(s.rules, first, func(s *state) {
+		if accepted {
+			s.known, s.origin = true, replica.FromStore
+		}
+		if problem == "" {
+			s.confirmed = now
 		}
 	})
 	l.mu.Unlock()
 	if first {
-		l.tell()
+		l.notify()
 	}
-	switch {
-	case s.knowledge.epoch > 0:
-		return Wiped
-	case !believed:
-		return Missing
-	default:
-		return ""
-	}
+	return problem
 }

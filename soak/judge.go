@@ -20,8 +20,8 @@ func (a answer) String() string { return answerNames[a] }
 
 // facts are what is true of a token while it is presented.
 type facts struct {
-	Bad      bool // in itself: forged, malformed, for another audience
-	Stranger bool // signed by a key that nobody has published
+	Bad         bool // in itself: forged, malformed, for another audience
+	Unpublished bool // signed by a key that nobody has published
 
 	Expires     time.Time // zero: after the run
 	RevokedFrom time.Time // the operator began to write the rule
@@ -41,18 +41,18 @@ const reach = time.Second
 type verdict string
 
 const (
-	right         verdict = ""
-	acceptedBad   verdict = "accepted, and never valid"
-	acceptedOld   verdict = "accepted after it had expired"
-	acceptedRule  verdict = "accepted more than 1 s after it was revoked"
-	acceptedGone  verdict = "accepted after its key was withdrawn"
-	refusedGood   verdict = "refused, and valid"
-	unknownAtHand verdict = "503, and the key was at hand or within reach"
-	lostAnswer    verdict = "no answer, and no restart"
-	strangeAnswer verdict = "an answer that is not in the table"
+	right            verdict = ""
+	acceptedBad      verdict = "accepted, and never valid"
+	acceptedOld      verdict = "accepted after it had expired"
+	acceptedRule     verdict = "accepted more than 1 s after it was revoked"
+	acceptedGone     verdict = "accepted after its key was withdrawn"
+	refusedGood      verdict = "refused, and valid"
+	unknownReachable verdict = "503, and the key was in memory or within reach"
+	lostAnswer       verdict = "no answer, and no restart"
+	strangeAnswer    verdict = "an answer that is not in the table"
 )
 
-// judge says what is wrong with the answer to a call from begin to end. late is by how much timers were late meanwhile.
+// judge returns the fault of the answer to a call from begin to end. late is by how much timers were late meanwhile.
 func judge(a answer, f facts, begin, end time.Time, late time.Duration) verdict {
 	switch a {
 	case lost:
@@ -63,16 +63,16 @@ func judge(a answer, f facts, begin, end time.Time, late time.Duration) verdict 
 	case accepted:
 		return judgeAccepted(f, begin, late)
 	case refused:
-		if f.Bad || f.Stranger || f.TooNew || came(f.RevokedFrom, end) ||
+		if f.Bad || f.Unpublished || f.TooNew || came(f.RevokedFrom, end) ||
 			came(f.Withdrawn, end) || came(f.Expires, end.Add(-leeway)) {
 			return right
 		}
 		return refusedGood
 	case unavailable:
-		if f.Stranger || f.Unknowable || came(f.Withdrawn, end) {
+		if f.Unpublished || f.Unknowable || came(f.Withdrawn, end) {
 			return right
 		}
-		return unknownAtHand
+		return unknownReachable
 	default:
 		return strangeAnswer
 	}
@@ -80,7 +80,7 @@ func judge(a answer, f facts, begin, end time.Time, late time.Duration) verdict 
 
 func judgeAccepted(f facts, begin time.Time, late time.Duration) verdict {
 	switch {
-	case f.Bad || f.Stranger:
+	case f.Bad || f.Unpublished:
 		return acceptedBad
 	case came(f.Expires, begin.Add(-leeway-late)):
 		return acceptedOld

@@ -22,7 +22,7 @@ func TestJudge(t *testing.T) {
 		"good":                        {soak.Facts{}, "a"},
 		"bad":                         {soak.Facts{Bad: true}, "r"},
 		"bad, key withdrawn":          {soak.Facts{Bad: true, Withdrawn: ago(time.Second)}, "ru"},
-		"of an unknown key":           {soak.Facts{Stranger: true}, "ru"},
+		"of an unknown key":           {soak.Facts{Unpublished: true}, "ru"},
 		"good, key out of reach":      {soak.Facts{Unknowable: true}, "au"},
 		"good, key too new":           {soak.Facts{Unknowable: true, TooNew: true}, "aru"},
 		"good, service down":          {soak.Facts{Down: true}, "al"},
@@ -73,7 +73,7 @@ func TestUnknowable(t *testing.T) {
 		fresh := soak.NewKey()
 		time.Sleep(4 * time.Second)
 		require.True(t, p.Unknowable(fresh, time.Now()))
-		require.False(t, p.Unknowable(old, time.Now()), "it is at hand")
+		require.False(t, p.Unknowable(old, time.Now()), "it is in memory")
 		p.EndDark()
 		time.Sleep(10 * time.Second)
 		require.True(t, p.Unknowable(fresh, time.Now()), "the next attempt may not be due")

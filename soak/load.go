@@ -16,8 +16,6 @@ import (
 	grpcstatus "google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
-
-	"github.com/regionjwt/regionjwt/middleware/grpcauth"
 )
 
 // The load: so many callers, each of which waits for its answer. They are fewer than the 256 that may wait for one key set at a
@@ -195,7 +193,7 @@ func answerOf(err error) answer {
 	s := grpcstatus.Convert(err)
 	for _, d := range s.Details() {
 		if info, ok := d.(*errdetails.ErrorInfo); ok {
-			ours = info.GetDomain() == grpcauth.Domain
+			ours = info.GetDomain() == "regionjwt"
 			break
 		}
 	}

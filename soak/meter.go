@@ -20,8 +20,8 @@ import (
 
 // reading is what the service says of itself.
 type reading struct {
-	Heap       uint64 // octets in use, after a collection
-	Resident   uint64 // octets of memory, as the kernel counts
+	Heap       uint64 // bytes in use, after a collection
+	Resident   uint64 // bytes of memory, as the kernel counts
 	Goroutines int
 	Files      int // open descriptors
 	Late       time.Duration
@@ -29,10 +29,10 @@ type reading struct {
 	Moves      int
 	Fetches    map[string]map[string]int // by region and outcome
 	Good       map[string]int64          // by region: when the last good answer was asked for, unix, in nanoseconds
-	Decisions  map[string]int            // by reason; "accepted" and "remembered" for those that passed
+	Decisions  map[string]int            // by reason; "accepted" and "cached" for those that passed
 }
 
-// meter counts what the hooks of the service tell, and serves a reading to whoever asks on a loopback port.
+// meter counts what the hooks of the service tell, and serves a reading on a loopback port.
 type meter struct {
 	controller *failover.Controller
 	probe      lateness
@@ -47,8 +47,8 @@ func newMeter() *meter {
 	}}
 }
 
-func (m *meter) moved(e failover.Event) {
-	if e.Kind != failover.Moved {
+func (m *meter) moved(before, now failover.Status) {
+	if now.Active == before.Active {
 		return
 	}
 	m.mu.Lock()
@@ -56,12 +56,12 @@ func (m *meter) moved(e failover.Event) {
 	m.r.Moves++
 }
 
-func (m *meter) verified(_ context.Context, v verifier.Verified) {
+func (m *meter) verified(_ context.Context, v verifier.Decision) {
 	what := "accepted"
 	if v.Err != nil {
-		what = v.Err.Reason.String()
+		what = string(v.Err.Reason)
 	} else if v.Cached {
-		what = "remembered"
+		what = "cached"
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

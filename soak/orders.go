@@ -31,19 +31,19 @@ type orders struct{}
 
 // ServeHTTP implements http.Handler.
 func (orders) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	t, _ := verifier.FromContext(r.Context())
+	t := verifier.FromContext(r.Context())
 	w.Header().Set("Region", t.Region())
 	_, _ = w.Write([]byte("{}\n"))
 }
 
 func (orders) read(ctx context.Context) *wrapperspb.StringValue {
-	t, _ := verifier.FromContext(ctx)
+	t := verifier.FromContext(ctx)
 	return wrapperspb.String(t.Region())
 }
 
 // watch sends the region of the token until the stream ends.
 func (orders) watch(s grpc.ServerStream) error {
-	t, _ := verifier.FromContext(s.Context())
+	t := verifier.FromContext(s.Context())
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
 	for {

@@ -24,14 +24,14 @@ const (
 
 // region is an issuer, the proxy before it, its tokens and what is true of them.
 type region struct {
-	name, alg string
-	config    issuerConfig
-	proxy     *proxy
-	past      past
-	client    *http.Client
-	forger    *forger
-	doubtful  limiter // of tokens whose key may not be known: they may wait for long
-	strangers limiter
+	name, alg   string
+	config      issuerConfig
+	proxy       *proxy
+	past        past
+	client      *http.Client
+	forger      *forger
+	doubtful    limiter // of tokens whose key may not be known: they may wait for long
+	unpublished limiter
 
 	mu        sync.Mutex
 	process   *process
@@ -55,7 +55,7 @@ func newRegion(ctx context.Context, name, alg, dir string, life time.Duration) (
 	r := &region{
 		name: name, alg: alg, proxy: p, forger: f, keys: map[string]*key{}, pools: map[kind][]*token{},
 		client:   &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 2}},
-		doubtful: limiter{every: 50 * time.Millisecond}, strangers: limiter{every: 30 * time.Millisecond},
+		doubtful: limiter{every: 50 * time.Millisecond}, unpublished: limiter{every: 30 * time.Millisecond},
 		config: issuerConfig{
 			Issuer: p.url(), Listen: "127.0.0.1:0", Alg: alg, Keys: filepath.Join(dir, name+".json"),
 			Life: int(life / time.Second),
@@ -131,15 +131,15 @@ func (r *region) rotate() error {
 	return r.process.ask(issuerCommand{"withdraw"}, &ready)
 }
 
-// mint gets a token at the token endpoint of the issuer and puts it into the pool of its kind.
-func (r *region) mint(ctx context.Context, what kind) error {
+// issue gets a token at the token endpoint of the issuer and puts it into the pool of its kind.
+func (r *region) issue(ctx context.Context, what kind) error {
 	form := url.Values{"grant_type": {"client_credentials"}, "scope": {scope}, "resource": {api}}
 	client := clientMachine
 	switch what {
 	case userKind:
 		r.mu.Lock()
 		r.users++
-		user := fmt.Sprintf("user-%s-%d", r.name, r.users) // a rule on a subject is about the whole authority
+		user := fmt.Sprintf("user-%s-%d", r.name, r.users) // a rule on a subject is about the whole provider
 		r.mu.Unlock()
 		client = clientUser
 		form.Set("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")
@@ -204,7 +204,7 @@ func (r *region) put(t *token) {
 		return
 	}
 	pool, most := r.pools[t.kind], poolSize
-	if t.kind == briefKind { // in order, so that live and expired ones are at hand
+	if t.kind == briefKind { // in order, so that there are live and expired ones
 		pool = append(pool, t)
 		r.pools[t.kind] = pool[max(0, len(pool)-briefKept):]
 		return
@@ -216,18 +216,18 @@ func (r *region) put(t *token) {
 	pool[rand.IntN(most)] = t //nolint:gosec // any
 }
 
-// fill mints the first tokens.
+// fill issues the first tokens.
 func (r *region) fill(ctx context.Context) error {
 	for range firstTokens {
 		for _, what := range []kind{userKind, machineKind} {
-			if err := r.mint(ctx, what); err != nil {
+			if err := r.issue(ctx, what); err != nil {
 				return err
 			}
 		}
 	}
 	for range 20 {
 		for _, what := range []kind{briefKind, audienceKind} {
-			if err := r.mint(ctx, what); err != nil {
+			if err := r.issue(ctx, what); err != nil {
 				return err
 			}
 		}
@@ -235,11 +235,11 @@ func (r *region) fill(ctx context.Context) error {
 	return nil
 }
 
-// run goes on minting and forging until ctx ends; while the issuer is down there are no new tokens.
+// run issues and forges tokens until ctx ends; while the issuer is down there are no new tokens.
 func (r *region) run(ctx context.Context) {
 	for n := 0; pause(ctx, 50*time.Millisecond); n++ {
 		what := [...]kind{userKind, machineKind, userKind, machineKind, briefKind, userKind, machineKind, audienceKind}[n%8]
-		_ = r.mint(ctx, what)
+		_ = r.issue(ctx, what)
 		if n%8 == 0 {
 			r.forge()
 		}
@@ -274,10 +274,10 @@ func (r *region) forge() {
 // pick returns a token to be presented as one of a kind, or nil where there is none just now.
 func (r *region) pick(what kind, random *rand.Rand) *token {
 	if what == strangerKind {
-		if !r.strangers.take() {
+		if !r.unpublished.take() {
 			return nil
 		}
-		return &token{raw: r.forger.make(what, r.config.Issuer), kind: what, region: r, stranger: true}
+		return &token{raw: r.forger.make(what, r.config.Issuer), kind: what, region: r, unpublished: true}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -28,7 +28,7 @@ const (
 	authorityID = "shop"
 	leeway      = time.Second
 	refresh     = 10 * time.Second
-	remembered  = 1024 // fewer than the tokens in use, so that the memory is full soon, and signatures go on being checked
+	cached      = 1024 // fewer than the tokens in use, so that the memory is full soon, and signatures go on being checked
 )
 
 // serviceConfig is what the process of the service is told first.
@@ -52,8 +52,8 @@ func runService(ctx context.Context, in io.Reader, out io.Writer) error {
 	})
 }
 
-// authority describes the two issuers: the keys of the first are discovered, those of the second are at a configured URL.
-func authority(c serviceConfig) issuer.Provider {
+// providerOf describes the two issuers: the keys of the first are discovered, those of the second are at a configured URL.
+func providerOf(c serviceConfig) issuer.Provider {
 	return issuer.Provider{ID: authorityID, Regions: []issuer.Region{
 		{Name: "east", Issuers: []string{c.East}},
 		{Name: "west", Issuers: []string{c.West}, JWKSURLs: []string{c.West + jwksPath}},
@@ -64,34 +64,24 @@ func snapshots(dir string) store.Trusted { return store.Dir(filepath.Join(dir, "
 func rules(dir string) store.Trusted     { return store.Dir(filepath.Join(dir, "rules")) }
 
 func startService(ctx context.Context, c serviceConfig) (ready serviceReady, err error) {
-	a := authority(c)
+	a := providerOf(c)
 	m := newMeter()
-	controller, err := failover.New(failover.Config{
-		Provider: a, Automatic: true, MinHold: 20 * time.Second, OnEvent: m.moved,
-	})
-	if err != nil {
-		return ready, err
-	}
-	list, err := revocation.New(revocation.Config{Store: rules(c.Dir)})
-	if err != nil {
-		return ready, err
-	}
 	v, err := regionjwt.New(regionjwt.Config{
-		Policies:   []verifier.Policy{{Provider: a, Audience: verifier.Audience(api), Regions: controller}},
+		Policies:   []verifier.Policy{{Provider: a, Audience: verifier.Audience(api)}},
 		Keys:       jwks.Config{RefreshInterval: refresh, Snapshots: snapshots(c.Dir), OnFetch: m.fetched},
-		Revocation: list, Leeway: leeway, CacheSize: remembered,
-		Hooks: verifier.Hooks{Verified: m.verified}, Failover: []*failover.Controller{controller},
+		Tokens:     verifier.Config{Leeway: leeway, CacheSize: cached, OnDecision: m.verified},
+		Revocation: &revocation.Config{Replica: store.ReplicaConfig{Store: rules(c.Dir)}},
+		Failover:   map[string]failover.Config{a.ID: {Automatic: true, HoldDown: 20 * time.Second, OnChange: m.moved}},
 	})
 	if err != nil {
 		return ready, err
 	}
-	if err := list.Load(ctx); err != nil {
+	if err := v.Revocation().Load(ctx); err != nil {
 		return ready, err
 	}
+	controller := v.Failover(a.ID)
 	m.controller = controller
-	for _, run := range []func(context.Context) error{v.Run, list.Run, controller.Run} {
-		go func() { _ = run(ctx) }()
-	}
+	go func() { _ = v.Run(ctx) }()
 	go m.beLate(ctx)
 	return listen(ctx, c, v, controller, m)
 }
@@ -108,20 +98,20 @@ func listen(
 		}
 	}
 	ready = serviceReady{listeners[0].Addr().String(), listeners[1].Addr().String(), listeners[2].Addr().String()}
-	web, err := httpauth.New(httpauth.Config{Verifier: v, Metadata: &httpauth.Metadata{
-		Resource: "http://" + ready.HTTP, AuthorizationServers: controller.AuthorizationServers,
+	web, err := httpauth.New(v, httpauth.Config{Metadata: &httpauth.Metadata{
+		Resource: "http://" + ready.HTTP, AuthorizationServers: controller.Issuers,
 	}})
 	if err != nil {
 		return ready, err
 	}
 	demand := middleware.Scopes(scope)
-	calls, err := grpcauth.New(grpcauth.Config{Verifier: v, Default: []middleware.Requirement{demand}})
+	calls, err := grpcauth.New(v, grpcauth.Config{Default: []middleware.Requirement{demand}})
 	if err != nil {
 		return ready, err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET "+ordersPath, web.Handler(orders{}, demand))
-	mux.Handle("GET "+web.MetadataPath(), web.MetadataHandler())
+	mux.Handle("GET "+ordersPath, web.Require(demand)(orders{}))
+	mux.Handle(web.ResourceMetadata())
 	server := grpc.NewServer(grpc.ChainUnaryInterceptor(calls.Unary()), grpc.ChainStreamInterceptor(calls.Stream()))
 	server.RegisterService(&ordersDesc, orders{})
 	if err := calls.Validate(server); err != nil {

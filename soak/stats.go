@@ -80,7 +80,7 @@ func of[K comparable](m map[K]*cell, k K) *cell {
 
 // count judges and counts the answer to a call.
 func (w *world) count(t *token, protocol string, begin, end time.Time, a answer, region string) {
-	if a == accepted && !t.bad && !t.stranger && region != t.region.name {
+	if a == accepted && !t.bad && !t.unpublished && region != t.region.name {
 		a = other
 	}
 	f := t.facts(begin, end, w.down.overlap(begin, end))

@@ -37,7 +37,7 @@ func (c *caller) stream(ctx context.Context, conn *grpc.ClientConn) bool {
 	defer silent.Stop()
 	for first := true; ; first = false {
 		var m wrapperspb.StringValue
-		if s != nil { // what is wrong with sending, receiving tells
+		if s != nil { // receiving tells why sending failed
 			err = s.RecvMsg(&m)
 		}
 		now := time.Now()

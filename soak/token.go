@@ -39,14 +39,14 @@ type token struct {
 	expires time.Time
 	id, sub string
 
-	bad, stranger bool
-	revokedFrom   moment
-	revokedBy     moment
+	bad, unpublished bool
+	revokedFrom      moment
+	revokedBy        moment
 }
 
 // facts are what is true of t in a call from begin to end.
 func (t *token) facts(begin, end time.Time, down bool) facts {
-	f := facts{Bad: t.bad, Stranger: t.stranger, Down: down, Expires: t.expires}
+	f := facts{Bad: t.bad, Unpublished: t.unpublished, Down: down, Expires: t.expires}
 	if t.key == nil {
 		return f
 	}
@@ -61,7 +61,7 @@ func (t *token) facts(begin, end time.Time, down bool) facts {
 // kindAt is the kind by which the token is counted.
 func (t *token) kindAt(now time.Time) kind {
 	switch {
-	case t.bad || t.stranger:
+	case t.bad || t.unpublished:
 		return t.kind
 	case t.kind == briefKind && now.After(t.expires.Add(leeway)):
 		return expiredKind

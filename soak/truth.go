@@ -17,7 +17,7 @@ func (s span) overlaps(from, to time.Time) bool {
 type key struct {
 	kid       string
 	published time.Time
-	proven    moment // the first answer that accepted a token of it: from then on it is at hand
+	proven    moment // the first answer that accepted a token of it: from then on it is in memory
 	withdrawn moment // the issuer ceased to list it
 	gone      moment // the service has had two good answers without it, a minute apart
 	missed    moment // the first of them

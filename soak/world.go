@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/revocation"
+	"github.com/regionjwt/regionjwt/store"
 )
 
 // world is everything around the service, and the service.
@@ -49,7 +50,7 @@ func newWorld(ctx context.Context, o options) (*world, error) {
 		}
 		w.regions = append(w.regions, made)
 	}
-	if w.rules, err = revocation.New(revocation.Config{Store: rules(dir)}); err != nil {
+	if w.rules, err = revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: rules(dir)}}); err != nil {
 		w.close()
 		return nil, err
 	}
@@ -149,9 +150,9 @@ func (w *world) revoke(ctx context.Context) {
 		if !pause(ctx, 2*time.Second) {
 			return
 		}
-		rule := revocation.Rule{Provider: authorityID, TokenID: t.id, Until: t.expires}
+		rule := revocation.Rule{Provider: authorityID, TokenID: t.id, ExpiresAt: t.expires}
 		if what == userKind {
-			rule = revocation.Rule{Provider: authorityID, Subject: t.sub, Until: t.expires}
+			rule = revocation.Rule{Provider: authorityID, Subject: t.sub, ExpiresAt: t.expires}
 		}
 		t.revokedFrom.set(time.Now())
 		if _, err := w.rules.Add(ctx, rule); err != nil {

@@ -13,6 +13,9 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/regionjwt/regionjwt/internal/document"
+	"github.com/regionjwt/regionjwt/internal/trust"
 )
 
 const (
@@ -22,12 +25,12 @@ const (
 	lockRetry       = 5 * time.Millisecond
 )
 
-// Dir returns a Store of files in a directory, which it makes on the first Save. Several processes of one machine may share
-// it. The directory and its files belong to the user of the process and nobody else can write or read them (0700 and 0600);
-// a document of which that is not so is refused with ErrNotAuthentic. Names are hashed, so that no name is a path.
+// Dir returns a Store that keeps documents in a directory, which the first Save creates. Several processes of one machine may
+// share it. The directory and its files belong to the user of the process, and no other user can read or write them (0700 and
+// 0600); otherwise Load and Save return ErrNotAuthentic. Names are hashed, so that no name can be a path. Watch has no hints.
 //
-// Writing goes to a temporary file that is renamed, under a lock: a crash leaves the old document or the new one. If path is
-// empty, every Load and Save returns an error that says so.
+// Save writes a temporary file and renames it, under a lock: after a crash the directory has the old document or the new one. The
+// path must not be empty.
 func Dir(path string) Trusted { return &dir{path: path} }
 
 type dir struct {
@@ -35,8 +38,15 @@ type dir struct {
 	mu   sync.Mutex // the file lock is one of the process
 }
 
-// Authentic implements Authentic.
-func (*dir) Authentic() {}
+func (*dir) trusted() {}
+
+// TrustInfo describes the store to the packages of this project.
+func (d *dir) TrustInfo() (info trust.Info) {
+	if d.path == "" {
+		info.Problems = []error{errNoPath}
+	}
+	return info
+}
 
 func (d *dir) file(name string) string {
 	sum := sha256.Sum256([]byte(name))
@@ -48,56 +58,69 @@ func revisionOf(data []byte) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// errNoPath is the error of a Dir that is nowhere.
-var errNoPath = errors.New("store: Dir has an empty path: name the directory where documents are kept")
+// errNoPath is the problem of a Dir with an empty path.
+var errNoPath = errors.New("store.Dir: the path is empty")
 
-// checkCall judges what every call is given, and the directory's path.
-func (d *dir) checkCall(ctx context.Context, name string, data []byte) error {
+// check checks the arguments of a call, and the path.
+func (d *dir) check(ctx context.Context, name string, data []byte) error {
 	if d.path == "" {
 		return errNoPath
 	}
-	return checkCall(ctx, name, data)
+	return document.Check(ctx, name, data)
 }
 
 // Load implements Store.
-func (d *dir) Load(ctx context.Context, name string) (Document, error) {
-	if err := d.checkCall(ctx, name, nil); err != nil {
-		return Document{}, err
+func (d *dir) Load(ctx context.Context, name, ifNot string) ([]byte, string, error) {
+	if err := d.check(ctx, name, nil); err != nil {
+		return nil, "", err
 	}
-	return d.read(d.file(name))
+	data, revision, err := d.read(d.file(name))
+	if err == nil && revision == ifNot {
+		return nil, revision, ErrNotModified
+	}
+	return data, revision, err
 }
 
-func (d *dir) read(path string) (Document, error) {
+// Watch implements Store.
+func (d *dir) Watch(ctx context.Context, name string, _ func()) error {
+	if err := d.check(ctx, name, nil); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (d *dir) read(path string) (data []byte, revision string, err error) {
 	f, err := openNoFollow(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Document{}, ErrNotFound
+		return nil, "", ErrNotFound
 	}
 	if err != nil {
-		return Document{}, err
+		return nil, "", err
 	}
 	defer func() { _ = f.Close() }()
 	for _, check := range []func() (fs.FileInfo, error){f.Stat, func() (fs.FileInfo, error) { return os.Stat(d.path) }} {
 		info, err := check()
 		if err != nil {
-			return Document{}, err
+			return nil, "", err
 		}
 		if err := checkOwner(info); err != nil {
-			return Document{}, err
+			return nil, "", err
 		}
 	}
-	data, err := io.ReadAll(io.LimitReader(f, MaxDocument+1))
+	data, err = io.ReadAll(io.LimitReader(f, document.MaxData+1))
 	if err != nil {
-		return Document{}, err
+		return nil, "", err
 	}
-	if len(data) > MaxDocument {
-		return Document{}, ErrTooLarge
+	if len(data) > document.MaxData {
+		return nil, "", document.ErrTooLarge
 	}
-	return Document{Data: data, Revision: revisionOf(data)}, nil
+	return data, revisionOf(data), nil
 }
 
 // Save implements Store.
 func (d *dir) Save(ctx context.Context, name string, data []byte, ifRevision string) (string, error) {
-	if err := d.checkCall(ctx, name, data); err != nil {
+	if err := d.check(ctx, name, data); err != nil {
 		return "", err
 	}
 	if err := os.MkdirAll(d.path, dirPermissions); err != nil {
@@ -117,17 +140,17 @@ func (d *dir) Save(ctx context.Context, name string, data []byte, ifRevision str
 		return "", err
 	}
 	defer unlock()
-	current, err := d.read(d.file(name))
+	_, current, err := d.read(d.file(name))
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return "", err
 	}
-	if current.Revision != ifRevision {
+	if current != ifRevision {
 		return "", ErrConflict
 	}
 	return revisionOf(data), d.replace(d.file(name), data)
 }
 
-// lock takes the lock of the directory, or gives up when ctx ends.
+// lock acquires the lock of the directory, until ctx ends.
 func (d *dir) lock(ctx context.Context) (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(d.path, lockName), os.O_CREATE|os.O_RDWR, filePermissions)
 	if err != nil {
@@ -148,7 +171,7 @@ func (d *dir) lock(ctx context.Context) (unlock func(), err error) {
 			return nil, err
 		}
 		if locked {
-			return func() { _ = f.Close() }, nil // closing lets go of it
+			return func() { _ = f.Close() }, nil // closing the file releases the lock
 		}
 		timer.Reset(lockRetry)
 	}

@@ -9,8 +9,8 @@ import (
 
 func openNoFollow(path string) (*os.File, error) { return os.Open(path) }
 
-// checkOwner leaves it to the access rules of the directory: this system has no owner and mode to look at.
+// checkOwner checks nothing: this system has no owner and mode. The access rules of the directory must protect it.
 func checkOwner(fs.FileInfo) error { return nil }
 
-// tryLock has nothing to lock with: on this system a Dir is for one process.
+// tryLock locks nothing: on this system a Dir is for one process.
 func tryLock(*os.File) (bool, error) { return true, nil }

@@ -18,7 +18,7 @@ func openNoFollow(path string) (*os.File, error) {
 	return f, err
 }
 
-// checkOwner refuses what another user owns, or others can write or read.
+// checkOwner rejects a file or directory that another user owns, or that others can read or write.
 func checkOwner(info fs.FileInfo) error {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || int(st.Uid) != os.Geteuid() {

@@ -7,41 +7,44 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 
-	"github.com/regionjwt/regionjwt/internal/nils"
+	"github.com/regionjwt/regionjwt/internal/trust"
 )
 
-// MinSecret is the least length of a fleet secret, in octets.
-const MinSecret = 32
+// minSecret is the minimum length of a fleet secret, in bytes.
+const minSecret = 32
 
-// sealMark begins every sealed document, and names the way in which it is sealed.
-var sealMark = []byte("regionjwt-seal-2\n")
+// encryptMark is the start of every encrypted document. It names the version of the format.
+var encryptMark = []byte("regionjwt-seal-2\n")
 
-// Encrypted returns a Store that seals documents with a secret before inner sees them (AES-256-GCM, with a key derived by
-// HKDF-SHA256). It refuses with ErrNotAuthentic what was not sealed with the secret for this fleet under the same name. An old
-// document that is put back is not noticed here; its reader must judge its age.
+// Encrypted returns a Store that encrypts documents with AES-256-GCM before it saves them to inner. The key is derived from the
+// secret with HKDF-SHA256. For a document that was not encrypted with the secret, for this fleet and under the same name, Load
+// returns ErrNotAuthentic. It does not detect an old document that was restored; its reader must.
 //
-// Every holder of the secret can write for all of them. The secret has at least 32 random octets. The fleet is as in Signed. The
-// error of Encrypted joins everything that is wrong with its arguments.
-func Encrypted(inner Store, fleet string, secret []byte) (Trusted, error) {
-	var errs []error
-	if nils.Is(inner) {
-		errs = append(errs, errors.New("store: Sealed has no store to keep documents in"))
+// Every holder of the secret can write for all of them. The secret has at least 32 random bytes. The fleet is described at
+// [Signed].
+func Encrypted(inner Store, fleet string, secret []byte) Trusted {
+	e := &encrypted{wrapper: wrap("Encrypted", inner)}
+	e.problem(checkFleet(fleet))
+	if len(secret) < minSecret {
+		e.problem(fmt.Errorf("the secret has %d bytes; the minimum is %d", len(secret), minSecret))
 	}
-	errs = append(errs, checkFleet(fleet))
-	if len(secret) < MinSecret {
-		errs = append(errs, fmt.Errorf("store: the secret has %d octets, and needs %d", len(secret), MinSecret))
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-	key, err := hkdf.Key(sha256.New, secret, nil, "regionjwt store seal", 32)
-	if err != nil {
-		return nil, err
+	if len(e.info.Problems) > 0 {
+		return e
 	}
 	fingerprint, err := hkdf.Key(sha256.New, secret, nil, "regionjwt store fingerprint", 16)
+	if err == nil {
+		e.aead, err = newAEAD(secret)
+	}
+	e.problem(err)
+	e.info.Scope = trust.Scope{Fleet: fleet, Keys: []string{hex.EncodeToString(fingerprint)}}
+	return e
+}
+
+// newAEAD derives the key of documents from the secret.
+func newAEAD(secret []byte) (cipher.AEAD, error) {
+	key, err := hkdf.Key(sha256.New, secret, nil, "regionjwt store seal", 32)
 	if err != nil {
 		return nil, err
 	}
@@ -49,54 +52,43 @@ func Encrypted(inner Store, fleet string, secret []byte) (Trusted, error) {
 	if err != nil {
 		return nil, err
 	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
-	if err != nil {
-		return nil, err
-	}
-	scope := Scope{Fleet: fleet, Keys: []string{hex.EncodeToString(fingerprint)}}
-	return &sealed{forward: forward{inner}, scope: scope, aead: aead}, nil
+	return cipher.NewGCMWithRandomNonce(block)
 }
 
-type sealed struct {
-	forward
-	scope Scope
-	aead  cipher.AEAD
+type encrypted struct {
+	wrapper
+	aead cipher.AEAD
 }
-
-// Authentic implements Authentic.
-func (*sealed) Authentic() {}
-
-// Scope implements Scoped.
-func (s *sealed) Scope() Scope { return s.scope }
 
 // Load implements Store.
-func (s *sealed) Load(ctx context.Context, name string) (Document, error) {
-	if err := checkCall(ctx, name, nil); err != nil {
-		return Document{}, err
+func (e *encrypted) Load(ctx context.Context, name, ifNot string) ([]byte, string, error) {
+	if err := e.check(ctx, name, nil); err != nil {
+		return nil, "", err
 	}
-	doc, err := s.inner.Load(ctx, name)
+	sealed, revision, err := e.inner.Load(ctx, name, ifNot)
 	if err != nil {
-		return Document{}, err
+		return nil, revision, err
 	}
-	fleet, ciphertext, ok := openEnvelope(doc.Data, sealMark)
+	fleet, ciphertext, ok := openEnvelope(sealed, encryptMark)
 	if !ok {
-		return Document{Revision: doc.Revision}, fmt.Errorf("%w: it is not sealed", ErrNotAuthentic)
+		return nil, revision, fmt.Errorf("%w: it is not encrypted", ErrNotAuthentic)
 	}
-	data, err := s.aead.Open(nil, nil, ciphertext, bound(sealMark, fleet, name))
+	data, err := e.aead.Open(nil, nil, ciphertext, bound(encryptMark, fleet, name))
 	if err != nil {
-		return Document{Revision: doc.Revision}, fmt.Errorf("%w: its seal is not ours", ErrNotAuthentic)
+		return nil, revision, fmt.Errorf("%w: it is not encrypted with the configured secret", ErrNotAuthentic)
 	}
-	if fleet != s.scope.Fleet {
-		return Document{Revision: doc.Revision}, otherFleet(fleet, s.scope.Fleet)
+	if fleet != e.info.Scope.Fleet {
+		return nil, revision, otherFleet(fleet, e.info.Scope.Fleet)
 	}
-	return Document{Data: data, Revision: doc.Revision}, nil
+	return data, revision, nil
 }
 
 // Save implements Store.
-func (s *sealed) Save(ctx context.Context, name string, data []byte, ifRevision string) (string, error) {
-	if err := checkCall(ctx, name, data); err != nil {
+func (e *encrypted) Save(ctx context.Context, name string, data []byte, ifRevision string) (string, error) {
+	if err := e.check(ctx, name, data); err != nil {
 		return "", err
 	}
-	out := envelope(sealMark, s.scope.Fleet)
-	return s.inner.Save(ctx, name, s.aead.Seal(out, nil, data, bound(sealMark, s.scope.Fleet, name)), ifRevision)
+	fleet := e.info.Scope.Fleet
+	sealed := e.aead.Seal(envelope(encryptMark, fleet), nil, data, bound(encryptMark, fleet, name))
+	return e.inner.Save(ctx, name, sealed, ifRevision)
 }

@@ -24,16 +24,9 @@ func Example() {
 		return
 	}
 	shared := store.Dir(dir)
-	operator, err := store.Signed(shared, "orders", store.Signing{Public: []ed25519.PublicKey{public}, Private: private})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	service, err := store.Signed(shared, "orders", store.Signing{Public: []ed25519.PublicKey{public}})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
+	operators := store.PublicKey{Key: public}
+	operator := store.Signed(shared, "production", private, operators)
+	service := store.Signed(shared, "production", nil, operators)
 
 	ctx := context.Background()
 	first, err := operator.Save(ctx, "orders/active", []byte("us-east-1"), "") // there is none yet
@@ -45,15 +38,18 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	d, err := service.Load(ctx, "orders/active")
-	fmt.Println(string(d.Data), err)
+	data, revision, err := service.Load(ctx, "orders/active", "")
+	fmt.Println(string(data), err)
+	_, _, err = service.Load(ctx, "orders/active", revision)
+	fmt.Println("not modified:", errors.Is(err, store.ErrNotModified))
 
 	_, err = operator.Save(ctx, "orders/active", []byte("eu-west-1"), first)
 	fmt.Println("written meanwhile:", errors.Is(err, store.ErrConflict))
-	_, err = service.Save(ctx, "orders/active", []byte("eu-west-1"), d.Revision)
-	fmt.Println("may not write:", errors.Is(err, store.ErrNoPrivateKey))
+	_, err = service.Save(ctx, "orders/active", []byte("eu-west-1"), revision)
+	fmt.Println("cannot write:", err)
 	// Output:
 	// us-west-2 <nil>
+	// not modified: true
 	// written meanwhile: true
-	// may not write: true
+	// cannot write: store.Signed: there is no private key to sign the document with
 }

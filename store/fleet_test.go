@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"encoding/binary"
 	"os"
@@ -12,52 +13,56 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	limits "github.com/regionjwt/regionjwt/internal/document"
+	"github.com/regionjwt/regionjwt/internal/trust"
 	"github.com/regionjwt/regionjwt/store"
 )
 
-// bind makes stores of one inner store for a fleet, by the same key and secret for every fleet.
+// bind makes stores of one inner store for a fleet, with the same key and secret for every fleet.
 func bind(t *testing.T, inner store.Store, fleet string) map[string]store.Trusted {
 	t.Helper()
-	private := ed25519.NewKeyFromSeed(secret)
-	signed, err := store.Signed(inner, fleet, store.Signing{Public: []ed25519.PublicKey{private.Public().(ed25519.PublicKey)}, Private: private})
-	require.NoError(t, err)
-	sealed, err := store.Encrypted(inner, fleet, secret)
-	require.NoError(t, err)
-	return map[string]store.Trusted{"signed": signed, "sealed": sealed}
+	private, public := keyOf(secret)
+	both := map[string]store.Trusted{
+		"signed": store.Signed(inner, fleet, private, public), "encrypted": store.Encrypted(inner, fleet, secret),
+	}
+	for kind, s := range both {
+		require.NoError(t, problems(s), kind)
+	}
+	return both
 }
 
 // What was written for one fleet is refused in another, and the error says what to do.
 func TestDocumentsAreBoundToTheirFleet(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []string{"signed", "sealed"} {
+	for _, kind := range []string{"signed", "encrypted"} {
 		inner := new(memory)
 		staging, production := bind(t, inner, "staging")[kind], bind(t, inner, "production")[kind]
 		_, err := staging.Save(t.Context(), "a", []byte("text"), "")
 		require.NoError(t, err)
 		for range 2 { // verdicts are remembered
-			doc, err := production.Load(t.Context(), "a")
+			doc, err := load(t.Context(), production, "a")
 			require.ErrorIs(t, err, store.ErrNotAuthentic)
-			require.Equal(t, store.Document{Revision: inner.docs["a"].Revision}, doc, "so that it can be replaced")
-			for _, says := range []string{`"staging"`, `"production"`, "-fleet", "REGIONJWT_FLEET"} {
+			require.Equal(t, document{Revision: inner.docs["a"].Revision}, doc, "so that it can be replaced")
+			for _, says := range []string{`"staging"`, `"production"`, "--fleet", "REGIONJWT_FLEET"} {
 				require.ErrorContains(t, err, says)
 			}
-			doc, err = staging.Load(t.Context(), "a")
+			doc, err = load(t.Context(), staging, "a")
 			require.NoError(t, err)
 			require.Equal(t, "text", string(doc.Data))
 		}
 		genuine := inner.docs["a"].Data
 		renamed := bytes.Replace(genuine, []byte("\x07staging"), []byte("\x0aproduction"), 1)
 		require.NotEqual(t, genuine, renamed)
-		inner.docs["a"] = store.Document{Data: renamed, Revision: "r"}
+		inner.docs["a"] = document{Data: renamed, Revision: "r"}
 		for _, s := range []store.Store{staging, production} {
-			_, err = s.Load(t.Context(), "a")
+			_, err = load(t.Context(), s, "a")
 			require.ErrorIs(t, err, store.ErrNotAuthentic)
 			require.NotContains(t, err.Error(), "fleet", "what it says of itself is not true")
 		}
 	}
 }
 
-// No octet moves from one part of what is signed to the next.
+// No byte moves from one part of what is signed to the next.
 func TestPartsOfTheSignedTextDoNotMove(t *testing.T) {
 	t.Parallel()
 	inner := new(memory)
@@ -78,31 +83,43 @@ func TestPartsOfTheSignedTextDoNotMove(t *testing.T) {
 		{"fg", "hi" + string(at[:1]), slices.Concat(at[1:], data[:1]), data[1:]},
 	} {
 		forged := slices.Concat(genuine[:mark], []byte{byte(len(moved.fleet))}, []byte(moved.fleet), moved.at, signature, moved.data)
-		inner.docs[moved.name] = store.Document{Data: forged, Revision: "r"}
-		_, err := bind(t, inner, moved.fleet)["signed"].Load(t.Context(), moved.name)
+		inner.docs[moved.name] = document{Data: forged, Revision: "r"}
+		_, err := load(t.Context(), bind(t, inner, moved.fleet)["signed"], moved.name)
 		require.ErrorIs(t, err, store.ErrNotAuthentic, "%q", moved.fleet+" "+moved.name)
 	}
-	_, err = bind(t, inner, "fg")["signed"].Load(t.Context(), "hi")
+	_, err = load(t.Context(), bind(t, inner, "fg")["signed"], "hi")
 	require.NoError(t, err)
 }
 
-// Everything that is wrong is said at once, by the constructor.
-func TestConstructorsRefuseNonsense(t *testing.T) {
+// A store with wrong arguments reports every problem at once, to the constructor that gets it and in every call.
+func TestWrongArgumentsAreReported(t *testing.T) {
 	t.Parallel()
-	short := ed25519.PublicKey("short")
-	for _, fleet := range []string{"", strings.Repeat("f", store.MaxFleet+1), "a\nb", "a\x00", " a", "a ", "\xff", "a\u202eb"} {
+	keys := []store.PublicKey{{Key: ed25519.PublicKey("short")}, {}, {Key: make([]byte, 33)}}
+	for _, fleet := range []string{"", strings.Repeat("f", 129), "a\nb", "a\x00", " a", "a ", "\xff", "a\u202eb"} {
 		for _, inner := range []store.Store{nil, (*memory)(nil)} {
-			_, err := store.Signed(inner, fleet, store.Signing{Public: []ed25519.PublicKey{short, nil, make([]byte, 33)}, Private: []byte("x")})
-			for _, says := range []string{"store: Signed has no store", "fleet", "public key 0 has 5", "public key 1 has 0", "public key 2 has 33", "private key has 1"} {
-				require.ErrorContains(t, err, says)
-			}
-			_, err = store.Encrypted(inner, fleet, secret[1:])
-			for _, says := range []string{"store: Sealed has no store", "fleet", "31 octets, and needs 32"} {
-				require.ErrorContains(t, err, says)
+			for s, want := range map[store.Trusted][]string{
+				store.Signed(inner, fleet, []byte("x"), keys...): {
+					"store.Signed: there is no store", "fleet", "public key 0 has 5", "public key 1 has 0", "public key 2 has 33", "private key has 1",
+				},
+				store.Encrypted(inner, fleet, secret[1:]):                       {"store.Encrypted: there is no store", "fleet", "31 bytes; the minimum is 32"},
+				store.Signed(store.Dir(""), fleet, nil, keys...):                {"store.Dir: the path is empty", "fleet", "public key 0 has 5"},
+				store.Encrypted(store.InsecureTrust(inner), fleet, secret):      {"store.InsecureTrust: there is no store", "fleet"},
+				store.InsecureTrust(store.Encrypted(inner, fleet, secret)):      {"store.Encrypted: there is no store", "fleet"},
+				store.InsecureTrust(store.Signed(store.Dir(""), "f", nil)):      {"store.Dir: the path is empty", "no public key"},
+				store.Encrypted(store.Signed(new(memory), "", nil), "", secret): {"store.Encrypted: the fleet", "store.Signed: the fleet"},
+			} {
+				_, errLoad := load(t.Context(), s, "a")
+				_, errSave := s.Save(t.Context(), "a", nil, "")
+				for _, err := range []error{problems(s), errLoad, errSave, s.Watch(t.Context(), "a", func() {})} {
+					for _, says := range want {
+						require.ErrorContains(t, err, says)
+					}
+					require.NotErrorIs(t, err, store.ErrNotFound)
+				}
 			}
 		}
 	}
-	for _, fleet := range []string{"a", strings.Repeat("f", store.MaxFleet), "production eu-1", "\u00e4"} {
+	for _, fleet := range []string{"a", strings.Repeat("f", 128), "production eu-1", "\u00e4"} {
 		bind(t, new(memory), fleet)
 	}
 }
@@ -111,71 +128,91 @@ func TestConstructorsRefuseNonsense(t *testing.T) {
 func TestDirWithoutAPath(t *testing.T) {
 	t.Parallel()
 	d := store.Dir("")
-	_, err := d.Load(t.Context(), "a")
-	require.ErrorContains(t, err, "empty path")
+	require.ErrorContains(t, problems(d), "Field: store.Dir: the path is empty")
+	_, err := load(t.Context(), d, "a")
+	require.ErrorContains(t, err, "the path is empty")
 	require.NotErrorIs(t, err, store.ErrNotFound)
 	_, err = d.Save(t.Context(), "a", []byte("x"), "")
-	require.ErrorContains(t, err, "empty path")
+	require.ErrorContains(t, err, "the path is empty")
 	left, err := filepath.Glob("*.doc")
 	require.NoError(t, err)
 	require.Empty(t, left)
+}
+
+// wrapping is a type of a user that embeds a trusted store, and returns other documents.
+type wrapping struct{ store.Trusted }
+
+func (wrapping) Load(context.Context, string, string) ([]byte, string, error) {
+	return []byte("forged"), "r", nil
+}
+
+// A type that embeds a trusted store is not one, unless somebody vouches for it.
+func TestAWrapperIsNotTrusted(t *testing.T) {
+	t.Parallel()
+	w := wrapping{signed(new(memory))}
+	require.ErrorContains(t, problems(w), "Field wraps a trusted store")
+	require.NoError(t, problems(store.InsecureTrust(w)))
+	require.ErrorContains(t, problems((*wrapping)(nil)), "Field is a nil pointer")
+	require.NoError(t, problems(nil))
 }
 
 // A copy is used under the fleet and the keys under which it was believed.
 func TestScope(t *testing.T) {
 	t.Parallel()
 	inner := new(memory)
-	signed, sealed := bind(t, inner, "f")["signed"], bind(t, inner, "f")["sealed"]
-	one, other := store.ScopeOf(signed), store.ScopeOf(sealed)
+	signed, encrypted := bind(t, inner, "f")["signed"], bind(t, inner, "f")["encrypted"]
+	one, other := trust.Of(signed).Scope, trust.Of(encrypted).Scope
 	require.Equal(t, "f", one.Fleet)
 	require.Len(t, one.Keys, 1)
 	require.NotEqual(t, one.Keys, other.Keys)
 	require.NotContains(t, string(secret), other.Keys[0])
-	require.Equal(t, store.Scope{}, store.ScopeOf(inner))
-	require.Equal(t, store.Scope{}, store.ScopeOf(store.Dir(t.TempDir())))
-	both := store.Scope{Fleet: "f", Keys: append(slices.Clone(one.Keys), other.Keys...)}
-	none := store.Scope{}
+	require.Equal(t, one, trust.Of(store.InsecureTrust(signed)).Scope)
+	require.Equal(t, trust.Scope{}, trust.Of(store.InsecureTrust(inner)).Scope)
+	require.Equal(t, trust.Scope{}, trust.Of(inner).Scope)
+	require.Equal(t, trust.Scope{}, trust.Of(store.Dir(t.TempDir())).Scope)
+	both := trust.Scope{Fleet: "f", Keys: append(slices.Clone(one.Keys), other.Keys...)}
+	none := trust.Scope{}
 	for _, c := range []struct {
-		now, then store.Scope
+		now, then trust.Scope
 		covers    bool
 	}{
 		{one, one, true},
 		{both, one, true},
 		{one, both, false},
 		{one, other, false},
-		{store.Scope{Fleet: "g", Keys: one.Keys}, one, false},
+		{trust.Scope{Fleet: "g", Keys: one.Keys}, one, false},
 		{none, none, true},
 		{none, one, false},
 		{one, none, false},
-		{one, store.Scope{Fleet: "f"}, false},
+		{one, trust.Scope{Fleet: "f"}, false},
 	} {
 		require.Equal(t, c.covers, c.now.Covers(c.then), c)
 	}
 }
 
-// No octet more than MaxDocument is read or written, by whatever store.
+// No store reads or writes a document of more than 4 MiB.
 func TestDocumentLength(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "d")
 	d := store.Dir(path)
-	for name, s := range map[string]store.Store{"dir": d, "signed": signed(t, new(memory)), "sealed": sealed(t, new(memory))} {
-		_, err := s.Save(t.Context(), "a", make([]byte, store.MaxDocument+1), "")
-		require.ErrorIs(t, err, store.ErrTooLarge, name)
-		_, err = s.Save(t.Context(), "a", make([]byte, store.MaxDocument), "")
+	for name, s := range map[string]store.Store{"dir": d, "signed": signed(new(memory)), "encrypted": encrypted(new(memory))} {
+		_, err := s.Save(t.Context(), "a", make([]byte, limits.MaxData+1), "")
+		require.ErrorIs(t, err, limits.ErrTooLarge, name)
+		_, err = s.Save(t.Context(), "a", make([]byte, limits.MaxData), "")
 		require.NoError(t, err, name)
-		doc, err := s.Load(t.Context(), "a")
+		doc, err := load(t.Context(), s, "a")
 		require.NoError(t, err, name)
-		require.Len(t, doc.Data, store.MaxDocument)
+		require.Len(t, doc.Data, limits.MaxData)
 	}
 	files, err := filepath.Glob(path + "/*.doc")
 	require.NoError(t, err)
 	require.Len(t, files, 1)
-	appendOctet(t, files[0])
-	_, err = d.Load(t.Context(), "a")
-	require.ErrorIs(t, err, store.ErrTooLarge, "a file that somebody else made longer")
+	appendByte(t, files[0])
+	_, err = load(t.Context(), d, "a")
+	require.ErrorIs(t, err, limits.ErrTooLarge, "a file that somebody else made longer")
 }
 
-func appendOctet(t *testing.T, path string) {
+func appendByte(t *testing.T, path string) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
 	require.NoError(t, err)

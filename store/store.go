@@ -1,87 +1,103 @@
-// Package store keeps small documents that must outlive a process, or be shared by a fleet: snapshots of key sets, revocation
-// rules, the active region.
+// Package store keeps small documents that must outlive a process, or that a fleet shares: snapshots of key sets, revocation
+// rules, pinned regions.
 //
-// A [Store] loads and saves whole documents, with a revision that keeps writers from undoing each other. [Dir] keeps them in
-// a directory. [Encrypted] and [Signed] make any other store fit for documents that are believed: sealed ones are written by every
-// holder of a secret, signed ones by operators only. Both bind documents to a fleet, so that staging's cannot be replayed in
-// production. [Follow] reports changes. Package storetest checks whether an implementation keeps the contract.
+// A [Store] loads and saves whole documents. Each document has a revision, so that concurrent writers do not overwrite each
+// other's changes. [Dir] keeps documents in a directory; package redisstore keeps them in Redis. Package storetest checks whether
+// an implementation fulfills the contract.
 //
-// A store that is believed is a root of trust: a process that can write a key set into it can mint tokens. So package jwks takes
-// only stores that are [Trusted].
+// A process that can write a key set can issue tokens, and one that can write rules can lock out every user. The other packages
+// therefore accept only a [Trusted] store. [Signed] and [Encrypted] make a Trusted store of any Store: only operators can write
+// signed documents, and every holder of the secret can write encrypted ones. Both bind documents to a fleet, so that documents of
+// a staging environment are not accepted in production.
+//
+// Dir, Signed, Encrypted and [InsecureTrust] return no error. The constructor that gets the store returns an error for each
+// problem with their arguments, and so do the methods of the store.
 package store
 
 import (
 	"context"
 	"errors"
-	"fmt"
-)
 
-// Bounds of documents and their names.
-const (
-	MaxName     = 512     // octets of a name
-	MaxDocument = 4 << 20 // octets of a document
+	"github.com/regionjwt/regionjwt/internal/trust"
 )
 
 // The errors that every Store returns, wrapped or not.
 var (
-	// ErrNotFound: there is no document of that name.
+	// ErrNotFound says that there is no document of that name.
 	ErrNotFound = errors.New("document not found")
-	// ErrConflict: the document is not at the revision that the writer last saw.
+	// ErrNotModified says that the document is still at the revision that the caller of Load has.
+	ErrNotModified = errors.New("document not modified")
+	// ErrConflict says that the document is not at the revision that the writer last saw.
 	ErrConflict = errors.New("document was changed by another writer")
-	// ErrNotAuthentic: the document was not written by one who may write it here: no key that is trusted made it, or it is of
-	// another fleet, or others can write where it is kept.
+	// ErrNotAuthentic says that no authorized writer wrote the document: no configured key made it, it belongs to another fleet,
+	// or others can write to the place where it is kept.
 	ErrNotAuthentic = errors.New("document is not authentic")
-	// ErrTooLarge: the name is empty, or the name or the document is longer than MaxName or MaxDocument.
-	ErrTooLarge = errors.New("document or name is too large")
 )
 
-// Document is what a Store holds under a name. The zero Document is none.
-type Document struct {
-	// Data is the document. Nil and an empty slice are the same: a document of no octets.
-	Data []byte
-	// Revision changes when the document is saved. It is opaque, and never empty where there is a document. It is for Save: what
-	// a document holds decides whether it is the same, and not its revision.
-	Revision string
-}
-
-// Store holds documents by name. Its methods are safe for concurrent use, by several processes where they share the documents. A
-// name has 1 to MaxName octets of any value, and a document at most MaxDocument; for others the error is ErrTooLarge.
+// Store keeps documents by name. Its methods are safe for concurrent use, also by several processes that share the documents. A
+// name has 1 to 512 bytes of any value, and a document has at most 4 MiB; for others every method returns an error.
 //
-// Methods return soon after ctx has ended, with an error that wraps that of ctx; where ctx had ended before, they do
-// nothing else. Other errors than those of this package are the store's own: it could not be reached, for example.
-// Callers may try again.
+// Methods return soon after ctx has ended, with an error that wraps that of ctx. If ctx ended before the call, they do nothing
+// else. All other errors are the store's own, for example that it could not be reached; callers may try again.
 type Store interface {
-	// Load returns the document of that name as it was saved last, or ErrNotFound. The caller owns Document.Data: the store
-	// neither keeps nor changes it.
+	// Load returns the latest document of that name and its revision, which is opaque and not empty, or ErrNotFound. If ifNot is
+	// not empty and is the current revision, Load may return ErrNotModified instead, and no data. The caller owns data, which may
+	// be nil for an empty document.
 	//
-	// Where it returns ErrNotAuthentic, it may return a Document that has a Revision and no Data. With that Revision the document
-	// can be replaced. With all other errors the Document is zero.
-	Load(ctx context.Context, name string) (Document, error)
-	// Save replaces the document if it is still at ifRevision, and returns its new revision, which is not empty. Otherwise the
-	// error is ErrConflict. If ifRevision is "", there must be no document of that name. A document is replaced as a whole or not
-	// at all. Nil data is an empty document.
+	// With ErrNotAuthentic, Load returns no data, and may return the revision; with that revision the document can be replaced.
+	// With every other error, data and revision are zero.
+	Load(ctx context.Context, name, ifNot string) (data []byte, revision string, err error)
+	// Save replaces the document if its revision is still ifRevision, and returns the new revision. Otherwise it returns
+	// ErrConflict. If ifRevision is "", there must be no document of that name. A document is replaced completely or not at all.
+	// Nil data is an empty document.
 	//
-	// The store does not keep data after Save has returned, and does not change it. After an error that is not one of
-	// this package the document may have been saved, or be saved a little later: load it to see.
+	// The store does not keep or change data after Save has returned. After an error that is not one of this package, the
+	// document may have been saved, or may be saved a little later; load it to find out.
 	Save(ctx context.Context, name string, data []byte, ifRevision string) (revision string, err error)
+	// Watch calls changed after the document of that name may have changed, until ctx ends. These calls are hints: they can come
+	// without a change, late, once for several changes, or not at all. Callers must also poll. Watch calls changed from one
+	// goroutine at a time and not after it has returned; changed must not block and must not be nil.
+	//
+	// Watch blocks, and always returns an error. When ctx ends, it returns soon with an error that wraps that of ctx, and leaves
+	// no goroutine behind. Any other error, such as a lost connection, means that there are no more hints until Watch is called
+	// again. A store without hints waits for ctx: <-ctx.Done(); return ctx.Err().
+	Watch(ctx context.Context, name string, changed func()) error
 }
 
-// Trusted is implemented by stores that return only documents which somebody trusted wrote: nobody else can write where they
-// are kept, or they are signed or sealed. For any other document Load returns ErrNotAuthentic, and none of its data. It does not
-// promise that a document is the newest one: a reader must notice by itself that an old one was put back.
+// Trusted is a Store whose documents are known to come from an authorized writer. Load returns ErrNotAuthentic and no data for
+// any other document. A Trusted store does not guarantee that a document is the latest one; readers must detect an old document.
+//
+// Dir, Encrypted, Signed and InsecureTrust make Trusted stores. A type that embeds one is not accepted by constructors; pass it
+// to InsecureTrust.
 type Trusted interface {
 	Store
-	// Authentic does nothing; it marks the type. It is never called.
-	Authentic()
+	trusted()
 }
 
-// checkCall judges what every call is given.
-func checkCall(ctx context.Context, name string, data []byte) error {
-	if name == "" || len(name) > MaxName {
-		return fmt.Errorf("a name has 1 to %d octets: %w", MaxName, ErrTooLarge)
+// InsecureTrust vouches for a plain Store: its documents are accepted although nothing proves who wrote them. Anyone who can
+// write to s can then forge rules, pins and keys. Use it for tests, and for stores that check the origin of documents by other
+// means.
+func InsecureTrust(s Store) Trusted {
+	i := &vouched{wrapper: wrap("InsecureTrust", s)}
+	i.info.Scope = trust.Of(s).Scope
+	return i
+}
+
+// vouched is a store that InsecureTrust made.
+type vouched struct{ wrapper }
+
+// Load implements Store.
+func (v *vouched) Load(ctx context.Context, name, ifNot string) ([]byte, string, error) {
+	if err := v.check(ctx, name, nil); err != nil {
+		return nil, "", err
 	}
-	if len(data) > MaxDocument {
-		return ErrTooLarge
+	return v.inner.Load(ctx, name, ifNot)
+}
+
+// Save implements Store.
+func (v *vouched) Save(ctx context.Context, name string, data []byte, ifRevision string) (string, error) {
+	if err := v.check(ctx, name, data); err != nil {
+		return "", err
 	}
-	return ctx.Err()
+	return v.inner.Save(ctx, name, data, ifRevision)
 }

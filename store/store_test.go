@@ -14,27 +14,49 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	limits "github.com/regionjwt/regionjwt/internal/document"
+	"github.com/regionjwt/regionjwt/internal/trust"
 	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/store/storetest"
 )
 
 var secret = []byte("0123456789abcdef0123456789abcdef")
 
+// document is what a memory holds under a name.
+type document struct {
+	Data     []byte
+	Revision string
+}
+
+// load loads a document, whatever its revision is.
+func load(ctx context.Context, s store.Store, name string) (document, error) {
+	data, revision, err := s.Load(ctx, name, "")
+	return document{data, revision}, err
+}
+
 // memory is a store that anyone can write to.
 type memory struct {
 	mu   sync.Mutex
-	docs map[string]store.Document
+	docs map[string]document
 	n    int
 }
 
-func (m *memory) Load(_ context.Context, name string) (store.Document, error) {
+func (m *memory) Load(_ context.Context, name, ifNot string) ([]byte, string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	d, ok := m.docs[name]
-	if !ok {
-		return d, store.ErrNotFound
+	switch d, ok := m.docs[name]; {
+	case !ok:
+		return nil, "", store.ErrNotFound
+	case d.Revision == ifNot:
+		return nil, ifNot, store.ErrNotModified
+	default:
+		return bytes.Clone(d.Data), d.Revision, nil
 	}
-	return d, nil
+}
+
+func (*memory) Watch(ctx context.Context, _ string, _ func()) error {
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 func (m *memory) Save(_ context.Context, name string, data []byte, ifRevision string) (string, error) {
@@ -44,39 +66,41 @@ func (m *memory) Save(_ context.Context, name string, data []byte, ifRevision st
 		return "", store.ErrConflict
 	}
 	m.n++
-	d := store.Document{Data: bytes.Clone(data), Revision: fmt.Sprint(m.n)}
+	d := document{Data: bytes.Clone(data), Revision: fmt.Sprint(m.n)}
 	if m.docs == nil {
-		m.docs = map[string]store.Document{}
+		m.docs = map[string]document{}
 	}
 	m.docs[name] = d
 	return d.Revision, nil
 }
 
-func sealed(t *testing.T, inner store.Store) store.Trusted {
-	t.Helper()
-	s, err := store.Encrypted(inner, "test", secret)
-	require.NoError(t, err)
-	return s
+func encrypted(inner store.Store) store.Trusted { return store.Encrypted(inner, "test", secret) }
+
+// keyOf is a private key, and its public half.
+func keyOf(seed []byte) (ed25519.PrivateKey, store.PublicKey) {
+	private := ed25519.NewKeyFromSeed(seed)
+	return private, store.PublicKey{Key: private.Public().(ed25519.PublicKey)}
 }
 
-func signed(t *testing.T, inner store.Store) store.Trusted {
-	t.Helper()
-	seed := ed25519.NewKeyFromSeed(secret)
-	s, err := store.Signed(inner, "test", store.Signing{Public: []ed25519.PublicKey{seed.Public().(ed25519.PublicKey)}, Private: seed})
-	require.NoError(t, err)
-	return s
+func signed(inner store.Store) store.Trusted {
+	private, public := keyOf(secret)
+	return store.Signed(inner, "test", private, public)
 }
+
+// problems are those that constructors report for a store.
+func problems(s store.Store) error { return errors.Join(trust.Check("Field", s)...) }
 
 func TestContract(t *testing.T) {
 	t.Parallel()
 	same := new(memory)
 	dir := filepath.Join(t.TempDir(), "a", "b")
 	for name, pair := range map[string][2]store.Store{
-		"dir":                   {store.Dir(dir), store.Dir(dir)},
-		"sealed dir":            {sealed(t, store.Dir(dir+"1")), sealed(t, store.Dir(dir+"1"))},
-		"sealed memory":         {sealed(t, same), sealed(t, same)},
-		"signed dir":            {signed(t, store.Dir(dir+"2")), signed(t, store.Dir(dir+"2"))},
-		"signed, sealed memory": {signed(t, sealed(t, same)), signed(t, sealed(t, same))},
+		"dir":                      {store.Dir(dir), store.Dir(dir)},
+		"encrypted dir":            {encrypted(store.Dir(dir + "1")), encrypted(store.Dir(dir + "1"))},
+		"encrypted memory":         {encrypted(same), encrypted(same)},
+		"signed dir":               {signed(store.Dir(dir + "2")), signed(store.Dir(dir + "2"))},
+		"signed, encrypted memory": {signed(encrypted(same)), signed(encrypted(same))},
+		"vouched for":              {store.InsecureTrust(same), store.InsecureTrust(same)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -88,61 +112,55 @@ func TestContract(t *testing.T) {
 
 func TestSigned(t *testing.T) {
 	t.Parallel()
-	private := ed25519.NewKeyFromSeed(secret)
-	public := []ed25519.PublicKey{private.Public().(ed25519.PublicKey)}
-	for _, c := range []store.Signing{{}, {Public: []ed25519.PublicKey{nil}}, {Public: public, Private: private[:9]}} {
-		_, err := store.Signed(new(memory), "test", c)
-		require.Error(t, err)
+	private, public := keyOf(secret)
+	for _, s := range []store.Trusted{
+		store.Signed(new(memory), "test", nil), store.Signed(new(memory), "test", nil, store.PublicKey{}),
+		store.Signed(new(memory), "test", private[:9], public), store.Signed(nil, "test", nil, public),
+	} {
+		require.Error(t, problems(s))
 	}
-	_, err := store.Signed(nil, "test", store.Signing{Public: public})
-	require.Error(t, err)
 	inner := new(memory)
-	operator := signed(t, inner)
-	service, err := store.Signed(inner, "test", store.Signing{Public: public})
-	require.NoError(t, err)
+	operator := signed(inner)
+	service := store.Signed(inner, "test", nil, public)
 	ctx := t.Context()
-	_, err = service.Save(ctx, "a", []byte("text"), "")
-	require.ErrorIs(t, err, store.ErrNoPrivateKey)
+	_, err := service.Save(ctx, "a", []byte("text"), "")
+	require.ErrorContains(t, err, "no private key")
 	_, err = operator.Save(ctx, "a", []byte("text"), "")
 	require.NoError(t, err)
-	doc, err := service.Load(ctx, "a")
+	doc, err := load(ctx, service, "a")
 	require.NoError(t, err)
 	require.Equal(t, "text", string(doc.Data))
 
-	// Whoever can write to the store inside, and has no key, gets nothing through.
+	// A document that was written to the inner store without the key is rejected.
 	genuine := inner.docs["a"]
 	inner.docs["b"] = genuine // a document under another's name
-	_, err = service.Load(ctx, "b")
+	_, err = load(ctx, service, "b")
 	require.ErrorIs(t, err, store.ErrNotAuthentic)
-	mallory := ed25519.NewKeyFromSeed([]byte(strings.Repeat("m", 32)))
-	_, err = store.Signed(inner, "test", store.Signing{Public: public, Private: mallory})
-	require.ErrorContains(t, err, "not among", "what it signs could not be loaded again")
-	forger, err := store.Signed(inner, "test", store.Signing{Public: []ed25519.PublicKey{mallory.Public().(ed25519.PublicKey)}, Private: mallory})
-	require.NoError(t, err)
+	mallory, theirs := keyOf([]byte(strings.Repeat("m", 32)))
+	require.ErrorContains(t, problems(store.Signed(inner, "test", mallory, public)), "not among", "what it signs could not be loaded again")
+	forger := store.Signed(inner, "test", mallory, theirs)
 	_, err = forger.Save(ctx, "c", []byte("text"), "")
 	require.NoError(t, err)
-	_, err = service.Load(ctx, "c")
+	_, err = load(ctx, service, "c")
 	require.ErrorIs(t, err, store.ErrNotAuthentic)
 	for i := range genuine.Data {
 		changed := bytes.Clone(genuine.Data)
 		changed[i] ^= 1
-		inner.docs["a"] = store.Document{Data: changed, Revision: "r"}
-		_, err = service.Load(ctx, "a")
+		inner.docs["a"] = document{Data: changed, Revision: "r"}
+		_, err = load(ctx, service, "a")
 		require.ErrorIs(t, err, store.ErrNotAuthentic)
 	}
 	for _, data := range [][]byte{nil, []byte("text"), genuine.Data[:len(genuine.Data)-1], []byte("regionjwt-sign-2\n"), []byte("regionjwt-sign-2\n\x04tes"), []byte("regionjwt-sign-2\n\xff")} {
-		inner.docs["a"] = store.Document{Data: data, Revision: "r"}
-		broken, err := service.Load(ctx, "a")
+		inner.docs["a"] = document{Data: data, Revision: "r"}
+		broken, err := load(ctx, service, "a")
 		require.ErrorIs(t, err, store.ErrNotAuthentic)
 		require.Equal(t, "r", broken.Revision, "so that it can be replaced")
 	}
-	// A key is exchanged: documents of the old one and of the new one count, until the old one is dropped.
-	newer := mallory.Public().(ed25519.PublicKey)
-	both, err := store.Signed(inner, "test", store.Signing{Public: append(public, newer)})
-	require.NoError(t, err)
+	// While keys are rotated, documents of the old one and of the new one are accepted, until the old one is dropped.
+	both := store.Signed(inner, "test", nil, public, theirs)
 	inner.docs["a"] = genuine
 	for _, name := range []string{"a", "c"} {
-		_, err = both.Load(ctx, name)
+		_, err = load(ctx, both, name)
 		require.NoError(t, err)
 	}
 }
@@ -150,17 +168,17 @@ func TestSigned(t *testing.T) {
 func TestDirBounds(t *testing.T) {
 	t.Parallel()
 	s := store.Dir(t.TempDir() + "/d")
-	_, err := s.Load(t.Context(), "")
-	require.ErrorIs(t, err, store.ErrTooLarge)
-	_, err = s.Save(t.Context(), strings.Repeat("n", store.MaxName+1), nil, "")
-	require.ErrorIs(t, err, store.ErrTooLarge)
-	_, err = s.Save(t.Context(), "a", make([]byte, store.MaxDocument+1), "")
-	require.ErrorIs(t, err, store.ErrTooLarge)
-	_, err = s.Save(t.Context(), "a", make([]byte, store.MaxDocument), "")
+	_, err := load(t.Context(), s, "")
+	require.ErrorIs(t, err, limits.ErrTooLarge)
+	_, err = s.Save(t.Context(), strings.Repeat("n", limits.MaxName+1), nil, "")
+	require.ErrorIs(t, err, limits.ErrTooLarge)
+	_, err = s.Save(t.Context(), "a", make([]byte, limits.MaxData+1), "")
+	require.ErrorIs(t, err, limits.ErrTooLarge)
+	_, err = s.Save(t.Context(), "a", make([]byte, limits.MaxData), "")
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = s.Load(ctx, "a")
+	_, err = load(ctx, s, "a")
 	require.ErrorIs(t, err, context.Canceled)
 	_, err = s.Save(ctx, "b", nil, "")
 	require.ErrorIs(t, err, context.Canceled)
@@ -176,7 +194,7 @@ func TestCompareAndSwap(t *testing.T) {
 		wg.Go(func() {
 			s := store.Dir(path) // each as if in a process of its own
 			for done := 0; done < rounds; {
-				doc, err := s.Load(t.Context(), "n")
+				doc, err := load(t.Context(), s, "n")
 				if err != nil && !errors.Is(err, store.ErrNotFound) {
 					t.Error(err)
 					return
@@ -192,7 +210,7 @@ func TestCompareAndSwap(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	doc, err := store.Dir(path).Load(t.Context(), "n")
+	doc, err := load(t.Context(), store.Dir(path), "n")
 	require.NoError(t, err)
 	require.Len(t, doc.Data, writers*rounds)
 	left, err := filepath.Glob(path + "/*.tmp")
@@ -214,62 +232,59 @@ func TestDirTrustsItsOwnerOnly(t *testing.T) {
 	require.Equal(t, os.FileMode(0o600), info.Mode())
 	for _, mode := range []os.FileMode{0o660, 0o606, 0o644} {
 		require.NoError(t, os.Chmod(files[0], mode))
-		_, err = s.Load(t.Context(), "a")
+		_, err = load(t.Context(), s, "a")
 		require.ErrorIs(t, err, store.ErrNotAuthentic)
 		_, err = s.Save(t.Context(), "a", []byte("y"), revision)
 		require.ErrorIs(t, err, store.ErrNotAuthentic)
 	}
 	require.NoError(t, os.Chmod(files[0], 0o600))
 	require.NoError(t, os.Chmod(path, 0o770))
-	_, err = s.Load(t.Context(), "a")
+	_, err = load(t.Context(), s, "a")
 	require.ErrorIs(t, err, store.ErrNotAuthentic)
 	_, err = s.Save(t.Context(), "b", nil, "")
 	require.ErrorIs(t, err, store.ErrNotAuthentic)
 	require.NoError(t, os.Chmod(path, 0o700))
 	require.NoError(t, os.Rename(files[0], files[0]+".moved"))
 	require.NoError(t, os.Symlink(files[0]+".moved", files[0]))
-	_, err = s.Load(t.Context(), "a")
+	_, err = load(t.Context(), s, "a")
 	require.ErrorIs(t, err, store.ErrNotAuthentic)
 }
 
-func TestSealed(t *testing.T) {
+func TestEncrypted(t *testing.T) {
 	t.Parallel()
-	_, err := store.Encrypted(nil, "test", secret)
-	require.Error(t, err)
-	_, err = store.Encrypted(new(memory), "test", secret[1:])
-	require.ErrorContains(t, err, "32")
+	require.Error(t, problems(store.Encrypted(nil, "test", secret)))
+	require.ErrorContains(t, problems(store.Encrypted(new(memory), "test", secret[1:])), "32")
 	inner := new(memory)
-	s := sealed(t, inner)
+	s := encrypted(inner)
 	ctx := t.Context()
-	_, err = s.Save(ctx, "a", []byte("text"), "")
+	_, err := s.Save(ctx, "a", []byte("text"), "")
 	require.NoError(t, err)
 	genuine := inner.docs["a"]
 	require.NotContains(t, string(genuine.Data), "text")
 
 	forge := func(name string, data []byte) {
-		inner.docs[name] = store.Document{Data: data, Revision: "forged"}
+		inner.docs[name] = document{Data: data, Revision: "forged"}
 	}
 	forge("b", genuine.Data) // a document under another's name
-	_, err = s.Load(ctx, "b")
+	_, err = load(ctx, s, "b")
 	require.ErrorIs(t, err, store.ErrNotAuthentic)
 	for i := range genuine.Data {
 		changed := bytes.Clone(genuine.Data)
 		changed[i] ^= 1
 		forge("a", changed)
-		_, err = s.Load(ctx, "a")
+		_, err = load(ctx, s, "a")
 		require.ErrorIs(t, err, store.ErrNotAuthentic)
 	}
 	for _, data := range [][]byte{nil, []byte("text"), genuine.Data[:len(genuine.Data)-1], []byte("regionjwt-seal-2\n"), []byte("regionjwt-seal-2\n\x04tes"), []byte("regionjwt-seal-2\n\xff")} {
 		forge("a", data)
-		_, err = s.Load(ctx, "a")
+		_, err = load(ctx, s, "a")
 		require.ErrorIs(t, err, store.ErrNotAuthentic)
 	}
-	other, err := store.Encrypted(inner, "test", []byte(strings.Repeat("k", 32)))
-	require.NoError(t, err)
+	other := store.Encrypted(inner, "test", []byte(strings.Repeat("k", 32)))
 	inner.docs["a"] = genuine
-	_, err = other.Load(ctx, "a")
+	_, err = load(ctx, other, "a")
 	require.ErrorIs(t, err, store.ErrNotAuthentic)
-	doc, err := s.Load(ctx, "a")
+	doc, err := load(ctx, s, "a")
 	require.NoError(t, err)
 	require.Equal(t, "text", string(doc.Data))
 }

@@ -16,8 +16,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/issuer"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -53,22 +53,22 @@ func TestAllocations(t *testing.T) {
 	// The texts of the token, the Token, and with RSA the digest, which escapes to the heap. That of ECDSA varies with the
 	// signature.
 	for alg, most := range map[string]float64{"RS256": 3, "ES256": 4, "EdDSA": 2} {
-		w := issuertest.New(t, issuertest.Config{Algorithm: alg})
+		w := fakeissuer.New(t, fakeissuer.Config{Algorithm: alg})
 		keys, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client()})
 		require.NoError(t, err)
 		require.NoError(t, keys.Preload(t.Context())) // and nothing else goes on
-		config := verifier.Config{Keys: keys, Policies: []verifier.Policy{{
-			Provider: w.Provider(), Audience: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{alg},
+		config := parts{Keys: keys, Policies: []verifier.Policy{{
+			Provider: w.Provider(), Audience: verifier.CognitoAccess(fakeissuer.ClientID), Algorithms: []string{alg},
 		}}}
-		fast, err := verifier.New(config)
+		fast, err := config.New()
 		require.NoError(t, err)
 		config.CacheSize = -1
-		slow, err := verifier.New(config)
+		slow, err := config.New()
 		require.NoError(t, err)
-		good := w.Token(east, issuertest.Claims{Groups: []string{"a", "b"}, Audience: nil})
+		good := w.Issue(east, fakeissuer.Claims{Groups: []string{"a", "b"}, Audience: nil})
 		tok, err := fast.Verify(t.Context(), good)
 		require.NoError(t, err)
-		of := keyOf(t, keys, tok.Issuer(), tok.KeyID())
+		of := keyOf(t, keys, tok.Issuer(), tok.Key().ID())
 		base := testing.AllocsPerRun(100, floor(t, of.Public(), good))
 		allocs := func(v *verifier.Verifier, raw, reason string) float64 {
 			return testing.AllocsPerRun(100, func() {
@@ -84,9 +84,9 @@ func TestAllocations(t *testing.T) {
 			most float64
 		}{
 			"malformed":      {strings.Repeat("garbage", 150), 1},
-			"expired":        {w.Token(east, issuertest.Claims{ExpiresIn: -3600e9}), 2},
-			"unknown_issuer": {w.Token(east, issuertest.Claims{Issuer: "https://elsewhere.example.com"}), 2},
-			"bad_audience":   {w.Token(east, issuertest.Claims{ClientID: "other"}), 2},
+			"expired":        {w.Issue(east, fakeissuer.Claims{ExpiresIn: -3600e9}), 2},
+			"unknown_issuer": {w.Issue(east, fakeissuer.Claims{Issuer: "https://elsewhere.example.com"}), 2},
+			"bad_audience":   {w.Issue(east, fakeissuer.Claims{ClientID: "other"}), 2},
 		} {
 			require.LessOrEqual(t, allocs(fast, c.raw, reason), c.most, reason)
 		}
@@ -95,10 +95,10 @@ func TestAllocations(t *testing.T) {
 		require.NoError(t, err)
 		config.Keys, err = jwks.NewStatic(map[string][]byte{tok.Issuer(): doc})
 		require.NoError(t, err)
-		still, err := verifier.New(config)
+		still, err := config.New()
 		require.NoError(t, err)
 		require.LessOrEqual(t, allocs(still, good[:len(good)-3]+"AAA", "bad_signature"), base+10, alg)
-		unknown := w.Token(east, issuertest.Claims{Header: map[string]any{"kid": "unknown"}})
+		unknown := w.Issue(east, fakeissuer.Claims{Header: map[string]any{"kid": "unknown"}})
 		require.LessOrEqual(t, allocs(still, unknown, "unknown_key"), 6.0)
 	}
 }

@@ -7,99 +7,89 @@ import (
 	"github.com/regionjwt/regionjwt/internal/jose"
 )
 
-// AudiencePolicy says for whom a token must have been minted. It is made by one of the functions of this package; the zero
-// AudiencePolicy is refused by New, since a verifier that does not ask accepts the tokens of every application of the issuer.
+// AudiencePolicy says for whom a token must have been issued. It is made by one of the functions of this package. New rejects the
+// zero AudiencePolicy: a verifier without one would accept the tokens of every application of the issuer.
 type AudiencePolicy struct {
-	kind      bindingKind
-	parties   []string // audiences or client IDs
+	kind      audienceKind
+	allowed   []string // audiences or client IDs
 	audiences []string // of WithAudience
-	mustHave  bool     // RequireAudience
-	anyClient bool     // AllowAnyClient
-	misused   bool     // a method was called that does not fit the kind
-	marks     marks    // of Keycloak or Entra
+	invalid   bool     // a method was called that does not fit the kind
+	marks     tokenMarks
 }
 
-type bindingKind int
+type audienceKind int
 
 const (
-	unbound bindingKind = iota
-	byAudience
-	byCognitoAccess
-	byCognitoID
-	byIDToken
-	byNobody
+	audUnset audienceKind = iota
+	audAPI
+	audCognitoAccess
+	audCognitoID
+	audIDToken
+	audAny
 )
 
-// Audience accepts access tokens whose aud contains one of aud (RFC 9068, section 4). It rejects tokens with at_hash, c_hash or
-// events: they are no access tokens. An ID token without these claims is accepted if its aud, a client ID, is one of aud.
-// So do not use a client ID as the audience of an API. If it must be one, see Keycloak and Entra, or list only "at+jwt" in
+// AllowAnyClient makes CognitoAccess and CognitoID accept every app client of the user pool.
+const AllowAnyClient = "*"
+
+// Audience accepts access tokens whose aud contains one of the values (RFC 9068 section 4). It rejects tokens with at_hash,
+// c_hash or events: they are no access tokens. An ID token without these claims is accepted if its aud, a client ID, is one of
+// the values. So do not use a client ID as the audience of an API. If you must, see Keycloak and Entra, or list only "at+jwt" in
 // Policy.Types.
 func Audience(aud ...string) AudiencePolicy {
-	return AudiencePolicy{kind: byAudience, parties: slices.Clone(aud)}
+	return AudiencePolicy{kind: audAPI, allowed: slices.Clone(aud)}
 }
 
-// CognitoAccess accepts access tokens of Amazon Cognito: token_use is "access" and client_id one of clientIDs. A token
-// that carries an aud is refused unless WithAudience says which one is right.
+// CognitoAccess accepts access tokens of Amazon Cognito: token_use is "access" and client_id is one of clientIDs. A token that
+// has an aud is rejected unless WithAudience allows it.
 func CognitoAccess(clientIDs ...string) AudiencePolicy {
-	return AudiencePolicy{kind: byCognitoAccess, parties: slices.Clone(clientIDs)}
+	return AudiencePolicy{kind: audCognitoAccess, allowed: slices.Clone(clientIDs)}
 }
 
-// CognitoID accepts ID tokens of Amazon Cognito: token_use is "id" and aud one of clientIDs.
+// CognitoID accepts ID tokens of Amazon Cognito: token_use is "id" and aud is one of clientIDs.
 func CognitoID(clientIDs ...string) AudiencePolicy {
-	return AudiencePolicy{kind: byCognitoID, parties: slices.Clone(clientIDs)}
+	return AudiencePolicy{kind: audCognitoID, allowed: slices.Clone(clientIDs)}
 }
 
-// IDToken accepts OpenID Connect ID tokens by section 3.1.3.7 of OpenID Connect Core: aud holds nothing but clientIDs; azp, if
-// present, is one of them, and it is present where aud has several values; sub and iat are present. It rejects tokens with
-// events, such as logout tokens. The nonce is for the client that asked for the token to check.
+// IDToken accepts ID tokens for the clients (OpenID Connect Core section 3.1.3.7): aud contains only clientIDs; azp, if present,
+// is one of them, and it is present if aud has several values; sub and iat are present. It rejects tokens with events, such as
+// logout tokens. The client that requested the token checks its nonce.
 func IDToken(clientIDs ...string) AudiencePolicy {
-	return AudiencePolicy{kind: byIDToken, parties: slices.Clone(clientIDs)}
+	return AudiencePolicy{kind: audIDToken, allowed: slices.Clone(clientIDs)}
 }
 
-// InsecureAnyAudience accepts tokens minted for anybody. Every application that the authority serves can then use its users'
-// tokens against this service.
-func InsecureAnyAudience() AudiencePolicy { return AudiencePolicy{kind: byNobody} }
+// InsecureAnyAudience accepts tokens for any audience. Every application of the provider can then use the tokens of its users
+// against this service.
+func InsecureAnyAudience() AudiencePolicy { return AudiencePolicy{kind: audAny} }
 
-// WithAudience has a CognitoAccess binding accept tokens with an aud, which must hold one of aud: those that were asked
-// for with resource binding (RFC 8707). Tokens without an aud stay acceptable: machine tokens never have one.
-func (b AudiencePolicy) WithAudience(aud ...string) AudiencePolicy {
-	b.misused = b.misused || b.kind != byCognitoAccess
-	b.audiences = slices.Concat(b.audiences, aud)
-	return b
+// WithAudience makes CognitoAccess accept tokens with an aud that contains one of the values: tokens that were requested with a
+// resource (RFC 8707). Tokens without an aud are still accepted, unless
+// Policy.RequiredClaims lists "aud": machine tokens never have one.
+func (a AudiencePolicy) WithAudience(aud ...string) AudiencePolicy {
+	a.invalid = a.invalid || a.kind != audCognitoAccess
+	a.audiences = slices.Concat(a.audiences, aud)
+	return a
 }
 
-// RequireAudience has a CognitoAccess binding refuse tokens without an aud, and so all machine tokens.
-func (b AudiencePolicy) RequireAudience() AudiencePolicy {
-	b.misused = b.misused || b.kind != byCognitoAccess
-	b.mustHave = true
-	return b
+// anyClient reports whether AllowAnyClient was given.
+func (a *AudiencePolicy) anyClient() bool {
+	return len(a.allowed) == 1 && a.allowed[0] == AllowAnyClient && (a.kind == audCognitoAccess || a.kind == audCognitoID)
 }
 
-// AllowAnyClient has a CognitoAccess binding accept every app client of the user pool. token_use is still checked.
-func (b AudiencePolicy) AllowAnyClient() AudiencePolicy {
-	b.misused = b.misused || b.kind != byCognitoAccess
-	b.anyClient = true
-	return b
-}
-
-func (b AudiencePolicy) validate() error {
+func (a AudiencePolicy) validate() error {
 	var errs []error
-	add := func(s string) { errs = append(errs, errors.New("binding: "+s)) }
+	add := func(s string) { errs = append(errs, errors.New("Audience: "+s)) }
 	switch {
-	case b.kind == unbound:
-		add("none is set; say for whom tokens must be minted: Audience, CognitoAccess, CognitoID or IDToken")
-	case b.anyClient && len(b.parties) > 0:
-		add("AllowAnyClient beside client IDs")
-	case len(b.parties) == 0 && b.kind != byNobody && !b.anyClient:
-		add("no audience or client ID is given")
+	case a.kind == audUnset:
+		add("it is not set: use Audience, CognitoAccess, CognitoID or IDToken")
+	case len(a.allowed) == 0 && a.kind != audAny:
+		add("there is no audience or client ID")
+	case slices.Contains(a.allowed, AllowAnyClient) && !a.anyClient():
+		add("AllowAnyClient is for CognitoAccess and CognitoID, and stands alone")
 	}
-	if b.misused {
-		add("WithAudience, RequireAudience and AllowAnyClient are for CognitoAccess only, Keycloak for Audience and IDToken, " +
-			"Entra for Audience")
-	} else if b.mustHave && len(b.audiences) == 0 {
-		add("RequireAudience without WithAudience")
+	if a.invalid {
+		add("WithAudience is for CognitoAccess only, Keycloak for Audience and IDToken, Entra for Audience")
 	}
-	for _, s := range slices.Concat(b.parties, b.audiences) {
+	for _, s := range slices.Concat(a.allowed, a.audiences) {
 		if s == "" {
 			add("an audience or client ID is empty")
 		}
@@ -107,7 +97,7 @@ func (b AudiencePolicy) validate() error {
 	return errors.Join(errs...)
 }
 
-// The defaults of Policy.Algorithms and Types, which all trusts share. Types are as mediaType makes them.
+// The defaults of Policy.Algorithms and Types, which all policies share. Types are as mediaType returns them.
 var (
 	cognitoAlgorithms = []string{jose.RS256}
 	otherAlgorithms   = []string{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
@@ -115,69 +105,73 @@ var (
 	accessTypes       = []string{"", "jwt", "at+jwt"}
 )
 
-// ofIDTokens reports whether b accepts ID tokens, whose aud names clients.
-func (b *AudiencePolicy) ofIDTokens() bool { return b.kind == byCognitoID || b.kind == byIDToken }
+// forIDTokens reports whether a accepts ID tokens, whose aud names clients.
+func (a *AudiencePolicy) forIDTokens() bool { return a.kind == audCognitoID || a.kind == audIDToken }
 
-func (b AudiencePolicy) defaultAlgorithms() []string {
-	if b.kind == byCognitoAccess || b.kind == byCognitoID {
+func (a AudiencePolicy) defaultAlgorithms() []string {
+	if a.kind == audCognitoAccess || a.kind == audCognitoID {
 		return cognitoAlgorithms
 	}
 	return otherAlgorithms
 }
 
-func (b AudiencePolicy) defaultTypes() []string {
-	if b.ofIDTokens() {
+func (a AudiencePolicy) defaultTypes() []string {
+	if a.forIDTokens() {
 		return idTypes
 	}
 	return accessTypes
 }
 
-var errIDToken = errors.New("an ID token needs sub and iat")
-
-// check reports why the typ of the header and the claims do not fit b, or 0.
-func (b *AudiencePolicy) check(typ string, c *claims) (Reason, error) {
-	if reason, err := b.checkUse(typ, c); reason != 0 {
-		return reason, err
+// check returns why the typ of the header and the claims do not fit, and the claim that decided, or "".
+func (a *AudiencePolicy) check(typ string, c *claims) (Reason, string) {
+	if reason, detail := a.checkKind(typ, c); reason != "" {
+		return reason, detail
 	}
-	switch b.kind {
-	case byAudience:
-		if !c.audience.holdsOne(b.parties) {
-			return ReasonBadAudience, nil
+	switch a.kind {
+	case audAPI:
+		if !c.audience.holdsOne(a.allowed) {
+			return ReasonBadAudience, "aud"
 		}
-	case byCognitoAccess:
-		if c.use != "access" {
-			return ReasonBadTokenUse, nil
-		}
-		if !b.anyClient && !slices.Contains(b.parties, c.clientID) {
-			return ReasonBadAudience, nil
-		}
-		if c.audience.present {
-			if !c.audience.holdsOne(b.audiences) {
-				return ReasonBadAudience, nil
-			}
-		} else if b.mustHave {
-			return ReasonBadAudience, nil
-		}
-	case byCognitoID:
+	case audCognitoAccess:
+		return a.checkCognitoAccess(c)
+	case audCognitoID:
 		if c.use != "id" {
-			return ReasonBadTokenUse, nil
+			return ReasonBadAudience, "token_use"
 		}
-		if !c.audience.holdsOne(b.parties) {
-			return ReasonBadAudience, nil
+		if !c.audience.holdsOne(a.allowed) && (!a.anyClient() || len(c.audience.values) == 0) {
+			return ReasonBadAudience, "aud"
 		}
-	case byIDToken:
-		if !c.audience.holdsOnly(b.parties) {
-			return ReasonBadAudience, nil
-		}
-		if (c.azpPresent || len(c.audience.values) > 1) && !slices.Contains(b.parties, c.azp) {
-			return ReasonBadAudience, nil
-		}
-		if c.subject == "" || c.iat.IsZero() {
-			return ReasonMissingClaim, errIDToken
-		}
-	case byNobody:
+	case audIDToken:
+		return a.checkIDToken(c)
+	case audAny:
 	default:
-		return ReasonBadAudience, nil // New lets none through
+		return ReasonBadAudience, "aud" // New accepts none of these
 	}
-	return 0, nil
+	return "", ""
+}
+
+func (a *AudiencePolicy) checkCognitoAccess(c *claims) (Reason, string) {
+	switch {
+	case c.use != "access":
+		return ReasonBadAudience, "token_use"
+	case !a.anyClient() && !slices.Contains(a.allowed, c.clientID):
+		return ReasonBadAudience, "client_id"
+	case c.audience.present && !c.audience.holdsOne(a.audiences):
+		return ReasonBadAudience, "aud"
+	}
+	return "", ""
+}
+
+func (a *AudiencePolicy) checkIDToken(c *claims) (Reason, string) {
+	switch {
+	case !c.audience.holdsOnly(a.allowed):
+		return ReasonBadAudience, "aud"
+	case (c.azpPresent || len(c.audience.values) > 1) && !slices.Contains(a.allowed, c.azp):
+		return ReasonBadAudience, "azp"
+	case c.subject == "":
+		return ReasonMissingClaim, "sub"
+	case c.iat.IsZero():
+		return ReasonMissingClaim, "iat"
+	}
+	return "", ""
 }

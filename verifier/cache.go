@@ -13,15 +13,15 @@ import (
 	"time"
 )
 
-// cache remembers verified tokens under a digest of their text. Only a token that passed every check gets in, so nobody can
-// fill it but who holds valid tokens, and what it says counts only together with the checks of state.recall.
+// cache holds verified tokens under a digest of their text. Only a token that passed every check gets in, so only a holder of
+// valid tokens can fill it, and a hit is used only together with the checks of state.fromCache.
 //
-// Reading takes no lock: a table of chains, each link an atomic pointer. Writers, who have just checked a signature, take
-// turns. When it is full, a clock hand goes round the table and takes out what has expired or was not used since the hand last
-// came by; so tokens that are used once make room before those that are used again.
+// Reading takes no lock: a table of chains, each link an atomic pointer. Writers, which have just checked a signature, take
+// turns. If it is full, a clock hand goes round the table and removes what has expired or was not used since the hand last came
+// by: tokens that are used once make room before those that are used again.
 type cache struct {
 	digester
-	table []atomic.Pointer[remembered]
+	table []atomic.Pointer[cachedToken]
 	shift uint // of the digest's first word, to its place in the table
 
 	maxEntries, maxBytes int
@@ -31,35 +31,35 @@ type cache struct {
 	hand           int
 }
 
-// remembered is a token in the cache.
-type remembered struct {
-	next    atomic.Pointer[remembered]
-	digest  digest
-	token   *Token
-	trusted *trusted      // what its iss stands for, in the configuration of the cache
-	version atomic.Uint64 // of the revocation rules by which it was last judged
-	used    atomic.Bool
+// cachedToken is an entry of the cache.
+type cachedToken struct {
+	next   atomic.Pointer[cachedToken]
+	digest digest
+	token  *Token
+	entry  *issuerEntry          // of its iss, in the configuration of the cache
+	rules  atomic.Pointer[rules] // of revocation, that did not match it; nil if it must be asked about
+	used   atomic.Bool
 }
 
 // Estimates of the memory of an entry, beside the texts that its token holds, and of an average entry, by which the memory of
 // all is bounded.
 const (
-	entryBytes   = 96 + 512 // remembered with its place in the table, and Token
+	entryBytes   = 96 + 512 // cachedToken with its place in the table, and Token
 	averageBytes = 2 << 10
 )
 
 func newCache(maxEntries int) *cache {
 	size := bits.Len(uint(maxEntries - 1))
 	c := &cache{maxEntries: maxEntries, maxBytes: maxEntries * averageBytes, shift: uint(64 - size)}
-	c.table = make([]atomic.Pointer[remembered], 1<<size)
+	c.table = make([]atomic.Pointer[cachedToken], 1<<size)
 	c.init()
 	return c
 }
 
 func (c *cache) place(d *digest) int { return int(binary.LittleEndian.Uint64(d[:]) >> c.shift) }
 
-// find returns the token under d, or nil.
-func (c *cache) find(d digest) *remembered {
+// get returns the token under d, or nil.
+func (c *cache) get(d digest) *cachedToken {
 	for r := c.table[c.place(&d)].Load(); r != nil; r = r.next.Load() {
 		if r.digest == d {
 			if !r.used.Load() {
@@ -71,10 +71,10 @@ func (c *cache) find(d digest) *remembered {
 	return nil
 }
 
-// remember takes in a token that was judged by that version of the rules.
-func (c *cache) remember(d digest, tok *Token, t *trusted, version uint64, now time.Time) {
-	r := &remembered{digest: d, token: tok, trusted: t}
-	r.version.Store(version)
+// put adds a token that those rules did not match.
+func (c *cache) put(d digest, tok *Token, e *issuerEntry, judged *rules, now time.Time) {
+	r := &cachedToken{digest: d, token: tok, entry: e}
+	r.rules.Store(judged)
 	size := tok.size()
 	if size > c.maxBytes {
 		return
@@ -82,9 +82,9 @@ func (c *cache) remember(d digest, tok *Token, t *trusted, version uint64, now t
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	head := &c.table[c.place(&d)]
-	c.remove(head, func(old *remembered) bool { return old.digest == d })
+	c.remove(head, func(old *cachedToken) bool { return old.digest == d })
 	for c.entries >= c.maxEntries || c.bytes+size > c.maxBytes {
-		c.remove(&c.table[c.hand], func(old *remembered) bool {
+		c.remove(&c.table[c.hand], func(old *cachedToken) bool {
 			return !old.used.Swap(false) || now.After(old.token.until)
 		})
 		c.hand = (c.hand + 1) % len(c.table)
@@ -95,8 +95,8 @@ func (c *cache) remember(d digest, tok *Token, t *trusted, version uint64, now t
 	c.bytes += size
 }
 
-// remove takes those out of a chain that match. Who is reading the chain still gets to its end. The caller holds mu.
-func (c *cache) remove(link *atomic.Pointer[remembered], match func(*remembered) bool) {
+// remove removes those of a chain that match. A reader of the chain still gets to its end. The caller holds mu.
+func (c *cache) remove(link *atomic.Pointer[cachedToken], match func(*cachedToken) bool) {
 	for r := link.Load(); r != nil; r = link.Load() {
 		if !match(r) {
 			link = &r.next
@@ -120,7 +120,7 @@ type digest [sha256.Size]byte
 
 // digester computes digests with keys that nobody outside the process knows: GMAC over the text, a universal hash, and over
 // that one block of AES, a pseudorandom permutation. For two different texts of at most 1 MiB the digests are equal with a
-// probability of at most 2^-111 (2^-121 for 1 KiB), whoever chose the texts, because nothing that depends on the keys can be
+// probability of at most 2^-111 (2^-121 for 1 KiB), if someone chose the texts, because nothing that depends on the keys can be
 // seen from outside: not even the place in the table, which the second key hides. No token and no digest is ever given out.
 //
 // Where FIPS 140 mode is on, GMAC with a fixed nonce is not allowed: the digest is then SHA-256 in full.
@@ -168,7 +168,7 @@ func (g *digester) digest(text string) (d digest) {
 		g.hide.Encrypt(b.tag[:], b.tag[:])
 		copy(d[:], b.tag[:])
 	}
-	if cap(b.text) <= keptOctets {
+	if cap(b.text) <= keptBytes {
 		g.buffers.Put(b)
 	}
 	return d

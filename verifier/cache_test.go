@@ -15,8 +15,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
+	"github.com/regionjwt/regionjwt/internal/signal"
 	"github.com/regionjwt/regionjwt/issuer"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -24,9 +25,9 @@ import (
 // Only tokens that passed every check are remembered, and Update forgets them.
 func TestWhatIsRemembered(t *testing.T) {
 	t.Parallel()
-	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
-	var config verifier.Config
-	v := newVerifier(t, w, func(tr *verifier.Policy, c *verifier.Config) {
+	w := fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion))
+	var config parts
+	v := newVerifier(t, w, func(tr *verifier.Policy, c *parts) {
 		keys, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client(), UnknownKeyWait: -1})
 		require.NoError(t, err)
 		require.NoError(t, keys.Preload(t.Context()))
@@ -36,34 +37,34 @@ func TestWhatIsRemembered(t *testing.T) {
 		config = *c
 		config.Policies = []verifier.Policy{*tr}
 	})
-	for _, c := range []issuertest.Claims{
-		{Forge: true},
+	for _, c := range []fakeissuer.Claims{
+		{Forged: true},
 		{ExpiresIn: -time.Hour},
 		{Audience: []string{"other"}},
 		{Set: map[string]any{"jti": nil}},
 		{Header: map[string]any{"kid": "unknown"}},
 		{Issuer: "https://elsewhere.example.com"},
 	} {
-		_, err := v.Verify(t.Context(), w.Token(east, c))
+		_, err := v.Verify(t.Context(), w.Issue(east, c))
 		require.Error(t, err)
 	}
-	picky := newVerifier(t, w, func(tr *verifier.Policy, _ *verifier.Config) {
+	picky := newVerifier(t, w, func(tr *verifier.Policy, _ *parts) {
 		tr.Check = func(context.Context, *verifier.Token) error { return verifier.ErrForbidden }
 	})
-	_, err := picky.Verify(t.Context(), w.Token(east, issuertest.Claims{}))
+	_, err := picky.Verify(t.Context(), w.Issue(east, fakeissuer.Claims{}))
 	require.Equal(t, "check_failed", reasonOf(t, err))
 	entries, _ := verifier.Remembered(picky)
 	require.Zero(t, entries)
 	entries, size := verifier.Remembered(v)
 	require.Zero(t, entries)
 	require.Zero(t, size)
-	good := w.Token(east, issuertest.Claims{})
+	good := w.Issue(east, fakeissuer.Claims{})
 	first, err := v.Verify(t.Context(), good)
 	require.NoError(t, err)
 	second, err := v.Verify(t.Context(), good)
 	require.NoError(t, err)
 	require.Same(t, first, second)
-	for i := range 2000 { // whoever changes one character of it has another token
+	for i := range 2000 { // if someone changes one character of it has another token
 		spoiled := []byte(good)
 		spoiled[i%len(good)] ^= byte(1 + i/len(good))
 		_, err := v.Verify(t.Context(), string(spoiled))
@@ -75,10 +76,10 @@ func TestWhatIsRemembered(t *testing.T) {
 	entries, _ = verifier.Remembered(v)
 	require.Zero(t, entries)
 	config.CacheSize = 1<<24 + 1
-	_, err = verifier.New(config)
+	_, err = config.New()
 	require.ErrorContains(t, err, "CacheSize")
 	config.CacheSize = -1
-	v, err = verifier.New(config)
+	v, err = config.New()
 	require.NoError(t, err)
 	first, err = v.Verify(t.Context(), good)
 	require.NoError(t, err)
@@ -188,11 +189,11 @@ func TestFIPSMode(t *testing.T) {
 // Many goroutines verify more tokens than are remembered, while keys and rules change.
 func TestRememberingConcurrently(t *testing.T) {
 	t.Parallel()
-	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
-	v := newVerifier(t, w, func(_ *verifier.Policy, c *verifier.Config) { c.CacheSize = 10 })
+	w := fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion))
+	v := newVerifier(t, w, func(_ *verifier.Policy, c *parts) { c.CacheSize = 10 })
 	var tokens []string
 	for range 30 {
-		tokens = append(tokens, w.Token(east, issuertest.Claims{}), w.Token(west, issuertest.Claims{}))
+		tokens = append(tokens, w.Issue(east, fakeissuer.Claims{}), w.Issue(west, fakeissuer.Claims{}))
 	}
 	var wg sync.WaitGroup
 	for g := range 8 {
@@ -217,7 +218,7 @@ func TestRememberingConcurrently(t *testing.T) {
 type lateRevoker struct {
 	ruled   bool
 	late    bool
-	version uint64
+	changed signal.Signal
 }
 
 func (r *lateRevoker) Revoked(*verifier.Token) (rule string, err error) {
@@ -226,26 +227,24 @@ func (r *lateRevoker) Revoked(*verifier.Token) (rule string, err error) {
 	}
 	if r.late {
 		r.ruled = true
-		r.version++
+		r.changed.Send()
 	}
 	return rule, nil
 }
 
-func (r *lateRevoker) Version() uint64 { return r.version }
-
-func (*lateRevoker) Changed() <-chan struct{} { return nil }
+func (r *lateRevoker) Changed() <-chan struct{} { return r.changed.Changed() }
 
 func TestRulesThatComeWhileTheyAreAsked(t *testing.T) {
 	t.Parallel()
-	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
-	good := w.Token(east, issuertest.Claims{})
+	w := fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion))
+	good := w.Issue(east, fakeissuer.Claims{})
 	for _, seenBefore := range []bool{false, true} {
 		r := &lateRevoker{}
-		v := newVerifier(t, w, func(_ *verifier.Policy, c *verifier.Config) { c.Revocation = r })
+		v := newVerifier(t, w, func(_ *verifier.Policy, c *parts) { c.Revocation = r })
 		if seenBefore {
 			_, err := v.Verify(t.Context(), good)
 			require.NoError(t, err)
-			r.version++
+			r.changed.Send()
 		}
 		r.late = true
 		_, err := v.Verify(t.Context(), good)
@@ -258,11 +257,11 @@ func TestRulesThatComeWhileTheyAreAsked(t *testing.T) {
 // A token is remembered while its key is valid, also if the Source is decorated.
 func TestARememberedTokenNeedsAValidKey(t *testing.T) {
 	t.Parallel()
-	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+	w := fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion))
 	cache, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(t, err)
-	v := newVerifier(t, w, func(_ *verifier.Policy, c *verifier.Config) { c.Keys = &forwarding{cache} })
-	good := w.Token(east, issuertest.Claims{})
+	v := newVerifier(t, w, func(_ *verifier.Policy, c *parts) { c.Keys = &forwarding{cache} })
+	good := w.Issue(east, fakeissuer.Claims{})
 	first, err := v.Verify(t.Context(), good)
 	require.NoError(t, err)
 	second, err := v.Verify(t.Context(), good)

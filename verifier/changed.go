@@ -10,7 +10,7 @@ import (
 	"github.com/regionjwt/regionjwt/internal/signal"
 )
 
-// change is the time between two changes of the keys, the rules or the trust. Its channel is closed when it ends.
+// change is the time between two changes of the keys, the rules or the policies. Its channel is closed when it ends.
 type change struct {
 	ch chan struct{}
 
@@ -63,15 +63,15 @@ func (c *change) release() {
 	}
 }
 
-// lookAgain is how long a goroutine waits for a change before it looks whether its Verifier is still used.
-const lookAgain = time.Minute
+// pollUse is how long a goroutine waits for a change before it looks whether its Verifier is still used.
+const pollUse = time.Minute
 
-// Changed returns a channel that is closed when the keys, the rules or the trust change, so that tokens of open streams are due
-// for a Recheck. Take the channel first, then call Recheck, and keep the Verifier meanwhile. It is nil for a Verifier that New
-// has not made: nothing will ever change.
+// Changed returns a channel that is closed when the keys, the revocation rules or the policies change, so that tokens of open
+// streams need a Recheck. Take the channel first, then call Recheck, and keep the Verifier meanwhile. It is nil for a Verifier
+// that New has not made.
 //
-// No goroutine waits for a *jwks.Cache or a *revocation.List, decorated or not. For channels of other origin one does, until the
-// next change; it ends within a minute when the Verifier is not used anymore.
+// No goroutine waits for a *jwks.Cache or a *revocation.List, decorated or not. For other channels one does, until the next
+// change; it ends within a minute after the last use of the Verifier.
 func (v *Verifier) Changed() <-chan struct{} {
 	s := v.current()
 	if s == nil {
@@ -89,33 +89,25 @@ func (v *Verifier) Changed() <-chan struct{} {
 	c := &change{ch: make(chan struct{})}
 	v.forget.Stop()
 	v.change, v.forget = c, runtime.AddCleanup(v, (*change).release, c)
-	var keys, rules <-chan struct{}
-	guard.Report(guard.Call("Config.Keys", func() { keys = s.keys.Changed() }))
-	if s.revoked != nil {
-		rules = s.revoked.Changed()
-	}
-	if c.endWith(keys) {
-		keys = nil
-	}
-	if c.endWith(rules) {
-		rules = nil
-	}
-	if keys != nil || rules != nil {
-		go c.wait(keys, rules, weak.Make(v))
+	channels := s.revocations.changed()
+	var keys <-chan struct{}
+	guard.Report(guard.Call("the key source", func() { keys = s.keys.Changed() }))
+	for _, ch := range append(channels, keys) {
+		if !c.endWith(ch) {
+			go c.wait(ch, weak.Make(v))
+		}
 	}
 	return c.ch
 }
 
-// wait ends c when one of the channels is closed. It must not refer to the Verifier, which would then never be collected.
-func (c *change) wait(keys, rules <-chan struct{}, v weak.Pointer[Verifier]) {
+// wait ends c when ch is closed. It must not refer to the Verifier, which would then never be collected.
+func (c *change) wait(ch <-chan struct{}, v weak.Pointer[Verifier]) {
 	defer c.end()
-	timer := time.NewTicker(lookAgain)
+	timer := time.NewTicker(pollUse)
 	defer timer.Stop()
 	for v.Value() != nil {
 		select {
-		case <-keys:
-			return
-		case <-rules:
+		case <-ch:
 			return
 		case <-c.ch:
 			return
@@ -124,8 +116,8 @@ func (c *change) wait(keys, rules <-chan struct{}, v weak.Pointer[Verifier]) {
 	}
 }
 
-// announce tells that the trust has changed.
-func (v *Verifier) announce() {
+// policiesChanged ends the change, as the policies have changed.
+func (v *Verifier) policiesChanged() {
 	v.mu.Lock()
 	c := v.change
 	v.change = nil

@@ -11,9 +11,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/internal/signal"
 	"github.com/regionjwt/regionjwt/issuer"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -50,19 +50,18 @@ func (b *bell) Changed() <-chan struct{} {
 }
 
 func (r ruler) Revoked(t *verifier.Token) (string, error) { return r.revokedIDs.Revoked(t) }
-func (r ruler) Version() uint64                           { return 1 }
 func (r ruler) Changed() <-chan struct{}                  { return r.rules.Changed() }
 
 // Changed closes when a key, a rule or the trust changes, whether the Source and the Revocation are decorated or foreign.
 func TestChangedCloses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+		w := fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion))
 		cache, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client()})
 		require.NoError(t, err)
 		b := &bell{Source: cache}
 		var trust []verifier.Policy
-		v := newVerifier(t, w, func(tr *verifier.Policy, c *verifier.Config) {
+		v := newVerifier(t, w, func(tr *verifier.Policy, c *parts) {
 			c.Keys, c.Revocation = cache, ruler{bell: b, revokedIDs: revokedIDs{}}
 			trust = []verifier.Policy{*tr}
 		})
@@ -89,12 +88,12 @@ func TestChangedCloses(t *testing.T) {
 func TestChangedOfForeignChannels(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+		w := fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion))
 		b := &bell{Source: &fixed{}}
 		foreign := make(chan struct{})
 		b.foreign.Store(&foreign)
 		var trust []verifier.Policy
-		v := newVerifier(t, w, func(tr *verifier.Policy, c *verifier.Config) { c.Keys, trust = b, []verifier.Policy{*tr} })
+		v := newVerifier(t, w, func(tr *verifier.Policy, c *parts) { c.Keys, trust = b, []verifier.Policy{*tr} })
 		ch := v.Changed()
 		time.Sleep(time.Hour)
 		require.False(t, closed(ch))
@@ -113,20 +112,21 @@ func TestChangedOfForeignChannels(t *testing.T) {
 
 // A thousand Updates, and a thousand Verifiers that nobody uses anymore, leave no goroutine and no memory behind.
 func TestChangedLeaksNothing(t *testing.T) { //nolint:paralleltest // it counts the goroutines of the process
-	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+	w := fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion))
 	cache, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(t, err)
 	trust := []verifier.Policy{{Provider: w.Provider(), Audience: verifier.Audience("a")}}
 	b := &bell{Source: cache}
-	config := verifier.Config{Keys: cache, Revocation: ruler{bell: b, revokedIDs: revokedIDs{}}, Policies: trust, CacheSize: -1}
-	v, err := verifier.New(config)
+	config := parts{Keys: cache, Policies: trust}
+	config.Revocation, config.CacheSize = ruler{bell: b, revokedIDs: revokedIDs{}}, -1
+	v, err := config.New()
 	require.NoError(t, err)
 	var dropped atomic.Int64
 	before := runtime.NumGoroutine()
 	for range 1000 {
 		require.False(t, closed(v.Changed()))
 		require.NoError(t, v.Update(trust))
-		other, err := verifier.New(config)
+		other, err := config.New()
 		require.NoError(t, err)
 		require.False(t, closed(other.Changed()))
 		runtime.AddCleanup(other, func(n *atomic.Int64) { n.Add(1) }, &dropped)
@@ -145,12 +145,12 @@ func TestChangedLeaksNothing(t *testing.T) { //nolint:paralleltest // it counts 
 func TestDroppedVerifierWithForeignChannels(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+		w := fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion))
 		foreign := make(chan struct{})
 		b := &bell{Source: &fixed{}}
 		b.foreign.Store(&foreign)
 		ch := func() <-chan struct{} {
-			return newVerifier(t, w, func(_ *verifier.Policy, c *verifier.Config) { c.Keys = b }).Changed()
+			return newVerifier(t, w, func(_ *verifier.Policy, c *parts) { c.Keys = b }).Changed()
 		}()
 		for range 100 {
 			runtime.GC()
@@ -167,13 +167,13 @@ func TestDroppedVerifierWithForeignChannels(t *testing.T) {
 // Who takes the channel first and then looks misses no change, however the two meet.
 func TestChangedMissesNothing(t *testing.T) {
 	t.Parallel()
-	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+	w := fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion))
 	var truth [3]atomic.Int64 // what has been changed, by kind
 	b := &bell{Source: &fixed{}}
 	foreign := make(chan struct{})
 	b.foreign.Store(&foreign)
 	var trust []verifier.Policy
-	v := newVerifier(t, w, func(tr *verifier.Policy, c *verifier.Config) {
+	v := newVerifier(t, w, func(tr *verifier.Policy, c *parts) {
 		c.Keys, c.Revocation = b, ruler{bell: b, revokedIDs: revokedIDs{}}
 		trust = []verifier.Policy{*tr}
 	})

@@ -16,20 +16,20 @@ type claims struct {
 
 	issuer, subject, id, use, clientID, azp string
 	issuerPresent, azpPresent, expPresent   bool
-	hashes, events                          bool // at_hash or c_hash, and events, are there
+	hashes, events, bound                   bool // at_hash or c_hash, events, and cnf are present
 	audience                                audience
-	exp, nbf, iat                           time.Time // zero where absent
+	exp, nbf, iat                           time.Time // zero if absent
 
-	client  string   // the client that the Policy's names find
-	clients []string // other clients that client_id, azp or one of the names say, each once
+	client  string   // the first that Policy.ClientIDClaims find
+	clients []string // the other clients that these claims, client_id and azp name, each once
 	scopes  scopes
 }
 
-// audience is the aud claim: one string, or an array of strings (RFC 7519, section 4.1.3).
+// audience is the aud claim: one string, or an array of strings (RFC 7519 section 4.1.3).
 type audience struct {
 	present bool
 	values  []string
-	few     [4]string // what values is made of at first
+	few     [4]string // the first backing array of values
 }
 
 func (a audience) holdsOne(wanted []string) bool {
@@ -51,18 +51,18 @@ func (a audience) holdsOnly(wanted []string) bool {
 	return len(a.values) > 0
 }
 
-// read takes in the members of a payload, and reports whether each registered claim has the right type.
-func (c *claims) read(members []strictjson.Member) bool {
+// read reads the members of a payload. It returns the name of a registered claim that has the wrong type, or "".
+func (c *claims) read(members []strictjson.Member) (wrong string) {
 	c.members = members
 	for i := range members {
 		if !c.add(members[i].Name, members[i].Value) {
-			return false
+			return members[i].Name
 		}
 	}
-	return true
+	return ""
 }
 
-// add takes in one claim, and reports whether its type is right.
+// add reads one claim, and reports whether its type is right.
 func (c *claims) add(name string, v strictjson.Value) bool {
 	switch name {
 	case "iss":
@@ -85,6 +85,9 @@ func (c *claims) add(name string, v strictjson.Value) bool {
 	case "events":
 		c.events = true
 		return v.Kind() == strictjson.Object
+	case "cnf":
+		c.bound = true
+		return v.Kind() == strictjson.Object
 	case "aud":
 		return c.audience.read(v)
 	case "exp":
@@ -98,7 +101,7 @@ func (c *claims) add(name string, v strictjson.Value) bool {
 	return true
 }
 
-// noteClient takes in a client that a token names.
+// noteClient adds a client that a token names.
 func (c *claims) noteClient(id string) {
 	if id != "" && id != c.client && !slices.Contains(c.clients, id) {
 		c.clients = append(c.clients, id)

@@ -27,11 +27,11 @@ func NewCache(size int) Cache { return Cache{newCache(size)} }
 
 // Add remembers a token with that payload.
 func (c Cache) Add(raw string, payload int, until, now time.Time) {
-	c.c.remember(c.c.digest(raw), &Token{text: payload, until: until}, nil, 0, now)
+	c.c.put(c.c.digest(raw), &Token{text: payload, until: until}, nil, nil, now)
 }
 
 // Find reports whether a token is remembered.
-func (c Cache) Find(raw string) bool { return c.c.find(c.c.digest(raw)) != nil }
+func (c Cache) Find(raw string) bool { return c.c.get(c.c.digest(raw)) != nil }
 
 // Entries counts what is remembered, by its accounts and by walking the table.
 func (c Cache) Entries() (counted, walked, bytes, walkedBytes int) {
@@ -57,20 +57,26 @@ func (c Cache) BufferSize() int {
 	return cap(b.text)
 }
 
-// KeptOctets and KeptMembers are the bounds of buffers that are kept.
+// KeptBytes and KeptMembers are the bounds of buffers that are kept.
 const (
-	KeptOctets  = keptOctets
+	KeptBytes   = keptBytes
 	KeptMembers = keptMembers
 )
 
 // UseScratch uses a scratch of at least these sizes, and returns the sizes of the next one.
-func UseScratch(octets, input, members int) (nextOctets, nextInput, nextMembers int) {
+func UseScratch(decoded, input, members int) (nextDecoded, nextInput, nextMembers int) {
 	sc := scratches.Get().(*scratch)
-	sc.octets = slices.Grow(sc.octets[:0], octets)
+	sc.decoded = slices.Grow(sc.decoded[:0], decoded)
 	sc.input = slices.Grow(sc.input[:0], input)
 	sc.members = slices.Grow(sc.members[:0], members)
 	sc.release()
 	sc = scratches.Get().(*scratch)
 	defer sc.release()
-	return cap(sc.octets), cap(sc.input), cap(sc.members)
+	return cap(sc.decoded), cap(sc.input), cap(sc.members)
+}
+
+// At returns c with a clock.
+func (c Config) At(now func() time.Time) Config {
+	c.now = now
+	return c
 }

@@ -36,16 +36,16 @@ func (r *referee) judge(raw string) string {
 	if len(parts) != 3 || len(raw) > 16<<10 {
 		return "parts"
 	}
-	var octets [3][]byte
+	var decoded [3][]byte
 	for i, p := range parts {
 		b, err := base64.RawURLEncoding.Strict().DecodeString(p)
 		if err != nil || strings.ContainsAny(p, "\r\n") {
 			return "base64"
 		}
-		octets[i] = b
+		decoded[i] = b
 	}
 	var header, claims map[string]any
-	if json.Unmarshal(octets[0], &header) != nil || json.Unmarshal(octets[1], &claims) != nil {
+	if json.Unmarshal(decoded[0], &header) != nil || json.Unmarshal(decoded[1], &claims) != nil {
 		return "JSON"
 	}
 	for _, name := range []string{"crit", "b64", "enc", "zip", "cty"} {
@@ -60,7 +60,7 @@ func (r *referee) judge(raw string) string {
 	if key == nil || !slices.Contains(r.config.Algorithms, alg) {
 		return "key"
 	}
-	if !checkSignature(alg, key, parts[0]+"."+parts[1], octets[2]) {
+	if !checkSignature(alg, key, parts[0]+"."+parts[1], decoded[2]) {
 		return "signature"
 	}
 	if exp, ok := claims["exp"].(float64); !ok || exp <= r.now {
@@ -213,9 +213,7 @@ func static(tb testing.TB, f vectorFile, c vectorCase) *verifier.Verifier {
 	}
 	keys, err := jwks.NewStatic(sets)
 	require.NoError(tb, err)
-	v, err := verifier.New(verifier.Config{
-		Keys: keys, Policies: trust, Leeway: -1, Now: func() time.Time { return time.Unix(c.Now, 0) },
-	})
+	v, err := verifier.New(trust, keys, verifier.Config{Leeway: -1}.At(func() time.Time { return time.Unix(c.Now, 0) }))
 	require.NoError(tb, err)
 	return v
 }

@@ -22,7 +22,7 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// realm is a random set of authorities whose key IDs, keys and clients collide on purpose.
+// realm is a random set of providers whose key IDs, keys and clients collide on purpose.
 type realm struct {
 	rand    *rand.Rand
 	signers []*josetest.Signer
@@ -30,7 +30,7 @@ type realm struct {
 	clients [][]string
 	issuers []string
 	docs    map[string][]byte         // by URL
-	lists   map[string]map[string]int // by authority/region: kid to signer
+	lists   map[string]map[string]int // by provider/region: kid to signer
 }
 
 var (
@@ -44,7 +44,7 @@ func newRealm(t *testing.T, signers []*josetest.Signer, r *rand.Rand) *realm {
 	for a := range 2 + r.IntN(3) {
 		id := fmt.Sprintf("a%d", a)
 		pool := []string{"https://idp.example/" + id, "https://idp.example/" + id + "/x", "https://idp.example/" + id + "/y"}
-		authority := issuer.Provider{ID: id}
+		provider := issuer.Provider{ID: id}
 		for g := range 1 + r.IntN(3) {
 			region := issuer.Region{Name: fmt.Sprintf("r%d", g)}
 			for _, i := range r.Perm(len(pool))[:1+r.IntN(2)] {
@@ -56,12 +56,12 @@ func newRealm(t *testing.T, signers []*josetest.Signer, r *rand.Rand) *realm {
 			url := fmt.Sprintf("https://keys.example/%s/%s", id, region.Name)
 			region.JWKSURLs = []string{url}
 			m.docs[url] = m.keySet(t, id+"/"+region.Name)
-			authority.Regions = append(authority.Regions, region)
+			provider.Regions = append(provider.Regions, region)
 		}
 		mine := []string{clients[r.IntN(len(clients))]}
 		m.clients = append(m.clients, mine)
 		m.trust = append(m.trust, verifier.Policy{
-			Provider: authority, Audience: verifier.CognitoAccess(mine...), Algorithms: []string{"ES256"},
+			Provider: provider, Audience: verifier.CognitoAccess(mine...), Algorithms: []string{"ES256"},
 		})
 	}
 	return m
@@ -89,21 +89,21 @@ func (m *realm) roundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(doc)), Request: r}, nil
 }
 
-// expect is the oracle: which regions may have minted the token, none if it must be refused.
-func (m *realm) expect(iss, kid, client string, signer int) (authority string, regions []string) {
+// expect is the oracle: which regions may have issued the token, none if it must be refused.
+func (m *realm) expect(iss, kid, client string, signer int) (provider string, regions []string) {
 	for i, tr := range m.trust {
 		for _, r := range tr.Provider.Regions {
 			if !slices.Contains(r.Issuers, iss) {
 				continue
 			}
-			authority = tr.Provider.ID
+			provider = tr.Provider.ID
 			n, listed := m.lists[tr.Provider.ID+"/"+r.Name][kid]
 			if listed && n == signer && slices.Contains(m.clients[i], client) {
 				regions = append(regions, r.Name)
 			}
 		}
 	}
-	return authority, regions
+	return provider, regions
 }
 
 func TestAuthoritiesAreIsolated(t *testing.T) {
@@ -120,14 +120,14 @@ func TestAuthoritiesAreIsolated(t *testing.T) {
 	for n := range 60 {
 		synctest.Test(t, func(t *testing.T) {
 			m := newRealm(t, signers, rand.New(rand.NewPCG(seed, uint64(n))))
-			var authorities []issuer.Provider
+			var providers []issuer.Provider
 			for _, tr := range m.trust {
-				authorities = append(authorities, tr.Provider)
+				providers = append(providers, tr.Provider)
 			}
-			cache, err := jwks.New(authorities, jwks.Config{HTTPClient: &http.Client{Transport: roundTripper(m.roundTrip)}})
+			cache, err := jwks.New(providers, jwks.Config{HTTPClient: &http.Client{Transport: roundTripper(m.roundTrip)}})
 			require.NoError(t, err)
 			require.NoError(t, cache.Preload(t.Context()))
-			v, err := verifier.New(verifier.Config{Keys: cache, Policies: m.trust, Revocation: inA0{}})
+			v, err := verifier.New(m.trust, cache, verifier.Config{Revocation: inA0{}})
 			require.NoError(t, err)
 			for range 80 {
 				if m.try(t, v) {
@@ -142,7 +142,7 @@ func TestAuthoritiesAreIsolated(t *testing.T) {
 	require.Greater(t, refused, 1000)
 }
 
-// inA0 revokes a subject of one authority.
+// inA0 revokes a subject of one provider.
 type inA0 struct{}
 
 func (inA0) Revoked(t *verifier.Token) (string, error) {
@@ -151,8 +151,6 @@ func (inA0) Revoked(t *verifier.Token) (string, error) {
 	}
 	return "", nil
 }
-
-func (inA0) Version() uint64 { return 1 }
 
 func (inA0) Changed() <-chan struct{} { return nil }
 
@@ -167,10 +165,10 @@ func (m *realm) try(t *testing.T, v *verifier.Verifier) bool {
 		iss, now.Add(time.Hour).Unix(), now.Unix(), subject, client)
 	raw, err := m.signers[signer].Sign(fmt.Appendf(nil, `{"alg":"ES256","kid":%q}`, kid), []byte(payload))
 	require.NoError(t, err)
-	authority, regions := m.expect(iss, kid, client, signer)
+	provider, regions := m.expect(iss, kid, client, signer)
 	tok, err := v.Verify(t.Context(), raw)
 	what := strings.Join([]string{iss, kid, client, fmt.Sprint(signer)}, " ")
-	if len(regions) > 0 && authority == "a0" && subject == "revoked" {
+	if len(regions) > 0 && provider == "a0" && subject == "revoked" {
 		require.Equal(t, "revoked", reasonOf(t, err), what)
 		return false
 	}
@@ -181,7 +179,7 @@ func (m *realm) try(t *testing.T, v *verifier.Verifier) bool {
 		return false
 	}
 	require.NoError(t, err, what)
-	require.Equal(t, authority, tok.Provider(), what)
+	require.Equal(t, provider, tok.Provider(), what)
 	require.Equal(t, regions, tok.Regions(), what)
 	return true
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -19,11 +19,11 @@ func TestHugeBuffersAreNotKept(t *testing.T) {
 	huge := strings.Repeat("x", 1<<20)
 	for range 200 { // a pool may drop anything, so one look proves little
 		c.Digest(huge)
-		require.LessOrEqual(t, c.BufferSize(), verifier.KeptOctets)
+		require.LessOrEqual(t, c.BufferSize(), verifier.KeptBytes)
 		for _, sizes := range [][3]int{{1 << 20, 1, 1}, {1, 1 << 20, 1}, {1, 1, 1 << 12}} {
-			octets, input, members := verifier.UseScratch(sizes[0], sizes[1], sizes[2])
-			require.LessOrEqual(t, octets, verifier.KeptOctets)
-			require.LessOrEqual(t, input, verifier.KeptOctets)
+			decoded, input, members := verifier.UseScratch(sizes[0], sizes[1], sizes[2])
+			require.LessOrEqual(t, decoded, verifier.KeptBytes)
+			require.LessOrEqual(t, input, verifier.KeptBytes)
 			require.LessOrEqual(t, members, verifier.KeptMembers)
 		}
 	}
@@ -44,15 +44,15 @@ func TestATokenIsRememberedOnce(t *testing.T) {
 	}
 }
 
-// A key that has been published anew for another algorithm is not the key that signed.
+// A key that has been published again for another algorithm is not the key that signed.
 func TestRecheckLooksAtTheAlgorithmOfTheKey(t *testing.T) {
 	t.Parallel()
-	w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "RS256"})
+	w := fakeissuer.New(t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion, Algorithm: "RS256"})
 	members := published(t, w, east)
 	source := &fixed{}
-	v, err := verifier.New(verifier.Config{Keys: source, Policies: []verifier.Policy{{
-		Provider: w.Provider(), Audience: verifier.Audience(issuertest.Audience), Algorithms: []string{"RS256", "PS256"},
-	}}})
+	v, err := verifier.New([]verifier.Policy{{
+		Provider: w.Provider(), Audience: verifier.Audience(fakeissuer.Audience), Algorithms: []string{"RS256", "PS256"},
+	}}, source, verifier.Config{})
 	require.NoError(t, err)
 	for algorithm, want := range map[string]string{"RS256": "", "": "", "PS256": "unknown_key", "RS512": "unknown_key"} {
 		source.keys = []*jwks.Key{keyWith(t, members, nil)}

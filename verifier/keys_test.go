@@ -8,8 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/issuer"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
@@ -22,7 +22,7 @@ func keyOf(t testing.TB, source jwks.Source, iss, kid string) *jwks.Key {
 }
 
 // published returns the members of the first key that a region publishes.
-func published(t testing.TB, w *issuertest.World, region string) map[string]any {
+func published(t testing.TB, w *fakeissuer.Server, region string) map[string]any {
 	t.Helper()
 	for _, r := range w.Provider().Regions {
 		if r.Name != region {
@@ -57,7 +57,7 @@ func keyWith(t testing.TB, members, change map[string]any) *jwks.Key {
 }
 
 // keyIn returns the key with which east signs, listed by these regions.
-func keyIn(t testing.TB, w *issuertest.World, regions ...string) *jwks.Key {
+func keyIn(t testing.TB, w *fakeissuer.Server, regions ...string) *jwks.Key {
 	t.Helper()
 	p := issuer.Provider{ID: "elsewhere"}
 	iss := w.Provider().Regions[0].Issuers

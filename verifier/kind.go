@@ -1,36 +1,35 @@
 package verifier
 
 import (
-	"errors"
 	"slices"
 
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 )
 
-// Keycloak makes an Audience or IDToken binding check the typ claim that Keycloak puts into the payload: "Bearer" or "DPoP" for
-// access tokens, "ID" for ID tokens. A token without it is rejected. Use it wherever the audience of an API is also a client ID.
-func (b AudiencePolicy) Keycloak() AudiencePolicy {
-	b.misused = b.misused || b.kind != byAudience && b.kind != byIDToken
-	b.misused = b.misused || b.marks == entraMarks
-	b.marks = keycloakMarks
-	return b
+// Keycloak makes Audience and IDToken check the typ claim that Keycloak puts into the payload: "Bearer" or "DPoP" for access
+// tokens, "ID" for ID tokens. A token without it is rejected. Use it if the audience of an API is also a client ID.
+func (a AudiencePolicy) Keycloak() AudiencePolicy {
+	a.invalid = a.invalid || a.kind != audAPI && a.kind != audIDToken
+	a.invalid = a.invalid || a.marks == entraMarks
+	a.marks = keycloakMarks
+	return a
 }
 
-// Entra makes an Audience binding reject tokens of Microsoft Entra that have a nonce claim: version 2.0 puts it into ID tokens
-// and never into access tokens. An ID token that was requested without a nonce has none, so give the API an application
-// registration of its own.
-func (b AudiencePolicy) Entra() AudiencePolicy {
-	b.misused = b.misused || b.kind != byAudience
-	b.misused = b.misused || b.marks == keycloakMarks
-	b.marks = entraMarks
-	return b
+// Entra makes Audience reject tokens of Microsoft Entra that have a nonce claim: version 2.0 puts it into ID tokens and never
+// into access tokens. An ID token that was requested without a nonce has none, so give the API an application registration of its
+// own.
+func (a AudiencePolicy) Entra() AudiencePolicy {
+	a.invalid = a.invalid || a.kind != audAPI
+	a.invalid = a.invalid || a.marks == keycloakMarks
+	a.marks = entraMarks
+	return a
 }
 
-// marks say by what a provider tells its access tokens from its ID tokens, beside what is certain for every provider.
-type marks int
+// tokenMarks say by what a provider tells its access tokens from its ID tokens, beside what is certain for every provider.
+type tokenMarks int
 
 const (
-	noMarks marks = iota
+	noMarks tokenMarks = iota
 	keycloakMarks
 	entraMarks
 )
@@ -41,57 +40,50 @@ var (
 	keycloakID     = []string{"ID"}
 )
 
-// general lists the types that do not say that a token is of another kind than access and ID tokens.
-var general = []string{"", "jwt", "at+jwt"}
+// generalTypes lists the types that do not say that a token is of another kind than access and ID tokens.
+var generalTypes = []string{"", "jwt", "at+jwt"}
 
-var (
-	errEvents  = errors.New("events: a security event token or a logout token")
-	errHash    = errors.New("at_hash or c_hash: an ID token")
-	errNonce   = errors.New("nonce: an ID token")
-	errBodyTyp = errors.New("typ of the payload")
-)
-
-// checkUse judges whether the token is of the kind that b is for, by what is certain: an ID token is no access token, and a JWT
-// of a third kind is neither. typ is that of the header; if it is not general, Policy.Types lists it, and the caller wants that
-// kind of token.
-func (b *AudiencePolicy) checkUse(typ string, c *claims) (Reason, error) {
-	if slices.Contains(general, typ) {
+// checkKind checks whether the token is of the right kind, by what is certain: an ID token is no access token, and a JWT of a
+// third kind is neither. typ is that of the header. If it is not general, Policy.Types lists it, and the caller wants that kind
+// of token.
+func (a *AudiencePolicy) checkKind(typ string, c *claims) (Reason, string) {
+	if slices.Contains(generalTypes, typ) {
 		switch {
-		case c.events:
-			return ReasonBadTokenUse, errEvents
-		case c.hashes && (b.kind == byAudience || b.kind == byCognitoAccess):
-			return ReasonBadTokenUse, errHash
+		case c.events: // a security event token or a logout token
+			return ReasonBadAudience, "events"
+		case c.hashes && (a.kind == audAPI || a.kind == audCognitoAccess): // an ID token
+			return ReasonBadAudience, "at_hash"
 		}
 	}
-	switch b.marks {
+	switch a.marks {
 	case keycloakMarks:
 		wanted := keycloakAccess
-		if b.kind == byIDToken {
+		if a.kind == audIDToken {
 			wanted = keycloakID
 		}
 		return checkBodyTyp(strictjson.Find(c.members, "typ"), wanted)
 	case entraMarks:
 		switch strictjson.Find(c.members, "nonce").Kind() {
 		case strictjson.Absent:
-		case strictjson.String:
-			return ReasonBadTokenUse, errNonce
+		case strictjson.String: // an ID token
+			return ReasonBadAudience, "nonce"
 		default:
-			return ReasonMalformed, nil
+			return ReasonMalformed, "nonce"
 		}
 	case noMarks:
 	}
-	return 0, nil
+	return "", ""
 }
 
-func checkBodyTyp(v strictjson.Value, wanted []string) (Reason, error) {
+func checkBodyTyp(v strictjson.Value, wanted []string) (Reason, string) {
 	switch v.Kind() {
 	case strictjson.String:
 		if slices.Contains(wanted, v.Text()) {
-			return 0, nil
+			return "", ""
 		}
 	case strictjson.Absent:
 	default:
-		return ReasonMalformed, nil
+		return ReasonMalformed, "typ"
 	}
-	return ReasonBadTokenUse, errBodyTyp
+	return ReasonBadAudience, "typ"
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -18,27 +18,32 @@ func TestAHookThatPanicsChangesNoDecision(t *testing.T) {
 	t.Parallel()
 	w := newWatched(t, func(trust *verifier.Policy) { trust.RequiredClaims = []string{"tenant"} })
 	called := 0
-	w.config.Hooks = verifier.Hooks{
-		Verified: func(context.Context, verifier.Verified) { called++; panic("s3cret") },
-		Drifted:  func(context.Context, verifier.Drift) { called++; panic(errors.New("s3cret")) },
+	w.config.OnDecision = func(context.Context, verifier.Decision) {
+		if called++; called%2 == 0 {
+			panic(errors.New("s3cret"))
+		}
+		panic("s3cret")
 	}
 	w.renew(t)
 	region := w.Provider().Regions[0].Name
-	good := w.Token(region, issuertest.Claims{Set: map[string]any{"tenant": "a"}})
+	good := w.Issue(region, fakeissuer.Claims{Set: map[string]any{"tenant": "a"}})
 	for range 2 {
 		tok, err := w.Verify(t.Context(), good)
 		require.NoError(t, err)
 		require.Equal(t, region, tok.Region())
 	}
-	_, err := w.Verify(t.Context(), w.Token(region, issuertest.Claims{}))
+	_, err := w.Verify(t.Context(), w.Issue(region, fakeissuer.Claims{}))
 	require.Equal(t, "missing_claim", reasonOf(t, err))
 	_, err = w.Verify(t.Context(), "x")
 	require.Equal(t, "malformed", reasonOf(t, err))
-	require.Equal(t, 5, called)
+	require.Equal(t, 4, called)
 }
 
 // wild decides, and panics while on is set: as a Revocation, a RegionPolicy, or a Check.
-type wild struct{ on, onVersion bool }
+type wild struct {
+	on      bool
+	changed chan struct{}
+}
 
 func (w *wild) may() {
 	if w.on {
@@ -51,19 +56,12 @@ func (w *wild) Revoked(*verifier.Token) (string, error) {
 	return "", nil
 }
 
-func (w *wild) Version() uint64 {
-	if w.onVersion {
-		panic("s3cret")
-	}
-	return 0
-}
-
 func (w *wild) Changed() <-chan struct{} {
 	w.may()
-	return nil
+	return w.changed
 }
 
-func (w *wild) Admit(string, []string, time.Time) error {
+func (w *wild) admit(string, []string, time.Time) error {
 	w.may()
 	return nil
 }
@@ -73,27 +71,28 @@ func (w *wild) Admit(string, []string, time.Time) error {
 func TestADecisionThatPanicsIsUnavailable(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		set  func(*verifier.Config, *wild)
+		set  func(*parts, *wild)
 		want verifier.Reason
 	}{
-		"Revoked": {func(c *verifier.Config, w *wild) { c.Revocation = w }, verifier.ReasonRulesUnavailable},
-		"Regions": {func(c *verifier.Config, w *wild) { c.Policies[0].Regions = w }, verifier.ReasonRegionInactive},
-		"Check": {func(c *verifier.Config, w *wild) {
+		"Revoked": {func(c *parts, w *wild) { c.Revocation = w }, verifier.ReasonRulesUnavailable},
+		"Regions": {func(c *parts, w *wild) { c.Policies[0].RegionPolicy = w.admit }, verifier.ReasonRegionInactive},
+		"Check": {func(c *parts, w *wild) {
 			c.Policies[0].Check = func(context.Context, *verifier.Token) error {
 				w.may()
 				return nil
 			}
 		}, verifier.ReasonCheckFailed},
 	} {
-		w, p := newWatched(t, nil), &wild{}
+		w, p := newWatched(t, nil), &wild{changed: make(chan struct{})}
 		c.set(&w.config, p)
 		w.renew(t)
 		region := w.Provider().Regions[0].Name
-		remembered := w.Token(region, issuertest.Claims{})
+		remembered := w.Issue(region, fakeissuer.Claims{})
 		_, err := w.Verify(t.Context(), remembered)
 		require.NoError(t, err, name)
-		p.on, p.onVersion = true, true // a Version that panics makes everybody ask again
-		for _, raw := range []string{w.Token(region, issuertest.Claims{Subject: "another"}), remembered} {
+		p.on = true
+		close(p.changed) // so that the rules are asked again
+		for _, raw := range []string{w.Issue(region, fakeissuer.Claims{Subject: "another"}), remembered} {
 			tok, err := w.Verify(t.Context(), raw)
 			require.Nil(t, tok, name)
 			require.ErrorIs(t, err, verifier.ErrUnavailable, name)
@@ -110,46 +109,39 @@ func TestADecisionThatPanicsIsUnavailable(t *testing.T) {
 	}
 }
 
-// hollow is an error that panics when its chain is walked, if it is a nil pointer; reluctant is one that does not say what it is.
-type (
-	hollow    struct{ cause error }
-	reluctant struct{}
-)
+// hollow is an error that panics when its chain is walked, if it is a nil pointer.
+type hollow struct{ cause error }
 
-func (*hollow) Error() string       { return "hollow" }
-func (h *hollow) Unwrap() error     { return h.cause }
-func (reluctant) Error() string     { return "reluctant" }
-func (reluctant) Unavailable() bool { panic("s3cret") }
+func (*hollow) Error() string   { return "hollow" }
+func (h *hollow) Unwrap() error { return h.cause }
 
 // refusing decides by one error.
 type refusing struct{ err error }
 
 func (r refusing) Revoked(*verifier.Token) (string, error) { return "", r.err }
-func (r refusing) Version() uint64                         { return 0 }
 func (r refusing) Changed() <-chan struct{}                { return nil }
 func (r refusing) Lookup(context.Context, jwks.Query) jwks.Result {
 	return jwks.Result{Err: r.err, Complete: true}
 }
-func (r refusing) Admit(string, []string, time.Time) error      { return r.err }
+func (r refusing) admit(string, []string, time.Time) error      { return r.err }
 func (r refusing) check(context.Context, *verifier.Token) error { return r.err }
 
 // A decision whose error panics when it is looked at is none.
 func TestADecisionByAnErrorThatPanicsIsUnavailable(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		set  func(*verifier.Config)
+		set  func(*parts)
 		want verifier.Reason
 	}{
-		"Revoked":            {func(c *verifier.Config) { c.Revocation = refusing{(*hollow)(nil)} }, verifier.ReasonRulesUnavailable},
-		"Regions":            {func(c *verifier.Config) { c.Policies[0].Regions = refusing{(*hollow)(nil)} }, verifier.ReasonRegionInactive},
-		"Regions, reluctant": {func(c *verifier.Config) { c.Policies[0].Regions = refusing{reluctant{}} }, verifier.ReasonRegionInactive},
-		"Keys":               {func(c *verifier.Config) { c.Keys = refusing{(*hollow)(nil)} }, verifier.ReasonKeysUnavailable},
-		"Check":              {func(c *verifier.Config) { c.Policies[0].Check = refusing{(*hollow)(nil)}.check }, verifier.ReasonCheckFailed},
+		"Revoked": {func(c *parts) { c.Revocation = refusing{(*hollow)(nil)} }, verifier.ReasonRulesUnavailable},
+		"Regions": {func(c *parts) { c.Policies[0].RegionPolicy = refusing{(*hollow)(nil)}.admit }, verifier.ReasonRegionInactive},
+		"Keys":    {func(c *parts) { c.Keys = refusing{(*hollow)(nil)} }, verifier.ReasonKeysUnavailable},
+		"Check":   {func(c *parts) { c.Policies[0].Check = refusing{(*hollow)(nil)}.check }, verifier.ReasonCheckFailed},
 	} {
 		w := newWatched(t, nil)
 		c.set(&w.config)
 		w.renew(t)
-		tok, err := w.Verify(t.Context(), w.Token(w.Provider().Regions[0].Name, issuertest.Claims{}))
+		tok, err := w.Verify(t.Context(), w.Issue(w.Provider().Regions[0].Name, fakeissuer.Claims{}))
 		require.Nil(t, tok, name)
 		require.ErrorIs(t, err, verifier.ErrUnavailable, name)
 		require.NotErrorIs(t, err, context.Canceled, name)

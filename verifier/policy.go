@@ -5,131 +5,133 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/issuercheck"
 	"github.com/regionjwt/regionjwt/internal/jose"
-	"github.com/regionjwt/regionjwt/internal/nils"
-	"github.com/regionjwt/regionjwt/internal/strictjson"
 	"github.com/regionjwt/regionjwt/issuer"
 )
 
-// Policy is what is demanded of the tokens of one authority. Provider and Audience are required.
+// Policy says which tokens of one provider are accepted. Provider and Audience are required.
+//
+// A claim is named by its name, or by a JSON Pointer (RFC 6901) that begins with "/": "/realm_access/roles". A name that a
+// token has as it stands is used first.
 type Policy struct {
 	Provider issuer.Provider
 
-	// Audience says for whom tokens must have been minted.
+	// Audience says for whom tokens must have been issued.
 	Audience AudiencePolicy
 
-	// Algorithms lists the acceptable algorithms: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA.
-	// Empty means RS256 for Cognito bindings, and RS256, PS256, ES256 and EdDSA for others.
+	// Algorithms lists the accepted algorithms: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA. Empty
+	// means RS256 with CognitoAccess and CognitoID, otherwise RS256, PS256, ES256 and EdDSA.
 	Algorithms []string
 
-	// Types lists the acceptable values of the header's typ, as media types; "" stands for an absent one. Empty means
-	// "", "JWT" and, but for ID tokens, "at+jwt". []string{"at+jwt"} demands the profile of RFC 9068.
+	// Types lists the accepted values of the header parameter typ, as media types; "" stands for an absent one. Empty means "",
+	// "JWT" and, except for ID tokens, "at+jwt". []string{"at+jwt"} demands the profile of RFC 9068.
 	Types []string
 
-	// RequiredClaims lists claims that must be present and not null, by name or dotted path: what a region's trigger
-	// ought to add, for example, and may not where it was not deployed.
+	// RequiredClaims lists claims that must be present and not null: a claim that a region's trigger should add, for example.
 	RequiredClaims []string
 
-	// Names says where claims are found that providers name differently.
-	Names ClaimNames
+	// ScopeClaims lists the claims that may hold the scopes; the first one that is present is used. Empty means "scope", a
+	// string. Claims that are listed here may also be arrays of strings: "scp", "scope".
+	ScopeClaims []string
 
-	// MaxAge refuses tokens issued longer ago, and tokens without iat. 0 means no bound but exp.
+	// ClientIDClaims lists the claims that may hold the client; the first one that is present is used. Empty means "client_id".
+	// Others are "azp", "appid" and "cid". Audience policies look at client_id in any case, and a revocation rule for a client
+	// matches every client that a token names: here and in client_id, azp and the aud of an ID token.
+	ClientIDClaims []string
+
+	// GroupClaims lists the claims that may hold the groups or roles, an array of strings or one string; the first one that is
+	// present is used. Empty means "cognito:groups" with CognitoAccess and CognitoID, otherwise "groups".
+	GroupClaims []string
+
+	// MaxAge rejects tokens that were issued longer ago, and tokens without iat. 0 means no limit but exp.
 	MaxAge time.Duration
 
-	// Regions decides about the regions that may have minted a token. Nil admits all of them. Its error refuses the token: as
-	// ErrInvalid unless it wraps ErrUnavailable, or has a method Unavailable() bool that returns true. A panic is ErrUnavailable.
-	Regions RegionPolicy
+	// RegionPolicy decides about the regions that may have issued a token. Nil accepts all of them. regions is not empty and must
+	// not be modified; issuedAt is the zero time if the token has no iat. An error rejects the token with ReasonRegionInactive:
+	// as ErrInvalid unless it wraps ErrUnavailable. A panic is ErrUnavailable. It must be safe for concurrent use.
+	RegionPolicy func(provider string, regions []string, issuedAt time.Time) error
 
-	// Check is called for every token that passed everything else, each time it is verified. Its error refuses the token: as
-	// ErrInvalid unless it wraps ErrForbidden, ErrUnavailable or ErrRateLimited. A panic is ErrUnavailable. It must be safe for
-	// concurrent use.
+	// Check is called for every token that passed all other checks, each time it is verified. An error rejects the token with
+	// ReasonCheckFailed: as ErrInvalid unless it wraps ErrForbidden, ErrUnavailable or ErrRateLimited. A panic is
+	// ErrUnavailable. It must be safe for concurrent use.
 	Check func(context.Context, *Token) error
 }
 
-// ClaimNames names claims, in the order in which they are tried; the first that is present is used. A name is tried as it
-// stands first, then as a dotted path: "realm_access.roles". A revocation rule for a client matches any of the clients that a
-// token names: see Token.ClientIDs.
-type ClaimNames struct {
-	Scope    []string // empty: "scope", a text. Claims named here may also be arrays of texts: "scp", "scope"
-	ClientID []string // empty: "client_id". Others use "azp", "appid", "cid". Audience policies look at client_id all the same
-	Groups   []string // empty: "cognito:groups" for Cognito bindings, else "groups". Arrays of texts, or one text
-}
-
-// RegionPolicy admits or refuses the regions that may have minted a token. possible is not
-// empty and must not be modified; issuedAt is zero where the token has no iat. It must be safe for concurrent use.
-type RegionPolicy interface {
-	Admit(authority string, possible []string, issuedAt time.Time) error
-}
-
-// trust is a Policy that has been checked and copied.
-type trust struct {
+// compiledPolicy is a Policy that has been checked and copied.
+type compiledPolicy struct {
 	Policy
-	authority  string
-	scopeArray bool // the scope claims were named, so arrays are legal
+	providerID string
+	scopeArray bool // ScopeClaims is set, so arrays are allowed
 }
 
-// trusted is what one iss stands for.
-type trusted struct {
-	*trust
-	regions []string // that list the iss, in the order of the authority
+// issuerEntry is what one iss stands for.
+type issuerEntry struct {
+	*compiledPolicy
+	regions []string // that list the iss, in the order of the provider
 	region  string   // the only one, or ""
 }
 
-func (t Policy) compile() (*trust, error) {
-	var errs []error
-	add := func(err error) {
-		if err != nil {
-			errs = append(errs, fmt.Errorf("verifier: trust in %q: %w", t.Provider.ID, err))
-		}
-	}
-	add(t.Provider.Validate())
-	add(t.Audience.validate())
-	for _, alg := range t.Algorithms {
-		if !jose.Known(alg) {
-			add(fmt.Errorf("algorithm %q is not supported", alg))
-		}
-	}
-	if nils.Typed(t.Regions) {
-		add(errors.New("Regions is set, and nil"))
-	}
-	if t.MaxAge < 0 {
-		add(errors.New("MaxAge is negative"))
-	}
-	for _, names := range [][]string{t.RequiredClaims, t.Names.Scope, t.Names.ClientID, t.Names.Groups} {
-		if slices.Contains(names, "") {
-			add(errors.New("a claim name is empty"))
-		}
-	}
-	c := &trust{Policy: t, authority: t.Provider.ID, scopeArray: len(t.Names.Scope) > 0}
-	c.Algorithms = orElse(t.Algorithms, t.Audience.defaultAlgorithms())
-	for _, name := range t.Types {
-		if mediaType(name) == "" && name != "" {
-			add(fmt.Errorf("type %q is not a media type", name))
-		}
-	}
-	c.Types = orElse(t.Types, t.Audience.defaultTypes())
+// compile returns a checked copy of p, and every problem with it.
+func (p Policy) compile() (*compiledPolicy, error) {
+	c := &compiledPolicy{Policy: p, providerID: p.Provider.ID, scopeArray: len(p.ScopeClaims) > 0}
+	c.Algorithms = orElse(p.Algorithms, p.Audience.defaultAlgorithms())
+	c.Types = orElse(p.Types, p.Audience.defaultTypes())
 	for i, name := range c.Types {
-		if compared := mediaType(name); compared != name { // of the caller's, so it is a copy
+		if compared := mediaType(name); compared != name { // of the caller's list, so it is a copy
 			c.Types[i] = compared
 		}
 	}
-	c.RequiredClaims = slices.Clone(t.RequiredClaims)
+	c.RequiredClaims = slices.Clone(p.RequiredClaims)
 	groups := defaultGroups
-	if t.Audience.kind == byCognitoAccess || t.Audience.kind == byCognitoID {
+	if p.Audience.kind == audCognitoAccess || p.Audience.kind == audCognitoID {
 		groups = cognitoGroups
 	}
-	c.Names = ClaimNames{
-		Scope:    orElse(t.Names.Scope, defaultScope),
-		ClientID: orElse(t.Names.ClientID, defaultClientID),
-		Groups:   orElse(t.Names.Groups, groups),
-	}
-	return c, errors.Join(errs...)
+	c.ScopeClaims = orElse(p.ScopeClaims, defaultScope)
+	c.ClientIDClaims = orElse(p.ClientIDClaims, defaultClientID)
+	c.GroupClaims = orElse(p.GroupClaims, groups)
+	return c, p.validate()
 }
 
-// The defaults of ClaimNames, which all trusts share.
+// validate returns every problem with p.
+func (p *Policy) validate() error {
+	var errs []error
+	add := func(err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("verifier: policy for provider %q: %w", p.Provider.ID, err))
+		}
+	}
+	add(issuercheck.Validate(p.Provider))
+	add(p.Audience.validate())
+	for _, alg := range p.Algorithms {
+		if !jose.Known(alg) {
+			add(fmt.Errorf("%q of Algorithms is not supported", alg))
+		}
+	}
+	for _, name := range p.Types {
+		if mediaType(name) == "" && name != "" {
+			add(fmt.Errorf("%q of Types is not a media type", name))
+		}
+	}
+	if p.MaxAge < 0 {
+		add(errors.New("MaxAge is negative"))
+	}
+	for field, names := range map[string][]string{
+		"RequiredClaims": p.RequiredClaims, "ScopeClaims": p.ScopeClaims,
+		"ClientIDClaims": p.ClientIDClaims, "GroupClaims": p.GroupClaims,
+	} {
+		for _, name := range names {
+			if err := checkClaimName(name); err != nil {
+				add(fmt.Errorf("%s: %w", field, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// The defaults of the lists of claims, which all policies share.
 var (
 	defaultScope    = []string{"scope"}
 	defaultClientID = []string{"client_id"}
@@ -143,86 +145,4 @@ func orElse(list, def []string) []string {
 		return def
 	}
 	return slices.Clone(list)
-}
-
-// readNamed fills in the claims that the trust names; false where one has the wrong type.
-func (t *trust) readNamed(c *claims) bool {
-	if !t.readClients(c) {
-		return false
-	}
-	switch v := firstOf(c.members, t.Names.Scope); v.Kind() {
-	case strictjson.Absent:
-	case strictjson.String:
-		c.scopes.text = v.Text()
-	case strictjson.Array:
-		if !t.scopeArray {
-			return false
-		}
-		for e := range v.Elements() {
-			if e.Kind() != strictjson.String {
-				return false
-			}
-			c.scopes.list = append(c.scopes.list, e.Text())
-		}
-	default:
-		return false
-	}
-	return true
-}
-
-// readClients finds the client, and every other one that a token names; false where a claim has the wrong type.
-func (t *trust) readClients(c *claims) bool {
-	found := false
-	for _, name := range t.Names.ClientID {
-		switch v := at(c.members, name); {
-		case v.Kind() == strictjson.Absent, found && v.Kind() == strictjson.Null:
-		case v.Kind() != strictjson.String:
-			return false
-		case !found:
-			c.client, found = v.Text(), true
-		default:
-			c.noteClient(v.Text())
-		}
-	}
-	c.noteClient(c.clientID)
-	c.noteClient(c.azp)
-	return true
-}
-
-// firstOf returns the first of the named claims that is present.
-func firstOf(members []strictjson.Member, names []string) strictjson.Value {
-	for _, name := range names {
-		if v := at(members, name); v.Kind() != strictjson.Absent {
-			return v
-		}
-	}
-	return strictjson.Value{}
-}
-
-// at finds a claim by its name, or by a dotted path through objects.
-func at(members []strictjson.Member, name string) strictjson.Value {
-	v := strictjson.Find(members, name)
-	if v.Kind() != strictjson.Absent {
-		return v
-	}
-	first, rest, dotted := strings.Cut(name, ".")
-	if !dotted {
-		return v
-	}
-	v = strictjson.Find(members, first)
-	for dotted && v.Kind() == strictjson.Object {
-		first, rest, dotted = strings.Cut(rest, ".")
-		inner := strictjson.Value{}
-		for m := range v.Members() {
-			if m.Name == first {
-				inner = m.Value
-				break
-			}
-		}
-		v = inner
-	}
-	if dotted {
-		return strictjson.Value{}
-	}
-	return v
 }

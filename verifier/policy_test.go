@@ -12,28 +12,24 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
+	"github.com/regionjwt/regionjwt/internal/signal"
 	"github.com/regionjwt/regionjwt/verifier"
 )
-
-type policy func(authority string, possible []string, issuedAt time.Time) error
-
-func (p policy) Admit(a string, possible []string, at time.Time) error { return p(a, possible, at) }
 
 type revoker struct {
 	rule    string
 	err     error
-	version uint64
+	changed signal.Signal
 }
 
 func (r *revoker) set(rule string, err error) {
 	r.rule, r.err = rule, err
-	r.version++
+	r.changed.Send()
 }
 
 func (r *revoker) Revoked(*verifier.Token) (string, error) { return r.rule, r.err }
-func (r *revoker) Version() uint64                         { return r.version }
-func (*revoker) Changed() <-chan struct{}                  { return nil }
+func (r *revoker) Changed() <-chan struct{}                { return r.changed.Changed() }
 
 func TestPolicies(t *testing.T) {
 	t.Parallel()
@@ -41,24 +37,24 @@ func TestPolicies(t *testing.T) {
 }
 
 func testPolicies(t *testing.T) {
-	w := issuertest.New(t, fast(issuertest.OneIssuer))
+	w := fakeissuer.New(t, fast(fakeissuer.OneIssuer))
 	inactive := errors.New("not now")
 	var checked atomic.Int64
 	var checkErr error
 	revoked := &revoker{}
-	v := newVerifier(t, w, func(tr *verifier.Policy, c *verifier.Config) {
-		tr.Regions = policy(func(a string, possible []string, at time.Time) error {
-			if a != "test-authority" || at.IsZero() || slices.Contains(possible, west) {
+	v := newVerifier(t, w, func(tr *verifier.Policy, c *parts) {
+		tr.RegionPolicy = func(a string, possible []string, at time.Time) error {
+			if a != "test-provider" || at.IsZero() || slices.Contains(possible, west) {
 				return inactive
 			}
 			return nil
-		})
+		}
 		tr.Check = func(context.Context, *verifier.Token) error { checked.Add(1); return checkErr }
 		c.Revocation = revoked
 	})
 	ctx := t.Context()
-	good := w.Token(east, issuertest.Claims{})
-	_, err := v.Verify(ctx, w.Token(west, issuertest.Claims{}))
+	good := w.Issue(east, fakeissuer.Claims{})
+	_, err := v.Verify(ctx, w.Issue(west, fakeissuer.Claims{}))
 	require.Equal(t, "region_inactive", reasonOf(t, err))
 	require.ErrorIs(t, err, inactive)
 	_, err = v.Verify(ctx, good)
@@ -103,21 +99,21 @@ func testPolicies(t *testing.T) {
 // An error has one category, whatever its cause wraps.
 func TestCausesDoNotChangeTheCategory(t *testing.T) {
 	t.Parallel()
-	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+	w := fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion))
 	w.Hang(east)
 	v := newVerifier(t, w, nil)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cause := &verifier.Error{Reason: verifier.ReasonRevoked}
 	cancel(errors.Join(cause, verifier.ErrForbidden))
-	_, err := v.Verify(ctx, w.Token(east, issuertest.Claims{}))
+	_, err := v.Verify(ctx, w.Issue(east, fakeissuer.Claims{}))
 	require.Equal(t, "keys_unavailable", reasonOf(t, err))
 
 	admit := error(nil)
-	v = newVerifier(t, w, func(tr *verifier.Policy, _ *verifier.Config) {
+	v = newVerifier(t, w, func(tr *verifier.Policy, _ *parts) {
 		tr.MaxAge = 1<<63 - 1
-		tr.Regions = policy(func(string, []string, time.Time) error { return admit })
+		tr.RegionPolicy = func(string, []string, time.Time) error { return admit }
 	})
-	tok, err := v.Verify(t.Context(), w.Token(west, issuertest.Claims{}))
+	tok, err := v.Verify(t.Context(), w.Issue(west, fakeissuer.Claims{}))
 	require.NoError(t, err)
 	admit = fmt.Errorf("store is dark: %w", verifier.ErrUnavailable)
 	err = v.Recheck(t.Context(), tok)

@@ -2,98 +2,86 @@ package verifier
 
 import (
 	"context"
-	"errors"
 	"slices"
-	"time"
 
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
-// recheck judges a token again that was accepted, perhaps under an older configuration. Its age counts last: who lets a stream
-// go on for a while after its token has expired still learns of everything else.
+// recheck checks a token again that was accepted, perhaps under an older configuration. Its age is checked last: a stream may go
+// on for a while after its token has expired, and then still learns of everything else.
 func (s *state) recheck(ctx context.Context, tok *Token) *Error {
 	if tok == nil || tok.key == nil {
 		return &Error{Reason: ReasonTokenMissing}
 	}
-	t := s.issuers[tok.issuer]
-	if t == nil || t.authority != tok.authority {
+	e := s.issuers[tok.issuer]
+	if e == nil || e.providerID != tok.policy.providerID {
 		return &Error{Reason: ReasonUnknownIssuer}
 	}
 	now := s.now()
-	aged := s.checkTime(tok, now)
-	if aged == 0 {
-		aged = s.checkAge(t, tok, now)
+	aged, detail := s.checkTime(tok, now), ""
+	if aged == "" {
+		aged, detail = s.checkAge(e, tok, now)
 	}
-	if aged == 0 {
-		return s.recheckRest(ctx, t, tok)
+	if aged == "" {
+		return s.recheckRest(ctx, e, tok)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	cancel() // it is not worth waiting for a key
-	if err := s.recheckRest(ctx, t, tok); err != nil && (err.decides() || err.ofKeys() && !tok.key.Valid()) {
+	if err := s.recheckRest(ctx, e, tok); err != nil && (err.decides() || err.keysMissing() && !tok.key.Valid()) {
 		return err
 	}
-	return t.refuse(aged, errIssuedAt[aged])
+	return e.reject(aged, detail, nil)
 }
 
-// recheckRest judges everything but the age.
-func (s *state) recheckRest(ctx context.Context, t *trusted, tok *Token) *Error {
+// recheckRest checks everything but the age.
+func (s *state) recheckRest(ctx context.Context, e *issuerEntry, tok *Token) *Error {
 	now := *tok
-	if t.trust != tok.trust { // what is demanded has changed, and where claims are found
+	if e.compiledPolicy != tok.policy { // its demands have changed, and where claims are found
 		var sc scratch
 		c := &sc.claims
-		if !sc.readClaims(tok.payload) {
-			return t.refuse(ReasonMalformed, nil)
+		if wrong, ok := sc.readClaims(tok.payload); !ok {
+			return e.reject(ReasonMalformed, wrong, nil)
 		}
-		if reason := t.checkHeader(&tok.header, c); reason != 0 {
-			return t.refuse(reason, nil)
+		if reason, detail := e.checkHeader(&tok.header, c); reason != "" {
+			return e.reject(reason, detail, nil)
 		}
-		if reason, err := t.Audience.check(tok.header.typ, c); reason != 0 {
-			return t.refuse(reason, err)
+		if reason, detail := e.Audience.check(tok.header.typ, c); reason != "" {
+			return e.reject(reason, detail, nil)
 		}
-		if err := t.checkRequired(c); err != nil {
+		if err := e.checkRequired(c); err != nil {
 			return err
 		}
-		now.trust, now.clientID, now.clients = t.trust, c.client, c.clients
+		now.policy, now.clientID, now.clients = e.compiledPolicy, c.client, c.clients
 	}
-	regions, failed := s.recheckKey(ctx, t, tok)
-	if failed != nil {
-		return failed
+	regions, rejected := s.recheckKey(ctx, e, tok)
+	if rejected != nil {
+		return rejected
 	}
 	now.regions = regions
-	if err := t.admit(&now); err != nil {
+	if err := e.checkRegions(&now); err != nil {
 		return err
 	}
-	return s.checkRevoked(t, &now)
+	return s.checkRevoked(e, &now)
 }
 
 // recheckKey finds the regions that may have issued the token, by what is known now. A key that must not be used any longer makes
 // the token bad only if the answer is complete.
-func (s *state) recheckKey(ctx context.Context, t *trusted, tok *Token) ([]string, *Error) {
+func (s *state) recheckKey(ctx context.Context, e *issuerEntry, tok *Token) ([]string, *Error) {
 	q := jwks.Query{Issuer: tok.issuer, KeyID: tok.key.ID(), Algorithm: tok.header.alg, IssuedAt: tok.iat}
 	r := s.lookup(ctx, q)
 	i := slices.IndexFunc(r.Keys, func(k *jwks.Key) bool {
-		return sound(k) && k.Thumbprint() == tok.key.Thumbprint() && (k.Algorithm() == "" || k.Algorithm() == tok.header.alg)
+		return isKey(k) && k.Thumbprint() == tok.key.Thumbprint() && (k.Algorithm() == "" || k.Algorithm() == tok.header.alg)
 	})
 	if i < 0 {
-		r.Complete = r.Complete && !slices.ContainsFunc(r.Keys, func(k *jwks.Key) bool { return !sound(k) })
+		r.Complete = r.Complete && !slices.ContainsFunc(r.Keys, func(k *jwks.Key) bool { return !isKey(k) })
 		if r.Complete && len(r.Keys) > 0 {
-			return nil, t.refuse(ReasonUnknownKey, nil)
+			return nil, e.reject(ReasonUnknownKey, "", nil)
 		}
-		e := t.unavailable(r.Err)
-		switch {
-		case r.Complete && errors.Is(r.Err, jwks.ErrKeyNotAllowed):
-			return nil, t.refuse(ReasonKeyNotAllowed, nil)
-		case r.Complete && !errors.Is(r.Err, jwks.ErrUnknownIssuer):
-			return nil, t.refuse(ReasonUnknownKey, nil)
-		case r.Limited:
-			e.Reason = ReasonUnknownKeyRateLimited
-		}
-		e.RetryAfter = max(r.RetryAfter, time.Second)
-		return nil, e
+		return nil, e.noKey(&r, false)
 	}
-	regions := possible(r.Keys[i].Regions(), t.regions)
+	regions := commonRegions(r.Keys[i].Regions(), e.regions)
 	if len(regions) == 0 {
-		return nil, t.unavailable(nil)
+		return nil, e.unavailable(nil)
 	}
 	return regions, nil
 }

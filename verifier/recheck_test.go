@@ -9,8 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/issuer"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -18,14 +18,14 @@ import (
 func TestRecheck(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+		w := fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion))
 		cache, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client()})
 		require.NoError(t, err)
-		config := verifier.Config{Keys: cache, Policies: []verifier.Policy{{Provider: w.Provider(), Audience: verifier.Audience(issuertest.Audience)}}}
-		v, err := verifier.New(config)
+		config := parts{Keys: cache, Policies: []verifier.Policy{{Provider: w.Provider(), Audience: verifier.Audience(fakeissuer.Audience)}}}
+		v, err := config.New()
 		require.NoError(t, err)
 		ctx := t.Context()
-		tok, err := v.Verify(ctx, w.Token(east, issuertest.Claims{ExpiresIn: 24 * time.Hour}))
+		tok, err := v.Verify(ctx, w.Issue(east, fakeissuer.Claims{ExpiresIn: 24 * time.Hour}))
 		require.NoError(t, err)
 		require.NoError(t, v.Recheck(ctx, tok))
 		require.Equal(t, "token_missing", reasonOf(t, v.Recheck(ctx, nil)))
@@ -33,13 +33,13 @@ func TestRecheck(t *testing.T) {
 
 		changed := v.Changed()
 		w.Rotate(east)
-		_, err = v.Verify(ctx, w.Token(east, issuertest.Claims{}))
+		_, err = v.Verify(ctx, w.Issue(east, fakeissuer.Claims{}))
 		require.NoError(t, err)
 		<-changed
 		w.Withdraw(east)
 		for range 40 {
 			time.Sleep(time.Minute)
-			_, err = v.Verify(ctx, w.Token(east, issuertest.Claims{}))
+			_, err = v.Verify(ctx, w.Issue(east, fakeissuer.Claims{}))
 			require.NoError(t, err)
 		}
 		for range 20 { // several answers have to miss it
@@ -50,7 +50,7 @@ func TestRecheck(t *testing.T) {
 			time.Sleep(10 * time.Second)
 		}
 		require.Equal(t, "unknown_key", reasonOf(t, err), "its key was withdrawn")
-		tok, err = v.Verify(ctx, w.Token(east, issuertest.Claims{ExpiresIn: 10 * time.Minute}))
+		tok, err = v.Verify(ctx, w.Issue(east, fakeissuer.Claims{ExpiresIn: 10 * time.Minute}))
 		require.NoError(t, err)
 		time.Sleep(10*time.Minute + 29*time.Second)
 		require.NoError(t, v.Recheck(ctx, tok))
@@ -66,7 +66,7 @@ func TestRecheck(t *testing.T) {
 		tok = mustVerify(t, v, w)
 		require.NoError(t, v.Update(config.Policies))
 		<-changed
-		require.Equal(t, "unknown_issuer", reasonOf(t, v.Recheck(ctx, tok)), "it is another authority's now")
+		require.Equal(t, "unknown_issuer", reasonOf(t, v.Recheck(ctx, tok)), "it is another provider's now")
 		require.Equal(t, "renamed", mustVerify(t, v, w).Provider())
 	})
 }
@@ -74,20 +74,20 @@ func TestRecheck(t *testing.T) {
 // After an Update, a Recheck asks for what is demanded now.
 func TestRecheckAfterUpdate(t *testing.T) {
 	t.Parallel()
-	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+	w := fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion))
 	cache, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(t, err)
-	good := verifier.Policy{Provider: w.Provider(), Audience: verifier.Audience(issuertest.Audience)}
-	v, err := verifier.New(verifier.Config{Keys: cache, Policies: []verifier.Policy{good}})
+	good := verifier.Policy{Provider: w.Provider(), Audience: verifier.Audience(fakeissuer.Audience)}
+	v, err := verifier.New([]verifier.Policy{good}, cache, verifier.Config{})
 	require.NoError(t, err)
 	tok := mustVerify(t, v, w)
 	for want, change := range map[string]func(*verifier.Policy){
 		"":                func(*verifier.Policy) {},
 		"bad_audience":    func(tr *verifier.Policy) { tr.Audience = verifier.Audience("other") },
-		"unsupported_alg": func(tr *verifier.Policy) { tr.Algorithms = []string{"RS256"} },
-		"bad_type":        func(tr *verifier.Policy) { tr.Types = []string{"at+jwt"} },
+		"alg_not_allowed": func(tr *verifier.Policy) { tr.Algorithms = []string{"RS256"} },
+		"typ_not_allowed": func(tr *verifier.Policy) { tr.Types = []string{"at+jwt"} },
 		"missing_claim":   func(tr *verifier.Policy) { tr.RequiredClaims = []string{"tenant"} },
-		"malformed":       func(tr *verifier.Policy) { tr.Names.Scope = []string{"iat"} },
+		"malformed":       func(tr *verifier.Policy) { tr.ScopeClaims = []string{"iat"} },
 	} {
 		trust := good
 		change(&trust)
@@ -99,14 +99,14 @@ func TestRecheckAfterUpdate(t *testing.T) {
 // A source that knows nothing of the trust's regions is of another configuration: there is no verdict.
 func TestNoRegionIsNoVerdict(t *testing.T) {
 	t.Parallel()
-	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+	w := fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion))
 	cache, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(t, err)
-	v := newVerifier(t, w, func(tr *verifier.Policy, c *verifier.Config) {
+	v := newVerifier(t, w, func(tr *verifier.Policy, c *parts) {
 		c.Keys = cache
 		tr.Provider.Regions[0].Name, tr.Provider.Regions[1].Name = "mars", "venus"
 	})
-	_, err = v.Verify(t.Context(), w.Token(east, issuertest.Claims{}))
+	_, err = v.Verify(t.Context(), w.Issue(east, fakeissuer.Claims{}))
 	require.Equal(t, "keys_unavailable", reasonOf(t, err))
 }
 
@@ -121,21 +121,21 @@ func (f *fixed) Changed() <-chan struct{} { return nil }
 // A key of the same name with other material is not the key that signed.
 func TestRecheckWantsTheSameKey(t *testing.T) {
 	t.Parallel()
-	one, two := issuertest.New(t, fast(issuertest.IssuerPerRegion)), issuertest.New(t, fast(issuertest.IssuerPerRegion))
+	one, two := fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion)), fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion))
 	source := &fixed{keys: []*jwks.Key{keyWith(t, published(t, one, east), nil)}}
-	v := newVerifier(t, one, func(_ *verifier.Policy, c *verifier.Config) { c.Keys = source })
+	v := newVerifier(t, one, func(_ *verifier.Policy, c *parts) { c.Keys = source })
 	tok := mustVerify(t, v, one)
 	require.NoError(t, v.Recheck(t.Context(), tok))
 	source.keys = []*jwks.Key{keyWith(t, published(t, two, east), map[string]any{"kid": one.KeyID(east)})}
 	require.Equal(t, "unknown_key", reasonOf(t, v.Recheck(t.Context(), tok)))
-	_, err := v.Verify(t.Context(), one.Token(east, issuertest.Claims{}))
+	_, err := v.Verify(t.Context(), one.Issue(east, fakeissuer.Claims{}))
 	require.Equal(t, "bad_signature", reasonOf(t, err))
 }
 
 // A source may know of regions that the trust does not list for the issuer; they do not count.
 func TestRegionsAreThoseOfTheTrust(t *testing.T) {
 	t.Parallel()
-	w := issuertest.New(t, fast(issuertest.OneIssuer))
+	w := fakeissuer.New(t, fast(fakeissuer.OneIssuer))
 	for _, c := range []struct{ of, want []string }{
 		{nil, []string{east, west}},
 		{[]string{west}, []string{west}},
@@ -146,14 +146,14 @@ func TestRegionsAreThoseOfTheTrust(t *testing.T) {
 		if c.of != nil {
 			key = keyIn(t, w, c.of...)
 		}
-		v := newVerifier(t, w, func(_ *verifier.Policy, vc *verifier.Config) { vc.Keys = &fixed{keys: []*jwks.Key{key}} })
+		v := newVerifier(t, w, func(_ *verifier.Policy, vc *parts) { vc.Keys = &fixed{keys: []*jwks.Key{key}} })
 		require.Equal(t, c.want, mustVerify(t, v, w).Regions())
 	}
 }
 
-func mustVerify(t testing.TB, v *verifier.Verifier, w *issuertest.World) *verifier.Token {
+func mustVerify(t testing.TB, v *verifier.Verifier, w *fakeissuer.Server) *verifier.Token {
 	t.Helper()
-	tok, err := v.Verify(t.Context(), w.Token(east, issuertest.Claims{}))
+	tok, err := v.Verify(t.Context(), w.Issue(east, fakeissuer.Claims{}))
 	require.NoError(t, err)
 	return tok
 }
@@ -162,24 +162,24 @@ func mustVerify(t testing.TB, v *verifier.Verifier, w *issuertest.World) *verifi
 func TestRecheckRegions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := issuertest.New(t, fast(issuertest.OneIssuer))
+		w := fakeissuer.New(t, fast(fakeissuer.OneIssuer))
 		w.Break(west)
 		cache, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client()})
 		require.NoError(t, err)
-		eastIsOut := policy(func(_ string, possible []string, _ time.Time) error {
+		eastIsOut := func(_ string, possible []string, _ time.Time) error {
 			if len(possible) == 1 && possible[0] == east {
 				return verifier.ErrInvalid
 			}
 			return nil
-		})
-		v, err := verifier.New(verifier.Config{Keys: cache, Policies: []verifier.Policy{
-			{Provider: w.Provider(), Audience: verifier.Audience(issuertest.Audience), Regions: eastIsOut},
-		}})
+		}
+		v, err := verifier.New([]verifier.Policy{
+			{Provider: w.Provider(), Audience: verifier.Audience(fakeissuer.Audience), RegionPolicy: eastIsOut},
+		}, cache, verifier.Config{})
 		require.NoError(t, err)
-		raw := w.Token(east, issuertest.Claims{})
+		raw := w.Issue(east, fakeissuer.Claims{})
 		tok, err := v.Verify(t.Context(), raw)
 		require.NoError(t, err)
-		w.Mend(west)
+		w.Restore(west)
 		time.Sleep(10 * time.Second)
 		_ = cache.Preload(t.Context())
 		synctest.Wait()

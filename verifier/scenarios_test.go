@@ -128,12 +128,6 @@ func (r *revokedSet) Revoked(t *verifier.Token) (string, error) {
 	return r.ids.Revoked(t)
 }
 
-func (r *revokedSet) Version() uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.ids.Version()
-}
-
 func (*revokedSet) Changed() <-chan struct{} { return nil }
 
 func newPlay(t *testing.T, s scenario) *play {
@@ -161,7 +155,7 @@ func newPlay(t *testing.T, s scenario) *play {
 	if slices.Contains(needsRun, s.Name) {
 		go func() { _ = cache.Run(ctx) }()
 	}
-	p.verifier, err = verifier.New(verifier.Config{Keys: cache, Policies: trust, Revocation: p.revoked, Leeway: -1, Now: p.now})
+	p.verifier, err = verifier.New(trust, cache, verifier.Config{Revocation: p.revoked, Leeway: -1}.At(p.now))
 	require.NoError(t, err)
 	return p
 }
@@ -331,7 +325,7 @@ func (p *play) verify(i int, s step) {
 		require.LessOrEqual(p.t, time.Since(began), time.Duration(s.MaxMS)*time.Millisecond, "step %d: waited", i)
 	}
 	if s.MaxAllocMB > 0 { // what is never read is never kept
-		require.Less(p.t, p.read.Load(), s.MaxAllocMB<<20, "step %d: octets read", i)
+		require.Less(p.t, p.read.Load(), s.MaxAllocMB<<20, "step %d: bytes read", i)
 	}
 }
 

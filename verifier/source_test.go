@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -25,19 +25,19 @@ func (answering) Changed() <-chan struct{}                               { retur
 // bad unless the answer is complete.
 func TestWhateverASourceAnswers(t *testing.T) {
 	t.Parallel()
-	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
-	strangers := issuertest.New(t, fast(issuertest.IssuerPerRegion))
-	rsa := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "RS256"})
+	w := fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion))
+	others := fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion))
+	rsa := fakeissuer.New(t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion, Algorithm: "RS256"})
 	own := published(t, w, east)
 	good := keyWith(t, own, nil)
-	stranger := keyWith(t, published(t, strangers, east), map[string]any{"kid": own["kid"]})
+	foreign := keyWith(t, published(t, others, east), map[string]any{"kid": own["kid"]})
 	otherType := keyWith(t, published(t, rsa, east), map[string]any{"kid": own["kid"], "alg": nil})
 	otherAlg := keyWith(t, published(t, rsa, east), map[string]any{"kid": own["kid"]})
 	otherName := keyWith(t, own, map[string]any{"alg": nil, "kid": "other"})
 	elsewhere := keyIn(t, w, "mars", "venus") // the right material, of regions that do not list the issuer
 	many := func(n int) (keys []*jwks.Key) {
 		for range n {
-			s := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+			s := fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion))
 			keys = append(keys, keyWith(t, published(t, s, east), map[string]any{"kid": own["kid"]}))
 		}
 		return keys
@@ -55,18 +55,18 @@ func TestWhateverASourceAnswers(t *testing.T) {
 		"an error":        {jwks.Result{Complete: true, Err: errors.New("s3cret")}, "unknown_key", "keys_unavailable"},
 		"nil keys":        {jwks.Result{Keys: []*jwks.Key{nil, nil}, Complete: true}, "keys_unavailable", ""},
 		"a zero key":      {jwks.Result{Keys: []*jwks.Key{{}}, Complete: true}, "keys_unavailable", ""},
-		"nil and wrong":   {jwks.Result{Keys: []*jwks.Key{nil, stranger, {}}, Complete: true}, "keys_unavailable", ""},
-		"nil and good":    {jwks.Result{Keys: []*jwks.Key{nil, {}, stranger, good}, Complete: true}, "", ""},
+		"nil and wrong":   {jwks.Result{Keys: []*jwks.Key{nil, foreign, {}}, Complete: true}, "keys_unavailable", ""},
+		"nil and good":    {jwks.Result{Keys: []*jwks.Key{nil, {}, foreign, good}, Complete: true}, "", ""},
 		"good alone":      {jwks.Result{Keys: []*jwks.Key{good}}, "", ""},
 		"good and error":  {jwks.Result{Keys: []*jwks.Key{good}, Limited: true, Err: errors.New("x")}, "", ""},
 		"good, forbidden": {jwks.Result{Keys: []*jwks.Key{good}, Err: jwks.ErrKeyNotAllowed}, "", ""},
-		"wrong":           {jwks.Result{Keys: []*jwks.Key{stranger}, Complete: true}, "bad_signature", "keys_unavailable"},
-		"wrong, limited":  {jwks.Result{Keys: []*jwks.Key{stranger}, Limited: true}, "unknown_key_rate_limited", ""},
+		"wrong":           {jwks.Result{Keys: []*jwks.Key{foreign}, Complete: true}, "bad_signature", "keys_unavailable"},
+		"wrong, limited":  {jwks.Result{Keys: []*jwks.Key{foreign}, Limited: true}, "unknown_key_rate_limited", ""},
 		"other type":      {jwks.Result{Keys: []*jwks.Key{otherType, otherAlg}, Complete: true}, "bad_signature", "keys_unavailable"},
 		"other regions":   {jwks.Result{Keys: []*jwks.Key{elsewhere}, Complete: true}, "keys_unavailable", ""},
 		"another alg":     {jwks.Result{Keys: []*jwks.Key{otherAlg}, Complete: true}, "unknown_key", "keys_unavailable"},
 		"two names":       {jwks.Result{Keys: []*jwks.Key{otherName, good}, Complete: true}, "", ""},
-		"the same twice":  {jwks.Result{Keys: []*jwks.Key{stranger, stranger}, Complete: true}, "bad_signature", "keys_unavailable"},
+		"the same twice":  {jwks.Result{Keys: []*jwks.Key{foreign, foreign}, Complete: true}, "bad_signature", "keys_unavailable"},
 		"sixteen":         {jwks.Result{Keys: many(16), Complete: true}, "bad_signature", "keys_unavailable"},
 		"too many":        {jwks.Result{Keys: append(many(16), good), Complete: true}, "keys_unavailable", ""},
 		"good in front":   {jwks.Result{Keys: append([]*jwks.Key{good}, many(30)...), Complete: true}, "", ""},
@@ -79,11 +79,11 @@ func TestWhateverASourceAnswers(t *testing.T) {
 				}
 				r.Complete = false
 			}
-			v := newVerifier(t, w, func(_ *verifier.Policy, vc *verifier.Config) {
+			v := newVerifier(t, w, func(_ *verifier.Policy, vc *parts) {
 				vc.Keys = answering(func(context.Context, jwks.Query) jwks.Result { return r })
 			})
 			what := fmt.Sprint(name, " ", complete)
-			tok, err := v.Verify(t.Context(), w.Token(east, issuertest.Claims{}))
+			tok, err := v.Verify(t.Context(), w.Issue(east, fakeissuer.Claims{}))
 			require.Equal(t, want, reasonOf(t, err), what)
 			require.Equal(t, err == nil, tok != nil, what)
 			requireRetry(t, err, what)
@@ -92,7 +92,7 @@ func TestWhateverASourceAnswers(t *testing.T) {
 			} else {
 				require.NotContains(t, fmt.Sprintf("%+v", tok), "s3cret")
 			}
-			_, err = v.Verify(t.Context(), w.Token(east, issuertest.Claims{Forge: true}))
+			_, err = v.Verify(t.Context(), w.Issue(east, fakeissuer.Claims{Forged: true}))
 			require.Error(t, err, what)
 			requireRetry(t, err, what)
 		}
@@ -112,13 +112,13 @@ func requireRetry(t *testing.T, err error, what string) {
 // A key of a Source decides for the token that it has signed, and for no other issuer of the same Source.
 func TestKeysOfAnotherIssuerProveNothing(t *testing.T) {
 	t.Parallel()
-	one, two := issuertest.New(t, fast(issuertest.IssuerPerRegion)), issuertest.New(t, fast(issuertest.IssuerPerRegion))
+	one, two := fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion)), fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion))
 	both := []*jwks.Key{keyWith(t, published(t, two, west), nil), keyWith(t, published(t, two, east), nil)}
 	for _, complete := range []bool{true, false} {
-		v := newVerifier(t, one, func(_ *verifier.Policy, c *verifier.Config) {
+		v := newVerifier(t, one, func(_ *verifier.Policy, c *parts) {
 			c.Keys = answering(func(context.Context, jwks.Query) jwks.Result { return jwks.Result{Keys: both, Complete: complete} })
 		})
-		_, err := v.Verify(t.Context(), one.Token(east, issuertest.Claims{}))
+		_, err := v.Verify(t.Context(), one.Issue(east, fakeissuer.Claims{}))
 		require.Equal(t, map[bool]string{true: "bad_signature", false: "keys_unavailable"}[complete], reasonOf(t, err))
 	}
 }
@@ -127,10 +127,10 @@ func TestKeysOfAnotherIssuerProveNothing(t *testing.T) {
 func TestASourceThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+		w := fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion))
 		key := keyWith(t, published(t, w, east), nil)
 		behave := func(context.Context) jwks.Result { return jwks.Result{Keys: []*jwks.Key{key}, Complete: true} }
-		v := newVerifier(t, w, func(_ *verifier.Policy, c *verifier.Config) {
+		v := newVerifier(t, w, func(_ *verifier.Policy, c *parts) {
 			c.Keys = answering(func(ctx context.Context, _ jwks.Query) jwks.Result { return behave(ctx) })
 			c.CacheSize = -1
 		})
@@ -149,7 +149,7 @@ func TestASourceThatDoesNotAnswer(t *testing.T) {
 			behave = f
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			began := time.Now()
-			_, err := v.Verify(ctx, w.Token(east, issuertest.Claims{}))
+			_, err := v.Verify(ctx, w.Issue(east, fakeissuer.Claims{}))
 			require.Equal(t, "keys_unavailable", reasonOf(t, err), name)
 			require.NotContains(t, err.Error(), "s3cret")
 			require.Equal(t, "keys_unavailable", reasonOf(t, v.Recheck(ctx, tok)), name)
@@ -162,17 +162,17 @@ func TestASourceThatDoesNotAnswer(t *testing.T) {
 // A Source is asked a bounded number of times, and told which keys were tried.
 func TestLookupsAreBounded(t *testing.T) {
 	t.Parallel()
-	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+	w := fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion))
 	asked := 0
-	v := newVerifier(t, w, func(_ *verifier.Policy, c *verifier.Config) {
+	v := newVerifier(t, w, func(_ *verifier.Policy, c *parts) {
 		c.Keys = answering(func(_ context.Context, q jwks.Query) jwks.Result { // another key each time
 			require.Len(t, q.Tried, asked)
 			asked++
-			s := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+			s := fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion))
 			return jwks.Result{Keys: []*jwks.Key{keyWith(t, published(t, s, east), nil)}}
 		})
 	})
-	_, err := v.Verify(t.Context(), w.Token(east, issuertest.Claims{}))
+	_, err := v.Verify(t.Context(), w.Issue(east, fakeissuer.Claims{}))
 	require.Equal(t, "keys_unavailable", reasonOf(t, err))
 	require.Equal(t, 3, asked)
 }
@@ -180,10 +180,10 @@ func TestLookupsAreBounded(t *testing.T) {
 // A Source whose complete answer has no key that fits is told so: the issuer may have replaced a key under its kid.
 func TestASourceIsToldOfAWrongSignature(t *testing.T) {
 	t.Parallel()
-	w := issuertest.New(t, fast(issuertest.IssuerPerRegion))
+	w := fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion))
 	key := keyWith(t, published(t, w, east), nil)
 	var tried [][]string
-	v := newVerifier(t, w, func(_ *verifier.Policy, c *verifier.Config) {
+	v := newVerifier(t, w, func(_ *verifier.Policy, c *parts) {
 		c.Keys = answering(func(_ context.Context, q jwks.Query) jwks.Result {
 			tried = append(tried, q.Tried)
 			if len(q.Tried) > 0 {
@@ -192,7 +192,7 @@ func TestASourceIsToldOfAWrongSignature(t *testing.T) {
 			return jwks.Result{Keys: []*jwks.Key{key}, Complete: true}
 		})
 	})
-	_, err := v.Verify(t.Context(), w.Token(east, issuertest.Claims{Forge: true}))
+	_, err := v.Verify(t.Context(), w.Issue(east, fakeissuer.Claims{Forged: true}))
 	require.Equal(t, "bad_signature", reasonOf(t, err))
 	require.Equal(t, [][]string{nil, {key.Thumbprint()}}, tried)
 }

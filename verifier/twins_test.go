@@ -10,8 +10,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
+	"github.com/regionjwt/regionjwt/internal/signal"
 	"github.com/regionjwt/regionjwt/issuer"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -20,14 +21,14 @@ import (
 type twins struct {
 	t        *testing.T
 	rand     *rand.Rand
-	world    *issuertest.World
+	fake     *fakeissuer.Server
 	cached   *verifier.Verifier
 	plain    *verifier.Verifier
-	config   verifier.Config
+	config   parts
 	now      time.Time
 	tokens   []string
 	rules    map[string]bool
-	version  uint64
+	changed  signal.Signal
 	inactive string
 	refuse   bool
 	hits     int
@@ -44,11 +45,9 @@ func (w *twins) Revoked(t *verifier.Token) (string, error) {
 	return "", nil
 }
 
-func (w *twins) Version() uint64 { return w.version }
+func (w *twins) Changed() <-chan struct{} { return w.changed.Changed() }
 
-func (*twins) Changed() <-chan struct{} { return nil }
-
-func (w *twins) Admit(_ string, possible []string, _ time.Time) error {
+func (w *twins) admit(_ string, possible []string, _ time.Time) error {
 	if len(possible) == 1 && possible[0] == w.inactive {
 		return verifier.ErrInvalid
 	}
@@ -70,36 +69,36 @@ func (w *twins) update(change func(*verifier.Policy)) {
 
 func newTwins(t *testing.T, seed uint64) *twins {
 	w := &twins{t: t, rand: rand.New(rand.NewPCG(seed, 1)), now: time.Now(), rules: map[string]bool{}, refused: map[string]int{}}
-	w.world = issuertest.New(t, fast([]issuertest.Layout{issuertest.IssuerPerRegion, issuertest.OneIssuer}[seed%2]))
-	cache, err := jwks.New([]issuer.Provider{w.world.Provider()}, jwks.Config{HTTPClient: w.world.Client()})
+	w.fake = fakeissuer.New(t, fast([]fakeissuer.Layout{fakeissuer.IssuerPerRegion, fakeissuer.OneIssuer}[seed%2]))
+	cache, err := jwks.New([]issuer.Provider{w.fake.Provider()}, jwks.Config{HTTPClient: w.fake.Client()})
 	require.NoError(t, err)
-	w.config = verifier.Config{
-		Keys: cache, Revocation: w, Now: func() time.Time { return w.now },
+	w.config = parts{
+		Keys: cache, Config: verifier.Config{Revocation: w}.At(func() time.Time { return w.now }),
 		Policies: []verifier.Policy{{
-			Provider: w.world.Provider(), Audience: verifier.Audience(issuertest.Audience), Regions: w, Check: w.check,
+			Provider: w.fake.Provider(), Audience: verifier.Audience(fakeissuer.Audience), RegionPolicy: w.admit, Check: w.check,
 		}},
 	}
 	w.config.Leeway = time.Duration(w.rand.IntN(60)) * time.Second
 	w.config.CacheSize = 16
-	w.cached, err = verifier.New(w.config)
+	w.cached, err = w.config.New()
 	require.NoError(t, err)
 	w.config.CacheSize = -1
-	w.plain, err = verifier.New(w.config)
+	w.plain, err = w.config.New()
 	require.NoError(t, err)
 	return w
 }
 
 func (w *twins) region() string { return []string{east, west}[w.rand.IntN(2)] }
 
-func (w *twins) mint() {
-	c := issuertest.Claims{ExpiresIn: time.Duration(w.rand.IntN(120)-5) * time.Minute}
+func (w *twins) issue() {
+	c := fakeissuer.Claims{ExpiresIn: time.Duration(w.rand.IntN(120)-5) * time.Minute}
 	switch w.rand.IntN(12) {
 	case 0:
-		c.Forge = true
+		c.Forged = true
 	case 1:
 		c.Audience = []string{"somebody else"}
 	}
-	w.tokens = append(w.tokens, w.world.Token(w.region(), c))
+	w.tokens = append(w.tokens, w.fake.Issue(w.region(), c))
 	if len(w.tokens) > 24 {
 		w.tokens = w.tokens[1:]
 	}
@@ -115,14 +114,14 @@ func (w *twins) pass(d time.Duration) {
 func (w *twins) step() {
 	switch w.rand.IntN(40) {
 	case 0:
-		w.world.Rotate(w.region())
+		w.fake.Rotate(w.region())
 	case 1:
-		w.world.Withdraw(w.region())
+		w.fake.Withdraw(w.region())
 	case 2:
-		w.world.Break(w.region())
+		w.fake.Break(w.region())
 	case 3, 4:
-		w.world.Mend(east)
-		w.world.Mend(west)
+		w.fake.Restore(east)
+		w.fake.Restore(west)
 	case 5:
 		w.pass(time.Duration(w.rand.IntN(1200)) * time.Second)
 	case 6:
@@ -134,14 +133,14 @@ func (w *twins) step() {
 	case 8:
 		if tok, err := w.plain.Verify(w.t.Context(), w.pick()); err == nil {
 			w.rules[tok.ID()] = true
-			w.version++
+			w.changed.Send()
 		}
 	case 9:
 		clear(w.rules)
-		w.version++
+		w.changed.Send()
 	case 10:
 		w.rules["dark"] = !w.rules["dark"]
-		w.version++
+		w.changed.Send()
 	case 11:
 		w.inactive = []string{east, west, ""}[w.rand.IntN(3)]
 	case 12:
@@ -152,10 +151,10 @@ func (w *twins) step() {
 		w.update(func(t *verifier.Policy) { t.MaxAge = time.Duration(w.rand.IntN(60)) * time.Minute })
 	case 15:
 		w.update(func(t *verifier.Policy) {
-			t.Audience = verifier.Audience([]string{issuertest.Audience, issuertest.Audience, "other"}[w.rand.IntN(3)])
+			t.Audience = verifier.Audience([]string{fakeissuer.Audience, fakeissuer.Audience, "other"}[w.rand.IntN(3)])
 		})
 	case 16, 17, 18:
-		w.mint()
+		w.issue()
 	default:
 		w.compare()
 	}
@@ -163,7 +162,7 @@ func (w *twins) step() {
 
 func (w *twins) pick() string {
 	if len(w.tokens) == 0 {
-		w.mint()
+		w.issue()
 	}
 	return w.tokens[w.rand.IntN(len(w.tokens))]
 }
@@ -184,7 +183,7 @@ func (w *twins) compare() {
 	}
 	require.NoError(w.t, gotErr)
 	require.Equal(w.t, want.Regions(), got.Regions())
-	require.Equal(w.t, want.KeyThumbprint(), got.KeyThumbprint())
+	require.Equal(w.t, want.Key().Thumbprint(), got.Key().Thumbprint())
 	require.Equal(w.t, want.ID(), got.ID())
 	require.Equal(w.t, want.ValidUntil(), got.ValidUntil())
 	if again == got {

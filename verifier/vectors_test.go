@@ -23,7 +23,7 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// blob is a text that may hold octets which are not UTF-8, or be too long to be written out.
+// blob is a text that may hold bytes which are not UTF-8, or be too long to be written out.
 type blob struct {
 	Text   string
 	B64    []byte
@@ -108,8 +108,6 @@ func (r revokedIDs) Revoked(t *verifier.Token) (string, error) {
 	return "", nil
 }
 
-func (r revokedIDs) Version() uint64 { return uint64(len(r)) }
-
 func (revokedIDs) Changed() <-chan struct{} { return nil }
 
 func (c vectorConfig) trust() []verifier.Policy {
@@ -120,7 +118,7 @@ func (c vectorConfig) trust() []verifier.Policy {
 			audience = c.Audience
 		}
 		trust := verifier.Policy{
-			Provider: issuer.Provider{ID: "authority-of-" + i.Region, Regions: []issuer.Region{
+			Provider: issuer.Provider{ID: "provider-of-" + i.Region, Regions: []issuer.Region{
 				{Name: i.Region, Issuers: []string{i.Iss}, JWKSURLs: []string{"https://keys.example/" + i.JWKS}},
 			}},
 			Algorithms: c.Algorithms,
@@ -168,10 +166,7 @@ func (f vectorFile) verifier(t testing.TB, c vectorCase) *verifier.Verifier {
 	for _, id := range c.Config.RevokedJTI {
 		revoked[id] = true
 	}
-	v, err := verifier.New(verifier.Config{
-		Keys: cache, Policies: trust, Revocation: revoked, Leeway: leeway,
-		Now: func() time.Time { return time.Unix(c.Now, 0) },
-	})
+	v, err := verifier.New(trust, cache, verifier.Config{Revocation: revoked, Leeway: leeway}.At(func() time.Time { return time.Unix(c.Now, 0) }))
 	require.NoError(t, err)
 	return v
 }
@@ -233,13 +228,13 @@ func (f vectorFile) play(t *testing.T, c vectorCase) {
 	reason := reasonOf(t, err)
 	for _, s := range c.Config.Scopes {
 		if err == nil && !tok.HasScope(s) {
-			reason = verifier.ReasonInsufficientScope.String()
+			reason = string(verifier.ReasonInsufficientScope)
 		}
 	}
 	if c.Expect == "accept" {
 		require.Empty(t, reason)
-		var claims map[string]any
-		require.NoError(t, tok.Claims(&claims))
+		claims, err := verifier.ClaimsOf[map[string]any](tok)
+		require.NoError(t, err)
 		for name, want := range c.Claims {
 			require.Equal(t, want, claims[name], name)
 		}
@@ -264,5 +259,5 @@ func reasonOf(t testing.TB, err error) string {
 		}
 	}
 	require.Equal(t, 1, n, "an error has exactly one category")
-	return e.Reason.String()
+	return string(e.Reason)
 }

@@ -1,34 +1,33 @@
 // Package verifier decides whether a token is valid.
 //
-// [New] takes one [Policy] for each authority: for whom its tokens must be minted, which algorithms and types they may
-// have. [Verifier.Verify] then accepts a compact JWS (RFC 7515) with JWT claims (RFC 7519) or says precisely why not, as
-// an [*Error] with one [Reason] and one category: [ErrInvalid], [ErrForbidden], or [ErrUnavailable] and
-// [ErrRateLimited] where it cannot tell.
+// [New] takes one [Policy] for each provider: for whom its tokens must be issued, which algorithms and types they may have.
+// [Verifier.Verify] then accepts a compact JWS (RFC 7515) with JWT claims (RFC 7519), or says precisely why not: as an [*Error]
+// with one [Reason] and one category: [ErrInvalid], [ErrForbidden], or [ErrUnavailable] and [ErrRateLimited] if it cannot tell.
 //
 // The checks come in this order, the cheap and local ones first:
 //
 //  1. the size;
-//  2. three parts, each canonical base64url;
+//  2. three segments, each canonical base64url;
 //  3. the header: strict JSON, a known alg, none of crit, b64, enc, zip and cty; jwk, jku and x5* are never looked at;
 //  4. the payload: strict JSON, registered claims of the right types;
-//  5. iss is one that a trusted authority lists;
-//  6. alg and typ are in that Policy's lists;
+//  5. iss is one that a configured provider lists;
+//  6. alg and typ are in the lists of that provider's Policy;
 //  7. exp, nbf and iat, with Leeway;
 //  8. the AudiencePolicy: kind of token, audience, client;
 //  9. the keys for iss and kid, which may have to be fetched;
 //  10. the signature;
 //  11. RequiredClaims and MaxAge;
-//  12. the region policy;
+//  12. RegionPolicy;
 //  13. revocation;
 //  14. Policy.Check.
 //
-// So a token may be refused before its signature is checked, but is never accepted, and only a token that could be valid
-// makes anyone fetch, wait, or be told that it cannot be verified now. The iss of a payload that is not verified does one
-// thing: it looks up a configured authority.
+// So a token may be rejected before its signature is checked, but is never accepted. Only a token that could be valid causes a
+// fetch, waits, or gets "cannot tell". The iss of a payload that is not verified does one thing: it selects a configured
+// provider.
 //
-// A token that passed is remembered (Config.CacheSize), so that its signature need not be checked again. Step 7 and the steps
-// from 11 on are made each time, but for RequiredClaims, which cannot change, and revocation, which is asked again when its
-// Version has changed; and the key must still be one that the Source would return.
+// A token that passed is cached (Config.CacheSize), so that its signature need not be checked again. Step 7 and the steps from
+// 11 on are repeated each time, except for RequiredClaims, which cannot change, and revocation, which is asked again when its
+// rules have changed. The key must still be one that the key source would return.
 package verifier
 
 import (
@@ -45,182 +44,156 @@ import (
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
-// Defaults and bounds of Config.
+// Defaults and limits of Config.
 const (
-	DefaultLeeway        = 30 * time.Second
-	MaxLeeway            = 5 * time.Minute
-	DefaultMaxTokenBytes = 16 << 10
-	DefaultCacheSize     = 8192
+	defaultLeeway        = 30 * time.Second
+	maxLeeway            = 5 * time.Minute
+	defaultMaxTokenBytes = 16 << 10
 	maxMaxTokenBytes     = 1 << 20
+	defaultCacheSize     = 8192
 	maxCacheSize         = 1 << 24
 )
 
-// Config configures a Verifier. Keys and Policies are required.
+// Config configures a Verifier. The zero value of every field is the default.
 type Config struct {
-	// Keys answers with which keys a token may be verified: a *jwks.Cache, or what jwks.NewStatic returns.
-	Keys jwks.Source
-
-	// Policies holds one entry for each authority. No two may list the same iss.
-	Policies []Policy
-
-	// Revocation knows break-glass rules. Nil means that there are none.
+	// Revocation tells which tokens are revoked. Nil means that none are.
 	Revocation Revocation
 
-	// Leeway is how far clocks may differ when exp, nbf, iat and MaxAge are judged. 0 means 30 seconds, negative none; at
+	// Leeway is by how much clocks may differ when exp, nbf, iat and MaxAge are checked. 0 means 30 seconds, negative none; at
 	// most 5 minutes.
 	Leeway time.Duration
 
 	// MaxTokenBytes is the length of the longest token that is looked at. 0 means 16 KiB; at most 1 MiB.
 	MaxTokenBytes int
 
-	// CacheSize is how many verified tokens are remembered, so that their signature need not be checked again; all else is.
-	// They take 2 KiB each on average at most, or fewer are kept; 16 MiB with the default. 0 means 8,192, negative none; at
-	// most 16,777,216. Update forgets them.
+	// CacheSize is the number of verified tokens whose signature need not be checked again. They take 2 KiB each on average at
+	// most, or fewer are kept: 16 MiB with the default. 0 means 8,192, negative none; at most 16,777,216. Update empties the
+	// cache.
 	CacheSize int
 
-	// Now tells the time by which tokens are judged. Nil means time.Now.
-	Now func() time.Time
+	// OnDecision is called at the end of each Verify, with its context, from its goroutine, under no lock. It must not block and
+	// must be safe for concurrent use. A panic changes no decision; the first one is written to standard error. Nil is fine.
+	OnDecision func(context.Context, Decision)
 
-	// Hooks are told of decisions, and of regions that do not do what they should.
-	Hooks Hooks
+	now func() time.Time // nil means time.Now; tests set it
 }
 
-// Revocation knows which tokens were revoked. It must be safe for concurrent use. If it panics, the rules are not known.
-type Revocation interface {
-	// Revoked returns the rule that t matches, or "". An error says that the rules are not known.
-	Revoked(t *Token) (rule string, err error)
-	// Version changes whenever the rules do.
-	Version() uint64
-	// Changed returns a channel that is closed at the next change of the rules. Nil means that they never change.
-	Changed() <-chan struct{}
-}
-
-// Verifier verifies tokens. It is safe for concurrent use, and starts no goroutine but the one that Changed may need.
+// Verifier verifies tokens. It is safe for concurrent use, and starts no goroutine except one that Changed may need.
 type Verifier struct {
 	state  atomic.Pointer[state]
-	drifts drifts
-	config Config // without Policies; never changes
+	keys   jwks.Source
+	config Config
 
-	updating sync.Mutex // held while Policies is replaced
+	updating sync.Mutex // held while the policies are replaced
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	change *change
 	forget runtime.Cleanup // of change
 }
 
 // state is an immutable configuration in use.
 type state struct {
-	keys    jwks.Source
-	cache   *cache // nil where nothing is remembered
-	issuers map[string]*trusted
-	hooks   Hooks
-	drifts  *drifts // the Verifier's
-	revoked Revocation
-	leeway  time.Duration
-	max     int
-	now     func() time.Time
+	keys        jwks.Source
+	cache       *cache // nil if nothing is cached
+	issuers     map[string]*issuerEntry
+	onDecision  func(context.Context, Decision)
+	revocations *revocations // nil without
+	leeway      time.Duration
+	maxBytes    int
+	now         func() time.Time
 }
 
-// New returns a Verifier, or everything that is wrong with c as one joined error. It does no I/O. A Verifier that is not used
-// any more needs no Close.
-func New(c Config) (*Verifier, error) {
-	v := &Verifier{config: c}
-	v.config.Policies = nil
-	s, err := c.compile()
+// New returns a Verifier for policies, of which no two may list the same iss, or every problem with its arguments as one joined
+// error. keys is a *jwks.Cache or what jwks.NewStatic returns. New does no I/O. A Verifier needs no Close.
+func New(policies []Policy, keys jwks.Source, c Config) (*Verifier, error) {
+	s, err := compile(policies, keys, c)
 	if err != nil {
 		return nil, err
 	}
-	s.drifts = &v.drifts
+	v := &Verifier{keys: keys, config: c}
 	v.state.Store(s)
 	return v, nil
 }
 
-// Update replaces Config.Policies, atomically, and keeps everything else: keys, rules, hooks, clock and bounds. Wrong trust
-// changes nothing, and everything that is wrong with it is returned as one joined error.
-func (v *Verifier) Update(trust []Policy) error {
+// Update replaces the policies, atomically, and keeps everything else: keys, rules, callbacks, clock and limits. If there is a
+// problem with the policies it changes nothing, and returns every problem as one joined error.
+func (v *Verifier) Update(policies []Policy) error {
 	if v.current() == nil {
 		return errNotMade
 	}
 	v.updating.Lock()
 	defer v.updating.Unlock()
-	c := v.config
-	c.Policies = trust
-	s, err := c.compile()
+	s, err := compile(policies, v.keys, v.config)
 	if err != nil {
 		return err
 	}
-	s.drifts = &v.drifts
 	v.state.Store(s)
-	v.drifts.keep(trust)
-	v.announce()
+	v.policiesChanged()
 	return nil
 }
 
-func (c Config) compile() (*state, error) {
-	var errs []error
-	if nils.Is(c.Keys) {
-		errs = append(errs, errors.New("verifier: Keys is not set, or nil"))
+func compile(policies []Policy, keys jwks.Source, c Config) (*state, error) {
+	errs := c.problems()
+	if nils.Is(keys) {
+		errs = append(errs, errors.New("verifier: the key source is nil: give New a *jwks.Cache, or what jwks.NewStatic returns"))
 	}
-	if nils.Typed(c.Revocation) {
-		errs = append(errs, errors.New("verifier: Revoked is set, and nil"))
-	}
-	if len(c.Policies) == 0 {
-		errs = append(errs, errors.New("verifier: Policies is empty"))
-	}
-	if c.Leeway > MaxLeeway {
-		errs = append(errs, fmt.Errorf("verifier: Leeway %v is longer than %v", c.Leeway, MaxLeeway))
-	}
-	if c.MaxTokenBytes < 0 || c.MaxTokenBytes > maxMaxTokenBytes {
-		errs = append(errs, fmt.Errorf("verifier: MaxTokenBytes %d is not within 1 and %d", c.MaxTokenBytes, maxMaxTokenBytes))
+	if len(policies) == 0 {
+		errs = append(errs, errors.New("verifier: there is no Policy"))
 	}
 	s := &state{
-		keys: c.Keys, issuers: map[string]*trusted{}, revoked: c.Revocation,
-		leeway: c.Leeway, max: c.MaxTokenBytes, now: c.Now, hooks: c.Hooks,
+		keys: keys, issuers: map[string]*issuerEntry{}, now: c.now, onDecision: c.OnDecision,
+		revocations: newRevocations(c.Revocation),
+		leeway:      max(cmp.Or(c.Leeway, defaultLeeway), 0), maxBytes: cmp.Or(c.MaxTokenBytes, defaultMaxTokenBytes),
 	}
-	if c.CacheSize > maxCacheSize {
-		errs = append(errs, fmt.Errorf("verifier: CacheSize %d is more than %d", c.CacheSize, maxCacheSize))
-	} else if n := cmp.Or(c.CacheSize, DefaultCacheSize); n > 0 {
+	if n := cmp.Or(c.CacheSize, defaultCacheSize); n > 0 && n <= maxCacheSize {
 		s.cache = newCache(n)
-	}
-	if c.Revocation != nil {
-		s.revoked = &guarded{inner: c.Revocation}
-	}
-	if s.leeway == 0 {
-		s.leeway = DefaultLeeway
-	}
-	s.leeway = max(s.leeway, 0)
-	if s.max == 0 {
-		s.max = DefaultMaxTokenBytes
 	}
 	if s.now == nil {
 		s.now = time.Now
 	}
 	ids := map[string]bool{}
-	for _, t := range c.Policies {
-		compiled, err := t.compile()
+	for _, p := range policies {
+		compiled, err := p.compile()
 		if err != nil {
 			errs = append(errs, err)
 		}
-		if ids[t.Provider.ID] {
-			errs = append(errs, fmt.Errorf("verifier: authority %q is trusted twice", t.Provider.ID))
+		if ids[p.Provider.ID] {
+			errs = append(errs, fmt.Errorf("verifier: provider %q has two policies", p.Provider.ID))
 		}
-		ids[t.Provider.ID] = true
+		ids[p.Provider.ID] = true
 		errs = append(errs, s.add(compiled)...)
 	}
 	return s, errors.Join(errs...)
 }
 
-// add enters the issuers of a trust.
-func (s *state) add(t *trust) (errs []error) {
-	for _, r := range t.Provider.Regions {
+// problems returns every problem with c.
+func (c *Config) problems() (errs []error) {
+	if nils.Typed(c.Revocation) {
+		errs = append(errs, errors.New("verifier: Revocation is a nil pointer in an interface"))
+	}
+	if c.Leeway > maxLeeway {
+		errs = append(errs, fmt.Errorf("verifier: Leeway %v is longer than %v", c.Leeway, maxLeeway))
+	}
+	if c.MaxTokenBytes < 0 || c.MaxTokenBytes > maxMaxTokenBytes {
+		errs = append(errs, fmt.Errorf("verifier: MaxTokenBytes %d is not between 1 and %d", c.MaxTokenBytes, maxMaxTokenBytes))
+	}
+	if c.CacheSize > maxCacheSize {
+		errs = append(errs, fmt.Errorf("verifier: CacheSize %d is more than %d", c.CacheSize, maxCacheSize))
+	}
+	return errs
+}
+
+// add enters the issuers of a policy.
+func (s *state) add(p *compiledPolicy) (errs []error) {
+	for _, r := range p.Provider.Regions {
 		for _, iss := range r.Issuers {
 			e := s.issuers[iss]
 			switch {
 			case e == nil:
-				s.issuers[iss] = &trusted{trust: t, regions: []string{r.Name}, region: r.Name}
-			case e.trust != t:
-				errs = append(errs, fmt.Errorf("verifier: issuer %q is listed by the authorities %q and %q",
-					iss, e.authority, t.authority))
+				s.issuers[iss] = &issuerEntry{compiledPolicy: p, regions: []string{r.Name}, region: r.Name}
+			case e.compiledPolicy != p:
+				errs = append(errs, fmt.Errorf("verifier: issuer %q is listed by the providers %q and %q",
+					iss, e.providerID, p.providerID))
 			default:
 				e.regions = append(e.regions, r.Name)
 				e.region = ""
@@ -230,7 +203,7 @@ func (s *state) add(t *trust) (errs []error) {
 	return errs
 }
 
-// current is the configuration in use; nil where New has not made v.
+// current is the configuration in use, or nil if New has not made v.
 func (v *Verifier) current() *state {
 	if v == nil {
 		return nil
@@ -238,8 +211,8 @@ func (v *Verifier) current() *state {
 	return v.state.Load()
 }
 
-// Verify checks a token in compact serialization. The error is an *Error. It waits only where the key that the token
-// names is not at hand, and never beyond ctx.
+// Verify checks a token in compact serialization (RFC 7515 section 7.1). The error is an *Error. It waits only if the key that
+// the token names is not in memory, and never beyond ctx.
 func (v *Verifier) Verify(ctx context.Context, raw string) (*Token, error) {
 	s := v.current()
 	if s == nil {
@@ -247,7 +220,7 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (*Token, error) {
 	}
 	var t *Token
 	var err *Error
-	if s.hooks.Verified == nil {
+	if s.onDecision == nil {
 		t, _, err = s.verify(ctx, raw)
 	} else {
 		t, err = s.observed(ctx, raw)
@@ -258,8 +231,8 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (*Token, error) {
 	return t, nil
 }
 
-// Recheck judges a verified token again, for streams and long responses: its time, its key, the region policy and
-// revocation. The error is an *Error.
+// Recheck checks a verified token again, for streams and long responses: its time, its key, the region policy and revocation.
+// The error is an *Error.
 func (v *Verifier) Recheck(ctx context.Context, t *Token) error {
 	s := v.current()
 	if s == nil {

@@ -93,7 +93,7 @@ func (p *idp) set() []byte {
 	return marshal(map[string]any{"keys": jwks})
 }
 
-// spoil has f answer in the place of the issuer; nil mends it. Requests that hang already go on hanging.
+// spoil has f answer in the place of the issuer; nil restores it. Requests that hang already go on hanging.
 func (p *idp) spoil(f http.HandlerFunc) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -114,7 +114,7 @@ func (p *idp) signer() key {
 	return p.keys[len(p.keys)-1]
 }
 
-// token mints a good token.
+// token issues a good token.
 func (p *idp) token() string { return p.signer().sign(nil, marshal(claims(p.base))) }
 
 // ServeHTTP answers with the keys or the discovery document, or as the fault has it.

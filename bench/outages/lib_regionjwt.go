@@ -24,7 +24,7 @@ func regionjwtLibrary() library {
 	}
 }
 
-// openRegionjwt makes one authority with a region for each issuer.
+// openRegionjwt makes one provider with a region for each issuer.
 func openRegionjwt(_ context.Context, s setup) (subject, error) {
 	a := issuer.Provider{ID: "bench"}
 	for i, e := range s.issuers {

@@ -68,7 +68,7 @@ func scenarios() []scenario { //nolint:funlen // a table
 		},
 		{
 			id: "flaps", play: flaps,
-			title: "every second answer lacks a published key, as of a backend that lags: 50 tokens of that key",
+			title: "every second answer misses a published key, as of a backend that lags: 50 tokens of that key",
 		},
 		{
 			id: "copies", play: copies,

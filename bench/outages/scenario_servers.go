@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// flaps has every second answer of the key server lack a key that was published, as a backend that lags behind does.
+// flaps makes the key server leave a published key out of every second answer, as a backend that lags behind does.
 func flaps(l library) string {
 	return stage(l, time.Second, func(p *idp, s subject) string {
 		old := p.document()

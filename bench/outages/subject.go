@@ -47,7 +47,7 @@ type library struct {
 
 	several   bool             // one subject can serve several issuers
 	lazy      bool             // keys are fetched when the first token comes
-	refetches bool             // a key that is not at hand is asked for
+	refetches bool             // a key that is not in memory is fetched
 	outage    func(error) bool // tells outages from bad tokens; nil where the library has no such error
 }
 

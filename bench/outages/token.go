@@ -34,7 +34,7 @@ var ring = sync.OnceValues(func() (keys [ringSize]*rsa.PrivateKey, err error) {
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
-// randomText returns 16 random octets in base64url.
+// randomText returns 16 random bytes in base64url.
 func randomText() string {
 	b := make([]byte, 16)
 	_, _ = rand.Read(b) // never fails
@@ -74,7 +74,7 @@ func (k key) sign(header map[string]any, payload []byte) string {
 // forge makes a token whose signature nobody made.
 func forge(kid, iss string) string {
 	signature := make([]byte, 256)
-	_, _ = rand.Read(signature[1:]) // never fails; the first octet keeps it below the modulus
+	_, _ = rand.Read(signature[1:]) // never fails; the first byte keeps it below the modulus
 	input := b64(marshal(map[string]any{"alg": "RS256", "kid": kid})) + "." + b64(marshal(claims(iss)))
 	return input + "." + b64(signature)
 }

@@ -109,15 +109,15 @@ func or(s, instead string) string {
 
 // Formats of values.
 
-func ratio(v float64) string  { return fmt.Sprintf("%.3f", v) }
-func times(v float64) string  { return fmt.Sprintf("%.2f x", v) }
-func micros(v float64) string { return fmt.Sprintf("%.1f us", v) }
-func nanos(v float64) string  { return fmt.Sprintf("%.0f ns", v) }
-func millis(v float64) string { return fmt.Sprintf("%.0f ms", v) }
-func count(v float64) string  { return fmt.Sprintf("%.0f", v) }
-func octets(v float64) string { return fmt.Sprintf("%.0f B", v) }
-func mega(v float64) string   { return fmt.Sprintf("%.1f MB", v) }
-func kilo(v float64) string   { return fmt.Sprintf("%.1f KB", v/1e3) }
+func ratio(v float64) string     { return fmt.Sprintf("%.3f", v) }
+func times(v float64) string     { return fmt.Sprintf("%.2f x", v) }
+func micros(v float64) string    { return fmt.Sprintf("%.1f us", v) }
+func nanos(v float64) string     { return fmt.Sprintf("%.0f ns", v) }
+func millis(v float64) string    { return fmt.Sprintf("%.0f ms", v) }
+func count(v float64) string     { return fmt.Sprintf("%.0f", v) }
+func byteCount(v float64) string { return fmt.Sprintf("%.0f B", v) }
+func mega(v float64) string      { return fmt.Sprintf("%.1f MB", v) }
+func kilo(v float64) string      { return fmt.Sprintf("%.1f KB", v/1e3) }
 
 // share is a ratio far below 1, as a fraction.
 func share(v float64) string {

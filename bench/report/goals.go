@@ -11,7 +11,7 @@ const (
 	refuse   = "Refuse/"
 	fast10k  = "Fast/10k/"
 	fast1M   = "Fast/1M/"
-	estate   = "Authorities/"
+	estate   = "Providers/"
 	tenThous = "/10000"
 )
 
@@ -100,7 +100,7 @@ func otherGoals() []goal {
 					label: "two cores",
 				},
 				{value: metric(fast10k+"two-cores", "x-one-core-raw"), format: times, informs: true, label: "raw check on two"},
-				{value: metric(fast10k+"entry", "B/entry"), format: octets, limit: 160, label: "an entry"},
+				{value: metric(fast10k+"entry", "B/entry"), format: byteCount, limit: 160, label: "an entry"},
 			},
 		},
 		{
@@ -145,10 +145,10 @@ func otherGoals() []goal {
 func systemGoals() []goal {
 	return []goal{
 		{
-			what: "10,000 authorities with two regions each",
+			what: "10,000 providers with two regions each",
 			goal: "<= 4 KB each when warm; New <= 200 ms; lookup within 10 % of one",
 			checks: []check{
-				{value: metric(estate+"memory"+tenThous, "B/authority-warm"), format: kilo, limit: 4e3, label: "each"},
+				{value: metric(estate+"memory"+tenThous, "B/provider-warm"), format: kilo, limit: 4e3, label: "each"},
 				{value: metric(estate+"new"+tenThous, "ms"), format: millis, limit: 200, label: "New"},
 				{value: metric(estate+"lookup"+tenThous, "x-one"), format: times, limit: 1.10, label: "lookup"},
 			},

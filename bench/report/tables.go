@@ -124,16 +124,16 @@ func otherTables() []table {
 			{head: "x bare", unit: "x-bare", format: "%.2f", spread: true},
 			{head: "us over it", unit: "us-over", format: "%.1f"},
 		}},
-		{"Many authorities: verifying", "Authorities/lookup", "authorities", []column{
+		{"Many providers: verifying", "Providers/lookup", "providers", []column{
 			{head: "us", unit: "ns/op", by: 1e3, format: "%.1f"},
-			{head: "x one authority", unit: "x-one", format: "%.3f", spread: true},
+			{head: "x one provider", unit: "x-one", format: "%.3f", spread: true},
 		}},
-		{"Many authorities: memory of each", "Authorities/memory", "authorities", []column{
-			{head: "KB before a fetch", unit: "B/authority-cold", by: 1e3, format: "%.1f"},
-			{head: "KB warm", unit: "B/authority-warm", by: 1e3, format: "%.1f"},
-			{head: "KB when each issuer was used", unit: "B/authority-used", by: 1e3, format: "%.1f"},
+		{"Many providers: memory of each", "Providers/memory", "providers", []column{
+			{head: "KB before a fetch", unit: "B/provider-cold", by: 1e3, format: "%.1f"},
+			{head: "KB warm", unit: "B/provider-warm", by: 1e3, format: "%.1f"},
+			{head: "KB when each issuer was used", unit: "B/provider-used", by: 1e3, format: "%.1f"},
 		}},
-		{"Many authorities: New", "Authorities/new", "authorities", []column{{head: "ms", unit: "ms", format: "%.3f"}}},
+		{"Many providers: New", "Providers/new", "providers", []column{{head: "ms", unit: "ms", format: "%.3f"}}},
 		{"Reading a key set of two RSA keys", "Parse", "library", plainColumns()},
 		{"Start: New, a fetch from memory, one token", "Start", "library", plainColumns()},
 		{"Flood", "", "Flood", []column{

@@ -33,8 +33,8 @@ func (c *crowd) all(tb testing.TB) []string {
 	tb.Helper()
 	c.once.Do(func() {
 		s := theSite(tb, c.alg)
-		length := len(mint(tb, theSite(tb, "RS256"), claims(theSite(tb, "RS256"), user), nil))
-		padding := max(0, length-len(mint(tb, s, claims(s, user), nil)))
+		length := len(issue(tb, theSite(tb, "RS256"), claims(theSite(tb, "RS256"), user), nil))
+		padding := max(0, length-len(issue(tb, s, claims(s, user), nil)))
 		c.tokens = make([]string, c.size)
 		var wg sync.WaitGroup
 		for half := range 2 {
@@ -42,7 +42,7 @@ func (c *crowd) all(tb testing.TB) []string {
 				for i := half; i < c.size; i += 2 {
 					claims := claims(s, user)
 					claims["username"] = claims["username"].(string) + randomText(padding)[:padding*3/4]
-					c.tokens[i] = mint(tb, s, claims, nil)
+					c.tokens[i] = issue(tb, s, claims, nil)
 				}
 			})
 		}
@@ -147,7 +147,7 @@ func scaling(b *testing.B, one, other func()) {
 }
 
 // bytesOfEntry measures what a full cache takes beside the Tokens in it: the growth of the heap, less that of the same
-// Tokens in a slice, but for the pointers of the slice.
+// Tokens in a slice, without the pointers of the slice.
 func bytesOfEntry(b *testing.B, c *crowd) {
 	b.Helper()
 	var cached, plain float64

@@ -21,7 +21,7 @@ func BenchmarkGRPC(b *testing.B) {
 	s := theSite(b, "RS256")
 	v := newValidator(b, s, hundred.size)
 	hundred.remember(b, v)
-	guard, err := grpcauth.New(grpcauth.Config{Verifier: v})
+	guard, err := grpcauth.New(v, grpcauth.Config{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -19,14 +19,14 @@ func TestAdapters(t *testing.T) {
 				s := theSite(t, alg)
 				v := l.open(t, s)
 				for _, k := range []kind{user, machine, groups} {
-					require.NoError(t, v(t.Context(), mint(t, s, claims(s, k), l.changes())), "%s %s", alg, k)
+					require.NoError(t, v(t.Context(), issue(t, s, claims(s, k), l.changes())), "%s %s", alg, k)
 				}
 			}
 			s := theSite(t, "RS256")
 			v := l.open(t, s)
 			good := claims(s, user)
 			maps.Copy(good, l.changes())
-			require.NoError(t, v(t.Context(), mint(t, s, good, nil)))
+			require.NoError(t, v(t.Context(), issue(t, s, good, nil)))
 			for name, bad := range map[string]map[string]any{
 				"expired":   {"exp": time.Now().Add(-time.Hour).Unix()},
 				"no exp":    {"exp": nil},
@@ -34,9 +34,9 @@ func TestAdapters(t *testing.T) {
 				"client":    {"client_id": "another"},
 				"token_use": {"token_use": "id"},
 			} {
-				require.Error(t, v(t.Context(), mint(t, s, good, bad)), name)
+				require.Error(t, v(t.Context(), issue(t, s, good, bad)), name)
 			}
-			require.Error(t, v(t.Context(), tamper(t, mint(t, s, good, nil))), "signature")
+			require.Error(t, v(t.Context(), tamper(t, issue(t, s, good, nil))), "signature")
 			header := map[string]any{"alg": "ES256", "kid": s.keys[0].kid}
 			require.Error(t, v(t.Context(), other.sign(t, header, marshal(t, good))), "algorithm")
 			require.Error(t, v(t.Context(), withKid(t, s, randomText(8))), "kid")
@@ -49,7 +49,7 @@ func TestTokens(t *testing.T) {
 	t.Parallel()
 	s := theSite(t, "RS256")
 	for k, want := range map[kind][2]int{user: {1000, 1300}, machine: {700, 1000}, groups: {3500, 4500}} {
-		n := len(mint(t, s, claims(s, k), nil))
+		n := len(issue(t, s, claims(s, k), nil))
 		require.Greater(t, n, want[0], k)
 		require.Less(t, n, want[1], k)
 	}

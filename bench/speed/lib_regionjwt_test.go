@@ -26,12 +26,12 @@ func openValidator(tb testing.TB, s *site, cacheSize int) *regionjwt.Validator {
 			Audience:   verifier.CognitoAccess(clientID).WithAudience(audience),
 			Algorithms: []string{s.alg},
 		}},
-		CacheSize: cacheSize,
+		Tokens: verifier.Config{CacheSize: cacheSize},
 	})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if err := v.Keys().Preload(tb.Context()); err != nil {
+	if err := v.Preload(tb.Context()); err != nil {
 		tb.Fatal(err)
 	}
 	return v

@@ -17,7 +17,7 @@ type library struct {
 	audience bool
 
 	// open sets it up for one issuer. Every verify checks signature, alg, iss, exp, client_id and token_use, and ends in the
-	// claims being at hand.
+	// claims being decoded.
 	open func(tb testing.TB, s *site) verify
 }
 

@@ -114,7 +114,7 @@ func Allocations(calls int, f func()) (allocs, bytes float64) {
 	return Median(counts), Median(sizes)
 }
 
-// HeapGrowth returns by how many octets the live heap grows while the result of build is held.
+// HeapGrowth returns by how many bytes the live heap grows while the result of build is held.
 func HeapGrowth[T any](build func() T) (T, float64) {
 	before := liveHeap()
 	held := build()

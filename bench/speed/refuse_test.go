@@ -20,13 +20,13 @@ func refusals() []refusal {
 	with := func(name string, value any) func(testing.TB, *site, map[string]any) string {
 		return func(tb testing.TB, s *site, good map[string]any) string {
 			tb.Helper()
-			return mint(tb, s, good, map[string]any{name: value})
+			return issue(tb, s, good, map[string]any{name: value})
 		}
 	}
 	return []refusal{
 		{name: "signature", make: func(tb testing.TB, s *site, good map[string]any) string {
 			tb.Helper()
-			return tamper(tb, mint(tb, s, good, nil))
+			return tamper(tb, issue(tb, s, good, nil))
 		}},
 		{name: "expired", make: with("exp", time.Now().Add(-time.Hour).Unix())},
 		{name: "issuer", make: with("iss", issuerBase+"Foreign01")},

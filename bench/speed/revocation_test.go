@@ -22,12 +22,12 @@ func BenchmarkRules(b *testing.B) {
 				b.Fatal(err)
 			}
 			for i := range rules {
-				if _, err := list.Add(context.Background(), revocation.Rule{AllProviders: true, Subject: fmt.Sprint(i)}); err != nil {
+				if _, err := list.Add(context.Background(), revocation.Rule{Provider: "*", Subject: fmt.Sprint(i)}); err != nil {
 					b.Fatal(err)
 				}
 			}
 			listed, err := regionjwt.New(regionjwt.Config{
-				CacheSize: hundred.size, Revocation: list,
+				Tokens: verifier.Config{CacheSize: hundred.size, Revocation: list},
 				Policies: []verifier.Policy{{
 					Provider: issuer.Provider{ID: "bench", Regions: []issuer.Region{{
 						Name: "us-east-1", Issuers: []string{s.iss}, JWKSURLs: []string{s.jwks},

@@ -2,7 +2,7 @@ package speed_test
 
 import "testing"
 
-// BenchmarkSlow verifies tokens that are seen for the first time, with the keys at hand.
+// BenchmarkSlow verifies tokens that are seen for the first time, with the keys in memory.
 func BenchmarkSlow(b *testing.B) {
 	for _, c := range []struct {
 		alg  string

@@ -34,7 +34,7 @@ func BenchmarkStart(b *testing.B) {
 		{"auth0", map[string]any{"aud": audience}, startAuth0},
 	} {
 		b.Run(l.name, func(b *testing.B) {
-			token := mint(b, s, claims(s, user), l.changes)
+			token := issue(b, s, claims(s, user), l.changes)
 			b.ReportAllocs()
 			for b.Loop() {
 				l.start(b, s, client, token)

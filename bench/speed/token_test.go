@@ -45,8 +45,8 @@ func claims(s *site, k kind) map[string]any {
 	return c
 }
 
-// mint makes a token of the claims, with changes; a nil value removes a claim.
-func mint(tb testing.TB, s *site, c map[string]any, changes map[string]any) string {
+// issue makes a token of the claims, with changes; a nil value removes a claim.
+func issue(tb testing.TB, s *site, c map[string]any, changes map[string]any) string {
 	tb.Helper()
 	c = maps.Clone(c)
 	maps.Copy(c, changes)
@@ -77,7 +77,7 @@ func mintPool(tb testing.TB, s *site, k kind, changes map[string]any) []string {
 	tb.Helper()
 	tokens := make([]string, poolSize)
 	for i := range tokens {
-		tokens[i] = mint(tb, s, claims(s, k), changes)
+		tokens[i] = issue(tb, s, claims(s, k), changes)
 	}
 	return tokens
 }
@@ -105,7 +105,7 @@ func tamper(tb testing.TB, token string) string {
 func withKid(tb testing.TB, s *site, kid string) string {
 	tb.Helper()
 	signature := make([]byte, 256)
-	copy(signature[1:], randomText(192)) // the first octet keeps it below the modulus
+	copy(signature[1:], randomText(192)) // the first byte keeps it below the modulus
 	header := marshal(tb, map[string]any{"kid": kid, "alg": s.alg})
 	return b64(header) + "." + b64(marshal(tb, claims(s, user))) + "." + b64(signature)
 }

@@ -22,7 +22,7 @@ import (
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
-// randomText returns n random octets in base64url.
+// randomText returns n random bytes in base64url.
 func randomText(n int) string {
 	b := make([]byte, n)
 	_, _ = rand.Read(b) // never fails

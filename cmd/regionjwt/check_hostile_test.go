@@ -18,7 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	main "github.com/regionjwt/regionjwt/cmd/regionjwt"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 )
 
 // Servers may send anything: the drill ends in time, reads no more than a verifier would, follows nobody, and writes nothing
@@ -125,8 +126,8 @@ func TestDrillOfHostileNames(t *testing.T) {
 	require.NoError(t, err)
 	d.serves(updatedHost+metaPath, `{"issuer":`+string(iss)+`,"jwks_uri":`+string(iss)+`}`)
 	a, people := check(t, 1, flags...)
-	require.Contains(t, a.codes("breaks"), "discovery_issuer us-east-1, us-west-2")
-	require.Contains(t, a.codes("warns"), "discovery_unusable us-east-1, us-west-2")
+	require.Contains(t, a.codes("error"), "discovery_issuer us-east-1, us-west-2")
+	require.Contains(t, a.codes("warning"), "discovery_unusable us-east-1, us-west-2")
 	require.Less(t, len(people.out), 20_000)
 	require.Len(t, a.Discovery[0].Names, 256)
 	kids := a.Regions[1].KeySets[0].Keys
@@ -142,7 +143,7 @@ func TestDrillOfHostileNames(t *testing.T) {
 	d.serves(westHost+keysPath, setOf(t, append(many[:99], key)...))
 	a, people = check(t, 1, flags...)
 	require.Len(t, a.Accepts, 100)
-	require.Contains(t, people.out, "\n           and 80 more: see -json\n")
+	require.Contains(t, people.out, "\n           and 80 more: see --json\n")
 	require.Len(t, a.has("keys_differ")[0].Kids, 10)
 }
 
@@ -150,37 +151,37 @@ func TestDrillUsage(t *testing.T) {
 	t.Parallel()
 	junk := filepath.Join(t.TempDir(), "ca.pem")
 	require.NoError(t, os.WriteFile(junk, []byte("junk"), 0o600))
-	eu := []string{"-issuer", "eu=https://idp.example"}
+	eu := []string{"--issuer", "eu=https://idp.example"}
 	for name, test := range map[string]struct {
 		args []string
 		says string
 	}{
-		"nobody":              {nil, "-issuer REGION=iss"},
+		"nobody":              {nil, "--issuer REGION=iss"},
 		"both":                {append(poolFlags("any"), eu...), "not both"},
-		"URLs of a pool":      {append(poolFlags("any"), "-jwks", "us-east-1=https://x.example"), "are known"},
-		"wrong pool":          {[]string{"-user-pool", "x"}, "{region}"},
+		"URLs of a pool":      {append(poolFlags("any"), "--jwks", "us-east-1=https://x.example"), "are known"},
+		"wrong pool":          {[]string{"--user-pool", "x"}, "{region}"},
 		"wrong mode":          {poolFlags("new"), "original, updated or any"},
-		"issuer, no region":   {[]string{"-issuer", "https://idp.example/a=b"}, "REGION=iss"},
-		"issuer, no URL":      {[]string{"-issuer", "eu=idp"}, "not an https URL"},
-		"keys of nobody":      {append(eu, "-jwks", "us=https://x.example"), "-jwks is REGION=URL"},
-		"keys over http":      {append(eu, "-jwks", "eu=http://x.example/keys"), "https is required"},
-		"wrong host":          {append(eu, "-insecure-http-host", "https://x"), "InsecureHTTPHosts"},
-		"no time":             {append(eu, "-timeout", "0s"), "-timeout"},
-		"no such file":        {append(eu, "-ca", "/nonexistent"), "-ca: "},
-		"no certificate":      {append(eu, "-ca", junk), "no certificate in PEM"},
-		"resolve, no address": {append(eu, "-resolve", "idp.example:443"), "192.0.2.7"},
-		"resolve, no port":    {append(eu, "-resolve", "idp.example=192.0.2.7"), "192.0.2.7"},
-		"resolve to a name":   {append(eu, "-resolve", "idp.example:443=other.example"), "an IP address"},
-		"stray argument":      {append(eu, "x"), "1 other arguments"},
+		"issuer, no region":   {[]string{"--issuer", "https://idp.example/a=b"}, "REGION=iss"},
+		"issuer, no URL":      {[]string{"--issuer", "eu=idp"}, "not an https URL"},
+		"keys of nobody":      {append(eu, "--jwks", "us=https://x.example"), "--jwks is REGION=URL"},
+		"keys over http":      {append(eu, "--jwks", "eu=http://x.example/keys"), "https is required"},
+		"wrong host":          {append(eu, "--insecure-http-host", "https://x"), "InsecureHTTPHosts"},
+		"no time":             {append(eu, "--timeout", "0s"), "--timeout"},
+		"no such file":        {append(eu, "--ca", "/nonexistent"), "--ca: "},
+		"no certificate":      {append(eu, "--ca", junk), "no certificate in PEM"},
+		"resolve, no address": {append(eu, "--resolve", "idp.example:443"), "192.0.2.7"},
+		"resolve, no port":    {append(eu, "--resolve", "idp.example=192.0.2.7"), "192.0.2.7"},
+		"resolve to a name":   {append(eu, "--resolve", "idp.example:443=other.example"), "an IP address"},
+		"stray argument":      {append(eu, "x"), "1 unexpected arguments"},
 	} {
 		r := tool{}.fails(t, 2, []string{test.says}, append([]string{"check"}, test.args...)...)
 		require.Empty(t, r.out, name)
-		r = tool{}.run(t, append([]string{"check", "-json"}, test.args...)...)
+		r = tool{}.run(t, append([]string{"check", "--json"}, test.args...)...)
 		require.InDelta(t, 2, decode[map[string]any](t, r.out)["exit_code"], 0, name)
 	}
 	help := tool{}.ok(t, "help", "check")
 	require.Equal(t, help, tool{}.ok(t, "check", "-h"))
-	for _, text := range []string{"-resolve HOST:PORT=ADDR", "-snapshots", "$REGIONJWT_USER_POOL", "Exit codes:\n  0 ", "something would break"} {
+	for _, text := range []string{"--resolve HOST:PORT=ADDR", "--snapshots", "$REGIONJWT_USER_POOL", "Exit codes:\n  0 ", "something would break"} {
 		require.Contains(t, help, text)
 	}
 	require.Contains(t, tool{}.ok(t, "help"), "\n  check ")
@@ -189,17 +190,17 @@ func TestDrillUsage(t *testing.T) {
 // The environment that inspect reads stands in for flags here, too, and plain http is for hosts that are named.
 func TestDrillOverPlainHTTP(t *testing.T) {
 	t.Parallel()
-	w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
+	w := fakeissuer.New(t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion, Algorithm: "ES256"})
 	w.Serve()
-	tl := tool{}.with("REGIONJWT_ISSUER", issuers(w), "REGIONJWT_AUTHORITY", "shop")
-	out := tl.ok(t, "check", "-snapshots", "-quiet")
-	require.Contains(t, out, "authority  shop\n")
-	require.Contains(t, out, "verdict    ready: nothing would break (0 breaks, 0 warns, 4 notes)")
+	tl := tool{}.with("REGIONJWT_ISSUER", issuers(w), "REGIONJWT_PROVIDER", "shop")
+	out := tl.ok(t, "check", "--snapshots", "--quiet")
+	require.Contains(t, out, "provider   shop\n")
+	require.Contains(t, out, "verdict    ready: nothing would break (0 errors, 0 warnings, 4 infos)")
 	host := strings.TrimPrefix(w.Provider().Regions[0].JWKSURLs[0], "http://")
 	address, path, _ := strings.Cut(host, "/")
-	flags := []string{"check", "-issuer", "a=https://idp.example", "-jwks", "a=http://keys.example/" + path, "-resolve", "keys.example:80=" + address}
-	flags = append(flags, "-resolve", "idp.example:443=127.0.0.1:1", "-json")
-	a := decode[drillAnswer](t, tool{}.run(t, append(flags, "-insecure-http-host", "keys.example")...).out)
+	flags := []string{"check", "--issuer", "a=https://idp.example", "--jwks", "a=http://keys.example/" + path, "--resolve", "keys.example:80=" + address}
+	flags = append(flags, "--resolve", "idp.example:443=127.0.0.1:1", "--json")
+	a := decode[drillAnswer](t, tool{}.run(t, append(flags, "--insecure-http-host", "keys.example")...).out)
 	require.Equal(t, "good", a.Regions[0].KeySets[0].State)
 	require.Equal(t, []string{"keys.example:80"}, a.Losses[0].Hosts)
 }
@@ -212,7 +213,9 @@ func TestDrillInterrupted(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	var out, errs bytes.Buffer
-	code := main.Run(ctx, append([]string{"check"}, flags...), strings.NewReader(""), &out, &errs, func(string) string { return "" })
+	code := main.Run(ctx, append([]string{"check"}, flags...), cli.IO{
+		In: strings.NewReader(""), Out: &out, Err: &errs, Getenv: func(string) string { return "" },
+	})
 	require.Equal(t, 3, code)
 	require.Empty(t, out.String())
 	require.Contains(t, errs.String(), "regionjwt check: it was interrupted")

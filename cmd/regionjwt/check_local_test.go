@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 )
 
 // loopbackNames has every name resolve to 127.0.0.1 until the end of the test, as names under nip.io do.
@@ -54,9 +54,9 @@ func loopbackAnswer(query []byte) []byte {
 }
 
 // A discovery document cannot have check send a request to this machine by a name that resolves to it: services refuse to fetch
-// keys from there. The hosts that -resolve and -insecure-http-host name are the operator's choice.
+// keys from there. The hosts that --resolve and --insecure-http-host name are the operator's choice.
 func TestDrillFollowsNoDiscoveredNameToThisMachine(t *testing.T) { // it replaces the resolver of the process
-	w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Discovery: true, Algorithm: "ES256"})
+	w := fakeissuer.New(t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion, Discovery: true, Algorithm: "ES256"})
 	d := newDrilled(t, w, nil)
 	inside, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -82,13 +82,13 @@ func TestDrillFollowsNoDiscoveredNameToThisMachine(t *testing.T) { // it replace
 	require.NoError(t, err)
 	d.serves(host+"/.well-known/openid-configuration", string(document))
 	loopbackNames(t)
-	flags := append([]string{"check", "-json", "-issuer", one.Name + "=" + iss}, d.flags...)
+	flags := append([]string{"check", "--json", "--issuer", one.Name + "=" + iss}, d.flags...)
 	a := decode[drillAnswer](t, tool{}.run(t, flags...).out)
 	require.Zero(t, sent.Load(), "something was sent to this machine")
 	require.Equal(t, "failed", a.Regions[0].KeySets[0].State)
 	require.Equal(t, "discovery", a.Regions[0].KeySets[0].Error)
 
-	flags = append(flags, "-resolve", "keys.127.0.0.1.nip.example:"+port+"="+inside.Addr().String())
+	flags = append(flags, "--resolve", "keys.127.0.0.1.nip.example:"+port+"="+inside.Addr().String())
 	a = decode[drillAnswer](t, tool{}.run(t, flags...).out)
 	require.Positive(t, sent.Load(), "the operator has named the host")
 	require.Equal(t, "network", a.Regions[0].KeySets[0].Error)

@@ -12,9 +12,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	main "github.com/regionjwt/regionjwt/cmd/regionjwt"
+	drill "github.com/regionjwt/regionjwt/cmd/regionjwt/internal/check"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/issuer"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
@@ -28,7 +28,7 @@ const (
 )
 
 func poolFlags(mode string, more ...string) []string {
-	return append([]string{"-user-pool", poolID, "-replica", west, "-issuer-type", mode}, more...)
+	return append([]string{"--user-pool", poolID, "--replica", west, "--cognito-mode", mode}, more...)
 }
 
 func status(code int) http.HandlerFunc {
@@ -39,126 +39,126 @@ func abort(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 
 const expired = -2 * time.Hour
 
-// Each of these worlds is a user pool with a replica, behind the real host names and real TLS.
+// Each of these providers is a user pool with a replica, behind the real host names and real TLS.
 func TestDrillOfAUserPool(t *testing.T) {
 	t.Parallel()
-	stranger := issuertest.New(t, issuertest.Config{}) // whose keys are others
-	strange := (&drilled{World: stranger}).body(t, "https://"+eastHost+keysPath)
+	unrelated := fakeissuer.New(t, fakeissuer.Config{}) // whose keys are others
+	strange := (&drilled{Server: unrelated}).body(t, "https://"+eastHost+keysPath)
 	type list = []string
 	for name, test := range map[string]struct {
-		mode  issuer.IssuerType
+		mode  issuer.CognitoMode
 		flags []string
 		life  map[string]time.Duration
 		spoil func(d *drilled)
 
-		code          int
-		breaks, warns []string
-		notes         []string // some of them
+		code             int
+		errors, warnings []string
+		infos            []string // some of them
 	}{
-		"healthy":          {mode: issuer.Updated, flags: poolFlags("updated")},
-		"healthy, strict":  {mode: issuer.Updated, flags: poolFlags("updated", "-strict")},
-		"healthy, any":     {mode: issuer.AnyIssuer, flags: poolFlags("any"), notes: list{"discovery_other_issuer us-east-1, us-west-2"}},
-		"no replica named": {mode: issuer.Updated, flags: []string{"-user-pool", poolID, "-issuer-type", "updated"}, code: 1, breaks: list{"no_other_region us-east-1"}},
+		"healthy":          {mode: issuer.CognitoUpdated, flags: poolFlags("updated")},
+		"healthy, strict":  {mode: issuer.CognitoUpdated, flags: poolFlags("updated", "--strict")},
+		"healthy, any":     {mode: issuer.CognitoAny, flags: poolFlags("any"), infos: list{"discovery_other_issuer us-east-1, us-west-2"}},
+		"no replica named": {mode: issuer.CognitoUpdated, flags: []string{"--user-pool", poolID, "--cognito-mode", "updated"}, code: 1, errors: list{"no_other_region us-east-1"}},
 		"keys differ": {
-			mode: issuer.Updated, flags: poolFlags("updated"), spoil: func(d *drilled) { d.serves(westHost+keysPath, strange) },
-			code: 1, breaks: list{"loss_start us-east-1", "loss_start us-west-2"},
-			warns: list{"keys_differ us-east-1, us-west-2", "mirrors_differ us-west-2"},
+			mode: issuer.CognitoUpdated, flags: poolFlags("updated"), spoil: func(d *drilled) { d.serves(westHost+keysPath, strange) },
+			code: 1, errors: list{"loss_start us-east-1", "loss_start us-west-2"},
+			warnings: list{"keys_differ us-east-1, us-west-2", "keys_inconsistent us-west-2"},
 		},
 		"replica dark": {
-			mode: issuer.Updated, flags: poolFlags("updated"), spoil: func(d *drilled) { d.Break(west) },
-			code: 1, breaks: list{"loss_start us-east-1"}, warns: list{"region_silent us-west-2", "url_down us-west-2"},
+			mode: issuer.CognitoUpdated, flags: poolFlags("updated"), spoil: func(d *drilled) { d.Break(west) },
+			code: 1, errors: list{"loss_start us-east-1"}, warnings: list{"region_hosts_unavailable us-west-2", "url_down us-west-2"},
 		},
 		"replica dark, with snapshots": {
-			mode: issuer.Updated, flags: poolFlags("updated", "-snapshots"), spoil: func(d *drilled) { d.Break(west) },
-			warns: list{"region_silent us-west-2", "url_down us-west-2"}, notes: list{"snapshot_needed us-east-1"},
+			mode: issuer.CognitoUpdated, flags: poolFlags("updated", "--snapshots"), spoil: func(d *drilled) { d.Break(west) },
+			warnings: list{"region_hosts_unavailable us-west-2", "url_down us-west-2"}, infos: list{"snapshot_needed us-east-1"},
 		},
 		"replica hangs": {
-			mode: issuer.Updated, flags: poolFlags("updated"), spoil: func(d *drilled) { d.Hang(west); d.flags = append(d.flags, "-timeout", "1s") },
-			code: 1, breaks: list{"loss_start us-east-1"}, warns: list{"region_silent us-west-2", "url_down us-west-2"},
+			mode: issuer.CognitoUpdated, flags: poolFlags("updated"), spoil: func(d *drilled) { d.Hang(west); d.flags = append(d.flags, "--timeout", "3s") },
+			code: 1, errors: list{"loss_start us-east-1"}, warnings: list{"region_hosts_unavailable us-west-2", "url_down us-west-2"},
 		},
 		"primary dark": {
-			mode: issuer.Updated, flags: poolFlags("updated"), spoil: func(d *drilled) { d.Break(east); d.instead(updatedHost+metaPath, abort) },
-			code: 1, breaks: list{"loss_start us-west-2", "region_dark us-east-1"},
-			warns: list{"discovery_down us-east-1, us-west-2", "url_down us-east-1", "url_down us-west-2"},
+			mode: issuer.CognitoUpdated, flags: poolFlags("updated"), spoil: func(d *drilled) { d.Break(east); d.instead(updatedHost+metaPath, abort) },
+			code: 1, errors: list{"loss_start us-west-2", "region_unavailable us-east-1"},
+			warnings: list{"discovery_down us-east-1, us-west-2", "url_down us-east-1", "url_down us-west-2"},
 		},
 		"wrong issuer in discovery": {
-			mode: issuer.Updated, flags: poolFlags("updated"), spoil: func(d *drilled) { d.serves(updatedHost+metaPath, otherMeta) },
-			code: 1, breaks: list{"discovery_issuer us-east-1, us-west-2"},
+			mode: issuer.CognitoUpdated, flags: poolFlags("updated"), spoil: func(d *drilled) { d.serves(updatedHost+metaPath, otherMeta) },
+			code: 1, errors: list{"discovery_issuer us-east-1, us-west-2"},
 		},
 		"expired certificate of a mirror": {
-			mode: issuer.Updated, flags: poolFlags("updated"), life: map[string]time.Duration{updatedHost: expired},
-			warns: list{"certificate_invalid"},
+			mode: issuer.CognitoUpdated, flags: poolFlags("updated"), life: map[string]time.Duration{updatedHost: expired},
+			warnings: list{"certificate_invalid"},
 		},
 		"expired certificate of a mirror, strict": {
-			mode: issuer.Updated, flags: poolFlags("updated", "-strict"), life: map[string]time.Duration{updatedHost: expired},
-			code: 1, warns: list{"certificate_invalid"},
+			mode: issuer.CognitoUpdated, flags: poolFlags("updated", "--strict"), life: map[string]time.Duration{updatedHost: expired},
+			code: 1, warnings: list{"certificate_invalid"},
 		},
 		"expired certificates of a region": {
-			mode: issuer.Updated, flags: poolFlags("updated"), life: map[string]time.Duration{updatedHost: expired, eastHost: expired},
-			code: 1, breaks: list{"loss_start us-west-2", "region_dark us-east-1"}, warns: list{"certificate_invalid"},
+			mode: issuer.CognitoUpdated, flags: poolFlags("updated"), life: map[string]time.Duration{updatedHost: expired, eastHost: expired},
+			code: 1, errors: list{"loss_start us-west-2", "region_unavailable us-east-1"}, warnings: list{"certificate_invalid"},
 		},
 		"certificate about to end": {
-			mode: issuer.Updated, flags: poolFlags("updated"), life: map[string]time.Duration{westHost: 50 * time.Hour},
-			warns: list{"certificate_soon"},
+			mode: issuer.CognitoUpdated, flags: poolFlags("updated"), life: map[string]time.Duration{westHost: 50 * time.Hour},
+			warnings: list{"certificate_soon"},
 		},
 		"certificate authority about to end": {
-			mode: issuer.Updated, flags: poolFlags("updated"), life: map[string]time.Duration{"CA": 50 * time.Hour},
-			warns: list{"certificate_soon"},
+			mode: issuer.CognitoUpdated, flags: poolFlags("updated"), life: map[string]time.Duration{"CA": 50 * time.Hour},
+			warnings: list{"certificate_soon"},
 		},
 		"certificate about to end, known": {
-			mode: issuer.Updated, flags: poolFlags("updated", "-certificate-days", "2"), life: map[string]time.Duration{westHost: 50 * time.Hour},
+			mode: issuer.CognitoUpdated, flags: poolFlags("updated", "--certificate-days", "2"), life: map[string]time.Duration{westHost: 50 * time.Hour},
 		},
-		// Tokens that the replica minted under its own name hang on its own host.
+		// Tokens that the replica issued under its own name hang on its own host.
 		"403 alias": {
-			mode: issuer.Original, flags: poolFlags("any"), code: 1, breaks: list{"loss_start us-west-2"},
-			notes: list{"not_enabled us-east-1", "not_enabled us-west-2", "not_enabled us-east-1, us-west-2"},
+			mode: issuer.CognitoOriginal, flags: poolFlags("any"), code: 1, errors: list{"loss_start us-west-2"},
+			infos: list{"not_enabled us-east-1", "not_enabled us-west-2", "not_enabled us-east-1, us-west-2"},
 		},
 		"403 alias, with snapshots": {
-			mode: issuer.Original, flags: poolFlags("any", "-snapshots"),
-			notes: list{"not_enabled us-east-1", "not_enabled us-west-2", "not_enabled us-east-1, us-west-2", "snapshot_needed us-west-2"},
+			mode: issuer.CognitoOriginal, flags: poolFlags("any", "--snapshots"),
+			infos: list{"not_enabled us-east-1", "not_enabled us-west-2", "not_enabled us-east-1, us-west-2", "snapshot_needed us-west-2"},
 		},
 		"403 alias that is counted on": {
-			mode: issuer.Original, flags: poolFlags("updated"), warns: list{"issuer_not_served us-east-1, us-west-2"},
-			notes: list{"not_enabled us-east-1", "not_enabled us-west-2"},
+			mode: issuer.CognitoOriginal, flags: poolFlags("updated"), warnings: list{"issuer_not_served us-east-1, us-west-2"},
+			infos: list{"not_enabled us-east-1", "not_enabled us-west-2"},
 		},
 		"no pool at the replica's host": {
-			mode: issuer.Updated, flags: poolFlags("updated"), spoil: func(d *drilled) { d.instead(westHost, status(404)) },
-			code: 1, breaks: list{"loss_start us-east-1"}, warns: list{"region_silent us-west-2"}, notes: list{"not_enabled us-west-2"},
+			mode: issuer.CognitoUpdated, flags: poolFlags("updated"), spoil: func(d *drilled) { d.instead(westHost, status(404)) },
+			code: 1, errors: list{"loss_start us-east-1"}, warnings: list{"region_hosts_unavailable us-west-2"}, infos: list{"not_enabled us-west-2"},
 		},
 		"server error": {
-			mode: issuer.Updated, flags: poolFlags("updated"), spoil: func(d *drilled) { d.Status(west, 503, nil) },
-			code: 1, breaks: list{"loss_start us-east-1"}, warns: list{"region_silent us-west-2", "url_down us-west-2"},
+			mode: issuer.CognitoUpdated, flags: poolFlags("updated"), spoil: func(d *drilled) { d.Status(west, 503, nil) },
+			code: 1, errors: list{"loss_start us-east-1"}, warnings: list{"region_hosts_unavailable us-west-2", "url_down us-west-2"},
 		},
 		"everything dark": {
-			mode: issuer.Updated, flags: poolFlags("updated"), spoil: func(d *drilled) { d.Break(east); d.Break(west); d.instead(updatedHost+metaPath, abort) },
-			code: 3, breaks: list{"region_dark us-east-1", "region_dark us-west-2"},
-			warns: list{"discovery_down us-east-1, us-west-2", "url_down us-east-1", "url_down us-west-2"},
+			mode: issuer.CognitoUpdated, flags: poolFlags("updated"), spoil: func(d *drilled) { d.Break(east); d.Break(west); d.instead(updatedHost+metaPath, abort) },
+			code: 3, errors: list{"region_unavailable us-east-1", "region_unavailable us-west-2"},
+			warnings: list{"discovery_down us-east-1, us-west-2", "url_down us-east-1", "url_down us-west-2"},
 		},
 		"everything says 500": {
-			mode: issuer.Updated, flags: poolFlags("updated"), spoil: func(d *drilled) {
+			mode: issuer.CognitoUpdated, flags: poolFlags("updated"), spoil: func(d *drilled) {
 				d.Status(east, 500, nil)
 				d.Status(west, 500, nil)
 				d.instead(updatedHost+metaPath, status(500))
 			},
-			code: 1, breaks: list{"region_dark us-east-1", "region_dark us-west-2"},
-			warns: list{"discovery_down us-east-1, us-west-2", "url_down us-east-1", "url_down us-west-2"},
+			code: 1, errors: list{"region_unavailable us-east-1", "region_unavailable us-west-2"},
+			warnings: list{"discovery_down us-east-1, us-west-2", "url_down us-east-1", "url_down us-west-2"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := issuertest.New(t, issuertest.Config{Issuer: test.mode})
-			d := newDrilled(t, issuertest.New(t, issuertest.Config{Issuer: issuer.AnyIssuer}), test.life) // for its hosts
-			d.World = w
-			if test.mode == issuer.Updated {
+			w := fakeissuer.New(t, fakeissuer.Config{Mode: test.mode})
+			d := newDrilled(t, fakeissuer.New(t, fakeissuer.Config{Mode: issuer.CognitoAny}), test.life) // for its hosts
+			d.Server = w
+			if test.mode == issuer.CognitoUpdated {
 				d.serves(updatedHost+metaPath, metaGood)
 			}
 			if test.spoil != nil {
 				test.spoil(d)
 			}
 			a, _ := check(t, test.code, append(test.flags, d.flags...)...)
-			require.ElementsMatch(t, test.breaks, a.codes("breaks"))
-			require.ElementsMatch(t, test.warns, a.codes("warns"))
-			require.Subset(t, a.codes("notes"), test.notes)
+			require.ElementsMatch(t, test.errors, a.codes("error"))
+			require.ElementsMatch(t, test.warnings, a.codes("warning"))
+			require.Subset(t, a.codes("info"), test.infos)
 			require.Equal(t, map[int]string{0: "ready", 1: "not_ready", 3: "cannot_tell"}[test.code], a.Verdict)
 		})
 	}
@@ -167,11 +167,11 @@ func TestDrillOfAUserPool(t *testing.T) {
 // The output says what was fetched: of every mirror, with its keys and its certificate.
 func TestDrillTellsWhatItFetched(t *testing.T) {
 	t.Parallel()
-	w := issuertest.New(t, issuertest.Config{Issuer: issuer.Updated})
+	w := fakeissuer.New(t, fakeissuer.Config{Mode: issuer.CognitoUpdated})
 	d := newDrilled(t, w, map[string]time.Duration{westHost: expired})
 	w.Rotate(east)
 	a, people := check(t, 1, append(poolFlags("updated"), d.flags...)...)
-	require.Equal(t, poolID, a.Authority)
+	require.Equal(t, poolID, a.Provider)
 	require.Len(t, a.Regions, 2)
 	eastern, western := a.Regions[0].KeySets, a.Regions[1].KeySets
 	require.Len(t, eastern, 2)
@@ -201,15 +201,15 @@ func TestDrillTellsWhatItFetched(t *testing.T) {
 	require.Len(t, a.Losses[0].Start, 2)
 	require.Empty(t, a.Losses[0].Running)
 	require.Equal(t, "keys_unavailable", a.Losses[0].Start[0].Answer)
-	require.Equal(t, "2 keys of tokens that other regions mint, too, answered keys_unavailable", a.has("loss_start")[0].Detail)
+	require.Equal(t, "2 keys of tokens that other regions issue, too, answered keys_unavailable", a.has("loss_start")[0].Detail)
 	require.Contains(t, people.out, "keys     https://"+westHost+keysPath+": no keys (tls), certificate expired\n")
 	require.Contains(t, people.out, "lose       us-east-1 ("+eastHost+":443, "+updatedHost+":443)\n"+
-		"  start    a service that starts lacks 2 of the keys above, each counted under its issuer\n"+
+		"  start    a service that starts misses 2 of the keys above, each counted under its issuer\n"+
 		"  running  a service that is running has every key above\n")
 	require.Contains(t, people.out, w.KeyID(west)+" RS256 us-east-1, us-west-2, thumbprint ")
 	require.Contains(t, people.errors, "https://"+westHost+keysPath+": its certificate is not good: expired, ")
 	require.Contains(t, people.errors, "https://"+eastHost+keysPath+": answered OK, ")
-	quiet := tool{}.run(t, append(append([]string{"check"}, poolFlags("updated", "-quiet")...), d.flags...)...)
+	quiet := tool{}.run(t, append(append([]string{"check"}, poolFlags("updated", "--quiet")...), d.flags...)...)
 	require.Equal(t, 1, quiet.code)
 	require.Empty(t, quiet.errors)
 }
@@ -218,21 +218,21 @@ func TestDrillTellsWhatItFetched(t *testing.T) {
 // then and one was running. The mirrors agree, or one lags behind a rotation.
 func TestDrillForetells(t *testing.T) {
 	t.Parallel()
-	for _, c := range []issuertest.Config{
-		{Issuer: issuer.Original},
-		{Issuer: issuer.Updated},
-		{Issuer: issuer.AnyIssuer},
-		{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"},
-		{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256", Discovery: true},
-		{Layout: issuertest.OneIssuer, Algorithm: "ES256"},
-		{Layout: issuertest.OneIssuerMirrored, Algorithm: "ES256"},
-		{Layout: issuertest.OneIssuer, Algorithm: "EdDSA", Regions: []string{east, west, "eu-west-1"}},
+	for _, c := range []fakeissuer.Config{
+		{Mode: issuer.CognitoOriginal},
+		{Mode: issuer.CognitoUpdated},
+		{Mode: issuer.CognitoAny},
+		{Layout: fakeissuer.IssuerPerRegion, Algorithm: "ES256"},
+		{Layout: fakeissuer.IssuerPerRegion, Algorithm: "ES256", Discovery: true},
+		{Layout: fakeissuer.OneIssuer, Algorithm: "ES256"},
+		{Layout: fakeissuer.OneIssuerSharedKeys, Algorithm: "ES256"},
+		{Layout: fakeissuer.OneIssuer, Algorithm: "EdDSA", Regions: []string{east, west, "eu-west-1"}},
 	} {
 		for _, lagging := range []string{"", east, west} {
 			for _, lost := range []string{east, west} {
-				t.Run(fmt.Sprintf("layout %d, mode %v, %d regions, lagging %s, lost %s", c.Layout, c.Issuer, len(c.Regions), lagging, lost), func(t *testing.T) {
+				t.Run(fmt.Sprintf("layout %d, mode %v, %d regions, lagging %s, lost %s", c.Layout, c.Mode, len(c.Regions), lagging, lost), func(t *testing.T) {
 					t.Parallel()
-					w := issuertest.New(t, c)
+					w := fakeissuer.New(t, c)
 					if lagging != "" {
 						w.Lag(lagging)
 						w.Rotate(west)
@@ -244,10 +244,10 @@ func TestDrillForetells(t *testing.T) {
 	}
 }
 
-func foretells(t *testing.T, w *issuertest.World, lost string) {
+func foretells(t *testing.T, w *fakeissuer.Server, lost string) {
 	t.Helper()
 	d := newDrilled(t, w, nil)
-	a := decode[drillAnswer](t, tool{}.run(t, append(append([]string{"check", "-json"}, d.flags...), d.regionFlags()...)...).out)
+	a := decode[drillAnswer](t, tool{}.run(t, append(append([]string{"check", "--json"}, d.flags...), d.regionFlags()...)...).out)
 	l := a.Losses[slices.Index(regionsOf(w), lost)]
 	require.Equal(t, lost, l.Region)
 	require.NotEmpty(t, a.Accepts)
@@ -271,14 +271,14 @@ func foretells(t *testing.T, w *issuertest.World, lost string) {
 	}
 }
 
-func regionsOf(w *issuertest.World) (names []string) {
+func regionsOf(w *fakeissuer.Server) (names []string) {
 	for _, r := range w.Provider().Regions {
 		names = append(names, r.Name)
 	}
 	return names
 }
 
-func cacheOf(t *testing.T, w *issuertest.World) *jwks.Cache {
+func cacheOf(t *testing.T, w *fakeissuer.Server) *jwks.Cache {
 	t.Helper()
 	c, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(t, err)
@@ -290,10 +290,10 @@ func TestDrillDocument(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "drill.md"))
 	require.NoError(t, err)
-	rows := regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| (breaks|warns|notes) \\| (.+) \\| (.+) \\|$").FindAllStringSubmatch(string(text), -1)
+	rows := regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| (error|warning|info) \\| (.+) \\| (.+) \\|$").FindAllStringSubmatch(string(text), -1)
 	documented := map[string][3]string{}
 	for _, row := range rows {
 		documented[row[1]] = [3]string{row[2], row[3], row[4]}
 	}
-	require.Equal(t, main.DrillCodes(), documented)
+	require.Equal(t, drill.Codes(), documented)
 }

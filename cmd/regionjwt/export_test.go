@@ -2,6 +2,6 @@ package main
 
 // What the tests use.
 var (
-	Run     = run
-	Silence = silence
+	Run  = run
+	Main = main
 )

@@ -3,17 +3,35 @@ package main_test
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	main "github.com/regionjwt/regionjwt/cmd/regionjwt"
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
 )
+
+// TestMain runs the tool instead of the tests if the program is called by its name, as the runbook does. Most tests wait for
+// servers: more of them than there are processors run at once.
+func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == "regionjwt" {
+		main.Main()
+		return
+	}
+	flag.Parse()
+	if n := flag.Lookup("test.parallel"); n != nil && n.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+		_ = flag.Set("test.parallel", "8") // it was not given
+	}
+	m.Run()
+}
 
 // tool runs the tool with an environment and a standard input.
 type tool struct {
@@ -30,7 +48,9 @@ type result struct {
 func (tl tool) run(t *testing.T, args ...string) result {
 	t.Helper()
 	var out, errs bytes.Buffer
-	code := main.Run(t.Context(), args, strings.NewReader(tl.stdin), &out, &errs, func(name string) string { return tl.env[name] })
+	code := main.Run(t.Context(), args, cli.IO{
+		In: strings.NewReader(tl.stdin), Out: &out, Err: &errs, Getenv: func(name string) string { return tl.env[name] },
+	})
 	return result{code, out.String(), errs.String()}
 }
 
@@ -77,12 +97,14 @@ func decode[T any](t *testing.T, text string) (v T) {
 func signing(t *testing.T) (tl tool, dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	tool{}.ok(t, "keygen", "-out", filepath.Join(dir, "key"))
+	tool{}.ok(t, "keygen", "--out", filepath.Join(dir, "key"))
 	return tool{}.with("REGIONJWT_SIGN_KEY", filepath.Join(dir, "key"), "REGIONJWT_FLEET", "test",
 		"REGIONJWT_STORE", "dir:"+filepath.Join(dir, "store")), dir
 }
 
-var allCommands = []string{"keygen", "revoke", "unrevoke", "rules", "status", "inspect", "check", "activate", "resume", "active"}
+var allCommands = []string{
+	"keygen", "revoke", "unrevoke", "rules", "status", "inspect", "check", "doctor", "pin", "unpin", "active", "pseudonym", "version",
+}
 
 func TestHelp(t *testing.T) {
 	t.Parallel()
@@ -92,15 +114,16 @@ func TestHelp(t *testing.T) {
 		secret := tool{}.with("REGIONJWT_STORE", "redis://:hunter2@redis/0", "REGIONJWT_REDIS_PASSWORD", "hunter2")
 		text := secret.ok(t, "help", name)
 		require.Equal(t, text, secret.ok(t, name, "-h"))
+		require.Equal(t, text, secret.ok(t, name, "--help"))
 		require.Contains(t, text, "Usage: regionjwt "+name)
-		require.Contains(t, text, "  -json\n")
+		require.Contains(t, text, "  --json\n")
 		require.Contains(t, text, "Exit codes:\n  0 ")
 		require.NotContains(t, text, "hunter2")
 	}
 	revoke := tool{}.ok(t, "help", "revoke")
 	for _, text := range []string{
 		"$REGIONJWT_STORE", "$REGIONJWT_PREFIX", "$REGIONJWT_NAME", "$REGIONJWT_FLEET", "$REGIONJWT_SIGN_KEY", "$REGIONJWT_VERIFY_KEY",
-		"$REGIONJWT_SEAL_SECRET_FILE", "$REGIONJWT_COPY", "$REGIONJWT_REDIS_PASSWORD", "-insecure-plain-store",
+		"$REGIONJWT_SECRET_FILE", "$REGIONJWT_LOCAL_COPY", "$REGIONJWT_REDIS_PASSWORD", "--insecure-plain-store",
 	} {
 		require.Contains(t, revoke, text)
 	}
@@ -120,35 +143,36 @@ func TestWrongUsage(t *testing.T) {
 		"unknown command":        {[]string{"revok"}, "no command revok"},
 		"unknown command's help": {[]string{"help", "revok"}, "no command revok"},
 		"unknown flag":           {[]string{"rules", "-x"}, "regionjwt help rules"},
-		"stray argument":         {[]string{"rules", "x"}, "1 other arguments"},
-		"keygen without path":    {[]string{"keygen"}, "-out PATH"},
-		"no authority":           {[]string{"revoke", "-kid", "k"}, "either -authority ID or -all-authorities"},
-		"both authorities":       {[]string{"revoke", "-kid", "k", "-authority", "a", "-all-authorities"}, "either -authority"},
-		"nothing but authority":  {[]string{"revoke", "-authority", "a", "-until", "1h", "-reason", "r"}, "-issued-before now"},
-		"jti without end":        {[]string{"revoke", "-authority", "a", "-token-id", "x"}, "-until"},
-		"wrong time":             {[]string{"revoke", "-authority", "a", "-issued-before", "noon"}, "2026-01-31T03:00:00Z nor now"},
-		"wrong end":              {[]string{"revoke", "-authority", "a", "-kid", "k", "-until", "later"}, "30d"},
-		"negative end":           {[]string{"revoke", "-authority", "a", "-kid", "k", "-until", "-1h"}, "30d"},
-		"past end":               {[]string{"revoke", "-authority", "a", "-kid", "k", "-until", "2020-01-01T00:00:00Z"}, "in the past"},
-		"control character":      {[]string{"revoke", "-authority", "a", "-kid", "k", "-reason", "k\x1b[2J"}, "control character"},
+		"stray argument":         {[]string{"rules", "x"}, "1 unexpected arguments"},
+		"keygen without path":    {[]string{"keygen"}, "--out PATH"},
+		"no provider":            {[]string{"revoke", "--kid", "k"}, "either --provider ID or --all-providers"},
+		"the provider *":         {[]string{"revoke", "--kid", "k", "--provider", "*"}, "--all-providers"},
+		"both of them":           {[]string{"revoke", "--kid", "k", "--provider", "a", "--all-providers"}, "either --provider"},
+		"nothing but provider":   {[]string{"revoke", "--provider", "a", "--expires", "1h", "--note", "r"}, "--issued-before now"},
+		"jti without end":        {[]string{"revoke", "--provider", "a", "--token-id", "x"}, "--expires"},
+		"wrong time":             {[]string{"revoke", "--provider", "a", "--issued-before", "noon"}, "2026-01-31T03:00:00Z nor now"},
+		"wrong end":              {[]string{"revoke", "--provider", "a", "--kid", "k", "--expires", "later"}, "30d"},
+		"negative end":           {[]string{"revoke", "--provider", "a", "--kid", "k", "--expires", "-1h"}, "30d"},
+		"past end":               {[]string{"revoke", "--provider", "a", "--kid", "k", "--expires", "2020-01-01T00:00:00Z"}, "in the past"},
+		"control character":      {[]string{"revoke", "--provider", "a", "--kid", "k", "--note", "k\x1b[2J"}, "control character"},
 		"no ID":                  {[]string{"unrevoke"}, "regionjwt rules"},
 		"not an ID":              {[]string{"unrevoke", "x"}, "is not the ID of a rule"},
-		"empty value":            {[]string{"status", "-verify-key", "a,,b"}, "a value is empty"},
-		"no store":               {[]string{"status", "-store", ""}, "-store dir:PATH"},
-		"no time":                {[]string{"status", "-timeout", "0s"}, "-timeout"},
-		"unknown store":          {[]string{"status", "-store", "/tmp/x"}, "-store is none of"},
-		"no path":                {[]string{"status", "-store", "dir:"}, "needs a path"},
-		"prefix of a directory":  {[]string{"status", "-prefix", "x"}, "-prefix is for Redis"},
-		"wrong database":         {[]string{"status", "-store", "redis://localhost/x"}, "-store is none of"},
-		"signed and sealed":      {[]string{"status", "-seal-secret-file", "x"}, "signed or sealed"},
-		"no key file":            {[]string{"status", "-sign-key", "/nonexistent"}, "-sign-key: "},
-		"wrong kind of token":    {[]string{"inspect", "-use", "refresh"}, "access or id"},
-		"two kinds of issuers":   {[]string{"inspect", "-user-pool", "p", "-issuer", "a=b"}, "not both"},
-		"fetch for nobody":       {[]string{"inspect", "-fetch"}, "-user-pool"},
-		"pool without client":    {[]string{"inspect", "-user-pool", "us-east-1_X1"}, "-client-id"},
-		"wrong pool":             {[]string{"inspect", "-user-pool", "x", "-client-id", "c"}, "{region}"},
-		"issuer without region":  {[]string{"inspect", "-issuer", "https://idp.example", "-audience", "a"}, "REGION=iss"},
-		"issuer for nobody":      {[]string{"inspect", "-issuer", "eu=https://idp.example"}, "-audience"},
+		"empty value":            {[]string{"status", "--verify-key", "a,,b"}, "a value is empty"},
+		"no store":               {[]string{"status", "--store", ""}, "--store dir:PATH"},
+		"no time":                {[]string{"status", "--timeout", "0s"}, "--timeout"},
+		"unknown store":          {[]string{"status", "--store", "/tmp/x"}, "--store is none of"},
+		"no path":                {[]string{"status", "--store", "dir:"}, "needs a path"},
+		"prefix of a directory":  {[]string{"status", "--prefix", "x"}, "--prefix is for Redis"},
+		"wrong database":         {[]string{"status", "--store", "redis://localhost/x"}, "--store is none of"},
+		"signed and encrypted":   {[]string{"status", "--secret-file", "x"}, "signed or encrypted"},
+		"no key file":            {[]string{"status", "--sign-key", "/nonexistent"}, "--sign-key: "},
+		"wrong kind of token":    {[]string{"inspect", "--issuer", "a=https://b.example", "--audience-kind", "refresh"}, "cognito-access"},
+		"two kinds of issuers":   {[]string{"inspect", "--user-pool", "p", "--issuer", "a=b"}, "not both"},
+		"fetch for nobody":       {[]string{"inspect", "--fetch"}, "--user-pool"},
+		"pool without client":    {[]string{"inspect", "--user-pool", "us-east-1_X1"}, "--client-id"},
+		"wrong pool":             {[]string{"inspect", "--user-pool", "x", "--client-id", "c"}, "{region}"},
+		"issuer without region":  {[]string{"inspect", "--issuer", "https://idp.example", "--audience", "a"}, "REGION=iss"},
+		"issuer for nobody":      {[]string{"inspect", "--issuer", "eu=https://idp.example"}, "--audience"},
 		"token as argument":      {[]string{"inspect", "aaa.bbb.signature"}, "flags only"},
 		"nothing to inspect":     {[]string{"inspect"}, "no token on standard input"},
 	} {
@@ -159,7 +183,7 @@ func TestWrongUsage(t *testing.T) {
 		require.NotContains(t, r.errors, "\x1b", name)
 		require.NotContains(t, r.errors, "signature", name)
 		if len(test.args) > 0 && slices.Contains(allCommands, test.args[0]) && !strings.Contains(test.says, "help") {
-			r := tl.run(t, append([]string{test.args[0], "-json"}, test.args[1:]...)...)
+			r := tl.run(t, append([]string{test.args[0], "--json"}, test.args[1:]...)...)
 			require.Equal(t, 2, r.code, name)
 			require.InDelta(t, 2, decode[map[string]any](t, r.out)["exit_code"], 0, name)
 		}
@@ -172,7 +196,7 @@ func TestWrongUsage(t *testing.T) {
 func TestErrorsDoNotRepeatTokens(t *testing.T) {
 	t.Parallel()
 	token := strings.Repeat("eyJhbGciOiJub25lIn0.", 8) + "SIGNATURE"
-	for _, args := range [][]string{{token}, {"help", token}, {"inspect", token}, {"inspect", "-" + token}, {"unrevoke", token}, {"rules", "-json=" + token}} {
+	for _, args := range [][]string{{token}, {"help", token}, {"inspect", token}, {"inspect", "-" + token}, {"unrevoke", token}, {"rules", "--json=" + token}} {
 		r := tool{}.run(t, args...)
 		require.Equal(t, 2, r.code)
 		require.NotContains(t, r.out+r.errors, "SIGNATURE")

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -20,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/regionjwt/regionjwt"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/revocation"
 	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -61,14 +60,14 @@ type shell struct {
 	out *bufio.Reader
 }
 
-const marker = "-- done --"
+const marker = "== done =="
 
 func openShell(t *testing.T, dir string, env ...string) *shell {
 	t.Helper()
 	bin := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", bin, ".")
-	out, err := build.CombinedOutput()
-	require.NoError(t, err, string(out))
+	self, err := os.Executable()
+	require.NoError(t, err)
+	require.NoError(t, os.Symlink(self, filepath.Join(bin, "regionjwt")))       // see TestMain
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "sh", "-eu") // it ends with its input
 	cmd.Dir = dir
 	cmd.Env = append([]string{"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + dir}, env...)
@@ -105,31 +104,28 @@ func (s *shell) do(t *testing.T, commands string) string {
 
 // service is one that follows the rules of a directory, and trusts what the operators' key has signed.
 type service struct {
-	list *revocation.List
-	log  bytes.Buffer
+	log bytes.Buffer
 	*regionjwt.Validator
 }
 
-func newService(t *testing.T, w *issuertest.World, dir string) *service {
+func newService(t *testing.T, w *fakeissuer.Server, dir string) *service {
 	t.Helper()
-	signed, err := store.Signed(store.Dir(filepath.Join(dir, "rules")), "test",
-		store.Signing{Public: []ed25519.PublicKey{publicKey(t, filepath.Join(dir, "operators.key.pub"))}})
+	key, err := store.ReadPublicKey(filepath.Join(dir, "operators.key.pub"))
 	require.NoError(t, err)
+	signed := store.Signed(store.Dir(filepath.Join(dir, "rules")), "test", nil, key)
 	s := &service{}
-	s.list, err = revocation.New(revocation.Config{Store: signed, Logger: slog.New(slog.NewTextHandler(&s.log, nil))})
-	require.NoError(t, err)
 	s.Validator, err = regionjwt.New(regionjwt.Config{
-		Policies:   []verifier.Policy{{Provider: w.Provider(), Audience: verifier.Audience(issuertest.Audience)}},
-		Revocation: s.list,
+		Policies:   []verifier.Policy{{Provider: w.Provider(), Audience: verifier.Audience(fakeissuer.Audience)}},
+		Revocation: &revocation.Config{Replica: store.ReplicaConfig{Store: signed}, Logger: slog.New(slog.NewTextHandler(&s.log, nil))},
 	})
 	require.NoError(t, err)
 	return s
 }
 
-// revoked asks the service about a token that is good but for the rules.
+// revoked asks the service about a token that only a rule can make bad.
 func (s *service) revoked(t *testing.T, token string) bool {
 	t.Helper()
-	require.NoError(t, s.list.Load(t.Context()))
+	require.NoError(t, s.Revocation().Load(t.Context()))
 	_, err := s.Verify(t.Context(), token)
 	var refusal *verifier.Error
 	if errors.As(err, &refusal) {
@@ -145,23 +141,23 @@ func (s *service) revoked(t *testing.T, token string) bool {
 func TestRunbook(t *testing.T) {
 	t.Parallel()
 	const east, west = "us-east-1", "us-west-2"
-	w := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256", ID: "shop"})
+	w := fakeissuer.New(t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion, Algorithm: "ES256", ID: "shop"})
 	w.Serve()
-	mint := func(region string, c issuertest.Claims) string { return w.Token(region, c) }
-	tokens := map[string]string{"east, leaked key": mint(east, issuertest.Claims{}), "west, leaked key": mint(west, issuertest.Claims{})}
+	issue := func(region string, c fakeissuer.Claims) string { return w.Issue(region, c) }
+	tokens := map[string]string{"east, leaked key": issue(east, fakeissuer.Claims{}), "west, leaked key": issue(west, fakeissuer.Claims{})}
 	leakedKID := w.KeyID(west)
 	w.Rotate(east)
 	w.Rotate(west)
-	tokens["east"] = mint(east, issuertest.Claims{})
-	tokens["west"] = mint(west, issuertest.Claims{})
-	tokens["rogue client"] = mint(east, issuertest.Claims{ClientID: "rogue"})
-	tokens["mallory"] = mint(east, issuertest.Claims{Subject: "mallory"})
-	tokens["sign-in"] = mint(east, issuertest.Claims{Set: map[string]any{"origin_jti": "origin-1"}})
-	tokens["one token"] = mint(east, issuertest.Claims{Set: map[string]any{"jti": "token-1"}})
+	tokens["east"] = issue(east, fakeissuer.Claims{})
+	tokens["west"] = issue(west, fakeissuer.Claims{})
+	tokens["rogue client"] = issue(east, fakeissuer.Claims{ClientID: "rogue"})
+	tokens["mallory"] = issue(east, fakeissuer.Claims{Subject: "mallory"})
+	tokens["sign-in"] = issue(east, fakeissuer.Claims{Set: map[string]any{"origin_jti": "origin-1"}})
+	tokens["one token"] = issue(east, fakeissuer.Claims{Set: map[string]any{"jti": "token-1"}})
 	fresh := map[string]func() string{ // issued after whatever was pressed; clocks may differ
-		"west, fresh":    func() string { return mint(west, issuertest.Claims{IssuedAgo: -5 * time.Second}) },
-		"mallory, fresh": func() string { return mint(east, issuertest.Claims{Subject: "mallory", IssuedAgo: -5 * time.Second}) },
-		"east, fresh":    func() string { return mint(east, issuertest.Claims{IssuedAgo: -5 * time.Second}) },
+		"west, fresh":    func() string { return issue(west, fakeissuer.Claims{IssuedAgo: -5 * time.Second}) },
+		"mallory, fresh": func() string { return issue(east, fakeissuer.Claims{Subject: "mallory", IssuedAgo: -5 * time.Second}) },
+		"east, fresh":    func() string { return issue(east, fakeissuer.Claims{IssuedAgo: -5 * time.Second}) },
 	}
 	thumbprint := thumbprintOf(t, w, tokens["east, leaked key"])
 
@@ -183,15 +179,15 @@ func TestRunbook(t *testing.T) {
 		{heading: "One user, one sign-in, one token", dies: []string{"sign-in"}},
 		{heading: "One user, one sign-in, one token", dies: []string{"one token"}},
 		{heading: "Everything issued before a time", dies: []string{"east"}},
-		{heading: "Does it work?", says: "refused, as it should be"},
+		{heading: "Does it work?", says: "rejected, as it should be"},
 		{heading: "Undo", revives: []string{"east", "rogue client"}, says: "INC-1: key leaked"},
 	}
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "bad.txt"), []byte(tokens["east, leaked key"]), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "good.txt"), []byte(tokens["east"]), 0o600))
 	sh := openShell(t, dir,
-		"REGIONJWT_STORE=dir:"+filepath.Join(dir, "rules"), "REGIONJWT_AUTHORITY=shop", "REGIONJWT_FLEET=test",
-		"REGIONJWT_ISSUER="+issuers(w), "REGIONJWT_AUDIENCE="+issuertest.Audience, "THUMBPRINT="+thumbprint, "KID="+leakedKID,
+		"REGIONJWT_STORE=dir:"+filepath.Join(dir, "rules"), "REGIONJWT_PROVIDER=shop", "REGIONJWT_FLEET=test",
+		"REGIONJWT_ISSUER="+issuers(w), "REGIONJWT_AUDIENCE="+fakeissuer.Audience, "THUMBPRINT="+thumbprint, "KID="+leakedKID,
 		"REGION="+west, "CLIENT=rogue", "SUBJECT=mallory", "ORIGIN=origin-1", "TOKEN_ID=token-1")
 
 	all := blocks(t)
@@ -230,10 +226,10 @@ func TestRunbook(t *testing.T) {
 }
 
 // thumbprintOf returns that of the key which signed a token.
-func thumbprintOf(t *testing.T, w *issuertest.World, token string) string {
+func thumbprintOf(t *testing.T, w *fakeissuer.Server, token string) string {
 	t.Helper()
-	tl := tool{}.with("REGIONJWT_AUDIENCE", issuertest.Audience, "REGIONJWT_ISSUER", issuers(w))
-	in, _ := inspect(t, tl, token, 0, "-fetch")
+	tl := tool{}.with("REGIONJWT_AUDIENCE", fakeissuer.Audience, "REGIONJWT_ISSUER", issuers(w))
+	in, _ := inspect(t, tl, token, 0, "--fetch")
 	return in.Thumbprint
 }
 
@@ -251,7 +247,7 @@ func TestRunbookNames(t *testing.T) {
 	for _, name := range variables {
 		require.Contains(t, help.String(), "$"+name)
 	}
-	flags := regexp.MustCompile(`[\s`+"`"+`](-[a-z][a-z-]+)`).FindAllStringSubmatch(string(text), -1)
+	flags := regexp.MustCompile(`[\s`+"`"+`](--[a-z][a-z-]+)`).FindAllStringSubmatch(string(text), -1)
 	require.Greater(t, len(flags), 20)
 	for _, found := range flags {
 		require.Contains(t, help.String(), "\n  "+found[1])

@@ -3,7 +3,6 @@ package code_test
 
 import (
 	"context"
-	"crypto/ed25519"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -37,6 +36,8 @@ import (
 	mcpauth "github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 
 	"github.com/regionjwt/regionjwt"
@@ -49,6 +50,7 @@ import (
 	"github.com/regionjwt/regionjwt/middleware/grpcauth"
 	"github.com/regionjwt/regionjwt/middleware/httpauth"
 	"github.com/regionjwt/regionjwt/middleware/statuspage"
+	"github.com/regionjwt/regionjwt/observe/otel"
 	"github.com/regionjwt/regionjwt/revocation"
 	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/store/redisstore"
@@ -61,8 +63,8 @@ func Given(
 	ctx context.Context, w http.ResponseWriter, r *http.Request, next http.Handler, mux *http.ServeMux, orders http.Handler,
 	pool issuer.Provider, v *regionjwt.Validator, auth *httpauth.Middleware, raw string,
 	rules *revocation.List, controller *failover.Controller, config verifier.Config,
-	operators ed25519.PublicKey, fleetSecret []byte,
-	watched func(*httpauth.Middleware, http.Handler) http.Handler, mcpHandler http.Handler,
+	fleetSecret []byte, meters metric.MeterProvider, tracers trace.TracerProvider,
+	watched func(middleware.Verifier, http.Handler) http.Handler, mcpHandler http.Handler,
 ) error {
 	return nil
 }
@@ -75,7 +77,7 @@ var (
 		jwtmiddleware.New, auth0jwks.NewCachingProvider, validator.New, url.Parse,
 		lambda.Start, oidc.NewProvider, jwt.Parse, mcpauth.RequireBearerToken,
 		redis.NewClient, require.NoError, issuertest.New, middleware.Scopes, grpcauth.New, store.Dir, redisstore.New,
-		statuspage.New, jwks.New,
+		statuspage.Handler, jwks.New, otel.Instrument,
 		clientcredentials.New, testing.Short,
 	}
 	_ = slices.Sorted[string]

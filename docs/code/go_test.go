@@ -88,13 +88,13 @@ func chunks(b block) (parts []string, lines []int) {
 // becomes the body of Given.
 func (c *compiler) file(b block) (text string, whole bool) {
 	if strings.HasPrefix(comments.ReplaceAllString(b.text, ""), "package ") {
-		return fmt.Sprintf("//line %s:%d\n%s", b.paper, b.line, b.text), true
+		return fmt.Sprintf("//line %s:%d\n%s", b.document, b.line, b.text), true
 	}
 	var imports, declarations, body strings.Builder
 	parts, lines := chunks(b)
 	for i, part := range parts {
 		code := comments.ReplaceAllString(part, "")
-		at := fmt.Sprintf("\n//line %s:%d\n", b.paper, lines[i])
+		at := fmt.Sprintf("\n//line %s:%d\n", b.document, lines[i])
 		e, err := parser.ParseExpr(code)
 		_, call := e.(*ast.CallExpr)
 		switch {
@@ -128,7 +128,7 @@ func (c *compiler) file(b block) (text string, whole bool) {
 		"\n}\nreturn nil\n}\n", false
 }
 
-// check returns what is wrong with b. What a part of a function does not use is no mistake.
+// check returns the mistakes of b. What a part of a function does not use is no mistake.
 func (c *compiler) check(b block) (mistakes []string) {
 	text, whole := c.file(b)
 	file, err := parser.ParseFile(c.fset, "block.go", text, parser.SkipObjectResolution)
@@ -144,7 +144,7 @@ func (c *compiler) check(b block) (mistakes []string) {
 	return mistakes
 }
 
-// Every Go block of the papers compiles.
+// Every Go block of the documents compiles.
 func TestGoBlocks(t *testing.T) {
 	t.Parallel()
 	c := newCompiler(t)
@@ -171,14 +171,14 @@ func TestBrokenGoBlocks(t *testing.T) {
 		"import \"example.com/elsewhere\"\nelsewhere.F()\n": "given_test.go does not import example.com/elsewhere",
 		"package main\n\nfunc main() { x := 1 }\n":          "x.md:9: declared and not used: x",
 	} {
-		mistakes := c.check(block{paper: "x.md", language: "go", text: text, line: 7})
+		mistakes := c.check(block{document: "x.md", language: "go", text: text, line: 7})
 		require.NotEmpty(t, mistakes, text)
 		require.Contains(t, mistakes[0], mistake)
 	}
-	require.Empty(t, c.check(block{paper: "x.md", text: "t, err := v.Verify(ctx, raw)\nif err != nil {\n\treturn err\n}\n", line: 1}))
+	require.Empty(t, c.check(block{document: "x.md", text: "t, err := v.Verify(ctx, raw)\nif err != nil {\n\treturn err\n}\n", line: 1}))
 }
 
-// The peers are those that bench measures, so that what the papers say of them is what was seen.
+// The peers are those that bench measures, so that what the documents say of them is what was seen.
 func TestPeersAreThoseOfTheBench(t *testing.T) {
 	t.Parallel()
 	ours, err := os.ReadFile("go.mod")

@@ -33,7 +33,7 @@ func missing(pkg *types.Package, name string) string {
 func TestNames(t *testing.T) {
 	t.Parallel()
 	c, checked := newCompiler(t), 0
-	for _, p := range papers(t) {
+	for _, p := range documents(t) {
 		if !p.isForUsers() {
 			continue
 		}

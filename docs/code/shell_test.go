@@ -90,7 +90,7 @@ type tool struct {
 
 var (
 	commandLine = regexp.MustCompile(`(?m)^  ([a-z]+)  +\S`)
-	flagLine    = regexp.MustCompile(`(?m)^  (-[a-z-]+)`)
+	flagLine    = regexp.MustCompile(`(?m)^  (--[a-z-]+)`)
 	variable    = regexp.MustCompile(`REGIONJWT_[A-Z_]+`)
 )
 
@@ -115,11 +115,11 @@ func newTool(t *testing.T) tool {
 			known.flags[m[1]] = append(known.flags[m[1]], f[1])
 		}
 	}
-	require.Contains(t, known.flags["revoke"], "-thumbprint")
+	require.Contains(t, known.flags["revoke"], "--thumbprint")
 	return known
 }
 
-// check returns what is wrong with a command, or "".
+// check returns the mistake of a command, or "".
 func (k tool) check(command []string) string {
 	switch name, args := command[0], command[1:]; {
 	case name == "regionjwt" && len(args) > 0:
@@ -149,7 +149,7 @@ func (k tool) check(command []string) string {
 	return ""
 }
 
-// Every command line of the papers names commands, flags, targets, packages and variables that exist.
+// Every command line of the documents names commands, flags, targets, packages and variables that exist.
 func TestShellBlocks(t *testing.T) {
 	t.Parallel()
 	known, ours := newTool(t), 0
@@ -173,8 +173,8 @@ func TestBrokenShellBlocks(t *testing.T) {
 	known := newTool(t)
 	for script, mistake := range map[string]string{
 		"regionjwt revoked": "no command revoked",
-		"x=$(regionjwt revoke -all\\\n -nowhere \"a b\")": "no flag -all",
-		"regionjwt rules | jq . && regionjwt check -usr":  "no flag -usr",
+		"x=$(regionjwt revoke --all\\\n --nowhere \"a b\")": "no flag --all",
+		"regionjwt rules | jq . && regionjwt check --usr":   "no flag --usr",
 		"make coffee # now":                        "no target coffee",
 		"go run ./examples/none":                   "no ./examples/none",
 		"FOO=1 elsewhere -x":                       "who knows elsewhere?",

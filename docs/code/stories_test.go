@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/regionjwt/regionjwt"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/jwks"
@@ -18,16 +19,19 @@ import (
 
 // docs/operating.md shows this test.
 func TestRegionLost(t *testing.T) {
-	world := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion})
-	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: world.Client()}, Policies: []verifier.Policy{
-		{Provider: world.Provider(), Audience: verifier.Audience(issuertest.Audience)},
+	idp := issuertest.New(t, issuer.Provider{ID: "shop", Regions: []issuer.Region{
+		{Name: "eu", Issuers: []string{"https://eu.idp.example/realms/shop"}},
+		{Name: "us", Issuers: []string{"https://us.idp.example/realms/shop"}},
+	}}, issuertest.Config{Audience: "orders"})
+	v, err := regionjwt.New(regionjwt.Config{Policies: []verifier.Policy{
+		{Provider: idp.Provider(), Audience: verifier.Audience("orders")},
 	}})
 	require.NoError(t, err)
-	require.NoError(t, v.Keys().Preload(t.Context()))
+	require.NoError(t, v.Preload(t.Context()))
 
-	world.Hang("us-east-1")
-	for _, region := range []string{"us-east-1", "us-west-2"} {
-		_, err := v.Verify(t.Context(), world.Token(region, issuertest.Claims{}))
+	idp.Hang("eu")
+	for _, region := range []string{"eu", "us"} {
+		_, err := v.Verify(t.Context(), idp.Issue(region, issuertest.Claims{}))
 		require.NoError(t, err)
 	}
 }
@@ -56,29 +60,27 @@ func TestMigration(t *testing.T) {
 		replicas   = "https://cognito-idp.us-west-2.amazonaws.com/" + pool
 		updated    = "https://issuer-cognito-idp.us-east-1.amazonaws.com/" + pool
 	)
-	world := issuertest.New(t, issuertest.Config{ID: pool, Issuer: issuer.Original, Algorithm: "ES256"})
-	authority := func(mode issuer.IssuerType) issuer.Provider {
-		a, err := issuer.Cognito(issuer.UserPool{ID: pool, Replicas: []string{west}, Issuer: mode})
-		require.NoError(t, err)
-		return a
+	fake := fakeissuer.New(t, fakeissuer.Config{ID: pool, Mode: issuer.CognitoOriginal, Algorithm: "ES256"})
+	provider := func(mode issuer.CognitoMode) issuer.Provider {
+		return issuer.UserPool{ID: pool, Replicas: []string{west}, Mode: mode}.Provider()
 	}
 	var accepted expvar.Map
-	hooks := verifier.Hooks{Verified: func(_ context.Context, d verifier.Verified) {
+	tokens := verifier.Config{OnDecision: func(_ context.Context, d verifier.Decision) {
 		if d.Token != nil {
 			accepted.Add(d.Token.Issuer(), 1)
 		}
 	}}
-	trust := func(mode issuer.IssuerType) []verifier.Policy {
+	trust := func(mode issuer.CognitoMode) []verifier.Policy {
 		return []verifier.Policy{{
-			Provider: authority(mode), Audience: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
+			Provider: provider(mode), Audience: verifier.CognitoAccess(fakeissuer.ClientID), Algorithms: []string{"ES256"},
 		}}
 	}
-	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: world.Client()}, Policies: trust(issuer.AnyIssuer), Hooks: hooks})
+	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: fake.Client()}, Policies: trust(issuer.CognitoAny), Tokens: tokens})
 	require.NoError(t, err)
-	require.NoError(t, v.Keys().Preload(t.Context()))
-	require.Equal(t, "not_enabled", v.Keys().Status()[0].State)
+	require.NoError(t, v.Preload(t.Context()))
+	require.Equal(t, "not_enabled", v.Status().Keys[0].State)
 	verify := func(region, iss string) error {
-		_, err := v.Verify(t.Context(), world.Token(region, issuertest.Claims{Issuer: iss}))
+		_, err := v.Verify(t.Context(), fake.Issue(region, fakeissuer.Claims{Issuer: iss}))
 		return err
 	}
 	for _, iss := range []string{original, updated} {
@@ -89,8 +91,8 @@ func TestMigration(t *testing.T) {
 	require.NoError(t, verify(west, replicas))
 	require.Equal(t, "1", accepted.Get(replicas).String())
 
-	fetches := world.Fetches(east) + world.Fetches(west)
-	require.NoError(t, v.Update(trust(issuer.Updated)))
+	fetches := fake.Fetches(east) + fake.Fetches(west)
+	require.NoError(t, v.Update(trust(issuer.CognitoUpdated)))
 	require.NoError(t, verify(east, updated))
 	require.NoError(t, verify(west, updated))
 	for _, iss := range []string{original, replicas} {
@@ -98,5 +100,5 @@ func TestMigration(t *testing.T) {
 		require.ErrorAs(t, verify(west, iss), &refused)
 		require.Equal(t, verifier.ReasonUnknownIssuer, refused.Reason)
 	}
-	require.Equal(t, fetches, world.Fetches(east)+world.Fetches(west))
+	require.Equal(t, fetches, fake.Fetches(east)+fake.Fetches(west))
 }

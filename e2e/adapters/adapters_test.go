@@ -17,8 +17,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/regionjwt/regionjwt"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/middleware/httpauth"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -35,7 +36,7 @@ const (
 
 // service is what every framework serves: orders, shown to whom the middleware lets through.
 type service struct {
-	world     *issuertest.World
+	fake      *fakeissuer.Server
 	validator *regionjwt.Validator
 	auth      *httpauth.Middleware
 	served    atomic.Int64 // how often a handler ran
@@ -43,17 +44,16 @@ type service struct {
 
 func newService(t *testing.T, c httpauth.Config) *service {
 	t.Helper()
-	s := &service{world: issuertest.New(t, issuertest.Config{Algorithm: "ES256"})}
+	s := &service{fake: fakeissuer.New(t, fakeissuer.Config{Algorithm: "ES256"})}
 	var err error
 	s.validator, err = regionjwt.New(regionjwt.Config{
-		Keys: jwks.Config{HTTPClient: s.world.Client()}, Leeway: -1,
+		Keys: jwks.Config{HTTPClient: s.fake.Client()}, Tokens: verifier.Config{Leeway: -1},
 		Policies: []verifier.Policy{{
-			Provider: s.world.Provider(), Audience: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
+			Provider: s.fake.Provider(), Audience: verifier.CognitoAccess(fakeissuer.ClientID), Algorithms: []string{"ES256"},
 		}},
 	})
 	require.NoError(t, err)
-	c.Verifier, c.Realm = s.validator, "orders"
-	s.auth, err = httpauth.New(c)
+	s.auth, err = httpauth.New(s.validator, c)
 	require.NoError(t, err)
 	return s
 }
@@ -61,7 +61,7 @@ func newService(t *testing.T, c httpauth.Config) *service {
 // warm fetches the keys of all regions: until each has answered, nobody can tell a bad signature from that of another key.
 func (s *service) warm(t *testing.T) {
 	t.Helper()
-	require.NoError(t, s.validator.Keys().Preload(t.Context()))
+	require.NoError(t, s.validator.Preload(t.Context()))
 }
 
 // claims are what a handler reads of a token in a type of its own.
@@ -76,8 +76,8 @@ func (s *service) order(token *verifier.Token, id string) string {
 	if token == nil {
 		return "no token"
 	}
-	var c claims
-	if err := token.Claims(&c); err != nil {
+	c, err := verifier.ClaimsOf[claims](token)
+	if err != nil {
 		return "no claims"
 	}
 	return fmt.Sprintf("order %s for %s (%s) of %s", id, c.Username, c.Scope, token.Provider())
@@ -85,11 +85,11 @@ func (s *service) order(token *verifier.Token, id string) string {
 
 // orderOf is the work of handlers that have the request.
 func (s *service) orderOf(r *http.Request, id string) string {
-	c, err := httpauth.Claims[claims](r)
-	if err != nil || httpauth.Token(r) == nil || !strings.Contains(c.Scope, read) {
-		return "no claims"
+	token := verifier.FromContext(r.Context())
+	if token == nil || !token.HasScope(read) {
+		return "no token"
 	}
-	return s.order(httpauth.Token(r), id)
+	return s.order(token, id)
 }
 
 // framework is one way to build the service.
@@ -124,7 +124,7 @@ func TestAnswers(t *testing.T) {
 			s := newService(t, httpauth.Config{WriteError: f.writeError})
 			s.warm(t)
 			ask := client(t, s, f)
-			good := s.world.Token(east, issuertest.Claims{})
+			good := s.fake.Issue(east, fakeissuer.Claims{})
 			for _, c := range []struct {
 				name          string
 				authorization []string
@@ -133,21 +133,21 @@ func TestAnswers(t *testing.T) {
 				reason        string
 			}{
 				{"a good token", []string{"Bearer " + good}, 200, "", ""},
-				{"of the other region", []string{"bearer " + s.world.Token(west, issuertest.Claims{})}, 200, "", ""},
-				{"no token", nil, 401, `Bearer realm="orders"`, "token_missing"},
-				{"another scheme", []string{"Basic YTpi"}, 401, `Bearer realm="orders"`, "token_missing"},
-				{"a tampered token", []string{"Bearer " + issuertest.Tamper(good)}, 401, invalidToken, "invalid_token"},
-				{"a forged token", []string{"Bearer " + s.world.Token(east, issuertest.Claims{Forge: true})}, 401, invalidToken, "invalid_token"},
-				{"an expired token", []string{"Bearer " + s.world.Token(east, issuertest.Claims{
+				{"of the other region", []string{"bearer " + s.fake.Issue(west, fakeissuer.Claims{})}, 200, "", ""},
+				{"no token", nil, 401, `Bearer scope="orders/read"`, "token_missing"},
+				{"another scheme", []string{"Basic YTpi"}, 401, `Bearer scope="orders/read"`, "token_missing"},
+				{"a tampered token", []string{"Bearer " + fakeissuer.Tamper(good)}, 401, invalidToken, "invalid_token"},
+				{"a forged token", []string{"Bearer " + s.fake.Issue(east, fakeissuer.Claims{Forged: true})}, 401, invalidToken, "invalid_token"},
+				{"an expired token", []string{"Bearer " + s.fake.Issue(east, fakeissuer.Claims{
 					ExpiresIn: -time.Minute, IssuedAgo: time.Hour,
 				})}, 401, invalidToken, "invalid_token"},
 				{
-					"a scope is lacking",
-					[]string{"Bearer " + s.world.Token(east, issuertest.Claims{Scope: "openid"})},
+					"a scope is missing",
+					[]string{"Bearer " + s.fake.Issue(east, fakeissuer.Claims{Scope: "openid"})},
 					403,
-					`Bearer realm="orders", error="insufficient_scope", scope="orders/read"`, "insufficient_scope",
+					`Bearer error="insufficient_scope", scope="orders/read"`, "insufficient_scope",
 				},
-				{"two tokens", []string{"Bearer " + good, "Bearer " + good}, 400, `Bearer realm="orders", error="invalid_request"`, "invalid_request"},
+				{"two tokens", []string{"Bearer " + good, "Bearer " + good}, 400, `Bearer error="invalid_request"`, "invalid_request"},
 			} {
 				before := s.served.Load()
 				resp, body := ask(c.authorization)
@@ -163,14 +163,14 @@ func TestAnswers(t *testing.T) {
 				require.Equal(t, "no-store", resp.Header.Get("Cache-Control"), c.name)
 				require.Equal(t, before, s.served.Load(), "%s: the handler ran", c.name)
 			}
-			s.world.Break(east) // the keys are known: the other region, and this one, serve on
-			resp, body := ask([]string{"Bearer " + s.world.Token(east, issuertest.Claims{})})
+			s.fake.Break(east) // the keys are known: the other region, and this one, serve on
+			resp, body := ask([]string{"Bearer " + s.fake.Issue(east, fakeissuer.Claims{})})
 			require.Equal(t, 200, resp.StatusCode, body)
 		})
 	}
 }
 
-const invalidToken = `Bearer realm="orders", error="invalid_token"`
+const invalidToken = `Bearer error="invalid_token", scope="orders/read"`
 
 // While nobody can tell, nobody is told to throw a token away; and the service comes back by itself.
 func TestOutage(t *testing.T) {
@@ -180,9 +180,9 @@ func TestOutage(t *testing.T) {
 			t.Parallel()
 			s := newService(t, httpauth.Config{WriteError: f.writeError})
 			ask := client(t, s, f)
-			authorization := []string{"Bearer " + s.world.Token(west, issuertest.Claims{})}
-			s.world.Break(east)
-			s.world.Break(west)
+			authorization := []string{"Bearer " + s.fake.Issue(west, fakeissuer.Claims{})}
+			s.fake.Break(east)
+			s.fake.Break(west)
 			resp, body := ask(authorization)
 			require.Equal(t, 503, resp.StatusCode, body)
 			require.Empty(t, resp.Header.Values("WWW-Authenticate"))
@@ -194,7 +194,7 @@ func TestOutage(t *testing.T) {
 			resp, body = ask(nil)
 			require.Equal(t, 401, resp.StatusCode, "no key is needed to see that there is no token: %s", body)
 
-			s.world.Mend(west)
+			s.fake.Restore(west)
 			eventually(t, func() bool {
 				resp, _ = ask(authorization)
 				return resp.StatusCode == http.StatusOK
@@ -254,11 +254,11 @@ func eventually(t *testing.T, done func() bool) {
 	}
 }
 
-// recipeWatched ends responses that outlive their token, such as streams: next has to heed the context of its request. It goes
-// between Handler and next.
-func recipeWatched(auth *httpauth.Middleware, next http.Handler) http.Handler {
+// recipeWatched ends responses that outlive their token, such as streams: next must end with the context of its request. It goes
+// between Require and next.
+func recipeWatched(v middleware.Verifier, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, stop := auth.Watch(r, 0)
+		ctx, stop := middleware.Watch(r.Context(), v, verifier.FromContext(r.Context()), 0)
 		defer stop()
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/middleware/httpauth"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -34,9 +34,11 @@ func recipeConnectError() func(http.ResponseWriter, *http.Request, int, error) {
 			code = connect.CodePermissionDenied
 		case http.StatusBadRequest:
 			code = connect.CodeInvalidArgument
+		case http.StatusTooManyRequests:
+			code = connect.CodeResourceExhausted
 		}
-		outcome, _ := middleware.Classify(err) // all that a client is told of err
-		_ = writer.Write(w, r, connect.NewError(code, errors.New(outcome.String())))
+		_, reason, _ := middleware.Classify(err) // nothing else of err may be sent
+		_ = writer.Write(w, r, connect.NewError(code, errors.New(reason)))
 	}
 }
 
@@ -54,22 +56,22 @@ type (
 func buildConnect(s *service) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(showOrder, connect.NewUnaryHandler(showOrder, func(ctx context.Context, r *request) (*connect.Response[text], error) {
-		token, _ := verifier.FromContext(ctx)
+		token := verifier.FromContext(ctx)
 		return connect.NewResponse(wrapperspb.String(s.order(token, r.Msg.GetValue()))), nil
 	}))
 	mux.Handle(watchOrder, connect.NewServerStreamHandler(watchOrder, func(ctx context.Context, r *request, stream *connect.ServerStream[text]) error {
-		token, _ := verifier.FromContext(ctx)
+		token := verifier.FromContext(ctx)
 		id, forever := strings.CutSuffix(r.Msg.GetValue(), " for ever")
 		if err := stream.Send(wrapperspb.String(s.order(token, id))); err != nil || !forever {
 			return err
 		}
 		<-ctx.Done()
 		if ended, ok := errors.AsType[*verifier.Error](context.Cause(ctx)); ok {
-			return connect.NewError(connect.CodeUnauthenticated, errors.New(ended.Reason.String()))
+			return connect.NewError(connect.CodeUnauthenticated, errors.New(string(ended.Reason)))
 		}
 		return ctx.Err()
 	}))
-	return s.auth.Handler(recipeWatched(s.auth, mux), middleware.Scopes(read))
+	return s.auth.Require(middleware.Scopes(read))(recipeWatched(s.validator, mux))
 }
 
 func connectRequest(url string) (*http.Request, error) {
@@ -146,9 +148,9 @@ func TestConnectCodes(t *testing.T) {
 			s.warm(t)
 			server := serveConnect(t, s)
 			dark := newService(t, httpauth.Config{WriteError: recipeConnectError()})
-			dark.world.Break(east)
-			dark.world.Break(west)
-			good := "Bearer " + s.world.Token(east, issuertest.Claims{})
+			dark.fake.Break(east)
+			dark.fake.Break(west)
+			good := "Bearer " + s.fake.Issue(east, fakeissuer.Claims{})
 			for _, c := range []struct {
 				name          string
 				server        *httptest.Server
@@ -158,16 +160,16 @@ func TestConnectCodes(t *testing.T) {
 			}{
 				{"good", server, []string{good}, 0, ""},
 				{"no token", server, nil, connect.CodeUnauthenticated, "token_missing"},
-				{"a bad one", server, []string{issuertest.Tamper(good)}, connect.CodeUnauthenticated, "invalid_token"},
+				{"a bad one", server, []string{fakeissuer.Tamper(good)}, connect.CodeUnauthenticated, "invalid_token"},
 				{
-					"a scope is lacking", server,
-					[]string{"Bearer " + s.world.Token(west, issuertest.Claims{Scope: "openid"})},
+					"a scope is missing", server,
+					[]string{"Bearer " + s.fake.Issue(west, fakeissuer.Claims{Scope: "openid"})},
 					connect.CodePermissionDenied, "insufficient_scope",
 				},
 				{"two tokens", server, []string{good, good}, connect.CodeInvalidArgument, "invalid_request"},
 				{
 					"an outage", serveConnect(t, dark),
-					[]string{"Bearer " + dark.world.Token(east, issuertest.Claims{})},
+					[]string{"Bearer " + dark.fake.Issue(east, fakeissuer.Claims{})},
 					connect.CodeUnavailable, "temporarily_unavailable",
 				},
 			} {
@@ -210,11 +212,11 @@ func TestConnectStreamEnds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newService(t, httpauth.Config{WriteError: recipeConnectError()})
-			token := s.world.Token(east, issuertest.Claims{ExpiresIn: 2 * time.Second})
+			token := s.fake.Issue(east, fakeissuer.Claims{ExpiresIn: 2 * time.Second})
 			last, err := watch(t, serveConnect(t, s), protocol, http.Header{"Authorization": {"Bearer " + token}}, "7 for ever")
 			require.Contains(t, last, "order 7 for alice")
 			require.Equal(t, connect.CodeUnauthenticated, connect.CodeOf(err))
-			require.ErrorContains(t, err, verifier.ReasonExpired.String())
+			require.ErrorContains(t, err, string(verifier.ReasonExpired))
 		})
 	}
 }

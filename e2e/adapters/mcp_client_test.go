@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
 
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/middleware/httpauth"
 )
@@ -35,7 +35,7 @@ func newMCPService(t *testing.T) *mcpService {
 		Resource: m.resource, Scopes: []string{read, write},
 		AuthorizationServers: func() []string {
 			var all []string
-			for _, region := range m.world.Provider().Regions {
+			for _, region := range m.fake.Provider().Regions {
 				all = append(all, region.Issuers[0])
 			}
 			return all
@@ -44,8 +44,8 @@ func newMCPService(t *testing.T) *mcpService {
 	tools := newTools(m.service)
 	h := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return tools }, nil)
 	mux := http.NewServeMux()
-	mux.Handle("/mcp", recipeMCP(m.auth, h, middleware.Scopes(read)))
-	mux.Handle(m.auth.MetadataPath(), m.auth.MetadataHandler())
+	mux.Handle("/mcp", recipeMCP(m.auth, m.validator, h, middleware.Scopes(read)))
+	mux.Handle(m.auth.ResourceMetadata())
 	server.Config.Handler = mux
 	server.Start()
 	t.Cleanup(server.Close)
@@ -54,7 +54,7 @@ func newMCPService(t *testing.T) *mcpService {
 
 // wallet is an OAuthHandler that gets its token from the authorization server which the challenge leads to.
 type wallet struct {
-	world    *issuertest.World
+	fake     *fakeissuer.Server
 	resource string
 	token    atomic.Pointer[string]
 	asked    []int // the statuses that it was asked about
@@ -88,13 +88,13 @@ func (w *wallet) Authorize(ctx context.Context, _ *http.Request, resp *http.Resp
 	if challenges[0].Params["error"] == "insufficient_scope" && challenges[0].Params["scope"] != read {
 		return errors.New("no such scope")
 	}
-	w.put(w.world.Token(west, issuertest.Claims{}))
+	w.put(w.fake.Issue(west, fakeissuer.Claims{}))
 	return nil
 }
 
 // transport reaches m with the tokens of w.
 func (m *mcpService) transport(w *wallet) *mcp.StreamableClientTransport {
-	w.world, w.resource = m.world, m.resource
+	w.fake, w.resource = m.fake, m.resource
 	return &mcp.StreamableClientTransport{Endpoint: m.resource, HTTPClient: &http.Client{}, OAuthHandler: w, MaxRetries: -1}
 }
 
@@ -128,11 +128,11 @@ var versions = []string{"", withSessions}
 
 const (
 	withSessions = "2025-11-25"
-	alice        = "us-east-1_Testing01 " + issuertest.Subject
+	alice        = "us-east-1_Testing01 " + fakeissuer.Subject
 )
 
-// A client that knows nothing but the address finds out from the challenge where to get a token, and from a refusal for lack of
-// a scope which one it needs.
+// A client that knows nothing but the address finds out from the challenge where to get a token, and from a rejection
+// which scope it needs.
 func TestMCPDiscovery(t *testing.T) {
 	t.Parallel()
 	for _, version := range versions {
@@ -140,14 +140,14 @@ func TestMCPDiscovery(t *testing.T) {
 		w := &wallet{}
 		session := begin(t, m.transport(w), version)
 		require.Equal(t, []int{401}, w.asked)
-		require.Equal(t, []string{m.world.Provider().Regions[0].Issuers[0], m.world.Provider().Regions[1].Issuers[0]}, w.servers)
+		require.Equal(t, []string{m.fake.Provider().Regions[0].Issuers[0], m.fake.Provider().Regions[1].Issuers[0]}, w.servers)
 		answer, _, err := call(t, session, "show_order")
 		require.NoError(t, err)
 		require.Equal(t, map[string]any{
 			"text": "order 7 for alice (openid orders/read) of us-east-1_Testing01", "user": alice,
 		}, answer)
 
-		w.put(m.world.Token(east, issuertest.Claims{Scope: "openid"}))
+		w.put(m.fake.Issue(east, fakeissuer.Claims{Scope: "openid"}))
 		_, _, err = call(t, session, "show_order")
 		require.NoError(t, err, "it asked for the scope")
 		require.Equal(t, []int{401, 403}, w.asked)
@@ -166,11 +166,11 @@ func TestMCPToolScope(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "insufficient_scope", failed)
 		require.Zero(t, m.served.Load())
-		w.put(m.world.Token(east, issuertest.Claims{Scope: read + " " + write}))
+		w.put(m.fake.Issue(east, fakeissuer.Claims{Scope: read + " " + write}))
 		answer, _, err := call(t, session, "cancel_order")
 		require.NoError(t, err)
 		require.Contains(t, answer["text"], "(orders/read orders/write)")
-		w.put(m.world.Token(east, issuertest.Claims{}))
+		w.put(m.fake.Issue(east, fakeissuer.Claims{}))
 		_, failed, err = call(t, session, "cancel_order")
 		require.NoError(t, err)
 		require.Equal(t, "insufficient_scope", failed)
@@ -182,10 +182,10 @@ func TestMCPSession(t *testing.T) {
 	t.Parallel()
 	m := newMCPService(t)
 	w := &wallet{}
-	w.put(m.world.Token(east, issuertest.Claims{}))
+	w.put(m.fake.Issue(east, fakeissuer.Claims{}))
 	session := begin(t, m.transport(w), withSessions)
 	require.NotEmpty(t, session.ID())
-	w.put(m.world.Token(west, issuertest.Claims{}))
+	w.put(m.fake.Issue(west, fakeissuer.Claims{}))
 	_, _, err := call(t, session, "show_order")
 	require.NoError(t, err)
 	require.Empty(t, w.asked)
@@ -193,7 +193,7 @@ func TestMCPSession(t *testing.T) {
 	r, err := mcpRequest(strings.TrimSuffix(m.resource, "/mcp"))
 	require.NoError(t, err)
 	r.Header.Set("Mcp-Session-Id", session.ID())
-	r.Header.Set("Authorization", "Bearer "+m.world.Token(east, issuertest.Claims{Subject: "mallory"}))
+	r.Header.Set("Authorization", "Bearer "+m.fake.Issue(east, fakeissuer.Claims{Subject: "mallory"}))
 	resp, body := do(t, &http.Client{}, r)
 	require.Equal(t, 403, resp.StatusCode)
 	require.Contains(t, body, "session user mismatch")
@@ -207,16 +207,16 @@ func TestMCPOutage(t *testing.T) {
 		m := newMCPService(t)
 		w := &wallet{}
 		session := begin(t, m.transport(w), version)
-		m.world.Break(east)
-		m.world.Break(west)
+		m.fake.Break(east)
+		m.fake.Break(west)
 		_, _, err := call(t, session, "show_order")
 		require.NoError(t, err, "the key is known")
-		m.world.Rotate(west)
-		w.put(m.world.Token(west, issuertest.Claims{}))
+		m.fake.Rotate(west)
+		w.put(m.fake.Issue(west, fakeissuer.Claims{}))
 		_, _, err = call(t, session, "show_order")
 		require.ErrorContains(t, err, http.StatusText(http.StatusServiceUnavailable))
 		require.EqualValues(t, 1, m.served.Load())
-		m.world.Mend(west)
+		m.fake.Restore(west)
 		eventually(t, func() bool {
 			_, _, err = call(t, session, "show_order")
 			return err == nil
@@ -234,7 +234,7 @@ func TestMCPStreamEnds(t *testing.T) {
 	transport.DisableStandaloneSSE = true
 	session := begin(t, transport, withSessions)
 
-	token := m.world.Token(east, issuertest.Claims{ExpiresIn: 2 * time.Second})
+	token := m.fake.Issue(east, fakeissuer.Claims{ExpiresIn: 2 * time.Second})
 	verified, err := m.validator.Verify(t.Context(), token)
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

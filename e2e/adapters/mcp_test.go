@@ -15,17 +15,17 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// recipeMCP puts httpauth in front of an MCP handler. httpauth verifies and refuses; the SDK's own middleware only takes over
-// what was verified, so that tools see it and a session stays with the user who began it.
-func recipeMCP(auth *httpauth.Middleware, h http.Handler, requirements ...middleware.Requirement) http.Handler {
-	return auth.Handler(recipeWatched(auth, mcpauth.RequireBearerToken(recipeTokenInfo, nil)(h)), requirements...)
+// recipeMCP puts httpauth in front of an MCP handler. httpauth verifies and rejects; the middleware of the SDK only takes over the
+// verified token, so that tools see it and a session stays with the user who began it.
+func recipeMCP(auth *httpauth.Middleware, v middleware.Verifier, h http.Handler, requirements ...middleware.Requirement) http.Handler {
+	return auth.Require(requirements...)(recipeWatched(v, mcpauth.RequireBearerToken(recipeTokenInfo, nil)(h)))
 }
 
 // recipeTokenInfo copies the Token of the request. ValidUntil rather than Expiry, since the SDK compares without leeway. An
-// authority's ID has no space, so no two users share a UserID.
+// the provider's ID has no space, so no two users share a UserID.
 func recipeTokenInfo(ctx context.Context, _ string, _ *http.Request) (*mcpauth.TokenInfo, error) {
-	token, ok := verifier.FromContext(ctx)
-	if !ok {
+	token := verifier.FromContext(ctx)
+	if token == nil {
 		return nil, mcpauth.ErrInvalidToken // it is not behind httpauth
 	}
 	return &mcpauth.TokenInfo{
@@ -56,7 +56,7 @@ type orderText struct {
 	User string `json:"user"`
 }
 
-// newTools returns a server with a tool for whoever may use it at all, and one that demands more.
+// newTools returns a server with a tool for every client that may use it at all, and one that demands more.
 func newTools(s *service) *mcp.Server {
 	server := mcp.NewServer(&mcp.Implementation{Name: "orders", Version: "1"}, nil)
 	add := func(name string, requirements ...middleware.Requirement) {
@@ -66,9 +66,9 @@ func newTools(s *service) *mcp.Server {
 				if err != nil {
 					return nil, orderText{}, err
 				}
-				if err := middleware.Require(token, requirements); err != nil {
-					outcome, _ := middleware.Classify(err)
-					return nil, orderText{}, errors.New(outcome.String())
+				if err := middleware.Check(token, requirements...); err != nil {
+					_, code, _ := middleware.Classify(err)
+					return nil, orderText{}, errors.New(code)
 				}
 				return nil, orderText{s.order(token, in.ID), r.Extra.TokenInfo.UserID}, nil
 			})
@@ -83,7 +83,7 @@ func buildMCP(s *service) http.Handler {
 	tools := newTools(s)
 	h := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return tools },
 		&mcp.StreamableHTTPOptions{Stateless: true, JSONResponse: true})
-	return recipeMCP(s.auth, h, middleware.Scopes(read))
+	return recipeMCP(s.auth, s.validator, h, middleware.Scopes(read))
 }
 
 func mcpRequest(url string) (*http.Request, error) {

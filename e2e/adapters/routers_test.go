@@ -13,7 +13,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/stretchr/testify/require"
 
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/middleware/httpauth"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -25,18 +25,13 @@ func buildMux(s *service) http.Handler {
 	order := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprint(w, s.orderOf(r, r.PathValue("id")))
 	})
-	mux.Handle("GET /orders/{id}", s.auth.Handler(order, middleware.Scopes(read)))
-	mux.Handle("DELETE /orders/{id}", s.auth.Handler(order, middleware.Scopes(read, write)))
+	mux.Handle("GET /orders/{id}", s.auth.Require(middleware.Scopes(read))(order))
+	mux.Handle("DELETE /orders/{id}", s.auth.Require(middleware.Scopes(read, write))(order))
 	mux.HandleFunc("GET /health", health)
 	return mux
 }
 
 func health(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "up") }
-
-// recipeWith is Handler as the middleware that chi's and echo's methods take.
-func recipeWith(auth *httpauth.Middleware, requirements ...middleware.Requirement) func(http.Handler) http.Handler {
-	return func(next http.Handler) http.Handler { return auth.Handler(next, requirements...) }
-}
 
 func buildChi(s *service) http.Handler {
 	router := chi.NewRouter()
@@ -45,9 +40,9 @@ func buildChi(s *service) http.Handler {
 	}
 	router.Get("/health", health)
 	router.Route("/orders", func(router chi.Router) {
-		router.Use(recipeWith(s.auth, middleware.Scopes(read)))
+		router.Use(s.auth.Require(middleware.Scopes(read)))
 		router.Get("/{id}", order)
-		router.With(recipeWith(s.auth, middleware.Scopes(write))).Delete("/{id}", order)
+		router.With(s.auth.Require(middleware.Scopes(write))).Delete("/{id}", order)
 	})
 	return router
 }
@@ -56,19 +51,19 @@ func buildEcho(s *service) http.Handler {
 	e := echo.New()
 	order := func(c echo.Context) error { return c.String(http.StatusOK, s.orderOf(c.Request(), c.Param("id"))) }
 	e.GET("/health", echo.WrapHandler(http.HandlerFunc(health)))
-	orders := e.Group("/orders", echo.WrapMiddleware(recipeWith(s.auth, middleware.Scopes(read))))
+	orders := e.Group("/orders", echo.WrapMiddleware(s.auth.Require(middleware.Scopes(read))))
 	orders.GET("/:id", order)
-	orders.DELETE("/:id", order, echo.WrapMiddleware(recipeWith(s.auth, middleware.Scopes(write))))
+	orders.DELETE("/:id", order, echo.WrapMiddleware(s.auth.Require(middleware.Scopes(write))))
 	return e
 }
 
-// recipeGin is Handler as a gin middleware. What it must not do is return after a refusal without Abort: gin runs the rest of
-// the chain whatever a middleware has written.
+// recipeGin is Require as a gin middleware. It must call Abort after a rejection: gin runs the rest of the chain even if a
+// middleware has written an answer.
 func recipeGin(auth *httpauth.Middleware, requirements ...middleware.Requirement) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		passed := false
 		next := func(_ http.ResponseWriter, r *http.Request) { c.Request, passed = r, true } // r carries the token
-		auth.Handler(http.HandlerFunc(next), requirements...).ServeHTTP(c.Writer, c.Request)
+		auth.Require(requirements...)(http.HandlerFunc(next)).ServeHTTP(c.Writer, c.Request)
 		if !passed {
 			c.Abort()
 		}
@@ -106,8 +101,8 @@ func TestRoutes(t *testing.T) {
 			s := newService(t, httpauth.Config{})
 			server := httptest.NewServer(build(s))
 			t.Cleanup(server.Close)
-			reader := s.world.Token(east, issuertest.Claims{})
-			writer := s.world.Token(west, issuertest.Claims{Scope: read + " " + write})
+			reader := s.fake.Issue(east, fakeissuer.Claims{})
+			writer := s.fake.Issue(west, fakeissuer.Claims{Scope: read + " " + write})
 			for _, c := range []struct {
 				method, path, token string
 				want                int
@@ -142,12 +137,12 @@ func TestServeMux(t *testing.T) {
 		_, _ = fmt.Fprint(w, s.orderOf(r, r.PathValue("id")))
 	})
 	all := http.NewServeMux()
-	all.Handle("/outside/", s.auth.Handler(http.StripPrefix("/outside", orders), middleware.Scopes(read)))
-	all.Handle("/inside/", http.StripPrefix("/inside", s.auth.Handler(orders, middleware.Scopes(read))))
-	all.Handle("/orders/", s.auth.Handler(orders, middleware.Scopes(read)))
+	all.Handle("/outside/", s.auth.Require(middleware.Scopes(read))(http.StripPrefix("/outside", orders)))
+	all.Handle("/inside/", http.StripPrefix("/inside", s.auth.Require(middleware.Scopes(read))(orders)))
+	all.Handle("/orders/", s.auth.Require(middleware.Scopes(read))(orders))
 	server := httptest.NewServer(all)
 	t.Cleanup(server.Close)
-	token := s.world.Token(east, issuertest.Claims{})
+	token := s.fake.Issue(east, fakeissuer.Claims{})
 	for _, prefix := range []string{"/outside", "/inside", ""} {
 		status, body := send(t, server, http.MethodGet, prefix+"/orders/7", token)
 		require.Equal(t, 200, status, body)
@@ -175,9 +170,9 @@ func TestGinChain(t *testing.T) {
 	})
 	e.GET("/", recipeGin(s.auth, middleware.Scopes(read)), note("middleware"), func(c *gin.Context) {
 		for from, ctx := range map[string]context.Context{"request": c.Request.Context(), "gin": c, "copy": c.Copy()} {
-			token, found := verifier.FromContext(ctx)
-			require.True(t, found, from)
-			require.Equal(t, issuertest.Subject, token.Subject())
+			token := verifier.FromContext(ctx)
+			require.NotNil(t, token, from)
+			require.Equal(t, fakeissuer.Subject, token.Subject())
 		}
 		ran = append(ran, "handler")
 		c.Status(http.StatusNoContent)
@@ -189,8 +184,8 @@ func TestGinChain(t *testing.T) {
 		want  []string
 	}{
 		{"", []string{"logged 401 true"}},
-		{s.world.Token(east, issuertest.Claims{Scope: "openid"}), []string{"logged 403 true"}},
-		{s.world.Token(east, issuertest.Claims{}), []string{"middleware", "handler", "logged 204 false"}},
+		{s.fake.Issue(east, fakeissuer.Claims{Scope: "openid"}), []string{"logged 403 true"}},
+		{s.fake.Issue(east, fakeissuer.Claims{}), []string{"middleware", "handler", "logged 204 false"}},
 	} {
 		ran = nil
 		_, _ = send(t, server, http.MethodGet, "/", c.token)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,87 +16,64 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/failover"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/issuer"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/middleware/statuspage"
 	"github.com/regionjwt/regionjwt/revocation"
+	"github.com/regionjwt/regionjwt/store"
+	"github.com/regionjwt/regionjwt/verifier"
 )
 
-var errDark = errors.New("dark")
+var errNoAnswer = errors.New("no answer")
 
-// controller returns a Controller that counts each piece of evidence.
-func controller(t *testing.T, a issuer.Provider, onEvent func(failover.Event)) *failover.Controller {
-	t.Helper()
-	c, err := failover.New(failover.Config{Provider: a, Automatic: true, FailAfter: 1, OnEvent: onEvent})
-	require.NoError(t, err)
-	for _, r := range a.Regions {
-		c.Observe(failover.Evidence{Region: r.Name, Source: "probe"})
-	}
-	return c
-}
-
-// service serves the page of a process that trusts three authorities. The first region of one is dark, which is an issuer per
-// region, so that its keys are missing; the second has been pinned by an operator; the third has no Controller.
+// service serves the page of a process with three providers. A region of the first, which has an issuer per region, is
+// unavailable, so that its keys are missing; an operator has pinned a region of the second; the third does not fail over.
 func service(t *testing.T) *httptest.Server {
 	t.Helper()
-	dark := issuertest.New(t, issuertest.Config{Algorithm: "ES256", ID: "orders-realm", Layout: issuertest.IssuerPerRegion})
-	well := issuertest.New(t, issuertest.Config{Algorithm: "ES256", ID: "eu-central-1_Xb4Lq0Zk7", Regions: []string{"eu-central-1", "eu-west-1"}})
-	plain := issuertest.New(t, issuertest.Config{
-		Algorithm: "EdDSA", ID: "partners", Layout: issuertest.OneIssuer, Regions: []string{"frankfurt", "dublin"},
+	failing := fakeissuer.New(t, fakeissuer.Config{Algorithm: "ES256", ID: "orders-realm", Layout: fakeissuer.IssuerPerRegion})
+	pinned := fakeissuer.New(t, fakeissuer.Config{
+		Algorithm: "ES256", ID: "eu-central-1_Xb4Lq0Zk7", Regions: []string{"eu-central-1", "eu-west-1"},
 	})
-	worlds := []*issuertest.World{dark, well, plain}
-	dark.Break("us-east-1")
-	var all []issuer.Provider
-	clients := map[string]http.RoundTripper{}
-	for _, w := range worlds {
-		all = append(all, w.Provider())
-		for _, r := range w.Provider().Regions {
-			for _, u := range r.JWKSURLs {
-				parsed, err := url.Parse(u)
-				require.NoError(t, err)
-				clients[parsed.Host+parsed.Path] = w.Client().Transport
-			}
+	plain := fakeissuer.New(t, fakeissuer.Config{
+		Algorithm: "EdDSA", ID: "partners", Layout: fakeissuer.OneIssuer, Regions: []string{"frankfurt", "dublin"},
+	})
+	failing.Break("us-east-1")
+	c := regionjwt.Config{Revocation: &revocation.Config{}, Failover: map[string]failover.Config{}}
+	for _, f := range []*fakeissuer.Server{failing, pinned, plain} {
+		p := f.Provider()
+		p.HTTPClient = f.Client()
+		c.Policies = append(c.Policies, verifier.Policy{
+			Provider: p, Audience: verifier.InsecureAnyAudience(), Algorithms: []string{"ES256", "EdDSA"},
+		})
+		if f != plain {
+			c.Failover[p.ID] = failover.Config{Automatic: true, Threshold: 1}
 		}
 	}
-	cache, err := jwks.New(all, jwks.Config{HTTPClient: &http.Client{Transport: byURL(clients)}})
+	v, err := regionjwt.New(c)
 	require.NoError(t, err)
-	require.ErrorIs(t, cache.Preload(t.Context()), jwks.ErrUnavailable)
+	h := statuspage.Handler(v, "Orders API")
+	require.Error(t, v.Preload(t.Context()), "a region is unavailable")
 
-	var events statuspage.Events
-	rules, err := revocation.New(revocation.Config{OnEvent: events.Rules})
-	require.NoError(t, err)
-	_, err = rules.Add(t.Context(), revocation.Rule{
-		Provider: "partners", ClientID: "batch-importer", IssuedBefore: time.Now(), Reason: "INC-4711",
+	_, err = v.Revocation().Add(t.Context(), revocation.Rule{
+		Provider: "partners", ClientID: "batch-importer", IssuedBefore: time.Now(), Note: "INC-4711",
 	})
 	require.NoError(t, err)
-	failing := controller(t, dark.Provider(), events.Failover)
-	failing.Observe(failover.Evidence{Region: "us-east-1", Source: "probe", Err: errDark})
-	failing.Observe(failover.Evidence{Region: "us-west-2", Source: "token"})
-	pinned := controller(t, well.Provider(), events.Failover)
-	require.NoError(t, pinned.Activate(t.Context(), "eu-west-1", "CHG-2041: drill of the quarter"))
-	page, err := statuspage.New(statuspage.Config{
-		Keys: cache, Controllers: []statuspage.Controller{failing, pinned}, Rules: rules, Events: &events, Title: "Orders API",
-		Reload: time.Minute,
-	})
-	require.NoError(t, err)
+	for _, f := range []*fakeissuer.Server{failing, pinned} {
+		for _, r := range f.Provider().Regions {
+			v.Failover(f.Provider().ID).Report(r.Name, "probe", time.Now(), nil)
+		}
+	}
+	v.Failover("orders-realm").Report("us-east-1", "probe", time.Now(), errNoAnswer)
+	v.Failover("orders-realm").Report("us-west-2", "token", time.Now(), nil)
+	require.NoError(t, v.Failover(pinned.Provider().ID).Pin(t.Context(), "eu-west-1", "CHG-2041: drill of the quarter"))
 	mux := http.NewServeMux()
-	mux.Handle("/status/", http.StripPrefix("/status", page))
+	mux.Handle("/status/", http.StripPrefix("/status", h))
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return server
-}
-
-// byURL sends requests to the worlds that publish there.
-type byURL map[string]http.RoundTripper
-
-func (b byURL) RoundTrip(r *http.Request) (*http.Response, error) {
-	to := b[r.URL.Host+r.URL.Path]
-	if to == nil {
-		return nil, context.Canceled
-	}
-	return to.RoundTrip(r)
 }
 
 const tallest = 8000 // pixels of a page in a picture
@@ -200,47 +176,70 @@ func inspect(t *testing.T, url, name, prepare string, words ...string) {
 	}
 }
 
-// A region is dark, another one is pinned.
-func TestOneRegionDark(t *testing.T) {
-	inspect(t, service(t).URL+"/status/", "dark-region", "0", "Orders API", "Ready, with trouble", "unhealthy",
+// A region is unavailable, another one is pinned.
+func TestOneRegionUnavailable(t *testing.T) {
+	inspect(t, service(t).URL+"/status/", "unavailable-region", "0", "Orders API", "Ready, with problems", "unhealthy",
 		"us-west-2 is active since", "had failed", "CHG-2041")
 }
 
-// manyKeys are those of more authorities than a page shows, some of which are not ready, with long names.
-type manyKeys struct{}
+// answers answers requests for key sets: one of a hundred with 503.
+type answers struct{ keys []byte }
 
-func (manyKeys) Status() []jwks.Status {
-	var all []jwks.Status
-	for i := range 300 {
-		s := jwks.Status{
-			Provider: fmt.Sprintf("tenant-%03d", i), Region: "us-east-1", State: "fresh", KeyIDs: []string{"k1"},
-			URL: "https://idp.example/" + strings.Repeat("long", 40), LastSuccess: time.Now().Add(-5 * time.Minute),
-			NextRefresh: time.Now().Add(10 * time.Minute),
-		}
-		if i%100 == 0 {
-			s.Provider += strings.Repeat("M", 200)
-			s.Region = strings.Repeat("W", 100)
-			s.State, s.Failures, s.Failure = "expired", 9, "status 503"
-			s.Skipped = []string{"#2: use"}
-		}
-		all = append(all, s)
+func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	if strings.Contains(r.URL.Path, "/failing/") {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	} else {
+		_, _ = w.Write(a.keys)
 	}
-	return all
+	return w.Result(), nil
 }
 
-// lostRules are rules whose store does not answer.
-type lostRules struct{}
-
-func (lostRules) Status() revocation.Status {
-	return revocation.Status{Trouble: revocation.Unreachable, Source: "none"}
-}
-
-// Many authorities, of which some are not ready, and rules that are not known; with everything unfolded.
-func TestManyInTrouble(t *testing.T) {
-	page, err := statuspage.New(statuspage.Config{Keys: manyKeys{}, Rules: lostRules{}})
+// many is a Validator of more providers than a page shows, of which some are not ready, with long names, and with rules that are
+// not known.
+func many(t *testing.T) *regionjwt.Validator {
+	t.Helper()
+	signer := fakeissuer.New(t, fakeissuer.Config{Algorithm: "ES256"})
+	broken := store.InsecureTrust(brokenStore{})
+	c := regionjwt.Config{
+		Keys:       jwks.Config{HTTPClient: &http.Client{Transport: answers{signer.KeySet(signer.Provider().Regions[0].Name)}}},
+		Revocation: &revocation.Config{Replica: store.ReplicaConfig{Store: broken}},
+	}
+	for i := range 300 {
+		id, region, kind := fmt.Sprintf("tenant-%03d", i), "us-east-1", "good"
+		if i%100 == 0 {
+			id, region, kind = id+strings.Repeat("M", 200), strings.Repeat("W", 100), "failing"
+		}
+		u := fmt.Sprintf("https://idp.example/%s/%03d/%s", kind, i, strings.Repeat("long", 40))
+		c.Policies = append(c.Policies, verifier.Policy{Audience: verifier.InsecureAnyAudience(), Provider: issuer.Provider{
+			ID: id, Regions: []issuer.Region{
+				{Name: region, Issuers: []string{u}, JWKSURLs: []string{u + "/keys"}},
+				{Name: "us-west-2", Issuers: []string{u + "/west"}, JWKSURLs: []string{u + "/west/keys"}},
+			},
+		}})
+	}
+	v, err := regionjwt.New(c)
 	require.NoError(t, err)
-	server := httptest.NewServer(page)
+	require.Error(t, v.Preload(t.Context()))
+	return v
+}
+
+// brokenStore is a store that does not answer.
+type brokenStore struct{ store.Store }
+
+func (brokenStore) Load(context.Context, string, string) ([]byte, string, error) {
+	return nil, "", errNoAnswer
+}
+
+func (brokenStore) Watch(ctx context.Context, _ string, _ func()) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// Many providers, of which some are not ready, and rules that are not known; with everything unfolded.
+func TestManyWithProblems(t *testing.T) {
+	server := httptest.NewServer(statuspage.Handler(many(t), ""))
 	t.Cleanup(server.Close)
 	inspect(t, server.URL+"/", "many", "document.querySelectorAll('details').forEach(d => { d.open = true; })", "Not ready",
-		"200 of 300, those in trouble first", "ID of an authority", "The rules are not known.", "no region has usable keys")
+		"200 of 300, those with problems first", "ID of a provider", "The rules are not known.", "no region has usable keys")
 }

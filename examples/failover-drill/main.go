@@ -24,7 +24,6 @@ import (
 	"github.com/regionjwt/regionjwt/failover/clientcredentials"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
-	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/middleware/httpauth"
 	"github.com/regionjwt/regionjwt/middleware/statuspage"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -57,7 +56,6 @@ func run(ctx context.Context, out io.Writer, listen string) error {
 	var parts sync.WaitGroup
 	defer parts.Wait()
 	defer cancel()
-	parts.Go(func() { _ = d.controller.Run(running) })
 	parts.Go(func() { _ = d.validator.Run(running) })
 	if listen != "" {
 		if err := serve(running, &parts, listen, d.page); err != nil {
@@ -69,7 +67,7 @@ func run(ctx context.Context, out io.Writer, listen string) error {
 	}
 	_, _ = fmt.Fprintln(out, "\nAll was as it should be.")
 	if listen != "" {
-		_, _ = fmt.Fprintf(out, "The page is at http://%s/ until you interrupt.\n", listen)
+		_, _ = fmt.Fprintf(out, "The page is at http://%s/?reload=2 until you interrupt.\n", listen)
 		<-ctx.Done()
 	}
 	return nil
@@ -92,80 +90,66 @@ func serve(ctx context.Context, parts *sync.WaitGroup, address string, h http.Ha
 // drill is a service with everything that the story is about.
 type drill struct {
 	out        io.Writer
-	world      *issuertest.World
-	authority  issuer.Provider
-	idp        *provider
-	events     statuspage.Events
+	idp        *issuertest.Server
+	provider   issuer.Provider
 	controller *failover.Controller
-	machine    *clientcredentials.Source
+	machine    *clientcredentials.TokenSource
 	validator  *regionjwt.Validator
 	auth       *httpauth.Middleware
-	page       *statuspage.Page
+	page       http.Handler
 }
 
 func newDrill(out io.Writer) (*drill, error) {
-	d := &drill{out: out, world: issuertest.New(nil, issuertest.Config{
-		Layout: issuertest.IssuerPerRegion, Regions: []string{primary, secondary},
-	})}
-	d.authority = d.world.Provider()
-	d.idp = &provider{world: d.world, authority: d.authority, keys: d.world.Client().Transport, dark: map[string]bool{}}
-	client := &http.Client{Transport: d.idp}
+	described := issuer.Provider{ID: "shop"}
+	for _, region := range []string{primary, secondary} {
+		base := "https://" + region + ".idp.example"
+		described.Regions = append(described.Regions, issuer.Region{
+			Name: region, Issuers: []string{base}, JWKSURLs: []string{base + "/keys"}, TokenURL: base + "/token",
+		})
+	}
+	d := &drill{out: out, idp: issuertest.New(nil, described, issuertest.Config{})}
+	d.provider = d.idp.Provider()
 	var err error
 	// The numbers are small so that the story is short; the defaults are made for production.
-	if d.controller, err = failover.New(failover.Config{
-		Provider: d.authority, Automatic: true, FailAfter: 2, RecoverAfter: 2, MinHold: 3 * time.Second,
-		Probe: failover.HTTPProbe(client), ProbeEvery: time.Second,
-		OnEvent: d.told,
-	}); err != nil {
-		return nil, err
-	}
-	if d.machine, err = clientcredentials.New(clientcredentials.Config{
-		Provider:    d.authority,
-		Credentials: map[string]clientcredentials.Credentials{"": {ClientID: "billing", Secret: "not a secret"}},
-		Prefer:      d.controller.Active,
-		Report:      d.controller.Report,
-		Client:      client,
-	}); err != nil {
-		return nil, err
-	}
 	if d.validator, err = regionjwt.New(regionjwt.Config{
-		Keys:     jwks.Config{HTTPClient: client},
-		Policies: []verifier.Policy{{Provider: d.authority, Audience: verifier.Audience(issuertest.Audience)}},
-		Failover: []*failover.Controller{d.controller},
+		Policies: []verifier.Policy{d.idp.Policy()},
+		Failover: map[string]failover.Config{d.provider.ID: {
+			Automatic: true, Threshold: 2, HoldDown: 3 * time.Second, ProbeInterval: time.Second, OnChange: d.changed,
+		}},
 	}); err != nil {
 		return nil, err
 	}
-	if d.auth, err = httpauth.New(httpauth.Config{Verifier: d.validator, Metadata: &httpauth.Metadata{
-		Resource: "https://api.example.com", AuthorizationServers: d.controller.AuthorizationServers,
+	d.controller = d.validator.Failover(d.provider.ID)
+	if d.machine, err = clientcredentials.New(d.provider, clientcredentials.Config{
+		Credentials: clientcredentials.Credentials{ClientID: "billing", Secret: "not a secret"}, Failover: d.controller,
+	}); err != nil {
+		return nil, err
+	}
+	if d.auth, err = httpauth.New(d.validator, httpauth.Config{Metadata: &httpauth.Metadata{
+		Resource: "https://api.example.com", AuthorizationServers: d.controller.Issuers,
 	}}); err != nil {
 		return nil, err
 	}
-	d.page, err = statuspage.New(statuspage.Config{
-		Title: "Failover drill", Keys: d.validator.Keys(), Controllers: []statuspage.Controller{d.controller}, Events: &d.events,
-		Reload: 2 * time.Second,
-	})
-	return d, err
+	d.page = statuspage.Handler(d.validator, "Failover drill")
+	return d, nil
 }
 
-func (d *drill) close() {
-	_ = d.machine.Close()
-	d.world.Close()
-}
+func (d *drill) close() { d.idp.Close() }
 
-// told prints what the controller does.
-func (d *drill) told(e failover.Event) {
-	d.events.Failover(e)
-	switch e.Kind {
-	case failover.Moved:
-		_, _ = fmt.Fprintf(d.out, "  * moved from %s to %s: %s\n", e.From, e.Region, e.Cause)
-	case failover.Pinned, failover.Resumed:
-		_, _ = fmt.Fprintf(d.out, "  * %s: %s\n", e.Kind, e.Region)
-	case failover.HealthChanged:
-		for _, r := range e.State.Regions {
-			if r.Name == e.Region {
-				_, _ = fmt.Fprintf(d.out, "  * %s is %s\n", r.Name, r.Health)
-			}
+// changed prints what the controller does.
+func (d *drill) changed(before, now failover.Status) {
+	for i, r := range now.Regions {
+		if r.Health != before.Regions[i].Health {
+			_, _ = fmt.Fprintf(d.out, "  * %s is %s\n", r.Region, r.Health)
 		}
-	case failover.StoreChanged:
+	}
+	switch {
+	case now.Active != before.Active:
+		_, _ = fmt.Fprintf(d.out, "  * moved from %s to %s: %s\n", before.Active, now.Active, now.Cause)
+	case now.Pinned && !before.Pinned:
+		_, _ = fmt.Fprintf(d.out, "  * pinned: %s\n", now.Active)
+	}
+	if before.Pinned && !now.Pinned {
+		_, _ = fmt.Fprintf(d.out, "  * unpinned: %s\n", before.Active)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"net/http/httptest"
 	"time"
 
-	"github.com/regionjwt/regionjwt/failover"
+	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
 )
 
@@ -22,14 +22,14 @@ func (d *drill) tell(ctx context.Context) error {
 		then  func(context.Context) error
 	}{
 		{"Both regions are well: " + primary + " is active", nil, d.here(primary)},
-		{"The primary region goes dark", d.doing(func() { d.idp.lose(primary) }), d.here(secondary)},
-		{"Tokens that the lost region minted before still verify", nil, d.verifies(primary)},
+		{"The primary region is lost", d.doing(func() { d.idp.Break(primary) }), d.here(secondary)},
+		{"Tokens that the lost region issued before still verify", nil, d.verifies(primary)},
 		{"An operator pins the region that is left: nothing moves by itself any more", func() error {
-			return d.controller.Activate(ctx, secondary, "until we know why")
+			return d.controller.Pin(ctx, secondary, "until we know why")
 		}, d.here(secondary)},
-		{"The primary region comes back, and the pin holds", d.doing(func() { d.idp.find(primary) }), d.well},
-		{"The operator resumes: the preferred region is entered again", func() error {
-			return d.controller.Resume(ctx)
+		{"The primary region comes back, and the pin holds", d.doing(func() { d.idp.Restore(primary) }), d.well},
+		{"The operator ends the pin: the preferred region is entered again", func() error {
+			return d.controller.Unpin(ctx)
 		}, d.here(primary)},
 	}
 	for _, step := range steps {
@@ -73,7 +73,7 @@ func eventually(ctx context.Context, so func(context.Context) error) error {
 	}
 }
 
-// here requires that a region is active, that machine tokens are minted there and verify, that clients are sent there first,
+// here requires that a region is active, that machine tokens are issued there and verify, that clients are sent there first,
 // and that the page says so.
 func (d *drill) here(region string) func(context.Context) error {
 	return func(ctx context.Context) error {
@@ -87,21 +87,16 @@ func (d *drill) here(region string) func(context.Context) error {
 		var metadata struct {
 			Servers []string `json:"authorization_servers"`
 		}
-		if err := get(ctx, d.auth.MetadataHandler(), "/", &metadata); err != nil {
+		_, document := d.auth.ResourceMetadata()
+		if err := get(ctx, document, "/", &metadata); err != nil {
 			return err
 		}
-		var shown struct {
-			Authorities []struct {
-				Failover struct {
-					Active string `json:"active"`
-				} `json:"failover"`
-			} `json:"authorities"`
-		}
+		var shown regionjwt.Status
 		if err := get(ctx, d.page, "/status.json", &shown); err != nil {
 			return err
 		}
 		first := ""
-		for _, r := range d.authority.Regions {
+		for _, r := range d.provider.Regions {
 			if r.Name == region {
 				first = r.Issuers[0]
 			}
@@ -113,8 +108,8 @@ func (d *drill) here(region string) func(context.Context) error {
 			return fmt.Errorf("machine tokens come from %s", token.Region())
 		case metadata.Servers[0] != first:
 			return fmt.Errorf("clients are sent to %s", metadata.Servers[0])
-		case shown.Authorities[0].Failover.Active != region:
-			return errors.New("the page does not know yet")
+		case len(shown.Failover) != 1 || shown.Failover[0].Active != region:
+			return errors.New("the page does not show it yet")
 		}
 		return nil
 	}
@@ -123,20 +118,20 @@ func (d *drill) here(region string) func(context.Context) error {
 // verifies requires that tokens of a region verify.
 func (d *drill) verifies(region string) func(context.Context) error {
 	return func(ctx context.Context) error {
-		_, err := d.validator.Verify(ctx, d.world.Token(region, issuertest.Claims{}))
+		_, err := d.validator.Verify(ctx, d.idp.Issue(region, issuertest.Claims{}))
 		return err
 	}
 }
 
 // well requires that all regions are healthy, and the secondary one still pinned.
 func (d *drill) well(context.Context) error {
-	s := d.controller.State()
+	s := d.controller.Status()
 	for _, r := range s.Regions {
-		if r.Health != failover.Healthy {
-			return fmt.Errorf("%s is %s", r.Name, r.Health)
+		if r.Health != "healthy" {
+			return fmt.Errorf("%s is %s", r.Region, r.Health)
 		}
 	}
-	if s.Active != secondary || !s.Manual {
+	if s.Active != secondary || !s.Pinned {
 		return fmt.Errorf("%s is active", s.Active)
 	}
 	return nil
@@ -144,13 +139,13 @@ func (d *drill) well(context.Context) error {
 
 // show prints how things stand.
 func (d *drill) show(ctx context.Context) {
-	s := d.controller.State()
+	s := d.controller.Status()
 	from := "nowhere"
 	if token, err := d.machine.Token(ctx); err == nil {
 		from = token.Region()
 	}
 	_, _ = fmt.Fprintf(d.out, "  active %s (%s, pinned: %t), machine tokens from %s, clients are sent to %s\n",
-		s.Active, s.Cause, s.Manual, from, d.controller.AuthorizationServers()[0])
+		s.Active, s.Cause, s.Pinned, from, d.controller.Issuers()[0])
 }
 
 // get asks a handler for JSON.

@@ -1,4 +1,4 @@
-// Grpcserver is a gRPC service that answers to access tokens minted in any region of an authority.
+// Grpcserver is a gRPC service that answers to access tokens issued in any region of a provider.
 //
 //	go run .                                   # plays a story in memory, and checks it
 //	go run . -user-pool us-east-1_AbCdEf123 -replica us-west-2 -client-id 7abc...
@@ -56,12 +56,9 @@ func run(ctx context.Context) error {
 		}
 		return tell(ctx, os.Stdout)
 	}
-	authority, err := issuer.Cognito(issuer.UserPool{ID: *pool, Replicas: words(*replicas)})
-	if err != nil {
-		return err
-	}
+	provider := issuer.Cognito(*pool, words(*replicas)...)
 	v, err := regionjwt.New(regionjwt.Config{
-		Policies: []verifier.Policy{{Provider: authority, Audience: verifier.CognitoAccess(words(*clients)...)}},
+		Policies: []verifier.Policy{{Provider: provider, Audience: verifier.CognitoAccess(words(*clients)...)}},
 		Logger:   slog.Default(),
 	})
 	if err != nil {

@@ -20,8 +20,6 @@ import (
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
-	"github.com/regionjwt/regionjwt/jwks"
-	"github.com/regionjwt/regionjwt/middleware/grpcauth"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -38,15 +36,18 @@ const retry = `{"methodConfig": [{"name": [{"service": "example.Orders"}], "retr
 // story plays the scenes against one server.
 type story struct {
 	out          io.Writer
-	world        *issuertest.World
+	idp          *issuertest.Server
 	asked, wrong int
 }
 
 // tell plays the story, and returns an error if anything was not as it should be.
 func tell(ctx context.Context, out io.Writer) error {
-	world := issuertest.New(nil, issuertest.Config{Issuer: issuer.Original, Regions: []string{primary, secondary}})
-	defer world.Close()
-	s := &story{out: out, world: world}
+	pool := issuer.UserPool{
+		ID: primary + "_Testing01", Replicas: []string{secondary}, Mode: issuer.CognitoOriginal,
+	}.Provider()
+	idp := issuertest.New(nil, pool, issuertest.Config{})
+	defer idp.Close()
+	s := &story{out: out, idp: idp}
 	first, stop, err := s.start()
 	if err != nil {
 		return err
@@ -55,8 +56,8 @@ func tell(ctx context.Context, out io.Writer) error {
 	s.calls(ctx, first)
 	s.stream(ctx, first)
 	s.scene("Both regions are lost: the server has the keys, and goes on")
-	s.world.Break(primary)
-	s.world.Break(secondary)
+	s.idp.Break(primary)
+	s.idp.Break(secondary)
 	s.read(ctx, "token", primary, issuertest.Claims{}, first, codes.OK)
 	s.read(ctx, "token", secondary, issuertest.Claims{}, first, codes.OK)
 
@@ -66,7 +67,7 @@ func tell(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	defer stopSecond()
-	timer := time.AfterFunc(time.Second, func() { s.world.Mend(secondary) })
+	timer := time.AfterFunc(time.Second, func() { s.idp.Restore(secondary) })
 	defer timer.Stop()
 	s.read(ctx, "token", secondary, issuertest.Claims{}, second, codes.OK)
 	if s.wrong > 0 {
@@ -79,11 +80,8 @@ func tell(ctx context.Context, out io.Writer) error {
 // start runs a server on a loopback port.
 func (s *story) start() (address string, stop func(), err error) {
 	v, err := regionjwt.New(regionjwt.Config{
-		Keys:   jwks.Config{HTTPClient: s.world.Client()}, // reaches the issuers in memory
-		Leeway: -1,                                        // so that the story need not wait for it
-		Policies: []verifier.Policy{
-			{Provider: s.world.Provider(), Audience: verifier.CognitoAccess(issuertest.ClientID)},
-		},
+		Tokens:   verifier.Config{Leeway: -1}, // so that the story need not wait for it
+		Policies: []verifier.Policy{s.idp.Policy()},
 	})
 	if err != nil {
 		return "", nil, err
@@ -107,10 +105,11 @@ func (s *story) start() (address string, stop func(), err error) {
 func (s *story) calls(ctx context.Context, address string) {
 	s.scene("Calls")
 	s.read(ctx, "user token", primary, issuertest.Claims{}, address, codes.OK)
-	s.read(ctx, "machine token", secondary, issuertest.Claims{Machine: true}, address, codes.OK)
+	machine := issuertest.Claims{Subject: "billing", Set: map[string]any{"username": nil}}
+	s.read(ctx, "machine token", secondary, machine, address, codes.OK)
 	s.read(ctx, "without the scope", primary, issuertest.Claims{Scope: "openid"}, address, codes.PermissionDenied)
-	s.read(ctx, "forged token", primary, issuertest.Claims{Forge: true}, address, codes.Unauthenticated)
-	s.read(ctx, "ID token", primary, issuertest.Claims{Use: "id"}, address, codes.Unauthenticated)
+	s.read(ctx, "forged token", primary, issuertest.Claims{Forged: true}, address, codes.Unauthenticated)
+	s.read(ctx, "ID token", primary, issuertest.Claims{IDToken: true}, address, codes.Unauthenticated)
 	s.ask("no token", address, "", codes.Unauthenticated, func(c *grpc.ClientConn) (string, error) { return call(ctx, c) })
 	s.ask("health, no token", address, "", codes.OK, func(c *grpc.ClientConn) (string, error) {
 		r, err := healthpb.NewHealthClient(c).Check(ctx, &healthpb.HealthCheckRequest{})
@@ -122,7 +121,7 @@ func (s *story) calls(ctx context.Context, address string) {
 func (s *story) stream(ctx context.Context, address string) {
 	s.scene("A stream whose token expires in two seconds")
 	expiry := time.Now().Add(2 * time.Second)
-	token := s.world.Token(primary, issuertest.Claims{Set: map[string]any{"exp": float64(expiry.UnixMicro()) / 1e6}})
+	token := s.idp.Issue(primary, issuertest.Claims{Set: map[string]any{"exp": float64(expiry.UnixMicro()) / 1e6}})
 	s.ask("stream", address, token, codes.Unauthenticated, func(c *grpc.ClientConn) (string, error) {
 		messages, err := follow(ctx, c)
 		late := time.Since(expiry)
@@ -163,7 +162,7 @@ func (s *story) scene(text string) { _, _ = fmt.Fprintf(s.out, "\n%s\n", text) }
 
 // read makes a unary call with a token.
 func (s *story) read(ctx context.Context, what, region string, c issuertest.Claims, address string, want codes.Code) {
-	s.ask(what+" of "+region, address, s.world.Token(region, c), want, func(c *grpc.ClientConn) (string, error) {
+	s.ask(what+" of "+region, address, s.idp.Issue(region, c), want, func(c *grpc.ClientConn) (string, error) {
 		return call(ctx, c)
 	})
 }
@@ -189,7 +188,7 @@ func (s *story) ask(what, address, token string, want codes.Code, do func(*grpc.
 func (s *story) as(address, token string, do func(*grpc.ClientConn) (string, error)) (string, error) {
 	options := []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultServiceConfig(retry)}
 	if token != "" {
-		options = append(options, grpc.WithPerRPCCredentials(grpcauth.NewInsecureCredentials(fixed(token))))
+		options = append(options, grpc.WithPerRPCCredentials(fixed(token)))
 	}
 	conn, err := grpc.NewClient(address, options...)
 	if err != nil {
@@ -199,8 +198,13 @@ func (s *story) as(address, token string, do func(*grpc.ClientConn) (string, err
 	return do(conn)
 }
 
-// fixed is a source of one token. A real client has one that fetches tokens and remembers them.
+// fixed sends one token without TLS. A real client uses grpcauth.PerRPCCredentials.
 type fixed string
 
-// Token implements grpcauth.TokenSource.
-func (f fixed) Token(context.Context) (string, error) { return string(f), nil }
+// GetRequestMetadata implements credentials.PerRPCCredentials.
+func (f fixed) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return map[string]string{"authorization": "Bearer " + string(f)}, nil
+}
+
+// RequireTransportSecurity implements credentials.PerRPCCredentials.
+func (fixed) RequireTransportSecurity() bool { return false }

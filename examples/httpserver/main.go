@@ -1,4 +1,4 @@
-// Httpserver is the smallest real service: one handler that answers to access tokens of a Cognito user pool, minted in
+// Httpserver is the smallest real service: one handler that answers to access tokens of a Cognito user pool, issued in
 // any of its regions.
 //
 //	go run ./examples/httpserver -user-pool us-east-1_AbCdEf123 -replica us-west-2 -client-id 7abc...
@@ -20,7 +20,6 @@ import (
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/issuer"
-	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/middleware/httpauth"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -41,18 +40,11 @@ func run() error {
 	listen := flag.String("listen", "127.0.0.1:8080", "address to listen on")
 	flag.Parse()
 
-	authority, err := issuer.Cognito(issuer.UserPool{ID: *pool, Replicas: words(*replicas)})
-	if err != nil {
-		return err
-	}
+	provider := issuer.Cognito(*pool, words(*replicas)...)
 	v, err := regionjwt.New(regionjwt.Config{
-		Policies: []verifier.Policy{{Provider: authority, Audience: verifier.CognitoAccess(words(*clients)...)}},
+		Policies: []verifier.Policy{{Provider: provider, Audience: verifier.CognitoAccess(words(*clients)...)}},
 		Logger:   slog.Default(),
 	})
-	if err != nil {
-		return err
-	}
-	auth, err := httpauth.New(httpauth.Config{Verifier: v})
 	if err != nil {
 		return err
 	}
@@ -61,8 +53,8 @@ func run() error {
 		requirements = append(requirements, middleware.Scopes(*scope))
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /orders", auth.Handler(http.HandlerFunc(orders), requirements...))
-	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) { ready(w, v.Keys()) })
+	mux.Handle("GET /orders", httpauth.Require(v, requirements...)(http.HandlerFunc(orders)))
+	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) { ready(w, v) })
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -87,14 +79,14 @@ func run() error {
 }
 
 func orders(w http.ResponseWriter, r *http.Request) {
-	token, _ := verifier.FromContext(r.Context())
-	_, _ = fmt.Fprintf(w, "orders of %s, whose token region %q minted\n", token.Subject(), strings.Join(token.Regions(), " or "))
+	token := verifier.FromContext(r.Context())
+	_, _ = fmt.Fprintf(w, "orders of %s, whose token region %q issued\n", token.Subject(), strings.Join(token.Regions(), " or "))
 }
 
-// ready answers 200 once some region has usable keys.
-func ready(w http.ResponseWriter, keys *jwks.Cache) {
-	if err := keys.Ready(); err != nil {
-		http.Error(w, "no keys yet", http.StatusServiceUnavailable)
+// ready answers 200 once tokens can be verified.
+func ready(w http.ResponseWriter, v *regionjwt.Validator) {
+	if err := v.Ready(); err != nil {
+		http.Error(w, "not ready", http.StatusServiceUnavailable)
 		return
 	}
 	_, _ = fmt.Fprintln(w, "ready")

@@ -21,8 +21,11 @@ import (
 const (
 	primary   = "us-east-1"
 	secondary = "us-west-2"
+	poolID    = primary + "_Testing01"
+	clientID  = "demonstration"
+	subject   = "0f5b2a6e-0000-4000-8000-00000000c0de"
 	readScope = "orders/read"
-	ofAlice   = " for alice, who is us-east-1_Testing01 " + issuertest.Subject
+	ofAlice   = " for alice, who is " + poolID + " " + subject
 	shown     = "order 7" + ofAlice
 	patience  = 20 * time.Second // for a region that is back to be asked again
 )
@@ -32,29 +35,28 @@ var unavailable = "failed: " + http.StatusText(http.StatusServiceUnavailable)
 // demonstration plays the scenes against one server, with one client.
 type demonstration struct {
 	out           io.Writer
-	world         *issuertest.World
+	idp           *issuertest.Server
 	resource      string
 	client        *client
 	session       *mcp.ClientSession
 	checks, wrong int
 }
 
-// demonstrate serves on a loopback address, in a world of its own, and plays the scenes.
+// demonstrate serves on a loopback address, with a fake provider, and plays the scenes.
 func demonstrate(ctx context.Context, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	d := &demonstration{
-		out: out, world: issuertest.New(nil, issuertest.Config{Issuer: issuer.Original, Regions: []string{primary, secondary}}),
-	}
-	defer d.world.Close()
-	d.world.Serve()
+	pool := issuer.UserPool{ID: poolID, Replicas: []string{secondary}, Mode: issuer.CognitoOriginal}.Provider()
+	d := &demonstration{out: out, idp: issuertest.New(nil, pool, issuertest.Config{ClientID: clientID})}
+	defer d.idp.Close()
+	d.idp.Serve()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	d.resource = "http://" + listener.Addr().String() + "/mcp"
 	s, err := newServer(config{
-		authority: d.world.Provider(), clients: []string{issuertest.ClientID}, resource: d.resource, scope: readScope,
+		provider: d.idp.Provider(), clients: []string{clientID}, resource: d.resource, scope: readScope,
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())
@@ -81,16 +83,18 @@ func (d *demonstration) scenes(ctx context.Context) error {
 	}
 	defer func() { _ = d.session.Close() }()
 	d.scopes(ctx)
-	if err := d.oneDark(ctx); err != nil {
+	if err := d.oneLost(ctx); err != nil {
 		return err
 	}
-	d.allDark(ctx)
+	d.allLost(ctx)
 	return nil
 }
 
-// token mints one as an authorization server of the region would, for this resource: RFC 8707.
+// token issues one as an authorization server of the region would, for this resource: RFC 8707.
 func (d *demonstration) token(region string, scopes ...string) string {
-	return d.world.Token(region, issuertest.Claims{Audience: []string{d.resource}, Scope: strings.Join(scopes, " ")})
+	return d.idp.Issue(region, issuertest.Claims{
+		Subject: subject, Scope: strings.Join(scopes, " "), Set: map[string]any{"aud": d.resource},
+	})
 }
 
 func (d *demonstration) discovery(ctx context.Context) error {
@@ -98,7 +102,7 @@ func (d *demonstration) discovery(ctx context.Context) error {
 	if err := d.connect(ctx); err != nil {
 		return err
 	}
-	d.check("the first answer", d.client.challenge, `401 Bearer realm="orders", resource_metadata="`+d.document()+`"`)
+	d.check("the first answer", d.client.challenge, `401 Bearer scope="`+readScope+`", resource_metadata="`+d.document()+`"`)
 	d.check("its metadata names", strings.Join(d.client.servers, " "), d.issuer(primary)+" "+d.issuer(secondary))
 	d.check("and the scopes", strings.Join(d.client.scopes, " "), readScope+" "+cancelScope)
 	d.call(ctx, showOrder, shown)
@@ -132,18 +136,18 @@ func (d *demonstration) scopes(ctx context.Context) {
 	d.note("the same session, with a token of %s that has the scope:", secondary)
 	d.call(ctx, cancelOrder, "order 7 is cancelled"+ofAlice)
 	d.client.put(d.token(secondary, "openid"))
-	d.note("with a token that lacks what the server demands of all, until the client gets a better one:")
+	d.note("with a token that misses what the server requires of all, until the client gets a better one:")
 	d.call(ctx, showOrder, shown)
 	d.check("the client was told", d.client.challenge,
-		`403 Bearer realm="orders", error="insufficient_scope", scope="`+readScope+`", resource_metadata="`+d.document()+`"`)
+		`403 Bearer error="insufficient_scope", scope="`+readScope+`", resource_metadata="`+d.document()+`"`)
 }
 
-func (d *demonstration) oneDark(ctx context.Context) error {
+func (d *demonstration) oneLost(ctx context.Context) error {
 	d.scene("The primary region, %s, goes dark, and the pool rotates in a new key", primary)
 	d.client.put(d.token(primary, readScope))
-	d.world.Break(primary)
+	d.idp.Break(primary)
 	d.call(ctx, showOrder, shown)
-	d.world.Rotate(secondary)
+	d.idp.Rotate(secondary)
 	d.client.put(d.token(primary, readScope))
 	d.note("a token of the dark region, with the new key, which the other one publishes as well:")
 	d.call(ctx, showOrder, shown)
@@ -165,17 +169,17 @@ func (d *demonstration) oneDark(ctx context.Context) error {
 	return nil
 }
 
-func (d *demonstration) allDark(ctx context.Context) {
+func (d *demonstration) allLost(ctx context.Context) {
 	d.scene("Both are dark, and a token has a key that nobody here has seen: no verdict, so no 401")
-	d.world.Break(secondary)
-	d.world.Rotate(secondary)
+	d.idp.Break(secondary)
+	d.idp.Rotate(secondary)
 	d.client.put(d.token(secondary, readScope))
 	asked := d.client.asked
 	d.call(ctx, showOrder, unavailable)
 	d.check("tokens the client got for it", strconv.Itoa(d.client.asked-asked), "0")
 
 	d.scene("%s is back; the session never ended", secondary)
-	d.world.Mend(secondary)
+	d.idp.Restore(secondary)
 	await(ctx, func() bool { return d.answer(ctx, showOrder) == shown })
 	d.call(ctx, showOrder, shown)
 }
@@ -236,7 +240,7 @@ func (d *demonstration) answer(ctx context.Context, tool string) string {
 
 // issuer is that of a region's authorization server.
 func (d *demonstration) issuer(region string) string {
-	regions := d.world.Provider().Regions
+	regions := d.idp.Provider().Regions
 	return regions[slices.IndexFunc(regions, func(r issuer.Region) bool { return r.Name == region })].Issuers[0]
 }
 

@@ -1,4 +1,4 @@
-// Mcpserver is an MCP server whose tools answer to access tokens of a Cognito user pool, minted in any of its regions. Clients
+// Mcpserver is an MCP server whose tools answer to access tokens of a Cognito user pool, issued in any of its regions. Clients
 // find out from its metadata document where to get them: RFC 9728.
 //
 // Without flags it shows itself, in memory and within seconds: a server, a client, one region lost and then both. It exits
@@ -47,10 +47,7 @@ func run() error {
 	if flag.NFlag() == 0 {
 		return demonstrate(ctx, os.Stdout)
 	}
-	authority, err := issuer.Cognito(issuer.UserPool{ID: *pool, Replicas: words(*replicas)})
-	if err != nil {
-		return err
-	}
+	provider := issuer.Cognito(*pool, words(*replicas)...)
 	listener, err := net.Listen("tcp", *listen)
 	if err != nil {
 		return err
@@ -59,7 +56,7 @@ func run() error {
 		*resource = "http://" + listener.Addr().String() + "/mcp"
 	}
 	s, err := newServer(config{
-		authority: authority, clients: words(*clients), resource: *resource, scope: *scope, logger: slog.Default(),
+		provider: provider, clients: words(*clients), resource: *resource, scope: *scope, logger: slog.Default(),
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -27,11 +28,11 @@ const (
 )
 
 type config struct {
-	authority issuer.Provider
-	clients   []string
-	resource  string // URL of the server as its clients know it
-	scope     string // that every request needs; "" means none
-	logger    *slog.Logger
+	provider issuer.Provider
+	clients  []string
+	resource string // URL of the server as its clients know it
+	scope    string // that every request needs; "" means none
+	logger   *slog.Logger
 }
 
 // server is the MCP endpoint behind httpauth, and its metadata document.
@@ -43,7 +44,7 @@ type server struct {
 func newServer(c config) (*server, error) {
 	v, err := regionjwt.New(regionjwt.Config{
 		Policies: []verifier.Policy{{
-			Provider: c.authority,
+			Provider: c.provider,
 			// A token that was asked for with a resource has to name this one; those of machines name none.
 			Audience: verifier.CognitoAccess(c.clients...).WithAudience(c.resource),
 		}},
@@ -58,9 +59,9 @@ func newServer(c config) (*server, error) {
 		requirements = append(requirements, middleware.Scopes(c.scope))
 		scopes = []string{c.scope, cancelScope}
 	}
-	auth, err := httpauth.New(httpauth.Config{Verifier: v, Realm: "orders", Metadata: &httpauth.Metadata{
-		Resource: c.resource, Name: "Orders", Scopes: scopes,
-		AuthorizationServers: func() []string { return servers(c.authority, v) },
+	auth, err := httpauth.New(v, httpauth.Config{Metadata: &httpauth.Metadata{
+		Resource: c.resource, Scopes: scopes, Extra: map[string]any{"resource_name": "Orders"},
+		AuthorizationServers: func() []string { return servers(c.provider, v) },
 	}})
 	if err != nil {
 		return nil, err
@@ -72,21 +73,21 @@ func newServer(c config) (*server, error) {
 	}
 	sessions := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return tools }, &mcp.StreamableHTTPOptions{
 		// Behind a proxy on this host the Host header is not a local one. Pages in browsers have no token to get in with.
-		DisableLocalhostProtection: !issuer.IsLoopback(u.Hostname()),
+		DisableLocalhostProtection: !isLoopback(u.Hostname()),
 	})
-	// From the outside in: httpauth verifies and refuses; watched ends streams that outlive their token; the SDK's own middleware
-	// takes over what was verified, so that tools see it and a session stays with the user who began it.
-	inner := watched(auth, mcpauth.RequireBearerToken(tokenInfo, nil)(sessions))
+	// From the outside in: httpauth verifies and rejects; watched ends streams that outlive their token; the middleware of the
+	// SDK takes over the verified token, so that tools see it and a session stays with the user who began it.
+	inner := watched(v, mcpauth.RequireBearerToken(tokenInfo, nil)(sessions))
 	mux := http.NewServeMux()
-	mux.Handle("/mcp", auth.Handler(inner, requirements...))
-	mux.Handle(auth.MetadataPath(), auth.MetadataHandler())
+	mux.Handle("/mcp", auth.Require(requirements...)(inner))
+	mux.Handle(auth.ResourceMetadata())
 	return &server{mux, v}, nil
 }
 
 // servers lists the issuer of each region, those of regions that answer first.
 func servers(a issuer.Provider, v *regionjwt.Validator) []string {
 	dark := map[string]bool{}
-	for _, s := range v.Keys().Status() {
+	for _, s := range v.Status().Keys {
 		dark[s.Region] = dark[s.Region] || s.Failures > 0 && s.State != "not_enabled"
 	}
 	var up, down []string
@@ -100,19 +101,20 @@ func servers(a issuer.Provider, v *regionjwt.Validator) []string {
 	return append(up, down...)
 }
 
-func watched(auth *httpauth.Middleware, next http.Handler) http.Handler {
+// watched ends a response when the token of its request ends.
+func watched(v middleware.Verifier, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, stop := auth.Watch(r, 0)
+		ctx, stop := middleware.Watch(r.Context(), v, verifier.FromContext(r.Context()), 0)
 		defer stop()
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 
-// tokenInfo hands the SDK the token that httpauth has verified. The SDK compares the time without leeway, so it gets ValidUntil.
-// An authority's ID has no space, so no two users share a UserID.
+// tokenInfo gives the SDK the token that httpauth has verified. The SDK compares the time without leeway, so it gets ValidUntil.
+// The ID of a provider has no space, so two users never share a UserID.
 func tokenInfo(ctx context.Context, _ string, _ *http.Request) (*mcpauth.TokenInfo, error) {
-	token, ok := verifier.FromContext(ctx)
-	if !ok {
+	token := verifier.FromContext(ctx)
+	if token == nil {
 		return nil, mcpauth.ErrInvalidToken // it is not behind httpauth
 	}
 	return &mcpauth.TokenInfo{
@@ -138,33 +140,37 @@ type order struct {
 	ID string `json:"id" jsonschema:"number of the order"`
 }
 
-// newTools returns the tools: one for whoever may use the server, one that demands a scope of its own.
+// newTools returns the tools: one for everyone who may use the server, and one that requires another scope.
 func newTools() *mcp.Server {
 	s := mcp.NewServer(&mcp.Implementation{Name: "orders", Version: "1"}, nil)
 	mcp.AddTool(s, &mcp.Tool{Name: showOrder, Description: "Shows an order."}, tool("order %s for %s, who is %s %s"))
 	mcp.AddTool(s, &mcp.Tool{Name: cancelOrder, Description: "Cancels an order."},
-		tool("order %s is cancelled for %s, who is %s %s", middleware.Scopes(cancelScope)))
+		tool("order %s is cancelled for %s, who is %s %s", cancelScope))
 	return s
 }
 
-// tool answers with the order and the caller. What it demands is looked for in the token of each call.
-func tool(format string, requirements ...middleware.Requirement) mcp.ToolHandlerFor[order, any] {
+// tool answers with the order and the caller. The token of each call needs the scopes.
+func tool(format string, scopes ...string) mcp.ToolHandlerFor[order, any] {
+	var requirements []middleware.Requirement
+	if len(scopes) > 0 {
+		requirements = append(requirements, middleware.Scopes(scopes...))
+	}
 	return func(_ context.Context, r *mcp.CallToolRequest, in order) (*mcp.CallToolResult, any, error) {
 		token, err := caller(r)
 		if err != nil {
 			return nil, nil, err
 		}
-		if err := middleware.Require(token, requirements); err != nil {
-			outcome, _ := middleware.Classify(err)
-			return nil, nil, fmt.Errorf("%s: %s", outcome, strings.Join(middleware.ScopesOf(requirements), " "))
+		if err := middleware.Check(token, requirements...); err != nil {
+			_, code, _ := middleware.Classify(err)
+			return nil, nil, fmt.Errorf("%s: %s", code, strings.Join(scopes, " "))
 		}
-		var claims struct {
-			Username string `json:"username"`
-		}
-		if err := token.Claims(&claims); err != nil {
-			return nil, nil, errors.New("the claims are not those of a user")
-		}
-		text := fmt.Sprintf(format, in.ID, claims.Username, token.Provider(), token.Subject())
+		username, _ := token.Claim("username").(string)
+		text := fmt.Sprintf(format, in.ID, username, token.Provider(), token.Subject())
 		return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: text}}}, nil, nil
 	}
+}
+
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
 }

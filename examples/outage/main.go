@@ -1,4 +1,4 @@
-// Outage shows the library's main job in one command, in memory, within seconds: an authority in two regions, a service
+// Outage shows the library's main job in one command, in memory, within seconds: a provider in two regions, a service
 // behind the middleware, users and machines with tokens of both regions, and the primary region lost and returned.
 //
 //	go run ./examples/outage
@@ -14,11 +14,13 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/middleware/httpauth"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -29,8 +31,12 @@ const (
 	secondary = "us-west-2"
 )
 
+var pool = issuer.UserPool{
+	ID: primary + "_Testing01", Replicas: []string{secondary}, Mode: issuer.CognitoOriginal,
+}.Provider()
+
 func main() {
-	story := &story{out: os.Stdout}
+	story := &story{out: os.Stdout, fetches: map[string]int{}}
 	if err := story.tell(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "outage:", err)
 		os.Exit(1)
@@ -45,15 +51,20 @@ func main() {
 // story plays the scenes against one service.
 type story struct {
 	out          io.Writer
-	world        *issuertest.World
-	service      string // URL of the handler
+	idp          *issuertest.Server
+	other        *issuertest.Server // has keys that idp does not publish
+	service      string             // URL of the handler
+	fetches      map[string]int     // by region, from all instances
+	counting     sync.Mutex
 	asked, wrong int
 }
 
 func (s *story) tell(ctx context.Context) error {
-	s.world = issuertest.New(nil, issuertest.Config{Issuer: issuer.Original, Regions: []string{primary, secondary}})
-	defer s.world.Close()
-	s.world.Serve()
+	s.idp = issuertest.New(nil, pool, issuertest.Config{})
+	defer s.idp.Close()
+	s.idp.Serve()
+	s.other = issuertest.New(nil, pool, issuertest.Config{})
+	defer s.other.Close()
 	first, stop, err := s.start(ctx)
 	if err != nil {
 		return err
@@ -75,18 +86,15 @@ func (s *story) tell(ctx context.Context) error {
 
 // start runs the service: a handler behind httpauth on a loopback port.
 func (s *story) start(ctx context.Context) (url string, stop func(), err error) {
-	v, err := regionjwt.New(regionjwt.Config{Policies: []verifier.Policy{
-		{Provider: s.world.Provider(), Audience: verifier.CognitoAccess(issuertest.ClientID)},
-	}})
-	if err != nil {
-		return "", nil, err
-	}
-	auth, err := httpauth.New(httpauth.Config{Verifier: v})
+	v, err := regionjwt.New(regionjwt.Config{
+		Policies: []verifier.Policy{s.idp.Policy()},
+		Keys:     jwks.Config{OnFetch: s.count},
+	})
 	if err != nil {
 		return "", nil, err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /orders", auth.Handler(http.HandlerFunc(orders), middleware.Scopes("orders/read")))
+	mux.Handle("GET /orders", httpauth.Require(v, middleware.Scopes("orders/read"))(http.HandlerFunc(orders)))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", nil, err
@@ -104,18 +112,24 @@ func (s *story) start(ctx context.Context) (url string, stop func(), err error) 
 }
 
 func orders(w http.ResponseWriter, r *http.Request) {
-	token, _ := verifier.FromContext(r.Context())
-	_, _ = fmt.Fprintf(w, "minted in %s", strings.Join(token.Regions(), " or "))
+	token := verifier.FromContext(r.Context())
+	_, _ = fmt.Fprintf(w, "issued in %s", strings.Join(token.Regions(), " or "))
+}
+
+// count counts a request for keys.
+func (s *story) count(f jwks.Fetch) {
+	s.counting.Lock()
+	defer s.counting.Unlock()
+	s.fetches[f.Region]++
 }
 
 // The tokens that the scenes present.
 var (
 	user     = issuertest.Claims{}
-	machine  = issuertest.Claims{Machine: true}
-	expired  = issuertest.Claims{ExpiresIn: -time.Hour, IssuedAgo: 2 * time.Hour}
-	identity = issuertest.Claims{Use: "id"}
-	forged   = issuertest.Claims{Forge: true}
-	unknown  = issuertest.Claims{Header: map[string]any{"kid": "not-published"}}
+	machine  = issuertest.Claims{Subject: "billing", Set: map[string]any{"username": nil, "auth_time": nil}}
+	expired  = issuertest.Claims{ExpiresIn: -time.Hour, Set: map[string]any{"iat": time.Now().Add(-2 * time.Hour).Unix()}}
+	identity = issuertest.Claims{IDToken: true}
+	forged   = issuertest.Claims{Forged: true}
 )
 
 func (s *story) firstAct() {
@@ -125,14 +139,14 @@ func (s *story) firstAct() {
 	s.ask("machine token", primary, machine, http.StatusOK)
 	s.ask("machine token", secondary, machine, http.StatusOK)
 
-	s.scene("The primary region, %s, goes dark", primary)
-	s.world.Break(primary)
+	s.scene("The primary region, %s, does not answer", primary)
+	s.idp.Break(primary)
 	s.ask("user token", primary, user, http.StatusOK)
 	s.ask("user token", secondary, user, http.StatusOK)
 	s.ask("machine token", secondary, machine, http.StatusOK)
 
 	s.scene("The secondary region, %s, rotates in a new key", secondary)
-	s.world.Rotate(secondary)
+	s.idp.Rotate(secondary)
 	s.ask("token of the new key", secondary, user, http.StatusOK)
 	s.ask("another one", secondary, user, http.StatusOK)
 
@@ -144,32 +158,36 @@ func (s *story) firstAct() {
 }
 
 func (s *story) secondAct() {
-	s.scene("Another instance of the service starts while %s is dark", primary)
+	s.scene("Another instance of the service starts while %s does not answer", primary)
 	s.ask("user token", secondary, user, http.StatusOK)
 	s.ask("user token", primary, user, http.StatusOK)
-	s.scene("A key that only the dark region could know: no verdict, so no 401")
-	s.ask("unknown key ID", primary, unknown, http.StatusServiceUnavailable)
+	s.scene("A key that only the lost region could know: no verdict, so no 401")
+	s.present("unknown key ID", primary, s.other.Issue(primary, user), http.StatusServiceUnavailable)
 	s.scene("A key that the other region has said it does not have")
-	s.ask("unknown key ID", secondary, unknown, http.StatusUnauthorized)
+	s.present("unknown key ID", secondary, s.other.Issue(secondary, user), http.StatusUnauthorized)
 }
 
 func (s *story) thirdAct() {
 	s.scene("The primary region returns")
-	s.world.Mend(primary)
+	s.idp.Restore(primary)
 	s.ask("user token", primary, user, http.StatusOK)
 	s.ask("user token", secondary, user, http.StatusOK)
-	_, _ = fmt.Fprintf(s.out, "\nRequests for keys: %s %d, %s %d\n",
-		primary, s.world.Fetches(primary), secondary, s.world.Fetches(secondary))
+	s.counting.Lock()
+	defer s.counting.Unlock()
+	_, _ = fmt.Fprintf(s.out, "\nRequests for keys: %s %d, %s %d\n", primary, s.fetches[primary], secondary, s.fetches[secondary])
 }
 
 func (s *story) scene(format string, args ...any) {
 	_, _ = fmt.Fprintf(s.out, "\n"+format+"\n", args...)
 }
 
-// ask presents a token and compares the answer with what it should be.
+// ask presents a token of a region and compares the answer with what it should be.
 func (s *story) ask(what, region string, c issuertest.Claims, want int) {
+	s.present(what, region, s.idp.Issue(region, c), want)
+}
+
+func (s *story) present(what, region, token string, want int) {
 	s.asked++
-	token := s.world.Token(region, c)
 	began := time.Now()
 	status, body, err := s.get(token)
 	took := time.Since(began)

@@ -21,7 +21,7 @@ import (
 type scheme struct {
 	alg     string
 	options crypto.SignerOpts
-	size    int // of one number of an ECDSA signature, in octets; 0 for others
+	size    int // of one number of an ECDSA signature, in bytes; 0 for others
 }
 
 const minRSABits = 2048

@@ -1,85 +1,71 @@
-// Package clientcredentials has access tokens for a machine, by the client credentials grant (RFC 6749, section 4.4), from an
-// authority that is deployed in more than one region: the loss of a region costs its callers a fraction of a second, and that
-// of all regions nothing until the token at hand expires.
+// Package clientcredentials provides access tokens to a machine, by the client credentials grant (RFC 6749, section 4.4), from a
+// provider that is deployed in more than one region: the loss of a region costs callers a fraction of a second, and the loss of
+// all regions nothing until the token in memory expires.
 //
-// A [Source] keeps one token for all of its callers. Where there is none, one flight fetches it, whoever asks: it goes on when
-// callers leave, and asks the next region as well when the first is silent for 150 ms, or at once when it fails. When 80 % of a
-// token's life has passed it is replaced in the background, while it serves.
+// A [TokenSource] keeps one token for all of its callers. If there is none, one round of requests fetches it, however many ask:
+// it goes on when callers leave, and asks the next region as well when the first does not answer for 150 ms, or at once when it
+// fails. When 80 % of a token's life has passed it is replaced in the background, while it is in use.
 //
-// What a region says decides what comes next:
+// The answer of a region decides what comes next:
 //
-//   - An outage (no connection, no answer in time, status 5xx, 429 or 408, or an answer that is not one of OAuth) sends the
-//     flight to the next region, and the silent one rests for a while. Regions with the same token URL are one here: an issuer
-//     that moves a name from region to region, as Amazon Cognito does with custom and prefix domains, is asked once.
-//     If no region answers, the token at hand serves until it expires; then callers get ErrUnavailable, and each region is
-//     asked once a second.
-//   - A verdict (invalid_client, invalid_scope and the like: RFC 6749, section 5.2) is believed: another region is not asked
-//     for a better one. Callers get ErrRefused, and the region is asked again after 10 s, so that a secret which was put right
-//     works soon.
+//   - After an outage (no connection, no answer in 5 seconds, status 5xx, 429 or 408, or an answer that is not one of OAuth) the
+//     next region is asked, and the one that failed is not asked for 5 seconds, doubling up to a minute, or as long as
+//     Retry-After says. Regions with the same token URL are one here: a provider that moves a name from region to
+//     region, as Amazon Cognito does with custom and prefix domains, is asked once. If no region answers, the token in memory
+//     is used until it expires; then callers get ErrUnavailable, and each region is asked once a second.
+//   - A rejection (invalid_client, invalid_scope and the like: RFC 6749, section 5.2) is final: another region is not asked for
+//     a better answer. Callers get ErrRejected, and the region is asked again after 10 s, so that a corrected secret works soon.
 //
-// Region policies, such as the one of a failover.Controller, are heard by Config.Prefer and told by Config.Report. Adapters for
-// golang.org/x/oauth2 and gRPC live in modules of their own, below this package.
+// Config.Failover connects a TokenSource to a failover.Controller. [TokenSource.Transport] adds tokens to HTTP requests; for
+// golang.org/x/oauth2, e2e/oauth2 has an example.
 package clientcredentials
 
 import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/regionjwt/regionjwt/internal/guard"
 )
 
-// errNotMade is the error of a Source that is nil or zero.
-var errNotMade = errors.New("clientcredentials: the Source is nil or zero: make it with clientcredentials.New")
+// errNotMade is the error of a TokenSource that is nil or zero.
+var errNotMade = errors.New("clientcredentials: the TokenSource is nil or zero: make it with clientcredentials.New")
 
 // made reports whether New has made s.
-func (s *Source) made() bool { return s != nil && s.clock != nil }
+func (s *TokenSource) made() bool { return s != nil && s.clock != nil }
 
-// Source has the access tokens of one client. It is made by New, and safe for concurrent use. Methods of a nil or zero Source
-// that return an error return one that names New.
-type Source struct {
+// TokenSource provides the access tokens of one client. New makes it. It is safe for concurrent use, and keeps no goroutine while
+// no request is in progress. Methods of a nil or zero TokenSource that return an error return one that names New.
+type TokenSource struct {
 	config  Config
+	client  *http.Client
 	log     logger
 	clock   clock
-	form    form
-	regions []*region // the token endpoints, in the authority's order
+	form    url.Values
+	regions []*region // the token endpoints, in the order of the provider
 
 	current  atomic.Pointer[Token]
 	rejected atomic.Pointer[Token] // by a resource server; counts while it is the current one
 
-	mu         sync.Mutex // guards what follows, the flight's fields and those of the regions; never held over I/O or a callback
-	flight     *flight    // the one to join
-	flying     map[*flight]struct{}
+	mu         sync.Mutex // guards what follows, the round's fields and those of the regions; never held during I/O or a callback
+	round      *round     // the one to join
 	rejectedAt instant
 	panicked   bool    // code of others has panicked
 	panickedAt instant // when that was last logged
-	closed     bool
-	work       sync.WaitGroup
+
+	work sync.WaitGroup // requests in progress
 }
 
-// New returns a Source. It does no I/O and starts no goroutine, and reports everything that is wrong with c at once.
-func New(c Config) (*Source, error) {
-	c, err := c.withDefaults()
-	if err != nil {
-		return nil, err
-	}
-	s := &Source{
-		config: c, log: logger{c.Logger}, clock: systemClock(), form: c.form(), flying: map[*flight]struct{}{},
-		regions: regions(c.Provider),
-	}
-	return s, nil
-}
-
-// Token returns an access token, from memory wherever one is at hand. Otherwise it waits for a region's answer, at most until
-// ctx ends; the flight then goes on for the others. While a token that has not expired is at hand, but is about to or was
-// rejected, it waits no longer than a second for a better one.
+// Token returns an access token, from memory if there is one. Otherwise it waits for the answer of a region, at most until ctx
+// ends; the request then goes on for the other callers. While there is a token that has not expired, but is about to or was
+// rejected by a resource server, Token waits no longer than a second for a better one.
 //
-// The error is that of ctx, or an *Error, which is either ErrUnavailable or ErrRefused.
-func (s *Source) Token(ctx context.Context) (*Token, error) {
+// The error is that of ctx, or wraps ErrUnavailable or ErrRejected. Its text has names of regions, labels of failures, status
+// codes and error codes of OAuth, and nothing else that a server said.
+func (s *TokenSource) Token(ctx context.Context) (*Token, error) {
 	if !s.made() {
 		return nil, errNotMade
 	}
@@ -87,36 +73,36 @@ func (s *Source) Token(ctx context.Context) (*Token, error) {
 	if t := s.current.Load(); s.need(t, s.clock(), preferred) == nothing {
 		return t, nil
 	}
-	t, f, err := s.board(preferred)
+	t, r, err := s.join(preferred)
 	switch {
 	case err != nil:
 		return s.settle(t, err)
-	case f == nil:
+	case r == nil:
 		return t, nil
 	}
-	var enough <-chan time.Time // never, where there is nothing to fall back upon
+	var enough <-chan time.Time // never, if there is no token to fall back on
 	if t != nil && t.lives(s.clock()) {
 		timer := time.NewTimer(min(betterWait, s.clock().left(t.got, t.life)/2))
 		defer timer.Stop()
 		enough = timer.C
 	}
 	select {
-	case <-f.done:
+	case <-r.done:
 	case <-enough:
 		return t, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if f.token != nil {
-		return f.token, nil
+	if r.token != nil {
+		return r.token, nil
 	}
-	return s.settle(t, f.err)
+	return s.settle(t, r.err)
 }
 
-// settle answers a caller for whom there is no new token: with the one at hand until it expires, unless a resource server has
-// rejected it and the issuer refuses another, too.
-func (s *Source) settle(t *Token, err *Error) (*Token, error) {
-	if t == nil || !t.lives(s.clock()) || s.rejected.Load() == t && err.Reason == Refused {
+// settle answers a caller for whom there is no new token: with the one in memory until it expires, unless a resource server has
+// rejected it and the provider rejects the request for another one, too.
+func (s *TokenSource) settle(t *Token, err *tokenError) (*Token, error) {
+	if t == nil || !t.lives(s.clock()) || s.rejected.Load() == t && err.failure == rejected {
 		return nil, err
 	}
 	return t, nil
@@ -133,7 +119,7 @@ const (
 )
 
 // need reports what a call at now has to do about t.
-func (s *Source) need(t *Token, now instant, preferred *region) need {
+func (s *TokenSource) need(t *Token, now instant, preferred *region) need {
 	switch {
 	case t == nil || !t.lives(now):
 		return another
@@ -145,26 +131,25 @@ func (s *Source) need(t *Token, now instant, preferred *region) need {
 	return nothing
 }
 
-// preferred is the region that Prefer names; nil where it names none.
-func (s *Source) preferred() *region {
-	if s.config.Prefer == nil {
+// preferred is the active region of the Controller; nil if it has no TokenURL, or there is no Controller.
+func (s *TokenSource) preferred() *region {
+	if s.config.Failover == nil {
 		return nil
 	}
-	var name string
-	_ = s.noted(guard.Call("Prefer", func() { name = s.config.Prefer() })) // it is the goroutine of the caller
+	active := s.config.Failover.Active()
 	for _, r := range s.regions {
-		if slices.Contains(r.names, name) {
+		if slices.Contains(r.names, active) {
 			return r
 		}
 	}
 	return nil
 }
 
-// Reject says that a resource server has refused t, by status 401: the next call of Token waits for another one. It reports
-// whether there is, or will be asked for, a token other than t. It does so once for each token, and at most every 10 s, so that
-// a server that refuses everything cannot have the issuers hammered. Where no other token can be had because every region is
-// dark, t serves on until it expires: it may be the server that was wrong.
-func (s *Source) Reject(t *Token) bool {
+// Invalidate tells s that a resource server has rejected t, with status 401: the next call of Token waits for another token.
+// It reports whether there is a token other than t, or one will be requested. That happens once for each token, and at most every
+// 10 s, so that a server which rejects everything cannot cause many requests. If no other token can be had because no region
+// answers, t stays in use until it expires: the server may be wrong.
+func (s *TokenSource) Invalidate(t *Token) bool {
 	if t == nil || !s.made() {
 		return false
 	}
@@ -173,32 +158,11 @@ func (s *Source) Reject(t *Token) bool {
 	defer s.mu.Unlock()
 	switch last := s.rejected.Load(); {
 	case s.current.Load() != t || last == t:
-		return !s.closed
-	case s.closed, last != nil && now.since(s.rejectedAt) < rejectEvery:
+		return true
+	case last != nil && now.since(s.rejectedAt) < replaceEvery:
 		return false
 	}
 	s.rejected.Store(t)
 	s.rejectedAt = now
 	return true
-}
-
-// Close ends the requests in progress and waits until they have ended. The token at hand goes on to serve until it expires;
-// nothing is fetched any more. Close may be called more than once, and not from a callback. It returns nil.
-func (s *Source) Close() error {
-	if !s.made() {
-		return errNotMade
-	}
-	s.mu.Lock()
-	s.closed = true
-	for f := range s.flying {
-		f.cancel()
-	}
-	s.mu.Unlock()
-	s.work.Wait()
-	if s.config.ownClient {
-		if t, ok := s.config.Client.Transport.(*http.Transport); ok {
-			t.CloseIdleConnections()
-		}
-	}
-	return nil
 }

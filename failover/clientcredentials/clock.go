@@ -14,7 +14,7 @@ func (now instant) since(t instant) time.Duration {
 // left is what is left at now of d, which began at t.
 func (now instant) left(t instant, d time.Duration) time.Duration { return max(0, d-now.since(t)) }
 
-// clock reads the clocks; but for timers, it is the only way in which this package learns the time.
+// clock reads both clocks. The age of a token and of what is known of a region comes from it.
 type clock func() instant
 
 func systemClock() clock {

@@ -6,235 +6,142 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
+	"maps"
 	"net/url"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/regionjwt/regionjwt/failover"
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/issuercheck"
 	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/internal/outbound"
 	"github.com/regionjwt/regionjwt/issuer"
 )
 
-// Defaults of Config.
-const (
-	DefaultHedge        = 150 * time.Millisecond
-	DefaultTimeout      = 5 * time.Second
-	DefaultCoolDown     = 5 * time.Second
-	DefaultLifetime     = time.Minute
-	DefaultEarlyRefresh = 0.8
-)
-
 // Bounds that are not configured.
 const (
-	maxBody      = 64 << 10         // octets of an answer after decompression
+	defaultHedge    = 150 * time.Millisecond
+	requestTimeout  = 5 * time.Second
+	coolDown        = 5 * time.Second // of a region after a first failure
+	maxCoolDown     = time.Minute
+	defaultLifetime = time.Minute // of a token whose answer has no expires_in: RFC 6749, section 5.1
+	refreshAfter    = 0.8         // of a token's life
+
+	maxBody      = 64 << 10         // bytes of an answer after decompression
 	idleFor      = 15 * time.Second // a connection is kept: a stale one would look like an outage
-	maxLife      = 24 * time.Hour   // a token is used no longer, whatever its expires_in
+	maxLifetime  = 24 * time.Hour   // a token is used no longer, whatever its expires_in
 	maxMargin    = 10 * time.Second // before a token expires, from which on callers wait for the next
-	betterWait   = time.Second      // for another token, while the one at hand lives
-	maxCoolDown  = time.Minute
+	betterWait   = time.Second      // for another token, while the one in memory lives
 	maxRetry     = time.Minute      // of Retry-After
-	probeEvery   = time.Second      // a region is asked while no token serves
-	verdictFor   = 10 * time.Second // a refusal is remembered
-	rejectEvery  = 10 * time.Second // a token is replaced because a resource server refuses it
+	urgentEvery  = time.Second      // a region is asked while there is no usable token
+	rejectedFor  = 10 * time.Second // a rejection by a provider is remembered
+	replaceEvery = 10 * time.Second // a token is replaced because a resource server rejected it
 	assertionFor = time.Minute      // a client assertion is valid
 	earlySpread  = 0.05             // of a token's life, over which early refreshes spread
-	minEarly     = 0.1
-	maxEarly     = 0.95
 )
 
-// Config configures a Source. Authority and one of Credentials and CredentialsFunc are required; the zero value of every other
-// field is the default.
+// Config configures a TokenSource. One of Credentials and CredentialsFunc is required; the zero value of every other field is the
+// default.
 type Config struct {
-	// Provider mints the tokens. Its regions with a TokenURL are asked, in order; one is required. A TokenURL is https, or
-	// http on a loopback host. Regions with the same TokenURL are asked as one.
-	Provider issuer.Provider
+	// Credentials authenticate the client in all regions.
+	Credentials Credentials
 
-	// Credentials holds what the client proves itself with, by the name of a region; those under "" are for regions that
-	// are not listed. Regions with the same TokenURL must have the same.
-	Credentials map[string]Credentials
-
-	// CredentialsFunc is asked before each request instead, so that a secret may be rotated or fetched from elsewhere. It must
-	// be safe for concurrent use and heed ctx, which ends after Timeout and holds no value of a caller's. If it fails or panics,
-	// the next region is asked. For regions with the same TokenURL it is called with one after the other until it succeeds.
+	// CredentialsFunc is called before each request instead, for credentials that differ by region, are rotated, or are kept
+	// elsewhere. It must be safe for concurrent use and heed ctx, which ends after 5 seconds and has no value of a caller's. If
+	// it fails or panics, the next region is asked. For regions with the same TokenURL it is called with one after the other
+	// until it succeeds.
 	CredentialsFunc func(ctx context.Context, region string) (Credentials, error)
 
-	// Scopes are asked for (RFC 6749, section 3.3). None means what the client is registered for.
+	// Scopes are requested (RFC 6749, section 3.3). None means what the client is registered for.
 	Scopes []string
 
-	// Resources are where the tokens are to be used: absolute URIs without fragment (RFC 8707, section 2).
-	Resources []string
-
-	// Audience is sent as the parameter audience, which some issuers want in the place of Resources.
-	Audience string
-
-	// Params holds more parameters for the request. It cannot hold those that the other fields are for.
+	// Params are more parameters of the request, such as resource (RFC 8707) or audience. They cannot be those that the other
+	// fields are for.
 	Params url.Values
 
-	// Prefer returns the name of the region to ask first: the method Active of a failover.Controller fits. A token of another
-	// region serves on while it is replaced in the background. It is called with every call of Token, under no lock: it should
-	// read memory. Nil, a panic, or a name that is not a region with a TokenURL, means the authority's order.
-	Prefer func() string
+	// Failover decides which region is asked first: its active one. A token of another region stays in use while it is replaced
+	// in the background. The Controller receives the outcomes of requests, as the reporter "token". An answer that is no outage
+	// of the region, such as status 429 or 503 with Retry-After, is not reported, nor is a failure that the region has not
+	// caused, such as an error of CredentialsFunc, nor a request to a TokenURL of several regions, as it is not known which of
+	// them answers. Nil means the order of the provider. It must be a Controller for the same provider.
+	Failover *failover.Controller
 
-	// Report receives the outcome of a request to a region: nil if the region answered with a token or refused the client, or
-	// an *Error that is ErrUnavailable if it is down: DNS, TLS, Network, Timeout, or Status 5xx without Retry-After. The method
-	// Report of a failover.Controller fits. Failures that are not caused by the region are not reported, such as an error of
-	// CredentialsFunc, and neither is an answer that is not an outage of the region, such as status 429, or 503 with
-	// Retry-After. Requests to a TokenURL of several regions are not reported: it is not known which of them answers. Report is
-	// called under no lock, from several goroutines; it must not block.
-	Report func(region string, err error)
-
-	// Client sends the requests. It is copied; redirects are never followed and no cookies kept, whatever it says. Nil means a
-	// client of the source's own that honours the proxy variables of the environment.
-	Client *http.Client
-
-	// Hedge is how long a region may be silent, while a caller waits, until the next one is asked as well. 0 means 150 ms;
-	// negative means that the next one is asked when the first has failed.
+	// Hedge is how long a region may take to answer, while a caller waits, until the next one is asked as well. 0 means 150 ms;
+	// negative means that the next one is asked only after the first has failed.
 	Hedge time.Duration
 
-	// Timeout is how long one request may take. 0 means 5 seconds.
-	Timeout time.Duration
+	// InsecureHTTPHosts lists hosts, without port, to which credentials and tokens are sent over plain http, too. Loopback hosts
+	// need not be listed. Everyone on the network path to such a host can use them.
+	InsecureHTTPHosts []string
 
-	// CoolDown is how long a region rests after a first failure; it doubles with each further one, up to a minute. A
-	// Retry-After of up to a minute prolongs it. While no token serves, a region without Retry-After is asked every second.
-	// 0 means 5 seconds.
-	CoolDown time.Duration
-
-	// EarlyRefresh is the part of its life after which a token is replaced in the background, at most a twentieth of its life
-	// earlier. 0 means 0.8; legal is 0.1 to 0.95.
-	EarlyRefresh float64
-
-	// Lifetime is for how long a token is used whose answer has no expires_in, which is then up to the issuer's papers (RFC
-	// 6749, section 5.1). 0 means 1 minute; at most 24 hours.
-	Lifetime time.Duration
-
-	// Logger receives one line for each change of state, and for panics of callbacks. Panics of its handler are recovered. Nil
-	// is silent.
+	// Logger gets one line for each change of state, and for panics of callbacks. Panics of its handler are recovered. Nil is
+	// silent.
 	Logger *slog.Logger
 
-	// OnEvent is called for each request that has ended, except by Close. It is called like Report. Panics are logged.
-	OnEvent func(Event)
-
-	ownClient bool // Client was nil
+	// OnRequest is called after each request to a token endpoint, with the duration and the failure: "" for a token; dns, tls,
+	// network, timeout, too_large or malformed; "status" and the code of HTTP ("status 503"); "rejected" and the error code
+	// of OAuth ("rejected invalid_client", or "rejected other"); no_credentials (CredentialsFunc failed, or the key did not
+	// sign); or panicked (the HTTP client panicked). The names of regions with one TokenURL are joined by commas. It is called
+	// without a lock, from several goroutines, and must not block. Panics are logged.
+	OnRequest func(region, failure string, duration time.Duration)
 }
 
-// Event is the end of one request for a token.
-type Event struct {
-	Region string // several with one TokenURL are joined by commas
-	Took   time.Duration
-	Err    error // nil for a token, otherwise an *Error
-}
-
-// withDefaults returns c with defaults filled in and what it refers to copied, and everything that is wrong with it.
-func (c Config) withDefaults() (Config, error) {
-	var errs []error
-	add := func(format string, args ...any) {
-		errs = append(errs, fmt.Errorf("clientcredentials: "+format, args...))
+// check returns every problem with c for the provider p.
+func (c *Config) check(p issuer.Provider) (errs []error) {
+	add := func(wrong bool, format string, args ...any) {
+		if wrong {
+			errs = append(errs, fmt.Errorf("clientcredentials: "+format, args...))
+		}
 	}
-	if c.Timeout < 0 || c.CoolDown < 0 || c.Lifetime < 0 || c.Lifetime > maxLife {
-		add("Timeout, CoolDown and Lifetime cannot be negative, Lifetime not above %v", maxLife)
+	if err := issuercheck.Validate(p); err != nil {
+		add(true, "%w", err)
 	}
-	c.Hedge, c.Timeout = cmp.Or(c.Hedge, DefaultHedge), cmp.Or(c.Timeout, DefaultTimeout)
-	c.CoolDown, c.Lifetime = min(cmp.Or(c.CoolDown, DefaultCoolDown), maxCoolDown), cmp.Or(c.Lifetime, DefaultLifetime)
-	c.EarlyRefresh = cmp.Or(c.EarlyRefresh, DefaultEarlyRefresh)
-	if !(c.EarlyRefresh >= minEarly && c.EarlyRefresh <= maxEarly) {
-		add("EarlyRefresh %v is not within %v and %v", c.EarlyRefresh, minEarly, maxEarly)
+	given := !c.Credentials.isZero()
+	add(given == (c.CredentialsFunc != nil), "one of Credentials and CredentialsFunc is required")
+	if given {
+		if err := c.Credentials.check(); err != nil {
+			add(true, "Credentials: %w", err)
+		}
 	}
-	if err := c.Provider.Validate(); err != nil {
-		add("%w", err)
-	}
-	c.Provider.Regions = slices.Clone(c.Provider.Regions)
-	errs = append(errs, c.checkCredentials()...)
-	errs = append(errs, c.checkForm()...)
-	c.Scopes, c.Resources = slices.Clone(c.Scopes), slices.Clone(c.Resources)
-	switch {
-	case c.Logger == nil:
-		c.Logger = slog.New(slog.DiscardHandler)
-	case nils.Logger(c.Logger):
-		add("Logger has no handler: make it with slog.New")
-	}
-	c.Logger = slog.New(guard.Handler(c.Logger.Handler()))
-	c.ownClient = c.Client == nil
-	c.Client = outbound.Client(c.Client, outbound.Transport(DefaultTimeout, idleFor))
-	return c, errors.Join(errs...)
-}
-
-// checkCredentials reports what is wrong with the credentials, and replaces the map by one with an entry for each region.
-func (c *Config) checkCredentials() (errs []error) {
-	add := func(format string, args ...any) {
-		errs = append(errs, fmt.Errorf("clientcredentials: "+format, args...))
-	}
-	if (c.Credentials != nil) == (c.CredentialsFunc != nil) {
-		add("one of Credentials and CredentialsFunc is required")
-	}
-	known, each, under := map[string]bool{"": true}, map[string]Credentials{}, map[string]string{}
-	for _, r := range c.Provider.Regions {
+	some := false
+	for _, r := range p.Regions {
 		if r.TokenURL == "" {
 			continue
 		}
-		known[r.Name] = true
-		if c.Credentials == nil {
-			continue
-		}
-		under[r.Name] = r.Name
-		cred, ok := c.Credentials[r.Name]
-		if !ok {
-			under[r.Name] = ""
-			cred, ok = c.Credentials[""]
-		}
-		if !ok {
-			add("region %q has no Credentials", r.Name)
-		} else if err := cred.check(); err != nil {
-			add("Credentials of region %q: %w", r.Name, err)
-		}
-		each[r.Name] = cred
+		some = true
+		u, err := url.Parse(r.TokenURL)
+		plain := err == nil && !outbound.Allowed(u, c.InsecureHTTPHosts)
+		add(plain, "region %q: TokenURL %q: https is required", r.Name, r.TokenURL)
 	}
-	if len(known) == 1 {
-		add("no region has a TokenURL")
-	}
-	for _, shared := range regions(c.Provider) {
-		for _, name := range shared.names[1:] {
-			first := shared.names[0]
-			if under[name] != under[first] && !reflect.DeepEqual(each[name], each[first]) {
-				add("regions %q and %q have one TokenURL and different Credentials", first, name)
-			}
-		}
-	}
-	for name := range c.Credentials {
-		if !known[name] {
-			add("Credentials name %q, which is no region with a TokenURL", name)
-		}
-	}
-	c.Credentials = each
-	return errs
-}
-
-// reserved lists the parameters that Params cannot hold.
-var reserved = []string{
-	"grant_type", "scope", "resource", "audience", "client_id", "client_secret", "client_assertion", "client_assertion_type",
-}
-
-func (c *Config) checkForm() (errs []error) {
+	add(!some, "no region has a TokenURL")
 	for _, s := range c.Scopes {
-		if !isScope(s) {
-			errs = append(errs, fmt.Errorf("clientcredentials: Scopes: %q is not a scope", s))
-		}
+		add(!isScope(s), "Scopes: %q is not a scope", s)
 	}
-	for _, r := range c.Resources {
-		if u, err := url.Parse(r); err != nil || !u.IsAbs() || strings.Contains(r, "#") {
-			errs = append(errs, fmt.Errorf("clientcredentials: Resources: %q is not an absolute URI without fragment", r))
-		}
+	for _, r := range c.Params["resource"] {
+		u, err := url.Parse(r)
+		absolute := err == nil && u.IsAbs() && !strings.Contains(r, "#")
+		add(!absolute, "Params: resource %q is not an absolute URI without fragment", r)
 	}
 	for _, name := range reserved {
-		if c.Params.Has(name) {
-			errs = append(errs, fmt.Errorf("clientcredentials: Params cannot hold %q", name))
+		add(c.Params.Has(name), "Params cannot have %q", name)
+	}
+	if c.Failover != nil {
+		switch id := c.Failover.Status().Provider; id {
+		case "":
+			add(true, "Failover is zero: make it with failover.New")
+		default:
+			add(id != p.ID, "Failover is for provider %q, not %q", id, p.ID)
 		}
 	}
+	add(nils.Logger(c.Logger), "Logger has no handler: make it with slog.New")
+	add(p.HTTPClient != nil && nils.Typed(p.HTTPClient.Transport), "Provider.HTTPClient.Transport is a nil pointer")
 	return errs
 }
+
+// reserved lists the parameters that Params cannot have.
+var reserved = []string{"grant_type", "scope", "client_id", "client_secret", "client_assertion", "client_assertion_type"}
 
 // isScope reports whether s is one scope-token: RFC 6749, section 3.3.
 func isScope(s string) bool {
@@ -244,4 +151,29 @@ func isScope(s string) bool {
 		}
 	}
 	return s != ""
+}
+
+// withDefaults returns c with the defaults, and copies of what it refers to.
+func (c Config) withDefaults() Config {
+	c.Hedge = cmp.Or(c.Hedge, defaultHedge)
+	c.Scopes, c.InsecureHTTPHosts, c.Params = slices.Clone(c.Scopes), slices.Clone(c.InsecureHTTPHosts), maps.Clone(c.Params)
+	c.Logger = guard.Logger(c.Logger)
+	return c
+}
+
+// New returns a TokenSource for the regions of p that have a TokenURL, in their order; one is required. A TokenURL is https, or
+// http on a loopback host or one of InsecureHTTPHosts. Regions with the same TokenURL are asked as one. Provider.HTTPClient sends
+// the requests: a copy of it that follows no redirects and keeps no cookies. Nil means a client of the TokenSource's own, which
+// uses the proxy variables of the environment.
+//
+// The error is every problem with p and c, joined. New does no I/O and starts no goroutine.
+func New(p issuer.Provider, c Config) (*TokenSource, error) {
+	if err := errors.Join(c.check(p)...); err != nil {
+		return nil, err
+	}
+	c = c.withDefaults()
+	return &TokenSource{
+		config: c, log: logger{c.Logger}, clock: systemClock(), form: c.form(), regions: regions(p),
+		client: outbound.Client(p.HTTPClient, outbound.Transport(requestTimeout, idleFor)),
+	}, nil
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
@@ -15,72 +14,62 @@ import (
 	"github.com/regionjwt/regionjwt/internal/guard"
 )
 
-// AuthMethod is how a client proves itself to the token endpoint: OpenID Connect Core, section 9.
-type AuthMethod int
-
-// The methods; the zero AuthMethod is ClientSecretBasic.
-const (
-	ClientSecretBasic AuthMethod = iota // client_secret_basic: RFC 6749, section 2.3.1
-	ClientSecretPost                    // client_secret_post, where an issuer does not know ClientSecretBasic
-	PrivateKeyJWT                       // private_key_jwt: RFC 7523, section 2.2; OpenID Connect Core, section 9
-)
-
-// Credentials are what a client proves itself with. Formatted or logged, they tell the client ID only; JSON of them holds neither
-// secret nor key.
+// Credentials authenticate a client: with Key by private_key_jwt (RFC 7523, section 2.2; OpenID Connect Core, section 9),
+// otherwise with Secret by client_secret_basic (RFC 6749, section 2.3.1), or client_secret_post if SecretInBody is set.
+// Formatted or logged, they show the client ID only; JSON of them has neither secret nor key.
 type Credentials struct {
 	// ClientID is required.
 	ClientID string
 
-	// Method is ClientSecretBasic unless set, which encodes ID and secret as RFC 6749, section 2.3.1, has it; where an issuer
-	// does not decode them, and they hold other characters than letters, digits and "-._", ClientSecretPost works.
-	Method AuthMethod
-
-	// Secret is for ClientSecretBasic and ClientSecretPost.
+	// Secret is the client secret. Either Secret or Key is required. For client_secret_basic, ID and secret are encoded as RFC
+	// 6749 demands; if a provider does not decode them, and they contain other characters than letters, digits and "-._", use
+	// SecretInBody.
 	Secret string `json:"-"`
+	// SecretInBody sends ClientID and Secret in the body of the request.
+	SecretInBody bool
 
-	// Key signs for PrivateKeyJWT: an RSA key of 2048 bits or more, a P-256, P-384 or P-521 key, or an Ed25519 key. It may be
-	// kept elsewhere, as in a KMS. Sign must be safe for concurrent use; as it takes no context, it has to bound its time itself:
-	// its region counts as silent while it does not return, and Close waits for it.
+	// Key signs assertions: an RSA key of 2048 bits or more, a P-256, P-384 or P-521 key, or an Ed25519 key. It may be kept
+	// elsewhere, as in a KMS. Sign must be safe for concurrent use; as it has no context, it has to bound its time itself: its
+	// region does not answer until it returns.
 	Key crypto.Signer `json:"-"`
 
-	// KeyID is the kid of the assertion's header; optional.
+	// KeyID is the kid of the assertion's header; optional, with Key only.
 	KeyID string
 
-	// Algorithm is the alg of the assertion: RS256, PS256, ES256, ES384, ES512, EdDSA, or Ed25519, which is EdDSA by its name of
-	// RFC 9864. "" means RS256 for an RSA key, and what fits any other key.
+	// Algorithm is the alg of the assertion: RS256, PS256, ES256, ES384, ES512, EdDSA, or Ed25519, which is EdDSA by its name in
+	// RFC 9864. "" means RS256 for an RSA key, and what fits for any other key. With Key only.
 	Algorithm string
 
-	// Audience is the aud of the assertion. "" means the token endpoint's URL.
+	// Audience is the aud of the assertion. "" means the token endpoint's URL. With Key only.
 	Audience string
 }
 
-// check reports everything that is wrong with c.
+// isZero reports whether nothing of c is set.
+func (c Credentials) isZero() bool {
+	return !c.SecretInBody && c.Key == nil && c.ClientID+c.Secret+c.KeyID+c.Algorithm+c.Audience == ""
+}
+
+// check returns every problem with c.
 func (c Credentials) check() error {
 	var errs []error
-	if c.ClientID == "" {
-		errs = append(errs, errors.New("a ClientID is required"))
+	add := func(wrong bool, text string) {
+		if wrong {
+			errs = append(errs, errors.New(text))
+		}
 	}
-	switch c.Method {
-	case ClientSecretBasic, ClientSecretPost:
-		if c.Secret == "" {
-			errs = append(errs, errors.New("a Secret is required"))
-		}
-		if c.Key != nil || c.KeyID != "" || c.Algorithm != "" || c.Audience != "" {
-			errs = append(errs, errors.New("only PrivateKeyJWT has a Key, KeyID, Algorithm and Audience"))
-		}
-	case PrivateKeyJWT:
-		if c.Secret != "" {
-			errs = append(errs, errors.New("a Secret is not for PrivateKeyJWT"))
-		}
-		var err error
-		if guard.Call("Public", func() { _, err = c.scheme() }) != nil {
-			err = errors.New("the Key has no public key")
-		}
-		if err != nil {
-			errs = append(errs, err)
-		}
-	default:
-		errs = append(errs, errors.New("no such Method"))
+	add(c.ClientID == "", "a ClientID is required")
+	if c.Key == nil {
+		add(c.Secret == "", "a Secret or a Key is required")
+		add(c.KeyID != "" || c.Algorithm != "" || c.Audience != "", "KeyID, Algorithm and Audience need a Key")
+		return errors.Join(errs...)
+	}
+	add(c.Secret != "" || c.SecretInBody, "Secret and SecretInBody cannot be used with a Key")
+	var err error
+	if guard.Apart("Public", func() { _, err = c.scheme() }) != nil {
+		err = errors.New("the Key has no public key")
+	}
+	if err != nil {
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
@@ -88,12 +77,8 @@ func (c Credentials) check() error {
 // newRequest returns a request for a token from target.
 func (c Credentials) newRequest(ctx context.Context, target string, values url.Values) (*http.Request, error) {
 	values = maps.Clone(values)
-	switch c.Method {
-	case ClientSecretBasic: // below
-	case ClientSecretPost:
-		values.Set("client_id", c.ClientID)
-		values.Set("client_secret", c.Secret)
-	case PrivateKeyJWT:
+	switch {
+	case c.Key != nil:
 		assertion, err := c.assertion(target)
 		if err != nil {
 			return nil, err
@@ -101,6 +86,9 @@ func (c Credentials) newRequest(ctx context.Context, target string, values url.V
 		values.Set("client_id", c.ClientID)
 		values.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
 		values.Set("client_assertion", assertion)
+	case c.SecretInBody:
+		values.Set("client_id", c.ClientID)
+		values.Set("client_secret", c.Secret)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(values.Encode()))
 	if err != nil {
@@ -108,17 +96,13 @@ func (c Credentials) newRequest(ctx context.Context, target string, values url.V
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
-	if c.Method == ClientSecretBasic {
+	if c.Key == nil && !c.SecretInBody {
 		req.SetBasicAuth(url.QueryEscape(c.ClientID), url.QueryEscape(c.Secret))
 	}
 	return req, nil
 }
 
-// String returns the client ID.
-func (c Credentials) String() string { return fmt.Sprintf("credentials of client %q", c.ClientID) }
+func (c Credentials) text() string { return fmt.Sprintf("credentials of client %q", c.ClientID) }
 
-// Format implements fmt.Formatter: every verb writes String.
-func (c Credentials) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
-
-// LogValue implements slog.LogValuer.
-func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String()) }
+// Format implements fmt.Formatter: every verb writes the client ID only.
+func (c Credentials) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.text()) }

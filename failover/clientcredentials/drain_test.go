@@ -9,8 +9,6 @@ import (
 	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/regionjwt/regionjwt/failover/clientcredentials"
 )
 
 // counted is the body of a 401. It notes how it was treated.
@@ -68,9 +66,7 @@ func TestTheBodyOfA401IsDrained(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w, base := newWorld(), &refuseOnce{body: &counted{Reader: c.body}}
-				transport, err := w.source(t, nil).Transport(clientcredentials.TransportConfig{
-					Base: base, Origins: []string{"https://api.example.com"},
-				})
+				transport, err := w.source(t, nil).Transport(base, "https://api.example.com")
 				require.NoError(t, err)
 				require.Equal(t, http.StatusOK, send(t, &http.Client{Transport: transport}, "GET", "https://api.example.com/x", nil))
 				require.Equal(t, 2, base.asked)

@@ -10,21 +10,19 @@ import (
 )
 
 func Example() {
+	world := newWorld()
 	pool := issuer.Provider{ID: "tenant", Regions: []issuer.Region{
 		{Name: "us-east-1", Issuers: []string{"https://east.example.com"}, TokenURL: "https://east.example.com/token"},
 		{Name: "us-west-2", Issuers: []string{"https://west.example.com"}, TokenURL: "https://west.example.com/token"},
 	}}
-	world := newWorld()
-	source, err := clientcredentials.New(clientcredentials.Config{
-		Provider:    pool,
-		Credentials: map[string]clientcredentials.Credentials{"": {ClientID: "orders", Secret: "from your vault"}},
-		Client:      &http.Client{Transport: world}, // for this example; leave it out
+	pool.HTTPClient = &http.Client{Transport: world} // for this example; leave it out
+	source, err := clientcredentials.New(pool, clientcredentials.Config{
+		Credentials: clientcredentials.Credentials{ClientID: "orders", Secret: "from your vault"},
 	})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer func() { _ = source.Close() }()
 
 	world.set("us-east-1", hang)
 	token, err := source.Token(context.Background())
@@ -35,7 +33,7 @@ func Example() {
 	fmt.Println("a token of", token.Region())
 
 	// Requests to these origins, and to no others, carry it.
-	transport, err := source.Transport(clientcredentials.TransportConfig{Origins: []string{"https://api.example.com"}})
+	transport, err := source.Transport(nil, "https://api.example.com")
 	if err != nil {
 		fmt.Println(err)
 		return

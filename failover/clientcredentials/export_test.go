@@ -3,7 +3,7 @@ package clientcredentials
 import "sync/atomic"
 
 // Skew makes the clocks of s run ahead of package time, by what the returned counters hold, in nanoseconds.
-func (s *Source) Skew() (mono, wall *atomic.Int64) {
+func (s *TokenSource) Skew() (mono, wall *atomic.Int64) {
 	mono, wall = new(atomic.Int64), new(atomic.Int64)
 	system := s.clock
 	s.clock = func() instant {
@@ -12,3 +12,6 @@ func (s *Source) Skew() (mono, wall *atomic.Int64) {
 	}
 	return mono, wall
 }
+
+// Settle waits until no request is in progress.
+func (s *TokenSource) Settle() { s.work.Wait() }

@@ -12,7 +12,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,52 +48,40 @@ func TestWhatIsReportedOfARegion(t *testing.T) {
 		"HTML":               {reply{media: "text/html", body: "<html>"}, nothing},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			reported := nothing
-			began := time.Now()
+			var ctl *failover.Controller
 			w := newWorld()
 			w.set(east, c.reply)
-			s := w.source(t, func(c *clientcredentials.Config) {
-				c.Report = func(region string, err error) {
-					if region != east {
-						return
-					}
-					reported = ""
-					var e *clientcredentials.Error
-					if err != nil {
-						require.ErrorAs(t, err, &e)
-						reported = e.Class()
-						require.True(t, e.Began().Equal(began))
-					}
-				}
-			})
+			s := w.source(t, func(c *setup) { ctl = c.follow(t, east) })
 			_, _ = s.Token(t.Context())
 			time.Sleep(10 * time.Second)
-			require.NoError(t, s.Close())
-			require.Equal(t, c.want, reported, name)
+			want := []string{"token: healthy, 0 failures, 0 successes"}
+			switch c.want {
+			case nothing:
+				want = nil
+			case "":
+			default:
+				want = []string{"token: unknown, 1 failures (" + c.want + "), 0 successes"}
+			}
+			require.Equal(t, want, reports(ctl, east), name)
 		})
 	}
 }
 
-// A controller that receives reports of token requests names their class.
-func TestReportToAController(t *testing.T) {
+// A TokenSource follows an Automatic Controller, and makes it fail over.
+func TestReportsMakeAControllerFailOver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var last atomic.Pointer[failover.Event]
-		c, err := failover.New(failover.Config{
-			Provider: authority, Automatic: true, OnEvent: func(e failover.Event) { last.Store(&e) },
-		})
+		c, err := failover.New(provider, failover.Config{Automatic: true})
 		require.NoError(t, err)
 		w := newWorld()
 		w.set(east, status(502))
-		s := w.source(t, func(config *clientcredentials.Config) { config.Prefer, config.Report = c.Active, c.Report })
+		s := w.source(t, func(config *setup) { config.Failover = c })
 		for range 60 {
 			_, _ = s.Token(t.Context())
 			time.Sleep(time.Second)
 		}
 		require.Equal(t, west, c.Active())
-		e := last.Load()
-		require.Equal(t, failover.Moved, e.Kind)
-		require.Equal(t, "report status 502 3", fmt.Sprint(e.Source, " ", e.Class, " ", e.Failures))
+		require.Equal(t, []string{"token: unhealthy, 3 failures (status 502), 0 successes"}, reports(c, east))
 	})
 }
 
@@ -110,6 +97,12 @@ func (wild) Credentials(context.Context, string) (clientcredentials.Credentials,
 	panic("s3cret")
 }
 
+// hollow is an error that panics when its chain is walked, if it is a nil pointer.
+type hollow struct{ cause error }
+
+func (*hollow) Error() string   { return "hollow" }
+func (h *hollow) Unwrap() error { return h.cause }
+
 // badKey is a key that cannot sign.
 type badKey struct{ crypto.Signer }
 
@@ -121,31 +114,37 @@ func TestCodeOfOthersThatPanicsEndsNothing(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	for name, c := range map[string]struct {
-		edit func(*clientcredentials.Config)
+		edit func(*setup)
 		why  string // "": there is a token all the same
 		logs string
 	}{
 		"transport": {
-			func(c *clientcredentials.Config) { c.Client = &http.Client{Transport: wild{}} }, "panicked", "Client panicked",
+			func(c *setup) { c.Provider.HTTPClient = &http.Client{Transport: wild{}} }, "panicked", "the HTTP client panicked",
 		},
-		"typed nil transport": {
-			func(c *clientcredentials.Config) { c.Client = &http.Client{Transport: (*http.Transport)(nil)} }, "panicked", "Client panicked",
-		},
-		"CredentialsFunc": {func(c *clientcredentials.Config) {
-			c.Credentials, c.CredentialsFunc = nil, wild{}.Credentials
+		"CredentialsFunc": {func(c *setup) {
+			c.Credentials, c.CredentialsFunc = clientcredentials.Credentials{}, wild{}.Credentials
 		}, "no_credentials", "CredentialsFunc panicked"},
-		"Key": {func(c *clientcredentials.Config) {
-			c.Credentials = map[string]clientcredentials.Credentials{
-				"": {ClientID: "machine", Method: clientcredentials.PrivateKeyJWT, Key: badKey{key}},
-			}
+		"Key": {func(c *setup) {
+			c.Credentials = clientcredentials.Credentials{ClientID: "machine", Key: badKey{key}}
 		}, "no_credentials", "Credentials.Key panicked"},
-		"Prefer":  {func(c *clientcredentials.Config) { c.Prefer = func() string { panic("s3cret") } }, "", "Prefer panicked"},
-		"Report":  {func(c *clientcredentials.Config) { c.Report = func(string, error) { panic("s3cret") } }, "", "Report panicked"},
-		"OnEvent": {func(c *clientcredentials.Config) { c.OnEvent = func(clientcredentials.Event) { panic("s3cret") } }, "", "OnEvent panicked"},
+		"error of CredentialsFunc": {func(c *setup) {
+			c.Credentials = clientcredentials.Credentials{}
+			c.CredentialsFunc = func(context.Context, string) (clientcredentials.Credentials, error) {
+				return clientcredentials.Credentials{}, (*hollow)(nil)
+			}
+		}, "no_credentials", ""},
+		"OnRequest": {
+			func(c *setup) { c.OnRequest = func(string, string, time.Duration) { panic("s3cret") } }, "", "OnRequest panicked",
+		},
+		"OnChange of the Controller": {func(c *setup) {
+			ctl, err := failover.New(c.Provider, failover.Config{OnChange: func(failover.Status, failover.Status) { panic("s3cret") }})
+			require.NoError(t, err)
+			c.Failover = ctl
+		}, "", ""},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var out bytes.Buffer
-			s := newWorld().source(t, func(config *clientcredentials.Config) {
+			s := newWorld().source(t, func(config *setup) {
 				config.Logger = slog.New(slog.NewTextHandler(&out, nil))
 				c.edit(config)
 			})
@@ -154,11 +153,11 @@ func TestCodeOfOthersThatPanicsEndsNothing(t *testing.T) {
 					_, err := s.Token(t.Context())
 					require.NoError(t, err, name)
 				} else {
-					require.Contains(t, lack(t, s, clientcredentials.ErrUnavailable).Error(), c.why, name)
+					require.Contains(t, requireError(t, s, clientcredentials.ErrUnavailable).Error(), c.why, name)
 				}
 				time.Sleep(time.Second)
 			}
-			require.NoError(t, s.Close())
+			s.Settle()
 			require.Contains(t, out.String(), c.logs, name)
 			require.NotContains(t, out.String(), "s3cret")
 		})
@@ -166,51 +165,64 @@ func TestCodeOfOthersThatPanicsEndsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		w.set(east, status(503))
-		s := w.source(t, func(c *clientcredentials.Config) { c.Logger = slog.New(wild{}) })
+		s := w.source(t, func(c *setup) { c.Logger = slog.New(wild{}) })
 		have(t, s, west, 0)
 	})
 }
 
-// A Source that New has not made panics nowhere, and says what it is where it can.
-func TestNilAndZeroSources(t *testing.T) {
+// A TokenSource that New has not made panics nowhere, and says what it is where it can.
+func TestNilAndZeroTokenSources(t *testing.T) {
 	t.Parallel()
-	for name, s := range map[string]*clientcredentials.Source{"nil": nil, "zero": {}} {
+	for name, s := range map[string]*clientcredentials.TokenSource{"nil": nil, "zero": {}} {
 		_, err := s.Token(t.Context())
 		require.ErrorContains(t, err, "clientcredentials.New", name)
-		_, err = s.Transport(clientcredentials.TransportConfig{Origins: []string{"https://api.example.com"}})
+		_, err = s.Transport(nil, "https://api.example.com")
 		require.ErrorContains(t, err, "clientcredentials.New", name)
-		require.ErrorContains(t, s.Close(), "clientcredentials.New", name)
-		require.False(t, s.Reject(nil))
-		require.False(t, s.Reject(&clientcredentials.Token{}))
+		require.False(t, s.Invalidate(nil))
+		require.False(t, s.Invalidate(&clientcredentials.Token{}))
 	}
-	require.Empty(t, (&clientcredentials.Token{}).Region())
-	require.Equal(t, "no token", (&clientcredentials.Token{}).String())
+	for _, token := range []*clientcredentials.Token{nil, {}} {
+		require.Empty(t, token.Region())
+		require.Empty(t, token.Value())
+		require.Zero(t, token.Expiry())
+		require.Equal(t, "no token", fmt.Sprint(token))
+	}
 }
 
-func TestNewRefusesNilsInDisguise(t *testing.T) {
+func TestNewRejectsTypedNils(t *testing.T) {
 	t.Parallel()
+	p := provider
+	p.HTTPClient = &http.Client{Transport: (*http.Transport)(nil)}
 	for name, key := range map[string]crypto.Signer{
 		"RSA": (*rsa.PrivateKey)(nil), "ECDSA": (*ecdsa.PrivateKey)(nil), "zero RSA": &rsa.PrivateKey{}, "zero ECDSA": &ecdsa.PrivateKey{},
 	} {
-		_, err := clientcredentials.New(clientcredentials.Config{
-			Provider: authority, Logger: &slog.Logger{}, Credentials: map[string]clientcredentials.Credentials{
-				"": {ClientID: "machine", Method: clientcredentials.PrivateKeyJWT, Key: key},
-			},
+		_, err := clientcredentials.New(p, clientcredentials.Config{
+			Logger: &slog.Logger{}, Credentials: clientcredentials.Credentials{ClientID: "machine", Key: key},
 		})
 		require.ErrorContains(t, err, "Key", name)
 		require.ErrorContains(t, err, "clientcredentials: Logger has no handler")
-		_, err = clientcredentials.New(clientcredentials.Config{Provider: authority, Logger: slog.New((*slog.TextHandler)(nil))})
+		require.ErrorContains(t, err, "clientcredentials: Provider.HTTPClient.Transport is a nil pointer")
+		_, err = clientcredentials.New(provider, clientcredentials.Config{Logger: slog.New((*slog.TextHandler)(nil))})
 		require.ErrorContains(t, err, "clientcredentials: Logger has no handler")
 	}
 }
 
-// What a nil or zero Controller says of regions is nothing, so that it may be handed in.
-func TestASourceWithAControllerThatIsNone(t *testing.T) {
+// A nil Controller means the order of the provider. A zero one, and one for another provider, would never decide anything.
+func TestATokenSourceWithAControllerThatIsNone(t *testing.T) {
 	t.Parallel()
-	for _, c := range []*failover.Controller{nil, {}} {
-		synctest.Test(t, func(t *testing.T) {
-			s := newWorld().source(t, func(config *clientcredentials.Config) { config.Prefer, config.Report = c.Active, c.Report })
-			have(t, s, east, 0)
-		})
+	synctest.Test(t, func(t *testing.T) {
+		s := newWorld().source(t, func(config *setup) { config.Failover = nil })
+		have(t, s, east, 0)
+	})
+	other := provider
+	other.ID = "another"
+	foreign, err := failover.New(other, failover.Config{})
+	require.NoError(t, err)
+	for want, c := range map[string]*failover.Controller{
+		"Failover is zero: make it with failover.New":      {},
+		`Failover is for provider "another", not "tenant"`: foreign,
+	} {
+		_, err := clientcredentials.New(provider, clientcredentials.Config{Failover: c})
+		require.ErrorContains(t, err, want)
 	}
 }

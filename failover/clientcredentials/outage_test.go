@@ -2,6 +2,7 @@ package clientcredentials_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"sync"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/failover"
 	"github.com/regionjwt/regionjwt/failover/clientcredentials"
 )
 
@@ -54,13 +56,11 @@ func TestOutage(t *testing.T) {
 		require.LessOrEqual(t, o, 20+10)
 		require.GreaterOrEqual(t, e, 10)
 		time.Sleep(time.Until(fresh.Expiry()))
-		err := lack(t, s, clientcredentials.ErrUnavailable)
-		require.Positive(t, err.RetryAfter)
-		require.LessOrEqual(t, err.RetryAfter, time.Second)
+		_ = requireError(t, s, clientcredentials.ErrUnavailable)
 
 		// And half a second after a region is back, there are tokens again.
 		time.Sleep(10 * time.Minute)
-		_ = lack(t, s, clientcredentials.ErrUnavailable)
+		_ = requireError(t, s, clientcredentials.ErrUnavailable)
 		w.set(east, reply{})
 		began := time.Now()
 		for {
@@ -97,15 +97,16 @@ func TestCrowd(t *testing.T) {
 		"busy, in OAuth's":    {east: reply{status: 400, body: `{"error":"temporarily_unavailable"}`}, asked: [2]int{1, 1}},
 		"both hang":           {east: hang, west: hang, asked: [2]int{1, 1}, within: 5150 * ms, err: clientcredentials.ErrUnavailable},
 		"both 503":            {east: status(503), west: status(503), asked: [2]int{1, 1}, err: clientcredentials.ErrUnavailable},
-		"wrong secret":        {east: verdict("invalid_client"), asked: [2]int{1, 0}, err: clientcredentials.ErrRefused},
-		"wrong scope":         {east: reply{status: 400, body: `{"error":"invalid_scope"}`}, asked: [2]int{1, 0}, err: clientcredentials.ErrRefused},
-		"401 without a word":  {east: reply{status: 401, media: "text/plain", body: "no"}, asked: [2]int{1, 0}, err: clientcredentials.ErrRefused},
-		"403 of OAuth":        {east: reply{status: 403, body: `{"error":"unauthorized_client"}`}, asked: [2]int{1, 0}, err: clientcredentials.ErrRefused},
-		"200 with an error":   {east: reply{body: `{"error":"invalid_client"}`}, asked: [2]int{1, 0}, err: clientcredentials.ErrRefused},
-		"a late wrong secret": {east: reply{after: 200 * ms, status: 401, body: `{}`}, west: hang, asked: [2]int{1, 1}, within: 200 * ms, err: clientcredentials.ErrRefused},
-		// The secret of the standby is wrong: that must not hurt a primary that is only slow, and is known when the primary is lost.
+		"wrong secret":        {east: verdict("invalid_client"), asked: [2]int{1, 0}, err: clientcredentials.ErrRejected},
+		"wrong scope":         {east: reply{status: 400, body: `{"error":"invalid_scope"}`}, asked: [2]int{1, 0}, err: clientcredentials.ErrRejected},
+		"401 without a word":  {east: reply{status: 401, media: "text/plain", body: "no"}, asked: [2]int{1, 0}, err: clientcredentials.ErrRejected},
+		"403 of OAuth":        {east: reply{status: 403, body: `{"error":"unauthorized_client"}`}, asked: [2]int{1, 0}, err: clientcredentials.ErrRejected},
+		"200 with an error":   {east: reply{body: `{"error":"invalid_client"}`}, asked: [2]int{1, 0}, err: clientcredentials.ErrRejected},
+		"a late wrong secret": {east: reply{after: 200 * ms, status: 401, body: `{}`}, west: hang, asked: [2]int{1, 1}, within: 200 * ms, err: clientcredentials.ErrRejected},
+		// The secret of the standby is wrong: that must not hurt a primary that is only slow, and is known when the primary is
+		// lost.
 		"standby's secret":      {east: reply{after: 300 * ms}, west: verdict("invalid_client"), asked: [2]int{1, 1}, within: 300 * ms},
-		"standby's secret, 503": {east: reply{after: 300 * ms, status: 503}, west: verdict("invalid_client"), asked: [2]int{1, 1}, within: 300 * ms, err: clientcredentials.ErrRefused},
+		"standby's secret, 503": {east: reply{after: 300 * ms, status: 503}, west: verdict("invalid_client"), asked: [2]int{1, 1}, within: 300 * ms, err: clientcredentials.ErrRejected},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -128,7 +129,7 @@ func TestCrowd(t *testing.T) {
 				for _, err := range errs {
 					require.ErrorIs(t, err, c.err)
 				}
-				_ = lack(t, s, c.err) // and those who come at once after them cost nothing
+				_ = requireError(t, s, c.err) // and those who come at once after them cost nothing
 				e, o = w.asked()
 				require.Equal(t, []int{0, 0}, []int{e, o})
 			})
@@ -160,9 +161,8 @@ func TestVerdict(t *testing.T) {
 		s := w.source(t, nil)
 		w.set(east, verdict("invalid_client"))
 		for range 100 {
-			err := lack(t, s, clientcredentials.ErrRefused)
-			require.Equal(t, "clientcredentials: region us-east-1: refused: invalid_client", err.Error())
-			require.Equal(t, "invalid_client", err.Code)
+			err := requireError(t, s, clientcredentials.ErrRejected)
+			require.Equal(t, "clientcredentials: region us-east-1: rejected invalid_client", err.Error())
 			time.Sleep(100 * ms)
 		}
 		e, o := w.asked()
@@ -176,7 +176,7 @@ func TestVerdict(t *testing.T) {
 			require.Same(t, tok, have(t, s, east, 0))
 			time.Sleep(time.Second)
 		}
-		require.Equal(t, "other", lack(t, s, clientcredentials.ErrRefused).Code)
+		require.EqualError(t, requireError(t, s, clientcredentials.ErrRejected), "clientcredentials: region us-east-1: rejected other")
 		e, o = w.asked()
 		require.Zero(t, o)
 		require.LessOrEqual(t, e, 62)
@@ -185,10 +185,10 @@ func TestVerdict(t *testing.T) {
 		w.set(east, hang)
 		w.set(west, verdict("invalid_client"))
 		time.Sleep(time.Minute)
-		_ = lack(t, s, clientcredentials.ErrRefused)
+		_ = requireError(t, s, clientcredentials.ErrRejected)
 		time.Sleep(2 * time.Second)
 		w.set(east, refused)
-		_ = lack(t, s, clientcredentials.ErrRefused)
+		_ = requireError(t, s, clientcredentials.ErrRejected)
 		e, o = w.asked()
 		require.Equal(t, []int{2, 1}, []int{e, o}, "the west is remembered")
 		w.set(east, reply{})
@@ -202,7 +202,7 @@ func TestCallerGivesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		s := w.source(t, func(c *clientcredentials.Config) { c.Hedge = -1 })
+		s := w.source(t, func(c *setup) { c.Hedge = -1 })
 		w.set(east, reply{after: 3 * time.Second})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -240,26 +240,17 @@ func TestHedge(t *testing.T) {
 	})
 }
 
-// Where a controller names another region, its token replaces the one at hand, which serves meanwhile; and what the regions do is
-// reported to it.
-func TestPrefer(t *testing.T) {
+// If the Controller moves to another region, a token of that replaces the one in use, which serves meanwhile; and the
+// Controller is told how requests ended.
+func TestFailover(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var mu sync.Mutex
-		active, reports := west, map[string][]error{}
+		var ctl *failover.Controller
 		w := newWorld()
-		s := w.source(t, func(c *clientcredentials.Config) {
-			c.Prefer = func() string { mu.Lock(); defer mu.Unlock(); return active }
-			c.Report = func(region string, err error) {
-				mu.Lock()
-				defer mu.Unlock()
-				reports[region] = append(reports[region], err)
-			}
-		})
-		prefer := func(region string) { mu.Lock(); defer mu.Unlock(); active = region }
+		s := w.source(t, func(c *setup) { ctl = c.follow(t, west) })
 		have(t, s, west, 0)
 		w.set(east, reply{after: time.Second})
-		prefer(east)
+		prefer(t, ctl, east)
 		for range 10 {
 			have(t, s, west, 0)
 			time.Sleep(99 * ms)
@@ -269,9 +260,9 @@ func TestPrefer(t *testing.T) {
 		e, o := w.asked()
 		require.Equal(t, []int{1, 1}, []int{e, o})
 
-		// The preferred region is dark: the token of the other one serves, and no more of those are fetched.
+		// The active region does not answer: the token of the other one serves, and no more of those are fetched.
 		w.set(west, hang)
-		prefer(west)
+		prefer(t, ctl, west)
 		for range 60 {
 			have(t, s, east, 0)
 			time.Sleep(time.Second)
@@ -279,21 +270,37 @@ func TestPrefer(t *testing.T) {
 		e, o = w.asked()
 		require.Zero(t, e)
 		require.LessOrEqual(t, o, 4)
-		prefer("elsewhere")
+		require.Equal(t, []string{fmt.Sprintf("token: healthy, %d failures (timeout), 0 successes", o)}, reports(ctl, west))
+		prefer(t, ctl, east)
 		have(t, s, east, 0)
 		w.set(east, verdict("invalid_client"))
 		time.Sleep(time.Hour)
-		_ = lack(t, s, clientcredentials.ErrRefused)
+		_ = requireError(t, s, clientcredentials.ErrRejected)
 		synctest.Wait()
-		mu.Lock()
-		defer mu.Unlock()
-		require.Equal(t, []error{nil, nil}, reports[east], "it lives, even if it refuses")
-		require.NoError(t, reports[west][0])
-		require.Len(t, reports[west], 1+o)
-		for _, err := range reports[west][1:] {
-			require.ErrorIs(t, err, clientcredentials.ErrUnavailable)
-		}
+		require.Equal(t, []string{"token: healthy, 0 failures, 0 successes"}, reports(ctl, east), "it works, even if it rejects the client")
 	})
+}
+
+// A request is reported with the time at which it began, so that the Controller can tell that it is late.
+func TestReportsTellWhenTheRequestBegan(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var ctl *failover.Controller
+		w := newWorld()
+		w.set(east, hang)
+		s := w.source(t, func(c *setup) { ctl = c.follow(t, east) })
+		have(t, s, west, 150*ms)
+		time.Sleep(time.Second)
+		ctl.Report(east, "token", time.Now(), nil)
+		time.Sleep(time.Minute)
+		require.Equal(t, []string{"token: healthy, 0 failures, 0 successes"}, reports(ctl, east))
+	})
+}
+
+// call is one of OnRequest.
+type call struct {
+	region, failure string
+	took            time.Duration
 }
 
 // A region that was asked first, and answers after the hedge, is not lost: its token is taken, and it counts as alive.
@@ -301,10 +308,14 @@ func TestLateAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
-		var events []clientcredentials.Event
+		var calls []call
 		w := newWorld()
-		s := w.source(t, func(c *clientcredentials.Config) {
-			c.OnEvent = func(e clientcredentials.Event) { mu.Lock(); defer mu.Unlock(); events = append(events, e) }
+		s := w.source(t, func(c *setup) {
+			c.OnRequest = func(region, failure string, took time.Duration) {
+				mu.Lock()
+				defer mu.Unlock()
+				calls = append(calls, call{region, failure, took})
+			}
 		})
 		w.set(east, reply{after: 400 * ms})
 		have(t, s, west, 150*ms)
@@ -312,7 +323,7 @@ func TestLateAnswer(t *testing.T) {
 		have(t, s, east, 0)
 		mu.Lock()
 		defer mu.Unlock()
-		require.Equal(t, []clientcredentials.Event{{Region: west}, {Region: east, Took: 400 * ms}}, events)
+		require.Equal(t, []call{{west, "", 0}, {east, "", 400 * ms}}, calls)
 	})
 }
 
@@ -321,19 +332,21 @@ func TestLateVerdict(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
-		var events []clientcredentials.Event
+		var calls []call
 		w := newWorld()
-		s := w.source(t, func(c *clientcredentials.Config) {
-			c.OnEvent = func(e clientcredentials.Event) { mu.Lock(); defer mu.Unlock(); events = append(events, e) }
+		s := w.source(t, func(c *setup) {
+			c.OnRequest = func(region, failure string, took time.Duration) {
+				mu.Lock()
+				defer mu.Unlock()
+				calls = append(calls, call{region, failure, took})
+			}
 		})
 		w.set(east, reply{after: 400 * ms, status: http.StatusBadRequest, body: "{}"})
 		w.set(west, hang)
-		_ = lack(t, s, clientcredentials.ErrRefused)
+		_ = requireError(t, s, clientcredentials.ErrRejected)
 		time.Sleep(time.Minute)
 		mu.Lock()
 		defer mu.Unlock()
-		require.Len(t, events, 1)
-		require.Equal(t, east, events[0].Region)
-		require.ErrorIs(t, events[0].Err, clientcredentials.ErrRefused)
+		require.Equal(t, []call{{east, "rejected other", 400 * ms}}, calls)
 	})
 }

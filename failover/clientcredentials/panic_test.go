@@ -35,15 +35,15 @@ func (w leaving) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.inner.RoundTrip(r)
 }
 
-// A Client that panics or ends its goroutine fails the request, whose region is asked again later. Close does not wait for it.
+// A Client that panics or ends its goroutine fails the request, whose region is asked again later.
 func TestAClientThatEndsItsGoroutineIsAskedAgain(t *testing.T) {
 	t.Parallel()
 	for ending, end := range waysOut {
 		synctest.Test(t, func(t *testing.T) {
 			var on atomic.Bool
 			on.Store(true)
-			s := newWorld().source(t, func(c *clientcredentials.Config) {
-				c.Client = &http.Client{Transport: leaving{c.Client.Transport, &on, end}}
+			s := newWorld().source(t, func(c *setup) {
+				c.Provider.HTTPClient = &http.Client{Transport: leaving{c.Provider.HTTPClient.Transport, &on, end}}
 			})
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
@@ -55,7 +55,6 @@ func TestAClientThatEndsItsGoroutineIsAskedAgain(t *testing.T) {
 			token, err := s.Token(t.Context())
 			require.NoError(t, err, ending)
 			require.Equal(t, east, token.Region(), ending)
-			require.NoError(t, s.Close())
 		})
 	}
 }
@@ -68,9 +67,8 @@ func TestCallbacksThatEndTheirGoroutine(t *testing.T) {
 			var called atomic.Int64
 			w := newWorld()
 			w.set(east, refused)
-			s := w.source(t, func(c *clientcredentials.Config) {
-				c.Report = func(string, error) { called.Add(1); end() }
-				c.OnEvent = func(clientcredentials.Event) { called.Add(1); end() }
+			s := w.source(t, func(c *setup) {
+				c.OnRequest = func(string, string, time.Duration) { called.Add(1); end() }
 			})
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
@@ -78,14 +76,13 @@ func TestCallbacksThatEndTheirGoroutine(t *testing.T) {
 			require.NoError(t, err, ending)
 			require.Equal(t, west, token.Region(), ending)
 			synctest.Wait()
-			require.EqualValues(t, 4, called.Load(), ending)
+			require.EqualValues(t, 2, called.Load(), ending)
 			time.Sleep(24 * time.Hour)
 			w.set(west, refused)
 			w.set(east, reply{})
 			token, err = s.Token(t.Context())
 			require.NoError(t, err, ending)
 			require.Equal(t, east, token.Region(), ending)
-			require.NoError(t, s.Close())
 		})
 	}
 }

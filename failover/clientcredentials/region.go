@@ -10,7 +10,7 @@ import (
 )
 
 // region is what is known of one token endpoint: that of a region, or of several regions with one token URL. The mutex of the
-// Source guards all but the first three fields.
+// TokenSource guards all but the first three fields.
 type region struct {
 	name  string   // of its regions, joined by commas
 	names []string // of its regions
@@ -21,10 +21,10 @@ type region struct {
 	failedAt instant
 	rest     time.Duration // from failedAt on, while a token serves
 	retry    time.Duration // from failedAt on, in any case
-	failure  *Error        // the last outage; nil after an answer
+	outage   *tokenError   // the last one; nil after an answer
 
-	verdict   *Error // the last refusal; nil after a token
-	verdictAt instant
+	rejection  *tokenError // the last one; nil after a token
+	rejectedAt instant
 }
 
 // sole is the name of the region; "" if there are several, as it is not known which of them answers.
@@ -35,11 +35,11 @@ func (r *region) sole() string {
 	return r.name
 }
 
-// regions returns the token endpoints of an authority, in the order of its regions. Regions with the same token URL share one,
+// regions returns the token endpoints of a provider, in the order of its regions. Regions with the same token URL share one,
 // so that it is never asked twice at once for one token.
-func regions(a issuer.Provider) (endpoints []*region) {
+func regions(p issuer.Provider) (endpoints []*region) {
 	at := map[string]*region{}
-	for _, r := range a.Regions {
+	for _, r := range p.Regions {
 		if r.TokenURL == "" {
 			continue
 		}
@@ -83,38 +83,38 @@ func (r *region) wait(now instant, urgent bool) time.Duration {
 		return 0
 	}
 	if urgent {
-		return now.left(r.failedAt, max(r.retry, min(probeEvery, r.rest)))
+		return now.left(r.failedAt, max(r.retry, min(urgentEvery, r.rest)))
 	}
 	return now.left(r.failedAt, r.rest)
 }
 
-// refuses is a refusal of r that is remembered; nil where there is none.
-func (r *region) refuses(now instant) *Error {
-	if r.verdict != nil && now.since(r.verdictAt) < verdictFor {
-		return r.verdict
+// rejects is a rejection by r that is remembered; nil if there is none.
+func (r *region) rejects(now instant) *tokenError {
+	if r.rejection != nil && now.since(r.rejectedAt) < rejectedFor {
+		return r.rejection
 	}
 	return nil
 }
 
-// missed notes an outage, and reports whether it is news.
-func (r *region) missed(e *Error, now instant, coolDown time.Duration) (news bool) {
+// failed notes an outage, and reports whether it is the first one.
+func (r *region) failed(e *tokenError, now instant) (first bool) {
 	rest := maxCoolDown
 	if r.failures < 6 {
 		rest = min(coolDown<<r.failures, maxCoolDown)
 	}
 	r.failures++
-	r.failure, r.failedAt, r.retry = e, now, e.RetryAfter
+	r.outage, r.failedAt, r.retry = e, now, e.retryAfter
 	r.rest = max(jitter(rest), r.retry)
 	return r.failures == 1
 }
 
-// lives notes that r has answered, with a verdict or a token, and reports whether it had not before, and whether the verdict
-// is news.
-func (r *region) lives(verdict *Error, now instant) (recovered, news bool) {
-	recovered, news = r.failures > 0, verdict != nil && r.verdict == nil
-	r.failures, r.failure = 0, nil
-	r.verdict, r.verdictAt = verdict, now
-	return recovered, news
+// answered notes that r has answered, with a rejection or a token, and reports whether it had not before, and whether the
+// rejection is the first one.
+func (r *region) answered(rejection *tokenError, now instant) (recovered, first bool) {
+	recovered, first = r.failures > 0, rejection != nil && r.rejection == nil
+	r.failures, r.outage = 0, nil
+	r.rejection, r.rejectedAt = rejection, now
+	return recovered, first
 }
 
 // jitter varies d by up to a tenth, so that the requests of many processes spread.

@@ -1,6 +1,7 @@
 package clientcredentials_test
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -26,7 +27,14 @@ import (
 	"github.com/regionjwt/regionjwt/issuer"
 )
 
-// Each region gets its own credentials, in the way that they name.
+// byRegion returns a CredentialsFunc.
+func byRegion(eastern, western clientcredentials.Credentials) func(context.Context, string) (clientcredentials.Credentials, error) {
+	return func(_ context.Context, region string) (clientcredentials.Credentials, error) {
+		return map[string]clientcredentials.Credentials{east: eastern, west: western}[region], nil
+	}
+}
+
+// Each region gets its own credentials, in the way that they demand.
 func TestRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -36,14 +44,13 @@ func TestRequest(t *testing.T) {
 		jar, err := cookiejar.New(nil)
 		require.NoError(t, err)
 		client := &http.Client{Transport: w, Jar: jar}
-		params := url.Values{"tenant": {"a b"}}
-		s := w.source(t, func(c *clientcredentials.Config) {
-			c.Credentials = map[string]clientcredentials.Credentials{
-				east: {ClientID: "ma:chine", Secret: "a+b c%&ü~"},
-				"":   {ClientID: "other", Secret: "s&x", Method: clientcredentials.ClientSecretPost},
-			}
-			c.Scopes, c.Resources = []string{"orders/read", "b"}, []string{"https://api.example.com", "urn:x"}
-			c.Audience, c.Params, c.Client = "api", params, client
+		params := url.Values{"tenant": {"a b"}, "resource": {"https://api.example.com", "urn:x"}, "audience": {"api"}}
+		s := w.source(t, func(c *setup) {
+			c.Credentials, c.CredentialsFunc = clientcredentials.Credentials{}, byRegion(
+				clientcredentials.Credentials{ClientID: "ma:chine", Secret: "a+b c%&ü~"},
+				clientcredentials.Credentials{ClientID: "other", Secret: "s&x", SecretInBody: true},
+			)
+			c.Scopes, c.Params, c.Provider.HTTPClient = []string{"orders/read", "b"}, params, client
 		})
 		params.Set("tenant", "changed")
 		common := url.Values{
@@ -116,10 +123,10 @@ func TestPrivateKeyJWT(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld()
 			w.set(east, reply{life: 1})
-			s := w.source(t, func(config *clientcredentials.Config) {
-				config.Credentials = map[string]clientcredentials.Credentials{"": {
-					ClientID: "machine", Method: clientcredentials.PrivateKeyJWT, Key: &kms{Signer: c.key}, KeyID: "k1", Algorithm: c.algorithm,
-				}}
+			s := w.source(t, func(config *setup) {
+				config.Credentials = clientcredentials.Credentials{
+					ClientID: "machine", Key: &kms{Signer: c.key}, KeyID: "k1", Algorithm: c.algorithm,
+				}
 			})
 			seen := map[string]bool{}
 			for range 20 { // a short number of an ECDSA signature has to be padded
@@ -171,18 +178,18 @@ func TestSignerFails(t *testing.T) {
 		broken := errors.New("throttled")
 		key := curveKey(t, elliptic.P256())
 		w := newWorld()
-		s := w.source(t, func(c *clientcredentials.Config) {
-			each := clientcredentials.Credentials{ClientID: "machine", Method: clientcredentials.PrivateKeyJWT, Audience: "https://idp.example.com"}
+		s := w.source(t, func(c *setup) {
+			each := clientcredentials.Credentials{ClientID: "machine", Audience: "https://idp.example.com"}
 			good, bad := each, each
 			good.Key, bad.Key = key, &kms{Signer: key, err: broken}
-			c.Credentials = map[string]clientcredentials.Credentials{east: bad, west: good}
+			c.Credentials, c.CredentialsFunc = clientcredentials.Credentials{}, byRegion(bad, good)
 		})
 		have(t, s, west, 0)
 		_, claims := open(t, w.form.Get("client_assertion"), key.Public())
 		require.Equal(t, "https://idp.example.com", claims["aud"])
 		w.set(west, status(503))
 		time.Sleep(time.Hour)
-		require.ErrorIs(t, lack(t, s, clientcredentials.ErrUnavailable), broken)
+		require.ErrorIs(t, requireError(t, s, clientcredentials.ErrUnavailable), broken)
 	})
 }
 
@@ -191,36 +198,38 @@ func TestConfig(t *testing.T) {
 	t.Parallel()
 	short, err := rsa.GenerateKey(rand.Reader, 1024)
 	require.NoError(t, err)
-	_, err = clientcredentials.New(clientcredentials.Config{})
+	_, err = clientcredentials.New(issuer.Provider{}, clientcredentials.Config{})
 	require.ErrorContains(t, err, "one of Credentials and CredentialsFunc is required")
 	require.ErrorContains(t, err, "no region has a TokenURL")
 	require.ErrorContains(t, err, "no regions")
-	regions := []issuer.Region{{Name: "plain", Issuers: []string{"https://i"}, TokenURL: "http://i.example.com/token"}}
-	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
-		regions = append(regions, issuer.Region{Name: name, Issuers: []string{"https://" + name}, TokenURL: "https://" + name})
-	}
-	const jwt = clientcredentials.PrivateKeyJWT
-	_, err = clientcredentials.New(clientcredentials.Config{
-		Provider: issuer.Provider{ID: "x", Regions: append(regions, issuer.Region{Name: "none", Issuers: []string{"https://n"}})},
-		Credentials: map[string]clientcredentials.Credentials{
-			"a": {Secret: "s3cret"}, "b": {ClientID: "x"}, "c": {ClientID: "x", Secret: "s3cret", KeyID: "k"},
-			"d": {ClientID: "x", Method: jwt}, "e": {ClientID: "x", Method: jwt, Key: short}, "f": {ClientID: "x", Method: 9},
-			"g": {ClientID: "x", Secret: "s3cret", Method: jwt, Key: curveKey(t, elliptic.P224())}, "none": {ClientID: "x", Secret: "s3cret"},
-			"h": {ClientID: "x", Method: jwt, Key: curveKey(t, elliptic.P256()), Algorithm: "ES384"},
-		},
-		Scopes: []string{"a b"}, Resources: []string{"/here", "https://x#y"}, Params: url.Values{"client_id": {"y"}},
-		Timeout: -1, EarlyRefresh: 1,
-	})
-	for _, want := range []string{
-		`token URL "http://i.example.com/token": http is refused`, `region "plain" has no Credentials`,
-		`region "a": a ClientID is required`, `region "b": a Secret is required`, `region "c": only PrivateKeyJWT has a Key`,
-		`region "d": a Key is required`, `region "e": the Key has less than 2048 bits`, `region "f": no such Method`,
-		`region "g": a Secret is not for PrivateKeyJWT`, `the Algorithm "" does not fit the Key`, `the Algorithm "ES384" does not fit the Key`,
-		`Credentials name "none", which is no region with a TokenURL`,
-		`"a b" is not a scope`, `"/here" is not`, `"https://x#y" is not`, `Params cannot hold "client_id"`,
-		"cannot be negative", "EarlyRefresh 1 is not within",
+	plain := issuer.Provider{ID: "x", Regions: []issuer.Region{
+		{Name: "plain", Issuers: []string{"https://i"}, TokenURL: "http://i.example.com/token"},
+	}}
+	for _, c := range []struct {
+		credentials clientcredentials.Credentials
+		want        string
+	}{
+		{clientcredentials.Credentials{Secret: "s3cret"}, "a ClientID is required"},
+		{clientcredentials.Credentials{ClientID: "x"}, "a Secret or a Key is required"},
+		{clientcredentials.Credentials{ClientID: "x", SecretInBody: true}, "a Secret or a Key is required"},
+		{clientcredentials.Credentials{ClientID: "x", Secret: "s3cret", KeyID: "k"}, "KeyID, Algorithm and Audience need a Key"},
+		{clientcredentials.Credentials{ClientID: "x", Key: short}, "the Key has less than 2048 bits"},
+		{clientcredentials.Credentials{ClientID: "x", Secret: "s3cret", Key: curveKey(t, elliptic.P256())}, "cannot be used with a Key"},
+		{clientcredentials.Credentials{ClientID: "x", SecretInBody: true, Key: curveKey(t, elliptic.P256())}, "cannot be used with a Key"},
+		{clientcredentials.Credentials{ClientID: "x", Key: curveKey(t, elliptic.P224())}, `the Algorithm "" does not fit the Key`},
+		{clientcredentials.Credentials{ClientID: "x", Key: curveKey(t, elliptic.P256()), Algorithm: "ES384"}, `the Algorithm "ES384" does not fit the Key`},
 	} {
-		require.ErrorContains(t, err, want)
+		_, err = clientcredentials.New(plain, clientcredentials.Config{
+			Credentials: c.credentials, CredentialsFunc: byRegion(c.credentials, c.credentials),
+			Scopes: []string{"a b"}, Params: url.Values{"client_id": {"y"}, "resource": {"/here", "https://x#y"}},
+		})
+		for _, want := range []string{
+			c.want, "one of Credentials and CredentialsFunc is required",
+			`"a b" is not a scope`, `"/here" is not`, `"https://x#y" is not`, `Params cannot have "client_id"`,
+			`region "plain": TokenURL "http://i.example.com/token": https is required`,
+		} {
+			require.ErrorContains(t, err, want)
+		}
+		require.NotContains(t, err.Error(), "s3cret")
 	}
-	require.NotContains(t, err.Error(), "s3cret")
 }

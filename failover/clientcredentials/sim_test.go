@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/failover"
 	"github.com/regionjwt/regionjwt/failover/clientcredentials"
 )
 
@@ -49,13 +50,13 @@ func TestRandomOutages(t *testing.T) {
 
 // recently is how long it takes at most until something is known: a flight in the background asks one region after the other, and
 // then each of them rests.
-const recently = 2*clientcredentials.DefaultTimeout + 2*time.Second
+const recently = 2*requestTimeout + 2*time.Second
 
 func simulate(t *testing.T, r *rand.Rand) {
 	t.Helper()
 	w := newWorld()
-	preferred := ""
-	s := w.source(t, func(c *clientcredentials.Config) { c.Prefer = func() string { return preferred } })
+	var ctl *failover.Controller
+	s := w.source(t, func(c *setup) { ctl = c.follow(t, east) })
 	now := map[string]mood{}
 	refusedAt := time.Time{} // when a region last was in a mood to refuse
 	began, asked := time.Now(), [2]int{}
@@ -76,7 +77,7 @@ func simulate(t *testing.T, r *rand.Rand) {
 			}
 		}
 		if r.IntN(100) == 0 {
-			preferred = []string{east, west, ""}[r.IntN(3)]
+			prefer(t, ctl, []string{east, west}[r.IntN(2)])
 		}
 		steady := false // a region is healthy, and has been for long enough
 		for _, m := range now {
@@ -86,7 +87,7 @@ func simulate(t *testing.T, r *rand.Rand) {
 			}
 		}
 		if live != nil && r.IntN(500) == 0 {
-			s.Reject(live)
+			s.Invalidate(live)
 		}
 		called := time.Now()
 		tok, err := s.Token(context.Background())
@@ -98,9 +99,9 @@ func simulate(t *testing.T, r *rand.Rand) {
 			require.NotErrorIs(t, err, clientcredentials.ErrUnavailable)
 		}
 		if err != nil && time.Since(refusedAt) > recently+10*time.Second {
-			require.NotErrorIs(t, err, clientcredentials.ErrRefused)
+			require.NotErrorIs(t, err, clientcredentials.ErrRejected)
 		}
-		limit := 2 * clientcredentials.DefaultTimeout // where the second region was resting when the first was asked
+		limit := 2 * requestTimeout // where the second region was resting when the first was asked
 		if live != nil && live.Expiry().After(called.Add(time.Second)) {
 			limit = time.Second
 		}

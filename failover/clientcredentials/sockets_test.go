@@ -45,41 +45,40 @@ func serve(t *testing.T, name string) *region {
 	return r
 }
 
-// The same over real sockets, with the client of the source's own.
+// The same over real sockets, with the client of the TokenSource's own.
 func TestSockets(t *testing.T) {
 	t.Parallel()
 	eastern, western := serve(t, east), serve(t, west)
-	config := clientcredentials.Config{
+	base := setup{
 		Provider: issuer.Provider{ID: "tenant", Regions: []issuer.Region{
 			{Name: east, Issuers: []string{"https://east.example.com"}, TokenURL: eastern.URL + "/token"},
 			{Name: west, Issuers: []string{"https://west.example.com"}, TokenURL: western.URL + "/token"},
 		}},
-		Credentials: map[string]clientcredentials.Credentials{"": {ClientID: "machine", Secret: "right"}},
+		Config: clientcredentials.Config{Credentials: clientcredentials.Credentials{ClientID: "machine", Secret: "right"}},
 	}
-	start := func(edit func(*clientcredentials.Config)) *clientcredentials.Source {
-		c := config
+	start := func(edit func(*setup)) *clientcredentials.TokenSource {
+		c := base
 		if edit != nil {
 			edit(&c)
 		}
-		s, err := clientcredentials.New(c)
-		require.NoError(t, err)
-		t.Cleanup(func() { require.NoError(t, s.Close()) })
-		return s
+		return c.new(t)
 	}
 	asked := func() [2]int32 { return [2]int32{eastern.requests.Swap(0), western.requests.Swap(0)} }
 
-	tokens, errs, _ := crowd(t.Context(), start(func(c *clientcredentials.Config) { c.Hedge = -1 }))
+	tokens, errs, _ := crowd(t.Context(), start(func(c *setup) { c.Hedge = -1 }))
 	require.Empty(t, errs)
 	require.Len(t, tokens, 1)
 	require.Equal(t, [2]int32{1, 0}, asked())
 
-	_, errs, _ = crowd(t.Context(), start(func(c *clientcredentials.Config) {
-		c.Credentials = map[string]clientcredentials.Credentials{east: {ClientID: "machine", Secret: "wrong"}, "": {ClientID: "machine", Secret: "right"}}
+	_, errs, _ = crowd(t.Context(), start(func(c *setup) {
+		c.Credentials, c.CredentialsFunc = clientcredentials.Credentials{}, func(_ context.Context, region string) (clientcredentials.Credentials, error) {
+			return clientcredentials.Credentials{ClientID: "machine", Secret: map[string]string{east: "wrong", west: "right"}[region]}, nil
+		}
 		c.Hedge = -1
 	}))
 	require.Len(t, errs, 50)
 	for _, err := range errs {
-		require.ErrorIs(t, err, clientcredentials.ErrRefused)
+		require.ErrorIs(t, err, clientcredentials.ErrRejected)
 	}
 	require.Equal(t, [2]int32{1, 0}, asked())
 
@@ -98,5 +97,5 @@ func TestSockets(t *testing.T) {
 	_, err := start(nil).Token(ctx)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	_, err = s.Token(t.Context())
-	require.NoError(t, err, "the token at hand")
+	require.NoError(t, err, "the token in memory")
 }

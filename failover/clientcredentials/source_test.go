@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/failover"
 	"github.com/regionjwt/regionjwt/failover/clientcredentials"
 )
 
@@ -19,19 +20,19 @@ func TestReject(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		s := w.source(t, nil)
-		require.False(t, s.Reject(nil))
+		require.False(t, s.Invalidate(nil))
 		first := have(t, s, east, 0)
 		for range 50 {
-			require.True(t, s.Reject(first))
+			require.True(t, s.Invalidate(first))
 		}
 		tokens, errs, _ := crowd(t.Context(), s)
 		require.Empty(t, errs)
 		require.Len(t, tokens, 1)
 		require.NotContains(t, tokens, first)
-		require.True(t, s.Reject(first), "there is another one")
+		require.True(t, s.Invalidate(first), "there is another one")
 		began := time.Now()
 		for time.Since(began) < time.Minute {
-			s.Reject(have(t, s, east, 0))
+			s.Invalidate(have(t, s, east, 0))
 			time.Sleep(100 * ms)
 		}
 		e, o := w.asked()
@@ -43,13 +44,13 @@ func TestReject(t *testing.T) {
 		w.set(west, hang)
 		time.Sleep(time.Minute)
 		last := have(t, s, east, 0)
-		require.True(t, s.Reject(last))
+		require.True(t, s.Invalidate(last))
 		require.Same(t, last, have(t, s, east, time.Second))
 		time.Sleep(6 * time.Second)
 		w.set(east, verdict("invalid_client"))
 		w.set(west, verdict("invalid_client"))
 		time.Sleep(10 * time.Second)
-		_ = lack(t, s, clientcredentials.ErrRefused)
+		_ = requireError(t, s, clientcredentials.ErrRejected)
 	})
 }
 
@@ -74,51 +75,14 @@ func TestClocks(t *testing.T) {
 	})
 }
 
-// Close ends what is in progress, and leaves the token at hand.
-func TestClose(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
-		w.set(east, hang)
-		w.set(west, hang)
-		reports := 0
-		s := w.source(t, func(c *clientcredentials.Config) { c.Report = func(string, error) { reports++ } })
-		waiting := make(chan error)
-		go func() {
-			_, err := s.Token(t.Context())
-			waiting <- err
-		}()
-		synctest.Wait()
-		require.NoError(t, s.Close())
-		var e *clientcredentials.Error
-		require.ErrorAs(t, <-waiting, &e)
-		require.Equal(t, clientcredentials.Closed, e.Reason)
-		require.Zero(t, reports)
-		require.NoError(t, s.Close())
-		require.Equal(t, clientcredentials.Closed, lack(t, s, clientcredentials.ErrUnavailable).Reason)
-
-		v := newWorld()
-		s = v.source(t, nil)
-		tok := have(t, s, east, 0)
-		require.NoError(t, s.Close())
-		require.False(t, s.Reject(tok))
-		time.Sleep(59 * time.Minute)
-		require.Same(t, tok, have(t, s, east, 0))
-		time.Sleep(time.Minute)
-		_ = lack(t, s, clientcredentials.ErrUnavailable)
-		e2, _ := v.asked()
-		require.Equal(t, 1, e2)
-	})
-}
-
 // What does not heed its context holds up nobody but its own region.
 func TestDeafHook(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		w := newWorld()
-		s := w.source(t, func(c *clientcredentials.Config) {
-			c.Credentials = nil
+		s := w.source(t, func(c *setup) {
+			c.Credentials = clientcredentials.Credentials{}
 			c.CredentialsFunc = func(_ context.Context, region string) (clientcredentials.Credentials, error) {
 				if region == east {
 					<-release
@@ -128,7 +92,7 @@ func TestDeafHook(t *testing.T) {
 		})
 		w.set(west, hang)
 		began := time.Now()
-		_ = lack(t, s, clientcredentials.ErrUnavailable)
+		_ = requireError(t, s, clientcredentials.ErrUnavailable)
 		require.Equal(t, 5150*ms, time.Since(began))
 		w.set(west, reply{})
 		time.Sleep(time.Second)
@@ -144,22 +108,22 @@ func TestCredentialsFunc(t *testing.T) {
 		broken := errors.New("vault: s3cret")
 		fail := broken
 		secret := "one"
-		var evidence []string
+		var ctl *failover.Controller
 		w := newWorld()
-		s := w.source(t, func(c *clientcredentials.Config) {
-			c.Credentials = nil
+		s := w.source(t, func(c *setup) {
+			c.Credentials = clientcredentials.Credentials{}
 			c.CredentialsFunc = func(_ context.Context, region string) (clientcredentials.Credentials, error) {
 				if region == west {
 					return clientcredentials.Credentials{}, nil // not valid
 				}
-				return clientcredentials.Credentials{ClientID: "machine", Secret: secret, Method: clientcredentials.ClientSecretPost}, fail
+				return clientcredentials.Credentials{ClientID: "machine", Secret: secret, SecretInBody: true}, fail
 			}
-			c.Report = func(region string, _ error) { evidence = append(evidence, region) }
+			ctl = c.follow(t, east)
 		})
-		err := lack(t, s, clientcredentials.ErrUnavailable)
+		err := requireError(t, s, clientcredentials.ErrUnavailable)
 		require.ErrorIs(t, err, broken)
-		require.Equal(t, "clientcredentials: no_region; region us-east-1: no_credentials; region us-west-2: no_credentials", err.Error())
-		require.Empty(t, evidence)
+		require.Equal(t, "clientcredentials: no region answers; region us-east-1: no_credentials; region us-west-2: no_credentials", err.Error())
+		require.Empty(t, append(reports(ctl, east), reports(ctl, west)...))
 		fail = nil
 		time.Sleep(time.Second)
 		have(t, s, east, 0)
@@ -170,20 +134,20 @@ func TestCredentialsFunc(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, "two", w.form.Get("client_secret"))
 		synctest.Wait()
-		require.Equal(t, []string{east, east}, evidence)
+		require.Equal(t, []string{"token: healthy, 0 failures, 0 successes"}, reports(ctl, east))
 	})
 }
 
 // BenchmarkToken is the price of a token from memory.
 func BenchmarkToken(b *testing.B) {
-	s, err := clientcredentials.New(clientcredentials.Config{
-		Provider:    authority,
-		Credentials: map[string]clientcredentials.Credentials{"": {ClientID: "machine", Secret: "s3cret"}},
-		Client:      &http.Client{Transport: newWorld()},
-		Prefer:      func() string { return east },
+	p := provider
+	p.HTTPClient = &http.Client{Transport: newWorld()}
+	ctl, err := failover.New(p, failover.Config{})
+	require.NoError(b, err)
+	s, err := clientcredentials.New(p, clientcredentials.Config{
+		Credentials: clientcredentials.Credentials{ClientID: "machine", Secret: "s3cret"}, Failover: ctl,
 	})
 	require.NoError(b, err)
-	defer func() { require.NoError(b, s.Close()) }()
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := s.Token(b.Context()); err != nil {

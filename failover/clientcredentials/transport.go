@@ -8,52 +8,45 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/internal/outbound"
 )
 
 // maxDrain is how much of a 401 is read, so that its connection can be used again.
 const maxDrain = 16 << 10
 
-// TransportConfig configures a round tripper that presents tokens. Origins are required.
-type TransportConfig struct {
-	// Base sends the requests. Nil means http.DefaultTransport.
-	Base http.RoundTripper
-
-	// Origins lists to whom tokens are presented: "https://api.example.com", with a port where it is not the scheme's. Requests
-	// to others, which a redirect may lead to, go out as they are, without a token.
-	Origins []string
-
-	// InsecureHTTPHosts lists hosts, without port, to whom tokens are presented over plain http, too. Loopback hosts need not be
-	// listed. Whoever is on the path to such a host can use the tokens.
-	InsecureHTTPHosts []string
-}
-
-// Transport returns a round tripper that presents the source's token to the origins of c (RFC 6750, section 2.1), in the place
-// of any Authorization of the request. It reports everything that is wrong with c at once.
+// Transport returns a RoundTripper that adds a token of s to requests to the given origins ("https://api.example.com", with a
+// port if it is not that of the scheme), in place of any Authorization of the request: RFC 6750, section 2.1. Requests to other
+// origins, which a redirect may lead to, are sent as they are, without a token. A nil base means http.DefaultTransport. An
+// origin is https, or http on a loopback host or one of Config.InsecureHTTPHosts; at least one is required. The error is every
+// problem, joined.
 //
-// After status 401 it presents another token, once, where Reject has it that there is one, and where the request has no body or
-// one with GetBody. Where no token can be had, the request is not sent, and the error is that of Token.
-func (s *Source) Transport(c TransportConfig) (http.RoundTripper, error) {
+// After status 401 the request is sent once more with another token, if Invalidate reports that there is one, and if the
+// request has no body or one with GetBody. If no token can be had, the request is not sent, and the error is that of Token.
+func (s *TokenSource) Transport(base http.RoundTripper, origins ...string) (http.RoundTripper, error) {
 	if !s.made() {
 		return nil, errNotMade
 	}
-	t := &transport{source: s, base: c.Base, origins: map[string]bool{}}
-	if t.base == nil {
-		t.base = http.DefaultTransport
-	}
+	t := &transport{source: s, base: base, origins: map[string]bool{}}
 	var errs []error
-	if len(c.Origins) == 0 {
-		errs = append(errs, errors.New("clientcredentials: no Origins"))
+	switch {
+	case base == nil:
+		t.base = http.DefaultTransport
+	case nils.Typed(base):
+		errs = append(errs, errors.New("clientcredentials: the base of the Transport is a nil pointer"))
 	}
-	for _, o := range c.Origins {
+	if len(origins) == 0 {
+		errs = append(errs, errors.New("clientcredentials: the Transport needs an origin"))
+	}
+	for _, o := range origins {
 		u, err := url.Parse(o)
 		switch {
 		case err != nil || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || strings.ContainsAny(o, "?#"):
-			errs = append(errs, fmt.Errorf("clientcredentials: Origins: %q is not an origin", o))
-		case outbound.Allowed(u, c.InsecureHTTPHosts):
+			errs = append(errs, fmt.Errorf("clientcredentials: %q is not an origin", o))
+		case outbound.Allowed(u, s.config.InsecureHTTPHosts):
 			t.origins[origin(u)] = true
 		default:
-			errs = append(errs, fmt.Errorf("clientcredentials: Origins: %q: https is required", o))
+			errs = append(errs, fmt.Errorf("clientcredentials: origin %q: https is required", o))
 		}
 	}
 	if len(errs) > 0 {
@@ -72,7 +65,7 @@ func origin(u *url.URL) string {
 }
 
 type transport struct {
-	source  *Source
+	source  *TokenSource
 	base    http.RoundTripper
 	origins map[string]bool
 }
@@ -89,19 +82,19 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	resp, err := t.base.RoundTrip(present(req, token))
+	resp, err := t.base.RoundTrip(withToken(req, token))
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
-	replaceable := t.source.Reject(token)
+	replaceable := t.source.Invalidate(token)
 	if !replaceable || req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
 		return resp, nil
 	}
 	another, err := t.source.Token(req.Context())
 	if err != nil || another == token {
-		return resp, nil // what the server said tells the caller more
+		return resp, nil // the answer of the server tells the caller more
 	}
-	again := present(req, another)
+	again := withToken(req, another)
 	if req.GetBody != nil {
 		if again.Body, err = req.GetBody(); err != nil {
 			return resp, nil
@@ -112,14 +105,14 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.base.RoundTrip(again)
 }
 
-// present returns a copy of req with the token.
-func present(req *http.Request, token *Token) *http.Request {
+// withToken returns a copy of req with the token.
+func withToken(req *http.Request, token *Token) *http.Request {
 	req = req.Clone(req.Context())
 	req.Header.Set("Authorization", "Bearer "+token.Value())
 	return req
 }
 
-// CloseIdleConnections has http.Client.CloseIdleConnections reach the base.
+// CloseIdleConnections makes http.Client.CloseIdleConnections reach the base.
 func (t *transport) CloseIdleConnections() {
 	if c, ok := t.base.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()

@@ -38,9 +38,9 @@ func (b *tracked) Close() error {
 func (a *api) RoundTrip(req *http.Request) (*http.Response, error) {
 	body := ""
 	if req.Body != nil {
-		octets, _ := io.ReadAll(req.Body)
+		data, _ := io.ReadAll(req.Body)
 		_ = req.Body.Close()
-		body = string(octets)
+		body = string(data)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -72,9 +72,9 @@ func (a *api) sent() (tokens, bodies []string) {
 	return tokens, bodies
 }
 
-func client(t *testing.T, s *clientcredentials.Source, a *api) *http.Client {
+func client(t *testing.T, s *clientcredentials.TokenSource, a *api) *http.Client {
 	t.Helper()
-	transport, err := s.Transport(clientcredentials.TransportConfig{Base: a, Origins: []string{"https://API.example.com", "https://b:8443/"}})
+	transport, err := s.Transport(a, "https://API.example.com", "https://b:8443/")
 	require.NoError(t, err)
 	return &http.Client{Transport: transport}
 }
@@ -159,18 +159,19 @@ func TestTransport(t *testing.T) {
 	})
 }
 
-func TestTransportConfig(t *testing.T) {
+func TestTransportOrigins(t *testing.T) {
 	t.Parallel()
 	s := newWorld().source(t, nil)
-	_, err := s.Transport(clientcredentials.TransportConfig{})
-	require.ErrorContains(t, err, "no Origins")
+	_, err := s.Transport(nil)
+	require.ErrorContains(t, err, "needs an origin")
+	_, err = s.Transport((*http.Transport)(nil), "https://a")
+	require.ErrorContains(t, err, "nil pointer")
 	bad := []string{"", "api.example.com", "https://", "https://a/path", "https://a?q", "https://u@a", "https://a#f", "http://a", "ftp://a", "http://mesh:80"}
-	_, err = s.Transport(clientcredentials.TransportConfig{Origins: bad})
+	_, err = s.Transport(nil, bad...)
 	var all interface{ Unwrap() []error }
 	require.ErrorAs(t, err, &all)
 	require.Len(t, all.Unwrap(), len(bad))
-	_, err = s.Transport(clientcredentials.TransportConfig{
-		Origins: []string{"http://127.0.0.1:8080", "http://localhost", "http://mesh:80"}, InsecureHTTPHosts: []string{"mesh"},
-	})
+	s = newWorld().source(t, func(c *setup) { c.InsecureHTTPHosts = []string{"mesh"} })
+	_, err = s.Transport(nil, "http://127.0.0.1:8080", "http://localhost", "http://mesh:80")
 	require.NoError(t, err)
 }

@@ -15,13 +15,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/failover"
 	"github.com/regionjwt/regionjwt/failover/clientcredentials"
 	"github.com/regionjwt/regionjwt/issuer"
 )
 
 const east, west = "us-east-1", "us-west-2"
 
-var authority = issuer.Provider{ID: "tenant", Regions: []issuer.Region{
+var provider = issuer.Provider{ID: "tenant", Regions: []issuer.Region{
 	{Name: east, Issuers: []string{"https://east.example.com"}, TokenURL: "https://east.example.com/token"},
 	{Name: west, Issuers: []string{"https://west.example.com"}, TokenURL: "https://west.example.com/token"},
 }}
@@ -46,14 +47,14 @@ var (
 	}
 )
 
-// world is an authority of two regions in memory; every region counts its requests.
+// world is a provider of two regions in memory; every region counts its requests.
 type world struct {
 	mu       sync.Mutex
 	replies  map[string]reply
 	requests map[string]int
 	last     *http.Request
 	form     url.Values
-	minted   int
+	issued   int
 }
 
 func newWorld() *world {
@@ -89,8 +90,8 @@ func (w *world) RoundTrip(req *http.Request) (*http.Response, error) {
 	region := regionOf(req.URL.Host)
 	r := w.replies[region]
 	w.requests[region]++
-	w.minted++
-	n := w.minted
+	w.issued++
+	n := w.issued
 	w.last = req
 	w.form, _ = url.ParseQuery(string(body))
 	w.mu.Unlock()
@@ -134,25 +135,66 @@ func (r reply) response(req *http.Request, region string, n int) *http.Response 
 	}
 }
 
-// source returns a Source of the world, closed with the test; edit may be nil.
-func (w *world) source(t *testing.T, edit func(*clientcredentials.Config)) *clientcredentials.Source {
+// setup is what a TokenSource is made of.
+type setup struct {
+	clientcredentials.Config
+	Provider issuer.Provider
+}
+
+func (c *setup) new(t *testing.T) *clientcredentials.TokenSource {
 	t.Helper()
-	c := clientcredentials.Config{
-		Provider:    authority,
-		Credentials: map[string]clientcredentials.Credentials{"": {ClientID: "machine", Secret: "s3cret"}},
-		Client:      &http.Client{Transport: w},
+	s, err := clientcredentials.New(c.Provider, c.Config)
+	require.NoError(t, err)
+	return s
+}
+
+// follow makes a Controller that c follows, with the region pinned.
+func (c *setup) follow(t *testing.T, region string) *failover.Controller {
+	t.Helper()
+	ctl, err := failover.New(c.Provider, failover.Config{Threshold: 1000})
+	require.NoError(t, err)
+	c.Failover = ctl
+	prefer(t, ctl, region)
+	return ctl
+}
+
+// prefer makes a region the active one.
+func prefer(t *testing.T, c *failover.Controller, region string) {
+	t.Helper()
+	require.NoError(t, c.Pin(t.Context(), region, ""))
+}
+
+// reports returns what a Controller knows about a region, without the times.
+func reports(c *failover.Controller, region string) (lines []string) {
+	for _, r := range c.Status().Regions {
+		for _, line := range r.Reports {
+			if r.Region == region {
+				lines = append(lines, line[:strings.LastIndex(line, ", ")])
+			}
+		}
 	}
+	return lines
+}
+
+// requestTimeout is how long a request may take.
+const requestTimeout = 5 * time.Second
+
+// source returns a TokenSource of the world, which has no request in progress when the test ends; edit may be nil.
+func (w *world) source(t *testing.T, edit func(*setup)) *clientcredentials.TokenSource {
+	t.Helper()
+	c := setup{Provider: provider}
+	c.Provider.HTTPClient = &http.Client{Transport: w}
+	c.Credentials = clientcredentials.Credentials{ClientID: "machine", Secret: "s3cret"}
 	if edit != nil {
 		edit(&c)
 	}
-	s, err := clientcredentials.New(c)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	s := c.new(t)
+	t.Cleanup(s.Settle)
 	return s
 }
 
 // have demands a token of a region, within a time.
-func have(t *testing.T, s *clientcredentials.Source, region string, within time.Duration) *clientcredentials.Token {
+func have(t *testing.T, s *clientcredentials.TokenSource, region string, within time.Duration) *clientcredentials.Token {
 	t.Helper()
 	began := time.Now()
 	tok, err := s.Token(t.Context())
@@ -162,23 +204,21 @@ func have(t *testing.T, s *clientcredentials.Source, region string, within time.
 	return tok
 }
 
-// lack demands an error of a category that says nothing that it should not.
-func lack(t *testing.T, s *clientcredentials.Source, category error) *clientcredentials.Error {
+// requireError demands an error of a category that says nothing that it should not.
+func requireError(t *testing.T, s *clientcredentials.TokenSource, category error) error {
 	t.Helper()
 	tok, err := s.Token(t.Context())
 	require.Nil(t, tok)
 	require.ErrorIs(t, err, category)
 	require.NotErrorIs(t, err, map[error]error{
-		clientcredentials.ErrRefused: clientcredentials.ErrUnavailable, clientcredentials.ErrUnavailable: clientcredentials.ErrRefused,
+		clientcredentials.ErrRejected: clientcredentials.ErrUnavailable, clientcredentials.ErrUnavailable: clientcredentials.ErrRejected,
 	}[category])
 	require.NotContains(t, err.Error(), "s3cret")
-	var e *clientcredentials.Error
-	require.ErrorAs(t, err, &e)
-	return e
+	return err
 }
 
 // crowd has 50 callers at once ask for a token; they say how long it took the last one.
-func crowd(ctx context.Context, s *clientcredentials.Source) (tokens map[*clientcredentials.Token]int, errs []error, took time.Duration) {
+func crowd(ctx context.Context, s *clientcredentials.TokenSource) (tokens map[*clientcredentials.Token]int, errs []error, took time.Duration) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	tokens = map[*clientcredentials.Token]int{}

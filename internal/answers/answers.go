@@ -1,5 +1,5 @@
-// Package answers makes every kind of failure happen, and reads the table that says what clients are told of it, so that
-// the adapters can be held against one list.
+// Package answers causes every kind of failure, and reads the table of what clients are told, so that the adapters are tested
+// against one list.
 package answers
 
 import (
@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/issuer"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -28,7 +28,7 @@ type Row struct {
 }
 
 // Rows reads the table.
-func Rows(t issuertest.TB, path string) map[string]Row {
+func Rows(t fakeissuer.TB, path string) map[string]Row {
 	text, err := os.ReadFile(path) //nolint:gosec // a file of this repository
 	if err != nil {
 		t.Fatalf("%v", err)
@@ -51,17 +51,17 @@ func Rows(t issuertest.TB, path string) map[string]Row {
 
 // Case is a request that fails, or one that passes where Name is Good.
 type Case struct {
-	Name          string
-	Verifier      middleware.Verifier
-	Authorization []string
-	Requirements  []middleware.Requirement
-	Certificates  middleware.Mode
+	Name               string
+	Verifier           middleware.Verifier
+	Authorization      []string
+	Requirements       []middleware.Requirement
+	RequireCertificate bool
 }
 
 // Good names the one case that passes.
 const Good = "a good token"
 
-// Secret is a text that every token holds, and that no answer may.
+// Secret is a text that every token contains, and that no answer may contain.
 const Secret = "s3cr3t-subject"
 
 const (
@@ -69,17 +69,24 @@ const (
 	west = "us-west-2"
 )
 
-// fixture is what cases are made of.
+// parts are the arguments of verifier.New.
+type parts struct {
+	verifier.Config
+	policies []verifier.Policy
+	keys     jwks.Source
+}
+
+// fixture makes the cases.
 type fixture struct {
-	world *issuertest.World
-	good  verifier.Config
+	fake  *fakeissuer.Server
+	good  parts
 	cases []Case
 }
 
-// Cases makes every failure of the table happen.
-func Cases(t issuertest.TB) []Case {
-	f := &fixture{world: issuertest.New(t, issuertest.Config{Algorithm: "ES256", Layout: issuertest.OneIssuer})}
-	f.good = f.config(t, f.world)
+// Cases causes every failure of the table.
+func Cases(t fakeissuer.TB) []Case {
+	f := &fixture{fake: fakeissuer.New(t, fakeissuer.Config{Algorithm: "ES256", Layout: fakeissuer.OneIssuer})}
+	f.good = f.config(t, f.fake)
 	f.credentials(t)
 	f.tokens(t)
 	f.policies(t)
@@ -88,25 +95,25 @@ func Cases(t issuertest.TB) []Case {
 	return f.cases
 }
 
-func (f *fixture) config(t issuertest.TB, w *issuertest.World) verifier.Config {
+func (f *fixture) config(t fakeissuer.TB, w *fakeissuer.Server) parts {
 	return f.configOf(t, w, jwks.Config{HTTPClient: w.Client()})
 }
 
-func (f *fixture) configOf(t issuertest.TB, w *issuertest.World, c jwks.Config) verifier.Config {
+func (f *fixture) configOf(t fakeissuer.TB, w *fakeissuer.Server, c jwks.Config) parts {
 	keys, err := jwks.New([]issuer.Provider{w.Provider()}, c)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	_ = keys.Preload(context.Background()) // some regions are dark
-	return verifier.Config{Keys: keys, Policies: []verifier.Policy{{
-		Provider: w.Provider(), Audience: verifier.Audience(issuertest.Audience),
-		Names: verifier.ClaimNames{Groups: []string{"groups"}},
+	_ = keys.Preload(context.Background()) // some regions are unavailable
+	return parts{keys: keys, policies: []verifier.Policy{{
+		Provider: w.Provider(), Audience: verifier.Audience(fakeissuer.Audience),
+		GroupClaims: []string{"groups"},
 	}}}
 }
 
 // add adds a case in which a token is presented to the verifier of a configuration.
-func (f *fixture) add(t issuertest.TB, name string, c verifier.Config, token string, more ...middleware.Requirement) *Case {
-	v, err := verifier.New(c)
+func (f *fixture) add(t fakeissuer.TB, name string, c parts, token string, more ...middleware.Requirement) *Case {
+	v, err := verifier.New(c.policies, c.keys, c.Config)
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
@@ -117,14 +124,14 @@ func (f *fixture) add(t issuertest.TB, name string, c verifier.Config, token str
 	return &f.cases[len(f.cases)-1]
 }
 
-// token mints a token in east.
-func (f *fixture) token(c issuertest.Claims) string {
+// token issues a token in east.
+func (f *fixture) token(c fakeissuer.Claims) string {
 	c.Subject = Secret
-	return f.world.Token(east, c)
+	return f.fake.Issue(east, c)
 }
 
-func (f *fixture) credentials(t issuertest.TB) {
-	good := f.token(issuertest.Claims{})
+func (f *fixture) credentials(t fakeissuer.TB) {
+	good := f.token(fakeissuer.Claims{})
 	f.add(t, Good, f.good, good)
 	for name, values := range map[string][]string{
 		"no token":                         nil,
@@ -139,33 +146,33 @@ func (f *fixture) credentials(t issuertest.TB) {
 	}
 }
 
-func (f *fixture) tokens(t issuertest.TB) {
-	for name, c := range map[string]issuertest.Claims{
-		"a bad signature":              {Forge: true},
+func (f *fixture) tokens(t fakeissuer.TB) {
+	for name, c := range map[string]fakeissuer.Claims{
+		"a bad signature":              {Forged: true},
 		"an expired token":             {ExpiresIn: -time.Hour},
 		"a token for another client":   {Audience: []string{Secret}},
 		"a token of an unknown issuer": {Issuer: "https://elsewhere.example.com"},
 	} {
 		f.add(t, name, f.good, f.token(c))
 	}
-	unknown := f.token(issuertest.Claims{Header: map[string]any{"kid": "unknown"}})
+	unknown := f.token(fakeissuer.Claims{Header: map[string]any{"kid": "unknown"}})
 	f.add(t, "a key that no region publishes", f.good, unknown)
 	f.keys(t)
 }
 
-// keys adds tokens of keys that are published and not allowed, and of too many that are not.
-func (f *fixture) keys(t issuertest.TB) {
-	leaky := issuertest.New(t, issuertest.Config{Algorithm: "ES256", Layout: issuertest.IssuerPerRegion})
+// keys adds tokens of keys that are published but not allowed, and of too many that are not published.
+func (f *fixture) keys(t fakeissuer.TB) {
+	leaky := fakeissuer.New(t, fakeissuer.Config{Algorithm: "ES256", Layout: fakeissuer.IssuerPerRegion})
 	leaky.Rotate(east)
 	leaky.Corrupt(east, leak(t, leaky))
-	token := leaky.Token(east, issuertest.Claims{Subject: Secret})
+	token := leaky.Issue(east, fakeissuer.Claims{Subject: Secret})
 	f.add(t, "a key that is published with its private half", f.config(t, leaky), token)
 
-	busy := f.configOf(t, f.world, jwks.Config{HTTPClient: f.world.Client(), UnknownKeyInterval: time.Hour, UnknownKeyWait: -1})
-	token = f.token(issuertest.Claims{Header: map[string]any{"kid": "unknown"}})
+	busy := f.configOf(t, f.fake, jwks.Config{HTTPClient: f.fake.Client(), UnknownKeyInterval: time.Hour, UnknownKeyWait: -1})
+	token = f.token(fakeissuer.Claims{Header: map[string]any{"kid": "unknown"}})
 	limited := f.add(t, "too many unknown keys are asked for", busy, token)
 	for i := range 100_000 { // until the burst is used up
-		other := f.token(issuertest.Claims{Header: map[string]any{"kid": fmt.Sprint("unknown-", i)}})
+		other := f.token(fakeissuer.Claims{Header: map[string]any{"kid": fmt.Sprint("unknown-", i)}})
 		_, err := limited.Verifier.Verify(context.Background(), other)
 		var e *verifier.Error
 		if errors.As(err, &e) && e.RetryAfter == time.Minute {
@@ -174,8 +181,8 @@ func (f *fixture) keys(t issuertest.TB) {
 	}
 }
 
-// leak returns the key set of east, whose last key tells its private half.
-func leak(t issuertest.TB, w *issuertest.World) []byte {
+// leak returns the key set of east, whose last key contains its private half.
+func leak(t fakeissuer.TB, w *fakeissuer.Server) []byte {
 	resp, err := w.Client().Get(w.Provider().Regions[0].JWKSURLs[0])
 	if err != nil {
 		t.Fatalf("%v", err)
@@ -189,78 +196,75 @@ func leak(t issuertest.TB, w *issuertest.World) []byte {
 	return []byte(strings.TrimSuffix(string(doc), "}]}") + d)
 }
 
-// policy refuses every region.
-type policy struct{}
+// noRegion rejects every region.
+func noRegion(string, []string, time.Time) error { return errors.New(Secret) }
 
-func (policy) Admit(string, []string, time.Time) error { return errors.New(Secret) }
-
-// revoker has one answer for all.
+// revoker has one answer for every token.
 type revoker struct {
 	rule string
 	err  error
 }
 
 func (r revoker) Revoked(*verifier.Token) (string, error) { return r.rule, r.err }
-func (revoker) Version() uint64                           { return 1 }
 func (revoker) Changed() <-chan struct{}                  { return nil }
 
-func (f *fixture) policies(t issuertest.TB) {
-	good := f.token(issuertest.Claims{})
-	changed := func(change func(*verifier.Config)) verifier.Config {
+func (f *fixture) policies(t fakeissuer.TB) {
+	good := f.token(fakeissuer.Claims{})
+	changed := func(change func(*parts)) parts {
 		c := f.good
-		c.Policies = []verifier.Policy{f.good.Policies[0]}
+		c.policies = []verifier.Policy{f.good.policies[0]}
 		change(&c)
 		return c
 	}
-	f.add(t, "a revoked token", changed(func(c *verifier.Config) { c.Revocation = revoker{rule: Secret} }), good)
-	dark := changed(func(c *verifier.Config) { c.Revocation = revoker{err: errors.New(Secret)} })
-	f.add(t, "the revocation rules are not known", dark, good)
-	f.add(t, "a token of an inactive region", changed(func(c *verifier.Config) { c.Policies[0].Regions = policy{} }), good)
+	f.add(t, "a revoked token", changed(func(c *parts) { c.Revocation = revoker{rule: Secret} }), good)
+	unknown := changed(func(c *parts) { c.Revocation = revoker{err: errors.New(Secret)} })
+	f.add(t, "the revocation rules are not known", unknown, good)
+	f.add(t, "a token of an inactive region", changed(func(c *parts) { c.policies[0].RegionPolicy = noRegion }), good)
 	for name, category := range map[string]error{
-		"Policy.Check refuses":     errors.New(Secret),
+		"Policy.Check rejects":     errors.New(Secret),
 		"Policy.Check forbids":     verifier.ErrForbidden,
 		"Policy.Check cannot tell": verifier.ErrUnavailable,
 		"Policy.Check is limited":  verifier.ErrRateLimited,
 	} {
-		f.add(t, name, changed(func(c *verifier.Config) {
+		f.add(t, name, changed(func(c *parts) {
 			err := errors.Join(errors.New(Secret), category)
-			c.Policies[0].Check = func(context.Context, *verifier.Token) error { return err }
+			c.policies[0].Check = func(context.Context, *verifier.Token) error { return err }
 		}), good)
 	}
 	f.cases = append(f.cases, Case{
-		Name: "an error that nobody knows", Verifier: odd{}, Authorization: []string{"Bearer " + good},
+		Name: "an unknown error", Verifier: odd{}, Authorization: []string{"Bearer " + good},
 	})
 }
 
-// odd is a verifier of somebody else.
+// odd is a Verifier with an error of its own.
 type odd struct{}
 
 func (odd) Verify(context.Context, string) (*verifier.Token, error) { return nil, errors.New(Secret) }
+func (odd) Recheck(context.Context, *verifier.Token) error          { return nil }
+func (odd) Changed() <-chan struct{}                                { return nil }
 
-func (f *fixture) requirements(t issuertest.TB) {
-	good := f.token(issuertest.Claims{})
-	writes := f.add(t, "a scope is lacking", f.good, good)
+func (f *fixture) requirements(t fakeissuer.TB) {
+	good := f.token(fakeissuer.Claims{})
+	writes := f.add(t, "a scope is missing", f.good, good)
 	writes.Requirements = []middleware.Requirement{middleware.Scopes("orders/write")}
-	groups := f.add(t, "a group is lacking", f.good, good)
+	groups := f.add(t, "a group is missing", f.good, good)
 	groups.Requirements = []middleware.Requirement{middleware.Groups("admins")}
 	f.add(t, "the user signed in too long ago", f.good,
-		f.token(issuertest.Claims{Set: map[string]any{"acr": "mfa", "auth_time": time.Now().Add(-time.Hour).Unix()}}),
-		middleware.StepUp(middleware.StepUpChallenge{ACR: []string{"mfa"}, MaxAge: 5 * time.Minute}, nil))
-	plain := f.token(issuertest.Claims{Header: map[string]any{"typ": "JWT"}})
-	f.add(t, "not of the profile of RFC 9068", f.good, plain, middleware.AccessTokenProfile())
-	bound := f.token(issuertest.Claims{Set: map[string]any{"cnf": map[string]any{middleware.CertificateThumbprint: Secret}}})
-	f.add(t, "bound to a certificate, used without", f.good, bound).Certificates = middleware.Accepted
-	f.add(t, "bound to nothing, where it has to be", f.good, good).Certificates = middleware.Required
+		f.token(fakeissuer.Claims{Set: map[string]any{"acr": "mfa", "auth_time": time.Now().Add(-time.Hour).Unix()}}),
+		middleware.StepUp(5*time.Minute, "mfa"))
+	bound := f.token(fakeissuer.Claims{Set: map[string]any{"cnf": map[string]any{"x5t#S256": Secret}}})
+	f.add(t, "bound to a certificate, and the client has none", f.good, bound)
+	f.add(t, "not bound to a certificate, and it must be", f.good, good).RequireCertificate = true
 }
 
-func (f *fixture) outages(t issuertest.TB) {
-	dark := issuertest.New(t, issuertest.Config{Algorithm: "ES256", Layout: issuertest.IssuerPerRegion})
-	dark.Break(east)
-	f.add(t, "the region is dark from the start", f.config(t, dark), dark.Token(east, issuertest.Claims{Subject: Secret}))
-	half := issuertest.New(t, issuertest.Config{Algorithm: "ES256", Layout: issuertest.OneIssuer})
+func (f *fixture) outages(t fakeissuer.TB) {
+	down := fakeissuer.New(t, fakeissuer.Config{Algorithm: "ES256", Layout: fakeissuer.IssuerPerRegion})
+	down.Break(east)
+	f.add(t, "the region is unavailable from the start", f.config(t, down), down.Issue(east, fakeissuer.Claims{Subject: Secret}))
+	half := fakeissuer.New(t, fakeissuer.Config{Algorithm: "ES256", Layout: fakeissuer.OneIssuer})
 	half.Break(west)
-	f.add(t, "an unknown key, and a region is dark", f.config(t, half),
-		half.Token(east, issuertest.Claims{Subject: Secret, Header: map[string]any{"kid": "unknown"}}))
-	f.add(t, "a bad signature, and a region has been dark from the start", f.config(t, half),
-		half.Token(east, issuertest.Claims{Subject: Secret, Forge: true}))
+	f.add(t, "an unknown key, and a region is unavailable", f.config(t, half),
+		half.Issue(east, fakeissuer.Claims{Subject: Secret, Header: map[string]any{"kid": "unknown"}}))
+	f.add(t, "a bad signature, and a region is unavailable from the start", f.config(t, half),
+		half.Issue(east, fakeissuer.Claims{Subject: Secret, Forged: true}))
 }

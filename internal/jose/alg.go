@@ -77,7 +77,7 @@ func lookup(alg string) (algorithm, bool) {
 	return algorithm{}, false
 }
 
-// Known reports whether alg is in the closed table; names are compared octet for octet.
+// Known reports whether alg is in the closed table; names are compared byte for byte.
 func Known(alg string) bool {
 	_, ok := lookup(alg)
 	return ok

@@ -9,8 +9,8 @@ import (
 // ErrBase64 says that a text is not canonical base64url without padding.
 var ErrBase64 = errors.New("not canonical base64url")
 
-// AppendBase64 appends the octets that src encodes in base64url without padding (RFC 7515, section 2). It refuses every
-// octet outside the alphabet, line breaks included, impossible lengths, and a last character with unused bits set, so
+// AppendBase64 appends the bytes that src encodes in base64url without padding (RFC 7515, section 2). It refuses every
+// byte outside the alphabet, line breaks included, impossible lengths, and a last character with unused bits set, so
 // that each value has exactly one spelling.
 func AppendBase64(dst []byte, src string) ([]byte, error) {
 	n := len(src)
@@ -19,7 +19,7 @@ func AppendBase64(dst []byte, src string) ([]byte, error) {
 	}
 	start, end := len(dst), len(dst)+n/4*3
 	dst = slices.Grow(dst, n/4*3+8)
-	out := dst[start : end+8] // eight octets are written at a time, the last two of which do not count
+	out := dst[start : end+8] // eight bytes are written at a time, the last two of which do not count
 	for ; len(src) >= 8 && len(out) >= 8; src, out = src[8:], out[6:] {
 		x := placed[0][src[0]] | placed[1][src[1]] | placed[2][src[2]] | placed[3][src[3]]
 		y := placed[0][src[4]] | placed[1][src[5]] | placed[2][src[6]] | placed[3][src[7]]
@@ -54,7 +54,7 @@ func AppendBase64(dst []byte, src string) ([]byte, error) {
 	return dst, nil
 }
 
-// sextets maps each octet to its six bits, or to 0xFF.
+// sextets maps each byte to its six bits, or to 0xFF.
 var sextets = func() (table [256]byte) {
 	for i := range table {
 		table[i] = 0xFF
@@ -66,10 +66,10 @@ var sextets = func() (table [256]byte) {
 	return table
 }()
 
-// outside marks, in placed, an octet outside the alphabet.
+// outside marks, in placed, an byte outside the alphabet.
 const outside = 1
 
-// placed maps each octet to its six bits at their place among the upper 24 of 32, for the first to the fourth of four octets.
+// placed maps each byte to its six bits at their place among the upper 24 of 32, for the first to the fourth of four bytes.
 var placed = func() (tables [4][256]uint32) {
 	for i := range tables {
 		for c, bits := range sextets {

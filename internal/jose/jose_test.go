@@ -91,11 +91,11 @@ func TestVerifyRefusesOtherAlgorithmsAndKeys(t *testing.T) {
 func TestAppendBase64(t *testing.T) {
 	t.Parallel()
 	for n := range 70 {
-		octets := make([]byte, n)
-		_, _ = rand.Read(octets)
-		got, err := jose.AppendBase64([]byte("x"), enc.EncodeToString(octets))
+		random := make([]byte, n)
+		_, _ = rand.Read(random)
+		got, err := jose.AppendBase64([]byte("x"), enc.EncodeToString(random))
 		require.NoError(t, err)
-		require.Equal(t, append([]byte("x"), octets...), got)
+		require.Equal(t, append([]byte("x"), random...), got)
 	}
 	for _, s := range []string{"A", "AAAAA", "A=", "AA==", "AA=", "AAA=", "AA\n", "A\nA", "\r\nAA", "AA AA", "A+", "A/AA", "AB", "AAB", "A\x00", "A\xff", "AA!A", "A!", "!A", "!AA", "A!A", "AA!"} {
 		_, err := jose.AppendBase64(nil, s)
@@ -233,8 +233,8 @@ func TestParseKey(t *testing.T) {
 		"x beyond the field":        {es, map[string]any{"x": ones(32)}, jose.SkipMalformed},
 		"Ed448":                     {ed, map[string]any{"crv": "Ed448"}, jose.SkipCurve},
 		"X25519":                    {ed, map[string]any{"crv": "X25519"}, jose.SkipCurve},
-		"31 octets":                 {ed, map[string]any{"x": zeros(31)}, jose.SkipMalformed},
-		"33 octets":                 {ed, map[string]any{"x": zeros(33)}, jose.SkipMalformed},
+		"31 bytes":                  {ed, map[string]any{"x": zeros(31)}, jose.SkipMalformed},
+		"33 bytes":                  {ed, map[string]any{"x": zeros(33)}, jose.SkipMalformed},
 		"Ed25519 as kty EC":         {ed, map[string]any{"kty": "EC"}, jose.SkipCurve},
 		"EC as kty OKP":             {es, map[string]any{"kty": "OKP"}, jose.SkipCurve},
 		"Ed25519 with ones":         {ed, map[string]any{"x": ones(32)}, jose.SkipMalformed},
@@ -258,9 +258,9 @@ func TestParseKey(t *testing.T) {
 	}
 }
 
-func odd(octets int) string {
-	b := make([]byte, octets)
-	b[0], b[octets-1] = 0x80, 1
+func odd(n int) string {
+	b := make([]byte, n)
+	b[0], b[n-1] = 0x80, 1
 	return enc.EncodeToString(b)
 }
 
@@ -270,7 +270,7 @@ func ones(n int) string {
 	return enc.EncodeToString([]byte(strings.Repeat("\xff", n)))
 }
 
-// point is the little-endian encoding of a y coordinate that begins with the given octets.
+// point is the little-endian encoding of a y coordinate that begins with the given bytes.
 func point(begin string) string {
 	b, _ := hex.DecodeString(begin)
 	return enc.EncodeToString(append(b, make([]byte, 32-len(b))...))

@@ -235,8 +235,8 @@ func (m *members) checkUse() Skip {
 	return ""
 }
 
-// octets decodes a member that must be a base64url text.
-func octets(v strictjson.Value) ([]byte, bool) {
+// base64Bytes decodes a member that must be a base64url text.
+func base64Bytes(v strictjson.Value) ([]byte, bool) {
 	text := v.Text()
 	if text == "" || len(text) > maxKeyMember {
 		return nil, false
@@ -245,13 +245,13 @@ func octets(v strictjson.Value) ([]byte, bool) {
 	return b, err == nil
 }
 
-// rsa reads an RSA key: RFC 7518, section 6.3.1. Its numbers have no leading zero octets.
+// rsa reads an RSA key: RFC 7518, section 6.3.1. Its numbers have no leading zero bytes.
 func (m *members) rsa(maxBits int) (crypto.PublicKey, map[string]string, Skip) {
 	if len(m.n.Raw()) > maxKeyMember {
 		return nil, nil, SkipRSASize
 	}
-	n, okN := octets(m.n)
-	e, okE := octets(m.e)
+	n, okN := base64Bytes(m.n)
+	e, okE := base64Bytes(m.e)
 	if !okN || !okE || n[0] == 0 || e[0] == 0 {
 		return nil, nil, SkipMalformed
 	}
@@ -283,8 +283,8 @@ func (m *members) ec() (crypto.PublicKey, map[string]string, Skip) {
 	if curve == nil {
 		return nil, nil, SkipCurve
 	}
-	x, okX := octets(m.x)
-	y, okY := octets(m.y)
+	x, okX := base64Bytes(m.x)
+	y, okY := base64Bytes(m.y)
 	if width := coordinateWidth(curve); !okX || !okY || len(x) != width || len(y) != width {
 		return nil, nil, SkipMalformed
 	}
@@ -300,7 +300,7 @@ func (m *members) okp() (crypto.PublicKey, map[string]string, Skip) {
 	if !m.crv.Is("Ed25519") {
 		return nil, nil, SkipCurve
 	}
-	x, ok := octets(m.x)
+	x, ok := base64Bytes(m.x)
 	if !ok || !usableEd25519(x) {
 		return nil, nil, SkipMalformed
 	}

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Fault names why a request has no whole answer. Its text is a stable label, and all that is told of the failure.
+// Fault names why a request has no whole answer. Its text is a stable label, and all that is told about the failure.
 type Fault string
 
 // The faults.
@@ -20,14 +20,14 @@ const (
 	DNS      Fault = "dns"       // the host's name did not resolve
 	TLS      Fault = "tls"       // no trusted connection
 	Timeout  Fault = "timeout"   // no whole answer in time
-	Canceled Fault = "canceled"  // whoever asked has given up
+	Canceled Fault = "canceled"  // if someone asked has given up
 	TooLarge Fault = "too_large" // the body is larger than the limit
 	Network  Fault = "network"   // refused, reset, or any other failure of the connection
 )
 
 var errTooLarge = errors.New("outbound: the body is over the limit")
 
-// Body reads a body of at most limit octets. A longer one is an error, of the fault TooLarge, and none of it is returned. What
+// Body reads a body of at most limit bytes. A longer one is an error, of the fault TooLarge, and none of it is returned. What
 // was read before any other error is returned with it.
 func Body(body io.Reader, limit int) ([]byte, error) {
 	read, err := io.ReadAll(io.LimitReader(body, int64(limit)+1))
@@ -40,14 +40,14 @@ func Body(body io.Reader, limit int) ([]byte, error) {
 // Classify names the failure err of a request under ctx, or of Body. Where ctx has ended, that is why the request failed.
 func Classify(ctx context.Context, err error) Fault {
 	var (
-		dns       *net.DNSError
-		authority x509.UnknownAuthorityError
-		hostname  x509.HostnameError
-		invalid   x509.CertificateInvalidError
-		verify    *tls.CertificateVerificationError
-		record    tls.RecordHeaderError
-		alert     tls.AlertError
-		timeout   interface{ Timeout() bool }
+		dns      *net.DNSError
+		unknown  x509.UnknownAuthorityError
+		hostname x509.HostnameError
+		invalid  x509.CertificateInvalidError
+		verify   *tls.CertificateVerificationError
+		record   tls.RecordHeaderError
+		alert    tls.AlertError
+		timeout  interface{ Timeout() bool }
 	)
 	switch {
 	case errors.Is(err, errTooLarge):
@@ -58,7 +58,7 @@ func Classify(ctx context.Context, err error) Fault {
 		return Timeout
 	case errors.As(err, &dns):
 		return DNS
-	case errors.As(err, &authority), errors.As(err, &hostname), errors.As(err, &invalid), errors.As(err, &verify),
+	case errors.As(err, &unknown), errors.As(err, &hostname), errors.As(err, &invalid), errors.As(err, &verify),
 		errors.As(err, &record), errors.As(err, &alert):
 		return TLS
 	}

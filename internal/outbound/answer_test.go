@@ -93,7 +93,7 @@ func TestClassify(t *testing.T) {
 
 			gone, leave := context.WithCancel(t.Context())
 			leave()
-			require.Equal(t, outbound.Canceled, outbound.Classify(gone, err), "whoever asked has left: %T", c.err)
+			require.Equal(t, outbound.Canceled, outbound.Classify(gone, err), "the caller has left: %T", c.err)
 
 			late, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
 			require.Equal(t, outbound.Timeout, outbound.Classify(late, err), "the time is up: %T", c.err)

@@ -106,3 +106,14 @@ func TestDiscovered(t *testing.T) {
 		require.Equal(t, want, outbound.Discovered(u, far, nil), raw)
 	}
 }
+
+func TestLoopback(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[string]bool{
+		"localhost": true, "LOCALHOST": true, "127.9.9.9": true, "::1": true,
+		"localhost.evil.example": false, "128.0.0.1": false, "": false, "127.0.0.1.evil.example": false,
+	} {
+		require.Equal(t, want, outbound.Loopback(host), host)
+	}
+	require.False(t, outbound.Local(""), "an issuer that is no URL has no host")
+}

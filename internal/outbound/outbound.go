@@ -5,11 +5,11 @@ package outbound
 
 import (
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
-
-	"github.com/regionjwt/regionjwt/issuer"
 )
 
 // Allowed reports whether a request may go to u: over https, or over http to a loopback host or one of plain, which lists hosts
@@ -19,7 +19,16 @@ func Allowed(u *url.URL, plain []string) bool {
 	if host == "" || u.User != nil {
 		return false
 	}
-	return u.Scheme == "https" || u.Scheme == "http" && (issuer.IsLoopback(host) || slices.Contains(plain, host))
+	return u.Scheme == "https" || u.Scheme == "http" && (Loopback(host) || slices.Contains(plain, host))
+}
+
+// Loopback reports whether host, without a port, names this machine: localhost, or an address in 127.0.0.0/8 or ::1.
+func Loopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
 }
 
 // Client returns a copy of c, or a client over own where c is nil, that follows no redirect and keeps no cookies. A nil own is

@@ -35,7 +35,7 @@ func api(ctx context.Context, t *tree, o options) error {
 		_, _ = fmt.Fprintf(o.out, "%s: %d exported facts\n", m.path, strings.Count(text, "\n"))
 	}
 	if failed != nil {
-		_, _ = fmt.Fprintln(o.out, "make api lists the API anew; what is gone (-) breaks users: CHANGELOG.md has to say so")
+		_, _ = fmt.Fprintln(o.out, "make api lists the API; what is gone (-) breaks users: CHANGELOG.md has to say so")
 	}
 	return failed
 }

@@ -33,14 +33,14 @@ func examples(_ context.Context, t *tree, o options) error {
 			if internal(p) {
 				continue
 			}
-			failed = errors.Join(failed, t.papers(p, byDir[dir], o))
+			failed = errors.Join(failed, t.documented(p, byDir[dir], o))
 		}
 	}
 	return failed
 }
 
-// papers judges the documentation of one package.
-func (t *tree) papers(importPath string, names []string, o options) error {
+// documented checks the documentation of one package.
+func (t *tree) documented(importPath string, names []string, o options) error {
 	fset := token.NewFileSet()
 	var files, tests []*ast.File
 	for _, name := range names {

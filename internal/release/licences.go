@@ -63,11 +63,11 @@ var (
 // classify names the licences of a text, joined by "and"; "" is one that is not known.
 func classify(text string) string {
 	text = spaces.ReplaceAllString(strings.ToLower(text), " ")
-	lacks := func(s string) bool { return !strings.Contains(text, s) }
+	misses := func(s string) bool { return !strings.Contains(text, s) }
 	has := func(s string) bool { return strings.Contains(text, s) }
 	var names []string
 	for _, m := range marks {
-		if !slices.ContainsFunc(m.has, lacks) && !slices.ContainsFunc(m.not, has) && !slices.Contains(names, m.name) {
+		if !slices.ContainsFunc(m.has, misses) && !slices.ContainsFunc(m.not, has) && !slices.Contains(names, m.name) {
 			names = append(names, m.name)
 		}
 	}
@@ -128,7 +128,7 @@ func licences(ctx context.Context, t *tree, o options) error {
 		note: "No user links them.",
 	}
 	others := &part{
-		title: "Benchmarks, examples, end-to-end tests and the code of these papers", rows: map[string]map[string]bool{},
+		title: "Benchmarks, examples, end-to-end tests and the code of these documents", rows: map[string]map[string]bool{},
 		note: "Modules of this repository that are not published.",
 	}
 	tests.skip = func(row string) bool { return linked.rows[row] != nil }
@@ -153,7 +153,7 @@ func licences(ctx context.Context, t *tree, o options) error {
 		"`make licence-check` compares. regionjwt itself is under the licence in `LICENSE`.\n" +
 		linked.table() + tests.table() + others.table()
 	if err := o.compare(t, "docs/licences.md", text); err != nil {
-		return fmt.Errorf("docs/licences.md: %w; make licences writes it anew", err)
+		return fmt.Errorf("docs/licences.md: %w; make licences writes it", err)
 	}
 	_, _ = fmt.Fprintf(o.out, "versions of modules: %d linked, %d for tests, %d otherwise\n",
 		len(linked.rows), len(tests.rows), len(others.rows))

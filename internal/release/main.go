@@ -1,8 +1,8 @@
 // Release holds the checks of a release that the go command alone does not make. It runs in the root of the tree.
 //
-//	go run ./internal/release api           the exported API is what api/ lists; -write lists it anew
+//	go run ./internal/release api           the exported API is what api/ lists; -write writes the list
 //	go run ./internal/release apidiff       nothing that the last tag of each module exports has changed incompatibly
-//	go run ./internal/release licences      docs/licences.md lists the licences of what is linked; -write lists them anew
+//	go run ./internal/release licences      docs/licences.md lists the licences of what is linked; -write writes it
 //	go run ./internal/release examples      every package has its doc, documented names, and an Example with output
 //	go run ./internal/release oldest        modules work with the Go version and the dependencies that go.mod names
 //	go run ./internal/release newest        and with the newest dependencies there are
@@ -28,7 +28,7 @@ type check func(ctx context.Context, t *tree, o options) error
 
 // options are the flags that subcommands share.
 type options struct {
-	write   bool   // list anew instead of comparing
+	write   bool   // write the list instead of comparing
 	version string // that is released
 	only    string // directory of the one module to look at; "" is all of them
 	out     io.Writer
@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	o := options{out: out}
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
-	flags.BoolVar(&o.write, "write", false, "list anew, where the check compares with a list")
+	flags.BoolVar(&o.write, "write", false, "write the list that the check compares with")
 	flags.StringVar(&o.version, "version", "", "the version that is prepared, such as v0.1.0")
 	flags.StringVar(&o.only, "module", "", "the directory of the only module to look at; all of them where empty")
 	if err := flags.Parse(args[1:]); err != nil {

@@ -231,7 +231,7 @@ func reproducible(ctx context.Context, t *tree, o options) error {
 				return err
 			}
 			sum := sha256.Sum256(archive)
-			sums[i] = fmt.Sprintf("%s, zip of %d octets, SHA-256 %s",
+			sums[i] = fmt.Sprintf("%s, zip of %d bytes, SHA-256 %s",
 				hash1(m.path, trial, files), len(archive), hex.EncodeToString(sum[:]))
 		}
 		if sums[0] != sums[1] {

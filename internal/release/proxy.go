@@ -49,7 +49,7 @@ func (t *tree) contents(m *module) ([]file, error) {
 	return files, nil
 }
 
-// pack makes the zip of a module: the same octets from the same files.
+// pack makes the zip of a module: the same bytes from the same files.
 func pack(modulePath, version string, files []file) ([]byte, error) {
 	var out bytes.Buffer
 	w := zip.NewWriter(&out)

@@ -285,7 +285,7 @@ var (
 	made     = regexp.MustCompile(`\bmake((?: +[^\s&|;]+)+)`)
 )
 
-// wrong tells what is wrong with a hosted workflow, of which targets are those of the Makefile.
+// wrong returns the mistakes of a hosted workflow, of which targets are those of the Makefile.
 func wrong(text string, targets []string) (found []string) {
 	if !strings.Contains(text, "\npermissions:\n  contents: read\n") {
 		found = append(found, "does not say that tokens can only read")

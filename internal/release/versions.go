@@ -20,7 +20,7 @@ var needs = map[string]string{"cmd/regionjwt": "redis-server", "store/redisstore
 // asCommitted are tests that compare with the versions that are committed: newer ones have them fail.
 const asCommitted = "^TestModuleGraph$"
 
-// test builds a module and runs its short tests, but for those of a name that skip matches.
+// test builds a module and runs its short tests, except those of a name that skip matches.
 func (t *tree) test(ctx context.Context, m *module, env []string, skip string, o options) error {
 	if _, err := tool(ctx, t.at(m), env, "go", "build", "./..."); err != nil {
 		return err

@@ -9,8 +9,8 @@ import (
 	"unicode"
 )
 
-// Unmarshal decodes doc, which Parse must have accepted, as encoding/json does, but for two things. A member fills a struct
-// field only where its name equals the field's name octet for octet, at every level: encoding/json alone also takes a name that
+// Unmarshal decodes doc, which Parse must have accepted, as encoding/json does, except for two things. A member fills a struct
+// field only where its name equals the field's name byte for byte, at every level: encoding/json alone also takes a name that
 // differs in case (or by the long s and the Kelvin sign), so that "ISS" could speak for "iss". And what into points to is
 // replaced as a whole, not merged with: encoding/json would follow pointers in interfaces that nobody can see from the type.
 //

@@ -49,7 +49,7 @@ func (s *scanner) space() {
 	}
 }
 
-// peek skips white space and returns the next octet, or 0 at the end: a NUL is never legal where peek is used.
+// peek skips white space and returns the next byte, or 0 at the end: a NUL is never legal where peek is used.
 func (s *scanner) peek() byte {
 	s.space()
 	if s.pos < len(s.doc) {
@@ -58,7 +58,7 @@ func (s *scanner) peek() byte {
 	return 0
 }
 
-// value validates the value at the current octet.
+// value validates the value at the current byte.
 func (s *scanner) value(depth int) (Value, error) {
 	start := s.pos
 	v := Value{}
@@ -99,7 +99,7 @@ func (s *scanner) peekHere() byte {
 	return 0
 }
 
-// object validates an object whose opening brace is the current octet. Depth 1 is the outer object.
+// object validates an object whose opening brace is the current byte. Depth 1 is the outer object.
 func (s *scanner) object(depth int) error {
 	if depth > MaxDepth {
 		return ErrDepth
@@ -220,7 +220,7 @@ func (s *scanner) name() (string, error) {
 	return Value{raw: s.doc[start:s.pos], kind: String, escaped: escaped}.Text(), nil
 }
 
-// text validates a string whose opening quote is the current octet.
+// text validates a string whose opening quote is the current byte.
 func (s *scanner) text() (escaped bool, err error) {
 	s.pos++
 	for {
@@ -249,15 +249,15 @@ func (s *scanner) text() (escaped bool, err error) {
 	}
 }
 
-// plain steps over the octets that stand for themselves in a string, eight at a time.
+// plain steps over the bytes that stand for themselves in a string, eight at a time.
 func (s *scanner) plain() {
 	const each = 0x0101010101010101
 	rest := s.doc[s.pos:]
 	for len(rest) >= 8 {
 		x := uint64(rest[0]) | uint64(rest[1])<<8 | uint64(rest[2])<<16 | uint64(rest[3])<<24 |
 			uint64(rest[4])<<32 | uint64(rest[5])<<40 | uint64(rest[6])<<48 | uint64(rest[7])<<56
-		// The top bit of an octet is set where it is no ASCII, below a space, a quote or a backslash. A borrow makes it wrong
-		// only in octets above one that is.
+		// The top bit of an byte is set where it is no ASCII, below a space, a quote or a backslash. A borrow makes it wrong
+		// only in bytes above one that is.
 		special := (x | (x - ' '*each) | (x ^ '"'*each - each) | (x ^ '\\'*each - each)) & (0x80 * each)
 		if special != 0 {
 			s.pos = len(s.doc) - len(rest) + bits.TrailingZeros64(special)/8

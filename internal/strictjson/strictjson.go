@@ -3,7 +3,7 @@
 //
 // A document is refused unless it is one object and all of it is valid UTF-8 without a byte order mark, its member names
 // are unique at every level after unescaping, its escapes form no lone surrogate, and it nests at most MaxDepth levels.
-// Names are compared octet for octet. Numbers are kept as text.
+// Names are compared byte for byte. Numbers are kept as text.
 //
 // One pass validates the whole document and lists the members of the outer object; inner values are walked on demand
 // with [Value.Members] and [Value.Elements], which rely on that validation.
@@ -43,7 +43,7 @@ const (
 
 // Value is one JSON value inside a validated document. It shares the document's memory. The zero Value is absent.
 type Value struct {
-	raw     string // from the first octet of the value to its last
+	raw     string // from the first byte of the value to its last
 	kind    Kind
 	escaped bool // a String that holds at least one escape
 }
@@ -161,7 +161,7 @@ type walker struct {
 	pos int
 }
 
-// next skips white space and commas and returns the octet that follows.
+// next skips white space and commas and returns the byte that follows.
 func (w *walker) next() byte {
 	for {
 		switch c := w.doc[w.pos]; c {
@@ -173,7 +173,7 @@ func (w *walker) next() byte {
 	}
 }
 
-// value returns the value that starts at the current octet and steps behind it.
+// value returns the value that starts at the current byte and steps behind it.
 func (w *walker) value() Value {
 	start := w.pos
 	switch w.doc[start] {

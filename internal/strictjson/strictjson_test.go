@@ -68,8 +68,8 @@ var refused = []struct {
 	{"escape at the end", `{"a":"\`, strictjson.ErrSyntax},
 	{"escape without hex", `{"a":"\u12g4"}`, strictjson.ErrSyntax},
 	{"cut escape", `{"a":"\u`, strictjson.ErrSyntax},
-	{"octet FF in a value", "{\"a\":\"\xff\"}", strictjson.ErrEncoding},
-	{"octet FF in a name", "{\"\xff\":1}", strictjson.ErrEncoding},
+	{"byte FF in a value", "{\"a\":\"\xff\"}", strictjson.ErrEncoding},
+	{"byte FF in a name", "{\"\xff\":1}", strictjson.ErrEncoding},
 	{"overlong", "{\"a\":\"\xc0\xaf\"}", strictjson.ErrEncoding},
 	{"surrogate as UTF-8", "{\"a\":\"\xed\xa0\x80\"}", strictjson.ErrEncoding},
 	{"beyond Unicode", "{\"a\":\"\xf4\x90\x80\x80\"}", strictjson.ErrEncoding},
@@ -252,7 +252,7 @@ func corpus(tb testing.TB) map[string]bool {
 }
 
 // FuzzParse: what the strict reader accepts, encoding/json accepts with the same values; what encoding/json refuses, it
-// refuses; and an accepted document stays accepted, with the same values, when encoding/json has written it anew.
+// refuses; and an accepted document stays accepted, with the same values, when encoding/json has written it again.
 func FuzzParse(f *testing.F) {
 	for _, c := range refused {
 		f.Add([]byte(c.doc))

@@ -2,11 +2,12 @@ package issuertest_test
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,183 +15,196 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/verifier"
 )
 
-func ExampleWorld() {
-	world := issuertest.New(nil, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "EdDSA"})
-	defer world.Close()
-	world.Status("us-east-1", http.StatusServiceUnavailable, nil)
-	for _, r := range world.Provider().Regions {
-		resp, err := world.Client().Get(r.JWKSURLs[0])
-		if err != nil {
-			fmt.Println(err)
-			return
-		}
-		_ = resp.Body.Close()
-		fmt.Println(r.Name, resp.StatusCode)
-	}
-	// Output:
-	// us-east-1 503
-	// us-west-2 200
-}
-
-// fetch gets a document of the world and returns its status and body, or the error.
-func fetch(t *testing.T, c *http.Client, url string, limit time.Duration) (int, string, error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	require.NoError(t, err)
-	resp, err := c.Do(req)
+func ExampleServer() {
+	pool := issuer.Cognito("us-east-1_AbCdEf123", "us-west-2")
+	server := issuertest.New(nil, pool, issuertest.Config{Algorithm: "ES256"}) // in a test, pass t
+	defer server.Close()
+	server.Break("us-east-1")
+	v, err := regionjwt.New(regionjwt.Config{Policies: []verifier.Policy{server.Policy()}})
 	if err != nil {
-		return 0, "", err
+		fmt.Println(err)
+		return
 	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
-	return resp.StatusCode, string(body), err
+	token, err := v.Verify(context.Background(), server.Issue("us-west-2", issuertest.Claims{Subject: "alice"}))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(token.Subject())
+	// Output: alice
 }
 
-func TestFaults(t *testing.T) {
+func ExampleToken() {
+	orders := func(w http.ResponseWriter, r *http.Request) {
+		token := verifier.FromContext(r.Context())
+		_, _ = fmt.Fprint(w, "orders of ", token.Subject())
+	}
+	token := issuertest.Token(nil, issuertest.Claims{Subject: "alice"}) // in a test, pass t
+	ctx := verifier.NewContext(context.Background(), token)
+	w := httptest.NewRecorder()
+	orders(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/orders", nil))
+	fmt.Println(w.Body)
+	// Output: orders of alice
+}
+
+// providers are descriptions as users write them; the regions are those of which tokens are issued.
+var providers = map[string]issuer.Provider{
+	"user pool":           issuer.Cognito("us-east-1_AbCdEf123", "us-west-2"),
+	"user pool, original": issuer.UserPool{ID: "us-east-1_AbCdEf123", Replicas: []string{"us-west-2"}, Mode: issuer.CognitoOriginal}.Provider(),
+	"user pool, updated":  issuer.UserPool{ID: "us-east-1_AbCdEf123", Replicas: []string{"us-west-2"}, Mode: issuer.CognitoUpdated}.Provider(),
+	"private link": issuer.UserPool{ID: "us-east-1_AbCdEf123", Endpoint: func(region string, _ issuer.CognitoMode) string {
+		return "https://" + region + ".vpce.example"
+	}}.Provider(),
+	"one region": issuer.OIDC("https://idp.example/t/"),
+	"Keycloak": {ID: "shop", Regions: []issuer.Region{
+		{Name: "eu", Issuers: []string{"https://eu.idp.example/realms/shop"}},
+		{Name: "us", Issuers: []string{"https://us.idp.example/realms/shop"}},
+	}},
+	"shared keys": {ID: "shop", Regions: []issuer.Region{
+		{Name: "eu", Issuers: []string{"https://idp.example"}, JWKSURLs: []string{"https://idp.example/eu", "https://idp.example/us"}},
+		{Name: "us", Issuers: []string{"https://idp.example"}, JWKSURLs: []string{"https://idp.example/us", "https://idp.example/eu"}},
+	}},
+	"own keys": {ID: "shop", Regions: []issuer.Region{
+		{Name: "eu", Issuers: []string{"https://idp.example"}, JWKSURLs: []string{"https://eu.idp.example/keys"}},
+		{Name: "us", Issuers: []string{"https://idp.example"}, JWKSURLs: []string{"https://us.idp.example/keys"}},
+	}},
+	"named issuer": {ID: "cluster", Regions: []issuer.Region{
+		{Name: "a", Issuers: []string{"kubernetes/serviceaccount"}, JWKSURLs: []string{"https://a.example/openid/v1/jwks"}},
+		{Name: "b", Issuers: []string{"b"}, DiscoveryURL: "https://b.example/metadata"},
+	}},
+}
+
+func TestTheServerServesAnyProvider(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := issuertest.New(t, issuertest.Config{Algorithm: "ES256", Issuer: issuer.Original})
-		testFaults(t, w, w.Client(), w.Provider().Regions[1].JWKSURLs[0], 2*time.Second)
-		began := time.Now()
-		w.Slow("us-west-2", time.Minute)
-		status, _, err := fetch(t, w.Client(), w.Provider().Regions[1].JWKSURLs[0], time.Hour)
-		require.NoError(t, err)
-		require.Equal(t, 200, status)
-		require.Equal(t, time.Minute, time.Since(began))
-		_, _, err = fetch(t, w.Client(), "https://elsewhere.example", time.Second)
-		require.ErrorContains(t, err, "no such host")
-	})
-}
-
-func TestFaultsOnListeners(t *testing.T) {
-	t.Parallel()
-	w := issuertest.New(t, issuertest.Config{Algorithm: "ES256", Issuer: issuer.Original})
-	w.Serve()
-	url := w.Provider().Regions[1].JWKSURLs[0]
-	require.True(t, strings.HasPrefix(url, "http://127.0.0.1:"))
-	testFaults(t, w, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, url, 200*time.Millisecond)
-}
-
-func testFaults(t *testing.T, w *issuertest.World, c *http.Client, url string, patience time.Duration) {
-	t.Helper()
-	const region = "us-west-2"
-	get := func() (int, string, error) { return fetch(t, c, url, patience) }
-	status, body, err := get()
-	require.NoError(t, err)
-	require.Equal(t, 200, status)
-	require.Contains(t, body, w.KeyID(region))
-
-	w.Break(region)
-	_, _, err = get()
-	require.Error(t, err)
-	w.Hang(region)
-	_, _, err = get()
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	w.Status(region, 429, http.Header{"Retry-After": {"7"}})
-	status, _, err = get()
-	require.NoError(t, err)
-	require.Equal(t, 429, status)
-	w.Corrupt(region, []byte("junk"))
-	status, body, err = get()
-	require.NoError(t, err)
-	require.Equal(t, "200 junk", fmt.Sprint(status, " ", body))
-	w.Mend(region)
-
-	old := w.KeyID(region)
-	w.Lag(region)
-	w.Rotate(region)
-	_, body, err = get()
-	require.NoError(t, err)
-	require.NotContains(t, body, w.KeyID(region), "it lags")
-	w.Mend(region)
-	_, body, err = get()
-	require.NoError(t, err)
-	require.Contains(t, body, w.KeyID(region))
-	require.Contains(t, body, old)
-	w.Withdraw(region)
-	_, body, err = get()
-	require.NoError(t, err)
-	require.NotContains(t, body, old)
-	require.Equal(t, 8, w.Fetches(region))
-}
-
-func TestMendReleasesWhatHangs(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := issuertest.New(t, issuertest.Config{Algorithm: "ES256"})
-		w.Hang("us-east-1")
-		result := make(chan error, 1)
-		go func() {
-			_, _, err := fetch(t, w.Client(), w.Provider().Regions[0].JWKSURLs[0], time.Hour)
-			result <- err
-		}()
-		synctest.Wait()
-		w.Mend("us-east-1")
-		require.ErrorIs(t, <-result, io.ErrUnexpectedEOF)
-	})
-}
-
-// The host of the updated mode answers for the primary of a pool in that mode, and 403 for any other.
-func TestUpdatedHost(t *testing.T) {
-	t.Parallel()
-	for mode, want := range map[issuer.IssuerType]int{issuer.Original: 403, issuer.Updated: 200, issuer.AnyIssuer: 200} {
-		for _, serve := range []bool{false, true} {
-			w := issuertest.New(t, issuertest.Config{Algorithm: "ES256", Issuer: mode})
-			client := w.Client()
-			url := "https://issuer-cognito-idp.us-east-1.amazonaws.com/us-east-1_Testing01/.well-known/jwks.json"
-			if serve {
-				w.Serve()
-				client = &http.Client{Transport: new(http.Transport)}
-				url = strings.Replace(w.Provider().Regions[0].JWKSURLs[len(w.Provider().Regions[0].JWKSURLs)-1], "/us-east", "/updated/us-east", 1)
-			}
-			status, _, err := fetch(t, client, url, 10*time.Second)
-			require.NoError(t, err)
-			require.Equal(t, want, status)
+	for name, p := range providers {
+		for _, sockets := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, sockets %v", name, sockets), func(t *testing.T) {
+				t.Parallel()
+				s := issuertest.New(t, p, issuertest.Config{Algorithm: "EdDSA"})
+				if sockets {
+					s.Serve()
+				}
+				v, err := regionjwt.New(regionjwt.Config{Policies: []verifier.Policy{s.Policy()}})
+				require.NoError(t, err)
+				for i, r := range p.Regions {
+					require.Equal(t, r.Issuers, s.Provider().Regions[i].Issuers)
+					token, err := v.Verify(t.Context(), s.Issue(r.Name, issuertest.Claims{Groups: []string{"g"}}))
+					require.NoError(t, err)
+					require.Equal(t, r.Issuers[0], token.Issuer())
+					require.Equal(t, "test-client", token.ClientID())
+					require.True(t, token.HasGroup("g"))
+					_, err = v.Verify(t.Context(), s.Issue(r.Name, issuertest.Claims{Forged: true}))
+					require.Error(t, err)
+					_, err = v.Verify(t.Context(), s.Issue(r.Name, issuertest.Claims{ExpiresIn: -time.Hour}))
+					require.ErrorIs(t, err, verifier.ErrInvalid)
+				}
+			})
 		}
 	}
 }
 
-func claimsOf(t *testing.T, token string, part int) (m map[string]any) {
-	t.Helper()
-	b, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[part])
-	require.NoError(t, err)
-	require.NoError(t, json.Unmarshal(b, &m))
-	return m
-}
-
-func TestTokensAreShapedLikeTheRealOnes(t *testing.T) {
+func TestRegionsBreakOnTheirOwn(t *testing.T) {
 	t.Parallel()
-	pool := issuertest.New(t, issuertest.Config{Algorithm: "ES256"})
-	user := claimsOf(t, pool.Token("us-west-2", issuertest.Claims{Groups: []string{"g"}}), 1)
-	require.Equal(t, "access", user["token_use"])
-	require.Equal(t, "alice", user["username"])
-	require.Equal(t, []any{"g"}, user["cognito:groups"])
-	require.NotContains(t, user, "aud")
-	require.Equal(t, "https://cognito-idp.us-west-2.amazonaws.com/us-east-1_Testing01", user["iss"])
-	machine := claimsOf(t, pool.Token("us-east-1", issuertest.Claims{Machine: true}), 1)
-	require.Equal(t, issuertest.ClientID, machine["sub"])
-	require.NotContains(t, machine, "username")
-	id := claimsOf(t, pool.Token("us-east-1", issuertest.Claims{Use: "id"}), 1)
-	require.Equal(t, issuertest.ClientID, id["aud"])
-	require.NotContains(t, id, "client_id")
-	require.Contains(t, id, "cognito:username")
-
-	plain := issuertest.New(t, issuertest.Config{Layout: issuertest.OneIssuer, Algorithm: "ES256"})
-	token := plain.Token("us-east-1", issuertest.Claims{Set: map[string]any{"x": 1, "jti": nil}, Header: map[string]any{"typ": "at+jwt"}})
-	require.Equal(t, issuertest.Audience, claimsOf(t, token, 1)["aud"])
-	require.NotContains(t, claimsOf(t, token, 1), "jti")
-	require.Equal(t, "at+jwt", claimsOf(t, token, 0)["typ"])
-	require.NotEqual(t, token, issuertest.Tamper(token))
-	require.Equal(t, "xA", issuertest.Tamper("x"))
+	synctest.Test(t, func(t *testing.T) {
+		s := issuertest.New(t, providers["Keycloak"], issuertest.Config{Algorithm: "ES256", Audience: "orders", ClientID: "web"})
+		verify := func(region string) error {
+			v, err := regionjwt.New(regionjwt.Config{Policies: []verifier.Policy{s.Policy()}})
+			require.NoError(t, err)
+			token, err := v.Verify(t.Context(), s.Issue(region, issuertest.Claims{}))
+			if err == nil {
+				require.Equal(t, "web", token.ClientID())
+			}
+			return err
+		}
+		for _, spoil := range []func(string){
+			s.Break, s.Hang,
+			func(region string) { s.Handle(region, http.NotFoundHandler()) },
+			func(region string) {
+				s.Handle(region, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+			},
+		} {
+			spoil("us")
+			require.ErrorIs(t, verify("us"), verifier.ErrUnavailable)
+			require.NoError(t, verify("eu"))
+			s.Restore("us")
+			require.NoError(t, verify("us"))
+		}
+	})
 }
 
-// recorder is a TB that notes what fails.
+func TestKeysAreRotatedAndWithdrawn(t *testing.T) {
+	t.Parallel()
+	s := issuertest.New(t, issuer.OIDC("https://idp.example"), issuertest.Config{Algorithm: "ES256"})
+	old := s.Issue("default", issuertest.Claims{})
+	verify := func(token string) error {
+		v, err := regionjwt.New(regionjwt.Config{Policies: []verifier.Policy{s.Policy()}, Keys: jwks.Config{UnknownKeyWait: -1}})
+		require.NoError(t, err)
+		require.NoError(t, v.Preload(t.Context()))
+		_, err = v.Verify(t.Context(), token)
+		return err
+	}
+	s.Rotate("default")
+	require.NoError(t, verify(old))
+	require.NoError(t, verify(s.Issue("default", issuertest.Claims{})))
+	s.Withdraw("default")
+	require.Error(t, verify(old))
+	require.NoError(t, verify(s.Issue("default", issuertest.Claims{})))
+}
+
+func TestTheTokenEndpointIssuesMachineTokens(t *testing.T) {
+	t.Parallel()
+	pool := issuer.UserPool{ID: "us-east-1_AbCdEf123", Domain: "shop"}.Provider()
+	for _, sockets := range []bool{false, true} {
+		s := issuertest.New(t, pool, issuertest.Config{Algorithm: "ES256", ClientID: "machine"})
+		client := s.Provider().HTTPClient
+		if sockets {
+			s.Serve()
+			client = &http.Client{Transport: new(http.Transport)}
+		}
+		post := func(form url.Values) (status int, answer map[string]any) {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.Provider().Regions[0].TokenURL, strings.NewReader(form.Encode()))
+			require.NoError(t, err)
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			req.SetBasicAuth("machine", "secret")
+			resp, err := client.Do(req)
+			require.NoError(t, err)
+			defer func() { _ = resp.Body.Close() }()
+			require.NoError(t, json.NewDecoder(resp.Body).Decode(&answer))
+			return resp.StatusCode, answer
+		}
+		status, answer := post(url.Values{"grant_type": {"client_credentials"}, "scope": {"orders/write"}})
+		require.Equal(t, 200, status)
+		v, err := regionjwt.New(regionjwt.Config{Policies: []verifier.Policy{s.Policy()}})
+		require.NoError(t, err)
+		token, err := v.Verify(t.Context(), answer["access_token"].(string))
+		require.NoError(t, err)
+		require.Equal(t, "machine", token.Subject())
+		require.True(t, token.HasScope("orders/write"))
+		status, answer = post(url.Values{"grant_type": {"password"}})
+		require.Equal(t, 400, status)
+		require.Equal(t, "unsupported_grant_type", answer["error"])
+	}
+}
+
+func TestTokensForHandlers(t *testing.T) {
+	t.Parallel()
+	token := issuertest.Token(t, issuertest.Claims{Subject: "alice", Scope: "orders/read", Groups: []string{"admins"}, Set: map[string]any{"jti": "1"}})
+	require.Equal(t, "alice", token.Subject())
+	require.True(t, token.HasScope("orders/read"))
+	require.True(t, token.HasGroup("admins"))
+	require.Equal(t, "1", token.ID())
+	require.Equal(t, "default", token.Region())
+	require.False(t, issuertest.Token(t, issuertest.Claims{IDToken: true}).HasScope("openid"))
+}
+
+// recorder is a testing.TB that records the failure.
 type recorder struct{ failed string }
 
 func (r *recorder) Helper()        {}
@@ -200,10 +214,39 @@ func (r *recorder) Fatalf(format string, args ...any) {
 	panic(r)
 }
 
-func TestMisuseFails(t *testing.T) {
+func TestMisuseFailsTheTest(t *testing.T) {
 	t.Parallel()
-	tb := new(recorder)
-	require.Panics(t, func() { issuertest.New(tb, issuertest.Config{Algorithm: "ES256"}).Break("mars") })
-	require.Contains(t, tb.failed, `no region "mars"`)
-	require.Panics(t, func() { issuertest.New(nil, issuertest.Config{Algorithm: "HS256"}) })
+	pool := issuer.Cognito("us-east-1_AbCdEf123")
+	for want, misuse := range map[string]func(*recorder){
+		`no region "mars"`:   func(r *recorder) { issuertest.New(r, pool, issuertest.Config{Algorithm: "ES256"}).Break("mars") },
+		"the ID must be":     func(r *recorder) { issuertest.New(r, issuer.Cognito("pool"), issuertest.Config{}) },
+		"ID: required":       func(r *recorder) { issuertest.New(r, issuer.Provider{}, issuertest.Config{}) },
+		`"HS256"`:            func(r *recorder) { issuertest.New(r, pool, issuertest.Config{Algorithm: "HS256"}) },
+		"Config.Audience":    func(r *recorder) { issuertest.New(r, pool, issuertest.Config{Algorithm: "ES256", Audience: "x"}) },
+		"token is not valid": func(r *recorder) { issuertest.Token(r, issuertest.Claims{Forged: true}) },
+	} {
+		r := new(recorder)
+		require.Panics(t, func() { misuse(r) })
+		require.Contains(t, r.failed, want)
+	}
+	require.Panics(t, func() { issuertest.New(nil, pool, issuertest.Config{Algorithm: "HS256"}) }, "without a test")
+}
+
+func TestCloseReleasesWhatHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := issuertest.New(t, issuer.OIDC("https://idp.example"), issuertest.Config{Algorithm: "ES256"})
+		s.Hang("default")
+		result := make(chan error, 1)
+		go func() {
+			resp, err := s.Provider().HTTPClient.Get("https://idp.example/.well-known/jwks.json")
+			if err == nil {
+				_ = resp.Body.Close()
+			}
+			result <- err
+		}()
+		synctest.Wait()
+		s.Close()
+		require.ErrorIs(t, <-result, io.ErrUnexpectedEOF)
+	})
 }

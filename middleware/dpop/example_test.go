@@ -9,47 +9,46 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
+	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/middleware/dpop"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// A client signs a proof for each request. Without the nonce of the server it is told to make another one; then it is
-// accepted, once.
+// A client signs a proof for each request. Without the nonce of the server, it must sign another one; that proof is accepted,
+// once. Set httpauth.Config.DPoP to do this for every request of a server.
 func Example() {
-	nonces, err := dpop.NewNonces(dpop.NonceConfig{Keys: [][]byte{bytes.Repeat([]byte("secret.."), 4)}})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	checker, err := dpop.New(dpop.Config{Nonces: nonces})
+	checker, err := dpop.New(dpop.Config{NonceKeys: [][]byte{bytes.Repeat([]byte("secret.."), 4)}}) // use 32 random bytes
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 
-	// The client's key. The issuer bound the token to it: the claim cnf.jkt is its thumbprint.
+	// The key of the client. The provider binds the token to it: cnf.jkt is its thumbprint.
 	b64 := base64.RawURLEncoding.EncodeToString
 	client := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 	jwk := `{"crv":"Ed25519","kty":"OKP","x":"` + b64(client.Public().(ed25519.PublicKey)) + `"}`
-	jkt := sha256.Sum256([]byte(jwk))
-	const token = "eyJ0eXAi.eyJjbmYi.c2lnbmF0"
-	hash := sha256.Sum256([]byte(token))
-	prove := func(id, nonce string) dpop.Proof {
+	thumbprint := sha256.Sum256([]byte(jwk))
+	raw, token := verified(map[string]any{"jkt": b64(thumbprint[:])})
+
+	hash := sha256.Sum256([]byte(raw))
+	prove := func(id, nonce string) *http.Request {
 		header := fmt.Sprintf(`{"typ":"dpop+jwt","alg":"EdDSA","jwk":%s}`, jwk)
 		claims := fmt.Sprintf(`{"jti":%q,"htm":"GET","htu":"https://api.example.com/orders","iat":%d,"ath":%q,"nonce":%q}`,
 			id, time.Now().Unix(), b64(hash[:]), nonce)
 		input := b64([]byte(header)) + "." + b64([]byte(claims))
-		proof := input + "." + b64(ed25519.Sign(client, []byte(input)))
-		return dpop.Proof{
-			Values: []string{proof}, Method: http.MethodGet, URL: "https://api.example.com/orders?page=2",
-			Token: token, Thumbprint: b64(jkt[:]),
-		}
+		r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/orders?page=2", nil)
+		r.Header.Set("Authorization", "DPoP "+raw)
+		r.Header.Set("DPoP", input+"."+b64(ed25519.Sign(client, []byte(input))))
+		return r
 	}
 
-	ctx := context.Background()
-	show := func(err error) {
+	check := func(r *http.Request) {
+		err := checker.Check(r, "https://api.example.com/orders", token)
 		var e *verifier.Error
 		if errors.As(err, &e) {
 			fmt.Println(e.Reason)
@@ -57,12 +56,33 @@ func Example() {
 		}
 		fmt.Println("accepted")
 	}
-	show(checker.Check(ctx, prove("one", "")))
-	proof := prove("two", checker.Nonce())
-	show(checker.Check(ctx, proof))
-	show(checker.Check(ctx, proof))
+	check(prove("one", ""))
+	request := prove("two", checker.Nonce())
+	check(request)
+	check(request)
 	// Output:
 	// nonce_required
 	// accepted
-	// invalid_proof
+	// proof_failed
+}
+
+// verified issues and verifies a token with a cnf claim.
+func verified(cnf map[string]any) (raw string, t *verifier.Token) {
+	world := fakeissuer.New(nil, fakeissuer.Config{Algorithm: "ES256"})
+	defer world.Close()
+	keys, err := jwks.New([]issuer.Provider{world.Provider()}, jwks.Config{HTTPClient: world.Client()})
+	if err != nil {
+		panic(err)
+	}
+	v, err := verifier.New([]verifier.Policy{{
+		Provider: world.Provider(), Audience: verifier.CognitoAccess(fakeissuer.ClientID), Algorithms: []string{"ES256"},
+	}}, keys, verifier.Config{})
+	if err != nil {
+		panic(err)
+	}
+	raw = world.Issue("us-east-1", fakeissuer.Claims{Set: map[string]any{"cnf": cnf}})
+	if t, err = v.Verify(context.Background(), raw); err != nil {
+		panic(err)
+	}
+	return raw, t
 }

@@ -1,10 +1,16 @@
 package dpop
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
-// The causes, so that tests can tell which check refused.
+// The causes, so that tests can tell which check failed.
 var (
 	ErrNotNew     = errNotNew
+	ErrNil        = errNil
+	ErrBearer     = errBearer
+	ErrUnbound    = errUnbound
 	ErrSeveral    = errSeveral
 	ErrNone       = errNone
 	ErrSize       = errSize
@@ -32,10 +38,27 @@ var (
 // NormalURL lets tests reach the normal form of URLs.
 var NormalURL = normalURL
 
-// NewMemory returns the memory of a process by itself.
+// Presentation is what a request says, beside its token.
+type Presentation = presentation
+
+// CheckPresentation makes the checks of Check that need no verified token.
+func CheckPresentation(ctx context.Context, c *Checker, p Presentation) error { return c.check(ctx, p) }
+
+// NewAt is New with the size of the memory, 0 for the default, and a clock.
+func NewAt(c Config, size int, now func() time.Time) (*Checker, error) {
+	if size == 0 {
+		size = maxProofs
+	}
+	return newChecker(c, size, now)
+}
+
+// Replay is the type of Config.Replay.
+type Replay func(ctx context.Context, id string, until time.Time) (bool, error)
+
+// NewMemory returns the memory of a process.
 func NewMemory(most int, now func() time.Time) (r Replay, entries func() int) {
 	m := newMemory(most, now)
-	return m, func() int {
+	return m.seen, func() int {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if len(m.entries) != len(m.byTime) {
@@ -52,9 +75,27 @@ func NewMemory(most int, now func() time.Time) (r Replay, entries func() int) {
 	}
 }
 
+// MaxProofs is the size of the memory of a process.
+const MaxProofs = maxProofs
+
+// Nonces makes and checks nonces.
+type Nonces struct{ *nonces }
+
+// NewNonces returns Nonces with a clock.
+func NewNonces(keys [][]byte, now func() time.Time) (Nonces, error) {
+	n, err := newNonces(keys, now)
+	return Nonces{n}, err
+}
+
+// Current returns the nonce of this period.
+func (n Nonces) Current() string { return n.current() }
+
+// Valid reports whether nonce is accepted.
+func (n Nonces) Valid(nonce string) bool { return n.valid(nonce) }
+
 // CheckTokenless makes the checks of a proof that comes without an access token, as at a token endpoint: it has no ath.
-func CheckTokenless(c *Checker, p Proof) error {
-	j, err := parse(p.Values[0])
+func CheckTokenless(c *Checker, p Presentation) error {
+	j, err := parse(p.Proofs[0])
 	if err != nil {
 		return err
 	}

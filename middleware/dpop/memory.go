@@ -10,18 +10,20 @@ import (
 )
 
 const (
-	holderShare = 4  // of what is free, times the part that is free
+	maxProofs   = 1 << 17
+	holderShare = 4  // a key may use the free part of the room, times the number of free places, divided by this
 	sweepAtOnce = 64 // expired entries that one call drops: far more than the one that it adds
 )
 
-var errFull = errors.New("no room to remember one more proof of this key")
+var errFull = errors.New("no room to record one more proof of this key")
 
-// memory is a Replay in this process. It holds at most max ids, and each until its time: where there is no room it fails,
-// rather than forget. It has no goroutine: each call drops what has expired.
+// memory is a Config.Replay in this process. It holds at most max ids, and each until its time: if there is no room it fails. To
+// forget an id early would let an attacker who fills the memory use captured proofs again. It has no goroutine: each call drops
+// expired ids.
 //
-// With f the part that is free, a key may hold f/4 of what is free. So one key gets at most a sixth of the room, n keys leave
-// at least 1/(1+n/4) of it free in whatever order they come, and a key that asks for little gets it. A fixed share would let
-// as few keys as it names take everything. While there is room at all, a key that holds nothing gets one id in.
+// If the part f of the room is free, a key may use f/4 of the free places. So one key gets at most a sixth of the room, n keys
+// leave at least 1/(1+n/4) of it free in any order, and a key that needs little gets it: more than a thousand keys are needed to
+// fill the default. With a fixed share, a few keys could use everything. While there is any room, a key without an id gets one.
 type memory struct {
 	max int
 	now func() time.Time
@@ -42,8 +44,8 @@ func newMemory(most int, now func() time.Time) *memory {
 	return &memory{max: most, now: now, entries: map[string]*entry{}, holders: map[string]int{}}
 }
 
-// Seen implements Replay.
-func (m *memory) Seen(_ context.Context, id string, until time.Time) (bool, error) {
+// seen implements Config.Replay.
+func (m *memory) seen(_ context.Context, id string, until time.Time) (bool, error) {
 	now := m.now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -52,7 +54,7 @@ func (m *memory) Seen(_ context.Context, id string, until time.Time) (bool, erro
 		if !e.until.Before(now) {
 			return true, nil
 		}
-		m.drop(e) // expired, but its turn has not come yet
+		m.drop(e) // expired, but not swept yet
 	}
 	holder, _, _ := strings.Cut(id, ".")
 	if free := m.max - len(m.entries); free == 0 || m.holders[holder] >= m.share(free) {
@@ -65,7 +67,7 @@ func (m *memory) Seen(_ context.Context, id string, until time.Time) (bool, erro
 	return false, nil
 }
 
-// share is how many ids one key may hold where so many are free.
+// share is how many ids one key may hold if so many places are free.
 func (m *memory) share(free int) int {
 	f := int64(free)
 	return max(1, int(f*f/(holderShare*int64(m.max))))

@@ -16,11 +16,11 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// fill has a holder ask until it is refused, and returns how many it got.
+// fill records proofs of one key until there is no room, and returns how many.
 func fill(t *testing.T, r dpop.Replay, holder string, until time.Time) int {
 	t.Helper()
 	for n := 0; ; n++ {
-		seen, err := r.Seen(t.Context(), fmt.Sprint(holder, ".", n), until)
+		seen, err := r(t.Context(), fmt.Sprint(holder, ".", n), until)
 		if err != nil {
 			require.ErrorIs(t, err, dpop.ErrFull)
 			return n
@@ -29,7 +29,7 @@ func fill(t *testing.T, r dpop.Replay, holder string, until time.Time) int {
 	}
 }
 
-func TestNobodyFillsTheMemoryForOthers(t *testing.T) {
+func TestOneKeyDoesNotFillTheMemory(t *testing.T) {
 	t.Parallel()
 	const most = 4096
 	now := issued
@@ -42,12 +42,12 @@ func TestNobodyFillsTheMemoryForOthers(t *testing.T) {
 		require.Greater(t, most-entries(), most*4/(i+6)-2, "the room that %d keys leave", i+2)
 	}
 	for i := range 50 {
-		seen, err := r.Seen(t.Context(), fmt.Sprint("guest", i, ".x"), until)
+		seen, err := r(t.Context(), fmt.Sprint("guest", i, ".x"), until)
 		require.NoError(t, err, "one that asks for little")
 		require.False(t, seen)
 	}
 	for i := range one {
-		seen, err := r.Seen(t.Context(), fmt.Sprint("one.", i), until)
+		seen, err := r(t.Context(), fmt.Sprint("one.", i), until)
 		require.NoError(t, err)
 		require.True(t, seen, "nothing is forgotten before its time")
 	}
@@ -55,31 +55,31 @@ func TestNobodyFillsTheMemoryForOthers(t *testing.T) {
 		fill(t, r, fmt.Sprint("more", i), until)
 	}
 	require.Equal(t, most, entries())
-	_, err := r.Seen(t.Context(), "late.x", until)
+	_, err := r(t.Context(), "late.x", until)
 	require.ErrorIs(t, err, dpop.ErrFull)
 	now = until
-	_, err = r.Seen(t.Context(), "late.x", until)
+	_, err = r(t.Context(), "late.x", until)
 	require.ErrorIs(t, err, dpop.ErrFull, "they count up to their time")
 	now = until.Add(1)
 	until = now.Add(time.Minute)
-	seen, err := r.Seen(t.Context(), "late.x", until)
+	seen, err := r(t.Context(), "late.x", until)
 	require.NoError(t, err, "and no longer")
 	require.False(t, seen)
 	for i := range most {
-		_, _ = r.Seen(t.Context(), fmt.Sprint("late.", i), until)
+		_, _ = r(t.Context(), fmt.Sprint("late.", i), until)
 	}
-	require.LessOrEqual(t, entries(), one+1, "what has expired is dropped by and by")
+	require.LessOrEqual(t, entries(), one+1, "expired entries are dropped by later calls")
 }
 
-// What the documentation of MaxProofs says of the keys that it takes to fill the default.
+// More than a thousand keys are needed to fill the memory of a process.
 func TestKeysThatFillTheDefault(t *testing.T) {
 	t.Parallel()
-	r, entries := dpop.NewMemory(1<<17, func() time.Time { return issued })
+	r, entries := dpop.NewMemory(dpop.MaxProofs, func() time.Time { return issued })
 	n := 0
 	for fill(t, r, fmt.Sprint(n), issued) > 0 {
 		n++
 	}
-	require.Equal(t, 1<<17, entries())
+	require.Equal(t, dpop.MaxProofs, entries())
 	require.Greater(t, n, 1000)
 }
 
@@ -95,7 +95,7 @@ func TestMemoryAgreesWithASimpleOne(t *testing.T) {
 		id := fmt.Sprint(dice.IntN(20), ".", dice.IntN(100))
 		until := now.Add(time.Duration(dice.IntN(60_000)) * time.Millisecond)
 		known, was := simple[id]
-		seen, err := r.Seen(t.Context(), id, until)
+		seen, err := r(t.Context(), id, until)
 		require.NoError(t, err)
 		require.Equal(t, was && !known.Before(now), seen)
 		if !seen {
@@ -111,15 +111,15 @@ func TestExpiredEntriesDoNotCount(t *testing.T) {
 	now := issued
 	r, entries := dpop.NewMemory(4096, func() time.Time { return now })
 	for i := range 500 {
-		_, err := r.Seen(t.Context(), fmt.Sprint("one.", i), now.Add(time.Duration(i)))
+		_, err := r(t.Context(), fmt.Sprint("one.", i), now.Add(time.Duration(i)))
 		require.NoError(t, err)
 	}
 	now = now.Add(time.Second)
-	seen, err := r.Seen(t.Context(), "one.499", now)
+	seen, err := r(t.Context(), "one.499", now)
 	require.NoError(t, err)
 	require.False(t, seen)
 	require.Greater(t, entries(), 400)
-	seen, err = r.Seen(t.Context(), "one.499", now)
+	seen, err = r(t.Context(), "one.499", now)
 	require.NoError(t, err)
 	require.True(t, seen)
 }
@@ -133,7 +133,7 @@ func TestMemoryIsSafe(t *testing.T) {
 		for range 8 {
 			wg.Go(func() {
 				for i := range fresh {
-					seen, err := r.Seen(t.Context(), fmt.Sprint(i%7, ".", i), time.Now().Add(time.Minute))
+					seen, err := r(t.Context(), fmt.Sprint(i%7, ".", i), time.Now().Add(time.Minute))
 					if err != nil {
 						t.Error(err)
 					}
@@ -150,31 +150,31 @@ func TestMemoryIsSafe(t *testing.T) {
 		require.Equal(t, 500, entries())
 		time.Sleep(time.Minute + 1)
 		for range 8 {
-			_, err := r.Seen(t.Context(), "x.y", time.Now())
+			_, err := r(t.Context(), "x.y", time.Now())
 			require.NoError(t, err)
 		}
 		require.Equal(t, 1, entries())
 	})
 }
 
-func TestAFullMemoryRefuses(t *testing.T) {
+func TestAFullMemoryRejects(t *testing.T) {
 	t.Parallel()
 	s := signerFor(t, "ES256")
-	c := newChecker(t, dpop.Config{MaxProofs: 64})
+	c := newCheckerAt(t, dpop.Config{}, 64, func() time.Time { return issued })
 	first := s.proof(t, nil, nil)
-	require.NoError(t, c.Check(t.Context(), s.request(first)))
+	require.NoError(t, dpop.CheckPresentation(t.Context(), c, s.request(first)))
 	var err error
 	for i := 0; err == nil; i++ {
 		require.Less(t, i, 64)
-		err = c.Check(t.Context(), s.request(s.proof(t, nil, members{"jti": fmt.Sprint(i)})))
+		err = dpop.CheckPresentation(t.Context(), c, s.request(s.proof(t, nil, members{"jti": fmt.Sprint(i)})))
 	}
-	requireRefused(t, err, verifier.ReasonProofUnavailable, dpop.ErrFull)
-	requireRefused(t, c.Check(t.Context(), s.request(first)), verifier.ReasonInvalidProof, dpop.ErrUsed)
+	requireRejected(t, err, "proof_unavailable", dpop.ErrFull)
+	requireRejected(t, dpop.CheckPresentation(t.Context(), c, s.request(first)), verifier.ReasonProofFailed, dpop.ErrUsed)
 	other := signerFor(t, "EdDSA")
-	require.NoError(t, c.Check(t.Context(), other.request(other.proof(t, nil, nil))), "there is room for others")
+	require.NoError(t, dpop.CheckPresentation(t.Context(), c, other.request(other.proof(t, nil, nil))), "there is room for others")
 }
 
-// What the documentation of MaxProofs says of the room for one, with each proof of a key of its own.
+// A proof takes as much memory as the documentation of Config.Replay says, if each has a key of its own.
 func TestRoomForOneProof(t *testing.T) {
 	const n = 50_000
 	r, entries := dpop.NewMemory(1<<20, time.Now)
@@ -183,13 +183,13 @@ func TestRoomForOneProof(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	for i := range n {
-		_, err := r.Seen(t.Context(), fmt.Sprintf("%022d.%043d", i, i), until)
+		_, err := r(t.Context(), fmt.Sprintf("%022d.%043d", i, i), until)
 		require.NoError(t, err)
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	require.Equal(t, n, entries())
 	each := float64(after.HeapAlloc-before.HeapAlloc) / n
-	t.Log("octets for each:", each)
+	t.Log("bytes for each:", each)
 	require.Less(t, each, 260.0)
 }

@@ -11,25 +11,26 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// wild panics in all its methods.
-type wild struct{}
+// hollow is an error that panics when its chain is walked, if it is a nil pointer.
+type hollow struct{ cause error }
 
-func (wild) Seen(context.Context, string, time.Time) (bool, error) { panic("s3cret") }
-func (wild) Current() string                                       { panic("s3cret") }
-func (wild) Valid(string) bool                                     { panic("s3cret") }
+func (*hollow) Error() string   { return "hollow" }
+func (h *hollow) Unwrap() error { return h.cause }
 
-// Where the memory of proofs or the nonces panic, nobody can tell whether a proof is good: it is refused, and not called bad.
-func TestMemoryAndNoncesThatPanic(t *testing.T) {
+// If Replay panics, or its error does, it is not known whether the proof was used: it is rejected, and not called bad.
+func TestReplayThatPanics(t *testing.T) {
 	t.Parallel()
 	s := signerFor(t, "ES256")
-	for name, config := range map[string]dpop.Config{"Replay": {Replay: wild{}}, "Nonces": {Nonces: wild{}}} {
-		c := newChecker(t, config)
-		err := c.Check(t.Context(), s.request(s.proof(t, nil, nil)))
+	for name, replay := range map[string]dpop.Replay{
+		"Replay":    func(context.Context, string, time.Time) (bool, error) { panic("s3cret") },
+		"its error": func(context.Context, string, time.Time) (bool, error) { return false, (*hollow)(nil) },
+	} {
+		c := newChecker(t, dpop.Config{Replay: replay})
+		err := dpop.CheckPresentation(t.Context(), c, s.request(s.proof(t, nil, nil)))
 		var e *verifier.Error
 		require.ErrorAs(t, err, &e, name)
-		require.Equal(t, verifier.ReasonProofUnavailable, e.Reason, name)
+		require.Equal(t, verifier.Reason("proof_unavailable"), e.Reason, name)
 		require.ErrorIs(t, err, verifier.ErrUnavailable, name)
 		require.NotContains(t, err.Error(), "s3cret")
-		require.Empty(t, c.Nonce(), name)
 	}
 }

@@ -10,13 +10,13 @@ import (
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 )
 
-// jws is a proof taken apart.
+// jws is a parsed proof.
 type jws struct {
-	header, payload  string // JSON, as far as is known
+	header, payload  string // JSON that is not checked yet
 	input, signature []byte
 }
 
-// parse takes the three parts of raw apart: RFC 7515, section 3.1.
+// parse parses the three parts of raw (RFC 7515 section 3.1).
 func parse(raw string) (jws, error) {
 	h, rest, ok1 := strings.Cut(raw, ".")
 	p, s, ok2 := strings.Cut(rest, ".")
@@ -32,14 +32,14 @@ func parse(raw string) (jws, error) {
 	return jws{string(header), string(payload), []byte(raw[:len(h)+1+len(p)]), signature}, nil
 }
 
-// header is the JOSE header of a proof, with its key as far as that can be told from its text.
+// header is the JOSE header of a proof. Its key is only text until verify.
 type header struct {
 	alg        string
-	thumbprint string // RFC 7638; of members that nobody has judged yet
-	key        string // {"jwk":...} with a kid and the members that count
+	thumbprint string // RFC 7638; of members that are not checked yet
+	key        string // {"jwk":...} with a kid and the members that are used
 }
 
-// read reads the header: RFC 9449, section 4.2. Members that are not named here are not looked at, kid, jku and x5c among them.
+// read reads the header (RFC 9449 section 4.2). It ignores other members, such as kid, jku and x5c.
 func (h *header) read(text string, algorithms []string) error {
 	members, err := strictjson.Parse(nil, text)
 	if err != nil {
@@ -55,7 +55,7 @@ func (h *header) read(text string, algorithms []string) error {
 		case "jwk":
 			jwk = m.Value
 		case "crit", "b64", "enc", "zip", "cty":
-			return errHeader // no extension is understood: RFC 7515, section 4.1.11
+			return errHeader // no extension is supported: RFC 7515 section 4.1.11
 		}
 	}
 	if !typ.Is("dpop+jwt") {
@@ -67,16 +67,16 @@ func (h *header) read(text string, algorithms []string) error {
 	return h.readKey(jwk)
 }
 
-// readKey notes the key and its thumbprint. It does no more than hash: whether the key is sound is found out when it is known
-// to be the one that a token is bound to.
+// readKey sets the key and its thumbprint. It only hashes: verify checks the key itself, once it is known to be the one that the
+// token is bound to.
 func (h *header) readKey(jwk strictjson.Value) error {
-	texts := map[string]string{} // none where jwk is not an object
+	texts := map[string]string{} // empty if jwk is not an object
 	var minimal strings.Builder
-	minimal.WriteString(`{"jwk":{"kid":"proof"`) // one that a set has needs a kid; this one is named by its thumbprint
+	minimal.WriteString(`{"jwk":{"kid":"proof"`) // jose.ParseKey needs a kid
 	for m := range jwk.Members() {
 		switch m.Name {
 		case "d", "p", "q", "dp", "dq", "qi", "oth", "k":
-			return errPrivate // RFC 7518, sections 6.2.2, 6.3.2 and 6.4
+			return errPrivate // RFC 7518 sections 6.2.2, 6.3.2 and 6.4
 		case "kty", "crv", "x", "y", "n", "e":
 			texts[m.Name] = m.Value.Text()
 		case "alg", "use", "key_ops":
@@ -87,7 +87,7 @@ func (h *header) readKey(jwk strictjson.Value) error {
 	}
 	minimal.WriteString("}}")
 	h.key = minimal.String()
-	names := []string{"crv", "kty", "x"} // in the order of RFC 7638, section 3.3
+	names := []string{"crv", "kty", "x"} // in the order of RFC 7638 section 3.3
 	switch texts["kty"] {
 	case "EC":
 		names = append(names, "y")
@@ -100,7 +100,7 @@ func (h *header) readKey(jwk strictjson.Value) error {
 	var canonical strings.Builder
 	for i, name := range names {
 		if !isBase64URL(texts[name]) {
-			return errKey // it would need an escape, or is not there
+			return errKey // it would need an escape, or is missing
 		}
 		canonical.WriteByte("{,"[min(i, 1)])
 		canonical.WriteString(`"` + name + `":"` + texts[name] + `"`)
@@ -110,16 +110,16 @@ func (h *header) readKey(jwk strictjson.Value) error {
 	return nil
 }
 
-// verify checks that the key is sound and fits alg, and that the signature is by it. The key has to meet the demands on one of a
-// set: its size, its curve, what it says of its use.
+// verify checks that the key is valid and fits alg, and that the signature is by it. The rules are those for a key of a key set:
+// its size, its curve, its use.
 func (h *header) verify(j jws) error {
-	members, _ := strictjson.Parse(nil, h.key) // of values that were parsed before
+	members, _ := strictjson.Parse(nil, h.key) // its values were parsed before
 	key, skip := jose.ParseKey(strictjson.Find(members, "jwk"), jose.MaxRSABits)
 	if skip != "" || key.Thumbprint != h.thumbprint || !jose.Fits(h.alg, key.Public) {
 		return errKey
 	}
 	if key.Algorithm != "" && key.Algorithm != h.alg {
-		return errKey // the key is for another one: RFC 7517, section 4.4
+		return errKey // the key is for another one: RFC 7517 section 4.4
 	}
 	if jose.Verify(h.alg, key.Public, j.input, j.signature) != nil {
 		return errSignature
@@ -127,7 +127,7 @@ func (h *header) verify(j jws) error {
 	return nil
 }
 
-// isBase64URL reports whether s is not empty and of the alphabet of base64url.
+// isBase64URL reports whether s is not empty and uses only the alphabet of base64url.
 func isBase64URL(s string) bool {
 	for i := range len(s) {
 		if !isUnreserved(s[i]) || s[i] == '.' || s[i] == '~' {

@@ -21,32 +21,32 @@ func TestReplay(t *testing.T) {
 	a, b := signerFor(t, "ES256"), signerFor(t, "EdDSA")
 	c := newChecker(t, dpop.Config{})
 	p := a.proof(t, nil, nil)
-	require.NoError(t, c.Check(t.Context(), a.request(p)))
-	requireRefused(t, c.Check(t.Context(), a.request(p)), verifier.ReasonInvalidProof, dpop.ErrUsed)
+	require.NoError(t, dpop.CheckPresentation(t.Context(), c, a.request(p)))
+	requireRejected(t, dpop.CheckPresentation(t.Context(), c, a.request(p)), verifier.ReasonProofFailed, dpop.ErrUsed)
 	again := a.request(p)
 	again.URL = "HTTPS://api.example.com:443/./%6frders?other=query"
-	requireRefused(t, c.Check(t.Context(), again), verifier.ReasonInvalidProof, dpop.ErrUsed)
-	requireRefused(t, c.Check(t.Context(), a.request(a.proof(t, nil, members{"iat": issued.Unix() - 1}))), verifier.ReasonInvalidProof, dpop.ErrUsed)
-	require.NoError(t, c.Check(t.Context(), b.request(b.proof(t, nil, nil))), "the same jti of another key")
-	require.NoError(t, c.Check(t.Context(), a.request(a.proof(t, nil, members{"jti": "two"}))), "another jti")
+	requireRejected(t, dpop.CheckPresentation(t.Context(), c, again), verifier.ReasonProofFailed, dpop.ErrUsed)
+	requireRejected(t, dpop.CheckPresentation(t.Context(), c, a.request(a.proof(t, nil, members{"iat": issued.Unix() - 1}))), verifier.ReasonProofFailed, dpop.ErrUsed)
+	require.NoError(t, dpop.CheckPresentation(t.Context(), c, b.request(b.proof(t, nil, nil))), "the same jti of another key")
+	require.NoError(t, dpop.CheckPresentation(t.Context(), c, a.request(a.proof(t, nil, members{"jti": "two"}))), "another jti")
 	elsewhere := a.request(a.proof(t, nil, members{"htu": "https://api.example.com/accounts"}))
 	elsewhere.URL = "https://api.example.com/accounts"
-	require.NoError(t, c.Check(t.Context(), elsewhere), "a jti counts in the context of its URL")
+	require.NoError(t, dpop.CheckPresentation(t.Context(), c, elsewhere), "a jti counts in the context of its URL")
 }
 
-// Nothing is remembered of a proof that is refused.
-func TestRefusedProofsAreNotRemembered(t *testing.T) {
+// A proof that is rejected is not recorded.
+func TestRejectedProofsAreNotRecorded(t *testing.T) {
 	t.Parallel()
 	s := signerFor(t, "ES256")
 	store := &fakeReplay{}
-	c := newChecker(t, dpop.Config{Replay: store})
+	c := newChecker(t, dpop.Config{Replay: store.seen})
 	good := s.proof(t, nil, nil)
-	require.Error(t, c.Check(t.Context(), s.request(good[:len(good)-2])))
+	require.Error(t, dpop.CheckPresentation(t.Context(), c, s.request(good[:len(good)-2])))
 	p := s.request(good)
 	p.Token = "another"
-	require.Error(t, c.Check(t.Context(), p))
+	require.Error(t, dpop.CheckPresentation(t.Context(), c, p))
 	require.Empty(t, store.ids)
-	require.NoError(t, c.Check(t.Context(), s.request(good)))
+	require.NoError(t, dpop.CheckPresentation(t.Context(), c, s.request(good)))
 	require.Len(t, store.ids, 1)
 }
 
@@ -56,7 +56,7 @@ type fakeReplay struct {
 	until time.Time
 }
 
-func (f *fakeReplay) Seen(_ context.Context, id string, until time.Time) (bool, error) {
+func (f *fakeReplay) seen(_ context.Context, id string, until time.Time) (bool, error) {
 	f.ids, f.until = append(f.ids, id), until
 	return false, f.err
 }
@@ -65,11 +65,11 @@ func TestReplayStore(t *testing.T) {
 	t.Parallel()
 	a, b := signerFor(t, "ES256"), signerFor(t, "EdDSA")
 	store := &fakeReplay{}
-	c := newChecker(t, dpop.Config{Replay: store, MaxAge: 30 * time.Second, Leeway: 20 * time.Second})
-	require.NoError(t, c.Check(t.Context(), a.request(a.proof(t, nil, members{"iat": issued.Unix() - 10}))))
-	require.Equal(t, issued.Add(40*time.Second), store.until.Round(0), "as long as any process may accept it")
-	require.NoError(t, c.Check(t.Context(), a.request(a.proof(t, nil, members{"jti": strings.Repeat("x", 256)}))))
-	require.NoError(t, c.Check(t.Context(), b.request(b.proof(t, nil, nil))))
+	c := newChecker(t, dpop.Config{Replay: store.seen, MaxAge: 30 * time.Second, Leeway: 50 * time.Second})
+	require.NoError(t, dpop.CheckPresentation(t.Context(), c, a.request(a.proof(t, nil, members{"iat": issued.Unix() - 10}))))
+	require.Equal(t, issued.Add(70*time.Second), store.until.Round(0), "as long as any process may accept it")
+	require.NoError(t, dpop.CheckPresentation(t.Context(), c, a.request(a.proof(t, nil, members{"jti": strings.Repeat("x", 256)}))))
+	require.NoError(t, dpop.CheckPresentation(t.Context(), c, b.request(b.proof(t, nil, nil))))
 	for _, id := range store.ids {
 		require.Regexp(t, `^[\w-]{22}\.[\w-]{43}$`, id)
 		require.NotContains(t, id, a.thumbprint[:8])
@@ -80,10 +80,10 @@ func TestReplayStore(t *testing.T) {
 	require.NotEqual(t, store.ids[0][23:], store.ids[2][23:], "a store that has no use for the prefix may do without")
 
 	store.err = errors.New("connection lost")
-	err := c.Check(t.Context(), a.request(a.proof(t, nil, nil)))
-	requireRefused(t, err, verifier.ReasonProofUnavailable, store.err)
+	err := dpop.CheckPresentation(t.Context(), c, a.request(a.proof(t, nil, nil)))
+	requireRejected(t, err, "proof_unavailable", store.err)
 	store.err = verifier.ErrInvalid
-	require.NotErrorIs(t, c.Check(t.Context(), a.request(a.proof(t, nil, nil))), verifier.ErrInvalid, "cannot tell is never invalid")
+	require.NotErrorIs(t, dpop.CheckPresentation(t.Context(), c, a.request(a.proof(t, nil, nil))), verifier.ErrInvalid, "cannot tell is never invalid")
 }
 
 func TestOneOfManyIsAccepted(t *testing.T) {
@@ -95,7 +95,7 @@ func TestOneOfManyIsAccepted(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 64 {
 		wg.Go(func() {
-			if c.Check(t.Context(), p) == nil {
+			if dpop.CheckPresentation(t.Context(), c, p) == nil {
 				accepted.Add(1)
 			}
 		})
@@ -112,14 +112,14 @@ func TestTime(t *testing.T) {
 		c, err := dpop.New(dpop.Config{})
 		require.NoError(t, err)
 		first, second := s.proof(t, nil, members{"iat": time.Now().Unix()}), s.proof(t, nil, members{"jti": "two", "iat": time.Now().Unix()})
-		require.NoError(t, c.Check(t.Context(), s.request(first)))
+		require.NoError(t, dpop.CheckPresentation(t.Context(), c, s.request(first)))
 		time.Sleep(time.Minute)
-		requireRefused(t, c.Check(t.Context(), s.request(first)), verifier.ReasonInvalidProof, dpop.ErrUsed)
-		require.NoError(t, c.Check(t.Context(), s.request(second)))
+		requireRejected(t, dpop.CheckPresentation(t.Context(), c, s.request(first)), verifier.ReasonProofFailed, dpop.ErrUsed)
+		require.NoError(t, dpop.CheckPresentation(t.Context(), c, s.request(second)))
 		time.Sleep(time.Nanosecond)
-		requireRefused(t, c.Check(t.Context(), s.request(first)), verifier.ReasonInvalidProof, dpop.ErrOld)
-		time.Sleep(5 * time.Second)
-		require.NoError(t, c.Check(t.Context(), s.request(s.proof(t, nil, members{"iat": time.Now().Unix()}))), "its jti is free again")
+		requireRejected(t, dpop.CheckPresentation(t.Context(), c, s.request(first)), verifier.ReasonProofFailed, dpop.ErrOld)
+		time.Sleep(30 * time.Second)
+		require.NoError(t, dpop.CheckPresentation(t.Context(), c, s.request(s.proof(t, nil, members{"iat": time.Now().Unix()}))), "its jti is free again")
 	})
 }
 
@@ -127,9 +127,9 @@ func TestNoLeeway(t *testing.T) {
 	t.Parallel()
 	s := signerFor(t, "ES256")
 	store := &fakeReplay{}
-	c := newChecker(t, dpop.Config{Leeway: -1, Replay: store})
-	require.NoError(t, c.Check(t.Context(), s.request(s.proof(t, nil, nil))))
-	require.Equal(t, issued.Add(65*time.Second), store.until.Round(0))
+	c := newChecker(t, dpop.Config{Leeway: -1, Replay: store.seen})
+	require.NoError(t, dpop.CheckPresentation(t.Context(), c, s.request(s.proof(t, nil, nil))))
+	require.Equal(t, issued.Add(90*time.Second), store.until.Round(0))
 	ahead := s.proof(t, nil, members{"iat": issued.Unix() + 1})
-	requireRefused(t, c.Check(t.Context(), s.request(ahead)), verifier.ReasonInvalidProof, dpop.ErrFuture)
+	requireRejected(t, dpop.CheckPresentation(t.Context(), c, s.request(ahead)), verifier.ReasonProofFailed, dpop.ErrFuture)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-func TestRefusedForms(t *testing.T) {
+func TestRejectedForms(t *testing.T) {
 	t.Parallel()
 	s := signerFor(t, "ES256")
 	good := s.proof(t, nil, nil)
@@ -22,68 +22,68 @@ func TestRefusedForms(t *testing.T) {
 		reason verifier.Reason
 		cause  error
 	}{
-		"no header":                  {nil, verifier.ReasonInvalidProof, dpop.ErrNone},
-		"empty":                      {[]string{""}, verifier.ReasonInvalidProof, dpop.ErrNone},
+		"no header":                  {nil, verifier.ReasonProofFailed, dpop.ErrNone},
+		"empty":                      {[]string{""}, verifier.ReasonProofFailed, dpop.ErrNone},
 		"two":                        {[]string{good, good}, verifier.ReasonBadRequest, dpop.ErrSeveral},
 		"two, one empty":             {[]string{good, ""}, verifier.ReasonBadRequest, dpop.ErrSeveral},
 		"a list":                     {[]string{good + "," + good}, verifier.ReasonBadRequest, dpop.ErrSeveral},
 		"a list with space":          {[]string{good + ", " + good}, verifier.ReasonBadRequest, dpop.ErrSeveral},
-		"huge":                       {[]string{good + strings.Repeat("A", 8<<10)}, verifier.ReasonInvalidProof, dpop.ErrSize},
-		"huge and signed":            {[]string{s.proof(t, nil, members{"a": strings.Repeat("x", 6<<10)})}, verifier.ReasonInvalidProof, dpop.ErrSize},
-		"garbage":                    {[]string{"\x00\xff garbage"}, verifier.ReasonInvalidProof, dpop.ErrForm},
-		"one part":                   {parts[:1], verifier.ReasonInvalidProof, dpop.ErrForm},
-		"two parts":                  {[]string{parts[0] + "." + parts[1]}, verifier.ReasonInvalidProof, dpop.ErrForm},
-		"no signature":               {[]string{parts[0] + "." + parts[1] + "."}, verifier.ReasonInvalidProof, dpop.ErrForm},
-		"no header part":             {[]string{"." + parts[1] + "." + parts[2]}, verifier.ReasonInvalidProof, dpop.ErrForm},
-		"no payload":                 {[]string{parts[0] + ".." + parts[2]}, verifier.ReasonInvalidProof, dpop.ErrForm},
-		"four parts":                 {[]string{good + ".AAAA"}, verifier.ReasonInvalidProof, dpop.ErrForm},
-		"padded":                     {[]string{good + "=="}, verifier.ReasonInvalidProof, dpop.ErrForm},
-		"a space before":             {[]string{" " + good}, verifier.ReasonInvalidProof, dpop.ErrForm},
-		"a line break":               {[]string{parts[0] + ".\n" + parts[1] + "." + parts[2]}, verifier.ReasonInvalidProof, dpop.ErrForm},
-		"header not JSON":            {raw("x", payload), verifier.ReasonInvalidProof, dpop.ErrHeader},
-		"header a list":              {raw("[]", payload), verifier.ReasonInvalidProof, dpop.ErrHeader},
-		"header with a member twice": {raw(`{"alg":"ES256",`+header[1:], payload), verifier.ReasonInvalidProof, dpop.ErrHeader},
+		"huge":                       {[]string{good + strings.Repeat("A", 8<<10)}, verifier.ReasonProofFailed, dpop.ErrSize},
+		"huge and signed":            {[]string{s.proof(t, nil, members{"a": strings.Repeat("x", 6<<10)})}, verifier.ReasonProofFailed, dpop.ErrSize},
+		"garbage":                    {[]string{"\x00\xff garbage"}, verifier.ReasonProofFailed, dpop.ErrForm},
+		"one part":                   {parts[:1], verifier.ReasonProofFailed, dpop.ErrForm},
+		"two parts":                  {[]string{parts[0] + "." + parts[1]}, verifier.ReasonProofFailed, dpop.ErrForm},
+		"no signature":               {[]string{parts[0] + "." + parts[1] + "."}, verifier.ReasonProofFailed, dpop.ErrForm},
+		"no header part":             {[]string{"." + parts[1] + "." + parts[2]}, verifier.ReasonProofFailed, dpop.ErrForm},
+		"no payload":                 {[]string{parts[0] + ".." + parts[2]}, verifier.ReasonProofFailed, dpop.ErrForm},
+		"four parts":                 {[]string{good + ".AAAA"}, verifier.ReasonProofFailed, dpop.ErrForm},
+		"padded":                     {[]string{good + "=="}, verifier.ReasonProofFailed, dpop.ErrForm},
+		"a space before":             {[]string{" " + good}, verifier.ReasonProofFailed, dpop.ErrForm},
+		"a line break":               {[]string{parts[0] + ".\n" + parts[1] + "." + parts[2]}, verifier.ReasonProofFailed, dpop.ErrForm},
+		"header not JSON":            {raw("x", payload), verifier.ReasonProofFailed, dpop.ErrHeader},
+		"header a list":              {raw("[]", payload), verifier.ReasonProofFailed, dpop.ErrHeader},
+		"header with a member twice": {raw(`{"alg":"ES256",`+header[1:], payload), verifier.ReasonProofFailed, dpop.ErrHeader},
 		"jwk with a member twice": {
-			raw(strings.Replace(header, `"jwk":{`, `"jwk":{"kty":"EC",`, 1), payload), verifier.ReasonInvalidProof, dpop.ErrHeader,
+			raw(strings.Replace(header, `"jwk":{`, `"jwk":{"kty":"EC",`, 1), payload), verifier.ReasonProofFailed, dpop.ErrHeader,
 		},
-		"payload not JSON":            {raw(header, "x"), verifier.ReasonInvalidProof, dpop.ErrPayload},
-		"payload with a member twice": {raw(header, `{"htm":"GET",`+payload[1:]), verifier.ReasonInvalidProof, dpop.ErrPayload},
-		"payload with more behind it": {raw(header, payload+" {}"), verifier.ReasonInvalidProof, dpop.ErrPayload},
+		"payload not JSON":            {raw(header, "x"), verifier.ReasonProofFailed, dpop.ErrPayload},
+		"payload with a member twice": {raw(header, `{"htm":"GET",`+payload[1:]), verifier.ReasonProofFailed, dpop.ErrPayload},
+		"payload with more behind it": {raw(header, payload+" {}"), verifier.ReasonProofFailed, dpop.ErrPayload},
 		"signature of something else": {
 			[]string{parts[0] + "." + parts[1] + "." + strings.Split(s.proof(t, nil, members{"jti": "two"}), ".")[2]},
-			verifier.ReasonInvalidProof, dpop.ErrSignature,
+			verifier.ReasonProofFailed, dpop.ErrSignature,
 		},
-		"signature too short": {[]string{good[:len(good)-2]}, verifier.ReasonInvalidProof, dpop.ErrSignature},
+		"signature too short": {[]string{good[:len(good)-2]}, verifier.ReasonProofFailed, dpop.ErrSignature},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			requireRefused(t, newChecker(t, dpop.Config{}).Check(t.Context(), s.request(c.values...)), c.reason, c.cause)
+			requireRejected(t, dpop.CheckPresentation(t.Context(), newChecker(t, dpop.Config{}), s.request(c.values...)), c.reason, c.cause)
 		})
 	}
 }
 
-// Where the adapter does not say what the request was, nothing is proved.
-func TestRefusedRequests(t *testing.T) {
+// If a part of the request is not known, nothing is proven.
+func TestRejectedRequests(t *testing.T) {
 	t.Parallel()
 	s := signerFor(t, "ES256")
 	for name, c := range map[string]struct {
-		spoil  func(*dpop.Proof)
+		spoil  func(*dpop.Presentation)
 		claims members
 		cause  error
 	}{
-		"no method":      {func(p *dpop.Proof) { p.Method = "" }, members{"htm": ""}, dpop.ErrMethod},
-		"no URL":         {func(p *dpop.Proof) { p.URL = "" }, members{"htu": ""}, dpop.ErrURL},
-		"no token":       {func(p *dpop.Proof) { p.Token = "" }, members{"ath": ath("")}, dpop.ErrToken},
-		"not bound":      {func(p *dpop.Proof) { p.Thumbprint = "" }, nil, dpop.ErrThumbprint},
-		"other key":      {func(p *dpop.Proof) { p.Thumbprint = signerFor(t, "EdDSA").thumbprint }, nil, dpop.ErrThumbprint},
-		"other token":    {func(p *dpop.Proof) { p.Token = "token.of.mallory" }, nil, dpop.ErrToken},
-		"other method":   {func(p *dpop.Proof) { p.Method = "DELETE" }, nil, dpop.ErrMethod},
-		"other resource": {func(p *dpop.Proof) { p.URL = "https://api.example.com/accounts" }, nil, dpop.ErrURL},
+		"no method":      {func(p *dpop.Presentation) { p.Method = "" }, members{"htm": ""}, dpop.ErrMethod},
+		"no URL":         {func(p *dpop.Presentation) { p.URL = "" }, members{"htu": ""}, dpop.ErrURL},
+		"no token":       {func(p *dpop.Presentation) { p.Token = "" }, members{"ath": ath("")}, dpop.ErrToken},
+		"not bound":      {func(p *dpop.Presentation) { p.Thumbprint = "" }, nil, dpop.ErrThumbprint},
+		"other key":      {func(p *dpop.Presentation) { p.Thumbprint = signerFor(t, "EdDSA").thumbprint }, nil, dpop.ErrThumbprint},
+		"other token":    {func(p *dpop.Presentation) { p.Token = "token.of.mallory" }, nil, dpop.ErrToken},
+		"other method":   {func(p *dpop.Presentation) { p.Method = "DELETE" }, nil, dpop.ErrMethod},
+		"other resource": {func(p *dpop.Presentation) { p.URL = "https://api.example.com/accounts" }, nil, dpop.ErrURL},
 	} {
 		p := s.request(s.proof(t, nil, c.claims))
 		c.spoil(&p)
-		err := newChecker(t, dpop.Config{}).Check(t.Context(), p)
+		err := dpop.CheckPresentation(t.Context(), newChecker(t, dpop.Config{}), p)
 		require.Error(t, err, name)
-		requireRefused(t, err, verifier.ReasonInvalidProof, c.cause)
+		requireRejected(t, err, verifier.ReasonProofFailed, c.cause)
 	}
 }

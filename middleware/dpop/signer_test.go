@@ -37,7 +37,7 @@ func ath(token string) string {
 	return b64(sum[:])
 }
 
-// signer is a client's key. It knows nothing of the library, so that the two cannot be wrong together.
+// signer is a client's key. It does not use the library, so that both do not make the same mistake.
 type signer struct {
 	alg        string
 	private    crypto.Signer
@@ -151,7 +151,7 @@ func change(base, with members) string {
 	return string(text)
 }
 
-// proof returns a good proof but for what header and claims change.
+// proof returns a good proof with the changes of header and claims.
 func (s *signer) proof(t testing.TB, header, claims members) string {
 	t.Helper()
 	return s.sign(t, s.header(header), s.claims(claims))
@@ -165,29 +165,37 @@ func (*signer) claims(with members) string {
 	return change(members{"jti": "one", "htm": method, "htu": url, "iat": issued.Unix(), "ath": ath(token)}, with)
 }
 
-// request returns a Proof of the request that good proofs are for.
-func (s *signer) request(values ...string) dpop.Proof {
-	return dpop.Proof{Values: values, Method: method, URL: url, Token: token, Thumbprint: s.thumbprint}
+// request returns the request that good proofs are for, with these proofs.
+func (s *signer) request(values ...string) dpop.Presentation {
+	return dpop.Presentation{Proofs: values, Method: method, URL: url, Token: token, Thumbprint: s.thumbprint}
 }
 
 func newChecker(t testing.TB, c dpop.Config) *dpop.Checker {
 	t.Helper()
-	if c.Now == nil {
-		c.Now = func() time.Time { return issued }
-	}
-	checker, err := dpop.New(c)
+	return newCheckerAt(t, c, 0, func() time.Time { return issued })
+}
+
+// newCheckerAt is newChecker with the size of the memory, 0 for the default, and a clock.
+func newCheckerAt(t testing.TB, c dpop.Config, size int, now func() time.Time) *dpop.Checker {
+	t.Helper()
+	checker, err := dpop.NewAt(c, size, now)
 	require.NoError(t, err)
 	return checker
 }
 
-// requireRefused demands a reason and the check that found it.
-func requireRefused(t testing.TB, err error, reason verifier.Reason, cause error) {
+// requireRejected requires a reason and the check that failed.
+func requireRejected(t testing.TB, err error, reason verifier.Reason, cause error) {
 	t.Helper()
 	var e *verifier.Error
 	require.ErrorAs(t, err, &e)
 	require.Equal(t, reason, e.Reason, "%v", err)
 	require.ErrorIs(t, err, cause)
-	if reason == verifier.ReasonProofUnavailable {
+	detail := ""
+	if reason == verifier.ReasonProofFailed {
+		detail = "dpop"
+	}
+	require.Equal(t, detail, e.Detail)
+	if reason == "proof_unavailable" {
 		require.ErrorIs(t, err, verifier.ErrUnavailable)
 		require.Equal(t, time.Second, e.RetryAfter)
 		return

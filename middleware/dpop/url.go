@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// maxURL bounds a URL without its query, in octets.
+// maxURL is the length of the longest URL without its query, in bytes.
 const maxURL = 16 << 10
 
-// normalURL returns the normal form of an absolute http or https URL without query and fragment (RFC 3986, sections 6.2.2 and
-// 6.2.3): lower case where case does not matter, no default port, a path that is not empty and has no dot segments, escapes in
-// upper case and only where they are needed. A user name is refused: RFC 9110, section 4.2.4. So is an escape in a host, as
-// names of hosts have none.
+// normalURL returns the normal form of an absolute http or https URL without query and fragment (RFC 3986 sections 6.2.2 and
+// 6.2.3): scheme and host in lower case, no default port, a path that is not empty and has no dot segments, escapes in upper case
+// and only if they are needed. It rejects a user name (RFC 9110 section 4.2.4), and an escape in a host, as host names have none.
 //
-// Octets that cannot stand in a path are escaped, since browsers leave some of them bare; white space and controls are refused.
+// Bytes that are not allowed in a path are escaped, since browsers do not escape some of them; white space and control characters
+// are rejected.
 func normalURL(s string) (string, bool) {
 	s, _, _ = strings.Cut(s, "#")
 	s, _, _ = strings.Cut(s, "?")
@@ -23,11 +23,11 @@ func normalURL(s string) (string, bool) {
 	scheme, rest, ok := strings.Cut(s, "://")
 	scheme = lower(scheme)
 	defaultPort, known := map[string]string{"https": "443", "http": "80"}[scheme]
-	authority, path := rest, "/"
+	hostPort, path := rest, "/"
 	if i := strings.IndexByte(rest, '/'); i >= 0 {
-		authority, path = rest[:i], rest[i:]
+		hostPort, path = rest[:i], rest[i:]
 	}
-	host, port, fine := splitAuthority(authority)
+	host, port, fine := splitAuthority(hostPort)
 	path, sound := normalPath(path)
 	if !ok || !known || !fine || !sound {
 		return "", false
@@ -38,7 +38,7 @@ func normalURL(s string) (string, bool) {
 	return scheme + "://" + host + path, true
 }
 
-// splitAuthority returns the host in its normal form, and the port: RFC 3986, section 3.2.
+// splitAuthority returns the host in its normal form, and the port (RFC 3986 section 3.2).
 func splitAuthority(s string) (host, port string, ok bool) {
 	if literal, bracket := strings.CutPrefix(s, "["); bracket {
 		inner, after, closed := strings.Cut(literal, "]")
@@ -88,7 +88,7 @@ func normalPath(path string) (string, bool) {
 			} else {
 				appendEscape(&b, c)
 			}
-		case c == '/' || c == ':' || c == '@' || isUnreserved(c) || isSubDelim(c): // RFC 3986, section 3.3
+		case c == '/' || c == ':' || c == '@' || isUnreserved(c) || isSubDelim(c): // RFC 3986 section 3.3
 			b.WriteByte(c)
 		case c <= ' ' || c == 0x7F:
 			return "", false
@@ -106,7 +106,7 @@ func appendEscape(b *strings.Builder, c byte) {
 	b.WriteByte(digits[c&15])
 }
 
-// removeDots removes the segments "." and "..": RFC 3986, section 5.2.4.
+// removeDots removes the segments "." and "..": RFC 3986 section 5.2.4.
 func removeDots(path string) string {
 	segments := strings.Split(path[1:], "/")
 	kept := segments[:0]
@@ -119,7 +119,7 @@ func removeDots(path string) string {
 			kept = kept[:len(kept)-1]
 		}
 		if i == len(segments)-1 {
-			kept = append(kept, "") // what is left names a folder
+			kept = append(kept, "") // the rest names a folder
 		}
 	}
 	return "/" + strings.Join(kept, "/")
@@ -143,7 +143,7 @@ func unhex(c byte) byte {
 	return 0xFF
 }
 
-// lower turns ASCII letters into lower case: no other letter is the same as one of these.
+// lower turns ASCII letters, and no other letters, into lower case.
 func lower(s string) string {
 	return strings.Map(func(r rune) rune {
 		if 'A' <= r && r <= 'Z' {

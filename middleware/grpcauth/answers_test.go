@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/middleware/grpcauth"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -38,8 +38,9 @@ func TestAnswers(t *testing.T) {
 		"expired": {&verifier.Error{Reason: verifier.ReasonExpired, Err: secret}, codes.Unauthenticated, "INVALID_TOKEN", 0, nil},
 		"revoked": {&verifier.Error{Reason: verifier.ReasonRevoked, Err: secret}, codes.Unauthenticated, "INVALID_TOKEN", 0, nil},
 		"request": {&verifier.Error{Reason: verifier.ReasonBadRequest, Err: secret}, codes.InvalidArgument, "INVALID_REQUEST", 0, nil},
-		"proof":   {&verifier.Error{Reason: verifier.ReasonInvalidProof, Err: secret}, codes.Unauthenticated, "INVALID_DPOP_PROOF", 0, nil},
-		"nonce":   {&verifier.Error{Reason: verifier.ReasonNonceRequired, Err: secret}, codes.Unauthenticated, "USE_DPOP_NONCE", 0, nil},
+		"bound":   {&verifier.Error{Reason: verifier.ReasonProofFailed, Err: secret}, codes.Unauthenticated, "INVALID_TOKEN", 0, nil},
+		"proof":   {&verifier.Error{Reason: verifier.ReasonProofFailed, Detail: "dpop", Err: secret}, codes.Unauthenticated, "INVALID_DPOP_PROOF", 0, nil},
+		"nonce":   {&verifier.Error{Reason: "nonce_required", Err: secret}, codes.Unauthenticated, "USE_DPOP_NONCE", 0, nil},
 		"stepup": {
 			&verifier.Error{Reason: verifier.ReasonInsufficientUserAuthentication, Err: secret}, codes.Unauthenticated,
 			"INSUFFICIENT_USER_AUTHENTICATION", 0,
@@ -55,7 +56,7 @@ func TestAnswers(t *testing.T) {
 			"INSUFFICIENT_SCOPE", 0,
 			map[string]string{"scope": "orders/read x"},
 		},
-		"dark": {
+		"unavailable": {
 			&verifier.Error{Reason: verifier.ReasonKeysUnavailable, RetryAfter: 7 * time.Second, Err: secret}, codes.Unavailable,
 			"TEMPORARILY_UNAVAILABLE", 7 * time.Second, nil,
 		},
@@ -69,10 +70,10 @@ func TestAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			told := make(chan error, 2)
-			i := guard(t, grpcauth.Config{Verifier: known, Default: []middleware.Requirement{
+			i := guard(t, known, grpcauth.Config{Default: []middleware.Requirement{
 				middleware.Scopes("orders/read", "x"),
-				middleware.StepUp(middleware.StepUpChallenge{ACR: []string{"gold", "silver"}, MaxAge: 5 * time.Minute}, nil),
-			}, Observe: func(_ context.Context, _ string, tok *verifier.Token, err error) {
+				middleware.StepUp(5*time.Minute, "gold", "silver"),
+			}, OnDecision: func(_ context.Context, _ string, tok *verifier.Token, err error) {
 				require.Nil(t, tok)
 				told <- err
 			}})
@@ -99,8 +100,8 @@ func TestAnswers(t *testing.T) {
 func TestMetadata(t *testing.T) {
 	t.Parallel()
 	w, v, _ := world(t)
-	good := w.Token(east, issuertest.Claims{})
-	conn := serve(t, guard(t, grpcauth.Config{Verifier: v}), &orders{})
+	good := w.Issue(east, fakeissuer.Claims{})
+	conn := serve(t, guard(t, v, grpcauth.Config{}), &orders{})
 	for name, c := range map[string]struct {
 		values []string
 		code   codes.Code
@@ -137,7 +138,7 @@ func TestMetadata(t *testing.T) {
 	// What the client of grpc-go does not even send.
 	for _, value := range []string{"Bearer " + good + "\x00", "Bearer\t" + good, "Bearer " + good + "\r\nx: y", "Bearer \x7f", "Bearer é", "Bearer " + good + "\n"} {
 		ctx := metadata.NewIncomingContext(t.Context(), metadata.MD{"authorization": {value}})
-		_, err := guard(t, grpcauth.Config{Verifier: v}).Unary()(ctx, nil, &grpc.UnaryServerInfo{FullMethod: read}, nil)
+		_, err := guard(t, v, grpcauth.Config{}).Unary()(ctx, nil, &grpc.UnaryServerInfo{FullMethod: read}, nil)
 		require.Contains(t, []codes.Code{codes.InvalidArgument, codes.Unauthenticated}, status.Code(err), "%q", value)
 	}
 }
@@ -151,12 +152,12 @@ func TestNothingIsForwarded(t *testing.T) {
 	}})
 	onward := func(ctx context.Context) (string, error) { return ask(ctx, behind, read) }
 	streamed := make(chan string, 1)
-	conn := serve(t, guard(t, grpcauth.Config{Verifier: v}), &orders{unary: onward, stream: func(s grpc.ServerStream) error {
+	conn := serve(t, guard(t, v, grpcauth.Config{}), &orders{unary: onward, stream: func(s grpc.ServerStream) error {
 		got, err := onward(s.Context())
 		streamed <- got
 		return err
 	}})
-	token := w.Token(west, issuertest.Claims{})
+	token := w.Issue(west, fakeissuer.Claims{})
 	got, err := ask(t.Context(), conn, read, "Bearer "+token)
 	require.NoError(t, err)
 	require.Empty(t, got)
@@ -168,12 +169,11 @@ func TestExempt(t *testing.T) {
 	t.Parallel()
 	w, v, _ := world(t)
 	seen := make(chan bool, 1)
-	conn := serve(t, guard(t, grpcauth.Config{Verifier: v, Exempt: []string{read, feed}}), &orders{stream: func(s grpc.ServerStream) error {
-		_, ok := verifier.FromContext(s.Context())
-		seen <- ok
+	conn := serve(t, guard(t, v, grpcauth.Config{Exempt: []string{read, feed}}), &orders{stream: func(s grpc.ServerStream) error {
+		seen <- verifier.FromContext(s.Context()) != nil
 		return nil
 	}})
-	for _, authorization := range [][]string{nil, {"Bearer bad"}, {"a", "b"}, {"Bearer " + w.Token(east, issuertest.Claims{})}} {
+	for _, authorization := range [][]string{nil, {"Bearer bad"}, {"a", "b"}, {"Bearer " + w.Issue(east, fakeissuer.Claims{})}} {
 		got, err := ask(t.Context(), conn, read, authorization...)
 		require.NoError(t, err)
 		require.Equal(t, "anonymous", got)
@@ -188,8 +188,7 @@ func TestExempt(t *testing.T) {
 func TestRequirements(t *testing.T) {
 	t.Parallel()
 	w, v, _ := world(t)
-	i := guard(t, grpcauth.Config{
-		Verifier: v,
+	i := guard(t, v, grpcauth.Config{
 		Requirements: map[string][]middleware.Requirement{
 			remove: {middleware.Scopes("orders/write"), middleware.Groups("admin")},
 			feed:   {},
@@ -197,11 +196,11 @@ func TestRequirements(t *testing.T) {
 		Default: []middleware.Requirement{middleware.Scopes("orders/read")},
 	})
 	conn := serve(t, i, &orders{stream: func(grpc.ServerStream) error { return nil }})
-	reader := w.Token(east, issuertest.Claims{})
-	writer := w.Token(west, issuertest.Claims{Scope: "orders/write", Groups: []string{"admin"}})
+	reader := w.Issue(east, fakeissuer.Claims{})
+	writer := w.Issue(west, fakeissuer.Claims{Scope: "orders/write", Groups: []string{"admin"}})
 	for _, c := range []struct {
 		method, token string
-		scope         string // that is lacking
+		scope         string // that is missing
 	}{
 		{read, reader, ""},
 		{read, writer, "orders/read"},
@@ -211,7 +210,7 @@ func TestRequirements(t *testing.T) {
 		got, err := ask(t.Context(), conn, c.method, "Bearer "+c.token)
 		if c.scope == "" {
 			require.NoError(t, err)
-			require.Equal(t, issuertest.Subject, got)
+			require.Equal(t, fakeissuer.Subject, got)
 			continue
 		}
 		require.Equal(t, codes.PermissionDenied, status.Code(err))
@@ -227,23 +226,34 @@ func TestRequirements(t *testing.T) {
 	require.Equal(t, codes.PermissionDenied, status.Code(err))
 }
 
-func TestNewRefuses(t *testing.T) {
+func TestNewReportsEveryProblem(t *testing.T) {
 	t.Parallel()
-	_, err := grpcauth.New(grpcauth.Config{
-		Exempt: []string{"", "/", "pkg.Service/Method", "/pkg.Service", "/pkg.Service/", "//Method", "/pkg.Service/*", "/a/b/c", "/a /b", read, read},
-		Requirements: map[string][]middleware.Requirement{
-			read: nil, "/pkg.Service/": nil, "Method": nil,
+	_, err := grpcauth.New(nil, grpcauth.Config{
+		Exempt: []string{
+			"", "/", "pkg.Service/Method", "/pkg.Service", "pkg.Service/", "//", "//Method", "/pkg.Service/*", "/*/", "/pkg.", "/a/b/c", "/a/b/",
+			"/a /b", read, read, "/pkg.Service/", "/pkg.Service/", "/pkg.Service/Covered",
 		},
-		Grace: -1, Certificates: 7,
+		Requirements: map[string][]middleware.Requirement{
+			read: nil, "/pkg.Service/": nil, "Method": nil, "/pkg.Service/Other": nil, chat: {{}},
+		},
+		Default: []middleware.Requirement{middleware.Groups("g"), {}},
+		Grace:   -1, InsecureIgnoreConfirmation: true, RequireCertificate: true,
 	})
 	for _, part := range []string{
-		"Verifier is not set", "Grace -1ns is negative", "Certificates 7", `Exempt: "" is not`, `Exempt: "/" is not`,
-		`Exempt: "pkg.Service/Method" is not`, `Exempt: "/pkg.Service" is not`, `Exempt: "/pkg.Service/" is not`,
-		`Exempt: "//Method" is not`, `Exempt: "/pkg.Service/*" is not`, `Exempt: "/a/b/c" is not`, `Exempt: "/a /b" is not`,
-		`Exempt: "/test.Orders/Read" is listed twice`, `"/test.Orders/Read" is exempt and has requirements`,
-		`Requirements: "/pkg.Service/" is not`, `Requirements: "Method" is not`,
+		"New: the Verifier is nil", "Grace -1ns is negative", "InsecureIgnoreConfirmation contradicts", `Exempt: "" is neither`,
+		`Exempt: "/" is neither`, `Exempt: "pkg.Service/Method" is neither`, `Exempt: "/pkg.Service" is neither`,
+		`Exempt: "pkg.Service/" is neither`, `Exempt: "//" is neither`, `Exempt: "//Method" is neither`,
+		`Exempt: "/pkg.Service/*" is neither`, `Exempt: "/*/" is neither`, `Exempt: "/pkg." is neither`, `Exempt: "/a/b/c" is neither`,
+		`Exempt: "/a/b/" is neither`, `Exempt: "/a /b" is neither`, `Exempt: "/test.Orders/Read" is listed twice`,
+		`Exempt: "/pkg.Service/" is listed twice`, `Exempt: "/pkg.Service/Covered" is listed, and so is its service`,
+		`"/test.Orders/Read" is exempt and has requirements`, `"/pkg.Service/Other" is exempt and has requirements`,
+		`Requirements: "/pkg.Service/" is not`, `Requirements: "Method" is not`, "Default has a zero Requirement",
+		`Requirements: "/test.Orders/Chat" has a zero Requirement`,
 	} {
 		require.ErrorContains(t, err, part)
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		require.Contains(t, line, "grpcauth: ")
 	}
 }
 
@@ -261,22 +271,41 @@ func TestValidate(t *testing.T) {
 	o := &orders{}
 	server.RegisterService(o.desc(), o)
 	healthpb.RegisterHealthServer(server, health.NewServer())
-	i := guard(t, grpcauth.Config{
-		Verifier: fake{}, Exempt: append(grpcauth.Health(), grpcauth.Reflection()...),
+	exempt := []string{"/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"}
+	i := guard(t, fake{}, grpcauth.Config{
+		Exempt:       exempt,
 		Requirements: map[string][]middleware.Requirement{chat: nil, read: nil, "/test.Orders/read": nil},
 	})
 	err := i.Validate(server)
 	for _, part := range []string{
-		`"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"`,
-		`"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"`, `Requirements: the server has no method "/test.Orders/read"`,
+		`Exempt: the server has no "/grpc.reflection.v1.ServerReflection/"`,
+		`Exempt: the server has no "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"`,
+		`Requirements: the server has no "/test.Orders/read"`,
 	} {
 		require.ErrorContains(t, err, part)
 	}
 	require.Len(t, strings.Split(err.Error(), "\n"), 3)
 	reflection.Register(server)
-	i = guard(t, grpcauth.Config{
-		Verifier: fake{}, Exempt: append(grpcauth.Health(), grpcauth.Reflection()...),
-		Requirements: map[string][]middleware.Requirement{chat: nil, read: nil},
+	i = guard(t, fake{}, grpcauth.Config{
+		Exempt: exempt, Requirements: map[string][]middleware.Requirement{chat: nil, read: nil},
 	})
 	require.NoError(t, i.Validate(server))
+}
+
+// A service that is exempt needs no token for any of its methods; other services do.
+func TestExemptService(t *testing.T) {
+	t.Parallel()
+	conn := serve(t, guard(t, fake{}, grpcauth.Config{Exempt: []string{"/test.Orders/"}}), &orders{
+		stream: func(grpc.ServerStream) error { return nil },
+	})
+	for _, method := range []string{read, remove} {
+		_, err := ask(t.Context(), conn, method)
+		require.NoError(t, err)
+	}
+	require.EqualError(t, open(t.Context(), t, conn, chat, "bad").RecvMsg(nil), "EOF")
+	i := guard(t, fake{}, grpcauth.Config{Exempt: []string{"/test.Orders/"}})
+	for _, method := range []string{"/test.Orders2/Read", "/test/Read", "/x/test.Orders/Read", "/test.Orders/Read/x", "", "/"} {
+		_, err := i.Unary()(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: method}, nil)
+		require.Equal(t, codes.Unauthenticated, status.Code(err), method)
+	}
 }

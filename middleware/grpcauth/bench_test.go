@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/middleware/grpcauth"
 )
@@ -18,8 +18,8 @@ import (
 func both(b *testing.B, o *orders, run func(*testing.B, context.Context, *grpc.ClientConn)) {
 	b.Helper()
 	w, v, _ := world(b)
-	token := w.Token(east, issuertest.Claims{})
-	i := guard(b, grpcauth.Config{Verifier: v, Default: []middleware.Requirement{middleware.Scopes("orders/read")}})
+	token := w.Issue(east, fakeissuer.Claims{})
+	i := guard(b, v, grpcauth.Config{Default: []middleware.Requirement{middleware.Scopes("orders/read")}})
 	for name, i := range map[string]*grpcauth.Interceptor{"bare": nil, "guarded": i} {
 		b.Run(name, func(b *testing.B) {
 			conn := serve(b, i, o)
@@ -70,8 +70,8 @@ func BenchmarkStream(b *testing.B) {
 // BenchmarkAdmission measures the interceptor alone.
 func BenchmarkAdmission(b *testing.B) {
 	w, v, _ := world(b)
-	i := guard(b, grpcauth.Config{Verifier: v, Default: []middleware.Requirement{middleware.Scopes("orders/read")}}).Unary()
-	ctx := metadata.NewIncomingContext(b.Context(), metadata.Pairs("authorization", "Bearer "+w.Token(east, issuertest.Claims{})))
+	i := guard(b, v, grpcauth.Config{Default: []middleware.Requirement{middleware.Scopes("orders/read")}}).Unary()
+	ctx := metadata.NewIncomingContext(b.Context(), metadata.Pairs("authorization", "Bearer "+w.Issue(east, fakeissuer.Claims{})))
 	info := &grpc.UnaryServerInfo{FullMethod: read}
 	handler := func(context.Context, any) (any, error) { return nil, nil }
 	b.ReportAllocs()

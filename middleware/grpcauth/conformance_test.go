@@ -21,7 +21,7 @@ func TestConformance(t *testing.T) {
 	rows := answers.Rows(t, "../../docs/answers.md")
 	tried := map[string]bool{answers.Good: true}
 	for _, c := range answers.Cases(t) {
-		i := guard(t, grpcauth.Config{Verifier: c.Verifier, Certificates: c.Certificates, Default: c.Requirements})
+		i := guard(t, c.Verifier, grpcauth.Config{RequireCertificate: c.RequireCertificate, Default: c.Requirements})
 		ctx := metadata.NewIncomingContext(t.Context(), metadata.MD{"authorization": c.Authorization})
 		ran := false
 		_, err := i.Unary()(ctx, nil, &grpc.UnaryServerInfo{FullMethod: "/orders.Orders/Get"},

@@ -1,21 +1,23 @@
-// Package grpcauth protects gRPC servers with bearer tokens.
+// Package grpcauth protects gRPC servers with access tokens, and sends the tokens of a client.
 //
-// Every call needs a valid token in its metadata, under "authorization", but for the methods that [Config.Exempt] names one
-// by one. The handler finds the token in its context: see verifier.FromContext. What came in under "authorization" is not
-// added to the calls that a handler makes in turn.
+// Every call needs a valid token in its metadata, under "authorization", except the methods of [Config.Exempt]. The handler finds
+// the token with verifier.FromContext. The incoming "authorization" is not added to the calls that a handler makes.
 //
-// A call that does not pass is answered with a status whose message is one of the public reasons of middleware.Outcome and
-// whose details hold an ErrorInfo with the same reason in upper case, of the domain [Domain]:
+// A call that is not admitted ends with a status whose message is an error code of middleware.Classify and whose details have an
+// ErrorInfo with the same code in upper case and the domain "regionjwt":
 //
-//	Unauthenticated   TOKEN_MISSING; INVALID_TOKEN, which includes one whose key the sender has not proved;
-//	                  INSUFFICIENT_USER_AUTHENTICATION with acr_values and max_age in seconds, as in RFC 9470, section 3
-//	PermissionDenied  INSUFFICIENT_SCOPE, with the scope that is demanded, as in RFC 6750, section 3
-//	InvalidArgument   credentials in a way that is not allowed: INVALID_REQUEST
-//	Unavailable       the token cannot be judged now: TEMPORARILY_UNAVAILABLE, with a RetryInfo. The token may be a good one,
-//	                  so a client keeps it and asks again; a retry policy on UNAVAILABLE does so.
-//	ResourceExhausted the same, because too many tokens with unknown keys arrive: RATE_LIMITED, with a RetryInfo
+//	Unauthenticated   TOKEN_MISSING; INVALID_TOKEN, also if the sender did not prove that it has the key of the token;
+//	                  INSUFFICIENT_USER_AUTHENTICATION with acr_values and max_age in seconds (RFC 9470 section 3)
+//	PermissionDenied  INSUFFICIENT_SCOPE, with the required scope (RFC 6750 section 3)
+//	InvalidArgument   INVALID_REQUEST: credentials are presented in a way that is not allowed
+//	Unavailable       TEMPORARILY_UNAVAILABLE, with a RetryInfo: it could not be found out whether the token is valid. Keep the
+//	                  token and retry; a retry policy for UNAVAILABLE does that.
+//	ResourceExhausted RATE_LIMITED, with a RetryInfo: the same, because too many tokens with unknown keys arrive
 //
-// A unary call is judged once, at its start. A stream ends when its token does: see [Interceptor.Stream].
+// A token with a cnf claim (RFC 7800) is bound to a key. If it is bound to a client certificate (RFC 8705), the connection must
+// have that certificate; if it is bound in another way, it is rejected.
+//
+// A unary call is checked once, at its start. A stream ends when its token does: see [Interceptor.Stream].
 package grpcauth
 
 import (
@@ -25,117 +27,94 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/metadata"
 
-	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/authz"
 	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// Config configures an Interceptor. Verifier is required. Methods are named in full, as gRPC does: "/pkg.Service/Method".
+// Config configures an Interceptor. The zero value of every field is the default. A method has its full name, as in gRPC:
+// "/pkg.Service/Method". All functions must be safe for concurrent use.
 type Config struct {
-	// Verifier judges the tokens. Where it is a middleware.Rechecker, streams also end on revocation and withdrawn keys.
-	Verifier middleware.Verifier
-
-	// Exempt names the methods that need no token. Their metadata is not looked at, and their handlers find no token. Empty
-	// means none. See Health and Reflection.
+	// Exempt lists the methods that need no token, and prefixes of such methods that end with "/": "/grpc.health.v1.Health/" for
+	// all methods of that service. Their metadata is not read, and their handlers find no token. Empty means none.
 	Exempt []string
 
-	// Requirements lists what methods demand of a token beyond its validity. An entry replaces Default for its method; an
-	// empty one demands nothing more.
+	// Requirements lists the requirements of methods. An entry replaces Default for its method; an empty entry means that any
+	// valid token is enough.
 	Requirements map[string][]middleware.Requirement
 
-	// Default is what the methods that are not in Requirements demand. Empty means nothing beyond a valid token.
+	// Default lists the requirements of all methods that are not in Requirements. Empty means that any valid token is enough.
 	Default []middleware.Requirement
 
-	// Grace is how long a stream may go on after its token has expired. 0 means not at all. It does not defer the end of a
-	// token that is revoked or whose key is withdrawn.
+	// Grace is how long a stream may continue after its token has expired. 0 means not at all. A stream whose token is revoked,
+	// or whose key is withdrawn, ends at once.
 	Grace time.Duration
 
-	// Certificates says whether tokens may or have to be bound to the certificate of the client: RFC 8705, section 3. With any
-	// mode but Off, a token that is bound to a key in another way is refused: nothing proves it here.
-	Certificates middleware.Mode
+	// RequireCertificate rejects tokens that are not bound to the certificate of the client (RFC 8705 section 3).
+	RequireCertificate bool
 
-	// ClientCertificate returns the certificate that the client of a call has proved, or nil. Nil takes that of the TLS
-	// connection. Behind a proxy that ends TLS it reads what the proxy says, and has to be sure that nobody but the proxy can
-	// say it.
+	// ClientCertificate returns the certificate of the client, whose key the client has proven, or nil. A panic ends the call
+	// with Unavailable. Nil means the certificate of the TLS connection. Behind a proxy that ends TLS, read what the proxy
+	// sends, and make sure that only the proxy can send it.
 	ClientCertificate func(ctx context.Context) *x509.Certificate
 
-	// Observe is called once for each decision: with the token of a call that passes, or with the error; and with both for a
-	// stream that its token ends. Not for exempt methods. See middleware.LogAttr for what to log of it. It must be safe for
-	// concurrent use, and must not block. A panic of it changes no answer; the first one is reported to standard error.
-	Observe func(ctx context.Context, fullMethod string, t *verifier.Token, err error)
+	// InsecureIgnoreConfirmation accepts tokens that are bound to a key without a proof, as bearer tokens. A stolen token can
+	// then be used by anyone.
+	InsecureIgnoreConfirmation bool
+
+	// OnDecision is called once for each call: with the token if it is admitted, or with the error if it is not; and again,
+	// with both, for a stream that its token ends. It is not called for exempt methods. It must not block. A panic changes no
+	// answer; the first one is written to standard error.
+	OnDecision func(ctx context.Context, method string, t *verifier.Token, err error)
 }
 
-// Health names the methods of the standard health service, for Config.Exempt.
-func Health() []string {
-	return []string{"/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/List", "/grpc.health.v1.Health/Watch"}
-}
-
-// Reflection names the methods of the reflection services, v1 and v1alpha, for Config.Exempt. Reflection tells everyone what
-// the server can be asked.
-func Reflection() []string {
-	return []string{
-		"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-		"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-	}
-}
-
-// Interceptor protects the methods of a server. It is made by New, and safe for concurrent use; the zero Interceptor lets
-// nothing pass.
+// Interceptor protects the methods of a server. New makes it; the zero Interceptor admits no call. It is safe for concurrent use.
 type Interceptor struct {
-	verifier     middleware.Verifier
-	exempt       map[string]bool
-	rules        map[string]*rule
-	rest         *rule // of methods that have none in rules
-	grace        time.Duration
-	certificates middleware.Mode
-	certificate  func(context.Context) *x509.Certificate
-	observe      func(context.Context, string, *verifier.Token, error)
+	verifier middleware.Verifier
+	config   Config
+	exempt   map[string]bool // methods, and prefixes that end with "/"
+	routes   map[string]*route
+	rest     *route // of methods that are not in routes
 }
 
-// New returns an Interceptor, or everything that is wrong with c as one joined error.
-func New(c Config) (*Interceptor, error) {
-	var errs []error
-	if nils.Is(c.Verifier) {
-		errs = append(errs, errors.New("grpcauth: Verifier is not set, or nil"))
-	}
-	if c.Grace < 0 {
-		errs = append(errs, fmt.Errorf("grpcauth: Grace %v is negative", c.Grace))
-	}
-	if c.Certificates < middleware.Off || c.Certificates > middleware.Required {
-		errs = append(errs, fmt.Errorf("grpcauth: Certificates %d is not a middleware.Mode", c.Certificates))
-	}
+// New returns an Interceptor that verifies tokens with v, or every problem with its arguments as one joined error.
+func New(v middleware.Verifier, c Config) (*Interceptor, error) {
 	i := &Interceptor{
-		verifier: c.Verifier, exempt: map[string]bool{}, rules: map[string]*rule{}, rest: newRule(c.Default),
-		grace: c.Grace, certificates: c.Certificates, certificate: c.ClientCertificate, observe: c.Observe,
+		verifier: v, config: c, exempt: map[string]bool{}, routes: map[string]*route{}, rest: newRoute(c.Default),
 	}
-	if i.certificate == nil {
-		i.certificate = peerCertificate
+	if c.ClientCertificate == nil {
+		i.config.ClientCertificate = peerCertificate
 	}
-	for _, m := range c.Exempt {
-		switch {
-		case !isFullMethod(m):
-			errs = append(errs, fmt.Errorf("grpcauth: Exempt: %q is not of the form /pkg.Service/Method", m))
-		case i.exempt[m]:
-			errs = append(errs, fmt.Errorf("grpcauth: Exempt: %q is listed twice", m))
+	var errs []error
+	add := func(wrong bool, format string, args ...any) {
+		if wrong {
+			errs = append(errs, fmt.Errorf("grpcauth: "+format, args...))
 		}
+	}
+	add(nils.Is(v), "New: the Verifier is nil")
+	add(c.Grace < 0, "Grace %v is negative", c.Grace)
+	add(c.InsecureIgnoreConfirmation && (c.RequireCertificate || c.ClientCertificate != nil),
+		"InsecureIgnoreConfirmation contradicts RequireCertificate and ClientCertificate")
+	add(slices.ContainsFunc(c.Default, authz.IsZero), "Default has a zero Requirement")
+	for _, m := range c.Exempt {
+		add(!isMethod(m) && !isPrefix(m), "Exempt: %q is neither /pkg.Service/Method nor /pkg.Service/", m)
+		add(i.exempt[m], "Exempt: %q is listed twice", m)
 		i.exempt[m] = true
 	}
+	for _, m := range c.Exempt {
+		add(isMethod(m) && i.exempt[prefixOf(m)], "Exempt: %q is listed, and so is its service", m)
+	}
 	for _, m := range slices.Sorted(maps.Keys(c.Requirements)) {
-		switch {
-		case !isFullMethod(m):
-			errs = append(errs, fmt.Errorf("grpcauth: Requirements: %q is not of the form /pkg.Service/Method", m))
-		case i.exempt[m]:
-			errs = append(errs, fmt.Errorf("grpcauth: %q is exempt and has requirements", m))
-		}
-		i.rules[m] = newRule(c.Requirements[m])
+		add(!isMethod(m), "Requirements: %q is not of the form /pkg.Service/Method", m)
+		add(isMethod(m) && i.isExempt(m), "%q is exempt and has requirements", m)
+		add(slices.ContainsFunc(c.Requirements[m], authz.IsZero), "Requirements: %q has a zero Requirement", m)
+		i.routes[m] = newRoute(c.Requirements[m])
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -143,33 +122,43 @@ func New(c Config) (*Interceptor, error) {
 	return i, nil
 }
 
-// isFullMethod reports whether s is a service and a method, without a wildcard.
-func isFullMethod(s string) bool {
+// isMethod reports whether s is the full name of a method.
+func isMethod(s string) bool {
 	rest, ok := strings.CutPrefix(s, "/")
 	service, method, found := strings.Cut(rest, "/")
 	return ok && found && isName(service) && isName(method)
 }
 
-func isName(s string) bool {
-	for _, c := range s {
-		if c <= ' ' || c > '~' || c == '/' || c == '*' {
-			return false
-		}
-	}
-	return s != ""
+// isPrefix reports whether s is a service between slashes.
+func isPrefix(s string) bool {
+	rest, ok := strings.CutPrefix(s, "/")
+	service, found := strings.CutSuffix(rest, "/")
+	return ok && found && isName(service)
 }
 
-// Validate reports the exempt methods, and those with requirements, that server does not have, as one joined error. Call it
-// when all services are registered: a misspelt name protects another method than was meant.
-func (i *Interceptor) Validate(server *grpc.Server) error {
+func isName(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' || c == '/' || c == '*' })
+}
+
+// prefixOf returns the prefix that all methods of a service have.
+func prefixOf(method string) string { return method[:strings.LastIndexByte(method, '/')+1] }
+
+func (i *Interceptor) isExempt(method string) bool {
+	return i.exempt[method] || i.exempt[prefixOf(method)]
+}
+
+// Validate returns an error for each method and service of Config that s does not have, as one joined error. Call it when all
+// services are registered: if a name is misspelled, the intended method gets the default requirements.
+func (i *Interceptor) Validate(s *grpc.Server) error {
 	if i == nil || i.verifier == nil {
 		return errNotNew
 	}
-	if server == nil {
+	if s == nil {
 		return errors.New("grpcauth: Validate: the server is nil")
 	}
 	known := map[string]bool{}
-	for service, info := range server.GetServiceInfo() {
+	for service, info := range s.GetServiceInfo() {
+		known["/"+service+"/"] = true
 		for _, m := range info.Methods {
 			known["/"+service+"/"+m.Name] = true
 		}
@@ -177,24 +166,24 @@ func (i *Interceptor) Validate(server *grpc.Server) error {
 	var errs []error
 	for _, m := range slices.Sorted(maps.Keys(i.exempt)) {
 		if !known[m] {
-			errs = append(errs, fmt.Errorf("grpcauth: Exempt: the server has no method %q", m))
+			errs = append(errs, fmt.Errorf("grpcauth: Exempt: the server has no %q", m))
 		}
 	}
-	for _, m := range slices.Sorted(maps.Keys(i.rules)) {
+	for _, m := range slices.Sorted(maps.Keys(i.routes)) {
 		if !known[m] {
-			errs = append(errs, fmt.Errorf("grpcauth: Requirements: the server has no method %q", m))
+			errs = append(errs, fmt.Errorf("grpcauth: Requirements: the server has no %q", m))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// Unary returns the interceptor of unary calls. A call is judged at its start only: one that takes long goes on when its token
-// expires or is revoked meanwhile.
+// Unary returns the interceptor for unary calls. A call is checked only at its start: it continues if its token expires or is
+// revoked meanwhile.
 func (i *Interceptor) Unary() grpc.UnaryServerInterceptor {
-	i = i.orNone()
+	i = i.orZero()
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		method := fullMethod(info.FullMethod)
-		if i.exempt[method] {
+		if i.isExempt(method) {
 			return handler(ctx, req)
 		}
 		token, err := i.admit(ctx, method)
@@ -205,15 +194,15 @@ func (i *Interceptor) Unary() grpc.UnaryServerInterceptor {
 	}
 }
 
-// orNone is i, or one that lets nothing pass where i is nil.
-func (i *Interceptor) orNone() *Interceptor {
+// orZero returns i, or the zero Interceptor if i is nil.
+func (i *Interceptor) orZero() *Interceptor {
 	if i == nil {
 		return &Interceptor{}
 	}
 	return i
 }
 
-// fullMethod adds the slash that old versions of gRPC let a client leave out, so that no rule is missed.
+// fullMethod adds the slash that old clients of gRPC may omit, so that the route is found.
 func fullMethod(name string) string {
 	if strings.HasPrefix(name, "/") {
 		return name
@@ -221,59 +210,4 @@ func fullMethod(name string) string {
 	return "/" + name
 }
 
-var errNotNew = errors.New("grpcauth: the interceptor was not made by New")
-
-// admit returns the token of a call that passes, or the status of one that does not.
-func (i *Interceptor) admit(ctx context.Context, method string) (*verifier.Token, error) {
-	token, err := i.check(ctx, method)
-	if err != nil {
-		return nil, i.refuse(ctx, method, nil, err)
-	}
-	i.tell(ctx, method, token, nil)
-	return token, nil
-}
-
-// check judges the token of a call. Only the key "authorization" counts, never "authorization-bin".
-func (i *Interceptor) check(ctx context.Context, method string) (*verifier.Token, error) {
-	if i.verifier == nil {
-		return nil, errNotNew
-	}
-	raw, err := middleware.Presented(metadata.ValueFromIncomingContext(ctx, "authorization"), "Bearer")
-	if err != nil {
-		return nil, err
-	}
-	token, err := middleware.Verify(ctx, i.verifier, raw)
-	if err != nil {
-		return nil, err
-	}
-	if err := i.confirm(ctx, token); err != nil {
-		return nil, err
-	}
-	return token, middleware.Require(token, i.rule(method).requirements)
-}
-
-// rule returns what method demands.
-func (i *Interceptor) rule(method string) *rule {
-	if r := i.rules[method]; r != nil {
-		return r
-	}
-	return i.rest
-}
-
-// pushback tells clients that retry calls by themselves after how many milliseconds to do so: gRFC A6.
-const pushback = "grpc-retry-pushback-ms"
-
-// refuse returns the answer to a call that does not pass, or whose token has ended.
-func (i *Interceptor) refuse(ctx context.Context, method string, t *verifier.Token, err error) error {
-	i.tell(ctx, method, t, err)
-	if outcome, after := middleware.Classify(err); outcome == middleware.Unavailable || outcome == middleware.RateLimited {
-		_ = grpc.SetTrailer(ctx, metadata.Pairs(pushback, strconv.FormatInt(after.Milliseconds(), 10))) // only in a server
-	}
-	return i.rule(method).status(err)
-}
-
-func (i *Interceptor) tell(ctx context.Context, method string, t *verifier.Token, err error) {
-	if i.observe != nil {
-		guard.Report(guard.Call("Observe", func() { i.observe(ctx, method, t, err) }))
-	}
-}
+var errNotNew = errors.New("grpcauth: the Interceptor was not made by New")

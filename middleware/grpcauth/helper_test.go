@@ -16,9 +16,9 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/internal/signal"
 	"github.com/regionjwt/regionjwt/issuer"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/middleware/grpcauth"
@@ -50,7 +50,7 @@ func (o *orders) call(ctx context.Context, decode func(any) error, intercept grp
 			s, err := o.unary(ctx)
 			return wrapperspb.String(s), err
 		}
-		if tok, ok := verifier.FromContext(ctx); ok {
+		if tok := verifier.FromContext(ctx); tok != nil {
 			return wrapperspb.String(tok.Subject()), nil
 		}
 		return wrapperspb.String("anonymous"), nil
@@ -80,7 +80,7 @@ func (o *orders) desc() *grpc.ServiceDesc {
 	return desc
 }
 
-// serve starts the service in memory, behind the interceptor where there is one, and returns a client.
+// serve starts the service in memory, behind the interceptor unless it is nil, and returns a client.
 func serve(t testing.TB, i *grpcauth.Interceptor, o *orders, options ...grpc.DialOption) *grpc.ClientConn {
 	t.Helper()
 	listener := bufconn.Listen(1 << 20)
@@ -109,9 +109,9 @@ func interceptors(i *grpcauth.Interceptor) []grpc.ServerOption {
 	return []grpc.ServerOption{grpc.UnaryInterceptor(i.Unary()), grpc.StreamInterceptor(i.Stream())}
 }
 
-func guard(t testing.TB, c grpcauth.Config) *grpcauth.Interceptor {
+func guard(t testing.TB, v middleware.Verifier, c grpcauth.Config) *grpcauth.Interceptor {
 	t.Helper()
-	i, err := grpcauth.New(c)
+	i, err := grpcauth.New(v, c)
 	require.NoError(t, err)
 	return i
 }
@@ -150,15 +150,14 @@ func detailsOf(t testing.TB, err error) (info *errdetails.ErrorInfo, retry time.
 		}
 	}
 	require.NotNil(t, info, "%v", err)
-	require.Equal(t, grpcauth.Domain, info.GetDomain())
+	require.Equal(t, "regionjwt", info.GetDomain())
 	return info, retry
 }
 
-// rules are break-glass rules of one switch.
+// rules are revocation rules of one switch.
 type rules struct {
 	mu      sync.Mutex
 	on      bool
-	version uint64
 	changes signal.Signal
 }
 
@@ -171,43 +170,40 @@ func (r *rules) Revoked(*verifier.Token) (string, error) {
 	return "", nil
 }
 
-func (r *rules) Version() uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.version
-}
-
 func (r *rules) Changed() <-chan struct{} { return r.changes.Changed() }
 
 func (r *rules) revoke() {
 	r.mu.Lock()
-	r.on, r.version = true, r.version+1
+	r.on = true
 	r.mu.Unlock()
 	r.changes.Send()
 }
 
-// world makes an authority in two regions and a verifier without leeway that trusts it.
-func world(t testing.TB, change ...func(*verifier.Config)) (*issuertest.World, *verifier.Verifier, *jwks.Cache) {
+// world makes a provider with two regions and a verifier without leeway for its tokens.
+func world(t testing.TB, change ...func(*verifier.Config)) (*fakeissuer.Server, *verifier.Verifier, *jwks.Cache) {
 	t.Helper()
-	w := issuertest.New(t, issuertest.Config{Algorithm: "ES256", Layout: issuertest.IssuerPerRegion})
+	w := fakeissuer.New(t, fakeissuer.Config{Algorithm: "ES256", Layout: fakeissuer.IssuerPerRegion})
 	cache, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client()})
 	require.NoError(t, err)
-	c := verifier.Config{Keys: cache, Leeway: -1, Policies: []verifier.Policy{
-		{Provider: w.Provider(), Audience: verifier.Audience(issuertest.Audience)},
-	}}
+	c := verifier.Config{Leeway: -1}
 	for _, f := range change {
 		f(&c)
 	}
-	v, err := verifier.New(c)
+	v, err := verifier.New([]verifier.Policy{
+		{Provider: w.Provider(), Audience: verifier.Audience(fakeissuer.Audience)},
+	}, cache, c)
 	require.NoError(t, err)
 	return w, v, cache
 }
 
-// fake is a verifier that answers each token with an error.
+// fake is a Verifier with an error for each token.
 type fake map[string]error
 
 func (f fake) Verify(_ context.Context, raw string) (*verifier.Token, error) {
 	return nil, f[raw]
 }
+
+func (fake) Recheck(context.Context, *verifier.Token) error { return nil }
+func (fake) Changed() <-chan struct{}                       { return nil }
 
 var _ middleware.Verifier = fake{}

@@ -17,7 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/middleware/grpcauth"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -36,8 +36,8 @@ func (s *inner) RecvMsg(m any) error      { return s.recv(m) }
 func within(t *testing.T, recv func(any) error, handler func(grpc.ServerStream) error) error {
 	t.Helper()
 	w, v, _ := world(t)
-	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", "Bearer "+w.Token(east, issuertest.Claims{})))
-	return guard(t, grpcauth.Config{Verifier: v}).Stream()(nil, &inner{ctx: ctx, recv: recv},
+	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", "Bearer "+w.Issue(east, fakeissuer.Claims{})))
+	return guard(t, v, grpcauth.Config{}).Stream()(nil, &inner{ctx: ctx, recv: recv},
 		&grpc.StreamServerInfo{FullMethod: chat, IsServerStream: true, IsClientStream: true},
 		func(_ any, s grpc.ServerStream) error { return handler(s) })
 }
@@ -137,13 +137,13 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		revoker := new(rules)
 		w, v, _ := world(t, func(c *verifier.Config) { c.Revocation = revoker })
 		entered, left := make(chan struct{}, 1), make(chan time.Time, 1)
-		conn := serve(t, guard(t, grpcauth.Config{Verifier: v}), &orders{stream: func(s grpc.ServerStream) error {
+		conn := serve(t, guard(t, v, grpcauth.Config{}), &orders{stream: func(s grpc.ServerStream) error {
 			entered <- struct{}{}
 			err := handler(s)
 			left <- time.Now()
 			return err
 		}})
-		token := w.Token(east, issuertest.Claims{})
+		token := w.Issue(east, fakeissuer.Claims{})
 		_, err := ask(t.Context(), conn, read, "Bearer "+token)
 		require.NoError(t, err)
 		baseline := runtime.NumGoroutine()
@@ -153,7 +153,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 				revoker.mu.Lock()
 				revoker.on = false
 				revoker.mu.Unlock()
-				token = w.Token(east, issuertest.Claims{Set: map[string]any{"exp": float64(expiry.UnixMicro()) / 1e6}})
+				token = w.Issue(east, fakeissuer.Claims{Set: map[string]any{"exp": float64(expiry.UnixMicro()) / 1e6}})
 			}
 			client := open(t.Context(), t, conn, chat, token)
 			ended := make(chan error, 1)

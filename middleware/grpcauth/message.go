@@ -9,7 +9,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// buffer is a message to receive into in place of the one that a handler gave to Recv: who is late writes here.
+// buffer is a message to receive into, instead of the one that a handler gave to Recv: a late write changes only the buffer.
 type buffer struct {
 	message any
 	move    func() // fills the handler's message; the buffer is not used afterwards
@@ -29,7 +29,7 @@ func newBuffer(m any) (buffer, error) {
 	return buffer{from.Interface(), func() { to.Elem().Set(from.Elem()) }}, nil
 }
 
-// move makes to what from is, without copying what the fields refer to.
+// move makes to equal to from, without a deep copy.
 func move(to, from protoreflect.Message) {
 	proto.Reset(to.Interface())
 	from.Range(func(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {

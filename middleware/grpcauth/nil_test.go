@@ -16,8 +16,9 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"github.com/regionjwt/regionjwt/failover/clientcredentials"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/internal/nils/nilstest"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/middleware/grpcauth"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -29,27 +30,23 @@ func (f verifierFunc) Verify(ctx context.Context, raw string) (*verifier.Token, 
 	return f(ctx, raw)
 }
 
-type sourcePointer struct{ token string }
+func (verifierFunc) Recheck(context.Context, *verifier.Token) error { return nil }
+func (verifierFunc) Changed() <-chan struct{}                       { return nil }
 
-func (s *sourcePointer) Token(context.Context) (string, error) { return s.token, nil }
-
-func TestNilsAreRefused(t *testing.T) {
+func TestNewRejectsNil(t *testing.T) {
 	t.Parallel()
 	for name, v := range map[string]middleware.Verifier{
 		"nothing": nil, "a nil Verifier": (*verifier.Verifier)(nil), "a nil function": verifierFunc(nil),
 	} {
-		_, err := grpcauth.New(grpcauth.Config{Verifier: v, Grace: -1})
-		require.ErrorContains(t, err, "grpcauth: Verifier", name)
-		require.ErrorContains(t, err, "Grace -1ns is negative", "all mistakes at once")
+		_, err := grpcauth.New(v, grpcauth.Config{Grace: -1})
+		require.ErrorContains(t, err, "grpcauth: New: the Verifier is nil", name)
+		require.ErrorContains(t, err, "Grace -1ns is negative", "every problem at once")
 	}
-	for name, s := range map[string]grpcauth.TokenSource{
-		"nothing": nil, "a nil pointer": (*sourcePointer)(nil), "a nil function": source(nil),
-	} {
-		for _, c := range []credentials.PerRPCCredentials{grpcauth.NewCredentials(s), grpcauth.NewInsecureCredentials(s)} {
-			_, err := c.GetRequestMetadata(t.Context())
-			require.Equal(t, codes.Internal, status.Code(err), name)
-			require.ErrorContains(t, err, "grpcauth: the token source", name)
-		}
+	for _, s := range []*clientcredentials.TokenSource{nil, {}} {
+		require.PanicsWithValue(t, "grpcauth: PerRPCCredentials: the token source was not made by clientcredentials.New",
+			func() { grpcauth.PerRPCCredentials(s) })
+		require.PanicsWithValue(t, "grpcauth: InsecurePerRPCCredentials: the token source was not made by clientcredentials.New",
+			func() { grpcauth.InsecurePerRPCCredentials(s) })
 	}
 }
 
@@ -80,25 +77,25 @@ func TestInterceptorsThatNewHasNotMade(t *testing.T) {
 		require.ErrorContains(t, i.Validate(grpc.NewServer()), "New")
 	}
 	_, v, _ := world(t)
-	require.ErrorContains(t, guard(t, grpcauth.Config{Verifier: v}).Validate(nil), "nil")
+	require.ErrorContains(t, guard(t, v, grpcauth.Config{}).Validate(nil), "nil")
 }
 
-// A verifier of ours that returns a nil *verifier.Error in an error lets nobody in.
+// A Verifier that returns a nil *verifier.Error in an error admits nobody.
 func TestANilErrorLetsNobodyIn(t *testing.T) {
 	t.Parallel()
-	i := guard(t, grpcauth.Config{Verifier: verifierFunc(func(context.Context, string) (*verifier.Token, error) {
+	i := guard(t, verifierFunc(func(context.Context, string) (*verifier.Token, error) {
 		return nil, (*verifier.Error)(nil)
-	})})
+	}), grpcauth.Config{})
 	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", "Bearer a.b.c"))
 	_, err := i.Unary()(ctx, nil, &grpc.UnaryServerInfo{FullMethod: read}, nil)
 	require.Equal(t, codes.Unavailable, status.Code(err))
 }
 
-// The certificate of the client is the first of the chain, not one of those who vouch for it: RFC 8446, section 4.4.2.
+// The certificate of the client is the first of the chain, not one of its issuers (RFC 8446 section 4.4.2).
 func TestTheFirstCertificateIsTheClients(t *testing.T) {
 	t.Parallel()
 	w, v, _ := world(t)
-	ca := newAuthority(t)
+	ca := newTestCA(t)
 	issue := func(serial int64) (*x509.Certificate, string) {
 		c, thumbprint := ca.issue(t, serial)
 		parsed, err := x509.ParseCertificate(c.Certificate[0])
@@ -107,7 +104,7 @@ func TestTheFirstCertificateIsTheClients(t *testing.T) {
 	}
 	client, thumbprint := issue(3)
 	sum := sha256.Sum256(ca.cert.Raw)
-	i := guard(t, grpcauth.Config{Verifier: v, Certificates: middleware.Required})
+	i := guard(t, v, grpcauth.Config{RequireCertificate: true})
 	for n, c := range []struct {
 		bound string
 		chain []*x509.Certificate
@@ -119,7 +116,7 @@ func TestTheFirstCertificateIsTheClients(t *testing.T) {
 		{thumbprint, []*x509.Certificate{ca.cert, client}, codes.Unauthenticated},
 		{thumbprint, nil, codes.Unauthenticated},
 	} {
-		token := w.Token(east, issuertest.Claims{Set: map[string]any{"cnf": map[string]any{"x5t#S256": c.bound}}})
+		token := w.Issue(east, fakeissuer.Claims{Set: map[string]any{"cnf": map[string]any{"x5t#S256": c.bound}}})
 		ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", "Bearer "+token))
 		ctx = peer.NewContext(ctx, &peer.Peer{AuthInfo: credentials.TLSInfo{State: tls.ConnectionState{PeerCertificates: c.chain}}})
 		_, err := i.Unary()(ctx, nil, &grpc.UnaryServerInfo{FullMethod: read}, func(context.Context, any) (any, error) {

@@ -20,19 +20,19 @@ import (
 func TestClientsAreToldWhenToRetry(t *testing.T) {
 	t.Parallel()
 	verify := fake{
-		"dark":    &verifier.Error{Reason: verifier.ReasonKeysUnavailable, RetryAfter: 7 * time.Second},
-		"limited": &verifier.Error{Reason: verifier.ReasonUnknownKeyRateLimited, RetryAfter: 1500 * time.Millisecond},
-		"invalid": &verifier.Error{Reason: verifier.ReasonKeyNotAllowed},
+		"unavailable": &verifier.Error{Reason: verifier.ReasonKeysUnavailable, RetryAfter: 7 * time.Second},
+		"limited":     &verifier.Error{Reason: verifier.ReasonUnknownKeyRateLimited, RetryAfter: 1500 * time.Millisecond},
+		"invalid":     &verifier.Error{Reason: verifier.ReasonKeyNotAllowed},
 	}
-	conn := serve(t, guard(t, grpcauth.Config{Verifier: verify}), &orders{})
+	conn := serve(t, guard(t, verify, grpcauth.Config{}), &orders{})
 	for raw, want := range map[string]struct {
 		code  codes.Code
 		after time.Duration
 		push  []string
 	}{
-		"dark":    {codes.Unavailable, 7 * time.Second, []string{"7000"}},
-		"limited": {codes.ResourceExhausted, 1500 * time.Millisecond, []string{"1500"}},
-		"invalid": {codes.Unauthenticated, 0, nil},
+		"unavailable": {codes.Unavailable, 7 * time.Second, []string{"7000"}},
+		"limited":     {codes.ResourceExhausted, 1500 * time.Millisecond, []string{"1500"}},
+		"invalid":     {codes.Unauthenticated, 0, nil},
 	} {
 		var trailer metadata.MD
 		ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+raw)

@@ -10,60 +10,60 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// Stream returns the interceptor of streams. A stream is judged at its start, and ends when its token does: Config.Grace after
-// it has expired, or at once when it is revoked or its key withdrawn. What a method requires of the token is judged at the
-// start only.
+// Stream returns the interceptor for streams. A stream is checked at its start, and ends when its token does: Config.Grace
+// after it has expired, or at once when it is revoked or its key is withdrawn. The requirements of the method are checked only
+// at the start.
 //
-// At the end, the context of the stream is cancelled with the *verifier.Error as its cause, and from then on Send and Recv
-// return the status of the refusal, those that are waiting included. The context has no deadline of its own, so that none
-// travels with the calls that a handler makes under it. When the handler then returns, the client gets the status of the
-// refusal whatever error the handler returns; and also where it returns none, or a client would take for complete what was cut
-// off, unless the call has a single response, which says by itself that it is. A handler that returned before keeps its result.
+// When the token ends, the context of the stream is canceled with the *verifier.Error as its cause, and from then on Send and
+// Recv return the status of that error, also those that are waiting. The context has no deadline, so that none is passed on
+// with the calls that a handler makes. When the handler then returns, the client gets that status, whatever error the handler
+// returns. If the handler returns no error, the client gets it, too, as it would otherwise take an incomplete stream for a
+// complete one; a call with a single response is complete by itself. A handler that returned earlier keeps its result.
 //
-// Recv fills the message only when it returns without an error. A message that Send was given when the stream ended may be
-// read for a moment longer: gRPC asks not to modify messages that were given to Send. A stream takes up to three goroutines, all
-// of which end with the call.
+// Recv fills the message only if it returns no error. A message that was given to Send when the stream ended may still be read
+// for a moment: gRPC requires that messages are not modified after Send. A stream needs up to three goroutines, which end with
+// the call.
 func (i *Interceptor) Stream() grpc.StreamServerInterceptor {
-	i = i.orNone()
+	i = i.orZero()
 	return func(srv any, inner grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		method := fullMethod(info.FullMethod)
-		if i.exempt[method] {
+		if i.isExempt(method) {
 			return handler(srv, inner)
 		}
 		token, err := i.admit(inner.Context(), method)
 		if err != nil {
 			return err
 		}
-		watched, stop := middleware.Watch(inner.Context(), i.verifier, token, i.grace)
+		watched, stop := middleware.Watch(inner.Context(), i.verifier, token, i.config.Grace)
 		defer stop()
 		s := &stream{
-			ServerStream: inner, ctx: verifier.NewContext(watched, token), rule: i.rule(method),
-			sending: newLane(), receiving: newLane(),
+			ServerStream: inner, ctx: verifier.NewContext(watched, token), route: i.route(method),
+			sending: newStreamCall(), receiving: newStreamCall(),
 		}
 		err = handler(srv, s)
 		if end := s.end(); end != nil && (err != nil || info.IsServerStream) {
-			return i.refuse(inner.Context(), method, token, end)
+			return i.reject(inner.Context(), method, token, end)
 		}
 		return err
 	}
 }
 
-// stream is a stream that ends with its token. As with every stream, one goroutine may send while another receives.
+// stream is a stream that ends with its token. As with every stream, one goroutine may send while another one receives.
 type stream struct {
 	grpc.ServerStream
-	ctx  context.Context //nolint:containedctx // a stream hands out its context
-	rule *rule
+	ctx   context.Context //nolint:containedctx // a stream has a context
+	route *route
 
-	sending, receiving *lane
+	sending, receiving *streamCall
 }
 
 // Context returns the context that carries the token, and ends with it.
 func (s *stream) Context() context.Context { return s.ctx }
 
-// end returns why the token ended the stream; nil while it has not, and where anything else ended it before.
+// end returns why the token ended the stream, or nil if it has not, or if something else ended the stream before.
 func (s *stream) end() error {
 	cause := context.Cause(s.ctx)
-	if cause == nil || cause == context.Canceled { //nolint:errorlint // a refusal may wrap it
+	if cause == nil || cause == context.Canceled { //nolint:errorlint // a *verifier.Error may wrap it
 		return nil
 	}
 	if other := context.Cause(s.ServerStream.Context()); other != nil && errors.Is(cause, other) {
@@ -90,32 +90,32 @@ func (s *stream) RecvMsg(m any) error {
 	return nil
 }
 
-// do returns what op does, or the status of the refusal once the token has ended. op may then go on, until the call ends.
-func (s *stream) do(l *lane, op func() error) error {
+// do returns the result of op, or the status of the rejection once the token has ended. op may then continue until the call ends.
+func (s *stream) do(c *streamCall, op func() error) error {
 	if end := s.end(); end != nil {
-		return s.rule.status(end)
+		return s.route.status(end)
 	}
 	ended := s.ctx.Done()
-	l.start(ended)
+	c.start(ended)
 	select {
-	case l.ops <- op:
+	case c.ops <- op:
 	case <-ended:
 		if end := s.end(); end != nil {
-			return s.rule.status(end)
+			return s.route.status(end)
 		}
 		return op() // whatever else has ended the call ends op
 	}
-	var o outcome
+	var r result
 	select {
-	case o = <-l.done:
+	case r = <-c.done:
 	case <-ended:
 		if end := s.end(); end != nil {
-			return s.rule.status(end)
+			return s.route.status(end)
 		}
-		o = <-l.done // as above
+		r = <-c.done // as above
 	}
-	if o.panicked != nil {
-		panic(o.panicked) //nolint:forbidigo // where it would have been without the goroutine
+	if r.panicked != nil {
+		panic(r.panicked) //nolint:forbidigo // where it would have been without the goroutine
 	}
-	return o.err
+	return r.err
 }

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/middleware/grpcauth"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -100,19 +100,18 @@ func TestStreamsEndWithTheirToken(t *testing.T) {
 					var cause error
 					var told []error
 					var ended time.Time
-					conn := serve(t, guard(t, grpcauth.Config{
-						Verifier: v, Grace: c.grace,
-						Observe: func(_ context.Context, method string, tok *verifier.Token, err error) {
+					conn := serve(t, guard(t, v, grpcauth.Config{
+						Grace: c.grace,
+						OnDecision: func(_ context.Context, method string, tok *verifier.Token, err error) {
 							require.Equal(t, chat, method)
-							require.Equal(t, issuertest.Subject, tok.Subject())
+							require.Equal(t, fakeissuer.Subject, tok.Subject())
 							told = append(told, err)
 						},
 					}), &orders{stream: func(s grpc.ServerStream) error {
 						_, ok := s.Context().Deadline()
 						require.False(t, ok)
-						tok, ok := verifier.FromContext(s.Context())
-						require.True(t, ok)
-						require.Equal(t, issuertest.Subject, tok.Subject())
+						tok := verifier.FromContext(s.Context())
+						require.Equal(t, fakeissuer.Subject, tok.Subject())
 						err := handler(s)
 						ended, cause = time.Now(), context.Cause(s.Context())
 						requireEnded(t, s.SendMsg(wrapperspb.String("more")))
@@ -120,7 +119,7 @@ func TestStreamsEndWithTheirToken(t *testing.T) {
 						return err
 					}})
 					began := time.Now()
-					client := open(t.Context(), t, conn, chat, w.Token(east, issuertest.Claims{ExpiresIn: 10 * time.Second}))
+					client := open(t.Context(), t, conn, chat, w.Issue(east, fakeissuer.Claims{ExpiresIn: 10 * time.Second}))
 					if c.revoke > 0 {
 						time.AfterFunc(c.revoke, revoker.revoke)
 					}
@@ -148,10 +147,10 @@ func TestStreamsEndWithTheirKey(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ran := make(chan struct{})
 		go func() { defer close(ran); _ = cache.Run(ctx) }()
-		conn := serve(t, guard(t, grpcauth.Config{Verifier: v}), &orders{stream: shapes["blocked in Recv"]})
-		day := issuertest.Claims{ExpiresIn: 24 * time.Hour}
-		other := open(t.Context(), t, conn, chat, w.Token(west, day))
-		doomed := open(t.Context(), t, conn, chat, w.Token(east, day))
+		conn := serve(t, guard(t, v, grpcauth.Config{}), &orders{stream: shapes["blocked in Recv"]})
+		day := fakeissuer.Claims{ExpiresIn: 24 * time.Hour}
+		other := open(t.Context(), t, conn, chat, w.Issue(west, day))
+		doomed := open(t.Context(), t, conn, chat, w.Issue(east, day))
 		synctest.Wait()
 		w.Rotate(east)
 		w.Withdraw(east)
@@ -170,8 +169,8 @@ func TestDoubtEndsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w, v, cache := world(t)
-		conn := serve(t, guard(t, grpcauth.Config{Verifier: v}), &orders{stream: shapes["blocked in Recv"]})
-		client := open(t.Context(), t, conn, chat, w.Token(east, issuertest.Claims{ExpiresIn: 72 * time.Hour}))
+		conn := serve(t, guard(t, v, grpcauth.Config{}), &orders{stream: shapes["blocked in Recv"]})
+		client := open(t.Context(), t, conn, chat, w.Issue(east, fakeissuer.Claims{ExpiresIn: 72 * time.Hour}))
 		synctest.Wait()
 		w.Break(east)
 		w.Break(west)
@@ -204,14 +203,14 @@ func TestWhoseResultCounts(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w, v, _ := world(t)
-				conn := serve(t, guard(t, grpcauth.Config{Verifier: v}), &orders{stream: func(s grpc.ServerStream) error {
+				conn := serve(t, guard(t, v, grpcauth.Config{}), &orders{stream: func(s grpc.ServerStream) error {
 					require.NoError(t, s.SendMsg(wrapperspb.String("response")))
 					if c.wait {
 						<-s.Context().Done()
 					}
 					return c.result
 				}})
-				client := open(t.Context(), t, conn, c.method, w.Token(east, issuertest.Claims{ExpiresIn: time.Minute}))
+				client := open(t.Context(), t, conn, c.method, w.Issue(east, fakeissuer.Claims{ExpiresIn: time.Minute}))
 				err := drain(client)
 				if errors.Is(err, io.EOF) {
 					err = nil
@@ -228,7 +227,7 @@ func TestClientThatLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, v, _ := world(t)
 		result := make(chan error, 1)
-		conn := serve(t, guard(t, grpcauth.Config{Verifier: v, Observe: func(_ context.Context, _ string, _ *verifier.Token, err error) {
+		conn := serve(t, guard(t, v, grpcauth.Config{OnDecision: func(_ context.Context, _ string, _ *verifier.Token, err error) {
 			require.NoError(t, err)
 		}}), &orders{stream: func(s grpc.ServerStream) error {
 			err := s.RecvMsg(new(wrapperspb.StringValue))
@@ -238,7 +237,7 @@ func TestClientThatLeaves(t *testing.T) {
 			return err
 		}})
 		ctx, cancel := context.WithCancel(t.Context())
-		client := open(ctx, t, conn, chat, w.Token(east, issuertest.Claims{}))
+		client := open(ctx, t, conn, chat, w.Issue(east, fakeissuer.Claims{}))
 		synctest.Wait()
 		cancel()
 		require.Equal(t, codes.Canceled, status.Code(<-result))
@@ -254,7 +253,7 @@ func TestMessages(t *testing.T) {
 		const n = 500
 		mine := wrapperspb.String("before")
 		release, left := make(chan struct{}), make(chan struct{})
-		conn := serve(t, guard(t, grpcauth.Config{Verifier: v}), &orders{stream: func(s grpc.ServerStream) error {
+		conn := serve(t, guard(t, v, grpcauth.Config{}), &orders{stream: func(s grpc.ServerStream) error {
 			defer close(left)
 			for k := range n {
 				require.NoError(t, s.RecvMsg(mine))
@@ -267,7 +266,7 @@ func TestMessages(t *testing.T) {
 			mine.Value = "after"
 			return nil
 		}})
-		client := open(t.Context(), t, conn, chat, w.Token(east, issuertest.Claims{ExpiresIn: time.Minute}))
+		client := open(t.Context(), t, conn, chat, w.Issue(east, fakeissuer.Claims{ExpiresIn: time.Minute}))
 		go func() {
 			for k := range n {
 				require.NoError(t, client.SendMsg(wrapperspb.String(strconv.Itoa(k))))
@@ -290,32 +289,18 @@ func TestMessages(t *testing.T) {
 	})
 }
 
-// A Verifier that cannot judge again has streams end by age alone.
-func TestPlainVerifier(t *testing.T) {
+// A rejection ends a stream, even if its cause is a cancellation.
+func TestRejectionThatWrapsACancellation(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w, v, _ := world(t)
-		conn := serve(t, guard(t, grpcauth.Config{Verifier: plain{v}}), &orders{stream: shapes["blocked in Recv"]})
-		began := time.Now()
-		requireEnded(t, drain(open(t.Context(), t, conn, chat, w.Token(east, issuertest.Claims{ExpiresIn: time.Minute}))))
-		require.Equal(t, time.Minute, time.Since(began))
+		rejection := &verifier.Error{Reason: verifier.ReasonRevoked, Err: context.Canceled}
+		conn := serve(t, guard(t, again{v, rejection}, grpcauth.Config{}), &orders{stream: shapes["blocked in Recv"]})
+		requireEnded(t, drain(open(t.Context(), t, conn, chat, w.Issue(east, fakeissuer.Claims{}))))
 	})
 }
 
-type plain struct{ middleware.Verifier }
-
-// A refusal counts as one whatever its cause is.
-func TestRefusalThatWrapsACancellation(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w, v, _ := world(t)
-		refusal := &verifier.Error{Reason: verifier.ReasonRevoked, Err: context.Canceled}
-		conn := serve(t, guard(t, grpcauth.Config{Verifier: again{v, refusal}}), &orders{stream: shapes["blocked in Recv"]})
-		requireEnded(t, drain(open(t.Context(), t, conn, chat, w.Token(east, issuertest.Claims{}))))
-	})
-}
-
-// again is a Rechecker with one answer.
+// again is a Verifier whose Recheck has one answer.
 type again struct {
 	middleware.Verifier
 	err error

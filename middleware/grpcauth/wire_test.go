@@ -12,6 +12,7 @@ import (
 	"encoding/base64"
 	"math/big"
 	"net"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,24 +23,25 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/failover/clientcredentials"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/middleware/grpcauth"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// authority is a certificate authority of a test.
-type authority struct {
+// testCA is a certificate testCA of a test.
+type testCA struct {
 	key  *ecdsa.PrivateKey
 	cert *x509.Certificate
 	pool *x509.CertPool
 }
 
-func newAuthority(t *testing.T) *authority {
+func newTestCA(t *testing.T) *testCA {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
-	a := &authority{key: key, pool: x509.NewCertPool(), cert: &x509.Certificate{
+	a := &testCA{key: key, pool: x509.NewCertPool(), cert: &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"}, IsCA: true, BasicConstraintsValid: true,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign,
 	}}
@@ -52,7 +54,7 @@ func newAuthority(t *testing.T) *authority {
 }
 
 // issue makes a certificate, and returns it with its thumbprint: RFC 8705, section 3.1.
-func (a *authority) issue(t *testing.T, serial int64) (tls.Certificate, string) {
+func (a *testCA) issue(t *testing.T, serial int64) (tls.Certificate, string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -67,7 +69,7 @@ func (a *authority) issue(t *testing.T, serial int64) (tls.Certificate, string) 
 }
 
 // listen starts the service on a loopback address with TLS, where clients may present a certificate.
-func (a *authority) listen(t *testing.T, i *grpcauth.Interceptor, o *orders) (address string) {
+func (a *testCA) listen(t *testing.T, i *grpcauth.Interceptor, o *orders) (address string) {
 	t.Helper()
 	cert, _ := a.issue(t, 2)
 	server := grpc.NewServer(append(interceptors(i), grpc.Creds(credentials.NewTLS(&tls.Config{
@@ -82,14 +84,14 @@ func (a *authority) listen(t *testing.T, i *grpcauth.Interceptor, o *orders) (ad
 	return listener.Addr().String()
 }
 
-// dial returns a client that presents these certificates, and the tokens of source where there is one.
-func (a *authority) dial(t *testing.T, address string, source grpcauth.TokenSource, certs ...tls.Certificate) *grpc.ClientConn {
+// dial returns a client that presents these certificates, and the tokens of source unless it is nil.
+func (a *testCA) dial(t *testing.T, address string, source *clientcredentials.TokenSource, certs ...tls.Certificate) *grpc.ClientConn {
 	t.Helper()
 	options := []grpc.DialOption{grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
 		MinVersion: tls.VersionTLS13, RootCAs: a.pool, ServerName: "orders.example", Certificates: certs,
 	}))}
 	if source != nil {
-		options = append(options, grpc.WithPerRPCCredentials(grpcauth.NewCredentials(source)))
+		options = append(options, grpc.WithPerRPCCredentials(grpcauth.PerRPCCredentials(source)))
 	}
 	conn, err := grpc.NewClient(address, options...)
 	require.NoError(t, err)
@@ -100,20 +102,22 @@ func (a *authority) dial(t *testing.T, address string, source grpcauth.TokenSour
 func TestOverTLS(t *testing.T) {
 	t.Parallel()
 	w, v, _ := world(t)
-	ca := newAuthority(t)
+	ca := newTestCA(t)
 	o := &orders{stream: shapes["blocked in Recv"]}
-	address := ca.listen(t, guard(t, grpcauth.Config{Verifier: v, Default: []middleware.Requirement{middleware.Scopes("orders/read")}}), o)
-	good := source(func(context.Context) (string, error) { return w.Token(west, issuertest.Claims{}), nil })
+	address := ca.listen(t, guard(t, v, grpcauth.Config{Default: []middleware.Requirement{middleware.Scopes("orders/read")}}), o)
+	good := newSource(t, func(*http.Request) (int, string, error) {
+		return 200, `{"access_token":"` + w.Issue(west, fakeissuer.Claims{}) + `","token_type":"Bearer","expires_in":3600}`, nil
+	})
 	got, err := ask(t.Context(), ca.dial(t, address, good), read)
 	require.NoError(t, err)
-	require.Equal(t, issuertest.Subject, got)
+	require.Equal(t, fakeissuer.Subject, got)
 	_, err = ask(t.Context(), ca.dial(t, address, nil), read)
 	require.Equal(t, "token_missing", status.Convert(err).Message())
-	_, err = ask(t.Context(), ca.dial(t, address, good), read, "Bearer "+w.Token(west, issuertest.Claims{}))
-	require.Equal(t, codes.InvalidArgument, status.Code(err), "both the credentials and the call bring one")
+	_, err = ask(t.Context(), ca.dial(t, address, good), read, "Bearer "+w.Issue(west, fakeissuer.Claims{}))
+	require.Equal(t, codes.InvalidArgument, status.Code(err), "both the credentials and the call send one")
 
 	expiry := time.Now().Add(300 * time.Millisecond)
-	short := w.Token(west, issuertest.Claims{Set: map[string]any{"exp": float64(expiry.UnixMicro()) / 1e6}})
+	short := w.Issue(west, fakeissuer.Claims{Set: map[string]any{"exp": float64(expiry.UnixMicro()) / 1e6}})
 	requireEnded(t, drain(open(t.Context(), t, ca.dial(t, address, nil), chat, short)))
 	require.Greater(t, time.Since(expiry), -time.Millisecond)
 }
@@ -121,13 +125,14 @@ func TestOverTLS(t *testing.T) {
 func TestCertificateBoundTokens(t *testing.T) {
 	t.Parallel()
 	w, v, _ := world(t)
-	ca := newAuthority(t)
+	ca := newTestCA(t)
 	mine, thumbprint := ca.issue(t, 3)
 	other, _ := ca.issue(t, 4)
-	bound := func(cnf any) string { return w.Token(east, issuertest.Claims{Set: map[string]any{"cnf": cnf}}) }
+	bound := func(cnf any) string { return w.Issue(east, fakeissuer.Claims{Set: map[string]any{"cnf": cnf}}) }
 	x5t := map[string]any{"x5t#S256": thumbprint}
-	for _, mode := range []middleware.Mode{middleware.Off, middleware.Accepted, middleware.Required} {
-		address := ca.listen(t, guard(t, grpcauth.Config{Verifier: v, Certificates: mode}), &orders{stream: func(grpc.ServerStream) error { return nil }})
+	for _, config := range []grpcauth.Config{{InsecureIgnoreConfirmation: true}, {}, {RequireCertificate: true}} {
+		ignored := config.InsecureIgnoreConfirmation
+		address := ca.listen(t, guard(t, v, config), &orders{stream: func(grpc.ServerStream) error { return nil }})
 		with, without, another := ca.dial(t, address, nil, mine), ca.dial(t, address, nil), ca.dial(t, address, nil, other)
 		for name, c := range map[string]struct {
 			conn  *grpc.ClientConn
@@ -135,22 +140,22 @@ func TestCertificateBoundTokens(t *testing.T) {
 			pass  bool
 		}{
 			"bound, with its certificate":          {with, bound(x5t), true},
-			"bound, without a certificate":         {without, bound(x5t), mode == middleware.Off},
-			"bound, with another certificate":      {another, bound(x5t), mode == middleware.Off},
-			"not bound":                            {with, w.Token(east, issuertest.Claims{}), mode != middleware.Required},
-			"bound to a key of DPoP":               {with, bound(map[string]any{"jkt": "x"}), mode == middleware.Off},
-			"bound twice, with the certificate":    {with, bound(map[string]any{"x5t#S256": thumbprint, "jkt": "x"}), mode == middleware.Off},
-			"bound to something of a wrong type":   {with, bound(map[string]any{"x5t#S256": 7}), mode == middleware.Off},
-			"bound by a cnf that is not an object": {with, bound("x"), mode == middleware.Off},
+			"bound, without a certificate":         {without, bound(x5t), ignored},
+			"bound, with another certificate":      {another, bound(x5t), ignored},
+			"not bound":                            {with, w.Issue(east, fakeissuer.Claims{}), !config.RequireCertificate},
+			"bound to a key of DPoP":               {with, bound(map[string]any{"jkt": "x"}), ignored},
+			"bound twice, with the certificate":    {with, bound(map[string]any{"x5t#S256": thumbprint, "jkt": "x"}), ignored},
+			"bound to something of a wrong type":   {with, bound(map[string]any{"x5t#S256": 7}), ignored},
+			"bound by a cnf that is not an object": {with, bound("x"), false},
 		} {
 			_, err := ask(t.Context(), c.conn, read, "Bearer "+c.token)
 			streaming := open(t.Context(), t, c.conn, chat, c.token).RecvMsg(nil)
 			if c.pass {
-				require.NoError(t, err, "%s, %d", name, mode)
+				require.NoError(t, err, "%s, %+v", name, config)
 				require.EqualError(t, streaming, "EOF")
 				continue
 			}
-			require.Equal(t, codes.Unauthenticated, status.Code(err), "%s, %d", name, mode)
+			require.Equal(t, codes.Unauthenticated, status.Code(err), "%s, %+v", name, config)
 			require.Equal(t, codes.Unauthenticated, status.Code(streaming))
 			info, _ := detailsOf(t, err)
 			require.Equal(t, "INVALID_TOKEN", info.GetReason())
@@ -159,43 +164,43 @@ func TestCertificateBoundTokens(t *testing.T) {
 	// A proxy has the certificate.
 	der, err := x509.ParseCertificate(mine.Certificate[0])
 	require.NoError(t, err)
-	behind := serve(t, guard(t, grpcauth.Config{
-		Verifier: v, Certificates: middleware.Required, ClientCertificate: func(context.Context) *x509.Certificate { return der },
+	behind := serve(t, guard(t, v, grpcauth.Config{
+		RequireCertificate: true, ClientCertificate: func(context.Context) *x509.Certificate { return der },
 	}), &orders{})
 	_, err = ask(t.Context(), behind, read, "Bearer "+bound(x5t))
 	require.NoError(t, err)
 	// Without TLS there is no certificate.
-	conn := serve(t, guard(t, grpcauth.Config{Verifier: v, Certificates: middleware.Accepted}), &orders{})
+	conn := serve(t, guard(t, v, grpcauth.Config{}), &orders{})
 	_, err = ask(t.Context(), conn, read, "Bearer "+bound(x5t))
 	require.Equal(t, codes.Unauthenticated, status.Code(err))
 }
 
-// A client with an ordinary retry policy gets over the loss of a region that nobody has keys of yet.
+// A client with a retry policy recovers from the loss of a region whose keys are not in memory yet.
 func TestRetryPolicyRecovers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w, v, _ := world(t)
 		w.Break(east)
-		refusals := 0
-		conn := serve(t, guard(t, grpcauth.Config{Verifier: v, Observe: func(_ context.Context, _ string, _ *verifier.Token, err error) {
+		rejections := 0
+		conn := serve(t, guard(t, v, grpcauth.Config{OnDecision: func(_ context.Context, _ string, _ *verifier.Token, err error) {
 			if err != nil {
-				refusals++
+				rejections++
 			}
 		}}), &orders{},
 			grpc.WithDefaultServiceConfig(`{"methodConfig": [{"name": [{}], "retryPolicy": {
 				"maxAttempts": 5, "initialBackoff": "0.5s", "maxBackoff": "2s", "backoffMultiplier": 2,
 				"retryableStatusCodes": ["UNAVAILABLE"]}}]}`))
-		_, err := ask(t.Context(), conn, read, "Bearer "+w.Token(west, issuertest.Claims{}))
+		_, err := ask(t.Context(), conn, read, "Bearer "+w.Issue(west, fakeissuer.Claims{}))
 		require.NoError(t, err, "the other region is there")
-		require.Zero(t, refusals)
-		time.AfterFunc(time.Second, func() { w.Mend(east) })
+		require.Zero(t, rejections)
+		time.AfterFunc(time.Second, func() { w.Restore(east) })
 		began := time.Now()
-		got, err := ask(t.Context(), conn, read, "Bearer "+w.Token(east, issuertest.Claims{}))
+		got, err := ask(t.Context(), conn, read, "Bearer "+w.Issue(east, fakeissuer.Claims{}))
 		require.NoError(t, err)
-		require.Equal(t, issuertest.Subject, got)
-		require.Positive(t, refusals)
+		require.Equal(t, fakeissuer.Subject, got)
+		require.Positive(t, rejections)
 		require.GreaterOrEqual(t, time.Since(began), time.Second)
-		t.Log(time.Since(began), refusals)
+		t.Log(time.Since(began), rejections)
 
 		_, err = ask(t.Context(), conn, read, "Bearer bad")
 		require.Equal(t, codes.Unauthenticated, status.Code(err), "and does not ask again with a bad token")

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/regionjwt/regionjwt"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/middleware/httpauth"
@@ -24,19 +24,18 @@ func (s silent) Header() http.Header       { return s.header }
 func (silent) Write(b []byte) (int, error) { return len(b), nil }
 func (silent) WriteHeader(int)             {}
 
-// What the middleware may allocate for a request whose token the verifier knows: the context value and the copy of the request.
+// For a request with a cached token, the middleware allocates only the context value and the copy of the request.
 func TestAllocations(t *testing.T) {
-	world := issuertest.New(t, issuertest.Config{Algorithm: "ES256"})
-	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: world.Client()}, Policies: []verifier.Policy{{
-		Provider: world.Provider(), Audience: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
+	fake := fakeissuer.New(t, fakeissuer.Config{Algorithm: "ES256"})
+	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: fake.Client()}, Policies: []verifier.Policy{{
+		Provider: fake.Provider(), Audience: verifier.CognitoAccess(fakeissuer.ClientID), Algorithms: []string{"ES256"},
 	}}})
 	require.NoError(t, err)
-	auth, err := httpauth.New(httpauth.Config{Verifier: v})
-	require.NoError(t, err)
 	passed := 0
-	h := auth.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { passed++ }), middleware.Scopes("orders/read"))
+	next := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { passed++ })
+	h := httpauth.Require(v, middleware.Scopes("orders/read"))(next)
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
-	r.Header.Set("Authorization", "Bearer "+world.Token("us-east-1", issuertest.Claims{}))
+	r.Header.Set("Authorization", "Bearer "+fake.Issue("us-east-1", fakeissuer.Claims{}))
 	w := silent{http.Header{}}
 	h.ServeHTTP(w, r)
 	require.Equal(t, 1, passed)

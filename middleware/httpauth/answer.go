@@ -6,44 +6,41 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/regionjwt/regionjwt/internal/authz"
 	"github.com/regionjwt/regionjwt/middleware"
 )
 
-func newRoute(requirements []middleware.Requirement) *route {
-	return &route{
-		requirements: slices.Clone(requirements),
-		scopes:       strings.Join(middleware.ScopesOf(requirements), " "),
-		stepUp:       middleware.StepUpOf(requirements),
+// route is what a handler requires, with what challenges say about it.
+type route struct {
+	requirements                []middleware.Requirement
+	optional                    bool
+	scopes, classes, sinceLogin string // parameters of challenges, or ""
+}
+
+func newRoute(reqs []middleware.Requirement) *route {
+	c := authz.ChallengeOf(reqs)
+	t := &route{requirements: slices.Clone(reqs), scopes: strings.Join(c.Scopes, " "), classes: strings.Join(c.ACR, " ")}
+	if c.MaxAge > 0 {
+		t.sinceLogin = strconv.FormatInt(int64(c.MaxAge/time.Second), 10)
 	}
+	return t
 }
 
-// statuses lists the status of each outcome.
-var statuses = map[middleware.Outcome]int{
-	middleware.Unavailable: http.StatusServiceUnavailable,
-	middleware.Missing:     http.StatusUnauthorized,
-	middleware.BadRequest:  http.StatusBadRequest,
-	middleware.Invalid:     http.StatusUnauthorized,
-	middleware.Forbidden:   http.StatusForbidden,
-	middleware.NeedStepUp:  http.StatusUnauthorized,
-	middleware.BadProof:    http.StatusUnauthorized,
-	middleware.NeedNonce:   http.StatusUnauthorized,
-	middleware.RateLimited: http.StatusTooManyRequests,
-}
-
-// refuse sets the status and the headers that RFC 6750, section 3, RFC 9449, section 7.1, RFC 6585, section 4,
-// and RFC 9110, section 10.2.3, ask for.
-func (m *Middleware) refuse(w http.ResponseWriter, r *http.Request, err error, t *route) {
-	outcome, retryAfter := middleware.Classify(err)
+// reject sets the headers of RFC 6750 section 3, RFC 9449 section 7.1, RFC 6585 section 4 and RFC 9110 section 10.2.3, and writes
+// the answer.
+func (m *Middleware) reject(w http.ResponseWriter, r *http.Request, err error, t *route) {
+	status, code, retryAfter := middleware.Classify(err)
 	h := w.Header()
 	for _, name := range []string{"Content-Length", "Content-Encoding", "ETag", "Last-Modified", "WWW-Authenticate"} {
-		h.Del(name) // of an answer that is not given
+		h.Del(name) // of the response that is not sent
 	}
-	if outcome == middleware.Unavailable || outcome == middleware.RateLimited {
+	if retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(retryAfter.Seconds()))))
 	} else {
 		for _, scheme := range m.schemes {
-			h.Add("WWW-Authenticate", m.challenge(scheme, outcome, t))
+			h.Add("WWW-Authenticate", m.challenge(scheme, status, code, t))
 		}
 	}
 	h.Set("Cache-Control", "no-store")
@@ -51,67 +48,53 @@ func (m *Middleware) refuse(w http.ResponseWriter, r *http.Request, err error, t
 	if write == nil {
 		write = writeError
 	}
-	write(w, r, statuses[outcome], err)
+	write(w, r, status, err)
 }
 
-// giveNonce hands the client the nonce of its next proof: RFC 9449, section 8.2.
-func (m *Middleware) giveNonce(h http.Header) {
+// setNonce gives the client the nonce for its next proof (RFC 9449 section 8.2).
+func (m *Middleware) setNonce(h http.Header) {
 	if m.config.DPoP == nil {
 		return
 	}
 	if nonce := m.config.DPoP.Nonce(); nonce != "" {
 		h.Set("DPoP-Nonce", nonce)
-		h.Set("Cache-Control", "no-store") // or another client would get it
+		h.Set("Cache-Control", "no-store") // a cache would give it to another client
 	}
 }
 
-// challenge makes the value of a WWW-Authenticate header. One about DPoP proofs says what is wrong under the DPoP scheme only.
-func (m *Middleware) challenge(scheme string, o middleware.Outcome, t *route) string {
+// challenge returns a value of the WWW-Authenticate header. An error of a DPoP proof is named with the scheme DPoP only.
+func (m *Middleware) challenge(scheme string, status int, code string, t *route) string {
 	var parameters []string
 	add := func(name, value string) {
-		if value != "" && quotable(value) {
+		if value != "" {
 			parameters = append(parameters, name+`="`+value+`"`)
 		}
 	}
-	add("realm", m.config.Realm)
-	ofProof := o == middleware.BadProof || o == middleware.NeedNonce
-	if o != middleware.Missing && (!ofProof || scheme == "DPoP") {
-		add("error", o.String())
-		switch o {
-		case middleware.Forbidden:
-			add("scope", t.scopes)
-		case middleware.NeedStepUp:
-			add("acr_values", strings.Join(t.stepUp.ACR, " "))
-			if t.stepUp.MaxAge > 0 {
-				add("max_age", strconv.FormatInt(int64(t.stepUp.MaxAge.Seconds()), 10))
-			}
-		default:
-		}
+	ofProof := code == "invalid_dpop_proof" || code == "use_dpop_nonce"
+	if code != "token_missing" && (!ofProof || scheme == dpopScheme) {
+		add("error", code)
 	}
-	if scheme == "DPoP" {
-		add("algs", strings.Join(m.algorithms(), " "))
+	if status == http.StatusUnauthorized || status == http.StatusForbidden {
+		add("scope", t.scopes)
 	}
-	add("resource_metadata", m.metadata)
+	if code == "insufficient_user_authentication" {
+		add("acr_values", t.classes)
+		add("max_age", t.sinceLogin)
+	}
+	if scheme == dpopScheme {
+		add("algs", strings.Join(m.config.DPoP.Algorithms(), " "))
+	}
+	add("resource_metadata", m.resource.document)
 	if len(parameters) == 0 {
 		return scheme
 	}
 	return scheme + " " + strings.Join(parameters, ", ")
 }
 
-// quotable reports whether s holds only what a quoted parameter may: RFC 6750, section 3.
-func quotable(s string) bool {
-	for _, c := range s {
-		if c < ' ' || c > '~' || c == '"' || c == '\\' {
-			return false
-		}
-	}
-	return true
-}
-
-// writeError writes the public reason as JSON, and nothing else.
+// writeError writes the error code as JSON, and nothing else.
 func writeError(w http.ResponseWriter, _ *http.Request, status int, err error) {
-	outcome, _ := middleware.Classify(err)
+	_, code, _ := middleware.Classify(err)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(`{"error":"` + outcome.String() + `"}` + "\n")) //nolint:gosec // one of a closed list
+	_, _ = w.Write([]byte(`{"error":"` + code + `"}` + "\n")) //nolint:gosec // one of a closed list
 }

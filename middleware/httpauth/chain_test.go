@@ -10,32 +10,31 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/middleware/dpop"
 	"github.com/regionjwt/regionjwt/middleware/httpauth"
 )
 
-// The certificate of the client is the first of the chain, not one of those who vouch for it: RFC 8446, section 4.4.2.
+// The certificate of the client is the first of the chain, not one of its issuers (RFC 8446 section 4.4.2).
 func TestTheFirstCertificateIsTheClients(t *testing.T) {
 	t.Parallel()
-	v, mint := bound(t)
+	v, issue := bound(t)
 	leaf := func() *x509.Certificate { return &x509.Certificate{Raw: selfSigned(t).Certificate[0]} }
-	client, authority := leaf(), leaf()
-	h := protect(t, httpauth.Config{Verifier: v, Certificates: middleware.Required})
+	client, ca := leaf(), leaf()
+	h := protect(t, v, httpauth.Config{RequireCertificate: true})
 	for i, c := range []struct {
 		bound *x509.Certificate
 		chain []*x509.Certificate
 		want  int
 	}{
 		{client, []*x509.Certificate{client}, 200},
-		{client, []*x509.Certificate{client, authority}, 200},
-		{authority, []*x509.Certificate{client, authority}, 401},
-		{client, []*x509.Certificate{authority, client}, 401},
+		{client, []*x509.Certificate{client, ca}, 200},
+		{ca, []*x509.Certificate{client, ca}, 401},
+		{client, []*x509.Certificate{ca, client}, 401},
 		{client, nil, 401},
 	} {
 		sum := sha256.Sum256(c.bound.Raw)
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "https://api.example.com/", nil)
-		r.Header.Set("Authorization", "Bearer "+mint(map[string]any{"x5t#S256": b64(sum[:])}))
+		r.Header.Set("Authorization", "Bearer "+issue(map[string]any{"x5t#S256": b64(sum[:])}))
 		r.TLS = &tls.ConnectionState{PeerCertificates: c.chain}
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
@@ -46,12 +45,12 @@ func TestTheFirstCertificateIsTheClients(t *testing.T) {
 // A Host that could hide the path, or stand for another host, names no URL, and no proof fits it.
 func TestAHostThatHidesThePathNamesNoURL(t *testing.T) {
 	t.Parallel()
-	v, mint := bound(t)
+	v, issue := bound(t)
 	alice := newClient(t)
-	token := mint(map[string]any{"jkt": alice.thumbprint()})
+	token := issue(map[string]any{"jkt": alice.thumbprint()})
 	checker, err := dpop.New(dpop.Config{Algorithms: []string{"ES256"}})
 	require.NoError(t, err)
-	h := protect(t, httpauth.Config{Verifier: v, DPoP: checker, Metadata: &httpauth.Metadata{
+	h := protect(t, v, httpauth.Config{DPoP: checker, Metadata: &httpauth.Metadata{
 		Resource: "https://api.example.com", AuthorizationServers: func() []string { return nil },
 	}})
 	for _, host := range []string{

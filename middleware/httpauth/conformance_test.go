@@ -18,7 +18,7 @@ func TestConformance(t *testing.T) {
 	rows := answers.Rows(t, "../../docs/answers.md")
 	tried := map[string]bool{answers.Good: true}
 	for _, c := range answers.Cases(t) {
-		h := protect(t, httpauth.Config{Verifier: c.Verifier, Certificates: c.Certificates}, c.Requirements...)
+		h := protect(t, c.Verifier, httpauth.Config{RequireCertificate: c.RequireCertificate}, c.Requirements...)
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header["Authorization"] = c.Authorization
 		w := httptest.NewRecorder()

@@ -7,39 +7,30 @@ import (
 	"net/http/httptest"
 
 	"github.com/regionjwt/regionjwt"
+	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
-	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/middleware/httpauth"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-func ExampleMiddleware_Handler() {
-	world := issuertest.New(nil, issuertest.Config{Algorithm: "ES256"})
-	defer world.Close()
-	v, err := regionjwt.New(regionjwt.Config{Keys: jwks.Config{HTTPClient: world.Client()}, Policies: []verifier.Policy{{
-		Provider:   world.Provider(),
-		Audience:   verifier.CognitoAccess(issuertest.ClientID),
-		Algorithms: []string{"ES256"},
-	}}})
+func ExampleRequire() {
+	server := issuertest.New(nil, issuer.Cognito("us-east-1_AbCdEf123", "us-west-2"), issuertest.Config{Algorithm: "ES256"})
+	defer server.Close()
+	v, err := regionjwt.New(regionjwt.Config{Policies: []verifier.Policy{server.Policy()}})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	auth, err := httpauth.New(httpauth.Config{Verifier: v, Realm: "orders"})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	handler := auth.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token, _ := verifier.FromContext(r.Context())
-		_, _ = fmt.Fprintln(w, "orders for", token.ClientID())
-	}), middleware.Scopes("orders/read"))
+	orders := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprintln(w, "orders for", verifier.FromContext(r.Context()).ClientID())
+	})
+	handler := httpauth.Require(v, middleware.Scopes("orders/read"))(orders)
 
 	for _, token := range []string{
-		world.Token("us-west-2", issuertest.Claims{Machine: true}),
-		world.Token("us-west-2", issuertest.Claims{Scope: "openid"}),
-		world.Token("us-west-2", issuertest.Claims{Forge: true}),
+		server.Issue("us-west-2", issuertest.Claims{}),
+		server.Issue("us-west-2", issuertest.Claims{Scope: "openid"}),
+		server.Issue("us-west-2", issuertest.Claims{Forged: true}),
 	} {
 		r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/orders", nil)
 		r.Header.Set("Authorization", "Bearer "+token)
@@ -49,6 +40,6 @@ func ExampleMiddleware_Handler() {
 	}
 	// Output:
 	// 200  orders for test-client
-	// 403 Bearer realm="orders", error="insufficient_scope", scope="orders/read" {"error":"insufficient_scope"}
-	// 401 Bearer realm="orders", error="invalid_token" {"error":"invalid_token"}
+	// 403 Bearer error="insufficient_scope", scope="orders/read" {"error":"insufficient_scope"}
+	// 401 Bearer error="invalid_token", scope="orders/read" {"error":"invalid_token"}
 }

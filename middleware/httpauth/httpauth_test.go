@@ -12,96 +12,109 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/issuer"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/middleware/httpauth"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// answers is a verifier with one answer for each token.
+// verdicts is a Verifier with one answer for each token.
 type verdicts map[string]error
 
 func (a verdicts) Verify(_ context.Context, raw string) (*verifier.Token, error) {
 	if err, ok := a[raw]; ok {
 		return nil, err
 	}
-	return nil, errors.New("an error that nobody expects")
+	return nil, errors.New("an unknown error")
 }
+
+func (verdicts) Recheck(context.Context, *verifier.Token) error { return nil }
+func (verdicts) Changed() <-chan struct{}                       { return nil }
 
 var known = verdicts{
-	"bad":       &verifier.Error{Reason: verifier.ReasonBadSignature, Err: errors.New("secret detail")},
-	"dark":      &verifier.Error{Reason: verifier.ReasonKeysUnavailable, RetryAfter: 1500 * time.Millisecond},
-	"forbidden": &verifier.Error{Reason: verifier.ReasonCheckFailed, Err: verifier.ErrForbidden},
+	"bad":         &verifier.Error{Reason: verifier.ReasonBadSignature, Err: errors.New("secret detail")},
+	"unavailable": &verifier.Error{Reason: verifier.ReasonKeysUnavailable, RetryAfter: 1500 * time.Millisecond},
+	"forbidden":   &verifier.Error{Reason: verifier.ReasonCheckFailed, Err: verifier.ErrForbidden},
 }
 
-func protect(t testing.TB, c httpauth.Config, requirements ...middleware.Requirement) http.Handler {
+func protect(t testing.TB, v middleware.Verifier, c httpauth.Config, requirements ...middleware.Requirement) http.Handler {
 	t.Helper()
-	auth, err := httpauth.New(c)
+	auth, err := httpauth.New(v, c)
 	require.NoError(t, err)
-	return auth.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		tok, ok := verifier.FromContext(r.Context())
-		if !ok {
-			_, _ = io.WriteString(w, "anonymous")
-			return
-		}
-		_, _ = io.WriteString(w, tok.Subject())
-	}), requirements...)
+	return auth.Require(requirements...)(http.HandlerFunc(greet))
+}
+
+// optional is protect for a route that a token is optional for.
+func optional(t testing.TB, v middleware.Verifier, c httpauth.Config) http.Handler {
+	t.Helper()
+	auth, err := httpauth.New(v, c)
+	require.NoError(t, err)
+	return auth.Optional()(http.HandlerFunc(greet))
+}
+
+func greet(w http.ResponseWriter, r *http.Request) {
+	tok := verifier.FromContext(r.Context())
+	if tok == nil {
+		_, _ = io.WriteString(w, "anonymous")
+		return
+	}
+	_, _ = io.WriteString(w, tok.Subject())
 }
 
 func TestAnswers(t *testing.T) {
 	t.Parallel()
+	const scope = `scope="orders/read x"`
 	for name, c := range map[string]struct {
-		config    httpauth.Config
 		header    []string
 		status    int
 		challenge string
 		retry     string
 		body      string
 	}{
-		"no token": {httpauth.Config{}, nil, 401, "Bearer", "", "token_missing"},
-		"no token, realm": {
-			httpauth.Config{Realm: "orders"}, nil, 401, `Bearer realm="orders"`, "", "token_missing",
-		},
-		"other scheme": {httpauth.Config{}, []string{"Basic YTpi"}, 401, "Bearer", "", "token_missing"},
-		"two headers": {
-			httpauth.Config{}, []string{"Bearer a", "Bearer b"}, 400, `Bearer error="invalid_request"`, "", "invalid_request",
-		},
-		"bad token": {
-			httpauth.Config{Realm: "orders"}, []string{"Bearer bad"}, 401, `Bearer realm="orders", error="invalid_token"`, "", "invalid_token",
-		},
-		"no keys":       {httpauth.Config{}, []string{"Bearer dark"}, 503, "", "2", "temporarily_unavailable"},
-		"unknown error": {httpauth.Config{}, []string{"Bearer odd"}, 503, "", "1", "temporarily_unavailable"},
-		"forbidden": {
-			httpauth.Config{}, []string{"Bearer forbidden"}, 403, `Bearer error="insufficient_scope", scope="orders/read x"`, "", "insufficient_scope",
-		},
-		"anonymous where scopes are demanded": {
-			httpauth.Config{AllowAnonymous: true}, nil, 401, "Bearer", "", "token_missing",
-		},
+		"no token":      {nil, 401, "Bearer " + scope, "", "token_missing"},
+		"other scheme":  {[]string{"Basic YTpi"}, 401, "Bearer " + scope, "", "token_missing"},
+		"two headers":   {[]string{"Bearer a", "Bearer b"}, 400, `Bearer error="invalid_request"`, "", "invalid_request"},
+		"bad token":     {[]string{"Bearer bad"}, 401, `Bearer error="invalid_token", ` + scope, "", "invalid_token"},
+		"no keys":       {[]string{"Bearer unavailable"}, 503, "", "2", "temporarily_unavailable"},
+		"unknown error": {[]string{"Bearer odd"}, 503, "", "1", "temporarily_unavailable"},
+		"forbidden":     {[]string{"Bearer forbidden"}, 403, `Bearer error="insufficient_scope", ` + scope, "", "insufficient_scope"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c.config.Verifier = known
-			h := protect(t, c.config, middleware.Scopes("orders/read", "x"))
-			r := httptest.NewRequest(http.MethodGet, "/", nil)
-			r.Header["Authorization"] = c.header
-			w := httptest.NewRecorder()
-			h.ServeHTTP(w, r)
-			require.Equal(t, c.status, w.Code)
-			require.Equal(t, c.challenge, w.Header().Get("WWW-Authenticate"))
-			require.Equal(t, c.retry, w.Header().Get("Retry-After"))
-			require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
-			require.Equal(t, `{"error":"`+c.body+`"}`+"\n", w.Body.String())
-			require.NotContains(t, w.Body.String(), "secret")
+			byFunction := httpauth.Require(known, middleware.Scopes("orders/read", "x"))(http.HandlerFunc(greet))
+			for how, h := range map[string]http.Handler{
+				"New":     protect(t, known, httpauth.Config{}, middleware.Scopes("orders/read", "x")),
+				"Require": byFunction,
+			} {
+				r := httptest.NewRequest(http.MethodGet, "/", nil)
+				r.Header["Authorization"] = c.header
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				require.Equal(t, c.status, w.Code, how)
+				require.Equal(t, c.challenge, w.Header().Get("WWW-Authenticate"), how)
+				require.Equal(t, c.retry, w.Header().Get("Retry-After"), how)
+				require.Equal(t, "no-store", w.Header().Get("Cache-Control"), how)
+				require.Equal(t, `{"error":"`+c.body+`"}`+"\n", w.Body.String(), how)
+				require.NotContains(t, w.Body.String(), "secret", how)
+			}
 		})
 	}
 }
 
-func TestAnonymous(t *testing.T) {
+// A challenge without parameters is the scheme alone.
+func TestChallengeWithoutRequirements(t *testing.T) {
 	t.Parallel()
-	h := protect(t, httpauth.Config{Verifier: known, AllowAnonymous: true})
-	for header, want := range map[string]int{"": 200, "Bearer bad": 401, "Bearer dark": 503, "Basic YTpi": 401, "Bearer": 400} {
+	w := httptest.NewRecorder()
+	protect(t, known, httpauth.Config{}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	require.Equal(t, "Bearer", w.Header().Get("WWW-Authenticate"))
+}
+
+func TestOptional(t *testing.T) {
+	t.Parallel()
+	h := optional(t, known, httpauth.Config{})
+	for header, want := range map[string]int{"": 200, "Bearer bad": 401, "Bearer unavailable": 503, "Basic YTpi": 401, "Bearer": 400} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		if header != "" {
 			r.Header.Set("Authorization", header)
@@ -113,17 +126,32 @@ func TestAnonymous(t *testing.T) {
 			require.Equal(t, "anonymous", w.Body.String())
 		}
 	}
+	v, issue := bound(t)
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("Authorization", "Bearer "+issue(nil))
+	w := httptest.NewRecorder()
+	optional(t, v, httpauth.Config{}).ServeHTTP(w, r)
+	require.Equal(t, fakeissuer.Subject, w.Body.String())
 }
 
-// nobody is a verifier that finds no fault, and no token.
-type nobody struct{}
+// A request without a token has no token, not even that of an outer middleware.
+func TestOptionalHidesTheTokenOfAnOuterMiddleware(t *testing.T) {
+	t.Parallel()
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r = r.WithContext(verifier.NewContext(r.Context(), new(verifier.Token)))
+	w := httptest.NewRecorder()
+	optional(t, known, httpauth.Config{}).ServeHTTP(w, r)
+	require.Equal(t, "anonymous", w.Body.String())
+}
+
+// nobody is a Verifier that finds no fault, and no token.
+type nobody struct{ verdicts }
 
 func (nobody) Verify(context.Context, string) (*verifier.Token, error) { return nil, nil }
 
 func TestNothingPassesWithoutAToken(t *testing.T) {
 	t.Parallel()
-	for _, anonymous := range []bool{false, true} {
-		h := protect(t, httpauth.Config{Verifier: nobody{}, AllowAnonymous: anonymous})
+	for _, h := range []http.Handler{protect(t, nobody{}, httpauth.Config{}), optional(t, nobody{}, httpauth.Config{})} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("Authorization", "Bearer x")
 		w := httptest.NewRecorder()
@@ -132,19 +160,14 @@ func TestNothingPassesWithoutAToken(t *testing.T) {
 		require.Equal(t, 503, w.Code)
 		require.Empty(t, w.Header().Get("ETag"))
 	}
-	w := httptest.NewRecorder()
-	r := httptest.NewRequest(http.MethodGet, "/", nil)
-	r.Header.Set("Authorization", "Bearer x")
-	new(httpauth.Middleware).Handler(http.NotFoundHandler()).ServeHTTP(w, r)
-	require.Equal(t, 503, w.Code)
 }
 
 func TestWriteError(t *testing.T) {
 	t.Parallel()
-	h := protect(t, httpauth.Config{Verifier: known, WriteError: func(w http.ResponseWriter, _ *http.Request, status int, err error) {
+	h := protect(t, known, httpauth.Config{WriteError: func(w http.ResponseWriter, _ *http.Request, status int, err error) {
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.WriteHeader(status)
-		_, _ = io.WriteString(w, err.(*verifier.Error).Reason.String())
+		_, _ = io.WriteString(w, string(err.(*verifier.Error).Reason))
 	}})
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("Authorization", "Bearer bad")
@@ -155,25 +178,18 @@ func TestWriteError(t *testing.T) {
 	require.Equal(t, `Bearer error="invalid_token"`, w.Header().Get("WWW-Authenticate"))
 }
 
-func TestNewRefuses(t *testing.T) {
-	t.Parallel()
-	_, err := httpauth.New(httpauth.Config{Realm: `a"b`})
-	require.ErrorContains(t, err, "Verifier is not set")
-	require.ErrorContains(t, err, "Realm")
-}
-
-// A real server and a real client, with a region that goes dark.
+// A real server and a real client, with a region that becomes unavailable.
 func TestOverTheWire(t *testing.T) {
 	t.Parallel()
-	world := issuertest.New(t, issuertest.Config{Algorithm: "RS256"})
-	world.Serve()
-	cache, err := jwks.New([]issuer.Provider{world.Provider()}, jwks.Config{})
+	fake := fakeissuer.New(t, fakeissuer.Config{Algorithm: "RS256"})
+	fake.Serve()
+	cache, err := jwks.New([]issuer.Provider{fake.Provider()}, jwks.Config{})
 	require.NoError(t, err)
-	v, err := verifier.New(verifier.Config{Keys: cache, Policies: []verifier.Policy{
-		{Provider: world.Provider(), Audience: verifier.CognitoAccess(issuertest.ClientID)},
-	}})
+	v, err := verifier.New([]verifier.Policy{
+		{Provider: fake.Provider(), Audience: verifier.CognitoAccess(fakeissuer.ClientID)},
+	}, cache, verifier.Config{})
 	require.NoError(t, err)
-	server := httptest.NewServer(protect(t, httpauth.Config{Verifier: v}, middleware.Scopes("orders/read")))
+	server := httptest.NewServer(protect(t, v, httpauth.Config{}, middleware.Scopes("orders/read")))
 	t.Cleanup(server.Close)
 	get := func(token string) (int, string, http.Header) {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
@@ -186,16 +202,16 @@ func TestOverTheWire(t *testing.T) {
 		require.NoError(t, err)
 		return resp.StatusCode, string(body), resp.Header
 	}
-	world.Hang("us-east-1")
-	status, body, _ := get(world.Token("us-west-2", issuertest.Claims{}))
+	fake.Hang("us-east-1")
+	status, body, _ := get(fake.Issue("us-west-2", fakeissuer.Claims{}))
 	require.Equal(t, 200, status, body)
-	require.Equal(t, issuertest.Subject, body)
-	status, _, _ = get(world.Token("us-west-2", issuertest.Claims{Scope: "openid"}))
+	require.Equal(t, fakeissuer.Subject, body)
+	status, _, _ = get(fake.Issue("us-west-2", fakeissuer.Claims{Scope: "openid"}))
 	require.Equal(t, 403, status)
-	status, _, _ = get(world.Token("us-west-2", issuertest.Claims{Forge: true}))
+	status, _, _ = get(fake.Issue("us-west-2", fakeissuer.Claims{Forged: true}))
 	require.Equal(t, 401, status)
-	world.Break("us-east-1")
-	status, body, header := get(world.Token("us-east-1", issuertest.Claims{Header: map[string]any{"kid": "unknown"}}))
+	fake.Break("us-east-1")
+	status, body, header := get(fake.Issue("us-east-1", fakeissuer.Claims{Header: map[string]any{"kid": "unknown"}}))
 	require.Equal(t, 503, status)
 	require.NotEmpty(t, header.Get("Retry-After"))
 	require.Empty(t, header.Get("WWW-Authenticate"))

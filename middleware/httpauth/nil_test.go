@@ -21,39 +21,59 @@ type verifierFunc func(context.Context, string) (*verifier.Token, error)
 func (f verifierFunc) Verify(ctx context.Context, raw string) (*verifier.Token, error) {
 	return f(ctx, raw)
 }
+func (verifierFunc) Recheck(context.Context, *verifier.Token) error { return nil }
+func (verifierFunc) Changed() <-chan struct{}                       { return nil }
 
-func TestNilsAreRefused(t *testing.T) {
-	t.Parallel()
-	for name, v := range map[string]middleware.Verifier{
-		"nothing":         nil,
-		"a nil Verifier":  (*verifier.Verifier)(nil),
-		"a nil Validator": (*regionjwt.Validator)(nil),
-		"a nil function":  verifierFunc(nil),
-		"a nil map":       verdicts(nil),
-	} {
-		_, err := httpauth.New(httpauth.Config{Verifier: v, Realm: `"`})
-		require.ErrorContains(t, err, "httpauth: Verifier", name)
-		require.ErrorContains(t, err, "Realm", name, "all mistakes at once")
-	}
-	_, err := httpauth.New(httpauth.Config{Verifier: known, DPoP: new(dpop.Checker)})
-	require.ErrorContains(t, err, "httpauth: DPoP")
-	_, err = httpauth.New(httpauth.Config{Verifier: known, Metadata: &httpauth.Metadata{Resource: "https://api.example.com"}})
-	require.ErrorContains(t, err, "AuthorizationServers")
+var noVerifiers = map[string]middleware.Verifier{
+	"nothing":         nil,
+	"a nil Verifier":  (*verifier.Verifier)(nil),
+	"a nil Validator": (*regionjwt.Validator)(nil),
+	"a nil function":  verifierFunc(nil),
+	"a nil map":       verdicts(nil),
 }
 
-// A handler that is not there is noticed when the routes are made.
-func TestHandlerOfNilPanicsAtOnce(t *testing.T) {
+func TestNewRejectsNil(t *testing.T) {
 	t.Parallel()
-	auth, err := httpauth.New(httpauth.Config{Verifier: known})
+	for name, v := range noVerifiers {
+		_, err := httpauth.New(v, httpauth.Config{RequireDPoP: true})
+		require.ErrorContains(t, err, "httpauth: New: the Verifier is nil", name)
+		require.ErrorContains(t, err, "RequireDPoP", name, "every problem at once")
+	}
+	_, err := httpauth.New(known, httpauth.Config{DPoP: new(dpop.Checker)})
+	require.ErrorContains(t, err, "httpauth: DPoP was not made by dpop.New")
+	_, err = httpauth.New(known, httpauth.Config{Metadata: &httpauth.Metadata{Resource: "https://api.example.com"}})
+	require.ErrorContains(t, err, "httpauth: Metadata.AuthorizationServers")
+	_, err = httpauth.New(known, httpauth.Config{Extractors: []func(*http.Request) (string, error){httpauth.FromAuthorization, nil}})
+	require.ErrorContains(t, err, "httpauth: Extractors[1] is nil")
+}
+
+// Functions that cannot return an error panic when the routes are made, with a text that names them.
+func TestMisusePanicsAtTheCall(t *testing.T) {
+	t.Parallel()
+	auth, err := httpauth.New(known, httpauth.Config{})
 	require.NoError(t, err)
+	for name, v := range noVerifiers {
+		require.PanicsWithValue(t, "httpauth: Require: the Verifier is nil", func() { httpauth.Require(v) }, name)
+	}
 	for name, next := range map[string]http.Handler{
 		"nothing": nil, "a nil function": http.HandlerFunc(nil), "a nil mux": (*http.ServeMux)(nil),
 	} {
-		require.PanicsWithValue(t, "httpauth: Handler: next is nil", func() { auth.Handler(next) }, name)
+		require.PanicsWithValue(t, "httpauth: Require: the handler is nil", func() { auth.Require()(next) }, name)
+		require.PanicsWithValue(t, "httpauth: Require: the handler is nil", func() { httpauth.Require(known)(next) }, name)
+		require.PanicsWithValue(t, "httpauth: Optional: the handler is nil", func() { auth.Optional()(next) }, name)
+	}
+	const zero = "httpauth: Require: a requirement was not made by a function of package middleware"
+	require.PanicsWithValue(t, zero, func() { auth.Require(middleware.Groups("g"), middleware.Requirement{}) })
+	require.PanicsWithValue(t, zero, func() { httpauth.Require(known, middleware.Requirement{}) })
+	for _, name := range []string{"", "a b", "a:", "ä", "a=b", "a;"} {
+		require.PanicsWithValue(t, "httpauth: FromCookie: the name is empty or has a character that is not allowed",
+			func() { httpauth.FromCookie(name) })
+		require.PanicsWithValue(t, "httpauth: FromHeader: the name is empty or has a character that is not allowed",
+			func() { httpauth.FromHeader(name) })
 	}
 }
 
-// A Middleware that New has not made lets nobody in, and does not panic while it serves.
+// A Middleware that New has not made admits no request, and does not panic while it serves.
 func TestMiddlewaresThatNewHasNotMade(t *testing.T) {
 	t.Parallel()
 	request := func() *http.Request {
@@ -65,20 +85,18 @@ func TestMiddlewaresThatNewHasNotMade(t *testing.T) {
 	nilstest.Methods(t, "New", nil, args, (*httpauth.Middleware)(nil), new(httpauth.Middleware))
 	for _, m := range []*httpauth.Middleware{nil, {}} {
 		served := false
-		h := m.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served = true }))
+		next := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served = true })
+		for _, h := range []http.Handler{m.Require()(next), m.Optional()(next)} {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, request())
+			require.Equal(t, http.StatusServiceUnavailable, w.Code)
+			require.False(t, served)
+		}
+		pattern, h := m.ResourceMetadata()
+		mux := http.NewServeMux()
+		mux.Handle(pattern, h)
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, request())
-		require.Equal(t, http.StatusServiceUnavailable, w.Code)
-		require.False(t, served)
-		w = httptest.NewRecorder()
-		m.MetadataHandler().ServeHTTP(w, request())
+		mux.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, pattern, nil))
 		require.Equal(t, http.StatusNotFound, w.Code)
-		tok, err := m.Check(request())
-		require.Nil(t, tok)
-		require.ErrorContains(t, err, "New")
-		r := request()
-		ctx, stop := m.Watch(r.WithContext(verifier.NewContext(r.Context(), new(verifier.Token))), 0)
-		<-ctx.Done()
-		stop()
 	}
 }

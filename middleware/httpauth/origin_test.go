@@ -8,7 +8,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/middleware/dpop"
 	"github.com/regionjwt/regionjwt/middleware/httpauth"
 )
@@ -24,9 +23,9 @@ func resource(identifier string) *httpauth.Metadata {
 // The htu of a proof is compared with the origin that is configured, and never with what a request says about its host.
 func TestDPoPOriginIsConfigured(t *testing.T) {
 	t.Parallel()
-	v, mint := bound(t)
+	v, issue := bound(t)
 	alice := newClient(t)
-	token := mint(map[string]any{"jkt": alice.thumbprint()})
+	token := issue(map[string]any{"jkt": alice.thumbprint()})
 	checker, err := dpop.New(dpop.Config{})
 	require.NoError(t, err)
 	evil := http.Header{
@@ -57,47 +56,46 @@ func TestDPoPOriginIsConfigured(t *testing.T) {
 		"no path at all": {"https://api.example.com/", "*", "api.example.com", nil, "https://api.example.com*/", 401},
 	} {
 		for how, config := range map[string]httpauth.Config{"Metadata": byMetadata, "ExternalURL": byFunction} {
-			config.Verifier, config.DPoP, config.DPoPMode = v, checker, middleware.Required
+			config.DPoP, config.RequireDPoP = checker, true
 			r := httptest.NewRequest(http.MethodGet, c.target, nil)
 			r.RequestURI, r.Host = c.line, c.host
 			maps.Copy(r.Header, c.header)
 			r.Header.Set("Authorization", "DPoP "+token)
 			r.Header.Set("DPoP", alice.proof("GET", c.htu, token, ""))
 			w := httptest.NewRecorder()
-			protect(t, config).ServeHTTP(w, r)
+			protect(t, v, config).ServeHTTP(w, r)
 			require.Equal(t, c.want, w.Code, "%s: %s", how, name)
 		}
 	}
 }
 
-// Without a configured origin, proofs cannot be judged: New says so.
+// Without a configured origin, proofs cannot be checked: New returns an error.
 func TestDPoPNeedsAnOrigin(t *testing.T) {
 	t.Parallel()
 	checker, err := dpop.New(dpop.Config{})
 	require.NoError(t, err)
-	_, err = httpauth.New(httpauth.Config{Verifier: known, DPoP: checker})
-	require.ErrorContains(t, err, "httpauth: DPoP needs Metadata.Resource or ExternalURL")
+	_, err = httpauth.New(known, httpauth.Config{DPoP: checker})
+	require.ErrorContains(t, err, "httpauth: DPoP needs Metadata or ExternalURL")
 	for _, c := range []httpauth.Config{{ExternalURL: asServed}, {Metadata: resource("https://api.example.com")}} {
-		c.Verifier, c.DPoP = known, checker
-		_, err = httpauth.New(c)
+		c.DPoP = checker
+		_, err = httpauth.New(known, c)
 		require.NoError(t, err)
 	}
 }
 
-// The metadata say which proofs are taken, and whether a token has to be bound: RFC 9728, section 2.
+// The metadata says which proofs are accepted, and whether a token must be bound (RFC 9728 section 2).
 func TestMetadataOfDPoP(t *testing.T) {
 	t.Parallel()
 	checker, err := dpop.New(dpop.Config{Algorithms: []string{"ES256", "EdDSA"}})
 	require.NoError(t, err)
-	for mode, want := range map[middleware.Mode]string{
-		middleware.Accepted: "", middleware.Required: `,"dpop_bound_access_tokens_required":true`,
-	} {
-		m, err := httpauth.New(httpauth.Config{
-			Verifier: known, DPoP: checker, DPoPMode: mode, Metadata: resource("https://api.example.com"),
+	for required, want := range map[bool]string{false: "", true: `,"dpop_bound_access_tokens_required":true`} {
+		m, err := httpauth.New(known, httpauth.Config{
+			DPoP: checker, RequireDPoP: required, Metadata: resource("https://api.example.com"),
 		})
 		require.NoError(t, err)
 		w := httptest.NewRecorder()
-		m.MetadataHandler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+		_, h := m.ResourceMetadata()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 		require.JSONEq(t, `{"resource":"https://api.example.com","bearer_methods_supported":["header"],
 			"dpop_signing_alg_values_supported":["ES256","EdDSA"]`+want+`}`, w.Body.String())
 	}

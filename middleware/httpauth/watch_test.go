@@ -11,9 +11,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/issuer"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/middleware"
 	"github.com/regionjwt/regionjwt/middleware/httpauth"
 	"github.com/regionjwt/regionjwt/revocation"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -24,28 +25,26 @@ func TestEventsEnd(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		expires time.Duration
-		smash   bool
+		revoke  bool
 		want    verifier.Reason
 	}{
-		"expiry":          {1500 * time.Millisecond, false, verifier.ReasonExpired},
-		"break the glass": {time.Hour, true, verifier.ReasonRevoked},
+		"expiry":     {1500 * time.Millisecond, false, verifier.ReasonExpired},
+		"revocation": {time.Hour, true, verifier.ReasonRevoked},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			world := issuertest.New(t, issuertest.Config{Algorithm: "ES256"})
+			world := fakeissuer.New(t, fakeissuer.Config{Algorithm: "ES256"})
 			keys, err := jwks.New([]issuer.Provider{world.Provider()}, jwks.Config{HTTPClient: world.Client()})
 			require.NoError(t, err)
 			rules, err := revocation.New(revocation.Config{})
 			require.NoError(t, err)
-			v, err := verifier.New(verifier.Config{Keys: keys, Revocation: rules, Leeway: -1, Policies: []verifier.Policy{{
-				Provider: world.Provider(), Audience: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
-			}}})
-			require.NoError(t, err)
-			auth, err := httpauth.New(httpauth.Config{Verifier: v})
+			v, err := verifier.New([]verifier.Policy{{
+				Provider: world.Provider(), Audience: verifier.CognitoAccess(fakeissuer.ClientID), Algorithms: []string{"ES256"},
+			}}, keys, verifier.Config{Revocation: rules, Leeway: -1})
 			require.NoError(t, err)
 			cause := make(chan error, 1)
-			server := httptest.NewServer(auth.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				ctx, stop := auth.Watch(r, 0)
+			server := httptest.NewServer(httpauth.Require(v)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				ctx, stop := middleware.Watch(r.Context(), v, verifier.FromContext(r.Context()), 0)
 				defer stop()
 				_, hasDeadline := ctx.Deadline()
 				_, _ = fmt.Fprintf(w, "data: %v\n\n", hasDeadline)
@@ -56,17 +55,17 @@ func TestEventsEnd(t *testing.T) {
 			t.Cleanup(server.Close)
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
 			require.NoError(t, err)
-			token := world.Token("us-east-1", issuertest.Claims{ExpiresIn: c.expires})
+			token := world.Issue("us-east-1", fakeissuer.Claims{ExpiresIn: c.expires})
 			r.Header.Set("Authorization", "Bearer "+token)
 			resp, err := server.Client().Do(r)
 			require.NoError(t, err)
 			defer func() { _ = resp.Body.Close() }()
 			events := bufio.NewScanner(resp.Body)
 			require.True(t, events.Scan())
-			require.Equal(t, "data: false", events.Text(), "no deadline that would travel on")
+			require.Equal(t, "data: false", events.Text(), "no deadline that would be passed on")
 			due := time.Now()
-			if c.smash {
-				_, err := rules.Add(t.Context(), revocation.Rule{AllProviders: true, Subject: issuertest.Subject})
+			if c.revoke {
+				_, err := rules.Add(t.Context(), revocation.Rule{Provider: "*", Subject: fakeissuer.Subject})
 				require.NoError(t, err)
 			} else {
 				tok, err := v.Verify(t.Context(), token)

@@ -2,79 +2,85 @@ package statuspage
 
 import (
 	"sync"
+	"time"
 
+	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/failover"
 	"github.com/regionjwt/regionjwt/revocation"
 )
 
-// Events keeps the last 50 events for a Page. Its methods are made to be OnEvent of the parts that are watched, which exist
-// before the Page does:
-//
-//	var events statuspage.Events
-//	controller, err := failover.New(failover.Config{OnEvent: events.Failover, ...})
-//	rules, err := revocation.New(revocation.Config{OnEvent: events.Rules, ...})
-//	page, err := statuspage.New(statuspage.Config{Events: &events, ...})
-//
-// The zero value is empty and ready. It is safe for concurrent use, and its methods never wait for anything but each other. It
-// must not be copied after its first use.
-type Events struct {
-	mu     sync.Mutex // guards what follows
-	ring   [MaxEvents]Event
-	count  int // of all that came
-	missed int // that were dropped before they came
+// event is a change of the failover of a provider, or of the revocation rules.
+type event struct {
+	Time     time.Time
+	Provider string // "" for the rules
+	Kind     string // moved, pinned, unpinned, health_changed, store_changed; rules for the rules
+	Region   string
+	From     string // the region that was active before, for moved
+	Cause    string // for moved
+	Health   string // of Region, for health_changed
+	Note     string // of the operator, for moved and pinned
+	Problem  string // of the store
+	Rules    int
+	Epoch    uint64 // of the rules
 }
 
-// Failover takes in an event of a failover.Controller. What the store said is not kept, but what it means.
-func (e *Events) Failover(f failover.Event) {
-	kept := Event{
-		Time: f.At.UTC(), About: "failover", Authority: f.State.Provider, Kind: string(f.Kind), Region: f.Region, From: f.From,
-		Cause: string(f.Cause),
+// events keeps the last events. It is safe for concurrent use.
+type events struct {
+	mu    sync.Mutex // guards what follows
+	ring  [maxEvents]event
+	count int // of all that came
+}
+
+func (e *events) observer() regionjwt.Observer {
+	return regionjwt.Observer{Failover: e.failover, Revocation: e.revocation}
+}
+
+// failover keeps the differences of two states of a controller.
+func (e *events) failover(before, now failover.Status) {
+	at := time.Now().UTC()
+	keep := func(one event) {
+		one.Time, one.Provider = at, now.Provider
+		e.keep(one)
 	}
-	switch f.Kind {
-	case failover.Moved, failover.Pinned:
-		kept.Reason = f.State.Reason
-	case failover.HealthChanged:
-		for _, r := range f.State.Regions {
-			if r.Name == f.Region {
-				kept.Health = string(r.Health)
-			}
+	for i, r := range now.Regions {
+		if i < len(before.Regions) && r.Health != before.Regions[i].Health {
+			keep(event{Kind: "health_changed", Region: r.Region, Health: r.Health})
 		}
-	case failover.StoreChanged:
-		kept.Trouble = string(f.State.Trouble)
-	case failover.Resumed:
 	}
-	e.keep(kept, f.Missed)
+	switch {
+	case now.Active != before.Active:
+		keep(event{Kind: "moved", Region: now.Active, From: before.Active, Cause: now.Cause, Note: now.Note})
+	case now.Pinned && (!before.Pinned || now.Replica.Epoch != before.Replica.Epoch):
+		keep(event{Kind: "pinned", Region: now.Active, Note: now.Note})
+	}
+	if before.Pinned && !now.Pinned {
+		keep(event{Kind: "unpinned", Region: now.Active})
+	}
+	if now.Replica.StoreProblem != before.Replica.StoreProblem {
+		keep(event{Kind: "store_changed", Problem: now.Replica.StoreProblem})
+	}
 }
 
-// Rules takes in an event of a revocation.List.
-func (e *Events) Rules(r revocation.Event) {
-	e.keep(Event{
-		Time: r.At.UTC(), About: "rules", Kind: "changed", Rules: r.Rules, Epoch: r.Epoch, Trouble: string(r.Trouble),
-		Source: r.Source,
-	}, 0)
+// revocation keeps a change of the rules.
+func (e *events) revocation(_, now revocation.Status) {
+	e.keep(event{
+		Time: time.Now().UTC(), Kind: "rules", Rules: now.Rules, Epoch: now.Replica.Epoch, Problem: now.Replica.StoreProblem,
+	})
 }
 
-func (e *Events) keep(event Event, missed int) {
-	if e == nil {
-		return
-	}
+func (e *events) keep(one event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.ring[e.count%MaxEvents] = event
+	e.ring[e.count%maxEvents] = one
 	e.count++
-	e.missed += missed
 }
 
-// last returns the events that are kept, the latest first, and how many there were before them. A nil e has none.
-func (e *Events) last() (events []Event, missed int) {
-	events = []Event{}
-	if e == nil {
-		return events, 0
-	}
+// last returns the events that are kept, the latest first, and how many there were before them.
+func (e *events) last() (all []event, earlier int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for i := range min(e.count, MaxEvents) {
-		events = append(events, e.ring[(e.count-1-i)%MaxEvents])
+	for i := range min(e.count, maxEvents) {
+		all = append(all, e.ring[(e.count-1-i)%maxEvents])
 	}
-	return events, e.missed + e.count - len(events)
+	return all, e.count - len(all)
 }

@@ -2,11 +2,11 @@ package statuspage
 
 import "net/http"
 
-// serveHealth answers /health with nothing in names, /health/{region}, and /health/{authority}/{region}.
-func (p *Page) serveHealth(w http.ResponseWriter, r *http.Request, names []string) {
+// serveHealth answers /health if there are no names, /health/{region}, and /health/{provider}/{region}.
+func (p *page) serveHealth(w http.ResponseWriter, r *http.Request, names []string) {
 	now := p.snapshot()
 	if len(names) == 0 {
-		probe(w, r, now.ready, "healthy", "unhealthy")
+		probe(w, r, now.status.Ready, "healthy", "unhealthy")
 		return
 	}
 	where := now.find(names)
@@ -21,11 +21,11 @@ func (p *Page) serveHealth(w http.ResponseWriter, r *http.Request, names []strin
 	probe(w, r, all, "healthy", "unhealthy")
 }
 
-// serveActive answers /active/{region} and /active/{authority}/{region}.
-func (p *Page) serveActive(w http.ResponseWriter, r *http.Request, names []string) {
+// serveActive answers /active/{region} and /active/{provider}/{region}.
+func (p *page) serveActive(w http.ResponseWriter, r *http.Request, names []string) {
 	controlled, all := false, true
 	for _, at := range p.snapshot().find(names) {
-		if at.authority.Failover != nil {
+		if at.provider.Failover != nil {
 			controlled, all = true, all && at.region.Active
 		}
 	}
@@ -36,24 +36,24 @@ func (p *Page) serveActive(w http.ResponseWriter, r *http.Request, names []strin
 	probe(w, r, all, "active", "inactive")
 }
 
-// probe answers 200 or 503, with a first line that says which.
-func probe(w http.ResponseWriter, r *http.Request, well bool, yes, no string) {
-	if well {
+// probe answers 200 or 503, with one line that says which.
+func probe(w http.ResponseWriter, r *http.Request, good bool, yes, no string) {
+	if good {
 		answer(w, r, http.StatusOK, plainText, []byte("status: "+yes+"\n"))
 		return
 	}
 	answer(w, r, http.StatusServiceUnavailable, plainText, []byte("status: "+no+"\n"))
 }
 
-// find returns the regions that names names: a region of all authorities, or an authority and a region of it.
-func (p *snapshot) find(names []string) []place {
+// find returns the regions with these names: a region of all providers, or a provider and one of its regions.
+func (s *snapshot) find(names []string) []place {
 	if len(names) == 1 {
-		return p.byRegion[names[0]]
+		return s.byRegion[names[0]]
 	}
-	if a := p.byID[names[0]]; a != nil {
-		for i := range a.Regions {
-			if a.Regions[i].Name == names[1] {
-				return []place{{a, &a.Regions[i]}}
+	if p := s.byID[names[0]]; p != nil {
+		for i := range p.Regions {
+			if p.Regions[i].Name == names[1] {
+				return []place{{p, &p.Regions[i]}}
 			}
 		}
 	}

@@ -9,7 +9,11 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
+
+	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/revocation"
 )
 
 var (
@@ -18,7 +22,7 @@ var (
 	//go:embed page.css
 	pageStyle string
 
-	pageTemplate = template.Must(template.New("page").Funcs(words).Parse(pageText))
+	pageTemplate = template.Must(template.New("page").Funcs(templateFuncs).Parse(pageText))
 )
 
 // contentSecurityPolicy allows the page its own style and its empty icon, and nothing else.
@@ -30,18 +34,21 @@ func styleHash() string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// serveStatus answers with the page or a Document.
-func (p *Page) serveStatus(w http.ResponseWriter, r *http.Request, asJSON bool) {
-	q, _ := url.ParseQuery(r.URL.RawQuery) // what can be read of it
+// serveStatus answers with the page or the JSON.
+func (p *page) serveStatus(w http.ResponseWriter, r *http.Request, asJSON bool) {
+	q, _ := url.ParseQuery(r.URL.RawQuery) // the parameters that are well-formed
 	v := p.view(q)
 	status := http.StatusOK
-	if q.Get("authority") != "" && len(v.Authorities) == 0 {
+	if v.One && len(v.Providers) == 0 {
 		status = http.StatusNotFound
+	}
+	if v.Next {
+		w.Header().Set("Link", "<"+v.More+`>; rel="next"`)
 	}
 	var body bytes.Buffer
 	if asJSON {
-		if err := json.NewEncoder(&body).Encode(v.Document); err == nil {
-			answer(w, r, status, applicationJSN, body.Bytes())
+		if err := json.NewEncoder(&body).Encode(v.document()); err == nil {
+			answer(w, r, status, applicationJSON, body.Bytes())
 			return
 		}
 	} else if err := pageTemplate.Execute(&body, v); err == nil {
@@ -51,55 +58,83 @@ func (p *Page) serveStatus(w http.ResponseWriter, r *http.Request, asJSON bool) 
 	answer(w, r, http.StatusInternalServerError, plainText, []byte("cannot be shown\n"))
 }
 
-// view is what the page shows.
+// view is what an answer shows.
 type view struct {
-	Document
-	Style  template.CSS
-	Reload int    // seconds; 0 is not at all
-	One    bool   // whether one authority was asked for
-	Paged  bool   // whether they were asked for in the order of their IDs
-	More   string // the query for the next ones
-	Oldest int64  // the age of the oldest key set that is shown, in seconds; -1 where there is none
+	now   *snapshot
+	Title string
+	Time  time.Time
+	Style template.CSS
+
+	Providers []*provider
+	Reload    int    // seconds; 0 means never
+	One       bool   // one provider was asked for
+	Paged     bool   // providers were asked for in the order of their IDs
+	Next      bool   // there are more of them
+	More      string // the query for the next ones
+
+	Events  []event
+	Earlier int // events before them
 }
 
-// view selects what is asked for.
-func (p *Page) view(q url.Values) *view {
+// view selects what a request asks for.
+func (p *page) view(q url.Values) *view {
 	now := p.snapshot()
-	v := &view{Style: template.CSS(pageStyle), Reload: int(p.config.Reload / time.Second)} //nolint:gosec // it is our own
-	v.Document = Document{
-		Title: p.config.Title, Time: now.at.UTC(), Ready: now.ready, Total: len(now.authorities), NotReady: now.notReady,
-		Troubled: now.troubled, Rules: now.rules, Authorities: []Authority{},
+	v := &view{now: now, Title: p.title, Time: now.at.UTC(), Style: template.CSS(pageStyle)} //nolint:gosec // it is our own
+	if n, err := strconv.Atoi(q.Get("reload")); err == nil && n > 0 && n <= maxReload {
+		v.Reload = n
 	}
-	var shown []*Authority
-	switch id := q.Get("authority"); {
+	switch id := q.Get("provider"); {
 	case id != "":
 		v.One = true
-		if a := now.byID[id]; a != nil {
-			shown = []*Authority{a}
+		if one := now.byID[id]; one != nil {
+			v.Providers = []*provider{one}
 		}
 	case q.Has("after"):
 		v.Paged = true
-		shown, v.Next = now.after(q.Get("after"), MaxAuthorities)
-		v.More = "?" + url.Values{"after": {v.Next}}.Encode()
+		var next string
+		v.Providers, next = now.after(q.Get("after"), maxProviders)
+		v.Next, v.More = next != "", "?"+url.Values{"after": {next}}.Encode()
 	default:
-		shown = now.first(MaxAuthorities)
+		v.Providers = now.first(maxProviders)
 	}
-	for _, a := range shown {
-		v.Authorities = append(v.Authorities, *a)
-	}
-	v.Omitted = v.Total - len(shown)
-	v.Oldest = oldest(shown)
-	v.Events, v.Missed = p.config.Events.last()
+	v.Events, v.Earlier = p.events.last()
 	return v
 }
 
-func oldest(all []*Authority) int64 {
+// Ready reports whether tokens can be verified.
+func (v *view) Ready() bool { return v.now.status.Ready }
+
+// Total, NotReady and Problems count all providers, those without usable keys, and those with a problem.
+func (v *view) Total() int    { return len(v.now.providers) }
+func (v *view) NotReady() int { return v.now.notReady }
+func (v *view) Problems() int { return v.now.problems }
+
+// ReadyCount is the number of providers that are ready.
+func (v *view) ReadyCount() int { return v.Total() - v.now.notReady }
+
+// Omitted is the number of providers that are not shown.
+func (v *view) Omitted() int { return v.Total() - len(v.Providers) }
+
+// Rules is the state of the revocation rules, or nil.
+func (v *view) Rules() *revocation.Status { return v.now.status.Revocation }
+
+// RulesKnown reports whether the rules are known.
+func (v *view) RulesKnown() bool { return v.Rules().Replica.Origin != originNone }
+
+// RulesProblem reports whether the rules are unknown, or their store or local copy has a problem.
+func (v *view) RulesProblem() bool {
+	r := v.Rules().Replica
+	return !v.RulesKnown() || r.StoreProblem != "" || r.LocalProblem != ""
+}
+
+// Oldest is the age of the oldest key set with keys that is shown, in seconds, or -1.
+func (v *view) Oldest() int64 {
 	age := int64(-1)
-	for _, a := range all {
-		for _, r := range a.Regions {
-			for i := range r.KeySets {
-				if k := &r.KeySets[i]; k.Keys > 0 {
-					age = max(age, k.Age)
+	for _, p := range v.Providers {
+		for _, r := range p.Regions {
+			for i := range r.URLs {
+				if u := &r.URLs[i]; len(u.KeyIDs) > 0 {
+					age = max(age, v.Age(u))
 				}
 			}
 		}
@@ -107,20 +142,27 @@ func oldest(all []*Authority) int64 {
 	return age
 }
 
-// State is the state of all in one word, for the style.
+// State is the state in one word, for the style.
 func (v *view) State() string {
 	switch {
-	case !v.Ready:
+	case !v.Ready():
 		return "bad"
-	case v.Troubled > 0 || v.Rules != nil && (!v.Rules.Known || v.Rules.Trouble != ""):
+	case v.now.problems > 0 || v.Rules() != nil && v.RulesProblem():
 		return "warn"
 	}
 	return "good"
 }
 
-// ReadyCount is the number of authorities that are ready.
-func (v *view) ReadyCount() int { return v.Total - v.NotReady }
-
-// Ago says how long before the snapshot t was, and Until how long after.
+// Ago is the time from t to the snapshot, and Until the time from the snapshot to t.
 func (v *view) Ago(t time.Time) string   { return long(seconds(v.Time.Sub(t))) }
 func (v *view) Until(t time.Time) string { return long(seconds(t.Sub(v.Time))) }
+
+// Age is the time since the last good answer of a JWKS URL, in seconds; 0 if there was none.
+func (v *view) Age(u *jwks.Status) int64 {
+	if u.LastSuccess.IsZero() {
+		return 0
+	}
+	return seconds(v.Time.Sub(u.LastSuccess))
+}
+
+func seconds(d time.Duration) int64 { return int64(max(d, 0) / time.Second) }

@@ -3,269 +3,233 @@ package statuspage
 import (
 	"cmp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/failover"
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
-// What may be wrong with an authority, the worst first.
+// The problems of a provider, the worst first.
 const (
-	notReady        = "not_ready"
-	regionUnhealthy = "region_unhealthy"
-	fetchFailing    = "fetch_failing"
-	mirrorsDiffer   = "mirrors_differ"
-	ordersUnknown   = "orders_unknown"
-	storeTrouble    = "store"
+	notReady         = "not_ready"
+	regionUnhealthy  = "region_unhealthy"
+	fetchFailing     = "fetch_failing"
+	keysInconsistent = "keys_inconsistent"
+	pinUnknown       = "pin_unknown"
+	storeProblem     = "store_problem"
 )
 
-// Where the health of a region comes from.
+// The labels of health, and where the health of a region comes from.
 const (
-	byEvidence = "evidence"
-	byKeys     = "keys"
-	byNothing  = "unknown"
+	healthy   = "healthy"
+	unhealthy = "unhealthy"
+
+	byReports = "reports"
+	byKeys    = "keys"
+	byNothing = "unknown"
 )
 
-// snapshot is how things stand at one moment. It is immutable.
+// originNone is the origin of a document that is not known.
+const originNone = "none"
+
+// snapshot is the state at one moment. It is immutable.
 type snapshot struct {
-	at          time.Time
-	authorities []*Authority // by ID
-	byID        map[string]*Authority
-	byRegion    map[string][]place
-	notReady    int
-	troubled    int
-	rules       *RuleStatus
-	ready       bool
-	broken      bool // a part has panicked: there is nothing else
+	at        time.Time
+	status    regionjwt.Status
+	providers []*provider // by ID
+	byID      map[string]*provider
+	byRegion  map[string][]place
+	notReady  int
+	problems  int // providers with a problem
 }
 
-// place is a region and whose it is.
+// place is a region and its provider.
 type place struct {
-	authority *Authority
-	region    *Region
+	provider *provider
+	region   *region
 }
 
-// look asks the parts how they stand.
-func (c *Config) look(now time.Time) *snapshot {
-	p := &snapshot{at: now, byID: map[string]*Authority{}, byRegion: map[string][]place{}}
-	for _, f := range c.Controllers {
-		p.addState(f.State())
-	}
-	if c.Keys != nil {
-		for _, s := range c.Keys.Status() {
-			r := p.authority(s.Provider).region(s.Region)
-			r.KeySets = append(r.KeySets, keySetOf(&s, now))
-		}
-	}
-	slices.SortFunc(p.authorities, func(a, b *Authority) int { return strings.Compare(a.ID, b.ID) })
-	for _, a := range p.authorities {
-		a.judge()
-		for i := range a.Regions {
-			r := &a.Regions[i]
-			p.byRegion[r.Name] = append(p.byRegion[r.Name], place{a, r})
-		}
-		if !a.Ready {
-			p.notReady++
-		}
-		if len(a.Trouble) > 0 {
-			p.troubled++
-		}
-	}
-	p.ready = p.notReady == 0
-	if c.Rules != nil {
-		s := c.Rules.Status()
-		p.rules = &RuleStatus{
-			Known: s.Known, Rules: s.Rules, Epoch: s.Epoch, Age: seconds(s.Age), Trouble: string(s.Trouble), Source: s.Source,
-		}
-		p.ready = p.ready && (s.Known || c.AllowUnknownRules)
-	}
-	return p
+// provider is the state of one provider.
+type provider struct {
+	ID       string
+	Ready    bool // a region has usable keys
+	Problems []string
+	Failover *failover.Status // nil if it does not fail over
+	Regions  []region
 }
 
-func seconds(d time.Duration) int64 { return int64(max(d, 0) / time.Second) }
-
-// authority returns the authority of that ID, a new one where there is none yet.
-func (p *snapshot) authority(id string) *Authority {
-	a := p.byID[id]
-	if a == nil {
-		a = &Authority{ID: id, Trouble: []string{}, Regions: []Region{}}
-		p.byID[id] = a
-		p.authorities = append(p.authorities, a)
-	}
-	return a
+// region is the state of one region of a provider.
+type region struct {
+	Name    string
+	Healthy bool
+	Why     string // where Healthy comes from
+	Active  bool
+	Health  string // by the reports
+	Held    time.Time
+	Reports []report
+	URLs    []jwks.Status
 }
 
-// region returns the region of that name, a new one where there is none yet.
-func (a *Authority) region(name string) *Region {
-	for i := range a.Regions {
-		if a.Regions[i].Name == name {
-			return &a.Regions[i]
+// newSnapshot sorts a status by provider and region.
+func newSnapshot(st regionjwt.Status, now time.Time) *snapshot {
+	s := &snapshot{at: now, status: st, byID: map[string]*provider{}, byRegion: map[string][]place{}}
+	for i := range st.Failover {
+		s.addFailover(&st.Failover[i])
+	}
+	for _, u := range st.Keys {
+		r := s.provider(u.Provider).region(u.Region)
+		r.URLs = append(r.URLs, u)
+	}
+	slices.SortFunc(s.providers, func(a, b *provider) int { return strings.Compare(a.ID, b.ID) })
+	for _, p := range s.providers {
+		p.judge()
+		for i := range p.Regions {
+			r := &p.Regions[i]
+			s.byRegion[r.Name] = append(s.byRegion[r.Name], place{p, r})
 		}
-	}
-	a.Regions = append(a.Regions, Region{Name: name, Evidence: []Evidence{}, KeySets: []KeySet{}})
-	return &a.Regions[len(a.Regions)-1]
-}
-
-func (p *snapshot) addState(s failover.State) {
-	a := p.authority(s.Provider)
-	a.Failover = &Failover{
-		Active: s.Active, Previous: s.Previous, Generation: s.Generation, Since: s.Since.UTC(), Cause: string(s.Cause),
-		Manual: s.Manual, Reason: s.Reason, OrderKnown: s.OrderKnown, OrderEpoch: s.OrderEpoch, OrderAt: s.OrderAt.UTC(),
-		Confirmed: s.Confirmed.UTC(), Trouble: string(s.Trouble),
-	}
-	for _, r := range s.Regions {
-		to := a.region(r.Name)
-		to.Active, to.Health, to.Since, to.Held = r.Name == s.Active, string(r.Health), r.Since.UTC(), r.Held.UTC()
-		for _, e := range r.Sources {
-			to.Evidence = append(to.Evidence, Evidence{
-				Source: e.Source, Health: string(e.Health), Failures: e.Failures, Successes: e.Successes, Last: e.Last.UTC(),
-			})
+		if !p.Ready {
+			s.notReady++
 		}
-	}
-}
-
-func keySetOf(s *jwks.Status, now time.Time) KeySet {
-	k := KeySet{
-		Freshness: s.State, Keys: len(s.KeyIDs), KeyIDs: []string{}, Ignored: len(s.Skipped), Skipped: []Skipped{},
-		Lacks: len(s.MissingKeyIDs), Failures: s.Failures, LastError: s.Failure,
-	}
-	if !s.LastSuccess.IsZero() {
-		k.Age = seconds(now.Sub(s.LastSuccess))
-	}
-	if !s.NextRefresh.IsZero() {
-		k.NextRefresh = seconds(s.NextRefresh.Sub(now))
-	}
-	if s.FromSnapshot {
-		k.Source = "snapshot"
-	} else {
-		k.Source, _, _ = strings.Cut(s.URL, "?")
-	}
-	for _, id := range s.KeyIDs[:min(len(s.KeyIDs), maxKeyIDs)] {
-		k.KeyIDs = append(k.KeyIDs, shortened(id))
-	}
-	for _, text := range s.Skipped[:min(len(s.Skipped), maxSkipped)] {
-		i := strings.LastIndex(text, ": ")
-		k.Skipped = append(k.Skipped, Skipped{Key: shortened(text[:max(i, 0)]), Why: text[i+len(": "):]})
-	}
-	if status, ok := strings.CutPrefix(s.Failure, "status "); ok {
-		k.LastError = "status"
-		k.LastStatus, _ = strconv.Atoi(status)
-	}
-	return k
-}
-
-// shortened cuts a name that a server has chosen.
-func shortened(s string) string {
-	count := 0
-	for i := range s {
-		if count == maxName {
-			return s[:i] + "…"
+		if len(p.Problems) > 0 {
+			s.problems++
 		}
-		count++
 	}
 	return s
 }
 
-// usable reports whether the keys of the set are used.
-func (k *KeySet) usable() bool {
-	return k.Freshness == "fresh" || k.Freshness == "stale"
+// provider returns the provider with that ID, a new one if there is none yet.
+func (s *snapshot) provider(id string) *provider {
+	p := s.byID[id]
+	if p == nil {
+		p = &provider{ID: id}
+		s.byID[id] = p
+		s.providers = append(s.providers, p)
+	}
+	return p
 }
 
-// enabled reports whether the URL is expected to answer.
-func (k *KeySet) enabled() bool { return k.Freshness != "not_enabled" }
+// region returns the region with that name, a new one if there is none yet.
+func (p *provider) region(name string) *region {
+	for i := range p.Regions {
+		if p.Regions[i].Name == name {
+			return &p.Regions[i]
+		}
+	}
+	p.Regions = append(p.Regions, region{Name: name})
+	return &p.Regions[len(p.Regions)-1]
+}
 
-// judge says how a region stands, by what is in it.
-func (r *Region) judge() {
-	failing, enabled, usable := 0, 0, false
-	for i := range r.KeySets {
-		if !r.KeySets[i].enabled() {
+func (s *snapshot) addFailover(f *failover.Status) {
+	p := s.provider(f.Provider)
+	p.Failover = f
+	for _, r := range f.Regions {
+		to := p.region(r.Region)
+		to.Active, to.Health, to.Held = r.Region == f.Active, r.Health, r.HoldDownUntil
+		for _, line := range r.Reports {
+			to.Reports = append(to.Reports, reportOf(line))
+		}
+	}
+}
+
+// usable reports whether the keys of a JWKS URL are used.
+func usable(u *jwks.Status) bool { return u.State == "fresh" || u.State == "stale" }
+
+// enabled reports whether a JWKS URL is expected to answer.
+func enabled(u *jwks.Status) bool { return u.State != "not_enabled" }
+
+// judge decides whether a region is healthy.
+func (r *region) judge() {
+	failing, count, anyUsable := 0, 0, false
+	for i := range r.URLs {
+		u := &r.URLs[i]
+		if !enabled(u) {
 			continue
 		}
-		enabled++
-		if r.KeySets[i].Failures >= failingAfter {
+		count++
+		if u.Failures >= failingAfter {
 			failing++
 		}
-		usable = usable || r.KeySets[i].usable()
+		anyUsable = anyUsable || usable(u)
 	}
 	switch {
-	case r.Health == string(failover.Healthy), r.Health == string(failover.Unhealthy):
-		r.Healthy, r.Why = r.Health == string(failover.Healthy), byEvidence
-	case failing > 0 && failing == enabled:
+	case r.Health == healthy, r.Health == unhealthy:
+		r.Healthy, r.Why = r.Health == healthy, byReports
+	case failing > 0 && failing == count:
 		r.Healthy, r.Why = false, byKeys
-	case usable:
+	case anyUsable:
 		r.Healthy, r.Why = true, byKeys
 	default:
 		r.Healthy, r.Why = true, byNothing
 	}
 }
 
-// judge says how an authority stands, by what is in it.
-func (a *Authority) judge() {
-	sets, usable, unhealthy, failing, differ := 0, false, false, false, false
-	for i := range a.Regions {
-		r := &a.Regions[i]
+// judge finds the problems of a provider.
+func (p *provider) judge() {
+	urls, anyUsable, anyUnhealthy, failing, missing := 0, false, false, false, false
+	for i := range p.Regions {
+		r := &p.Regions[i]
 		r.judge()
-		unhealthy = unhealthy || !r.Healthy
-		for j := range r.KeySets {
-			k := &r.KeySets[j]
-			sets++
-			usable = usable || k.usable()
-			failing = failing || k.Failures > 0 && k.enabled()
-			differ = differ || k.Lacks > 0
+		anyUnhealthy = anyUnhealthy || !r.Healthy
+		for j := range r.URLs {
+			u := &r.URLs[j]
+			urls++
+			anyUsable = anyUsable || usable(u)
+			failing = failing || u.Failures > 0 && enabled(u)
+			missing = missing || len(u.MissingKeyIDs) > 0
 		}
 	}
-	a.Ready = usable || sets == 0
-	f := a.Failover
+	p.Ready = anyUsable || urls == 0
+	f := p.Failover
 	for _, t := range []struct {
-		wrong bool
+		found bool
 		name  string
 	}{
-		{!a.Ready, notReady},
-		{unhealthy, regionUnhealthy},
+		{!p.Ready, notReady},
+		{anyUnhealthy, regionUnhealthy},
 		{failing, fetchFailing},
-		{differ, mirrorsDiffer},
-		{f != nil && !f.OrderKnown, ordersUnknown},
-		{f != nil && f.Trouble != "", storeTrouble},
+		{missing, keysInconsistent},
+		{f != nil && f.Replica.Origin == originNone, pinUnknown},
+		{f != nil && (f.Replica.StoreProblem != "" || f.Replica.LocalProblem != ""), storeProblem},
 	} {
-		if t.wrong {
-			a.Trouble = append(a.Trouble, t.name)
+		if t.found {
+			p.Problems = append(p.Problems, t.name)
 		}
 	}
 }
 
-// rank orders authorities by what is worst about them.
-func (a *Authority) rank() int {
+// rank orders providers by their worst problem.
+func (p *provider) rank() int {
 	switch {
-	case len(a.Trouble) == 0:
+	case len(p.Problems) == 0:
 		return 3
-	case a.Trouble[0] == notReady:
+	case p.Problems[0] == notReady:
 		return 0
-	case a.Trouble[0] == regionUnhealthy:
+	case p.Problems[0] == regionUnhealthy:
 		return 1
 	}
 	return 2
 }
 
-// first returns up to n authorities, those in trouble first.
-func (p *snapshot) first(n int) []*Authority {
-	if p.troubled == 0 {
-		return p.authorities[:min(n, len(p.authorities))]
+// first returns up to n providers, those with problems first.
+func (s *snapshot) first(n int) []*provider {
+	if s.problems == 0 {
+		return s.providers[:min(n, len(s.providers))]
 	}
-	all := slices.Clone(p.authorities)
-	slices.SortStableFunc(all, func(a, b *Authority) int { return cmp.Compare(a.rank(), b.rank()) })
+	all := slices.Clone(s.providers)
+	slices.SortStableFunc(all, func(a, b *provider) int { return cmp.Compare(a.rank(), b.rank()) })
 	return all[:min(n, len(all))]
 }
 
-// after returns up to n authorities whose ID is greater than id, and the last of their IDs where there are more.
-func (p *snapshot) after(id string, n int) (some []*Authority, next string) {
-	byID := func(a *Authority, id string) int { return strings.Compare(a.ID, id) }
-	from, found := slices.BinarySearchFunc(p.authorities, id, byID)
+// after returns up to n providers whose ID is greater than id, and the last of their IDs if there are more.
+func (s *snapshot) after(id string, n int) (some []*provider, next string) {
+	byID := func(p *provider, id string) int { return strings.Compare(p.ID, id) }
+	from, found := slices.BinarySearchFunc(s.providers, id, byID)
 	if found {
 		from++
 	}
-	some = p.authorities[from:]
+	some = s.providers[from:]
 	if len(some) > n {
 		some = some[:n]
 		next = some[n-1].ID

@@ -1,49 +1,54 @@
-// Package statuspage shows operators and machines how the regions of the authorities stand: a page for people, JSON, and health
-// endpoints for load balancers and DNS health checks. All of it is answered from memory: no request causes one to somewhere
-// else, and the page needs nothing but itself, no script either.
+// Package statuspage shows operators and machines the state of a Validator: a page for people, JSON, and health endpoints for
+// load balancers and DNS health checks. All answers come from memory: no request causes another one, and the page has no script
+// and loads nothing from elsewhere.
 //
-//	/                            the page; JSON where Accept prefers application/json
-//	/status.json                 a Document
-//	/health                      200 where tokens can be judged here: every authority has usable keys and the rules are known
-//	/health/{region}             200 where the region is healthy for every authority that has it
-//	/health/{authority}/{region} 200 where the region is healthy for that authority
-//	/active/{region}             200 where the region is active for every authority that has it and a Controller
-//	/active/{authority}/{region} 200 where the region is active for that authority
+//	/                            the page; JSON if Accept prefers application/json
+//	/status.json                 a regionjwt.Status
+//	/health                      200 if tokens can be verified here: regionjwt.Status.Ready
+//	/health/{region}             200 if the region is healthy for every provider that has it
+//	/health/{provider}/{region}  200 if the region is healthy for that provider
+//	/active/{region}             200 if the region is active for every provider that has it and fails over
+//	/active/{provider}/{region}  200 if the region is active for that provider
 //
-// A Page is mounted at the root of a listener as it is, and elsewhere by http.StripPrefix, best at a path that ends in a slash.
-// Names in paths are percent-encoded where they hold a slash. Only GET and HEAD are answered, else 405; what is not known is
-// 404.
+// The handler can be mounted at the root of a listener, or elsewhere with http.StripPrefix, best at a path that ends in a slash.
+// A slash in a name is percent-encoded in paths. Methods other than GET and HEAD are answered with 405, unknown names with 404.
+//
+// # The page and the JSON
+//
+// An answer has up to 200 providers, those with problems first. With "?provider=ID" it has that provider, or the status is 404.
+// With "?after=ID" it has the providers with a greater ID, in the order of their IDs; "?after=" starts. If there are more, a Link
+// header with rel="next" (RFC 8288) has the address of the next answer. With "?reload=30" the page reloads every 30 seconds.
+//
+// In the JSON, URLs have no query, key IDs are cut after 64 characters, and lists of keys after 100 entries. The page also shows
+// the last 50 changes of the active region, of health, pins, stores and rules since Handler was called.
 //
 // # Health checks
 //
-// The endpoints of health answer 200 or 503 with a first line of plain text: "status: healthy" or "status: unhealthy"; those
-// under /active "status: active" or "status: inactive". A health check that looks for text in the answer has to look for the
-// whole line, as the one word is part of the other.
+// The health endpoints answer 200 or 503 with one line of plain text: "status: healthy" or "status: unhealthy", and under /active
+// "status: active" or "status: inactive". A health check that searches for text must search for the whole line, because
+// "unhealthy" contains "healthy".
 //
-// The health of a region is that by the evidence of its Controller. Where there is none, or it has too little evidence, a
-// region is unhealthy while every one of its key sets has failed to be fetched three times in a row. That says less than a
-// probe does, and later: keys are asked for every 15 minutes, unless jwks.Config.Refresh says otherwise; another region may
-// have answered in its stead; and without Run nobody asks for keys while no token comes. failover.Config.Probe looks every few
-// seconds. A region of which nothing is known is healthy.
+// The health of a region comes from the reports to the failover controller of the provider. If there is none, or it has too few
+// reports, a region is unhealthy while each of its JWKS URLs has failed three times in a row. This says less than a probe does,
+// and later: key sets are fetched every 15 minutes by default, only one of several URLs may be fetched, and without
+// Validator.Run only tokens cause fetches. failover.Config.ProbeInterval checks every few seconds. A region is healthy as long as
+// nothing is known about it.
 //
-// All of this is the opinion of one process. Its own network may be what is broken, and tokens of a region that is dark verify
-// from memory all the same. So one instance must not move a domain: point a DNS health check at an address that balances over
-// the fleet, or combine the checks of several instances, and let it fail only after several answers. Route 53 asks every 10 or
-// 30 s from many places, takes 2xx and 3xx for healthy, and speaks no TLS above 1.2.
+// All of this is the view of one process. Its own network may be the part that fails, and tokens of an unavailable region still
+// verify with keys in memory. One instance must not move a domain: point a DNS health check at an address that balances over the
+// fleet, or combine the checks of several instances, and let it fail only after several answers. Route 53 sends a request every
+// 10 or 30 s from many places, accepts 2xx and 3xx, and has no TLS above 1.2.
 //
 // # Who may see it
 //
-// A Page does not authenticate anybody. It shows the names of authorities and regions, the URLs of key sets without their
-// queries, key IDs, and what operators gave as reasons; never anything of a token, and of rules their number only. Serve it on
+// The handler does not authenticate requests. It shows the names of providers and regions, JWKS URLs without queries, key IDs,
+// and the notes of operators about pins. It shows nothing from tokens, and only the number of the revocation rules. Serve it on
 // an internal listener, or behind httpauth.
 package statuspage
 
 import (
-	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -51,124 +56,67 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
-	"github.com/regionjwt/regionjwt/failover"
-	"github.com/regionjwt/regionjwt/internal/guard"
-	"github.com/regionjwt/regionjwt/internal/nils"
-	"github.com/regionjwt/regionjwt/jwks"
-	"github.com/regionjwt/regionjwt/revocation"
+	"github.com/regionjwt/regionjwt"
 )
 
-// Keys says how key sets stand: a *jwks.Cache.
-type Keys interface{ Status() []jwks.Status }
-
-// Controller says which region of an authority is active: a *failover.Controller.
-type Controller interface{ State() failover.State }
-
-// Rules says how the break-glass rules stand: a *revocation.List.
-type Rules interface{ Status() revocation.Status }
-
-// Config configures a Page. Keys or Controllers are required. What is set has to answer from memory and be safe for concurrent
-// use; it is asked once a second at most, however many requests come. While a part panics, everything is answered with 503.
-type Config struct {
-	// Keys says how the key sets stand. Nil means that no keys are shown.
-	Keys Keys
-	// Controllers lists at most one for each authority.
-	Controllers []Controller
-	// Rules says how the break-glass rules stand. Nil means that there are none.
-	Rules Rules
-	// AllowUnknownRules is what it is in revocation.Config: /health then does not mind that the rules are not known.
-	AllowUnknownRules bool
-	// Events are the last events to show. Nil means none.
-	Events *Events
-
-	// Title names the service. "" means "Regions".
-	Title string
-	// Reload is the time after which the page loads itself again, in whole seconds; JSON does not. 0 means that it does not.
-	Reload time.Duration
-}
-
-// Bounds of what is shown.
 const (
-	MaxAuthorities = 200 // authorities in one answer; those in trouble come first
-	MaxEvents      = 50  // events that Events keeps
+	maxProviders = 200 // in one answer
+	maxEvents    = 50  // that are kept
 
-	maxKeyIDs      = 10 // of a key set
-	maxSkipped     = 10 // keys of a key set
-	maxName        = 64 // characters of a key ID
-	failingAfter   = 3  // failures in a row
-	maxTitle       = 200
-	defaultTitle   = "Regions"
-	pictureMaxAge  = time.Second
-	minReload      = time.Second
-	plainText      = "text/plain; charset=utf-8"
-	applicationJSN = "application/json"
+	maxKeyIDs = 10  // of a JWKS URL on the page
+	maxListed = 100 // keys of a JWKS URL in the JSON
+	maxName   = 64  // characters of a key ID
+	maxReload = 24 * 60 * 60
+
+	failingAfter = 3 // failures in a row
+
+	snapshotMaxAge  = time.Second
+	defaultTitle    = "Regions"
+	plainText       = "text/plain; charset=utf-8"
+	applicationJSON = "application/json"
 )
 
-// Page is an http.Handler. It is safe for concurrent use. What it shows is at most a second old, but for the events. The zero
-// Page answers 503.
-type Page struct {
-	config Config
+// Handler returns a handler for the paths above. The title is the name of the service; "" means "Regions". The handler is safe
+// for concurrent use. It reads the state of v at most once a second, and observes v for as long as v exists: call Handler once.
+// Handler panics if v is nil. For a Validator that New has not made, the handler answers that nothing is healthy.
+func Handler(v *regionjwt.Validator, title string) http.Handler {
+	if v == nil {
+		//nolint:forbidigo // at start: there is no error to return
+		panic("statuspage.Handler: the Validator is nil: make it with regionjwt.New")
+	}
+	p := newPage(v.Status, title)
+	v.Observe(p.events.observer())
+	return p
+}
+
+// page is the handler.
+type page struct {
+	status func() regionjwt.Status
+	title  string
+	events events
 	latest atomic.Pointer[snapshot]
-	flight singleflight.Group // has one request ask, while the others wait for it
+	calls  singleflight.Group // one request reads the status, while the others wait for it
 }
 
-// New returns a Page, or everything that is wrong with c as one joined error. It asks each Controller for its authority, and
-// starts nothing.
-func New(c Config) (*Page, error) {
-	var errs []error
-	add := func(wrong bool, format string, args ...any) {
-		if wrong {
-			errs = append(errs, fmt.Errorf("statuspage: "+format, args...))
-		}
+func newPage(status func() regionjwt.Status, title string) *page {
+	if title == "" {
+		title = defaultTitle
 	}
-	add(c.Keys == nil && len(c.Controllers) == 0, "neither Keys nor Controllers are set")
-	add(nils.Typed(c.Keys), "Keys is a nil pointer or function")
-	add(nils.Typed(c.Rules), "Rules is a nil pointer or function")
-	c.Controllers = slices.Clone(c.Controllers)
-	seen := map[string]bool{}
-	for i, f := range c.Controllers {
-		if nils.Is(f) {
-			add(true, "Controllers[%d] is nil", i)
-			continue
-		}
-		var id string
-		if p := guard.Call("Controllers["+strconv.Itoa(i)+"]", func() { id = f.State().Provider }); p != nil {
-			add(true, "%w", p)
-			continue
-		}
-		if id == "" {
-			add(true, "Controllers[%d] has no authority: make it with failover.New", i)
-			continue
-		}
-		add(seen[id], "authority %q has two Controllers", id)
-		seen[id] = true
-	}
-	add(c.Reload < 0 || c.Reload > 0 && c.Reload < minReload, "Reload is less than a second")
-	add(len(c.Title) > maxTitle, "Title is longer than %d octets", maxTitle)
-	if c.Title == "" {
-		c.Title = defaultTitle
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-	return &Page{config: c}, nil
+	return &page{status: status, title: title}
 }
 
-// snapshot returns how things stand, as seen less than a second ago. The larger of monotonic and wall time counts, so that a
-// process that was frozen looks again.
-func (p *Page) snapshot() *snapshot {
+// snapshot returns the state of less than a second ago, by both the monotonic clock and the wall clock, so that a process that
+// was frozen reads the state again.
+func (p *page) snapshot() *snapshot {
 	now := time.Now()
 	if last := p.latest.Load(); last != nil {
 		elapsed := now.Round(0).Sub(last.at.Round(0))
-		if elapsed >= 0 && max(elapsed, now.Sub(last.at)) < pictureMaxAge {
+		if elapsed >= 0 && max(elapsed, now.Sub(last.at)) < snapshotMaxAge {
 			return last
 		}
 	}
-	made, _, _ := p.flight.Do("", func() (any, error) {
-		now := time.Now()
-		made := &snapshot{at: now, broken: true}
-		// A goroutine of its own keeps a part that ends its goroutine from ending those of all requests that wait.
-		guard.Report(guard.Apart("a part of the status page", func() { made = p.config.look(now) }))
+	made, _, _ := p.calls.Do("", func() (any, error) {
+		made := newSnapshot(p.status(), time.Now())
 		p.latest.Store(made)
 		return made, nil
 	})
@@ -176,24 +124,16 @@ func (p *Page) snapshot() *snapshot {
 }
 
 // ServeHTTP implements http.Handler.
-func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Content-Security-Policy", contentSecurityPolicy)
-	if p == nil || p.config.Keys == nil && len(p.config.Controllers) == 0 { // New has not made it
-		answer(w, r, http.StatusServiceUnavailable, plainText, []byte("status: unknown\n"))
-		return
-	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		h.Set("Allow", "GET, HEAD")
 		answer(w, r, http.StatusMethodNotAllowed, plainText, []byte("method not allowed\n"))
-		return
-	}
-	if p.snapshot().broken {
-		answer(w, r, http.StatusServiceUnavailable, plainText, []byte("status: unknown\n"))
 		return
 	}
 	path := segments(r.URL)
@@ -235,8 +175,8 @@ func answer(w http.ResponseWriter, r *http.Request, status int, contentType stri
 	}
 }
 
-// prefersJSON reports whether an Accept header gives application/json more weight than text/html, or the same and names it while
-// it does not name text/html: RFC 9110, section 12.5.1.
+// prefersJSON reports whether an Accept header gives application/json more weight than text/html, or the same weight and names
+// application/json more precisely (RFC 9110 section 12.5.1).
 func prefersJSON(accept []string) bool {
 	type weight struct{ quality, precision float64 }
 	var json, html weight
@@ -254,7 +194,7 @@ func prefersJSON(accept []string) bool {
 			}
 		}
 		switch strings.TrimSpace(name) {
-		case applicationJSN:
+		case applicationJSON:
 			consider(&json, 3, quality)
 		case "application/*":
 			consider(&json, 2, quality)

@@ -3,6 +3,7 @@ package statuspage_test
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -12,29 +13,19 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/failover"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/middleware/statuspage"
 	"github.com/regionjwt/regionjwt/revocation"
+	"github.com/regionjwt/regionjwt/store"
 )
 
-// Parts that say what the test has them say.
-type (
-	keys  []jwks.Status
-	state failover.State
-	rules revocation.Status
-)
-
-func (k keys) Status() []jwks.Status      { return k }
-func (s state) State() failover.State     { return failover.State(s) }
-func (r rules) Status() revocation.Status { return revocation.Status(r) }
-
-func newPage(t *testing.T, c statuspage.Config) *statuspage.Page {
-	t.Helper()
-	p, err := statuspage.New(c)
-	require.NoError(t, err)
-	return p
+// newPage returns the handler for a state that does not change.
+func newPage(st regionjwt.Status) http.Handler {
+	h, _ := statuspage.New(func() regionjwt.Status { return st }, "")
+	return h
 }
 
 // ask sends a request with an Accept header and returns the answer.
@@ -53,20 +44,22 @@ func status(h http.Handler, target string) int {
 	return ask(h, http.MethodGet, target, "").Code
 }
 
-// document reads an answer strictly: every member of it has a field, and every field that is not optional is there.
-func document(t *testing.T, h http.Handler, target string) statuspage.Document {
+// document reads an answer strictly: every member of it has a field.
+func document(t *testing.T, h http.Handler, target string) regionjwt.Status {
 	t.Helper()
 	w := ask(h, http.MethodGet, target, "application/json")
 	require.Equal(t, "application/json", w.Header().Get("Content-Type"))
 	return decoded(t, w.Body.String())
 }
 
-func decoded(t *testing.T, body string) statuspage.Document {
+func decoded(t *testing.T, body string) regionjwt.Status {
 	t.Helper()
 	_, err := strictjson.Parse(nil, body)
 	require.NoError(t, err)
-	var d statuspage.Document
-	require.NoError(t, strictjson.Unmarshal(body, &d))
+	var d regionjwt.Status
+	decoder := json.NewDecoder(strings.NewReader(body))
+	decoder.DisallowUnknownFields()
+	require.NoError(t, decoder.Decode(&d))
 	return d
 }
 
@@ -80,25 +73,26 @@ func page(t *testing.T, h http.Handler, target string) string {
 
 const slashed = "https://idp.example/tenant a"
 
-// sample has one authority that is well and has a Controller, and one without whose names hold slashes.
-func sample() statuspage.Config {
-	return statuspage.Config{
-		Keys: keys{
+// sample has one provider that is healthy and fails over, and one that does not, whose names hold slashes.
+func sample() regionjwt.Status {
+	return regionjwt.Status{
+		Ready: true,
+		Keys: []jwks.Status{
 			{Provider: "pool", Region: "us-east-1", State: "fresh", KeyIDs: []string{"one"}},
 			{Provider: "pool", Region: "us-west-2", State: "stale", KeyIDs: []string{"one"}},
 			{Provider: slashed, Region: "eu/1", State: "fresh", KeyIDs: []string{"two"}},
 			{Provider: slashed, Region: "us-east-1", State: "empty", Failures: 3},
 		},
-		Controllers: []statuspage.Controller{state{Provider: "pool", Active: "us-west-2", OrderKnown: true, Regions: []failover.RegionState{
-			{Name: "us-east-1", Health: failover.Healthy}, {Name: "us-west-2", Health: failover.Unhealthy},
+		Failover: []failover.Status{{Provider: "pool", Active: "us-west-2", Regions: []failover.RegionStatus{
+			{Region: "us-east-1", Health: "healthy"}, {Region: "us-west-2", Health: "unhealthy"},
 		}}},
-		Rules: rules{Known: true, Rules: 3, Epoch: 7, Source: "store"},
+		Revocation: &revocation.Status{Rules: 3, Replica: store.ReplicaStatus{Origin: "store", Epoch: 7}},
 	}
 }
 
 func TestRoutes(t *testing.T) {
 	t.Parallel()
-	p := newPage(t, sample())
+	p := newPage(sample())
 	mounted := http.NewServeMux()
 	mounted.Handle("/ops/status/", http.StripPrefix("/ops/status", p))
 	escaped := url.PathEscape(slashed)
@@ -108,16 +102,16 @@ func TestRoutes(t *testing.T) {
 	}{
 		"/":                              {200, "<!doctype html>\n<html lang=\"en\">"},
 		"/?after=":                       {200, "<!doctype html>"},
-		"/?authority=pool":               {200, "<!doctype html>"},
-		"/?authority=nobody":             {404, "<!doctype html>"},
-		"/?authority=%zz":                {200, "<!doctype html>"},
-		"/status.json":                   {200, `{"title":"Regions","time":"20`},
-		"/status.json?authority=nobody":  {404, `{"title":"Regions"`},
+		"/?provider=pool":                {200, "<!doctype html>"},
+		"/?provider=nobody":              {404, "<!doctype html>"},
+		"/?provider=%zz":                 {200, "<!doctype html>"},
+		"/status.json":                   {200, `{"ready":true,"keys":[{"provider":"https`},
+		"/status.json?provider=nobody":   {404, `{"ready":true,"keys":[]`},
 		"/health":                        {200, "status: healthy\n"},
 		"/health/pool/us-east-1":         {200, "status: healthy\n"},
 		"/health/pool/us-west-2":         {503, "status: unhealthy\n"},
 		"/health/us-west-2":              {503, "status: unhealthy\n"},
-		"/health/us-east-1":              {503, "status: unhealthy\n"}, // of the other authority
+		"/health/us-east-1":              {503, "status: unhealthy\n"}, // of the other provider
 		"/health/eu%2F1":                 {200, "status: healthy\n"},
 		"/health/" + escaped + "/eu%2F1": {200, "status: healthy\n"},
 		"/health/eu/1":                   {404, "status: unknown\n"},
@@ -128,7 +122,7 @@ func TestRoutes(t *testing.T) {
 		"/active/us-west-2":              {200, "status: active\n"},
 		"/active/us-east-1":              {503, "status: inactive\n"},
 		"/active/pool/us-west-2":         {200, "status: active\n"},
-		"/active/eu%2F1":                 {404, "status: unknown\n"}, // has no Controller
+		"/active/eu%2F1":                 {404, "status: unknown\n"}, // does not fail over
 		"/active/nowhere":                {404, "status: unknown\n"},
 		"/active":                        {404, "not found\n"},
 		"/favicon.ico":                   {404, "not found\n"},
@@ -161,7 +155,7 @@ func TestRoutes(t *testing.T) {
 // However the prefix is taken off, the page is where the mount is.
 func TestMounts(t *testing.T) {
 	t.Parallel()
-	p := newPage(t, sample())
+	p := newPage(sample())
 	for target, h := range map[string]http.Handler{
 		"/status":        http.StripPrefix("/status", p),
 		"/status/":       http.StripPrefix("/status/", p),
@@ -175,7 +169,7 @@ func TestMounts(t *testing.T) {
 
 func TestNegotiation(t *testing.T) {
 	t.Parallel()
-	p := newPage(t, sample())
+	p := newPage(sample())
 	for accept, json := range map[string]bool{
 		"": false, "*/*": false, "text/html": false, "application/json": true, "Application/JSON": true,
 		"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8": false,
@@ -202,7 +196,7 @@ func TestNegotiation(t *testing.T) {
 // The policy allows the very style that the page has, and the page has nothing else that a policy is about.
 func TestContentSecurityPolicy(t *testing.T) {
 	t.Parallel()
-	w := ask(newPage(t, sample()), http.MethodGet, "/", "")
+	w := ask(newPage(sample()), http.MethodGet, "/", "")
 	body := w.Body.String()
 	_, style, ok := strings.Cut(body, "<style>")
 	require.True(t, ok)
@@ -220,47 +214,35 @@ func TestContentSecurityPolicy(t *testing.T) {
 	require.NotContains(t, style, "@import")
 }
 
+// The page reloads itself if the address says so, and what else an address says changes nothing.
 func TestReload(t *testing.T) {
 	t.Parallel()
-	c := sample()
-	c.Reload, c.Title = 30_500_000_000, "Orders"
-	body := page(t, newPage(t, c), "/")
+	h, _ := statuspage.New(sample, "Orders")
+	body := page(t, h, "/?reload=30")
 	require.Contains(t, body, `<meta http-equiv="refresh" content="30">`)
-	require.Contains(t, body, "<title>Ready, with trouble: Orders</title>")
-	require.Contains(t, body, "every 30 s")
-}
-
-func TestNewRefuses(t *testing.T) {
-	t.Parallel()
-	_, err := statuspage.New(statuspage.Config{})
-	require.ErrorContains(t, err, "neither Keys nor Controllers")
-	twice := state{Provider: "pool"}
-	_, err = statuspage.New(statuspage.Config{
-		Keys: (*jwks.Cache)(nil), Rules: (*revocation.List)(nil), Reload: 1, Title: strings.Repeat("x", 201),
-		Controllers: []statuspage.Controller{twice, nil, (*failover.Controller)(nil), twice, &failover.Controller{}},
-	})
-	for _, want := range []string{
-		"Keys is a nil pointer", "Rules is a nil pointer", "Reload", "Title", `authority "pool" has two Controllers`, "Controllers[1] is nil",
-		"Controllers[2] is nil", "Controllers[4] has no authority: make it with failover.New",
-	} {
-		require.ErrorContains(t, err, want)
+	require.Contains(t, body, "<title>Ready, with problems: Orders</title>")
+	require.Contains(t, body, "reloads every 30 s")
+	for _, bad := range []string{"", "0", "-1", "x", "1.5", "1;url=https://elsewhere.example", "99999999999999999999", "86401"} {
+		require.NotContains(t, page(t, h, "/?reload="+url.QueryEscape(bad)), "http-equiv", bad)
 	}
 }
 
-// The Config is the caller's.
-func TestConfigIsCopied(t *testing.T) {
+// With one region, the page has no word about regions.
+func TestAProviderWithOneRegion(t *testing.T) {
 	t.Parallel()
-	c := sample()
-	p := newPage(t, c)
-	c.Controllers[0] = state{Provider: "other", Active: "x"}
-	code := status(p, "/active/us-west-2")
-	require.Equal(t, 200, code)
+	one := regionjwt.Status{Keys: []jwks.Status{{Provider: "login", Region: "default", State: "expired", Failures: 4, Failure: "dns"}}}
+	h, _ := statuspage.New(func() regionjwt.Status { return one }, "Orders")
+	_, body, _ := strings.Cut(page(t, h, "/"), "<body>")
+	body = strings.NewReplacer(`class="regions"`, "", `class="region bad"`, "").Replace(body)
+	require.Contains(t, body, "no usable keys")
+	require.NotContains(t, strings.ToLower(body), "region")
+	require.NotContains(t, body, "default")
 }
 
 // Over a real server a probe is answered whole, and HEAD without a body.
 func TestOverTheWire(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(newPage(t, sample()))
+	server := httptest.NewServer(newPage(sample()))
 	t.Cleanup(server.Close)
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
 		r, err := http.NewRequestWithContext(t.Context(), method, server.URL+"/health/pool/us-west-2", nil)
@@ -276,12 +258,15 @@ func TestOverTheWire(t *testing.T) {
 	}
 }
 
-// A Page that New has not made does not say that all is well.
-func TestTheZeroPageIsNotHealthy(t *testing.T) {
+// The state of a Validator that New has not made is not healthy, and a nil Validator is a mistake that shows at start.
+func TestValidatorsThatNewHasNotMade(t *testing.T) {
 	t.Parallel()
-	for _, path := range []string{"/", "/health", "/health/us-east-1", "/active/us-east-1"} {
+	require.PanicsWithValue(t, "statuspage.Handler: the Validator is nil: make it with regionjwt.New", func() { statuspage.Handler(nil, "") })
+	h := statuspage.Handler(new(regionjwt.Validator), "")
+	for path, want := range map[string]int{"/": 200, "/health": 503, "/health/us-east-1": 404, "/active/us-east-1": 404} {
 		w := httptest.NewRecorder()
-		new(statuspage.Page).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
-		require.Equal(t, http.StatusServiceUnavailable, w.Code, path)
+		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+		require.Equal(t, want, w.Code, path)
 	}
+	require.Contains(t, page(t, h, "/"), "Not ready")
 }

@@ -7,18 +7,29 @@ import (
 	"time"
 )
 
-// words are the functions of the template.
-var words = template.FuncMap{
-	"long":   long,
-	"stamp":  func(t time.Time) string { return t.Format("2006-01-02 15:04:05 UTC") },
-	"say":    say,
-	"plural": plural,
-	"source": func(s string) string {
-		if s == "" {
-			return "reports"
+// templateFuncs are the functions of the template.
+var templateFuncs = template.FuncMap{
+	"long":       long,
+	"stamp":      func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
+	"rfc3339":    func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"say":        func(label string) string { return say(sentences, label) },
+	"sayOne":     sayOne,
+	"sayProblem": func(of, label string) string { return "the " + of + " " + say(problems, label) },
+	"plural":     plural,
+	"shown":      func(names []string) []string { return shortened(names, maxKeyIDs) },
+	"skipped":    skipped,
+	"url":        withoutQuery,
+}
+
+// skipped writes the first names of keys that are not used, with the reason: "#3 use".
+func skipped(names []string) []string {
+	all := shortenedSkipped(names, maxKeyIDs)
+	for i, text := range all {
+		if j := strings.LastIndex(text, ": "); j >= 0 {
+			all[i] = text[:j] + " " + text[j+len(": "):]
 		}
-		return s
-	},
+	}
+	return all
 }
 
 func plural(n int, one, many string) string {
@@ -49,33 +60,49 @@ func long(s int64) string {
 	return two(s/day, "d", s%day/hour, "h")
 }
 
-// say says for people what a label says to machines.
-func say(label string) string {
-	if s := sentences[label]; s != "" {
+// say writes a label for people.
+func say(from map[string]string, label string) string {
+	if s := from[label]; s != "" {
 		return s
 	}
 	return strings.ReplaceAll(label, "_", " ")
 }
 
-var sentences = map[string]string{
-	notReady:        "no region has usable keys",
-	regionUnhealthy: "a region is unhealthy",
-	fetchFailing:    "fetching keys fails",
-	ordersUnknown:   "not known what operators have ordered",
-	storeTrouble:    "trouble with the store of orders",
+// sayOne writes a problem of a provider with one region, without a word about regions.
+func sayOne(label string) string {
+	switch label {
+	case notReady:
+		return "no usable keys"
+	case regionUnhealthy:
+		return "unhealthy"
+	}
+	return say(sentences, label)
+}
 
-	byEvidence: "by the evidence of the controller",
-	byKeys:     "by how fetches of its keys went",
-	byNothing:  "nothing is known yet",
+var sentences = map[string]string{
+	notReady:         "no region has usable keys",
+	regionUnhealthy:  "a region is unhealthy",
+	fetchFailing:     "fetching keys fails",
+	keysInconsistent: "JWKS URLs list different keys",
+	pinUnknown:       "it is not known whether an operator pinned a region",
+	storeProblem:     "a problem with the store or the local copy of the pin",
+
+	byReports: "by reports to the controller",
+	byKeys:    "by the fetches of its keys",
+	byNothing: "nothing is known yet",
 
 	"fresh":   "fresh",
 	"stale":   "stale: its refresh is overdue",
 	"expired": "expired: its keys are not used",
 	"empty":   "no good answer yet",
+}
 
-	"unreachable":   "the store does not answer",
-	"not_authentic": "the store has a document that none who may has written",
-	"malformed":     "the store has a document that cannot be read",
-	"wiped":         "the store has lost its document",
-	"behind":        "the store was rolled back",
+// problems are those of a store or a local copy.
+var problems = map[string]string{
+	"unavailable":   "does not answer",
+	"missing":       "has no document",
+	"lost":          "has lost its document",
+	"rolled_back":   "was rolled back",
+	"not_authentic": "has a document that no configured key has signed",
+	"malformed":     "has a document that cannot be read",
 }

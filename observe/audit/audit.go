@@ -1,20 +1,36 @@
-// Package audit keeps a record of decisions on tokens, for those who have to show later who was let in, by which key, and under
-// which rules. A [Log] is the hook Verified of verifier.Hooks; it writes each [Record] to an slog.Handler: with
-// slog.NewJSONHandler, one JSON object on each line.
+// Package audit records decisions on tokens: who was let in, which key signed the token, and why a token was rejected. A [Log]
+// writes one record for each decision to a slog.Handler; with slog.NewJSONHandler, one JSON object on each line. Its method
+// Record is for OnDecision of verifier.Config.
 //
-// Every refusal is recorded, and every token that is accepted for the first time. Of the same token accepted again one in
-// so many may be recorded instead: see [Config.RepeatsOneIn]. Names of persons, clients and tokens are left out unless asked for.
+// Every rejection is recorded, and every token that is accepted for the first time. [Config] can sample the later decisions on
+// the same token, and limit the rejections. Names of users, clients and tokens are left out by default.
 //
-// A record is written before Verify returns, in its goroutine: a handler that waits for a disk makes requests wait. What cannot
-// be written is counted, and does not change the decision.
+// A record is written before Verify returns, in its goroutine: a slow handler delays requests. A failed write does not change
+// the decision.
+//
+// # Records
+//
+// The level is slog.LevelInfo. The message is "token" for a decision, and "rejections suppressed" for a record of Flush. These
+// attributes are stable; one without a value is left out:
+//
+//   - outcome: accepted; or the category of the error: invalid, forbidden, unavailable or rate_limited
+//   - reason: the verifier.Reason of a rejection
+//   - detail: the claim, header parameter or member that decided; rule: the ID of the revocation rule, if the reason is revoked
+//   - provider: the ID of the provider
+//   - region: the region that issued the token, if only one is possible
+//   - issuer, key_id, thumbprint: iss, and the kid and the thumbprint (RFC 7638, SHA-256) of the key that verified the token
+//   - key_origin: fetched, snapshot or static; key_age_seconds: the time since a region last listed the key
+//   - cached: whether the signature was checked when the same token was first accepted, not now
+//   - duration_seconds: the time that the decision took
+//   - subject, client_id, token_id: sub, the client and jti, in clear or as pseudonyms
+//   - one_in: the record is one of so many decisions that accepted a token again; see Config.SampleCached
+//   - suppressed: how many rejections for this reason were not recorded since the last record of that reason
+//
+// Only records of accepted tokens have issuer, key_id, thumbprint, key_origin, key_age_seconds, subject, client_id and token_id.
 package audit
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,201 +41,170 @@ import (
 
 	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/nils"
+	"github.com/regionjwt/regionjwt/internal/pseudonym"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// Message is that of the records of a Log.
-const Message = "token"
-
-// minKey is how long a DigestKey has to be, in octets.
-const minKey = 32
-
-// Disclosure says how a name is written.
-type Disclosure int
-
-// The disclosures.
-const (
-	Omit  Disclosure = iota // not at all
-	Keyed                   // as "hmac:" and its Digest: the records of a name can be found, but not whose it is
-	Plain                   // as the token has it
-)
-
-// Config configures a Log. Handler or OnRecord is required; the zero value of every other field is the default.
+// Config configures a Log. The zero Config records every decision, without names of users, clients and tokens.
 type Config struct {
-	// Handler takes the records, at slog.LevelInfo. It must be enabled at that level. Nil means that there is none.
-	Handler slog.Handler
-	// OnRecord takes the records as well, or instead. It is called in the goroutine of Verify, with its context. Nil is fine.
-	OnRecord func(context.Context, Record)
+	// PseudonymKey is a secret of at least 32 bytes. If it is set, subject, client_id and token_id are written as pseudonyms,
+	// except for those in Plain: "hmac:" and an HMAC-SHA-256 that "regionjwt pseudonym" computes, too. Anyone with the key can
+	// test whether a record belongs to a given name. Nil means that names which are not in Plain are left out.
+	PseudonymKey []byte
+	// Plain lists the attributes that are written in clear: "subject", "client_id", "token_id".
+	Plain []string
 
-	// Subject, Client and TokenID say how sub, the client and jti are written. The zero value is Omit.
-	Subject, Client, TokenID Disclosure
-	// DigestKey is the secret of Keyed, at least 32 octets. Who has it can find out of any name whether it is meant.
-	DigestKey []byte
+	// SampleCached records one in so many of the decisions that accept a token again without a check of its signature
+	// (verifier.Decision.Cached). 0 and 1 mean all. Rejections and a token's first decision are always recorded.
+	SampleCached int
+	// MaxRejectionsPerSecond limits the records of rejections for each reason. Further rejections are counted; the next record of
+	// that reason, or Flush, has the number. 0 means no limit; an attacker can then fill the log.
+	MaxRejectionsPerSecond int
 
-	// RepeatsOneIn records one in so many of the decisions that accept a token which was accepted before: those of which the
-	// signature was not checked again. 0 and 1 mean each. A token's first decision is recorded in any case, and so are refusals.
-	RepeatsOneIn int
-
-	// RefusalsPerSecond bounds the records of refusals for one reason in one second. Those beyond are counted, and the next
-	// record of that reason says how many there were. 0 means no bound: who sends a million bad tokens has a million records
-	// written.
-	RefusalsPerSecond int
-
-	// OnFailure is told of each record that the Handler did not take, or for which it or OnRecord panicked. It is called in the
-	// goroutine of Verify. Nil is fine.
-	OnFailure func(error)
+	// OnError is called for each record that the handler did not take, in the goroutine that made the decision. It must not
+	// block. Nil means that such errors are ignored.
+	OnError func(error)
 }
 
-// Status counts what became of the decisions that a Log was told of.
-type Status struct {
-	Written    uint64
-	Repeats    uint64 // that were left out by RepeatsOneIn
-	Suppressed uint64 // refusals that were left out by RefusalsPerSecond
-	Failed     uint64 // records that the Handler did not take, or for which it or OnRecord panicked
-}
-
-// Log writes a record of decisions. It is safe for concurrent use.
+// Log writes audit records. It is safe for concurrent use. Only New makes a Log that writes.
 type Log struct {
+	handler slog.Handler
 	config  Config
-	began   time.Time
-	repeats atomic.Uint64
+	plain   map[string]bool
+	start   time.Time
+	cached  atomic.Uint64
 
-	written, left, suppressed, failed atomic.Uint64
-
-	mu       sync.Mutex
-	refusals map[verifier.Reason]*window // each of a closed list
+	mu         sync.Mutex
+	rejections map[verifier.Reason]*window // reasons are labels: there are few
 }
 
-// window counts the refusals for one reason in one second.
+// window counts the rejections for one reason in one second.
 type window struct {
 	second     int64
 	n          int
 	suppressed uint64 // since the last record
 }
 
-// New returns a Log, or everything that is wrong with c.
-func New(c Config) (*Log, error) {
-	var errs []error
-	if c.Handler == nil && c.OnRecord == nil {
-		errs = append(errs, errors.New("audit: Handler or OnRecord is required"))
-	}
-	if nils.Typed(c.Handler) {
-		errs = append(errs, errors.New("audit: Handler is set, and nil"))
-	} else if c.Handler != nil {
-		errs = append(errs, checkHandler(c.Handler))
-	}
-	keyed := false
-	for _, d := range []Disclosure{c.Subject, c.Client, c.TokenID} {
-		if d < Omit || d > Plain {
-			errs = append(errs, fmt.Errorf("audit: %d is not a Disclosure", d))
+// New returns a Log that writes to h, or an error for each problem with h and c. The handler must be enabled at slog.LevelInfo.
+func New(h slog.Handler, c Config) (*Log, error) {
+	l := &Log{handler: h, config: c, plain: map[string]bool{}, start: time.Now(), rejections: map[verifier.Reason]*window{}}
+	l.config.PseudonymKey = slices.Clone(c.PseudonymKey)
+	errs := []error{checkHandler(h)}
+	report := func(format string, args ...any) { errs = append(errs, fmt.Errorf("audit: "+format, args...)) }
+	for _, name := range c.Plain {
+		switch {
+		case !slices.Contains(pseudonym.Fields(), name):
+			report("Plain: %q is not one of %q", name, pseudonym.Fields())
+		case l.plain[name]:
+			report("Plain: %q is listed twice", name)
 		}
-		keyed = keyed || d == Keyed
+		l.plain[name] = true
 	}
-	if keyed && len(c.DigestKey) < minKey {
-		errs = append(errs, fmt.Errorf("audit: DigestKey has less than %d octets", minKey))
+	if c.PseudonymKey != nil && len(c.PseudonymKey) < pseudonym.MinKeyBytes {
+		report("PseudonymKey has %d bytes: at least %d are required", len(c.PseudonymKey), pseudonym.MinKeyBytes)
 	}
-	if c.RepeatsOneIn < 0 || c.RefusalsPerSecond < 0 {
-		errs = append(errs, errors.New("audit: RepeatsOneIn and RefusalsPerSecond cannot be negative"))
+	if c.PseudonymKey != nil && !slices.ContainsFunc(pseudonym.Fields(), func(name string) bool { return !l.plain[name] }) {
+		report("PseudonymKey is not used: Plain lists every attribute")
+	}
+	if c.SampleCached < 0 {
+		report("SampleCached is negative")
+	}
+	if c.MaxRejectionsPerSecond < 0 {
+		report("MaxRejectionsPerSecond is negative")
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	c.DigestKey = slices.Clone(c.DigestKey)
-	return &Log{config: c, began: time.Now(), refusals: map[verifier.Reason]*window{}}, nil
+	return l, nil
 }
 
-// checkHandler reports a handler that takes no records. A zero one of package slog panics.
+// checkHandler reports a handler that takes no records. A zero handler of package slog panics.
 func checkHandler(h slog.Handler) error {
+	switch {
+	case h == nil:
+		return errors.New("audit: the slog.Handler is nil")
+	case nils.Typed(h):
+		return errors.New("audit: the slog.Handler is a nil pointer in an interface")
+	}
 	enabled := false
-	if p := guard.Call("Handler", func() { enabled = h.Enabled(context.Background(), slog.LevelInfo) }); p != nil {
+	if p := guard.Call("the slog.Handler", func() { enabled = h.Enabled(context.Background(), slog.LevelInfo) }); p != nil {
 		return fmt.Errorf("audit: %w", p)
 	}
 	if !enabled {
-		return errors.New("audit: Handler is not enabled at slog.LevelInfo")
+		return errors.New("audit: the slog.Handler is not enabled at slog.LevelInfo")
 	}
 	return nil
 }
 
-// Verified records a decision. It is for Hooks.Verified of a verifier.
-func (l *Log) Verified(ctx context.Context, v verifier.Verified) {
-	if l == nil || v.Err == nil && v.Token == nil { // nobody's Log, or no decision
+// made reports whether New has made l.
+func (l *Log) made() bool { return l != nil && l.handler != nil }
+
+// Record writes a record of a decision. It is for OnDecision of verifier.Config. A decision with neither a token nor an error is
+// ignored.
+func (l *Log) Record(ctx context.Context, d verifier.Decision) {
+	if !l.made() || d.Err == nil && d.Token == nil {
 		return
 	}
-	r := l.record(&v)
-	switch {
-	case v.Err != nil:
-		var ok bool
-		if r.Suppressed, ok = l.admit(v.Err.Reason, r.Time); !ok {
-			l.suppressed.Add(1)
+	r := slog.NewRecord(time.Now(), slog.LevelInfo, "token", 0)
+	if d.Err != nil {
+		suppressed, ok := l.admit(d.Err.Reason, r.Time)
+		if !ok {
 			return
 		}
-	case v.Cached && l.config.RepeatsOneIn > 1:
-		if l.repeats.Add(1)%uint64(l.config.RepeatsOneIn) != 0 {
-			l.left.Add(1)
-			return
-		}
-		r.OneIn = l.config.RepeatsOneIn
-	}
-	l.write(ctx, &r)
-}
-
-func (l *Log) write(ctx context.Context, r *Record) {
-	var told, failed error
-	if l.config.OnRecord != nil {
-		told = guard.Call("OnRecord", func() { l.config.OnRecord(ctx, *r) })
-	}
-	if p := guard.Call("the audit handler", func() { failed = l.handle(ctx, r) }); p != nil {
-		failed = p
-	}
-	if told != nil {
-		failed = errors.Join(told, failed)
-	}
-	if failed != nil {
-		l.failed.Add(1)
-		if l.config.OnFailure != nil {
-			guard.Report(guard.Call("OnFailure", func() { l.config.OnFailure(failed) }))
-		}
+		r.AddAttrs(rejected(d.Err)...)
+		r.AddAttrs(taken(&d)...)
+		l.writeSuppressed(ctx, r, d.Err.Reason, suppressed)
 		return
 	}
-	l.written.Add(1)
-}
-
-func (l *Log) handle(ctx context.Context, r *Record) error {
-	h := l.config.Handler
-	switch {
-	case h == nil && l.config.OnRecord == nil:
-		return errNotMade
-	case h == nil:
-		return nil
-	case !h.Enabled(ctx, slog.LevelInfo):
-		return errDisabled
+	sampled := d.Cached && l.config.SampleCached > 1
+	if sampled && l.cached.Add(1)%uint64(l.config.SampleCached) != 0 {
+		return
 	}
-	out := slog.NewRecord(r.Time, slog.LevelInfo, Message, 0)
-	out.AddAttrs(r.attrs()...)
-	return h.Handle(ctx, out)
+	r.AddAttrs(l.accepted(d.Token)...)
+	r.AddAttrs(taken(&d)...)
+	r.AddAttrs(l.names(d.Token)...)
+	if sampled {
+		r.AddAttrs(slog.Int("one_in", l.config.SampleCached))
+	}
+	l.write(ctx, r)
 }
 
-var errNotMade = errors.New("audit: the Log was not made by New")
+// Flush writes one record for each reason with rejections that no record has reported. Call it when the process ends.
+func (l *Log) Flush(ctx context.Context) {
+	if !l.made() {
+		return
+	}
+	counts := map[verifier.Reason]uint64{}
+	l.mu.Lock()
+	for reason, w := range l.rejections {
+		if w.suppressed > 0 {
+			counts[reason], w.suppressed = w.suppressed, 0
+		}
+	}
+	l.mu.Unlock()
+	for reason, n := range counts {
+		r := slog.NewRecord(time.Now(), slog.LevelInfo, "rejections suppressed", 0)
+		r.AddAttrs(rejected(&verifier.Error{Reason: reason})...)
+		l.writeSuppressed(ctx, r, reason, n)
+	}
+}
 
-var errDisabled = errors.New("audit: the handler is not enabled at slog.LevelInfo any more")
-
-// admit reports whether a refusal is recorded, and how many were not since the last one that was.
+// admit reports whether a rejection is recorded, and how many for the same reason were not since the last record.
 func (l *Log) admit(reason verifier.Reason, at time.Time) (suppressed uint64, ok bool) {
-	if l.config.RefusalsPerSecond == 0 {
+	if l.config.MaxRejectionsPerSecond == 0 {
 		return 0, true
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	w := l.refusals[reason]
+	w := l.rejections[reason]
 	if w == nil {
 		w = &window{}
-		l.refusals[reason] = w
+		l.rejections[reason] = w
 	}
-	if second := int64(at.Sub(l.began) / time.Second); second > w.second { // by the monotonic clock
-
+	if second := int64(at.Sub(l.start) / time.Second); second > w.second { // by the monotonic clock
 		w.second, w.n = second, 0
 	}
-	if w.n >= l.config.RefusalsPerSecond {
+	if w.n >= l.config.MaxRejectionsPerSecond {
 		w.suppressed++
 		return 0, false
 	}
@@ -228,62 +213,39 @@ func (l *Log) admit(reason verifier.Reason, at time.Time) (suppressed uint64, ok
 	return suppressed, true
 }
 
-// Flush writes one record for each reason of which refusals were left out since its last record: when a flood has ended, or
-// the process does. It has a reason, the time, and how many there were.
-func (l *Log) Flush(ctx context.Context) {
-	if l == nil {
+// writeSuppressed writes a record that has the number of suppressed rejections. If that fails, a later record has it.
+func (l *Log) writeSuppressed(ctx context.Context, r slog.Record, reason verifier.Reason, n uint64) {
+	if n > 0 {
+		r.AddAttrs(slog.Uint64("suppressed", n))
+	}
+	if l.write(ctx, r) || n == 0 {
 		return
 	}
-	now := time.Now()
-	var records []Record
 	l.mu.Lock()
-	for reason, w := range l.refusals {
-		if w.suppressed > 0 {
-			e := verifier.Error{Reason: reason}
-			records = append(records, Record{
-				Time: now, Outcome: outcomeOf(&e), Reason: reason.String(), Suppressed: w.suppressed, Summary: true,
-			})
-			w.suppressed = 0
+	defer l.mu.Unlock()
+	l.rejections[reason].suppressed += n
+}
+
+var errDisabled = errors.New("audit: the slog.Handler is no longer enabled at slog.LevelInfo")
+
+// write reports whether the handler took r.
+func (l *Log) write(ctx context.Context, r slog.Record) bool {
+	var failed error
+	panicked := guard.Call("the slog.Handler", func() {
+		if !l.handler.Enabled(ctx, slog.LevelInfo) {
+			failed = errDisabled
+			return
 		}
-	}
-	l.mu.Unlock()
-	for i := range records {
-		l.write(ctx, &records[i])
-	}
-}
-
-// Status counts what became of the decisions.
-func (l *Log) Status() Status {
-	if l == nil {
-		return Status{}
-	}
-	return Status{
-		Written: l.written.Load(), Repeats: l.left.Load(), Suppressed: l.suppressed.Load(), Failed: l.failed.Load(),
-	}
-}
-
-// Digest returns what Keyed writes after "hmac:" for a value of a field, "subject", "client" or "token_id", of the tokens of an
-// authority: HMAC-SHA-256 (RFC 2104) with the DigestKey, base64url without padding. So whoever is shown a token can find its
-// records. The three texts are each preceded by their length as 8 octets, the highest first.
-func Digest(key []byte, field, authority, value string) string {
-	mac := hmac.New(sha256.New, key)
-	for _, s := range []string{field, authority, value} {
-		var n [8]byte
-		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
-		mac.Write(n[:])
-		mac.Write([]byte(s))
-	}
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
-}
-
-// disclose writes a value as d says.
-func (c *Config) disclose(d Disclosure, field, authority, value string) string {
+		failed = l.handler.Handle(ctx, r)
+	})
 	switch {
-	case d == Omit || value == "":
-		return ""
-	case d == Keyed:
-		return "hmac:" + Digest(c.DigestKey, field, authority, value)
-	default:
-		return value
+	case panicked != nil:
+		failed = fmt.Errorf("audit: %w", panicked)
+	case failed == nil:
+		return true
 	}
+	if l.config.OnError != nil {
+		guard.Report(guard.Call("OnError", func() { l.config.OnError(failed) }))
+	}
+	return false
 }

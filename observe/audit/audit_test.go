@@ -1,10 +1,7 @@
 package audit_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -16,259 +13,226 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/regionjwt/regionjwt"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
-	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/internal/jose/josetest"
+	"github.com/regionjwt/regionjwt/internal/pseudonym"
 	"github.com/regionjwt/regionjwt/observe/audit"
-	"github.com/regionjwt/regionjwt/revocation"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// output is what a handler writes to; it may be full.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-	full bool
-}
+// pseudonymKey is a valid key.
+var pseudonymKey = []byte(strings.Repeat("k", pseudonym.MinKeyBytes))
 
-var errFull = errors.New("no space left")
+// allPlain lists every name.
+var allPlain = []string{"subject", "client_id", "token_id"}
 
-func (o *output) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.full {
-		return 0, errFull
-	}
-	return o.text.Write(b)
-}
-
-// lines decodes what was written.
-func (o *output) lines(t *testing.T) (all []map[string]any) {
-	t.Helper()
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for line := range strings.Lines(o.text.String()) {
-		var one map[string]any
-		require.NoError(t, json.Unmarshal([]byte(line), &one))
-		all = append(all, one)
-	}
-	return all
-}
-
-// audited is a validator whose decisions are recorded.
-type audited struct {
-	*issuertest.World
-	*regionjwt.Validator
-	*audit.Log
-	out   *output
-	rules *revocation.List
-	east  string
-}
-
-func newAudited(t *testing.T, c audit.Config) *audited {
-	t.Helper()
-	a := &audited{World: issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"}), out: &output{}}
-	if c.Handler == nil {
-		c.Handler = slog.NewJSONHandler(a.out, nil)
-	}
-	var err error
-	a.Log, err = audit.New(c)
-	require.NoError(t, err)
-	a.rules, err = revocation.New(revocation.Config{})
-	require.NoError(t, err)
-	a.Validator, err = regionjwt.New(regionjwt.Config{
-		Keys: jwks.Config{HTTPClient: a.Client()}, Revocation: a.rules, Hooks: verifier.Hooks{Verified: a.Verified},
-		Policies: []verifier.Policy{{Provider: a.Provider(), Audience: verifier.Audience(issuertest.Audience)}},
-	})
-	require.NoError(t, err)
-	require.NoError(t, a.Keys().Preload(t.Context()))
-	a.east = a.Provider().Regions[0].Name
-	return a
-}
-
-func (a *audited) present(raw string, times int) {
-	for range times {
-		_, _ = a.Verify(context.Background(), raw)
-	}
-}
-
-func TestMistakesAreReportedAtOnce(t *testing.T) {
+func TestEveryProblemIsReportedAtOnce(t *testing.T) {
 	t.Parallel()
-	_, err := audit.New(audit.Config{Subject: audit.Keyed, Client: 9, RepeatsOneIn: -1, DigestKey: make([]byte, 31)})
-	for _, part := range []string{"Handler", "Disclosure", "DigestKey", "RepeatsOneIn"} {
+	_, err := audit.New(nil, audit.Config{
+		PseudonymKey: make([]byte, 31), Plain: []string{"sub", "subject", "subject"}, SampleCached: -1, MaxRejectionsPerSecond: -1,
+	})
+	for _, part := range []string{
+		"slog.Handler", "PseudonymKey has 31 bytes", `Plain: "sub" is not`, `Plain: "subject" is listed twice`, "SampleCached",
+		"MaxRejectionsPerSecond",
+	} {
 		require.ErrorContains(t, err, part)
 	}
-	_, err = audit.New(audit.Config{Handler: slog.NewJSONHandler(&output{}, &slog.HandlerOptions{Level: slog.LevelWarn})})
+	_, err = audit.New(slog.NewJSONHandler(&output{}, &slog.HandlerOptions{Level: slog.LevelWarn}), audit.Config{})
 	require.ErrorContains(t, err, "LevelInfo")
+	h := slog.NewJSONHandler(&output{}, nil)
+	_, err = audit.New(h, audit.Config{PseudonymKey: []byte{}})
+	require.ErrorContains(t, err, "PseudonymKey has 0 bytes", "a secret that was not loaded")
+	_, err = audit.New(h, audit.Config{PseudonymKey: pseudonymKey, Plain: allPlain})
+	require.ErrorContains(t, err, "PseudonymKey is not used")
 }
 
-// What an auditor asks of a decision is in its record.
 func TestARecordSaysWhatWasDecidedAndWhy(t *testing.T) {
 	t.Parallel()
-	a := newAudited(t, audit.Config{Subject: audit.Plain, Client: audit.Plain, TokenID: audit.Plain})
-	raw := a.Token(a.east, issuertest.Claims{Subject: "alice", ClientID: "shop", Set: map[string]any{"jti": "one"}})
+	a := newAudited(t, audit.Config{Plain: allPlain})
+	raw := a.token(t, nil)
 	a.present(raw, 2)
-	_, err := a.rules.Add(t.Context(), revocation.Rule{AllProviders: true, Subject: "alice"})
-	require.NoError(t, err)
+	a.rules.revoke("alice")
 	a.present(raw, 1)
-	a.present(a.Token(a.east, issuertest.Claims{Issuer: "https://elsewhere.example"}), 1)
+	a.present(a.token(t, map[string]any{"iss": "https://elsewhere.example"}), 1)
+	a.present(a.token(t, map[string]any{"exp": "soon"}), 1)
 	lines := a.out.lines(t)
-	require.Len(t, lines, 4)
+	require.Len(t, lines, 5)
 	for _, l := range lines {
 		at, err := time.Parse(time.RFC3339Nano, l["time"].(string))
 		require.NoError(t, err)
 		require.WithinDuration(t, time.Now(), at, time.Hour)
-		require.Positive(t, l["took_seconds"])
-		require.Equal(t, audit.Message, l["msg"])
-		for _, name := range []string{"time", "took_seconds", "msg", "level", "key_age_seconds"} {
+		require.Positive(t, l["duration_seconds"])
+		require.Equal(t, "token", l["msg"])
+		require.Equal(t, "INFO", l["level"])
+		for _, name := range []string{"time", "duration_seconds", "msg", "level"} {
 			delete(l, name)
 		}
 	}
-	key := lines[0]["key"]
-	require.Len(t, key, 43)
-	region := a.Provider().Regions[0]
+	thumbprint := lines[0]["thumbprint"]
+	require.Len(t, thumbprint, 43)
 	accepted := map[string]any{
-		"outcome": "accepted", "authority": a.Provider().ID, "issuer": region.Issuers[0], "region": a.east, "key": key, "key_origin": "fetched",
-		"remembered": false, "rules": 0.0, "subject": "alice", "client": "shop", "token_id": "one",
+		"outcome": "accepted", "provider": providerID, "issuer": issuerName, "region": region, "key_id": a.signer.ID,
+		"thumbprint": thumbprint, "key_age_seconds": 0.0, "key_origin": "static", "cached": false,
+		"subject": "alice", "client_id": "web", "token_id": "one",
 	}
 	require.Equal(t, accepted, lines[0])
-	accepted["remembered"] = true
+	accepted["cached"] = true
 	require.Equal(t, accepted, lines[1])
-	require.Greater(t, lines[2]["rules"], 0.0)
-	delete(lines[2], "rules")
 	require.Equal(t, map[string]any{
-		"outcome": "invalid", "reason": "revoked", "authority": a.Provider().ID, "region": a.east, "remembered": true,
+		"outcome": "invalid", "reason": "revoked", "rule": "rule-1", "provider": providerID, "region": region, "cached": true,
 	}, lines[2])
-	require.Equal(t, "unknown_issuer", lines[3]["reason"])
-	require.NotContains(t, lines[3], "authority")
-	require.Equal(t, audit.Status{Written: 4}, a.Log.Status())
+	require.Equal(t, map[string]any{"outcome": "invalid", "reason": "unknown_issuer", "cached": false}, lines[3])
+	require.Equal(t, map[string]any{"outcome": "invalid", "reason": "malformed", "detail": "exp", "cached": false}, lines[4])
 }
 
-// The paper names every field.
-func TestThePaperNamesTheFields(t *testing.T) {
+// The documentation and the package comment name every attribute.
+func TestTheDocumentationNamesEveryAttribute(t *testing.T) {
 	t.Parallel()
-	paper, err := os.ReadFile("../../docs/audit.md")
+	page, err := os.ReadFile("../../docs/audit.md")
 	require.NoError(t, err)
-	a := newAudited(t, audit.Config{
-		Subject: audit.Plain, Client: audit.Plain, TokenID: audit.Plain, RepeatsOneIn: 2, RefusalsPerSecond: 1,
-	})
-	a.present(a.Token(a.east, issuertest.Claims{}), 3)
+	source, err := os.ReadFile("audit.go")
+	require.NoError(t, err)
+	comment, _, _ := strings.Cut(string(source), "package audit\n")
+	a := newAudited(t, audit.Config{Plain: allPlain, SampleCached: 2, MaxRejectionsPerSecond: 1})
+	raw := a.token(t, nil)
+	a.present(raw, 3)
+	a.rules.revoke("alice")
+	a.present(raw, 1)
+	a.present(a.token(t, map[string]any{"aud": "other"}), 1)
 	a.present("x", 2)
 	a.Flush(t.Context())
-	fields := map[string]bool{}
+	attributes := map[string]bool{}
 	for _, l := range a.out.lines(t) {
 		for name := range l {
-			fields[name] = true
+			attributes[name] = true
 		}
 	}
-	require.Len(t, fields, 19)
-	for name := range fields {
-		require.Contains(t, string(paper), "`"+name+"`")
+	require.Len(t, attributes, 21)
+	for name := range attributes {
+		require.Contains(t, string(page), "`"+name+"`")
+		if name != "time" && name != "level" && name != "msg" {
+			require.Regexp(t, `\b`+name+`\b`, comment)
+		}
 	}
 }
 
-// Nothing of a token is written unless it is asked for, and then nothing else; of a refused one, never.
-func TestNothingOfATokenIsWrittenUnlessAskedFor(t *testing.T) {
-	t.Parallel()
-	key := []byte(strings.Repeat("k", 32))
-	names := map[string]string{"subject": "mArKsubject", "client": "mArKclient", "token_id": "mArKtokenid"}
-	for name, set := range map[string]func(*audit.Config, audit.Disclosure){
-		"subject":  func(c *audit.Config, d audit.Disclosure) { c.Subject = d },
-		"client":   func(c *audit.Config, d audit.Disclosure) { c.Client = d },
-		"token_id": func(c *audit.Config, d audit.Disclosure) { c.TokenID = d },
-	} {
-		for _, d := range []audit.Disclosure{audit.Omit, audit.Keyed, audit.Plain} {
-			c := audit.Config{DigestKey: key}
-			set(&c, d)
-			a := newAudited(t, c)
-			claims := issuertest.Claims{
-				Subject: names["subject"], ClientID: names["client"], Scope: "mArKscope", Groups: []string{"mArKgroup"},
-				Set: map[string]any{"jti": names["token_id"], "email": "mArK@example.com", "mArKclaim": 1},
-			}
-			a.present(a.Token(a.east, claims), 2)
-			text := a.out.text.String()
-			for other, value := range names {
-				shown := other == name && d == audit.Plain
-				require.Equal(t, shown, strings.Contains(text, value), "%s %d: %s", name, d, other)
-				digest := "hmac:" + audit.Digest(key, other, a.Provider().ID, value)
-				require.Equal(t, other == name && d == audit.Keyed, strings.Contains(text, digest))
-				text = strings.ReplaceAll(text, value, "")
-			}
-			require.NotContains(t, text, "mArK")
-			require.NotContains(t, text, string(key))
+// marked are claims whose values must not be written.
+func marked() map[string]any {
+	return map[string]any{
+		"sub": "mArKsubject", "client_id": "mArKclient", "jti": "mArKtokenid", "scope": "mArKscope", "groups": []string{"mArKgroup"},
+		"email": "mArK@example.com", "mArKclaim": 1,
+	}
+}
 
-			for header, value := range map[string]any{"kid": "mArK", "typ": "mArK", "alg": "mArK", "crit": []string{"mArK"}, "cty": "mArK"} {
-				refused := claims
-				refused.Header = map[string]any{header: value}
-				a.present(a.Token(a.east, refused), 1)
+// Nothing of a token is written unless it is configured, and then nothing else.
+func TestNamesAreWrittenOnlyAsConfigured(t *testing.T) {
+	t.Parallel()
+	names := map[string]string{"subject": "mArKsubject", "client_id": "mArKclient", "token_id": "mArKtokenid"}
+	for plain := range names {
+		for _, key := range [][]byte{nil, pseudonymKey} {
+			for _, list := range [][]string{nil, {plain}} {
+				a := newAudited(t, audit.Config{PseudonymKey: key, Plain: list})
+				a.present(a.token(t, marked()), 2)
+				text := a.out.text.String()
+				require.Len(t, a.out.lines(t), 2)
+				for name, value := range names {
+					inClear := len(list) > 0 && name == plain
+					require.Equal(t, inClear, strings.Contains(text, `"`+name+`":"`+value+`"`), name)
+					p := pseudonym.Of(pseudonymKey, name, providerID, value)
+					require.Equal(t, key != nil && !inClear, strings.Contains(text, `"`+name+`":"`+p+`"`), name)
+					require.Equal(t, key != nil || inClear, strings.Contains(text, `"`+name+`"`), name)
+					text = strings.ReplaceAll(text, value, "")
+				}
+				require.NotContains(t, text, "mArK")
+				require.NotContains(t, text, string(pseudonymKey))
 			}
-			claims.Issuer = "https://mArK.example"
-			a.present(a.Token(a.east, claims), 1)
-			claims.Issuer, claims.ExpiresIn = "", -time.Hour
-			a.present(a.Token(a.east, claims), 1)
-			claims.Forge, claims.ExpiresIn = true, 0
-			a.present(a.Token(a.east, claims), 1)
-			a.present("mArK", 1)
-			lines := a.out.lines(t)
-			require.Len(t, lines, 11)
-			for _, l := range lines[2:] {
-				require.NotEqual(t, "accepted", l["outcome"])
-				require.NotContains(t, fmt.Sprint(l), "mArK")
+		}
+	}
+}
+
+// Nothing of a rejected token is ever written: nobody has confirmed what it says.
+func TestNothingOfARejectedTokenIsWritten(t *testing.T) {
+	t.Parallel()
+	forger, err := josetest.NewSigner("ES256")
+	require.NoError(t, err)
+	for _, c := range []audit.Config{{}, {PseudonymKey: pseudonymKey}, {Plain: allPlain}} {
+		a := newAudited(t, c)
+		raw := []string{"mArK", "mArK.mArK.mArK", a.sign(t, forger, nil, marked())}
+		for name, value := range map[string]any{"kid": "mArK", "typ": "mArK", "alg": "mArK", "crit": []string{"mArK"}, "cty": "mArK"} {
+			raw = append(raw, a.sign(t, a.signer, map[string]any{name: value}, marked()))
+		}
+		for name, value := range map[string]any{
+			"iss": "https://mArK.example", "exp": 1, "nbf": "mArK", "aud": "mArK", "client_id": map[string]any{"mArK": 1},
+		} {
+			claims := marked()
+			claims[name] = value
+			raw = append(raw, a.token(t, claims))
+		}
+		good := a.token(t, marked())
+		a.present(good, 1)
+		a.rules.revoke("mArKsubject")
+		raw = append(raw, good)
+		for _, r := range raw {
+			a.present(r, 1)
+		}
+		lines := a.out.lines(t)[1:]
+		require.Len(t, lines, len(raw))
+		for _, l := range lines {
+			require.NotEqual(t, "accepted", l["outcome"])
+			require.NotContains(t, fmt.Sprint(l), "mArK")
+			for _, name := range allPlain {
 				require.NotContains(t, l, name)
 			}
 		}
 	}
 }
 
-// A digest ties a record to a token, and to nothing else.
-func TestDigestsDiffer(t *testing.T) {
+// The caller may clear its key after New.
+func TestTheKeyIsCopied(t *testing.T) {
 	t.Parallel()
-	seen := map[string]bool{}
-	for _, key := range []string{"a", "b"} {
-		for _, parts := range [][3]string{{"subject", "x", "y"}, {"client", "x", "y"}, {"subject", "xy", ""}, {"subject", "", "xy"}} {
-			d := audit.Digest([]byte(key), parts[0], parts[1], parts[2])
-			require.Len(t, d, 43)
-			require.False(t, seen[d])
-			seen[d] = true
-			require.Equal(t, d, audit.Digest([]byte(key), parts[0], parts[1], parts[2]))
-		}
-	}
+	key := []byte(strings.Repeat("k", pseudonym.MinKeyBytes))
+	a := newAudited(t, audit.Config{PseudonymKey: key})
+	clear(key)
+	a.present(a.token(t, nil), 1)
+	require.Equal(t, pseudonym.Of(pseudonymKey, "subject", providerID, "alice"), a.out.lines(t)[0]["subject"])
 }
 
-// Each token leaves a record, and each refusal, however few of the repeats do.
-func TestOnlyRepeatsAreSampled(t *testing.T) {
+// Each token has a record, and each rejection has, however few of the later decisions are sampled.
+func TestOnlyCachedDecisionsAreSampled(t *testing.T) {
 	t.Parallel()
-	a := newAudited(t, audit.Config{RepeatsOneIn: 10, TokenID: audit.Plain})
+	a := newAudited(t, audit.Config{SampleCached: 10, Plain: []string{"token_id"}})
 	const tokens = 7
 	for i := range tokens {
-		a.present(a.Token(a.east, issuertest.Claims{Set: map[string]any{"jti": fmt.Sprint("token-", i)}}), 31)
+		a.present(a.token(t, map[string]any{"jti": fmt.Sprint("token-", i)}), 31)
 		a.present("x", 3)
 	}
-	first, repeats, refused := map[any]int{}, 0, 0
+	revoked := a.token(t, map[string]any{"sub": "bob", "jti": "bob"})
+	a.present(revoked, 1)
+	a.rules.revoke("bob")
+	a.present(revoked, 5)
+	first, sampled, rejected := map[any]int{}, 0, 0
 	for _, l := range a.out.lines(t) {
 		switch {
 		case l["outcome"] != "accepted":
-			refused++
-		case l["remembered"] == true:
+			rejected++
+		case l["cached"] == true:
 			require.Equal(t, 10.0, l["one_in"]) //nolint:testifylint // a whole number
-			repeats++
+			sampled++
 		default:
 			require.NotContains(t, l, "one_in")
 			first[l["token_id"]]++
 		}
 	}
-	require.Len(t, first, tokens)
-	require.Equal(t, 3*tokens, refused)
-	require.Equal(t, 30*tokens/10, repeats)
-	require.Equal(t, uint64(30*tokens-repeats), a.Log.Status().Repeats)
+	require.Len(t, first, tokens+1)
+	require.Equal(t, 3*tokens+5, rejected, "also of a token that is cached")
+	require.Equal(t, 30*tokens/10, sampled)
 }
 
-// A flood of refusals is bounded where that is asked for, by reason, and none of them is lost from the count.
-func TestAFloodIsCounted(t *testing.T) {
+// The limit is for each reason, and no rejection is lost from the count.
+func TestSuppressedRejectionsAreCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a := newAudited(t, audit.Config{RefusalsPerSecond: 5})
-		expired := a.Token(a.east, issuertest.Claims{ExpiresIn: -time.Hour})
+		a := newAudited(t, audit.Config{MaxRejectionsPerSecond: 5})
+		expired := a.token(t, map[string]any{"exp": 1})
 		total := 0
 		for range 3 {
 			a.present("x", 100)
@@ -284,88 +248,106 @@ func TestAFloodIsCounted(t *testing.T) {
 			if l["reason"] == "malformed" {
 				n, _ := l["suppressed"].(float64)
 				suppressed += int(n)
-				if l["remembered"] != nil {
+				if l["msg"] == "token" {
 					written++
 				}
 			}
 		}
-		require.Len(t, lines, 3*5+1+1, "another reason has a bound of its own, and Flush says the rest once")
+		require.Len(t, lines, 3*5+1+1, "another reason has its own limit, and Flush writes the rest once")
 		require.Equal(t, 15, written)
 		require.Equal(t, total, written+suppressed)
-		require.Equal(t, audit.Status{Written: 17, Suppressed: uint64(suppressed)}, a.Log.Status())
 		last := lines[len(lines)-1]
 		delete(last, "time")
 		require.Equal(t, map[string]any{
-			"level": "INFO", "msg": "token", "outcome": "invalid", "reason": "malformed", "suppressed": 95.0,
+			"level": "INFO", "msg": "rejections suppressed", "outcome": "invalid", "reason": "malformed", "suppressed": 95.0,
 		}, last)
 	})
 }
 
-// By default a flood is written whole.
-func TestRefusalsAreNeverSampled(t *testing.T) {
+// If the record that has the number cannot be written, a later one has it.
+func TestACountThatCannotBeWrittenIsKept(t *testing.T) {
 	t.Parallel()
-	a := newAudited(t, audit.Config{RepeatsOneIn: 1000})
+	synctest.Test(t, func(t *testing.T) {
+		a := newAudited(t, audit.Config{MaxRejectionsPerSecond: 1})
+		a.present("x", 10)
+		a.out.setFull(true)
+		a.Flush(t.Context())
+		time.Sleep(time.Second)
+		a.present("x", 1)
+		a.out.setFull(false)
+		a.Flush(t.Context())
+		lines := a.out.lines(t)
+		require.Len(t, lines, 2)
+		require.Equal(t, 9.0, lines[1]["suppressed"]) //nolint:testifylint // a whole number
+	})
+}
+
+// Without a limit every rejection has a record.
+func TestRejectionsAreNeverSampled(t *testing.T) {
+	t.Parallel()
+	a := newAudited(t, audit.Config{SampleCached: 1000})
 	a.present("x", 1000)
 	require.Len(t, a.out.lines(t), 1000)
 }
 
-// What cannot be written is counted and told, and does not change a decision.
-func TestFailures(t *testing.T) {
+// A failed write is reported, and does not change a decision.
+func TestFailedWritesAreReported(t *testing.T) {
 	t.Parallel()
-	var told []error
-	var records []audit.Record
-	out := &output{}
-	level := &slog.LevelVar{}
-	a := newAudited(t, audit.Config{
-		Handler:   slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level}),
-		OnFailure: func(err error) { told = append(told, err) },
-		OnRecord:  func(_ context.Context, r audit.Record) { records = append(records, r) },
+	var failures []error
+	out, level := &output{}, &slog.LevelVar{}
+	a := newAuditedTo(t, out, slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level}), audit.Config{
+		OnError: func(err error) { failures = append(failures, err) },
 	})
-	out.full = true
-	raw := a.Token(a.east, issuertest.Claims{})
+	raw := a.token(t, nil)
+	out.setFull(true)
 	_, err := a.Verify(t.Context(), raw)
 	require.NoError(t, err)
-	require.Len(t, told, 1)
-	require.ErrorIs(t, told[0], errFull)
-	out.full = false
+	require.Len(t, failures, 1)
+	require.ErrorIs(t, failures[0], errFull)
+	out.setFull(false)
 	level.Set(slog.LevelError)
 	_, err = a.Verify(t.Context(), raw)
 	require.NoError(t, err)
-	require.Len(t, told, 2)
-	require.Equal(t, audit.Status{Failed: 2}, a.Log.Status())
-	require.Len(t, records, 2, "the other way still works")
-	require.Equal(t, audit.Accepted, records[1].Outcome)
-	require.True(t, records[1].Remembered)
+	require.Len(t, failures, 2)
+	require.ErrorContains(t, failures[1], "LevelInfo")
+	level.Set(slog.LevelInfo)
+	_, err = a.Verify(t.Context(), raw)
+	require.NoError(t, err)
+	require.Len(t, failures, 2)
+	require.Len(t, out.lines(t), 1)
 }
 
-// Without a handler there are the records alone; "cannot tell" is not "invalid".
+// "Cannot tell" is not "invalid".
 func TestOutcomes(t *testing.T) {
 	t.Parallel()
-	var got []string
-	l, err := audit.New(audit.Config{OnRecord: func(_ context.Context, r audit.Record) {
-		got = append(got, fmt.Sprint(r.Outcome, " ", r.Reason))
-	}})
+	out := &output{}
+	l, err := audit.New(slog.NewJSONHandler(out, nil), audit.Config{})
 	require.NoError(t, err)
+	l.Record(t.Context(), verifier.Decision{}) // neither a token nor an error
 	for _, e := range []*verifier.Error{
 		{Reason: verifier.ReasonKeysUnavailable},
 		{Reason: verifier.ReasonCheckFailed, Err: verifier.ErrForbidden},
 		{Reason: verifier.ReasonExpired},
 		{Reason: verifier.ReasonUnknownKeyRateLimited},
 		{Reason: verifier.ReasonKeyNotAllowed},
+		{},
 	} {
-		l.Verified(t.Context(), verifier.Verified{Err: e, Began: time.Now()})
+		l.Record(t.Context(), verifier.Decision{Err: e})
+	}
+	var got []string
+	for _, line := range out.lines(t) {
+		got = append(got, fmt.Sprint(line["outcome"], " ", line["reason"]))
 	}
 	require.Equal(t, []string{
 		"unavailable keys_unavailable", "forbidden check_failed", "invalid expired",
-		"rate_limited unknown_key_rate_limited", "invalid key_not_allowed",
+		"rate_limited unknown_key_rate_limited", "invalid key_not_allowed", "invalid <nil>",
 	}, got)
-	require.Equal(t, audit.Status{Written: 5}, l.Status())
 }
 
 func TestConcurrency(t *testing.T) {
 	t.Parallel()
-	a := newAudited(t, audit.Config{RepeatsOneIn: 3, RefusalsPerSecond: 10})
-	raw := a.Token(a.east, issuertest.Claims{})
+	a := newAudited(t, audit.Config{SampleCached: 3, MaxRejectionsPerSecond: 10})
+	raw := a.token(t, nil)
 	a.present(raw, 1)
 	var all sync.WaitGroup
 	for range 4 {
@@ -378,18 +360,19 @@ func TestConcurrency(t *testing.T) {
 		})
 	}
 	all.Wait()
-	st := a.Log.Status()
-	refused, suppressed := 0, 0
+	a.Flush(t.Context())
+	accepted, rejected, suppressed := 0, 0, 0
 	for _, l := range a.out.lines(t) {
-		if l["reason"] == "malformed" {
-			n, _ := l["suppressed"].(float64)
-			suppressed += int(n)
-			if l["remembered"] != nil {
-				refused++
-			}
+		if l["outcome"] == "accepted" {
+			accepted++
+			continue
+		}
+		n, _ := l["suppressed"].(float64)
+		suppressed += int(n)
+		if l["msg"] == "token" {
+			rejected++
 		}
 	}
-	require.Equal(t, 200, refused+suppressed)
-	require.Equal(t, uint64(suppressed), st.Suppressed)
-	require.Equal(t, uint64(200-200/3), st.Repeats)
+	require.Equal(t, 200, rejected+suppressed)
+	require.Equal(t, 1+200/3, accepted)
 }

@@ -8,52 +8,54 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt"
+	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
-	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/observe/audit"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// A line for each decision. The subject is written so that only who has the key can find the lines of a person.
+// One line for each decision. The subject is a pseudonym: only the holder of the key can find the records of a user.
 func Example() {
-	key := []byte("32 octets that are kept elsewhere") // of a secret store
-	records, err := audit.New(audit.Config{
-		Handler: slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: steady}),
-		Subject: audit.Keyed, DigestKey: key,
-		RepeatsOneIn: 2, RefusalsPerSecond: 100,
+	records, err := audit.New(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: steady}), audit.Config{
+		PseudonymKey:           []byte("32 bytes or more from a secret store"),
+		Plain:                  []string{"client_id"},
+		SampleCached:           100,
+		MaxRejectionsPerSecond: 50,
 	})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	world := issuertest.New(nil, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
-	defer world.Close()
+	defer records.Flush(context.Background())
+	provider := issuer.Provider{ID: "shop", Regions: []issuer.Region{
+		{Name: "us-east-1", Issuers: []string{"https://us-east-1.idp.example"}},
+		{Name: "us-west-2", Issuers: []string{"https://us-west-2.idp.example"}},
+	}}
+	server := issuertest.New(nil, provider, issuertest.Config{Algorithm: "ES256"})
+	defer server.Close()
 	v, err := regionjwt.New(regionjwt.Config{
-		Keys:     jwks.Config{HTTPClient: world.Client()},
-		Policies: []verifier.Policy{{Provider: world.Provider(), Audience: verifier.Audience(issuertest.Audience)}},
-		Hooks:    verifier.Hooks{Verified: records.Verified},
+		Policies: []verifier.Policy{server.Policy()},
+		Tokens:   verifier.Config{OnDecision: records.Record},
 	})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	for _, token := range []string{
-		world.Token("us-west-2", issuertest.Claims{Subject: "alice"}),
-		world.Token("us-east-1", issuertest.Claims{ExpiresIn: -time.Hour}),
+		server.Issue("us-west-2", issuertest.Claims{Subject: "alice"}),
+		server.Issue("us-east-1", issuertest.Claims{ExpiresIn: -time.Hour}),
 	} {
 		_, _ = v.Verify(context.Background(), token)
 	}
-	fmt.Println("alice:", audit.Digest(key, "subject", world.Provider().ID, "alice"))
 	// Output:
-	// {"level":"INFO","msg":"token","outcome":"accepted","authority":"test-authority","issuer":"https://us-west-2.idp.example/tenant","region":"us-west-2","key_origin":"fetched","remembered":false,"rules":0,"subject":"hmac:MbcCma8z6_BjMNWbfZQHKhM0EIvGyRJ-YbE8qKqK_f8"}
-	// {"level":"INFO","msg":"token","outcome":"invalid","reason":"expired","authority":"test-authority","region":"us-east-1","remembered":false,"rules":0}
-	// alice: MbcCma8z6_BjMNWbfZQHKhM0EIvGyRJ-YbE8qKqK_f8
+	// {"level":"INFO","msg":"token","outcome":"accepted","provider":"shop","issuer":"https://us-west-2.idp.example","region":"us-west-2","key_origin":"fetched","cached":false,"subject":"hmac:oIsff-4snoz8MNZNP_OWdElMMx-E11nyfAC1ajS4Cgc","client_id":"test-client"}
+	// {"level":"INFO","msg":"token","outcome":"invalid","reason":"expired","provider":"shop","region":"us-east-1","cached":false}
 }
 
-// steady leaves out what is different each time.
+// steady drops the attributes that differ in each run.
 func steady(_ []string, a slog.Attr) slog.Attr {
 	switch a.Key {
-	case slog.TimeKey, "key", "key_age_seconds", "took_seconds":
+	case slog.TimeKey, "key_id", "thumbprint", "key_age_seconds", "duration_seconds", "token_id":
 		return slog.Attr{}
 	}
 	return a

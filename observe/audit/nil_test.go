@@ -1,10 +1,8 @@
 package audit_test
 
 import (
-	"context"
 	"log/slog"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -13,36 +11,39 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-func TestNilsAreRefused(t *testing.T) {
+func TestNilHandlersAreRejected(t *testing.T) {
 	t.Parallel()
-	_, err := audit.New(audit.Config{Handler: (*slog.JSONHandler)(nil), Subject: 9})
-	require.ErrorContains(t, err, "audit: Handler")
-	require.ErrorContains(t, err, "Disclosure", "all mistakes at once")
-	_, err = audit.New(audit.Config{})
-	require.ErrorContains(t, err, "audit: Handler or OnRecord")
-	_, err = audit.New(audit.Config{Handler: (*slog.JSONHandler)(nil), OnRecord: func(context.Context, audit.Record) {}})
-	require.ErrorContains(t, err, "audit: Handler")
-}
-
-// A handler that panics when it is asked anything is refused, too.
-func TestHandlersThatPanicAreRefused(t *testing.T) {
-	t.Parallel()
-	for _, h := range []slog.Handler{new(slog.TextHandler), new(slog.JSONHandler), struct{ slog.Handler }{}} {
-		_, err := audit.New(audit.Config{Handler: h, Subject: 9})
-		require.ErrorContains(t, err, "audit: Handler panicked")
-		require.ErrorContains(t, err, "Disclosure", "all mistakes at once")
+	for _, h := range []slog.Handler{nil, (*slog.JSONHandler)(nil)} {
+		_, err := audit.New(h, audit.Config{SampleCached: -1})
+		require.ErrorContains(t, err, "audit: the slog.Handler is")
+		require.ErrorContains(t, err, "SampleCached", "every problem at once")
 	}
 }
 
-// A Log that New has not made writes nothing, says so, and does not panic in the goroutine of Verify.
-func TestLogsThatNewHasNotMade(t *testing.T) {
+// A handler that panics at its first call is rejected.
+func TestHandlersThatPanicAreRejected(t *testing.T) {
+	t.Parallel()
+	for _, h := range []slog.Handler{new(slog.TextHandler), new(slog.JSONHandler), struct{ slog.Handler }{}} {
+		_, err := audit.New(h, audit.Config{SampleCached: -1})
+		require.ErrorContains(t, err, "audit: the slog.Handler panicked")
+		require.ErrorContains(t, err, "SampleCached", "every problem at once")
+	}
+}
+
+// A Log that New has not made writes nothing, and does not panic in the goroutine of Verify. Neither does a decision that no
+// Verifier has made.
+func TestValuesWithoutAConstructorDoNotPanic(t *testing.T) {
 	t.Parallel()
 	nilstest.Methods(t, "New", nil, nil, (*audit.Log)(nil), new(audit.Log))
-	refused := verifier.Verified{Err: &verifier.Error{Reason: verifier.ReasonExpired}, Began: time.Now()}
-	var none *audit.Log
-	none.Verified(t.Context(), refused)
-	require.Zero(t, none.Status())
-	zero := new(audit.Log)
-	zero.Verified(t.Context(), refused)
-	require.Equal(t, audit.Status{Failed: 1}, zero.Status())
+	rejected := verifier.Decision{Err: &verifier.Error{Reason: verifier.ReasonExpired}}
+	for _, l := range []*audit.Log{nil, new(audit.Log)} {
+		l.Record(t.Context(), rejected)
+		l.Flush(t.Context())
+	}
+	out := &output{}
+	l, err := audit.New(slog.NewJSONHandler(out, nil), audit.Config{Plain: allPlain})
+	require.NoError(t, err)
+	l.Record(t.Context(), verifier.Decision{Token: new(verifier.Token)})
+	l.Record(nil, verifier.Decision{Err: new(verifier.Error)}) //nolint:staticcheck // a nil context
+	require.Len(t, out.lines(t), 2)
 }

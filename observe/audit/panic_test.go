@@ -24,39 +24,32 @@ func (w *wild) Handle(context.Context, slog.Record) error {
 	return nil
 }
 
-// A record that makes a callback panic is a failure that is counted and told, and the other callback gets it all the same.
-func TestCallbacksThatPanicAreFailures(t *testing.T) {
+// A panic of the handler is reported as an error, and a panic of OnError ends nothing.
+func TestPanicsAreErrors(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct{ handler, onRecord, onFailure bool }{
-		"Handler": {true, false, false}, "OnRecord": {false, true, false}, "all": {true, true, true},
-	} {
+	for name, onErrorPanics := range map[string]bool{"handler": false, "handler and OnError": true} {
 		var failures []error
-		records := 0
-		l, err := audit.New(audit.Config{
-			Handler: &wild{slog.NewTextHandler(new(output), nil), c.handler},
-			OnRecord: func(context.Context, audit.Record) {
-				records++
-				if c.onRecord {
-					panic("s3cret")
-				}
-			},
-			OnFailure: func(err error) {
-				failures = append(failures, err)
-				if c.onFailure {
-					panic("s3cret")
-				}
-			},
-		})
+		h := &wild{slog.NewTextHandler(new(output), nil), true}
+		l, err := audit.New(h, audit.Config{OnError: func(err error) {
+			failures = append(failures, err)
+			if onErrorPanics {
+				panic("s3cret")
+			}
+		}})
 		require.NoError(t, err)
 		for range 3 {
-			l.Verified(t.Context(), verifier.Verified{Err: &verifier.Error{Reason: verifier.ReasonMalformed}})
+			l.Record(t.Context(), verifier.Decision{Err: &verifier.Error{Reason: verifier.ReasonMalformed}})
 		}
-		require.Equal(t, audit.Status{Failed: 3}, l.Status(), name)
-		require.Equal(t, 3, records, name)
-		require.NotEmpty(t, failures, name)
+		require.Len(t, failures, 3, name)
 		for _, err := range failures {
-			require.ErrorContains(t, err, "panicked", name)
+			require.ErrorContains(t, err, "the slog.Handler panicked", name)
 			require.NotContains(t, err.Error(), "s3cret", name)
 		}
+		h.on = false
+		l.Record(t.Context(), verifier.Decision{Err: &verifier.Error{Reason: verifier.ReasonMalformed}})
+		require.Len(t, failures, 3, name)
 	}
+	l, err := audit.New(&wild{slog.NewTextHandler(new(output), nil), true}, audit.Config{})
+	require.NoError(t, err)
+	l.Record(t.Context(), verifier.Decision{Err: &verifier.Error{Reason: verifier.ReasonMalformed}})
 }

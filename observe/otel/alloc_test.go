@@ -8,50 +8,50 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric"
 
 	"github.com/regionjwt/regionjwt"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/observe/otel"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// judged returns what a hook is told of a token that is remembered.
-func judged(tb testing.TB) (token, refused verifier.Verified) {
+// decisions returns an accepted token that is cached, and a rejection.
+func decisions(tb testing.TB) (accepted, rejected verifier.Decision) {
 	tb.Helper()
-	w := issuertest.New(tb, issuertest.Config{Algorithm: "ES256"})
-	var told []verifier.Verified
+	w := fakeissuer.New(tb, fakeissuer.Config{Algorithm: "ES256"})
+	var all []verifier.Decision
 	v, err := regionjwt.New(regionjwt.Config{
 		Keys: jwks.Config{HTTPClient: w.Client()},
 		Policies: []verifier.Policy{{
-			Provider: w.Provider(), Audience: verifier.CognitoAccess(issuertest.ClientID), Algorithms: []string{"ES256"},
+			Provider: w.Provider(), Audience: verifier.CognitoAccess(fakeissuer.ClientID), Algorithms: []string{"ES256"},
 		}},
-		Hooks: verifier.Hooks{Verified: func(_ context.Context, v verifier.Verified) { told = append(told, v) }},
+		Tokens: verifier.Config{OnDecision: func(_ context.Context, d verifier.Decision) { all = append(all, d) }},
 	})
 	require.NoError(tb, err)
-	require.NoError(tb, v.Keys().Preload(context.Background()))
-	raw := w.Token("us-east-1", issuertest.Claims{})
+	raw := w.Issue("us-east-1", fakeissuer.Claims{})
 	for range 2 {
 		_, err = v.Verify(context.Background(), raw)
 		require.NoError(tb, err)
 	}
-	_, err = v.Verify(context.Background(), w.Token("us-east-1", issuertest.Claims{ExpiresIn: -1e15}))
+	_, err = v.Verify(context.Background(), w.Issue("us-east-1", fakeissuer.Claims{ExpiresIn: -1e15}))
 	require.Error(tb, err)
-	require.True(tb, told[1].Cached)
-	return told[1], told[2]
+	require.True(tb, all[1].Cached)
+	return all[1], all[2]
 }
 
-func BenchmarkVerified(b *testing.B) {
-	accepted, refused := judged(b)
-	o, err := otel.New(otel.Config{
-		MeterProvider: metric.NewMeterProvider(metric.WithReader(metric.NewManualReader())), Authorities: 10, Issuers: map[string]string{accepted.Token.Issuer(): "updated"},
+func BenchmarkDecision(b *testing.B) {
+	accepted, rejected := decisions(b)
+	o := &observed{status: twoRegions}
+	_, err := otel.InstrumentSource(o, otel.Config{
+		MeterProvider: metric.NewMeterProvider(metric.WithReader(metric.NewManualReader())),
+		IssuerNames:   map[string]string{accepted.Token.Issuer(): "updated"},
 	})
 	require.NoError(b, err)
-	hook := o.VerifierHooks().Verified
-	for name, v := range map[string]verifier.Verified{"accepted": accepted, "refused": refused} {
+	for name, d := range map[string]verifier.Decision{"accepted": accepted, "rejected": rejected} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			ctx := context.Background()
 			for b.Loop() {
-				hook(ctx, v)
+				o.observer.Decision(ctx, d)
 			}
 		})
 	}

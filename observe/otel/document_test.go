@@ -14,7 +14,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"gopkg.in/yaml.v3"
 
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/observe/otel"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -31,10 +31,10 @@ func tell(t *testing.T) *emitted {
 	t.Helper()
 	e := &emitted{prometheus: map[string]map[string]bool{}, values: map[string]map[string]bool{}}
 	synctest.Test(t, func(t *testing.T) {
-		s := newService(t, issuertest.Config{Layout: issuertest.IssuerPerRegion},
-			otel.Config{Authorities: 2, Issuers: map[string]string{"https://us-east-1.idp.example/tenant": "old"}}, needsTenant)
+		s := newService(t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion},
+			otel.Config{MaxProviders: 2, IssuerNames: map[string]string{"https://us-east-1.idp.example/tenant": "old"}}, needsTenant)
 		require.Equal(t, verifier.ReasonRulesUnavailable,
-			s.judge(s.Token(s.east, issuertest.Claims{Set: map[string]any{"tenant": "a"}})))
+			s.judge(s.Issue(s.east, fakeissuer.Claims{Set: map[string]any{"tenant": "a"}})))
 		defer s.run(t)()
 		s.story(t)
 		e.metrics = s.collect(t)
@@ -44,8 +44,8 @@ func tell(t *testing.T) *emitted {
 			}
 		}
 	})
-	for i := verifier.Reason(1); i.String() != "unknown"; i++ {
-		e.values["error_type"][i.String()] = true
+	for _, reason := range reasons {
+		e.values["error_type"][string(reason)] = true
 	}
 	return e
 }
@@ -83,8 +83,8 @@ var (
 	window   = regexp.MustCompile(`\[[^\]]*\]`)
 )
 
-// The tables of the paper list exactly what is emitted: names, kinds, units, attributes, and their values.
-func TestThePaperListsWhatIsEmitted(t *testing.T) {
+// The tables of the documentation list exactly what is emitted: names, kinds, units, attributes, and their values.
+func TestTheDocumentationListsWhatIsEmitted(t *testing.T) {
 	t.Parallel()
 	e := tell(t)
 	text, err := os.ReadFile("../../docs/observability.md")
@@ -118,7 +118,7 @@ func TestThePaperListsWhatIsEmitted(t *testing.T) {
 		require.ElementsMatch(t, wanted, got, name)
 	}
 	for name := range e.metrics {
-		require.True(t, listed[name], "%s is not in the paper", name)
+		require.True(t, listed[name], "%s is not documented", name)
 	}
 	for label, met := range e.values {
 		if strings.HasPrefix(label, "otel_") || strings.HasPrefix(label, "telemetry_") || label == "service_name" {
@@ -126,14 +126,14 @@ func TestThePaperListsWhatIsEmitted(t *testing.T) {
 		}
 		require.Contains(t, values, label)
 		for v := range met {
-			if label == "error_type" || slices.Contains([]string{"regionjwt_region", "regionjwt_authority", "regionjwt_issuer"}, label) {
-				continue // reasons, classes and configured names
+			if label == "error_type" || slices.Contains([]string{"regionjwt_region", "regionjwt_provider", "regionjwt_issuer"}, label) {
+				continue // reasons, failures and configured names
 			}
 			require.Contains(t, values[label], "`"+v+"`", label)
 		}
 	}
-	require.Len(t, listed, 25)
-	require.GreaterOrEqual(t, len(values), 14)
+	require.Len(t, listed, 21)
+	require.Len(t, values, 13)
 }
 
 func kindOf(m metricdata.Metrics) string {
@@ -196,15 +196,15 @@ func (e *emitted) check(t *testing.T, expr string) {
 	}
 }
 
-// headings lists the links to the headings of the paper that a link leads to.
+// headings lists the links to the headings of the page that a link leads to.
 func headings(t *testing.T, link string) (all []string) {
 	t.Helper()
-	paper, _, _ := strings.Cut(link, "#")
-	text, err := os.ReadFile("../../" + paper)
+	page, _, _ := strings.Cut(link, "#")
+	text, err := os.ReadFile("../../" + page)
 	require.NoError(t, err)
 	for _, h := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(string(text), -1) {
 		slug := regexp.MustCompile(`[^a-z0-9 -]`).ReplaceAllString(strings.ToLower(h[1]), "")
-		all = append(all, paper+"#"+strings.ReplaceAll(slug, " ", "-"))
+		all = append(all, page+"#"+strings.ReplaceAll(slug, " ", "-"))
 	}
 	return all
 }
@@ -237,7 +237,7 @@ func TestAlertsUseWhatIsEmitted(t *testing.T) {
 		require.Regexp(t, `^[A-Z].*\.$`, r.Annotations["summary"])
 		require.Contains(t, headings(t, r.Annotations["runbook"]), r.Annotations["runbook"])
 	}
-	require.Len(t, seen, 17)
+	require.Len(t, seen, 16)
 }
 
 func TestTheDashboardUsesWhatIsEmitted(t *testing.T) {

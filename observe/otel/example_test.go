@@ -12,14 +12,14 @@ import (
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/failover"
+	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
-	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/observe/otel"
 	"github.com/regionjwt/regionjwt/revocation"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// Everything is observed, and scraped by Prometheus: promhttp serves the registry. The Observer is made first and watches last.
+// A Validator with revocation rules and failover is instrumented, and scraped by Prometheus: promhttp serves the registry.
 func Example() {
 	registry := prometheus.NewRegistry()
 	reader, err := exporter.New(exporter.WithRegisterer(registry))
@@ -28,44 +28,40 @@ func Example() {
 		return
 	}
 	meters := metric.NewMeterProvider(metric.WithReader(reader))
-	observer, err := otel.New(otel.Config{MeterProvider: meters})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
 
-	world := issuertest.New(nil, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
-	defer world.Close()
-	rules, errRules := revocation.New(revocation.Config{OnEvent: observer.RulesEvent})
-	controller, errController := failover.New(failover.Config{Provider: world.Provider(), OnEvent: observer.FailoverEvent})
-	if errRules != nil || errController != nil {
-		fmt.Println(errRules, errController)
-		return
-	}
-	controllers := []*failover.Controller{controller}
+	provider := issuer.Provider{ID: "shop", Regions: []issuer.Region{
+		{Name: "us-east-1", Issuers: []string{"https://us-east-1.idp.example"}},
+		{Name: "us-west-2", Issuers: []string{"https://us-west-2.idp.example"}},
+	}}
+	server := issuertest.New(nil, provider, issuertest.Config{Algorithm: "ES256"})
+	defer server.Close()
 	v, err := regionjwt.New(regionjwt.Config{
-		Keys: jwks.Config{HTTPClient: world.Client(), OnFetch: observer.Fetch}, Revocation: rules, Failover: controllers,
-		Policies: []verifier.Policy{{Provider: world.Provider(), Audience: verifier.Audience(issuertest.Audience)}},
-		Hooks:    observer.VerifierHooks(),
+		Policies:   []verifier.Policy{server.Policy()},
+		Revocation: &revocation.Config{},
+		Failover:   map[string]failover.Config{"shop": {Automatic: true}},
 	})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	observer.Watch(otel.Watched{Keys: v.Keys(), Verifier: v.Verifier(), Failover: controllers, Rules: rules})
-
-	// A region is lost, and the service has never had its keys.
-	world.Break("us-east-1")
-	for _, region := range []string{"us-east-1", "us-west-2"} {
-		_, _ = v.Verify(context.Background(), world.Token(region, issuertest.Claims{}))
+	stop, err := otel.Instrument(v, otel.Config{MeterProvider: meters})
+	if err != nil {
+		fmt.Println(err)
+		return
 	}
-	_ = observer.Close()
-	for _, line := range scrape(registry, "regionjwt_validations_total") {
+	defer stop()
+
+	// A region is unavailable, and the service has never had its keys.
+	server.Break("us-east-1")
+	for _, region := range []string{"us-east-1", "us-west-2"} {
+		_, _ = v.Verify(context.Background(), server.Issue(region, issuertest.Claims{}))
+	}
+	for _, line := range scrape(registry, "regionjwt_token_verifications_total") {
 		fmt.Println(line)
 	}
 	// Output:
-	// error_type=keys_unavailable regionjwt_region=us-east-1 regionjwt_remembered=false regionjwt_result=unavailable 1
-	// regionjwt_region=us-west-2 regionjwt_remembered=false regionjwt_result=accepted 1
+	// error_type=keys_unavailable regionjwt_cached=false regionjwt_provider=shop regionjwt_region=us-east-1 regionjwt_result=unavailable 1
+	// regionjwt_cached=false regionjwt_provider=shop regionjwt_region=us-west-2 regionjwt_result=accepted 1
 }
 
 // scrape returns the series of a counter.

@@ -6,32 +6,31 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// The buckets of durations, in seconds. A remembered token takes a microsecond, a signature tens of them, a wait for keys up to
-// two seconds; a fetch has five.
+// The buckets of durations, in seconds. A cached token takes a microsecond, a signature tens of them, a wait for keys up to two
+// seconds; a fetch has five.
 var (
-	validationBuckets = []float64{
+	verificationBuckets = []float64{
 		0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 0.5, 1, 2.5,
 	}
 	fetchBuckets = []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5}
 )
 
 type instruments struct {
-	validations                            metric.Int64Counter
-	validationDuration                     metric.Float64Histogram
-	drifts                                 metric.Int64Counter
-	fetches                                metric.Int64Counter
-	fetchDuration                          metric.Float64Histogram
-	moves, healthChanges, missed, troubles metric.Int64Counter
-	keySetAge                              metric.Float64ObservableGauge
-	keySets, keySetSources, keys           metric.Int64ObservableGauge
-	keySetFailures, regionFailures, lacks  metric.Int64ObservableGauge
-	driftAge, controlAge                   metric.Float64ObservableGauge
-	active, health, pinned                 metric.Int64ObservableGauge
-	controlEpoch, controlKnown, inTrouble  metric.Int64ObservableGauge
-	rules                                  metric.Int64ObservableGauge
+	verifications                           metric.Int64Counter
+	verificationDuration                    metric.Float64Histogram
+	fetches                                 metric.Int64Counter
+	fetchDuration                           metric.Float64Histogram
+	moves, healthChanges                    metric.Int64Counter
+	keySetAge                               metric.Float64ObservableGauge
+	keySets, keySetSources, keys            metric.Int64ObservableGauge
+	keySetFailures, urlFailing, missingKeys metric.Int64ObservableGauge
+	active, health, pinned                  metric.Int64ObservableGauge
+	replicaAge                              metric.Float64ObservableGauge
+	replicaEpoch, replicaKnown, problem     metric.Int64ObservableGauge
+	rules                                   metric.Int64ObservableGauge
 }
 
-// maker makes instruments and keeps what went wrong.
+// maker makes instruments and keeps the errors.
 type maker struct {
 	metric.Meter
 	errs []error
@@ -68,44 +67,43 @@ func (m *maker) age(name, text string) metric.Float64ObservableGauge {
 func newInstruments(meter metric.Meter) (instruments, error) {
 	m := &maker{Meter: meter}
 	i := instruments{
-		validations:        m.counter("regionjwt.validations", "{validation}", "Tokens judged."),
-		validationDuration: m.duration("regionjwt.validation.duration", "Time to judge a token.", validationBuckets),
-		drifts:             m.counter("regionjwt.drifts", "{drift}", "Signs that a region does not do what it should."),
+		verifications: m.counter("regionjwt.token.verifications", "{token}", "Tokens that Verify has accepted or rejected."),
+		verificationDuration: m.duration("regionjwt.token.verification.duration",
+			"Time of Verify, with the wait for keys if there was one.", verificationBuckets),
 
 		fetches:       m.counter("regionjwt.key.fetches", "{fetch}", "Attempts to fetch keys from one URL."),
 		fetchDuration: m.duration("regionjwt.key.fetch.duration", "Time of an attempt to fetch keys.", fetchBuckets),
 
-		moves:         m.counter("regionjwt.failover.moves", "{move}", "Moves of the active region."),
+		moves:         m.counter("regionjwt.failover.moves", "{move}", "Changes of the active region."),
 		healthChanges: m.counter("regionjwt.failover.health.changes", "{change}", "Changes of the health of regions."),
-		missed:        m.counter("regionjwt.failover.missed_events", "{event}", "Events that came too fast to be told."),
-		troubles:      m.counter("regionjwt.control.troubles", "{trouble}", "Troubles with a store that have begun."),
 
 		keySetAge:      m.age("regionjwt.key_set.age", "Time since a JWKS URL last listed a key in use, of the oldest key."),
-		keySets:        m.gauge("regionjwt.key_sets", "{set}", "Key sets in a state."),
-		keySetSources:  m.gauge("regionjwt.key_set.sources", "{set}", "JWKS URLs by where their keys come from."),
+		keySets:        m.gauge("regionjwt.key_sets", "{set}", "JWKS URLs in a state."),
+		keySetSources:  m.gauge("regionjwt.key_set.sources", "{set}", "JWKS URLs by the source of their keys."),
 		keySetFailures: m.gauge("regionjwt.key_set.failures", "{fetch}", "Requests to a JWKS URL failed in a row, at most."),
-		regionFailures: m.gauge("regionjwt.region.failures", "{fetch}",
-			"Fetches of a region's own URLs failed in a row, at most."),
-		keys:     m.gauge("regionjwt.keys", "{key}", "Keys in use."),
-		lacks:    m.gauge("regionjwt.jwks_url.missing_keys", "{key}", "Keys that another JWKS URL lists and this one does not."),
-		driftAge: m.age("regionjwt.drift.age", "Time since a token last showed drift."),
+		urlFailing: m.gauge("regionjwt.jwks_url.failing", "{fetch}",
+			"Fetches from a region's own JWKS URLs failed in a row, at most."),
+		keys: m.gauge("regionjwt.keys", "{key}", "Keys in use."),
+		missingKeys: m.gauge("regionjwt.jwks_url.missing_keys", "{key}",
+			"Keys that another JWKS URL lists and this one does not."),
 
-		active:       m.gauge("regionjwt.failover.active", "{authority}", "Authorities of which the region is active."),
-		health:       m.gauge("regionjwt.failover.health", "{authority}", "Authorities of which the region has a health."),
-		pinned:       m.gauge("regionjwt.failover.pinned", "{authority}", "Authorities of which an operator holds the region."),
-		controlEpoch: m.gauge("regionjwt.control.epoch", "{change}", "Changes that were shared, at most."),
-		controlAge:   m.age("regionjwt.control.age", "Time since the store last answered, at most."),
-		controlKnown: m.gauge("regionjwt.control.known", "{control}", "1 where it is known what operators have said, else 0."),
-		inTrouble:    m.gauge("regionjwt.control.trouble", "{control}", "Stores that are in a trouble."),
-		rules:        m.gauge("regionjwt.rules", "{rule}", "Revocation rules that count."),
+		active: m.gauge("regionjwt.failover.active", "{provider}", "Providers for which the region is active."),
+		health: m.gauge("regionjwt.failover.health", "{provider}", "Providers for which the region has a health."),
+		pinned: m.gauge("regionjwt.failover.pinned", "{provider}", "Providers for which an operator has pinned the region."),
+
+		replicaEpoch: m.gauge("regionjwt.replica.epoch", "{change}", "Changes that were shared, at most."),
+		replicaAge:   m.age("regionjwt.replica.age", "Time since the store last answered, at most."),
+		replicaKnown: m.gauge("regionjwt.replica.known", "{replica}", "1 if the document is known, else 0."),
+		problem:      m.gauge("regionjwt.replica.problem", "{replica}", "Replicas whose store has a problem."),
+		rules:        m.gauge("regionjwt.revocation.rules", "{rule}", "Revocation rules in effect."),
 	}
 	return i, errors.Join(m.errs...)
 }
 
-// observed lists the instruments that are read.
+// observed lists the gauges.
 func (i *instruments) observed() []metric.Observable {
 	return []metric.Observable{
-		i.keySetAge, i.keySets, i.keySetSources, i.keySetFailures, i.regionFailures, i.keys, i.lacks, i.driftAge, i.active,
-		i.health, i.pinned, i.controlEpoch, i.controlAge, i.controlKnown, i.inTrouble, i.rules,
+		i.keySetAge, i.keySets, i.keySetSources, i.keySetFailures, i.urlFailing, i.keys, i.missingKeys, i.active, i.health,
+		i.pinned, i.replicaEpoch, i.replicaAge, i.replicaKnown, i.problem, i.rules,
 	}
 }

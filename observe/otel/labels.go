@@ -2,11 +2,12 @@ package otel
 
 import (
 	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 
 	"go.opentelemetry.io/otel/attribute"
+
+	"github.com/regionjwt/regionjwt/jwks"
 )
 
 // The attributes.
@@ -14,31 +15,25 @@ const (
 	keyErrorType  = attribute.Key("error.type")
 	keyStatusCode = attribute.Key("http.response.status_code") // of spans only
 	keyResult     = attribute.Key("regionjwt.result")
-	keyRemembered = attribute.Key("regionjwt.remembered")
-	keyAuthority  = attribute.Key("regionjwt.authority")
+	keyCached     = attribute.Key("regionjwt.cached")
+	keyProvider   = attribute.Key("regionjwt.provider")
 	keyRegion     = attribute.Key("regionjwt.region")
 	keyIssuer     = attribute.Key("regionjwt.issuer")
-	keyDrift      = attribute.Key("regionjwt.drift")
-	keyDemanded   = attribute.Key("regionjwt.demanded")
+	keyOnDemand   = attribute.Key("regionjwt.on_demand")
 	keyState      = attribute.Key("regionjwt.state")
 	keySource     = attribute.Key("regionjwt.source")
 	keyCause      = attribute.Key("regionjwt.cause")
 	keyHealth     = attribute.Key("regionjwt.health")
-	keyControl    = attribute.Key("regionjwt.control")
-	keyTrouble    = attribute.Key("regionjwt.trouble")
+	keyReplica    = attribute.Key("regionjwt.replica")
+	keyProblem    = attribute.Key("regionjwt.problem")
 )
-
-var ownKeys = []attribute.Key{
-	keyErrorType, keyStatusCode, keyResult, keyRemembered, keyAuthority, keyRegion, keyIssuer, keyDrift, keyDemanded,
-	keyState, keySource, keyCause, keyHealth, keyControl, keyTrouble,
-}
 
 const (
-	unknown = "unknown" // a region where several are possible, or none
-	other   = "other"   // whatever a bound leaves no room for
+	unknown = "unknown" // no provider; several possible regions, or none
+	other   = "other"   // a name beyond a bound
 )
 
-// names bounds the values of an attribute: the first that are met are themselves, all others are "other".
+// names bounds the values of an attribute: the first that appear are themselves, all others are "other".
 type names struct {
 	most  int
 	mu    sync.Mutex
@@ -63,44 +58,62 @@ func (n *names) of(name string) string {
 	return name
 }
 
-// place is a region of an authority, as the attributes name them; the authority is "" where there is no attribute for it.
-type place struct{ authority, region string }
+// location is a region of a provider, by their configured names.
+type location struct{ provider, region string }
 
-// place bounds the names of a place.
-func (o *Observer) place(authority, region string) place {
-	p := place{region: unknown}
-	if region != "" {
+// place is a location as the attributes name it; "" means that there is no such attribute.
+type place struct{ provider, region string }
+
+// place bounds the names of a location.
+func (o *instrumentation) place(provider, region string) place {
+	p := place{provider: o.provider(provider)}
+	switch {
+	case !o.regional.Load():
+	case region == "":
+		p.region = unknown
+	default:
 		p.region = o.regions.of(region)
 	}
-	p.authority = o.authority(authority)
 	return p
 }
 
-// authority bounds the ID of an authority. It is "" where there is no attribute, and "unknown" where there is no authority.
-func (o *Observer) authority(id string) string {
-	switch {
-	case o.config.Authorities == 0:
-		return ""
-	case id == "":
+// provider bounds the ID of a provider.
+func (o *instrumentation) provider(id string) string {
+	if id == "" {
 		return unknown
-	default:
-		return o.authorities.of(id)
+	}
+	return o.providers.of(id)
+}
+
+// notice finds out whether a provider has several regions.
+func (o *instrumentation) notice(all []jwks.Status) {
+	if o.regional.Load() {
+		return
+	}
+	first := map[string]string{}
+	for i := range all {
+		region, ok := first[all[i].Provider]
+		if ok && region != all[i].Region {
+			o.regional.Store(true)
+			return
+		}
+		first[all[i].Provider] = all[i].Region
 	}
 }
 
-// set makes an attribute set of those that are on everything, the place, and more.
-func (o *Observer) set(p place, more ...attribute.KeyValue) attribute.Set {
-	all := slices.Concat(more, o.config.Attributes)
+// set makes an attribute set of a place and more.
+func set(p place, more ...attribute.KeyValue) attribute.Set {
+	all := append(make([]attribute.KeyValue, 0, len(more)+2), more...)
 	if p.region != "" {
 		all = append(all, keyRegion.String(p.region))
 	}
-	if p.authority != "" {
-		all = append(all, keyAuthority.String(p.authority))
+	if p.provider != "" {
+		all = append(all, keyProvider.String(p.provider))
 	}
 	return attribute.NewSet(all...)
 }
 
-// table remembers what was made for a key, so that it is made once. It is read without a lock. Its keys are bounded.
+// table keeps what was made for a key, so that it is made once. Reads take no lock. Its keys are bounded.
 type table[K comparable, V any] struct {
 	mu   sync.Mutex
 	made atomic.Pointer[map[K]V]
@@ -113,7 +126,7 @@ func (t *table[K, V]) find(k K) (v V, ok bool) {
 	return v, ok
 }
 
-// add adds what find has not found, unless somebody else did.
+// add adds what find has not found, unless another goroutine has added it.
 func (t *table[K, V]) add(k K, v V) V {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -13,39 +13,36 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/failover"
-	"github.com/regionjwt/regionjwt/issuer"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/observe/otel"
 	"github.com/regionjwt/regionjwt/revocation"
+	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-func TestMistakesAreReportedAtOnce(t *testing.T) {
+func TestEveryProblemIsReportedAtOnce(t *testing.T) {
 	t.Parallel()
-	_, err := otel.New(otel.Config{
-		Authorities: -1, Issuers: map[string]string{"https://a": ""},
-		Attributes: []attribute.KeyValue{attribute.String("regionjwt.region", "x")},
-	})
-	for _, part := range []string{"MeterProvider", "Authorities", "Issuers", `"regionjwt.region"`} {
+	_, err := otel.Instrument(nil, otel.Config{MaxProviders: -1, IssuerNames: map[string]string{"https://a": ""}})
+	for _, part := range []string{"the Validator is nil", "MeterProvider", "MaxProviders", "IssuerNames"} {
 		require.ErrorContains(t, err, part)
 	}
-	_, err = otel.New(otel.Config{MeterProvider: noop.NewMeterProvider(), Authorities: 1001})
+	_, err = otel.InstrumentSource(&observed{}, otel.Config{MeterProvider: noop.NewMeterProvider(), MaxProviders: 1001})
 	require.ErrorContains(t, err, "1000")
-	_, err = otel.New(otel.Config{MeterProvider: noop.NewMeterProvider(), Authorities: 1000})
+	_, err = otel.InstrumentSource(&observed{}, otel.Config{MeterProvider: noop.NewMeterProvider(), MaxProviders: 1000})
 	require.NoError(t, err)
 }
 
-// A region is lost behind a mirror: its keys stay fresh, and still everybody can see which region it is.
-func TestARegionIsLostBehindAMirror(t *testing.T) {
+// A region is unavailable while the other publishes the same keys: they stay fresh, and the metrics still show the region.
+func TestARegionIsUnavailableWhileItsKeysStayFresh(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newService(t, issuertest.Config{Layout: issuertest.OneIssuerMirrored}, otel.Config{}, nil)
-		require.NoError(t, s.rules.Load(t.Context()))
-		defer s.run(t, s.Run)()
+		s := newKeyService(t, fakeissuer.Config{Layout: fakeissuer.OneIssuerSharedKeys}, nil)
+		defer s.run(t)()
 		failures := func(region string) int {
-			return s.value(t, "regionjwt.region.failures", "regionjwt.region", region)
+			return s.value(t, "regionjwt.jwks_url.failing", "regionjwt.region", region)
 		}
 		inState := func(state string) int { return s.value(t, "regionjwt.key_sets", "regionjwt.state", state) }
 		time.Sleep(time.Minute)
@@ -64,7 +61,7 @@ func TestARegionIsLostBehindAMirror(t *testing.T) {
 		require.Less(t, s.value(t, "regionjwt.key_set.age", "regionjwt.region", s.east), 1000)
 		require.Equal(t, -1, s.value(t, "regionjwt.key.fetches", "regionjwt.region", s.west, "regionjwt.result", "failed"))
 		require.Positive(t, s.value(t, "regionjwt.key.fetches", "regionjwt.region", s.east, "error.type", "network",
-			"regionjwt.demanded", "false"))
+			"regionjwt.on_demand", "false"))
 
 		s.Break(s.west)
 		time.Sleep(25 * time.Hour)
@@ -73,11 +70,11 @@ func TestARegionIsLostBehindAMirror(t *testing.T) {
 		require.Zero(t, s.value(t, "regionjwt.keys"), "none is in use")
 		require.Positive(t, s.value(t, "regionjwt.key_set.failures"))
 		require.Greater(t, s.value(t, "regionjwt.key_set.age", "regionjwt.region", s.west), int((24 * time.Hour).Seconds()))
-		require.Equal(t, verifier.ReasonKeysUnavailable, s.judge(s.Token(s.east, issuertest.Claims{})))
-		require.Equal(t, 1, s.value(t, "regionjwt.validations", "regionjwt.result", "unavailable", "error.type", "keys_unavailable"))
+		require.Equal(t, verifier.ReasonKeysUnavailable, s.judge(s.Issue(s.east, fakeissuer.Claims{})))
+		require.Equal(t, 1, s.value(t, "regionjwt.token.verifications", "regionjwt.result", "unavailable", "error.type", "keys_unavailable"))
 
-		s.Mend(s.east)
-		s.Mend(s.west)
+		s.Restore(s.east)
+		s.Restore(s.west)
 		time.Sleep(5 * time.Minute)
 		require.Zero(t, failures(s.east)+failures(s.west))
 		require.Equal(t, 2, inState("fresh"))
@@ -86,51 +83,61 @@ func TestARegionIsLostBehindAMirror(t *testing.T) {
 }
 
 // An optional URL that says 403 or 404 is no outage.
-func TestAMirrorThatIsNotEnabledIsNoOutage(t *testing.T) {
+func TestAURLThatIsNotEnabledIsNoOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newService(t, issuertest.Config{Layout: issuertest.OneIssuerMirrored}, otel.Config{}, func(trust *verifier.Policy) {
-			east := &trust.Provider.Regions[0]
+		s := newKeyService(t, fakeissuer.Config{Layout: fakeissuer.OneIssuerSharedKeys}, func(policy *verifier.Policy) {
+			east := &policy.Provider.Regions[0]
 			east.OptionalJWKSURLs = east.JWKSURLs[:1]
 		})
-		s.Status(s.east, http.StatusForbidden, nil)
-		defer s.run(t, s.Run)()
+		s.Server.Status(s.east, http.StatusForbidden, nil)
+		defer s.run(t)()
 		time.Sleep(3 * time.Hour)
 		require.Positive(t, s.value(t, "regionjwt.key.fetches", "regionjwt.region", s.east, "error.type", "not_enabled"))
-		require.Zero(t, s.value(t, "regionjwt.region.failures"))
+		require.Zero(t, s.value(t, "regionjwt.jwks_url.failing"))
 	})
 }
 
-// What was known of a region that is not configured any more is forgotten.
+// The failures of a region that is no longer configured are forgotten.
 func TestRegionsThatAreGoneAreForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newService(t, issuertest.Config{Layout: issuertest.IssuerPerRegion}, otel.Config{}, nil)
-		s.Break(s.east)
-		_ = s.Keys().Preload(t.Context())
-		require.Positive(t, s.value(t, "regionjwt.region.failures", "regionjwt.region", s.east))
-		both := s.Provider()
+		tel := newTelemetry(t)
+		fake := fakeissuer.New(t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion, Algorithm: "ES256"})
+		both := verifier.Policy{Provider: fake.Provider(), Audience: verifier.InsecureAnyAudience()}
+		v, err := regionjwt.New(regionjwt.Config{
+			Policies: []verifier.Policy{both}, Keys: jwks.Config{HTTPClient: fake.Client()},
+		})
+		require.NoError(t, err)
+		stop, err := otel.Instrument(v, otel.Config{MeterProvider: tel.meters})
+		require.NoError(t, err)
+		defer stop()
+		east := both.Provider.Regions[0].Name
+		failing := func() int { return tel.value(t, "regionjwt.jwks_url.failing", "regionjwt.region", east) }
+		fake.Break(east)
+		_ = v.Preload(t.Context())
+		synctest.Wait() // until OnFetch has been called
+		require.Positive(t, failing())
 		west := both
-		west.Regions = both.Regions[1:]
-		require.NoError(t, s.Keys().Update([]issuer.Provider{west}))
-		require.Equal(t, -1, s.value(t, "regionjwt.region.failures", "regionjwt.region", s.east))
-		require.NoError(t, s.Keys().Update([]issuer.Provider{both}))
-		require.Zero(t, s.value(t, "regionjwt.region.failures", "regionjwt.region", s.east))
+		west.Provider.Regions = both.Provider.Regions[1:]
+		require.NoError(t, v.Update([]verifier.Policy{west}))
+		require.Equal(t, -1, failing())
+		require.NoError(t, v.Update([]verifier.Policy{both}))
+		require.Zero(t, failing())
 	})
 }
 
-// A URL that does not list what another one lists can be seen for as long as that is so. That is no drift of tokens.
-func TestMirrorsDiffer(t *testing.T) {
+// A URL that does not list what another one lists can be seen for as long as that is so.
+func TestURLsDiffer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newService(t, issuertest.Config{Layout: issuertest.OneIssuerMirrored}, otel.Config{}, nil)
-		require.NoError(t, s.rules.Load(t.Context()))
-		defer s.run(t, s.Run)()
+		s := newKeyService(t, fakeissuer.Config{Layout: fakeissuer.OneIssuerSharedKeys}, nil)
+		defer s.run(t)()
 		s.Lag(s.west)
 		s.Rotate(s.east)
 		time.Sleep(49 * time.Hour)
 		require.Equal(t, 1, s.value(t, "regionjwt.jwks_url.missing_keys"), "of the second URL of the region that has rotated")
-		s.Mend(s.west)
+		s.Restore(s.west)
 		time.Sleep(49 * time.Hour)
 		require.Zero(t, s.value(t, "regionjwt.jwks_url.missing_keys"))
 	})
@@ -139,120 +146,161 @@ func TestMirrorsDiffer(t *testing.T) {
 // A fetch is counted for the region that its URL belongs to.
 func TestAFetchIsCountedOnce(t *testing.T) {
 	t.Parallel()
-	tel := newTelemetry(t)
-	o, err := otel.New(otel.Config{MeterProvider: tel.meters})
+	tel, o := newTelemetry(t), &observed{status: twoRegions}
+	_, err := otel.InstrumentSource(o, otel.Config{MeterProvider: tel.meters})
 	require.NoError(t, err)
-	o.Fetch(jwks.Fetch{Provider: "a", Region: "east", OnDemand: true})
-	o.Fetch(jwks.Fetch{Provider: "a", Region: "west", Failure: "status 503"})
-	require.Equal(t, 1, tel.value(t, "regionjwt.key.fetches", "regionjwt.region", "east", "regionjwt.demanded", "true",
+	o.observer.Fetch(jwks.Fetch{Provider: "a", Region: "east", OnDemand: true})
+	o.observer.Fetch(jwks.Fetch{Provider: "a", Region: "west", Failure: "status 503"})
+	require.Equal(t, 1, tel.value(t, "regionjwt.key.fetches", "regionjwt.region", "east", "regionjwt.on_demand", "true",
 		"regionjwt.result", "ok"))
-	require.Equal(t, 1, tel.value(t, "regionjwt.key.fetches", "regionjwt.region", "west", "regionjwt.demanded", "false",
+	require.Equal(t, 1, tel.value(t, "regionjwt.key.fetches", "regionjwt.region", "west", "regionjwt.on_demand", "false",
 		"regionjwt.result", "failed", "error.type", "status"))
 	require.Equal(t, 1, tel.value(t, "regionjwt.key.fetch.duration", "regionjwt.region", "east"))
 	require.Equal(t, 2, tel.value(t, "regionjwt.key.fetches"))
 }
 
-// What operators say, and the health of what they say it through.
-func TestControl(t *testing.T) {
+// The pin and the rules of operators, and the state of their stores.
+func TestReplicas(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newService(t, issuertest.Config{}, otel.Config{}, nil)
-		value := func(name, control string) int { return s.value(t, name, "regionjwt.control", control) }
-		for _, control := range []string{"failover", "rules"} {
-			require.Zero(t, value("regionjwt.control.known", control), "no store has answered")
-			require.Equal(t, -1, value("regionjwt.control.age", control))
+		s := newService(t, fakeissuer.Config{}, otel.Config{}, nil)
+		value := func(metric, name string) int { return s.value(t, metric, "regionjwt.replica", name) }
+		for _, name := range []string{"failover", "revocation"} {
+			require.Zero(t, value("regionjwt.replica.known", name), "no store has answered")
+			require.Equal(t, -1, value("regionjwt.replica.age", name))
 		}
 		defer s.run(t)()
-		id, err := s.rules.Add(t.Context(), revocation.Rule{AllProviders: true, Subject: "mallory"})
+		id, err := s.Revocation().Add(t.Context(), revocation.Rule{Provider: "*", Subject: "mallory"})
 		require.NoError(t, err)
-		require.NoError(t, s.controller.Activate(t.Context(), s.west, "a drill"))
-		require.Equal(t, 1, s.value(t, "regionjwt.rules"))
+		require.NoError(t, s.controller().Pin(t.Context(), s.west, "a drill"))
+		require.Equal(t, 1, s.value(t, "regionjwt.revocation.rules"))
 		require.Equal(t, 1, s.value(t, "regionjwt.failover.active", "regionjwt.region", s.west))
 		require.Zero(t, s.value(t, "regionjwt.failover.active", "regionjwt.region", s.east))
 		require.Equal(t, 1, s.value(t, "regionjwt.failover.pinned", "regionjwt.region", s.west))
-		require.Equal(t, 1, s.value(t, "regionjwt.failover.moves", "regionjwt.region", s.west, "regionjwt.cause", "manual"))
-		for _, control := range []string{"failover", "rules"} {
-			require.Equal(t, 1, value("regionjwt.control.known", control))
-			require.Equal(t, 1, value("regionjwt.control.epoch", control))
-			require.Less(t, value("regionjwt.control.age", control), 2)
-			require.Zero(t, value("regionjwt.control.trouble", control))
+		require.Equal(t, 1, s.value(t, "regionjwt.failover.moves", "regionjwt.region", s.west, "regionjwt.cause", "pinned"))
+		for _, name := range []string{"failover", "revocation"} {
+			require.Equal(t, 1, value("regionjwt.replica.known", name))
+			require.Equal(t, 1, value("regionjwt.replica.epoch", name))
+			require.Less(t, value("regionjwt.replica.age", name), 2)
+			require.Zero(t, value("regionjwt.replica.problem", name))
 		}
-		require.Equal(t, verifier.ReasonRevoked, s.judge(s.Token(s.east, issuertest.Claims{Subject: "mallory"})))
-		require.Equal(t, 1, s.value(t, "regionjwt.validations", "error.type", "revoked"))
+		require.Equal(t, verifier.ReasonRevoked, s.judge(s.Issue(s.east, fakeissuer.Claims{Subject: "mallory"})))
+		require.Equal(t, 1, s.value(t, "regionjwt.token.verifications", "error.type", "revoked"))
 
 		for range 2 {
-			s.orders.set(true)
-			s.ruleStore.set(true)
+			s.pins.set(true)
+			s.rules.set(true)
 			time.Sleep(time.Minute)
-			for _, control := range []string{"failover", "rules"} {
-				require.InDelta(t, 60, value("regionjwt.control.age", control), 2)
-				require.Equal(t, 1, s.value(t, "regionjwt.control.trouble", "regionjwt.control", control,
-					"regionjwt.trouble", "unreachable"))
+			for _, name := range []string{"failover", "revocation"} {
+				require.InDelta(t, 60, value("regionjwt.replica.age", name), 2)
+				require.Equal(t, 1, s.value(t, "regionjwt.replica.problem", "regionjwt.replica", name,
+					"regionjwt.problem", "unavailable"))
 			}
-			s.orders.set(false)
-			s.ruleStore.set(false)
+			s.pins.set(false)
+			s.rules.set(false)
 			time.Sleep(10 * time.Second)
-			require.Zero(t, s.value(t, "regionjwt.control.trouble"))
+			require.Zero(t, s.value(t, "regionjwt.replica.problem"))
 		}
-		for _, control := range []string{"failover", "rules"} {
-			require.Equal(t, 2, value("regionjwt.control.troubles", control), "each once, when it began")
-		}
-		require.NoError(t, s.controller.Resume(t.Context()))
-		require.NoError(t, s.rules.Remove(t.Context(), id))
+		require.NoError(t, s.controller().Unpin(t.Context()))
+		require.NoError(t, s.Revocation().Remove(t.Context(), id))
 		require.Zero(t, s.value(t, "regionjwt.failover.pinned"))
-		require.Zero(t, s.value(t, "regionjwt.rules"))
+		require.Zero(t, s.value(t, "regionjwt.revocation.rules"))
 	})
 }
 
-// A trouble is counted when it begins or becomes another, not with each event while it lasts.
-func TestATroubleIsCountedWhenItBegins(t *testing.T) {
+// A problem with a local copy has its own series, and a failover without a store has none.
+func TestProblemsOfLocalCopies(t *testing.T) {
 	t.Parallel()
 	tel := newTelemetry(t)
-	o, err := otel.New(otel.Config{MeterProvider: tel.meters})
-	require.NoError(t, err)
-	for _, trouble := range []revocation.Trouble{"", revocation.Unreachable, revocation.Unreachable, revocation.Wiped, ""} {
-		o.RulesEvent(revocation.Event{Trouble: trouble, CopyTrouble: revocation.Unreachable})
-	}
-	for control, troubles := range map[string]map[string]int{
-		"rules": {"unreachable": 1, "wiped": 1}, "rules_copy": {"unreachable": 1},
-	} {
-		for trouble, n := range troubles {
-			require.Equal(t, n, tel.value(t, "regionjwt.control.troubles", "regionjwt.control", control, "regionjwt.trouble", trouble))
+	o := &observed{status: func() regionjwt.Status {
+		return regionjwt.Status{
+			Failover: []failover.Status{{Provider: "a", Active: "east"}},
+			Revocation: &revocation.Status{
+				Rules: 3, Replica: store.ReplicaStatus{Origin: "local copy", StoreProblem: "lost", LocalProblem: "malformed"},
+			},
 		}
+	}}
+	_, err := otel.InstrumentSource(o, otel.Config{MeterProvider: tel.meters})
+	require.NoError(t, err)
+	require.Equal(t, 2, tel.value(t, "regionjwt.replica.problem"))
+	require.Equal(t, 1, tel.value(t, "regionjwt.replica.problem", "regionjwt.replica", "revocation", "regionjwt.problem", "lost"))
+	require.Equal(t, 1, tel.value(t, "regionjwt.replica.problem", "regionjwt.replica", "revocation_local_copy",
+		"regionjwt.problem", "malformed"))
+	require.Equal(t, 3, tel.value(t, "regionjwt.revocation.rules"))
+	for _, name := range []string{"known", "epoch", "age", "problem"} {
+		require.Equal(t, -1, tel.value(t, "regionjwt.replica."+name, "regionjwt.replica", "failover"), name)
 	}
-	require.Equal(t, 3, tel.value(t, "regionjwt.control.troubles"))
+	require.Equal(t, -1, tel.value(t, "regionjwt.replica.age"), "no store has answered")
+}
+
+// A change of health and a move are counted from two states, also if one observer call has both.
+func TestChangesOfTheFailover(t *testing.T) {
+	t.Parallel()
+	tel, o := newTelemetry(t), &observed{status: twoRegions}
+	_, err := otel.InstrumentSource(o, otel.Config{MeterProvider: tel.meters})
+	require.NoError(t, err)
+	state := func(active, cause, east string) failover.Status {
+		return failover.Status{Provider: "a", Active: active, Cause: cause, Regions: []failover.RegionStatus{
+			{Region: "east", Health: east}, {Region: "west", Health: "healthy"},
+		}}
+	}
+	o.observer.Failover(state("east", "start", "healthy"), state("west", "failed", "unhealthy"))
+	o.observer.Failover(state("west", "failed", "unhealthy"), state("west", "failed", "unhealthy"))
+	require.Equal(t, 1, tel.value(t, "regionjwt.failover.moves"))
+	require.Equal(t, 1, tel.value(t, "regionjwt.failover.moves", "regionjwt.region", "west", "regionjwt.cause", "failed"))
+	require.Equal(t, 1, tel.value(t, "regionjwt.failover.health.changes"))
+	require.Equal(t, 1, tel.value(t, "regionjwt.failover.health.changes", "regionjwt.region", "east", "regionjwt.health", "unhealthy"))
+}
+
+// If every provider has one region, there is no attribute for regions, until a provider has several.
+func TestOneRegion(t *testing.T) {
+	t.Parallel()
+	tel := newTelemetry(t)
+	st := regionjwt.Status{Keys: []jwks.Status{{Provider: "login", Region: "default"}, {Provider: "partner", Region: "default"}}}
+	o := &observed{status: func() regionjwt.Status { return st }}
+	_, err := otel.InstrumentSource(o, otel.Config{MeterProvider: tel.meters, TracerProvider: tel.tracers})
+	require.NoError(t, err)
+	record := func() {
+		o.observer.Decision(t.Context(), verifier.Decision{Err: &verifier.Error{Reason: verifier.ReasonExpired, Provider: "login", Region: "default"}})
+		o.observer.Decision(t.Context(), verifier.Decision{Err: &verifier.Error{Reason: verifier.ReasonUnknownIssuer}})
+		o.observer.Fetch(jwks.Fetch{Provider: "login", Region: "default"})
+	}
+	record()
+	require.NotContains(t, tel.everything(t), "default")
+	require.NotContains(t, tel.everything(t), "regionjwt_region")
+	require.Equal(t, 2, tel.value(t, "regionjwt.token.verifications"))
+	st.Keys = append(st.Keys, jwks.Status{Provider: "partner", Region: "second"})
+	tel.collect(t)
+	record()
+	require.Equal(t, 1, tel.value(t, "regionjwt.token.verifications", "regionjwt.region", "default"))
+	require.Equal(t, 4, tel.value(t, "regionjwt.token.verifications"))
 }
 
 // Who still presents tokens of the old issuer can be counted, and only accepted tokens have an issuer.
 func TestIssuersAreNamed(t *testing.T) {
 	t.Parallel()
-	w := issuertest.New(t, issuertest.Config{})
+	w := fakeissuer.New(t, fakeissuer.Config{})
 	original := w.Provider().Regions[0].Issuers[0]
-	s := newService(t, issuertest.Config{}, otel.Config{
-		Issuers: map[string]string{original: "original"}, Attributes: []attribute.KeyValue{attribute.String("verifier", "orders")},
+	s := newService(t, fakeissuer.Config{}, otel.Config{
+		IssuerNames: map[string]string{original: "original"},
 	}, nil)
-	require.NoError(t, s.rules.Load(t.Context()))
-	require.Zero(t, s.judge(s.Token(s.east, issuertest.Claims{Issuer: original})))
-	require.Zero(t, s.judge(s.Token(s.west, issuertest.Claims{Issuer: s.Provider().Regions[1].Issuers[0]})))
-	require.Equal(t, verifier.ReasonExpired, s.judge(s.Token(s.east, issuertest.Claims{Issuer: original, ExpiresIn: -time.Hour})))
+	s.loadRules(t)
+	require.Empty(t, s.judge(s.Issue(s.east, fakeissuer.Claims{Issuer: original})))
+	require.Empty(t, s.judge(s.Issue(s.west, fakeissuer.Claims{Issuer: s.Provider().Regions[1].Issuers[0]})))
+	require.Equal(t, verifier.ReasonExpired, s.judge(s.Issue(s.east, fakeissuer.Claims{Issuer: original, ExpiresIn: -time.Hour})))
 	for name, n := range map[string]int{"original": 1, "other": 1, "": 1} {
-		require.Equal(t, n, s.value(t, "regionjwt.validations", "regionjwt.issuer", name), name)
-	}
-	for _, m := range s.collect(t) {
-		for _, p := range points(t, m) {
-			require.True(t, p.set.HasValue("verifier"), m.Name)
-		}
+		require.Equal(t, n, s.value(t, "regionjwt.token.verifications", "regionjwt.issuer", name), name)
 	}
 }
 
 func TestSpansOfFetches(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newService(t, issuertest.Config{Layout: issuertest.IssuerPerRegion}, otel.Config{}, nil)
+		s := newService(t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion}, otel.Config{}, nil)
 		s.Slow(s.east, 300*time.Millisecond)
-		s.Status(s.west, http.StatusTooManyRequests, nil)
+		s.Server.Status(s.west, http.StatusTooManyRequests, nil)
 		began := time.Now()
-		_ = s.Keys().Preload(t.Context())
+		_ = s.Preload(t.Context())
 		synctest.Wait() // OnFetch is called when nobody waits for the keys any longer
 		spans := s.spans.GetSpans()
 		require.Len(t, spans, 2)
@@ -266,14 +314,14 @@ func TestSpansOfFetches(t *testing.T) {
 			require.False(t, span.Parent.IsValid())
 			require.Equal(t, began, span.StartTime)
 			if attrs["regionjwt.result"] == "ok" {
-				require.Equal(t, `["us-east-1"]`, attrs["regionjwt.region"])
+				require.Equal(t, "us-east-1", attrs["regionjwt.region"])
 				require.Equal(t, 300*time.Millisecond, span.EndTime.Sub(span.StartTime))
 				require.Equal(t, codes.Unset, span.Status.Code)
 				continue
 			}
 			require.Equal(t, map[attribute.Key]string{
-				"regionjwt.result": "failed", "error.type": "status", "regionjwt.region": `["us-west-2"]`,
-				"regionjwt.demanded": attrs["regionjwt.demanded"], "http.response.status_code": "429",
+				"regionjwt.result": "failed", "error.type": "status", "regionjwt.region": "us-west-2", "regionjwt.provider": s.Provider().ID,
+				"regionjwt.on_demand": attrs["regionjwt.on_demand"], "http.response.status_code": "429",
 			}, attrs)
 			require.Equal(t, codes.Error, span.Status.Code)
 			require.Equal(t, "status", span.Status.Description)
@@ -284,49 +332,45 @@ func TestSpansOfFetches(t *testing.T) {
 // The trace of a sampled request is an exemplar of what was measured of it.
 func TestExemplars(t *testing.T) {
 	t.Parallel()
-	s := newService(t, issuertest.Config{}, otel.Config{}, nil)
-	require.NoError(t, s.rules.Load(t.Context()))
+	s := newService(t, fakeissuer.Config{}, otel.Config{}, nil)
+	s.loadRules(t)
 	exemplars := func(name string) (n int) {
 		for _, p := range points(t, s.collect(t)[name]) {
 			n += p.exemplars
 		}
 		return n
 	}
-	raw := s.Token(s.east, issuertest.Claims{})
-	require.Zero(t, s.judge(raw))
-	require.Zero(t, exemplars("regionjwt.validation.duration"))
+	raw := s.Issue(s.east, fakeissuer.Claims{})
+	require.Empty(t, s.judge(raw))
+	require.Zero(t, exemplars("regionjwt.token.verification.duration"))
 	ctx, span := s.tracers.Tracer("request").Start(t.Context(), "request")
 	defer span.End()
 	_, err := s.Verify(ctx, raw)
 	require.NoError(t, err)
-	require.Equal(t, 1, exemplars("regionjwt.validation.duration"))
-	require.Equal(t, 1, exemplars("regionjwt.validations"))
+	require.Equal(t, 1, exemplars("regionjwt.token.verification.duration"))
+	require.Equal(t, 1, exemplars("regionjwt.token.verifications"))
 }
 
-// Before Watch there are no gauges, and after Close there are none any more; what is not watched has none.
-func TestWatchAndClose(t *testing.T) {
+// After stop there are no gauges and no further measurements, and the Validator works on.
+func TestStop(t *testing.T) {
 	t.Parallel()
-	s := newService(t, issuertest.Config{}, otel.Config{}, nil)
-	require.Contains(t, s.collect(t), "regionjwt.key_sets")
-	require.Contains(t, s.collect(t), "regionjwt.control.known")
-	s.observer.Watch(otel.Watched{Keys: s.Keys(), Failover: []*failover.Controller{nil, {}}})
-	require.Contains(t, s.collect(t), "regionjwt.key_sets")
-	require.NotContains(t, s.collect(t), "regionjwt.control.known")
-	s.observer.Watch(otel.Watched{})
-	require.NotContains(t, s.collect(t), "regionjwt.key_sets")
-	s.observer.Watch(otel.Watched{Keys: s.Keys(), Rules: s.rules})
-	require.NoError(t, s.observer.Close())
-	require.NoError(t, s.observer.Close())
-	require.Empty(t, s.collect(t))
+	s := newService(t, fakeissuer.Config{}, otel.Config{}, nil)
 	require.Equal(t, verifier.ReasonMalformed, s.judge("x"))
-	require.Equal(t, 1, s.value(t, "regionjwt.validations"), "hooks still count")
+	require.Contains(t, s.collect(t), "regionjwt.key_sets")
+	require.Contains(t, s.collect(t), "regionjwt.replica.known")
+	s.stop()
+	s.stop()
+	require.NotContains(t, s.collect(t), "regionjwt.key_sets")
+	require.NotContains(t, s.collect(t), "regionjwt.replica.known")
+	require.Equal(t, verifier.ReasonMalformed, s.judge("x"))
+	require.Equal(t, 1, s.value(t, "regionjwt.token.verifications"))
 }
 
 // Everything may be called at once.
 func TestConcurrency(t *testing.T) {
 	t.Parallel()
-	s := newService(t, issuertest.Config{Layout: issuertest.IssuerPerRegion}, otel.Config{Authorities: 1}, nil)
-	require.NoError(t, s.rules.Load(t.Context()))
+	s := newService(t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion}, otel.Config{MaxProviders: 1}, nil)
+	s.loadRules(t)
 	raws := s.hostile(1)
 	done := make(chan struct{})
 	for i := range 4 {
@@ -335,7 +379,6 @@ func TestConcurrency(t *testing.T) {
 			for j, raw := range raws {
 				_, _ = s.Verify(context.Background(), raw)
 				if (i+j)%8 == 0 {
-					s.observer.Watch(otel.Watched{Keys: s.Keys(), Rules: s.rules})
 					s.collect(t)
 				}
 			}
@@ -344,5 +387,5 @@ func TestConcurrency(t *testing.T) {
 	for range 4 {
 		<-done
 	}
-	require.Equal(t, 4*len(raws), s.value(t, "regionjwt.validations"))
+	require.Equal(t, 4*len(raws), s.value(t, "regionjwt.token.verifications"))
 }

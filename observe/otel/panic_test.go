@@ -9,7 +9,7 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 
 	"github.com/regionjwt/regionjwt"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/observe/otel"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -30,20 +30,21 @@ func (wildMeter) Int64Counter(string, ...metric.Int64CounterOption) (metric.Int6
 
 func (wildCounter) Add(context.Context, int64, ...metric.AddOption) { panic("s3cret") }
 
-// Instruments that panic lose their measurements, and nothing else: tokens are judged, and keys are fetched.
+// Instruments that panic lose their measurements, and nothing else: tokens are verified, and keys are fetched.
 func TestInstrumentsThatPanic(t *testing.T) {
 	t.Parallel()
-	o, err := otel.New(otel.Config{MeterProvider: wild{}})
-	require.NoError(t, err)
-	world := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
+	fake := fakeissuer.New(t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion, Algorithm: "ES256"})
 	v, err := regionjwt.New(regionjwt.Config{
-		Keys: jwks.Config{HTTPClient: world.Client(), OnFetch: o.Fetch}, Hooks: o.VerifierHooks(),
-		Policies: []verifier.Policy{{Provider: world.Provider(), Audience: verifier.Audience(issuertest.Audience)}},
+		Keys:     jwks.Config{HTTPClient: fake.Client()},
+		Policies: []verifier.Policy{{Provider: fake.Provider(), Audience: verifier.Audience(fakeissuer.Audience)}},
 	})
 	require.NoError(t, err)
-	for _, region := range world.Provider().Regions {
+	stop, err := otel.Instrument(v, otel.Config{MeterProvider: wild{}})
+	require.NoError(t, err)
+	defer stop()
+	for _, region := range fake.Provider().Regions {
 		for range 2 {
-			_, err = v.Verify(t.Context(), world.Token(region.Name, issuertest.Claims{}))
+			_, err = v.Verify(t.Context(), fake.Issue(region.Name, fakeissuer.Claims{}))
 			require.NoError(t, err)
 		}
 	}

@@ -24,7 +24,8 @@ import (
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/failover"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
+	"github.com/regionjwt/regionjwt/internal/trust"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/observe/otel"
 	"github.com/regionjwt/regionjwt/revocation"
@@ -32,27 +33,40 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// memory is a store that can be down, or forget.
+// kept is what a memory holds under a name.
+type kept struct {
+	Data     []byte
+	Revision string
+}
+
+// memory is a trusted store that can be down, or forget.
 type memory struct {
+	store.Trusted
+
 	mu   sync.Mutex
 	down bool
-	docs map[string]store.Document
+	docs map[string]kept
 	next int
 }
 
-func (*memory) Authentic() {}
+func (*memory) TrustInfo() trust.Info { return trust.Info{} }
 
-func (m *memory) Load(_ context.Context, name string) (store.Document, error) {
+func (m *memory) Load(_ context.Context, name, _ string) ([]byte, string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.down {
-		return store.Document{}, errors.New("down")
+		return nil, "", errors.New("down")
 	}
 	d, ok := m.docs[name]
 	if !ok {
-		return store.Document{}, store.ErrNotFound
+		return nil, "", store.ErrNotFound
 	}
-	return d, nil
+	return d.Data, d.Revision, nil
+}
+
+func (*memory) Watch(ctx context.Context, _ string, _ func()) error {
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 func (m *memory) Save(_ context.Context, name string, data []byte, ifRevision string) (string, error) {
@@ -65,9 +79,9 @@ func (m *memory) Save(_ context.Context, name string, data []byte, ifRevision st
 		return "", store.ErrConflict
 	}
 	m.next++
-	d := store.Document{Data: data, Revision: strconv.Itoa(m.next)}
+	d := kept{Data: data, Revision: strconv.Itoa(m.next)}
 	if m.docs == nil {
-		m.docs = map[string]store.Document{}
+		m.docs = map[string]kept{}
 	}
 	m.docs[name] = d
 	return d.Revision, nil
@@ -79,7 +93,7 @@ func (m *memory) set(down bool) {
 	m.down = down
 }
 
-// telemetry is where an Observer tells: an SDK with two readers, and a tracer.
+// telemetry is an SDK with two readers, and a tracer.
 type telemetry struct {
 	reader   *metric.ManualReader
 	registry *prometheus.Registry
@@ -146,8 +160,8 @@ func points(t testing.TB, m metricdata.Metrics) (all []point) {
 	return all
 }
 
-// value adds up the series of an instrument that have these attributes: "key", "value", ...; -1 where there is none. It cuts off
-// fractions.
+// value adds up the series of an instrument that have these attributes: "key", "value", ...; -1 if there is none. It cuts off
+// fractions. The value "" means that the attribute is absent.
 func (tel *telemetry) value(t testing.TB, name string, attrs ...string) int {
 	t.Helper()
 	sum, found := 0.0, false
@@ -189,63 +203,73 @@ func (tel *telemetry) page(t testing.TB) string {
 	return rec.Body.String()
 }
 
-// service is everything that can be observed, in a world of two regions.
+// service is a Validator with every part, and a fake provider with two regions.
 type service struct {
 	*telemetry
-	*issuertest.World
+	*fakeissuer.Server
 	*regionjwt.Validator
-	observer   *otel.Observer
-	controller *failover.Controller
-	rules      *revocation.List
-	orders     *memory // of the controller
-	ruleStore  *memory
+	policies   []verifier.Policy
+	stop       func() // ends the instrumentation
+	pins       *memory
+	rules      *memory
 	east, west string
 }
 
-func newService(t testing.TB, wc issuertest.Config, c otel.Config, change func(*verifier.Policy)) *service {
+// newService returns a service with stores, which Run polls.
+func newService(t testing.TB, fc fakeissuer.Config, c otel.Config, change func(*verifier.Policy)) *service {
 	t.Helper()
-	s := &service{telemetry: newTelemetry(t), orders: &memory{}, ruleStore: &memory{}}
-	wc.Algorithm = "ES256"
-	s.World = issuertest.New(t, wc)
-	authority := s.Provider()
-	s.east, s.west = authority.Regions[0].Name, authority.Regions[1].Name
-	var err error
-	c.MeterProvider, c.TracerProvider = s.meters, s.tracers
-	s.observer, err = otel.New(c)
-	require.NoError(t, err)
-	s.controller, err = failover.New(failover.Config{
-		Provider: authority, Automatic: true, Store: s.orders, OnEvent: s.observer.FailoverEvent,
-	})
-	require.NoError(t, err)
-	s.rules, err = revocation.New(revocation.Config{
-		Store: s.ruleStore, LocalCopy: &memory{}, OnEvent: s.observer.RulesEvent,
-	})
-	require.NoError(t, err)
-	trust := verifier.Policy{Provider: authority, Audience: verifier.InsecureAnyAudience(), Algorithms: []string{"ES256"}}
+	return start(t, fc, c, change, true)
+}
+
+// newKeyService returns a service without stores, whose days are cheap to simulate.
+func newKeyService(t testing.TB, fc fakeissuer.Config, change func(*verifier.Policy)) *service {
+	t.Helper()
+	return start(t, fc, otel.Config{}, change, false)
+}
+
+func start(t testing.TB, fc fakeissuer.Config, c otel.Config, change func(*verifier.Policy), stores bool) *service {
+	t.Helper()
+	s := &service{telemetry: newTelemetry(t), pins: &memory{}, rules: &memory{}}
+	fc.Algorithm = "ES256"
+	s.Server = fakeissuer.New(t, fc)
+	provider := s.Provider()
+	provider.HTTPClient = s.Client()
+	s.east, s.west = provider.Regions[0].Name, provider.Regions[1].Name
+	policy := verifier.Policy{Provider: provider, Audience: verifier.InsecureAnyAudience(), Algorithms: []string{"ES256"}}
 	if change != nil {
-		change(&trust)
+		change(&policy)
 	}
-	controllers := []*failover.Controller{s.controller, nil}
-	s.Validator, err = regionjwt.New(regionjwt.Config{
-		Keys: jwks.Config{HTTPClient: s.Client(), OnFetch: s.observer.Fetch}, Policies: []verifier.Policy{trust}, Revocation: s.rules, Failover: controllers[:1],
-		Hooks: s.observer.VerifierHooks(),
-	})
+	s.policies = []verifier.Policy{policy}
+	var err error
+	config := regionjwt.Config{Policies: s.policies}
+	if stores {
+		config.Revocation = &revocation.Config{Replica: store.ReplicaConfig{Store: s.rules, LocalCopy: &memory{}}}
+		config.Failover = map[string]failover.Config{
+			provider.ID: {Automatic: true, Replica: store.ReplicaConfig{Store: s.pins}},
+		}
+	}
+	s.Validator, err = regionjwt.New(config)
 	require.NoError(t, err)
-	s.observer.Watch(otel.Watched{Keys: s.Keys(), Verifier: s.Verifier(), Failover: controllers, Rules: s.rules})
+	c.MeterProvider, c.TracerProvider = s.meters, s.tracers
+	s.stop, err = otel.Instrument(s.Validator, c)
+	require.NoError(t, err)
 	return s
 }
 
-// run runs parts, or everything, until stop is called. It is for bubbles.
-func (s *service) run(t testing.TB, parts ...func(context.Context) error) (stop func()) {
+func (s *service) controller() *failover.Controller { return s.Failover(s.Provider().ID) }
+
+// loadRules loads the rules, without which no token is accepted.
+func (s *service) loadRules(t testing.TB) {
+	t.Helper()
+	require.NoError(t, s.Revocation().Load(context.Background()))
+}
+
+// run runs the Validator until stop is called. It is for bubbles.
+func (s *service) run(t testing.TB) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
-	if len(parts) == 0 {
-		parts = append(parts, s.Run, s.controller.Run, s.rules.Run)
-	}
-	for _, run := range parts {
-		all.Go(func() { _ = run(ctx) })
-	}
+	all.Go(func() { _ = s.Run(ctx) })
 	stop = func() {
 		cancel()
 		all.Wait()
@@ -255,54 +279,76 @@ func (s *service) run(t testing.TB, parts ...func(context.Context) error) (stop 
 	return stop
 }
 
+// observed is a source whose observer a test calls itself.
+type observed struct {
+	status   func() regionjwt.Status
+	observer regionjwt.Observer
+}
+
+func (o *observed) Status() regionjwt.Status {
+	if o.status == nil {
+		return regionjwt.Status{}
+	}
+	return o.status()
+}
+
+func (o *observed) Observe(observer regionjwt.Observer) (stop func()) {
+	o.observer = observer
+	return func() { o.observer = regionjwt.Observer{} }
+}
+
+// twoRegions is the state of a provider with two regions.
+func twoRegions() regionjwt.Status {
+	return regionjwt.Status{Keys: []jwks.Status{{Provider: "a", Region: "east"}, {Provider: "a", Region: "west"}}}
+}
+
 func (s *service) judge(raw string) verifier.Reason {
 	_, err := s.Verify(context.Background(), raw)
 	var e *verifier.Error
 	if errors.As(err, &e) {
 		return e.Reason
 	}
-	return 0
+	return ""
 }
 
-// story has everything happen that an Observer can tell of. It runs in a bubble.
+// story has everything happen that can be recorded. It runs in a bubble.
 func (s *service) story(t testing.TB) {
 	t.Helper()
 	for _, region := range []string{s.east, s.west} {
-		good := s.Token(region, issuertest.Claims{Set: map[string]any{"tenant": "a"}})
+		good := s.Issue(region, fakeissuer.Claims{Set: map[string]any{"tenant": "a"}})
 		for range 3 {
-			require.Zero(t, s.judge(good))
+			require.Empty(t, s.judge(good))
 		}
 	}
 	require.Equal(t, verifier.ReasonMalformed, s.judge("x"))
-	require.Equal(t, verifier.ReasonExpired, s.judge(s.Token(s.east, issuertest.Claims{ExpiresIn: -time.Hour})))
-	require.Equal(t, verifier.ReasonMissingClaim, s.judge(s.Token(s.west, issuertest.Claims{})))
+	require.Equal(t, verifier.ReasonExpired, s.judge(s.Issue(s.east, fakeissuer.Claims{ExpiresIn: -time.Hour})))
+	require.Equal(t, verifier.ReasonMissingClaim, s.judge(s.Issue(s.west, fakeissuer.Claims{})))
 	require.Equal(t, verifier.ReasonUnknownKey,
-		s.judge(s.Token(s.west, issuertest.Claims{Issuer: s.Provider().Regions[0].Issuers[0]})))
-	require.Equal(t, verifier.ReasonBadSignature, s.judge(s.Token(s.east, issuertest.Claims{Forge: true})))
+		s.judge(s.Issue(s.west, fakeissuer.Claims{Issuer: s.Provider().Regions[0].Issuers[0]})))
+	require.Equal(t, verifier.ReasonBadSignature, s.judge(s.Issue(s.east, fakeissuer.Claims{Forged: true})))
 
 	s.Rotate(s.west)
-	require.Zero(t, s.judge(s.Token(s.west, issuertest.Claims{Set: map[string]any{"tenant": "a"}})))
+	require.Empty(t, s.judge(s.Issue(s.west, fakeissuer.Claims{Set: map[string]any{"tenant": "a"}})))
 
 	s.Break(s.east)
 	time.Sleep(90 * time.Minute)
-	require.Equal(t, s.west, s.controller.Active())
-	s.Mend(s.east)
+	require.Equal(t, s.west, s.controller().Active())
+	s.Restore(s.east)
 	time.Sleep(90 * time.Minute)
-	require.Equal(t, s.east, s.controller.Active())
-	s.Status(s.east, http.StatusForbidden, nil)
+	require.Equal(t, s.east, s.controller().Active())
+	s.Server.Status(s.east, http.StatusForbidden, nil)
 	time.Sleep(30 * time.Minute)
-	s.Mend(s.east)
+	s.Restore(s.east)
 
-	s.orders.set(true)
-	s.ruleStore.set(true)
+	s.pins.set(true)
+	s.rules.set(true)
 	time.Sleep(5 * time.Second)
-	s.orders.set(false)
-	s.ruleStore.set(false)
+	s.pins.set(false)
+	s.rules.set(false)
 	time.Sleep(5 * time.Second)
-	_, err := s.rules.Add(t.Context(), revocation.Rule{AllProviders: true, Subject: "mallory"})
+	_, err := s.Revocation().Add(t.Context(), revocation.Rule{Provider: "*", Subject: "mallory"})
 	require.NoError(t, err)
-	require.NoError(t, s.controller.Activate(t.Context(), s.west, "a drill"))
-	s.observer.FailoverEvent(failover.Event{Kind: failover.Resumed, Missed: 2, State: s.controller.State()}) // as after a slow OnEvent
+	require.NoError(t, s.controller().Pin(t.Context(), s.west, "a drill"))
 }
 
-func needsTenant(trust *verifier.Policy) { trust.RequiredClaims = []string{"tenant"} }
+func needsTenant(p *verifier.Policy) { p.RequiredClaims = []string{"tenant"} }

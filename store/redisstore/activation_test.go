@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -19,8 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/regionjwt/regionjwt/failover"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/issuer"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/store/redisstore"
 )
@@ -29,10 +30,20 @@ const moverEnv = "REGIONJWT_TEST_MOVER"
 
 // moverConfig is what a process is told that follows the active region.
 type moverConfig struct {
-	Authority issuer.Provider
-	Socket    string
-	Public    []byte
-	CutOff    bool // its own way to the first region is broken
+	Provider issuer.Provider
+	Socket   string
+	Public   []byte
+	CutOff   bool // its own way to the first region is broken
+}
+
+// cutOff is a network without a way to the URL that it names.
+type cutOff string
+
+func (c cutOff) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.String() == string(c) {
+		return nil, errors.New("no route")
+	}
+	return http.DefaultTransport.RoundTrip(r)
 }
 
 // mover probes the regions and moves by itself, and writes a line whenever another region is active: which, and since when. It
@@ -48,23 +59,16 @@ func mover(text string) error {
 	if err != nil {
 		return err
 	}
-	signed, err := store.Signed(inner, "test", store.Signing{Public: []ed25519.PublicKey{c.Public}})
-	if err != nil {
-		return err
+	signed := store.Signed(inner, "test", nil, store.PublicKey{Key: c.Public})
+	if c.CutOff {
+		c.Provider.HTTPClient = &http.Client{Transport: cutOff(c.Provider.Regions[0].JWKSURLs[0])}
 	}
-	probe := failover.HTTPProbe(nil)
-	ctl, err := failover.New(failover.Config{
-		Provider: c.Authority, Automatic: true, FailAfter: 1, RecoverAfter: 1, MinHold: time.Second, ProbeEvery: 200 * time.Millisecond,
-		Store: signed,
-		Probe: func(ctx context.Context, r issuer.Region) error {
-			if c.CutOff && r.Name == c.Authority.Regions[0].Name {
-				return errors.New("no route")
-			}
-			return probe(ctx, r)
-		},
-		OnEvent: func(e failover.Event) {
-			if e.Kind == failover.Moved || e.Kind == failover.Pinned || e.Kind == failover.Resumed {
-				fmt.Println(e.State.Active, e.At.UnixNano(), e.State.Manual)
+	ctl, err := failover.New(c.Provider, failover.Config{
+		Automatic: true, Threshold: 1, HoldDown: time.Second, ProbeInterval: 200 * time.Millisecond,
+		Replica: store.ReplicaConfig{Store: signed},
+		OnChange: func(before, now failover.Status) {
+			if now.Active != before.Active || now.Pinned != before.Pinned || now.Replica.Epoch != before.Replica.Epoch {
+				fmt.Println(now.Active, time.Now().UnixNano(), now.Pinned)
 			}
 		},
 	})
@@ -146,23 +150,22 @@ func (m *movers) await(t *testing.T, manual bool, where func(i int) string) (las
 	return last
 }
 
-// Twenty processes over a real redis-server. One whose own network is broken moves nobody else; what an operator activates is
+// Twenty processes over a real redis-server. One whose own network is broken moves nobody else; what an operator pins is
 // active in all of them within a second, that one included, and after the pin each goes its own way again.
 func TestActivationOverRedis(t *testing.T) {
-	world := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
-	world.Serve()
-	authority := world.Provider()
-	primary, secondary := authority.Regions[0].Name, authority.Regions[1].Name
+	fake := fakeissuer.New(t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion, Algorithm: "ES256"})
+	fake.Serve()
+	provider := fake.Provider()
+	primary, secondary := provider.Regions[0].Name, provider.Regions[1].Name
 	server := startServer(t)
 	private := ed25519.NewKeyFromSeed(bytes.Repeat([]byte("k"), ed25519.SeedSize))
 	public := private.Public().(ed25519.PublicKey)
-	signed, err := store.Signed(newStore(t, client(t, server.socket), redisstore.Config{}), "test", store.Signing{Public: []ed25519.PublicKey{public}, Private: private})
-	require.NoError(t, err)
-	operator, err := failover.New(failover.Config{Provider: authority, Store: signed})
+	signed := store.Signed(newStore(t, client(t, server.socket), redisstore.Config{}), "test", private, store.PublicKey{Key: public})
+	operator, err := failover.New(provider, failover.Config{Replica: store.ReplicaConfig{Store: signed}})
 	require.NoError(t, err)
 	var m movers
 	for i := range fleetSize {
-		m.start(t, i, moverConfig{Authority: authority, Socket: server.socket, Public: public, CutOff: i == 0})
+		m.start(t, i, moverConfig{Provider: provider, Socket: server.socket, Public: public, CutOff: i == 0})
 	}
 	alone := func(i int) string {
 		if i == 0 {
@@ -172,7 +175,7 @@ func TestActivationOverRedis(t *testing.T) {
 	}
 	m.await(t, false, alone)
 	require.NoError(t, operator.Load(t.Context()))
-	require.Zero(t, operator.State().OrderEpoch, "nobody has written anything")
+	require.Zero(t, operator.Status().Replica.Epoch, "nobody has written anything")
 
 	own := startLateness(t.Context())
 	var report strings.Builder
@@ -180,19 +183,19 @@ func TestActivationOverRedis(t *testing.T) {
 		t.Helper()
 		for try := range 3 { // an odd one out is allowed
 			began := time.Now()
-			require.NoError(t, operator.Activate(t.Context(), region, fmt.Sprint("try ", try)))
+			require.NoError(t, operator.Pin(t.Context(), region, fmt.Sprint("try ", try)))
 			took := m.await(t, true, func(int) string { return region }).Sub(began)
 			fmt.Fprintf(&report, "%s in %d ms; ", region, took.Milliseconds())
 			if took <= promise+own.worst() {
 				return
 			}
-			require.NoError(t, operator.Resume(t.Context()))
+			require.NoError(t, operator.Unpin(t.Context()))
 		}
 		require.FailNow(t, "too slow", report.String())
 	}
 	activate(secondary)
 	activate(primary)
-	require.NoError(t, operator.Resume(t.Context()))
+	require.NoError(t, operator.Unpin(t.Context()))
 	m.await(t, false, alone)
 	t.Log(report.String())
 }

@@ -10,10 +10,11 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/regionjwt/regionjwt/internal/document"
 	"github.com/regionjwt/regionjwt/store"
 )
 
-// What a script answers first.
+// The first element of the answer of a script.
 const (
 	isAbsent int64 = iota
 	isThere
@@ -22,8 +23,8 @@ const (
 	isConflict
 )
 
-// loadScript reads at once and only what is not too large, from the server itself: a plain HGET may be answered by a cache of the
-// client. ARGV: the most octets of a revision, the most octets of data, "1" if the data is wanted.
+// loadScript reads a document that is not too large, in one step and from the server itself: a cache of the client may answer a
+// plain HGET. ARGV: the maximum length of a revision, the maximum length of data, "1" if the data is wanted.
 var loadScript = redis.NewScript(`
 if redis.call('EXISTS', KEYS[1]) == 0 then return {0} end
 local rev = redis.call('HSTRLEN', KEYS[1], 'rev')
@@ -33,9 +34,9 @@ if ARGV[3] ~= '1' then return {1, redis.call('HGET', KEYS[1], 'rev')} end
 return {1, redis.call('HGET', KEYS[1], 'rev'), redis.call('HGET', KEYS[1], 'data')}
 `)
 
-// saveScript compares, writes and publishes. The client repeats a command of which it lost the answer, so the second time that
-// a revision comes it has been saved. Publishing is a hint, and may fail. ARGV: the most octets of a revision, the revision
-// that is expected, the new one, the channel, the data.
+// saveScript compares, writes and publishes. The client repeats a command if it lost the answer, so if the current revision is
+// the new one, the document has been saved. Publishing is a hint and may fail. ARGV: the maximum length of a revision, the
+// expected revision, the new one, the channel, the data.
 var saveScript = redis.NewScript(`
 local current = ''
 if redis.call('EXISTS', KEYS[1]) == 1 then
@@ -50,31 +51,42 @@ redis.pcall('PUBLISH', ARGV[4], ARGV[3])
 return {1}
 `)
 
-// errShape is that of an answer which is none of our scripts'.
-var errShape = errors.New("redisstore: the server gave an answer of a wrong shape")
+// errShape is the error of an answer that none of the scripts gives.
+var errShape = errors.New("redisstore: the server sent an answer of the wrong shape")
 
-// Load implements store.Store. Its errors are store.ErrNotFound, store.ErrTooLarge, ErrMalformed, that of ctx, or that of the
-// client.
-func (s *Store) Load(ctx context.Context, name string) (store.Document, error) {
-	fields, err := s.read(ctx, name, true)
-	if err != nil {
-		return store.Document{}, err
+// errNotADocument says that another type, or a hash without the fields of a document, is under the key: another writer was there.
+var errNotADocument = fmt.Errorf("%w: the key does not hold a document; delete it and save again", store.ErrNotAuthentic)
+
+// Load implements store.Store. It returns store.ErrNotFound, store.ErrNotModified, store.ErrNotAuthentic if the key, which the
+// error names, does not hold a document, the error of ctx, or that of the client. If ifNot is not empty, it first requests the
+// revision, and then, unless that is ifNot, the document; each request has Config.Timeout.
+func (s *Store) Load(ctx context.Context, name, ifNot string) ([]byte, string, error) {
+	if err := s.checkCall(ctx, name, nil); err != nil {
+		return nil, "", err
 	}
-	return store.Document{Data: []byte(fields[1]), Revision: fields[0]}, nil
+	if ifNot != "" {
+		if fields, err := s.read(ctx, s.quick, name, 1, "0"); err == nil && fields[0] == ifNot {
+			return nil, ifNot, fmt.Errorf("redisstore: %w", store.ErrNotModified)
+		}
+	}
+	fields, err := s.read(ctx, s.client, name, 2, "1")
+	if err != nil {
+		return nil, "", err
+	}
+	return []byte(fields[1]), fields[0], nil
 }
 
-// Revision implements store.Reviser.
-func (s *Store) Revision(ctx context.Context, name string) (string, error) {
-	fields, err := s.read(ctx, name, false)
-	if err != nil {
-		return "", err
-	}
-	return fields[0], nil
+// read returns count fields of a document: the revision, and the data if wanted is "1".
+func (s *Store) read(ctx context.Context, client redis.Scripter, name string, count int, wanted string) ([]string, error) {
+	key := s.key(name)
+	return s.run(ctx, key, nil, count, func(ctx context.Context, _ string) *redis.Cmd {
+		return loadScript.RunRO(ctx, client, []string{key}, maxRevision, document.MaxData, wanted)
+	})
 }
 
-// Save implements store.Store. Its errors are store.ErrConflict, store.ErrTooLarge, ErrMalformed, that of ctx, or that of the
-// client. After one of the latter two the document may have been saved, or be saved a little later, unless
-// another writer was faster: load it to see.
+// Save implements store.Store. It returns store.ErrConflict, store.ErrNotAuthentic if the key, which the error names, does not
+// hold a document, the error of ctx, or that of the client. After one of the last two, the document may have been saved, or may
+// be saved a little later unless another writer is faster; load it to find out.
 func (s *Store) Save(ctx context.Context, name string, data []byte, ifRevision string) (string, error) {
 	if err := s.checkCall(ctx, name, data); err != nil {
 		return "", err
@@ -92,40 +104,18 @@ func (s *Store) Save(ctx context.Context, name string, data []byte, ifRevision s
 	return revision, nil
 }
 
-// read returns the revision of a document, and its data if it is wanted.
-func (s *Store) read(ctx context.Context, name string, wantsData bool) ([]string, error) {
-	if err := s.checkCall(ctx, name, nil); err != nil {
-		return nil, err
-	}
-	client, key, count, flag := s.quick, s.key(name), 1, "0"
-	if wantsData {
-		client, count, flag = s.client, 2, "1"
-	}
-	return s.run(ctx, key, nil, count, func(ctx context.Context, _ string) *redis.Cmd {
-		return loadScript.RunRO(ctx, client, []string{key}, maxRevision, store.MaxDocument, flag)
-	})
-}
-
 // errNotMade is the error of a Store that is nil or zero.
 var errNotMade = errors.New("redisstore: the Store is nil or zero: make it with redisstore.New")
 
-// checkCall judges what every call is given, and the Store.
+// checkCall checks the arguments of a call, and the Store.
 func (s *Store) checkCall(ctx context.Context, name string, data []byte) error {
 	if s == nil || s.client == nil {
 		return errNotMade
 	}
-	return checkCall(ctx, name, data)
-}
-
-// checkCall judges what every call is given.
-func checkCall(ctx context.Context, name string, data []byte) error {
-	if name == "" || len(name) > store.MaxName {
-		return fmt.Errorf("redisstore: a name has 1 to %d octets: %w", store.MaxName, store.ErrTooLarge)
+	if err := document.Check(ctx, name, data); err != nil {
+		return fmt.Errorf("redisstore: %w", err)
 	}
-	if len(data) > store.MaxDocument {
-		return fmt.Errorf("redisstore: %w", store.ErrTooLarge)
-	}
-	return ctx.Err()
+	return nil
 }
 
 // answer is what the client returned.
@@ -135,7 +125,7 @@ type answer struct {
 	late  bool
 }
 
-// run has the client run a script with data, within bounds, and returns the strings that it answers, which are count.
+// run runs a script with data by the client, within the limits of time and calls, and returns the count strings of its answer.
 func (s *Store) run(
 	ctx context.Context, key string, data []byte, count int, script func(context.Context, string) *redis.Cmd,
 ) ([]string, error) {
@@ -144,7 +134,7 @@ func (s *Store) run(
 	case s.calls <- struct{}{}:
 	case <-bounded.Done():
 		cancel()
-		return nil, s.ended(ctx, "no turn")
+		return nil, s.ended(ctx, "no free call")
 	}
 	text := string(data) // a copy: the client may still read it when the call has returned
 	answers := make(chan answer, 1)
@@ -159,13 +149,13 @@ func (s *Store) run(
 		if a.err != nil && a.late {
 			return nil, s.ended(ctx, "no answer")
 		}
-		return judge(key, count, a)
+		return parse(key, count, a)
 	case <-bounded.Done():
 	}
 	select {
 	case a := <-answers: // cancel was called after it
 		if a.err == nil || !a.late {
-			return judge(key, count, a)
+			return parse(key, count, a)
 		}
 	default:
 	}
@@ -180,10 +170,10 @@ func (s *Store) ended(ctx context.Context, what string) error {
 	return fmt.Errorf("redisstore: %s within %v: %w", what, s.timeout, context.DeadlineExceeded)
 }
 
-// judge takes the answer of a script apart.
-func judge(key string, count int, a answer) ([]string, error) {
+// parse returns the strings of an answer.
+func parse(key string, count int, a answer) ([]string, error) {
 	if redis.HasErrorPrefix(a.err, "WRONGTYPE") {
-		return nil, fmt.Errorf("redisstore: %s: %w", key, ErrMalformed)
+		return nil, fmt.Errorf("redisstore: %s: %w", key, errNotADocument)
 	}
 	if a.err != nil {
 		return nil, clientError(a.err)
@@ -196,9 +186,9 @@ func judge(key string, count int, a answer) ([]string, error) {
 	case isAbsent:
 		return nil, fmt.Errorf("redisstore: %w", store.ErrNotFound)
 	case isMalformed:
-		return nil, fmt.Errorf("redisstore: %s: %w", key, ErrMalformed)
+		return nil, fmt.Errorf("redisstore: %s: %w", key, errNotADocument)
 	case isTooLarge:
-		return nil, fmt.Errorf("redisstore: %s: %w", key, store.ErrTooLarge)
+		return nil, fmt.Errorf("redisstore: %s: %w", key, document.ErrTooLarge)
 	case isConflict:
 		return nil, fmt.Errorf("redisstore: %w", store.ErrConflict)
 	case isThere:
@@ -217,14 +207,14 @@ func judge(key string, count int, a answer) ([]string, error) {
 	if count > 0 && (texts[0] == "" || len(texts[0]) > maxRevision) {
 		return nil, errShape
 	}
-	if count > 1 && len(texts[1]) > store.MaxDocument {
-		return nil, fmt.Errorf("redisstore: %s: %w", key, store.ErrTooLarge)
+	if count > 1 && len(texts[1]) > document.MaxData {
+		return nil, fmt.Errorf("redisstore: %s: %w", key, document.ErrTooLarge)
 	}
 	return texts, nil
 }
 
-// clientError wraps an error of the client. A server that does not know a command quotes its arguments, which may be a document:
-// they are cut off, and that error is not wrapped.
+// clientError wraps an error of the client. A server that does not know a command quotes its arguments, which may be a document.
+// That part is removed, and the error is not wrapped.
 func clientError(err error) error {
 	if text, _, quoted := strings.Cut(err.Error(), ", with args beginning with"); quoted {
 		return fmt.Errorf("redisstore: %s", text)

@@ -78,7 +78,7 @@ func TestCluster(t *testing.T) {
 	await(t, hints)
 	require.Equal(t, "x", c.HGet(ctx, keyOf("a"), "data").Val())
 	require.NoError(t, c.FlushAll(ctx).Err())
-	_, err = one.Load(ctx, "a")
+	_, err = load(ctx, one, "a")
 	require.ErrorIs(t, err, store.ErrNotFound)
 }
 

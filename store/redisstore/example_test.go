@@ -2,21 +2,24 @@ package redisstore_test
 
 import (
 	"context"
-	"crypto/ed25519"
 	"fmt"
 	"log"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/regionjwt/regionjwt/revocation"
 	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/store/redisstore"
 )
 
-// A service follows a document that operators sign.
+// A service replicates the rules that operators sign, and keeps a local copy.
 func Example() {
-	var operators ed25519.PublicKey // as it was deployed with the service
-
+	operators, err := store.ReadPublicKey("/etc/orders/operators.key.pub")
+	if err != nil {
+		log.Print(err)
+		return
+	}
 	client := redis.NewClient(&redis.Options{
 		Addr:          "redis.internal:6379",
 		DialTimeout:   500 * time.Millisecond,
@@ -29,19 +32,20 @@ func Example() {
 		log.Print(err)
 		return
 	}
-	signed, err := store.Signed(shared, "orders", store.Signing{Public: []ed25519.PublicKey{operators}})
+	rules, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{
+		Store:     store.Signed(shared, "production", nil, operators),
+		LocalCopy: store.Dir("/var/lib/orders/rules"),
+	}})
 	if err != nil {
 		log.Print(err)
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	store.Follow(ctx, signed, "orders/rules", 500*time.Millisecond, func(d store.Document, err error) {
-		fmt.Println(d.Revision, err)
-	})
+	fmt.Println(rules.Run(ctx))
 }
 
-// New says everything that is wrong at once, before anything is asked of Redis.
+// New reports every mistake at once, before it sends a request to Redis.
 func ExampleNew() {
 	_, err := redisstore.New(nil, redisstore.Config{Timeout: -time.Second})
 	fmt.Println(err)

@@ -36,8 +36,8 @@ func TestFrozenCalls(t *testing.T) {
 			var wg sync.WaitGroup
 			for range 20 {
 				for _, call := range []func(context.Context) error{
-					func(ctx context.Context) error { _, err := s.Load(ctx, "a"); return err },
-					func(ctx context.Context) error { _, err := s.Revision(ctx, "a"); return err },
+					func(ctx context.Context) error { _, err := load(ctx, s, "a"); return err },
+					func(ctx context.Context) error { _, err := revisionOf(ctx, s, "a"); return err },
 					func(ctx context.Context) error {
 						_, err := s.Save(ctx, "a", make([]byte, 64<<10), revision)
 						return err
@@ -62,11 +62,11 @@ func TestFrozenCalls(t *testing.T) {
 			wg.Wait()
 			ctx, cancel := context.WithCancelCause(t.Context())
 			cancel(errors.New("the caller left"))
-			_, err = s.Load(ctx, "a")
+			_, err = load(ctx, s, "a")
 			require.ErrorIs(t, err, context.Canceled)
 			p.thaw(true)
 			require.Eventually(t, func() bool {
-				_, err := s.Load(t.Context(), "a")
+				_, err := load(t.Context(), s, "a")
 				return err == nil
 			}, 10*time.Second, 10*time.Millisecond)
 		})
@@ -101,7 +101,7 @@ func TestStuckClient(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 100 {
 		wg.Go(func() {
-			_, err := s.Load(t.Context(), "a")
+			_, err := load(t.Context(), s, "a")
 			if !errors.Is(err, context.DeadlineExceeded) {
 				t.Error(err)
 			}
@@ -111,7 +111,7 @@ func TestStuckClient(t *testing.T) {
 	require.LessOrEqual(t, runtime.NumGoroutine()-before, 17)
 	close(until)
 	backTo(t, before)
-	_, err := s.Load(t.Context(), "a")
+	_, err := load(t.Context(), s, "a")
 	require.ErrorIs(t, err, store.ErrNotFound)
 }
 
@@ -129,7 +129,7 @@ func TestLateSave(t *testing.T) {
 	close(until)
 	s := newStore(t, client(t, srv.socket), redisstore.Config{Timeout: patient})
 	require.Eventually(t, func() bool {
-		doc, err := s.Load(t.Context(), "a")
+		doc, err := load(t.Context(), s, "a")
 		return err == nil && string(doc.Data) == "good"
 	}, 10*time.Second, 5*time.Millisecond)
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,8 +22,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/regionjwt/regionjwt"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/issuer"
-	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/revocation"
 	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/store/redisstore"
@@ -31,18 +32,19 @@ import (
 
 const (
 	fleetSize = 20
+	rulesName = "regionjwt/revocation" // the default name of the document
 	nodeEnv   = "REGIONJWT_TEST_NODE"
 )
 
 // nodeConfig is what a process of the fleet is told.
 type nodeConfig struct {
-	Authority issuer.Provider
-	Tokens    []string
-	Socket    string // of Redis, or ""
-	Dir       string
-	Public    []byte
-	Copy      string
-	Poll      time.Duration // 0 for the default
+	Provider issuer.Provider
+	Tokens   []string
+	Socket   string // of Redis, or ""
+	Dir      string
+	Public   []byte
+	Copy     string
+	Poll     time.Duration // 0 for the default
 }
 
 // TestMain is a process of the fleet where it is started as one.
@@ -82,16 +84,12 @@ func node(text string) error {
 		}
 		inner = s
 	}
-	signed, err := store.Signed(inner, "test", store.Signing{Public: []ed25519.PublicKey{c.Public}})
-	if err != nil {
-		return err
+	signed := store.Signed(inner, "test", nil, store.PublicKey{Key: c.Public})
+	rules := revocation.Config{
+		Replica: store.ReplicaConfig{Store: signed, LocalCopy: store.Dir(c.Copy), PollInterval: c.Poll},
 	}
-	rules, err := revocation.New(revocation.Config{Store: signed, LocalCopy: store.Dir(c.Copy), Poll: c.Poll})
-	if err != nil {
-		return err
-	}
-	v, err := regionjwt.New(regionjwt.Config{Revocation: rules, Policies: []verifier.Policy{
-		{Provider: c.Authority, Audience: verifier.Audience(issuertest.Audience)},
+	v, err := regionjwt.New(regionjwt.Config{Revocation: &rules, Policies: []verifier.Policy{
+		{Provider: c.Provider, Audience: verifier.Audience(fakeissuer.Audience)},
 	}})
 	if err != nil {
 		return err
@@ -102,7 +100,7 @@ func node(text string) error {
 		_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
 		cancel()
 	}()
-	go func() { _ = rules.Run(ctx) }()
+	go func() { _ = v.Revocation().Run(ctx) }()
 	late := startLateness(ctx)
 	last := make([]string, len(c.Tokens))
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -112,7 +110,10 @@ func node(text string) error {
 		for _, i := range []int{max(current, 0), n % len(c.Tokens)} {
 			answer := "valid"
 			if _, err := v.Verify(ctx, c.Tokens[i]); err != nil {
-				answer = strings.Fields(strings.TrimPrefix(err.Error(), "token not accepted: "))[0]
+				answer = err.Error()
+				if e := (*verifier.Error)(nil); errors.As(err, &e) {
+					answer = string(e.Reason)
+				}
 			}
 			if answer != last[i] && ctx.Err() == nil {
 				last[i] = answer
@@ -188,18 +189,18 @@ type measurement struct {
 
 func startFleet(t *testing.T, c nodeConfig, operators store.Store) *fleet {
 	t.Helper()
-	world := issuertest.New(t, issuertest.Config{Layout: issuertest.IssuerPerRegion, Algorithm: "ES256"})
-	world.Serve()
-	c.Authority = world.Provider()
+	fake := fakeissuer.New(t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion, Algorithm: "ES256"})
+	fake.Serve()
+	c.Provider = fake.Provider()
 	f := &fleet{t: t, lines: make(chan said, 10_000), own: startLateness(t.Context())}
 	for i := range 3 * 6 {
-		c.Tokens = append(c.Tokens, world.Token("us-east-1", issuertest.Claims{Subject: subject(i)}))
+		c.Tokens = append(c.Tokens, fake.Issue("us-east-1", fakeissuer.Claims{Subject: subject(i)}))
 	}
 	private := ed25519.NewKeyFromSeed(bytes.Repeat([]byte("k"), ed25519.SeedSize))
 	c.Public = private.Public().(ed25519.PublicKey)
-	signed, err := store.Signed(operators, "test", store.Signing{Public: []ed25519.PublicKey{c.Public}, Private: private})
-	require.NoError(t, err)
-	f.operator, err = revocation.New(revocation.Config{Store: signed})
+	signed := store.Signed(operators, "test", private, store.PublicKey{Key: c.Public})
+	var err error
+	f.operator, err = revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: signed}})
 	require.NoError(t, err)
 	copies := t.TempDir()
 	for i := range fleetSize {
@@ -304,7 +305,7 @@ func (f *fleet) revokeOnce(name string, outage []func()) measurement {
 	began := time.Now()
 	token := f.subjects
 	f.subjects++
-	_, err := f.operator.Add(f.t.Context(), revocation.Rule{AllProviders: true, Subject: subject(token)})
+	_, err := f.operator.Add(f.t.Context(), revocation.Rule{Provider: "*", Subject: subject(token)})
 	require.NoError(f.t, err)
 	if len(outage) > 1 {
 		f.quiet()
@@ -341,10 +342,10 @@ func TestFleetOverRedis(t *testing.T) {
 	f.revoke("after a silent freeze that lost all connections", network.freeze, func() { network.thaw(false) })
 
 	// The server loses everything, then is put back to an earlier document: nobody forgets, and the next rule arrives.
-	old, err := direct.Load(t.Context(), revocation.DefaultName)
+	old, err := load(t.Context(), direct, rulesName)
 	require.NoError(t, err)
 	admin := client(t, server.socket)
-	f.revoke("after it was wiped", func() { require.NoError(t, admin.FlushAll(t.Context()).Err()) })
+	f.revoke("after it was emptied", func() { require.NoError(t, admin.FlushAll(t.Context()).Err()) })
 	f.revoke("after it was rolled back", func() { rollBack(t, direct, old) })
 	f.report()
 }
@@ -353,25 +354,25 @@ func TestFleetOverDir(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "rules")
 	f := startFleet(t, nodeConfig{Dir: dir}, store.Dir(dir))
 	f.revoke("healthy")
-	old, err := store.Dir(dir).Load(t.Context(), revocation.DefaultName)
+	old, err := load(t.Context(), store.Dir(dir), rulesName)
 	require.NoError(t, err)
-	f.revoke("after it was wiped", func() { require.NoError(t, os.RemoveAll(dir)) })
+	f.revoke("after it was emptied", func() { require.NoError(t, os.RemoveAll(dir)) })
 	f.revoke("after it was rolled back", func() { rollBack(t, store.Dir(dir), old) })
 	f.report()
 }
 
-func rollBack(t *testing.T, s store.Store, old store.Document) {
+func rollBack(t *testing.T, s store.Store, old saved) {
 	t.Helper()
-	now, err := s.Load(t.Context(), revocation.DefaultName)
+	now, err := load(t.Context(), s, rulesName)
 	require.NoError(t, err)
-	_, err = s.Save(t.Context(), revocation.DefaultName, old.Data, now.Revision)
+	_, err = s.Save(t.Context(), rulesName, old.Data, now.Revision)
 	require.NoError(t, err)
 }
 
 func (f *fleet) report() {
 	f.t.Helper()
 	for _, m := range f.measured {
-		f.t.Logf("%-50s %4d ms until the last of %d processes refused the token; the machine was late by %d ms at worst",
+		f.t.Logf("%-50s %4d ms until the last of %d processes rejected the token; the machine was late by %d ms at worst",
 			m.name, m.took.Milliseconds(), fleetSize, m.late.Milliseconds())
 	}
 }

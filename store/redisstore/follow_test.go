@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/internal/replica"
 	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/store/redisstore"
 )
@@ -54,9 +55,9 @@ func follow(t *testing.T, s store.Store, name string) <-chan event {
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		store.Follow(ctx, s, name, 500*time.Millisecond, func(d store.Document, err error) {
-			if d.Data != nil || err != nil {
-				events <- event{string(d.Data), err, time.Now()}
+		replica.Follow(ctx, s, name, 500*time.Millisecond, nil, func(data []byte, err error) {
+			if data != nil || err != nil {
+				events <- event{string(data), err, time.Now()}
 			}
 		})
 	})
@@ -85,7 +86,7 @@ func pause(t *testing.T, d time.Duration) {
 func save(t *testing.T, s store.Store, name, data string) {
 	t.Helper()
 	revision := ""
-	if doc, err := s.Load(t.Context(), name); err == nil {
+	if doc, err := load(t.Context(), s, name); err == nil {
 		revision = doc.Revision
 	}
 	_, err := s.Save(t.Context(), name, []byte(data), revision)
@@ -196,7 +197,7 @@ func TestPropagation(t *testing.T) {
 		sees(t, events, "first")
 		// Subscribed once a change comes quickly.
 		var took []time.Duration
-		doc, err := writer.Load(t.Context(), follower)
+		doc, err := load(t.Context(), writer, follower)
 		require.NoError(t, err)
 		for i := range 500 {
 			data := fmt.Sprint(i)
@@ -224,7 +225,7 @@ func TestAnOldRevisionHidesNothing(t *testing.T) {
 		data := fmt.Sprint("new ", i)
 		aside := newStore(t, client(t, srv.socket), redisstore.Config{Timeout: patient, Prefix: fmt.Sprint(i, ":")})
 		save(t, signed(t, aside), "a", data)
-		document := admin.HGet(t.Context(), strings.Replace(keyOf("a"), redisstore.DefaultPrefix, fmt.Sprint(i, ":"), 1), "data").Val()
+		document := admin.HGet(t.Context(), strings.Replace(keyOf("a"), "regionjwt:", fmt.Sprint(i, ":"), 1), "data").Val()
 		require.NoError(t, admin.HSet(t.Context(), keyOf("a"), "data", document).Err())
 		sees(t, events, data)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/internal/document"
 	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/store/redisstore"
 )
@@ -89,7 +90,7 @@ type impostor struct {
 
 func startImpostor(t *testing.T, reply string, shakesHands bool) *impostor {
 	t.Helper()
-	i, octets := &impostor{socket: filepath.Join(t.TempDir(), "i")}, []byte(reply)
+	i, sent := &impostor{socket: filepath.Join(t.TempDir(), "i")}, []byte(reply)
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", i.socket)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -99,7 +100,7 @@ func startImpostor(t *testing.T, reply string, shakesHands bool) *impostor {
 			if err != nil {
 				return
 			}
-			i.wg.Go(func() { answer(conn, octets, shakesHands) })
+			i.wg.Go(func() { answer(conn, sent, shakesHands) })
 			i.wg.Go(func() { <-ctx.Done(); _ = conn.Close() })
 		}
 	})
@@ -154,8 +155,8 @@ func readCommand(in *bufio.Reader) (name string, err error) {
 func allCalls(t *testing.T, s *redisstore.Store) {
 	t.Helper()
 	for name, call := range map[string]func(context.Context) error{
-		"Load":     func(ctx context.Context) error { _, err := s.Load(ctx, "a"); return err },
-		"Revision": func(ctx context.Context) error { _, err := s.Revision(ctx, "a"); return err },
+		"Load":     func(ctx context.Context) error { _, err := load(ctx, s, "a"); return err },
+		"Revision": func(ctx context.Context) error { _, err := revisionOf(ctx, s, "a"); return err },
 		"Save":     func(ctx context.Context) error { _, err := s.Save(ctx, "a", []byte("x"), ""); return err },
 		"Watch":    func(ctx context.Context) error { return s.Watch(ctx, "a", func() {}) },
 	} {
@@ -210,7 +211,7 @@ func TestMalformedReplyEndsTheConnection(t *testing.T) {
 	t.Parallel()
 	reply := "*1\r\n$3\r\nsecret\r\n"
 	s := newStore(t, client(t, startImpostor(t, reply, true).socket), redisstore.Config{Timeout: patient})
-	_, err := s.Load(t.Context(), "a")
+	_, err := load(t.Context(), s, "a")
 	require.ErrorContains(t, err, "malformed reply")
 	require.NotContains(t, err.Error(), "secret")
 	require.NotErrorIs(t, err, store.ErrNotFound)
@@ -221,8 +222,8 @@ func TestADocumentBeyondTheBound(t *testing.T) {
 	t.Parallel()
 	reply := "*3\r\n:1\r\n+r\r\n$4194305\r\n" + strings.Repeat("x", 4<<20+1) + "\r\n"
 	s := newStore(t, client(t, startImpostor(t, reply, true).socket), redisstore.Config{Timeout: patient})
-	_, err := s.Load(t.Context(), "a")
-	require.ErrorIs(t, err, store.ErrTooLarge)
+	_, err := load(t.Context(), s, "a")
+	require.ErrorIs(t, err, document.ErrTooLarge)
 }
 
 // A client that may have connections on which nothing checks replies is refused, unless its dialer checks them.
@@ -242,7 +243,7 @@ func TestUncheckedConnections(t *testing.T) {
 	newStore(t, dialed, redisstore.Config{})
 	c := client(t, srv.socket)
 	for range 2 {
-		_, err := newStore(t, c, redisstore.Config{Timeout: patient}).Load(t.Context(), "a")
+		_, err := load(t.Context(), newStore(t, c, redisstore.Config{Timeout: patient}), "a")
 		require.ErrorIs(t, err, store.ErrNotFound, "a second Store of one client")
 	}
 	nowhere := client(t, srv.socket, func(o *redis.Options) { o.Dialer, o.DialerRetries = redisstore.Dialer(nil), 1 })

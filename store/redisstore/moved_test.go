@@ -84,7 +84,7 @@ func TestNotMovedByAServer(t *testing.T) {
 				t.Cleanup(func() { _ = c.Close() })
 				s := newStore(t, c, redisstore.Config{})
 				for range 5 {
-					_, _ = s.Load(t.Context(), "a")
+					_, _ = load(t.Context(), s, "a")
 					time.Sleep(20 * time.Millisecond)
 				}
 				require.Zero(t, visits.Load())

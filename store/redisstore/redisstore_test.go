@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/internal/document"
 	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/store/redisstore"
 	"github.com/regionjwt/regionjwt/store/storetest"
@@ -26,33 +27,51 @@ const (
 	patient = 20 * time.Second // where only a loaded machine is slow
 )
 
-func signed(t *testing.T, inner store.Store) store.Store {
-	t.Helper()
-	private := ed25519.NewKeyFromSeed([]byte(secret))
-	s, err := store.Signed(inner, "test", store.Signing{Public: []ed25519.PublicKey{private.Public().(ed25519.PublicKey)}, Private: private})
-	require.NoError(t, err)
-	return s
+// saved is a document, and its revision.
+type saved struct {
+	Data     []byte
+	Revision string
 }
 
-func sealed(t *testing.T, inner store.Store) store.Store {
-	t.Helper()
-	s, err := store.Encrypted(inner, "test", []byte(secret))
-	require.NoError(t, err)
-	return s
+// load loads a document, whatever its revision is.
+func load(ctx context.Context, s store.Store, name string) (saved, error) {
+	data, revision, err := s.Load(ctx, name, "")
+	return saved{data, revision}, err
+}
+
+// revisionOf loads a document unless it is at some other revision.
+func revisionOf(ctx context.Context, s store.Store, name string) (string, error) {
+	_, revision, err := s.Load(ctx, name, "another")
+	return revision, err
+}
+
+// operators are the key of the operators, and its public half.
+func operators() (ed25519.PrivateKey, store.PublicKey) {
+	private := ed25519.NewKeyFromSeed([]byte(secret))
+	return private, store.PublicKey{Key: private.Public().(ed25519.PublicKey)}
+}
+
+func signed(_ *testing.T, inner store.Store) store.Store {
+	private, public := operators()
+	return store.Signed(inner, "test", private, public)
+}
+
+func encrypted(_ *testing.T, inner store.Store) store.Store {
+	return store.Encrypted(inner, "test", []byte(secret))
 }
 
 func keyOf(name string) string {
 	sum := sha256.Sum256([]byte(name))
-	return redisstore.DefaultPrefix + "{" + hex.EncodeToString(sum[:]) + "}"
+	return "regionjwt:" + "{" + hex.EncodeToString(sum[:]) + "}"
 }
 
 func TestContract(t *testing.T) {
 	t.Parallel()
 	srv := startServer(t)
 	for name, wrap := range map[string]func(*testing.T, store.Store) store.Store{
-		"plain":  func(_ *testing.T, s store.Store) store.Store { return s },
-		"signed": signed,
-		"sealed": sealed,
+		"plain":     func(_ *testing.T, s store.Store) store.Store { return s },
+		"signed":    signed,
+		"encrypted": encrypted,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -68,7 +87,7 @@ func TestNotAuthentic(t *testing.T) {
 	t.Parallel()
 	var s store.Store = new(redisstore.Store)
 	_, ok := s.(store.Trusted)
-	require.False(t, ok, "whoever has the password can write")
+	require.False(t, ok, "anyone with the password can write")
 }
 
 func TestNew(t *testing.T) {
@@ -111,7 +130,7 @@ type angryClient struct{ redis.UniversalClient }
 func TestAClientThatPanics(t *testing.T) {
 	t.Parallel()
 	s := newStore(t, angryClient{}, redisstore.Config{})
-	_, err := s.Load(t.Context(), "a")
+	_, err := load(t.Context(), s, "a")
 	require.ErrorContains(t, err, "the client panicked")
 	require.ErrorContains(t, s.Watch(t.Context(), "a", func() {}), "the client panicked")
 }
@@ -120,9 +139,9 @@ func TestAClientThatPanics(t *testing.T) {
 func TestZeroStores(t *testing.T) {
 	t.Parallel()
 	for _, s := range []*redisstore.Store{nil, {}} {
-		_, err := s.Load(t.Context(), "a")
+		_, err := load(t.Context(), s, "a")
 		require.ErrorContains(t, err, "redisstore.New")
-		_, err = s.Revision(t.Context(), "a")
+		_, err = revisionOf(t.Context(), s, "a")
 		require.ErrorContains(t, err, "redisstore.New")
 		_, err = s.Save(t.Context(), "a", nil, "")
 		require.ErrorContains(t, err, "redisstore.New")
@@ -154,22 +173,22 @@ func TestForeignValues(t *testing.T) {
 	t.Parallel()
 	c := client(t, startServer(t).socket)
 	s := newStore(t, c, redisstore.Config{Timeout: patient})
-	huge := strings.Repeat("h", store.MaxDocument+1)
+	huge := strings.Repeat("h", document.MaxData+1)
 	for name, test := range map[string]struct {
 		write func(ctx context.Context, key string) error
 		load  error
 		save  error
 	}{
-		"string": {func(ctx context.Context, key string) error { return c.Set(ctx, key, "confidential", 0).Err() }, redisstore.ErrMalformed, redisstore.ErrMalformed},
-		"list":   {func(ctx context.Context, key string) error { return c.RPush(ctx, key, "confidential").Err() }, redisstore.ErrMalformed, redisstore.ErrMalformed},
+		"string": {func(ctx context.Context, key string) error { return c.Set(ctx, key, "confidential", 0).Err() }, store.ErrNotAuthentic, store.ErrNotAuthentic},
+		"list":   {func(ctx context.Context, key string) error { return c.RPush(ctx, key, "confidential").Err() }, store.ErrNotAuthentic, store.ErrNotAuthentic},
 		"stream": {func(ctx context.Context, key string) error {
 			return c.XAdd(ctx, &redis.XAddArgs{Stream: key, Values: []any{"rev", "confidential"}}).Err()
-		}, redisstore.ErrMalformed, redisstore.ErrMalformed},
-		"no revision":    {func(ctx context.Context, key string) error { return c.HSet(ctx, key, "data", "confidential").Err() }, redisstore.ErrMalformed, redisstore.ErrMalformed},
-		"empty revision": {func(ctx context.Context, key string) error { return c.HSet(ctx, key, "rev", "", "data", "x").Err() }, redisstore.ErrMalformed, redisstore.ErrMalformed},
-		"huge revision":  {func(ctx context.Context, key string) error { return c.HSet(ctx, key, "rev", huge, "data", "x").Err() }, redisstore.ErrMalformed, redisstore.ErrMalformed},
-		"no data":        {func(ctx context.Context, key string) error { return c.HSet(ctx, key, "rev", "confidential").Err() }, redisstore.ErrMalformed, store.ErrConflict},
-		"huge data":      {func(ctx context.Context, key string) error { return c.HSet(ctx, key, "rev", "r", "data", huge).Err() }, store.ErrTooLarge, store.ErrConflict},
+		}, store.ErrNotAuthentic, store.ErrNotAuthentic},
+		"no revision":    {func(ctx context.Context, key string) error { return c.HSet(ctx, key, "data", "confidential").Err() }, store.ErrNotAuthentic, store.ErrNotAuthentic},
+		"empty revision": {func(ctx context.Context, key string) error { return c.HSet(ctx, key, "rev", "", "data", "x").Err() }, store.ErrNotAuthentic, store.ErrNotAuthentic},
+		"huge revision":  {func(ctx context.Context, key string) error { return c.HSet(ctx, key, "rev", huge, "data", "x").Err() }, store.ErrNotAuthentic, store.ErrNotAuthentic},
+		"no data":        {func(ctx context.Context, key string) error { return c.HSet(ctx, key, "rev", "confidential").Err() }, store.ErrNotAuthentic, store.ErrConflict},
+		"huge data":      {func(ctx context.Context, key string) error { return c.HSet(ctx, key, "rev", "r", "data", huge).Err() }, document.ErrTooLarge, store.ErrConflict},
 		"foreign, but ok": {func(ctx context.Context, key string) error {
 			return c.HSet(ctx, key, "rev", "7", "data", "x", "more", "y").Err()
 		}, nil, store.ErrConflict},
@@ -178,9 +197,9 @@ func TestForeignValues(t *testing.T) {
 			t.Parallel()
 			ctx := t.Context()
 			require.NoError(t, test.write(ctx, keyOf(name)))
-			doc, err := s.Load(ctx, name)
+			doc, err := load(ctx, s, name)
 			require.ErrorIs(t, err, test.load)
-			_, revisionErr := s.Revision(ctx, name)
+			_, revisionErr := revisionOf(ctx, s, name)
 			require.ErrorIs(t, revisionErr, test.load)
 			_, saveErr := s.Save(ctx, name, []byte("new"), "")
 			require.ErrorIs(t, saveErr, test.save)
@@ -188,7 +207,7 @@ func TestForeignValues(t *testing.T) {
 				require.NotContains(t, errors.Join(errors.New(""), err).Error(), "confidential")
 			}
 			if err == nil {
-				require.Equal(t, store.Document{Data: []byte("x"), Revision: "7"}, doc)
+				require.Equal(t, saved{Data: []byte("x"), Revision: "7"}, doc)
 				return
 			}
 			require.Empty(t, doc)
@@ -207,10 +226,10 @@ func TestHostileSize(t *testing.T) {
 	require.NoError(t, c.Eval(ctx, script, []string{keyOf("a")}, "r").Err())
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	_, err := s.Load(ctx, "a")
-	require.ErrorIs(t, err, store.ErrTooLarge)
-	_, err = s.Revision(ctx, "a")
-	require.ErrorIs(t, err, store.ErrTooLarge)
+	_, err := load(ctx, s, "a")
+	require.ErrorIs(t, err, document.ErrTooLarge)
+	_, err = revisionOf(ctx, s, "a")
+	require.ErrorIs(t, err, document.ErrTooLarge)
 	runtime.ReadMemStats(&after)
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(4<<20))
 	_, err = s.Save(ctx, "a", []byte("y"), "r")
@@ -223,10 +242,10 @@ func TestBounds(t *testing.T) {
 	ctx, srv := t.Context(), startServer(t)
 	c := client(t, srv.socket)
 	s := newStore(t, c, redisstore.Config{Prefix: "p", Timeout: patient})
-	large := []byte(strings.Repeat("confidential", store.MaxDocument/12))
+	large := []byte(strings.Repeat("confidential", document.MaxData/12))
 	_, err := s.Save(ctx, "a", large, "")
 	require.NoError(t, err)
-	doc, err := s.Load(ctx, "a")
+	doc, err := load(ctx, s, "a")
 	require.NoError(t, err)
 	require.Equal(t, large, doc.Data)
 
@@ -274,7 +293,7 @@ func TestWriters(t *testing.T) {
 				s = newStore(t, client(t, srv.socket), redisstore.Config{Timeout: patient})
 			}
 			for done := 0; done < rounds; {
-				doc, err := s.Load(t.Context(), "n")
+				doc, err := load(t.Context(), s, "n")
 				if err != nil && !errors.Is(err, store.ErrNotFound) {
 					t.Error(err)
 					return
@@ -291,7 +310,7 @@ func TestWriters(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	doc, err := one.Load(t.Context(), "n")
+	doc, err := load(t.Context(), one, "n")
 	require.NoError(t, err)
 	require.Equal(t, strconv.Itoa(writers*rounds), string(doc.Data))
 }

@@ -7,16 +7,16 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/regionjwt/regionjwt/store"
+	"github.com/regionjwt/regionjwt/internal/document"
 )
 
 // Bounds of one reply of a server. They leave room for the largest document, and for the replies that describe a cluster.
 const (
-	maxReply    = store.MaxDocument + 1<<20 // octets, headers included
-	maxLine     = 64 << 10                  // octets of a line, its end included
-	maxElements = 1 << 18                   // elements of all arrays, sets and maps of a reply, as declared
-	maxDepth    = 32                        // arrays, sets and maps in each other
-	maxHeader   = 16                        // octets of a line that declares a length, its end included
+	maxReply    = document.MaxData + 1<<20 // bytes, headers included
+	maxLine     = 64 << 10                 // bytes of a line, its end included
+	maxElements = 1 << 18                  // elements of all arrays, sets and maps of a reply, as declared
+	maxDepth    = 32                       // arrays, sets and maps in each other
+	maxHeader   = 16                       // bytes of a line that declares a length, its end included
 )
 
 // errReply is wrapped by the error of every reply that breaks the protocol or a bound.
@@ -27,13 +27,13 @@ var errReply = errors.New("redisstore: the server sent a malformed reply")
 type framing struct {
 	kind     byte   // of the line that is being read; 0 between two lines
 	header   []byte // what came after kind, where the line declares a length
-	line     int    // octets of the line so far
-	last     byte   // the last octet of the line so far
-	bulk     int    // octets that are left of a bulk string, its end included
+	line     int    // bytes of the line so far
+	last     byte   // the last byte of the line so far
+	bulk     int    // bytes that are left of a bulk string, its end included
 	open     []int  // for each aggregate that is open: how many of its elements are left
 	naming   bool   // the first element of a push is being read
 	name     []byte // the start of that element
-	octets   int    // of this reply so far
+	size     int    // of this reply so far
 	elements int    // of this reply that were declared so far
 }
 
@@ -69,12 +69,12 @@ func (f *framing) takeLine(p []byte) (n int, err error) {
 	}
 	f.note(rest)
 	f.line += n
-	f.octets += n
+	f.size += n
 	most := maxLine
 	if declaresLength(f.kind) {
 		most = maxHeader
 	}
-	if f.line > most || f.octets > maxReply {
+	if f.line > most || f.size > maxReply {
 		return 0, fmt.Errorf("%w: a line or the reply is too long", errReply)
 	}
 	if declaresLength(f.kind) {
@@ -118,7 +118,7 @@ func (f *framing) endLine() error {
 	length := int(n)
 	switch f.kind {
 	case '$', '!', '=':
-		if length > maxReply-f.octets {
+		if length > maxReply-f.size {
 			return fmt.Errorf("%w: a string is too long", errReply)
 		}
 		f.bulk = length + 2
@@ -163,7 +163,7 @@ func (f *framing) endElement() error {
 		}
 		f.open = f.open[:last]
 	}
-	f.octets, f.elements = 0, 0
+	f.size, f.elements = 0, 0
 	return nil
 }
 
@@ -189,7 +189,7 @@ func (f *framing) takeBulk(p []byte) (n int, err error) {
 	}
 	f.note(p[:n])
 	f.bulk -= n
-	f.octets += n
+	f.size += n
 	if f.bulk == 0 {
 		return n, f.endElement()
 	}

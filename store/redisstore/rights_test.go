@@ -7,7 +7,6 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
-	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/store/redisstore"
 	"github.com/regionjwt/regionjwt/store/storetest"
 )
@@ -39,9 +38,9 @@ func TestLeastRights(t *testing.T) {
 	revision, err := writer.Save(ctx, "hinted", []byte("x"), "")
 	require.NoError(t, err)
 	await(t, hints)
-	doc, err := reader.Load(ctx, "hinted")
+	doc, err := load(ctx, reader, "hinted")
 	require.NoError(t, err)
-	require.Equal(t, store.Document{Data: []byte("x"), Revision: revision}, doc)
+	require.Equal(t, saved{Data: []byte("x"), Revision: revision}, doc)
 	_, err = reader.Save(ctx, "hinted", []byte("y"), revision)
 	require.ErrorContains(t, err, "NOPERM")
 	// Publishing is a hint: without the right to it documents are saved all the same.

@@ -11,13 +11,13 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// errSilent says that a connection is lost although nothing has closed it.
-var errSilent = errors.New("the connection is silent")
+// errNoReply says that a connection is lost although nothing has closed it.
+var errNoReply = errors.New("the connection does not answer")
 
-// Watch implements store.Watcher by a subscription, on a connection of its own. It calls changed, from the goroutine of the
-// caller, when it has subscribed and after each change that is published. It ends with an error when ctx ends or the
-// connection is lost, which it notices by a ping every two Config.Timeouts. Then the connection is closed; where ctx ends
-// while the client is stuck in connecting, Watch returns within Config.Timeout, and the client closes it by and by.
+// Watch implements store.Store by a subscription on its own connection. It calls changed, from the goroutine of the caller, when
+// it has subscribed and after each change that is published. It ends with an error when ctx ends or the connection is lost, which
+// it detects by a ping every two Config.Timeouts. Then the connection is closed. If ctx ends while the client is connecting,
+// Watch returns within Config.Timeout, and the client closes the connection later.
 func (s *Store) Watch(ctx context.Context, name string, changed func()) error {
 	if err := s.checkCall(ctx, name, nil); err != nil {
 		return err
@@ -58,13 +58,13 @@ func (s *Store) Watch(ctx context.Context, name string, changed func()) error {
 	return fmt.Errorf("redisstore: %w", ctx.Err())
 }
 
-// watch is one subscription. Whatever it calls may block for as long as the time-outs of the client are.
+// watch is one subscription. Every call of the client may block until the timeouts of the client pass.
 type watch struct {
 	messages *redis.PubSub
 	channel  string
 	hints    chan struct{}
 	heard    atomic.Bool             // something, since the last ping
-	end      context.CancelCauseFunc // the first cause counts
+	end      context.CancelCauseFunc // the first cause wins
 }
 
 // run returns when ctx has ended, and nothing is left then.
@@ -79,8 +79,8 @@ func (w *watch) run(ctx context.Context, every time.Duration) {
 	others.Wait()
 }
 
-// receive turns messages into hints until the connection fails. The client connects again by itself before it tells so; that
-// connection is closed.
+// receive turns messages into hints until the connection fails. The client has reconnected by itself when it returns the error;
+// that connection is closed.
 func (w *watch) receive(ctx context.Context) error {
 	if _, err := guarded(func() (any, error) { return nil, w.messages.Subscribe(ctx, w.channel) }); err != nil {
 		return err
@@ -112,7 +112,7 @@ func (w *watch) keepAlive(ctx context.Context, every time.Duration) error {
 		case <-ticks.C:
 		}
 		if !w.heard.Swap(false) {
-			return errSilent
+			return errNoReply
 		}
 		if _, err := guarded(func() (any, error) { return nil, w.messages.Ping(ctx) }); err != nil {
 			return err

@@ -13,13 +13,13 @@ import (
 type forgetful struct{ store.Store }
 
 func (f forgetful) Save(ctx context.Context, name string, data []byte, ifRevision string) (string, error) {
-	if d, err := f.Load(ctx, name); err == nil {
-		ifRevision = d.Revision
+	if _, revision, err := f.Load(ctx, name, ""); err == nil {
+		ifRevision = revision
 	}
 	return f.Store.Save(ctx, name, data, ifRevision)
 }
 
-// A directory keeps the contract, as two processes see it. A store that does not heed revisions is found out.
+// A directory fulfills the contract, as two processes see it. Check finds a store that ignores revisions.
 func ExampleCheck() {
 	dir, err := os.MkdirTemp("", "store")
 	if err != nil {

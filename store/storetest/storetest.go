@@ -1,4 +1,4 @@
-// Package storetest checks that an implementation keeps the contract of store.Store. It imports no package testing: call
+// Package storetest checks that an implementation fulfills the contract of store.Store. It does not import package testing: call
 // [Check] from a test of your own.
 package storetest
 
@@ -12,15 +12,18 @@ import (
 	"sync"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/document"
 	"github.com/regionjwt/regionjwt/store"
 )
 
-// Check makes the calls that users of a store make, among them from many goroutines, and returns everything that is wrong as
-// one joined error. other is a second Store of the same documents, as another process would have it, or s. prefix begins the
-// names of the documents, which are left behind. It takes some seconds where the store is a Watcher.
+// Check makes the calls that users of a store make, among them from many goroutines, and returns every violation of the contract
+// as one joined error. other is a second Store of the same documents, as another process would have it, or s. The names of the
+// documents begin with prefix; they are left in the store. Check takes some seconds if Watch gives no hints.
 func Check(ctx context.Context, s, other store.Store, prefix string) error {
 	c := &check{ctx: ctx, s: s, other: other, prefix: prefix}
-	for _, part := range []func(){c.basics, c.names, c.sizes, c.copies, c.endsWithContext, c.writers, c.watch, c.revisions} {
+	for _, part := range []func(){
+		c.basics, c.notModified, c.names, c.sizes, c.copies, c.endsWithContext, c.writers, c.watch,
+	} {
 		part()
 	}
 	return errors.Join(c.errs...)
@@ -37,7 +40,7 @@ func (c *check) wrong(format string, args ...any) {
 	c.errs = append(c.errs, fmt.Errorf(format, args...))
 }
 
-// want notes an error that is not the one that is wanted; nil wants none.
+// want notes an error that is not the wanted one; nil wants none.
 func (c *check) want(got, want error, what string) {
 	if !errors.Is(got, want) {
 		c.wrong("%s: got error %v, want %v", what, got, want)
@@ -55,20 +58,25 @@ func (c *check) save(name, data, ifRevision string, want error, what string) str
 
 func (c *check) loads(name, want, revision string) {
 	for _, s := range []store.Store{c.s, c.other} {
-		doc, err := s.Load(c.ctx, c.prefix+name)
-		if err != nil || string(doc.Data) != want || doc.Revision != revision {
-			c.wrong("Load of %.40q: got %d octets at %q, error %v", name, len(doc.Data), doc.Revision, err)
+		data, got, err := s.Load(c.ctx, c.prefix+name, "")
+		if err != nil || string(data) != want || got != revision {
+			c.wrong("Load of %.40q: got %d bytes at %q, error %v", name, len(data), got, err)
 		}
 	}
 }
 
 func (c *check) basics() {
-	_, err := c.s.Load(c.ctx, c.prefix+"absent")
-	c.want(err, store.ErrNotFound, "Load of what is not there")
-	c.save("absent", "x", "made-up", store.ErrConflict, "Save of what is not there, at a revision")
+	for _, ifNot := range []string{"", "made-up"} {
+		data, revision, err := c.s.Load(c.ctx, c.prefix+"absent", ifNot)
+		c.want(err, store.ErrNotFound, "Load of an absent document")
+		if data != nil || revision != "" {
+			c.wrong("Load of an absent document: got %d bytes at %q", len(data), revision)
+		}
+	}
+	c.save("absent", "x", "made-up", store.ErrConflict, "Save of an absent document, at a revision")
 	first := c.save("a", "one", "", nil, "first Save")
 	c.loads("a", "one", first)
-	c.save("a", "two", "", store.ErrConflict, "Save as if it were not there")
+	c.save("a", "two", "", store.ErrConflict, "Save as if the document were absent")
 	c.save("a", "two", "made-up", store.ErrConflict, "Save at a wrong revision")
 	c.loads("a", "one", first)
 	second := c.save("a", "two", first, nil, "second Save")
@@ -79,20 +87,53 @@ func (c *check) basics() {
 	c.loads("a", "two", second)
 }
 
+// notModified checks that Load with another revision returns the document, and with the current one ErrNotModified or the
+// document.
+func (c *check) notModified() {
+	first := c.save("modified", "one", "", nil, "first Save")
+	c.loadsIfNot("made-up", "one", first)
+	c.loadsIfNot(first, "one", first)
+	second := c.save("modified", "two", first, nil, "second Save")
+	c.loadsIfNot(first, "two", second)
+	c.loadsIfNot(second, "two", second)
+}
+
+func (c *check) loadsIfNot(ifNot, want, revision string) {
+	for _, s := range []store.Store{c.s, c.other} {
+		data, got, err := s.Load(c.ctx, c.prefix+"modified", ifNot)
+		switch {
+		case ifNot == revision && errors.Is(err, store.ErrNotModified) && data == nil:
+		case err != nil || string(data) != want || got != revision:
+			c.wrong("Load of %q if not at %q: got %q at %q, error %v", want, ifNot, data, got, err)
+		}
+	}
+}
+
 func (c *check) names() {
 	names := []string{
 		"../a", "/etc/passwd", "a/b", "a\x00b", "A", "\u00e4", "*", "{x}", "a b\nc",
-		strings.Repeat("n", store.MaxName-len(c.prefix)),
+		strings.Repeat("n", document.MaxName-len(c.prefix)),
 	}
 	for i, name := range names {
 		r := c.save(name, strconv.Itoa(i), "", nil, fmt.Sprintf("name %.40q", name))
 		c.loads(name, strconv.Itoa(i), r)
 	}
-	for _, name := range []string{"", strings.Repeat("n", store.MaxName+1)} {
-		_, err := c.s.Load(c.ctx, name)
-		c.want(err, store.ErrTooLarge, "Load of an illegal name")
+	for _, name := range []string{"", strings.Repeat("n", document.MaxName+1)} {
+		_, _, err := c.s.Load(c.ctx, name, "")
+		c.rejects(err, "Load of an illegal name")
 		_, err = c.s.Save(c.ctx, name, nil, "")
-		c.want(err, store.ErrTooLarge, "Save of an illegal name")
+		c.rejects(err, "Save of an illegal name")
+		within, cancel := context.WithTimeout(c.ctx, time.Second)
+		c.rejects(c.s.Watch(within, name, func() {}), "Watch of an illegal name")
+		cancel()
+	}
+}
+
+// rejects notes that an illegal argument causes no error of its own.
+func (c *check) rejects(err error, what string) {
+	if err == nil || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrConflict) ||
+		errors.Is(err, context.DeadlineExceeded) {
+		c.wrong("%s: got error %v, want one of its own", what, err)
 	}
 }
 
@@ -104,7 +145,8 @@ func (c *check) sizes() {
 	revision, err := c.s.Save(c.ctx, c.prefix+"nil", nil, "")
 	c.want(err, nil, "Save of nil data")
 	c.loads("nil", "", revision)
-	c.save("huge", strings.Repeat("x", store.MaxDocument+1), "", store.ErrTooLarge, "Save of a huge document")
+	_, err = c.s.Save(c.ctx, c.prefix+"huge", make([]byte, document.MaxData+1), "")
+	c.rejects(err, "Save of a huge document")
 }
 
 func (c *check) copies() {
@@ -112,9 +154,9 @@ func (c *check) copies() {
 	revision, err := c.s.Save(c.ctx, c.prefix+"copy", data, "")
 	c.want(err, nil, "Save")
 	copy(data, "evil")
-	doc, err := c.s.Load(c.ctx, c.prefix+"copy")
+	loaded, _, err := c.s.Load(c.ctx, c.prefix+"copy", "")
 	c.want(err, nil, "Load")
-	copy(doc.Data, bytes.Repeat([]byte("x"), len(doc.Data)))
+	copy(loaded, bytes.Repeat([]byte("x"), len(loaded)))
 	c.loads("copy", "good", revision)
 }
 
@@ -122,8 +164,9 @@ func (c *check) endsWithContext() {
 	ctx, cancel := context.WithCancel(c.ctx)
 	cancel()
 	began := time.Now()
-	_, err := c.s.Load(ctx, c.prefix+"a")
+	_, _, err := c.s.Load(ctx, c.prefix+"a", "")
 	c.want(err, context.Canceled, "Load under an ended context")
+	c.want(c.s.Watch(ctx, c.prefix+"a", func() {}), context.Canceled, "Watch under an ended context")
 	_, err = c.s.Save(ctx, c.prefix+"ended", []byte("x"), "")
 	c.want(err, context.Canceled, "Save under an ended context")
 	if took := time.Since(began); took > time.Second {
@@ -131,7 +174,7 @@ func (c *check) endsWithContext() {
 	}
 }
 
-// writers have eight goroutines count in one document: no count is lost.
+// writers checks that no count is lost if eight goroutines count in one document.
 func (c *check) writers() {
 	const goroutines, each = 8, 10
 	var wg sync.WaitGroup
@@ -153,89 +196,80 @@ func (c *check) writers() {
 		})
 	}
 	wg.Wait()
-	doc, err := c.s.Load(c.ctx, c.prefix+"count")
-	if err != nil || string(doc.Data) != strconv.Itoa(goroutines*each) {
-		c.wrong("%d writers of %d each counted to %q, error %v", goroutines, each, doc.Data, err)
+	data, _, err := c.s.Load(c.ctx, c.prefix+"count", "")
+	if err != nil || string(data) != strconv.Itoa(goroutines*each) {
+		c.wrong("%d writers of %d each counted to %q, error %v", goroutines, each, data, err)
 	}
 }
 
 func count(ctx context.Context, s store.Store, name string) error {
 	for {
-		doc, err := s.Load(ctx, name)
+		data, revision, err := s.Load(ctx, name, "")
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
-		n, _ := strconv.Atoi(string(doc.Data)) // 0 where there is none
-		_, err = s.Save(ctx, name, []byte(strconv.Itoa(n+1)), doc.Revision)
+		n, _ := strconv.Atoi(string(data)) // 0 if there is no document
+		_, err = s.Save(ctx, name, []byte(strconv.Itoa(n+1)), revision)
 		if err == nil || !errors.Is(err, store.ErrConflict) {
 			return err
 		}
 	}
 }
 
-// watch: a Watcher tells of a change by the other, and stops with its context. A hint may be lost, so it gets some chances.
+// watch checks that Watch goes on while its context does, and ends with it. A hint may be lost, and a
+// store need not give any, so that none is no violation.
 func (c *check) watch() {
-	w, ok := c.s.(store.Watcher)
-	if !ok {
-		return
-	}
 	ctx, cancel := context.WithCancel(c.ctx)
+	defer cancel()
 	hints, ended := make(chan struct{}, 1), make(chan struct{})
 	var last error // of Watch, when it has ended
 	go func() {
 		defer close(ended)
-		last = w.Watch(ctx, c.prefix+"watched", func() {
+		last = c.s.Watch(ctx, c.prefix+"watched", func() {
 			select {
 			case hints <- struct{}{}:
 			default:
 			}
 		})
 	}()
-	revision, told, able := "", false, true
-	patience := time.NewTimer(0)
-	defer patience.Stop()
-	for i := 0; i < 10 && !told && able; i++ {
-		var err error
-		if revision, err = c.other.Save(c.ctx, c.prefix+"watched", []byte{byte(i)}, revision); err != nil {
-			c.wrong("Save of what is watched: %w", err)
-			break
-		}
-		patience.Reset(300 * time.Millisecond)
-		select {
-		case <-hints:
-			told = true
-		case <-ended:
-			able = false // a decorator of a store that cannot
-		case <-patience.C:
-		}
-	}
-	if able && !told {
-		c.wrong("Watch told of none of ten changes")
-	}
-	cancel()
-	patience.Reset(2 * time.Second)
+	c.change(hints, ended)
 	select {
 	case <-ended:
-		if able {
-			c.want(last, context.Canceled, "Watch whose context has ended")
-		} else if last == nil {
-			c.wrong("Watch that cannot go on has no error")
+		if last == nil {
+			c.wrong("Watch returned no error")
 		}
+		return
+	default:
+	}
+	cancel()
+	patience := time.NewTimer(2 * time.Second)
+	defer patience.Stop()
+	select {
+	case <-ended:
+		c.want(last, context.Canceled, "Watch whose context has ended")
 	case <-patience.C:
 		c.wrong("Watch goes on after its context has ended")
 	}
 }
 
-func (c *check) revisions() {
-	r, ok := c.s.(store.Reviser)
-	if !ok {
-		return
-	}
-	_, err := r.Revision(c.ctx, c.prefix+"never")
-	c.want(err, store.ErrNotFound, "Revision of what is not there")
-	want := c.save("revised", "one", "", nil, "Save")
-	got, err := r.Revision(c.ctx, c.prefix+"revised")
-	if err != nil || got != want {
-		c.wrong("Revision: got %q and error %v, want %q", got, err, want)
+// change saves some changes, until there is a hint or Watch has ended.
+func (c *check) change(hints, ended <-chan struct{}) {
+	revision := ""
+	patience := time.NewTimer(0)
+	defer patience.Stop()
+	for i := range 10 {
+		var err error
+		if revision, err = c.other.Save(c.ctx, c.prefix+"watched", []byte{byte(i)}, revision); err != nil {
+			c.wrong("Save of what is watched: %w", err)
+			return
+		}
+		patience.Reset(200 * time.Millisecond)
+		select {
+		case <-hints:
+			return
+		case <-ended:
+			return
+		case <-patience.C:
+		}
 	}
 }

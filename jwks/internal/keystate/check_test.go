@@ -193,8 +193,8 @@ func (w *world) checkAbsent(kid string, arrived uint64, issued int32) error {
 			return fmt.Errorf("the last answer of URL %d lists it", i)
 		}
 		for k := range named[kid].each {
-			if s := &r.keys[k]; s.known && !out && w.now.since(s.last) < day && s.lacking < missesOfUnknown {
-				return fmt.Errorf("URL %d has listed it, and has answered %d times since", i, s.lacking)
+			if s := &r.keys[k]; s.known && !out && w.now.since(s.last) < day && s.without < missesOfUnknown {
+				return fmt.Errorf("URL %d has listed it, and has answered %d times since", i, s.without)
 			}
 			if s := &r.keys[k]; s.known && r.flapped && w.now.since(r.returned) < day && w.now.since(s.last) < day {
 				return fmt.Errorf("URL %d has listed it, and keys come and go there", i)

@@ -8,7 +8,7 @@ import (
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
-// encoder writes a world so that two worlds with the same octets have the same future. Times are relative to now. They
+// encoder writes a world so that two worlds with the same bytes have the same future. Times are relative to now. They
 // are exact: rules compare times with each other, so an old time matters as long as its order to others does. Left out
 // is what no predicate reads: counts beyond what rules tell apart, and times by which nothing is judged any more.
 type encoder struct {
@@ -187,7 +187,7 @@ func (e *encoder) ledger(r *ledger) {
 		e.clock(s.last)
 		e.clock(s.latest)
 		e.int(int64(min(s.misses, 10)))
-		e.int(int64(min(s.lacking, 10)))
+		e.int(int64(min(s.without, 10)))
 		e.int(int64(min(s.plain, 11)))
 		if s.misses > 0 {
 			e.flag(s.once)

@@ -49,7 +49,7 @@ type sight struct {
 	once        bool  // one is enough
 
 	// The same with less regard to the age of answers.
-	lacking int32 // answers without it, copies included
+	without int32 // answers without it, copies included
 	plain   int32 // of these, answers that are no copies and do not list it in another form
 	from    clock // the first of these
 	to      clock // the last of these
@@ -136,7 +136,7 @@ func (r *ledger) listed(before *ledger, k int, made clock, f fact, l *layout) {
 	s := &r.keys[k]
 	isNew := made.lived(s.last) > max(l.maxStale, day)
 	if s.misses == 0 || made.after(s.since) {
-		s.lacking, s.plain = 0, 0
+		s.without, s.plain = 0, 0
 	}
 	if s.misses > 0 && made.after(s.since) {
 		if made.lived(s.last) < day && (!r.flapped || made.after(r.returned)) {
@@ -152,7 +152,7 @@ func (r *ledger) listed(before *ledger, k int, made clock, f fact, l *layout) {
 }
 
 func (s *sight) missing(made clock, old bool, f fact, k int) {
-	s.lacking++
+	s.without++
 	if f.said.holds(k) {
 		return
 	}

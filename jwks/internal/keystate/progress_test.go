@@ -40,7 +40,7 @@ func (w *world) rounds(n int, pause int32, down int) {
 	}
 }
 
-// served are the keys that servers list, but for one server.
+// served are the keys that servers list, except for one server.
 func (w *world) served(but int) (s keySet) {
 	for i := range w.sites {
 		if i != but {

@@ -223,7 +223,7 @@ func TestRulesOfAbsence(t *testing.T) {
 			q := keystate.Question{KeyID: "a", Algorithm: jose.ES256}
 			require.True(t, p.issuer().Absent(q, 0, issuedAt(0), p.now.time()), "it does not fit")
 		}},
-		{"a kid that an older copy lacks is not absent", func(t *testing.T, p *play) {
+		{"a kid that an older copy misses is not absent", func(t *testing.T, p *play) {
 			p.says(hour, keyA|keyB)
 			p.saysAll(second, document{listed: keyB}, fact{age: 10 * minute})
 			require.False(t, p.issuer().Absent(question("a"), p.seq-1, issuedAt(p.now.wall-day), p.now.time()))

@@ -183,7 +183,7 @@ func TestRulesOfAnswers(t *testing.T) {
 			p.saysAll(2*day, document{listed: keyB, unreadable: keyA}, fact{})
 			require.NotNil(t, p.listing(a))
 		}},
-		{"Missing and ListsSame tell what the last answer lacks", func(t *testing.T, p *play) {
+		{"Missing and ListsSame tell what the last answer misses", func(t *testing.T, p *play) {
 			p.says(0, keyA|keyB)
 			before := *p.state()
 			require.False(t, before.Missing())

@@ -1,0 +1,123 @@
+// Package check has the command check: a failover drill that loses each region in turn.
+package check
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/provider"
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/storage"
+)
+
+// Command is check.
+func Command() cli.Command {
+	return cli.Command{
+		Name: "check", Short: "failover drill: what would break if a region were lost",
+		Long: `
+Asks every key URL and every discovery document of every region, compares what they say, lists what a verifier would accept,
+and then loses each region in turn: would a service that starts in that hour, and one that is running, still have every key
+that tokens may carry? The answers come from the library itself, which is given what was fetched, less the lost region's hosts.
+It changes nothing, and sends nothing but GET requests. docs/drill.md says how to read what it finds.
+
+  regionjwt check --user-pool us-east-1_AbCdEf123 --replica us-west-2 --cognito-mode updated
+  regionjwt check --issuer eu=https://eu.example/shop --issuer us=https://us.example/shop --snapshots --quiet
+  regionjwt check --issuer eu=https://idp.example --jwks eu=https://eu.example/keys \
+                  --issuer us=https://idp.example --jwks us=https://us.example/keys
+
+It exits with 0 if nothing would break, with 1 if something would, and with 3 if no URL could be reached at all: then it is
+likelier that this machine is cut off. Progress goes to standard error, if that is a terminal.`,
+		Prepare: func(c *cli.Call) cli.Action {
+			var f flags
+			f.define(c)
+			return func(ctx context.Context, arguments []string) error {
+				if err := c.None(arguments); err != nil {
+					return err
+				}
+				return run(ctx, c, &f)
+			}
+		},
+	}
+}
+
+// flags say whose regions are drilled, how they are reached, and what counts.
+type flags struct {
+	provider.Flags
+	provider.Reach
+	jwks              cli.List
+	timeout           time.Duration
+	days              int
+	snapshots, strict bool
+	quiet             bool
+}
+
+func (f *flags) define(c *cli.Call) {
+	f.Flags.Define(c)
+	f.Reach.Define(c)
+	c.List(&f.jwks, "jwks", "`REGION=URL` of a region's keys, if services list it; JWKS URLs in their order")
+	c.Duration(&f.timeout, "timeout", storage.DefaultTimeout, "`time` that one answer may take (5s)")
+	c.Int(&f.days, "certificate-days", 14, "warn of certificates that have fewer `days` left (14)")
+	c.Bool(&f.snapshots, "snapshots",
+		"the services keep snapshots of keys (jwks.Config.Snapshots): one that starts in an outage has them")
+	c.Bool(&f.strict, "strict", "warnings count, too: exit with 1 if there is one")
+	c.Bool(&f.quiet, "quiet", "no progress")
+}
+
+// drill makes the drill, and writes what it has found.
+func run(ctx context.Context, c *cli.Call, f *flags) error {
+	if f.timeout <= 0 {
+		return cli.Fail(cli.ExitUsage, "--timeout must be positive")
+	}
+	described, err := f.Provider("checked", f.jwks)
+	if err != nil {
+		return err
+	}
+	client, err := f.Client(f.timeout)
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdleConnections()
+	d := &drill{
+		provider: described, plainHosts: f.PlainHosts, client: client, timeout: f.timeout, days: f.days, snapshots: f.snapshots,
+		progress: func(string, ...any) {},
+	}
+	if err := d.checkConfig(); err != nil {
+		return cli.Fail(cli.ExitUsage, "%w", err)
+	}
+	if wantsProgress(c, f) {
+		d.progress = c.Notef
+	}
+	d.fetchAll(ctx)
+	r := d.report(ctx)
+	if ctx.Err() != nil {
+		return cli.Fail(cli.ExitCannotTell, "it was interrupted")
+	}
+	r.decide(f.strict)
+	if c.JSON {
+		if err := c.WriteJSON(r); err != nil {
+			return err
+		}
+	} else {
+		writeReport(c, r)
+	}
+	switch r.Verdict {
+	case drillNotReady:
+		return cli.Told(cli.ExitNo)
+	case drillCannotTell:
+		return cli.Told(cli.ExitCannotTell)
+	}
+	return nil
+}
+
+// wantsProgress reports whether progress goes to standard error: not to a file or a pipe.
+func wantsProgress(c *cli.Call, f *flags) bool {
+	if c.JSON || f.quiet {
+		return false
+	}
+	if file, ok := c.Err.(*os.File); ok {
+		info, err := file.Stat()
+		return err == nil && info.Mode()&os.ModeCharDevice != 0
+	}
+	return true
+}

@@ -1,0 +1,179 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/check"
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/pins"
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/rules"
+	"github.com/regionjwt/regionjwt/issuer"
+)
+
+// describedProvider is the provider of the flags, or nil if they describe none.
+func (x *examination) describedProvider() (*issuer.Provider, error) {
+	f := x.flags
+	if !f.provider.Given() {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	p, err := f.provider.Provider("examined", f.jwks)
+	return &p, err
+}
+
+// store checks the store, its documents and the local copy. A key that cannot be used is a line of its own already.
+func (x *examination) store(ctx context.Context, p *issuer.Provider) error {
+	f := x.flags
+	if f.rules.Store == "" {
+		return nil
+	}
+	l, err := f.rules.Open(x.call, false, true)
+	var wrong *cli.ExitError
+	switch {
+	case err != nil && x.found(levelError) > 0:
+		x.fail("store", "", "it was not asked: "+err.Error(), "correct the errors above")
+		return nil
+	case errors.As(err, &wrong) && f.rules.Fleet == "":
+		x.fail("store", "", err.Error(), "set REGIONJWT_FLEET, or what the message names")
+		return nil
+	case err != nil:
+		return err
+	}
+	defer l.CloseAll()
+	ctx, cancel := context.WithTimeout(ctx, f.rules.Timeout)
+	defer cancel()
+	if l.Dir != "" {
+		x.directory("store", l.Dir)
+	}
+	if x.rulesIn(ctx, l) {
+		x.storeClock(ctx, l)
+	}
+	if p != nil && (f.provider.Pool != "" || f.provider.ID != "") {
+		x.pinsIn(ctx, l, *p)
+	}
+	x.localCopy(ctx, l)
+	return nil
+}
+
+// rulesIn reads the rules, and reports whether the store has answered.
+func (x *examination) rulesIn(ctx context.Context, l *rules.List) bool {
+	if l.Trust == "plain" {
+		x.warn("store", l.Where, "its documents are neither signed nor encrypted",
+			"sign them: 'regionjwt keygen', then --sign-key here and store.Signed in the services")
+	}
+	problem, err := l.Load(ctx)
+	st := l.State()
+	switch {
+	case err != nil:
+		x.fail("rules", l.Where, problem+": "+err.Error(), rules.Remedies[problem])
+		return problem != "unavailable"
+	case st.Epoch == 0:
+		x.warn("rules", l.Where, "it answers, and has no rules: none was ever written here, or it has lost them",
+			"check --store, --prefix and --name; if they are right, there is nothing to correct before the first rule")
+	default:
+		x.ok("rules", l.Where, fmt.Sprintf("authentic for this fleet (%s), epoch %d, rules: %d", l.Trust, st.Epoch, st.Rules))
+	}
+	return true
+}
+
+// pinsIn reads the pins of a provider.
+func (x *examination) pinsIn(ctx context.Context, l *rules.List, p issuer.Provider) {
+	ctl, err := pins.New(l.Opened, p, x.flags.pinName)
+	if err == nil {
+		err = ctl.Load(ctx)
+	}
+	if err != nil {
+		x.fail("pins", l.Where, err.Error(), "check --fleet, --verify-key, --pin-name and the provider's flags")
+		return
+	}
+	switch s := ctl.State(); {
+	case s.Epoch == 0:
+		x.ok("pins", l.Where, "no region of "+p.ID+" was ever pinned")
+	case s.Pinned:
+		x.warn("pins", l.Where, fmt.Sprintf("%s is pinned since %s, epoch %d", s.Region, cli.Stamp(s.At), s.Epoch),
+			"nothing, if that is still intended; otherwise 'regionjwt unpin'")
+	default:
+		x.ok("pins", l.Where, fmt.Sprintf("authentic for this fleet, no region is pinned, epoch %d", s.Epoch))
+	}
+}
+
+// localCopy compares the local copy with the store.
+func (x *examination) localCopy(ctx context.Context, l *rules.List) {
+	path := x.flags.rules.LocalCopy
+	if path == "" {
+		x.warn("local copy", "", "there is none, so a store that has lost its rules cannot be told from a new one",
+			"set REGIONJWT_LOCAL_COPY to a directory of the operators")
+		return
+	}
+	if !x.directory("local copy", path) {
+		return
+	}
+	epoch, err := l.CopyEpoch(ctx)
+	st := l.State()
+	switch {
+	case err != nil:
+		x.fail("local copy", path, err.Error(),
+			"check its owner and mode; if it is damaged, remove it, and run 'regionjwt rules'")
+	case epoch < st.Epoch:
+		x.warn("local copy", path, fmt.Sprintf("epoch %d, the store has %d", epoch, st.Epoch),
+			"run 'regionjwt rules': it brings it up to date")
+	default:
+		x.ok("local copy", path, fmt.Sprintf("epoch %d", epoch))
+	}
+}
+
+// storeClock compares the clock with that of the store, if it has one.
+func (x *examination) storeClock(ctx context.Context, l *rules.List) {
+	if l.Time == nil {
+		return
+	}
+	sent := time.Now()
+	at, err := l.Time(ctx)
+	got := time.Now()
+	switch {
+	case err != nil: // a user that may not ask is no problem
+		x.ok("clock", l.Where, "it does not tell its time")
+	case at.Before(sent):
+		x.clock(l.Where, at.Sub(sent).Truncate(time.Second))
+	case at.After(got):
+		x.clock(l.Where, at.Sub(got).Truncate(time.Second))
+	default:
+		x.clock(l.Where, 0)
+	}
+}
+
+// urls asks every JWKS URL.
+func (x *examination) urls(ctx context.Context, p issuer.Provider) error {
+	f := x.flags
+	client, err := f.reach.Client(f.rules.Timeout)
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdleConnections()
+	probes, err := check.ProbeAll(ctx, p, client, f.reach.PlainHosts, f.rules.Timeout)
+	if err != nil {
+		return err
+	}
+	const remedy = "try it from where the services run, check DNS, proxy and --ca, and see 'regionjwt check'"
+	for _, one := range probes {
+		subject := one.Region + " " + one.URL
+		switch {
+		case one.State == "good":
+			x.ok("jwks url", subject, fmt.Sprintf("%d keys, %d ms", one.Keys, one.Took.Milliseconds()))
+		case one.State == "not_enabled":
+			x.warn("jwks url", subject, "not enabled here ("+one.Failure+")",
+				"nothing, if the provider does not serve this URL (yet)")
+		case one.CertFlaw != "":
+			x.fail("jwks url", subject, "its certificate is not good: "+one.CertFlaw+", it ends "+cli.Stamp(one.CertEnds),
+				"renew the certificate, or name its certificate authority with --ca")
+		default:
+			x.fail("jwks url", subject, "no keys: "+one.Failure, remedy)
+		}
+		if one.HasDate {
+			x.clock(one.URL, one.Ahead)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,213 @@
+// Package pins has the commands that move a fleet to a region: pin, unpin and active.
+package pins
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/provider"
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/storage"
+	"github.com/regionjwt/regionjwt/issuer"
+)
+
+const help = `
+Describe the provider as the services do, because the pin names it and its regions: --user-pool and --replica, or --provider
+and --issuer REGION=iss for each region. The store is theirs, too. A pin is signed or encrypted as rules are.
+` + storage.Help
+
+// Commands returns the commands.
+func Commands() []cli.Command { return []cli.Command{pinCommand(), unpinCommand(), activeCommand()} }
+
+func pinCommand() cli.Command {
+	var f flags
+	return cli.Command{
+		Name: "pin", Arguments: "REGION", Short: "make a region the active one, until it is unpinned",
+		Long: `
+Tells every service that follows the store which region is active: where machine tokens are fetched, which authorization server
+is named first, and, if services reject tokens of inactive regions, whose tokens are accepted. The region stays active, whatever
+the services observe, until 'regionjwt unpin'. Afterwards it says what is in the store.
+
+  regionjwt pin --user-pool us-east-1_AbCdEf123 --replica us-west-2 --note "INC-42" us-west-2
+` + help,
+		Complete: f.regions,
+		Prepare: func(c *cli.Call) cli.Action {
+			f.define(c)
+			c.Text(&f.note, "note", "`text` for people: one line of at most 256 bytes")
+			c.Bool(&f.overwrite, "overwrite",
+				"replace a document that is not authentic or cannot be read, unless it is of a newer version")
+			return func(ctx context.Context, arguments []string) error {
+				if len(arguments) != 1 {
+					return cli.Fail(cli.ExitUsage, "which region? Give the name of one")
+				}
+				return run(ctx, c, &f, func(ctx context.Context, ctl *Controller) error {
+					return ctl.pin(ctx, arguments[0], f.note)
+				})
+			}
+		},
+	}
+}
+
+func unpinCommand() cli.Command {
+	return cli.Command{
+		Name: "unpin", Short: "end the pin of a region",
+		Long: `
+Ends what 'regionjwt pin' began. Services with automatic failover then choose the active region by health again, each by itself;
+the others stay with the region that was pinned. Afterwards it says what is in the store.
+` + help,
+		Prepare: func(c *cli.Call) cli.Action {
+			var f flags
+			f.define(c)
+			return func(ctx context.Context, arguments []string) error {
+				if err := c.None(arguments); err != nil {
+					return err
+				}
+				return run(ctx, c, &f, func(ctx context.Context, ctl *Controller) error { return ctl.unpin(ctx) })
+			}
+		},
+	}
+}
+
+func activeCommand() cli.Command {
+	return cli.Command{
+		Name: "active", Short: "say which region operators have pinned",
+		Long: `
+Says which region is pinned, since when, and with which note, or that none is pinned. While none is pinned, services with
+automatic failover may use another region: their status pages say which.
+` + help,
+		Prepare: func(c *cli.Call) cli.Action {
+			var f flags
+			f.define(c)
+			return func(ctx context.Context, arguments []string) error {
+				if err := c.None(arguments); err != nil {
+					return err
+				}
+				return run(ctx, c, &f, nil)
+			}
+		},
+	}
+}
+
+// flags say whose regions a pin is about, and where it is written.
+type flags struct {
+	provider  provider.Flags
+	store     storage.Flags
+	name      string
+	note      string
+	overwrite bool
+}
+
+func (f *flags) define(c *cli.Call) {
+	f.provider.Define(c)
+	DefineName(c, &f.name)
+	f.store.Define(c, "pins", "move every service")
+}
+
+// DefineName defines the flag that names the document of the pins. It has another name than that of the rules.
+func DefineName(c *cli.Call, into *string) {
+	c.Text(into, "pin-name", "`name` of the document of pins (regionjwt/failover/ and the provider's ID)")
+}
+
+// regions lists the regions that the flags name, for completion, which may read a flag twice.
+func (f *flags) regions() (names []string) {
+	if home, _, ok := strings.Cut(f.provider.Pool, "_"); ok {
+		names = append(names, home)
+	}
+	names = append(names, f.provider.Replicas...)
+	for _, value := range f.provider.Issuers {
+		name, _, _ := strings.Cut(value, "=")
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// described is what the flags describe.
+func (f *flags) described() (issuer.Provider, error) {
+	if len(f.provider.Issuers) > 0 && f.provider.ID == "" {
+		return issuer.Provider{}, cli.Fail(cli.ExitUsage, "a pin names the provider: give --provider, as the services have it")
+	}
+	return f.provider.Provider("", nil)
+}
+
+// answer says what is in the store.
+type answer struct {
+	Provider string     `json:"provider"`
+	Region   string     `json:"region"`
+	Pinned   bool       `json:"pinned"`
+	Note     string     `json:"note,omitempty"`
+	Epoch    uint64     `json:"epoch"` // counts the pins and their ends; 0 if there was none
+	At       *time.Time `json:"at,omitempty"`
+	Store    string     `json:"store"`
+	Trust    string     `json:"trust"`
+}
+
+// change is a pin, or its end.
+type change func(context.Context, *Controller) error
+
+// run makes a change, if there is one, and reads back what is in the store.
+func run(ctx context.Context, c *cli.Call, f *flags, apply change) error {
+	p, err := f.described()
+	if err != nil {
+		return err
+	}
+	o, err := f.store.Open(c, apply != nil)
+	if err != nil {
+		return err
+	}
+	defer o.CloseAll()
+	ctx, cancel := context.WithTimeout(ctx, f.store.Timeout)
+	defer cancel()
+	if apply != nil {
+		ctl, err := New(o, p, f.name)
+		if err != nil {
+			return err
+		}
+		if err := ctl.loadToWrite(ctx, f.overwrite); err != nil {
+			return err
+		}
+		if err := apply(ctx, ctl); err != nil {
+			return err
+		}
+	}
+	fresh, err := New(o, p, f.name)
+	if err != nil {
+		return err
+	}
+	if err := fresh.Load(ctx); err != nil {
+		if apply != nil {
+			return cli.Fail(cli.ExitNotShared,
+				"the change was written, but could not be read back (%w): see 'regionjwt active'", err)
+		}
+		return err
+	}
+	return write(c, fresh.State(), o)
+}
+
+func write(c *cli.Call, s State, o *storage.Opened) error {
+	out := answer{
+		Provider: s.Provider, Region: s.Region, Pinned: s.Pinned, Note: s.Note, Epoch: s.Epoch, Store: o.Where, Trust: o.Trust,
+	}
+	if !s.At.IsZero() {
+		at := s.At.UTC()
+		out.At = &at
+	}
+	switch {
+	case c.JSON:
+		return c.WriteJSON(out)
+	case out.Epoch == 0:
+		c.Printf("%s: no region was ever pinned; services begin with %s\n", out.Provider, out.Region)
+		return nil
+	case out.Pinned:
+		c.Printf("%s: %s, pinned since %s (epoch %d)\n", out.Provider, out.Region, cli.Stamp(*out.At), out.Epoch)
+	default:
+		c.Printf("%s: no region is pinned since %s (epoch %d); services with automatic failover choose by health, "+
+			"beginning with %s; others stay with %s\n", out.Provider, cli.Stamp(*out.At), out.Epoch, out.Region, out.Region)
+	}
+	if out.Note != "" {
+		c.Printf("note: %s\n", out.Note)
+	}
+	return nil
+}

@@ -1,0 +1,152 @@
+package rules
+
+import (
+	"context"
+	"time"
+
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/storage"
+)
+
+func rulesCommand() cli.Command {
+	return cli.Command{
+		Name: "rules", Short: "list the rules that are in effect",
+		Long: `
+Lists the rules of the store, the oldest first. If there is a problem with the store, it lists what the local copy has, says
+so, and fails.
+` + storage.Help,
+		Prepare: func(c *cli.Call) cli.Action { return withStore(c, listRules) },
+	}
+}
+
+func statusCommand() cli.Command {
+	return cli.Command{
+		Name: "status", Short: "say how the store is",
+		Long: `
+Says whether the store answers, whether its document is authentic, how many rules are in effect, their epoch (it grows with
+every change, and is the same in the log lines of services that have caught up), and what the problem is, if there is one.
+Without --local-copy it cannot tell a store that has lost its rules from a new one.
+` + storage.Help,
+		Prepare: func(c *cli.Call) cli.Action { return withStore(c, status) },
+	}
+}
+
+// withStore is an action that asks the store, and nothing else.
+func withStore(c *cli.Call, f func(c *cli.Call, l *List, problem string, err error) error) cli.Action {
+	var s Flags
+	s.Define(c)
+	return func(ctx context.Context, arguments []string) error {
+		if err := c.None(arguments); err != nil {
+			return err
+		}
+		l, err := s.Open(c, false, false)
+		if err != nil {
+			return err
+		}
+		defer l.CloseAll()
+		ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+		defer cancel()
+		problem, err := l.Load(ctx)
+		return f(c, l, problem, err)
+	}
+}
+
+// listed is a rule of the list, in JSON.
+type listed struct {
+	ID      string    `json:"id"`
+	Created time.Time `json:"created"`
+	Rule    Rule      `json:"rule"`
+}
+
+func listRules(c *cli.Call, l *List, problem string, err error) error {
+	rules := l.Rules()
+	if c.JSON {
+		out := struct {
+			Rules   []listed `json:"rules"`
+			Origin  string   `json:"origin"`
+			Problem string   `json:"problem,omitempty"`
+			Detail  string   `json:"detail,omitempty"`
+		}{Rules: []listed{}, Origin: l.State().Origin, Problem: problem, Detail: detail(err)}
+		for _, r := range rules {
+			one := listed{ID: r.ID(), Created: r.Created.UTC()}
+			r.Created = time.Time{}
+			one.Rule = r
+			out.Rules = append(out.Rules, one)
+		}
+		if errOut := c.WriteJSON(out); errOut != nil || err == nil {
+			return errOut
+		}
+		return cli.Told(cli.ExitCannotTell)
+	}
+	now := time.Now()
+	for _, r := range rules {
+		c.Printf("%s  %s\n", r.ID(), describe(r))
+		c.Printf("%16s  added %s", "", cli.Ago(r.Created, now))
+		if r.Note != "" {
+			c.Printf("; note: %s", r.Note)
+		}
+		c.Printf("\n")
+	}
+	if len(rules) == 0 && err == nil {
+		c.Notef("no rules are in effect in %s\n", l.Where)
+	}
+	return err
+}
+
+// health is the answer of status.
+type health struct {
+	Store   string     `json:"store"`
+	Trust   string     `json:"trust"`
+	Known   bool       `json:"known"`
+	Origin  string     `json:"origin"`
+	Rules   int        `json:"rules"`
+	Epoch   uint64     `json:"epoch"`
+	Age     float64    `json:"age_seconds"` // since the store answered
+	Changed *time.Time `json:"last_added,omitempty"`
+	Problem string     `json:"problem"`
+	Detail  string     `json:"detail,omitempty"`
+}
+
+func status(c *cli.Call, l *List, problem string, err error) error {
+	st := l.State()
+	h := health{
+		Store: l.Where, Trust: l.Trust, Known: st.Known, Origin: st.Origin, Rules: st.Rules, Epoch: st.Epoch,
+		Age: st.Age.Seconds(), Problem: problem, Detail: detail(err),
+	}
+	for _, r := range l.Rules() {
+		if at := r.Created.UTC(); h.Changed == nil || at.After(*h.Changed) {
+			h.Changed = &at
+		}
+	}
+	if c.JSON {
+		if errOut := c.WriteJSON(h); errOut != nil || err == nil {
+			return errOut
+		}
+		return cli.Told(cli.ExitCannotTell)
+	}
+	c.Printf("store    %s (%s)\n", h.Store, h.Trust)
+	c.Printf("rules    %d, from: %s\n", h.Rules, h.Origin)
+	c.Printf("epoch    %d\n", h.Epoch)
+	if st.Origin == "store" {
+		c.Printf("age      %s since the store answered\n", st.Age.Round(time.Millisecond).String())
+	}
+	if h.Changed != nil {
+		c.Printf("changed  last rule added %s, %s\n", cli.Stamp(*h.Changed), cli.Ago(*h.Changed, time.Now()))
+	}
+	switch {
+	case err != nil:
+		c.Printf("problem  %s\n", problem)
+	case h.Epoch == 0:
+		c.Printf("problem  none, but the store is empty: no rule was ever written here, or it has lost them\n")
+	default:
+		c.Printf("problem  none\n")
+	}
+	return err
+}
+
+func detail(err error) string {
+	if err == nil {
+		return ""
+	}
+	return cli.SafeText(err.Error())
+}

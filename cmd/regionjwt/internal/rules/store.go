@@ -1,0 +1,104 @@
+// Package rules has the commands that are about revocation rules: revoke, unrevoke, rules and status.
+package rules
+
+import (
+	"context"
+	"errors"
+
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/storage"
+	"github.com/regionjwt/regionjwt/internal/document"
+	"github.com/regionjwt/regionjwt/internal/replica"
+)
+
+// Commands returns the commands.
+func Commands() []cli.Command {
+	return []cli.Command{revokeCommand(), unrevokeCommand(), rulesCommand(), statusCommand()}
+}
+
+// Flags say where the rules are, and why they may be trusted.
+type Flags struct {
+	storage.Flags
+	Name, LocalCopy string
+	Overwrite       bool
+}
+
+// Define defines the flags of a command about rules.
+func (f *Flags) Define(c *cli.Call) {
+	f.DefineNames(c)
+	f.Flags.Define(c, "rules", "lock all users out, or let anyone in")
+}
+
+// DefineNames defines the flags that are not those of every store.
+func (f *Flags) DefineNames(c *cli.Call) {
+	c.Text(&f.Name, "name", "`name` of the document ("+documentName+")")
+	c.Dir(&f.LocalCopy, "local-copy", "`directory` of the operators' own copy of the rules: with it "+
+		"a store that has lost its rules or was rolled back is noticed, and the next change writes them back")
+}
+
+const (
+	servicesKeep = "services keep the rules that they know, new ones start without them"
+	writeBack    = "repeat a rule with 'regionjwt revoke' to write all of them back"
+)
+
+// Remedies says what each problem of the store means, and what to do.
+var Remedies = map[string]string{
+	replica.Unavailable: "the store is unavailable: check --store, the network and the password",
+	replica.NotAuthentic: "the document is not authentic: not signed or encrypted for this fleet by a configured key: check " +
+		"--fleet, --verify-key, --sign-key, --secret-file, and owner and mode of a directory; " + servicesKeep,
+	replica.Malformed: "what is there is not a document of rules, or is of a newer version: check --name, and whether " +
+		"it is signed or encrypted; " + servicesKeep,
+	replica.Lost:       "the store has no document, and rules are known: it has lost them; " + servicesKeep + "; " + writeBack,
+	replica.RolledBack: "the store is missing rules that are known: it was rolled back; " + servicesKeep + "; " + writeBack,
+}
+
+// Load asks the store once. The error says what the problem is, as a failure.
+func (l *List) Load(ctx context.Context) (problem string, err error) {
+	err = l.list.Load(ctx)
+	if problem = l.State().Problem; problem == "" {
+		return "", nil
+	}
+	what := l.Where + ": " + Remedies[problem]
+	if errors.Is(err, document.ErrTooLarge) {
+		what = l.Where + ": what is there is too large to be rules: check --prefix and --name"
+	}
+	if err != nil {
+		return problem, cli.Fail(cli.ExitCannotTell, "%s (%w)", what, err)
+	}
+	return problem, cli.Fail(cli.ExitCannotTell, "%s", what)
+}
+
+// loadToWrite is Load before a change. What a change repairs is only noted.
+func (l *List) loadToWrite(ctx context.Context, c *cli.Call, overwrite bool) error {
+	var old *storage.Unreadable
+	if overwrite {
+		old = storage.Remember(ctx, l.Store, l.replica.Name)
+	}
+	problem, err := l.Load(ctx)
+	switch {
+	case err == nil:
+	case problem == replica.Lost, problem == replica.RolledBack:
+		c.Notef("note: the store is missing rules of the local copy; they are written back\n")
+	case problem == replica.Unavailable:
+		return cli.Fail(cli.ExitCannotTell, "%w; nothing was changed", err)
+	case overwrite:
+		if err := l.overwrite(ctx, old, err); err != nil {
+			return err
+		}
+		c.Notef("note: the document in the store is replaced\n")
+	case errors.Is(err, replica.ErrNewer):
+		return cli.Fail(cli.ExitCannotTell, "%w; nothing was changed: no older version replaces it", err)
+	default:
+		return cli.Fail(cli.ExitCannotTell, "%w; nothing was changed; --overwrite replaces it", err)
+	}
+	return nil
+}
+
+// written is what is in the store after a change.
+type written struct {
+	Epoch     uint64 `json:"epoch"`
+	Rules     int    `json:"rules"`
+	Store     string `json:"store"`
+	Trust     string `json:"trust"`
+	LocalCopy string `json:"local_copy,omitempty"` // written, failed
+}

@@ -1,0 +1,56 @@
+package storage
+
+import (
+	"context"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
+	"github.com/regionjwt/regionjwt/store/redisstore"
+)
+
+const passwordEnv = "REGIONJWT_REDIS_PASSWORD" //nolint:gosec // the name of a variable
+
+// Of one attempt, and of one call. The flag --timeout bounds the whole.
+const (
+	dialTimeout = time.Second
+	callTimeout = 2 * time.Second
+)
+
+// Silence keeps the Redis client from logging by itself.
+var Silence = sync.OnceFunc(func() { redis.SetLogger(noLog{}) })
+
+type noLog struct{}
+
+// Printf implements the client's logger.
+func (noLog) Printf(context.Context, string, ...any) {}
+
+// openRedis opens the Redis of --store. Its errors never hold what was given: it may hold a password.
+func (s *Flags) openRedis(c *cli.Call) (*Opened, error) {
+	Silence()
+	u, errURL := url.Parse(s.Store)
+	options, err := redis.ParseURL(s.Store)
+	if errURL != nil || err != nil {
+		return nil, cli.Fail(cli.ExitUsage,
+			"--store is none of dir:PATH, redis://[USER@]HOST:PORT/DB, rediss://... and unix://PATH?db=N "+
+				"(a password in it has to be percent-encoded; better, give it in %s)", passwordEnv)
+	}
+	if options.Password == "" {
+		options.Password = c.Getenv(passwordEnv)
+	}
+	options.ContextTimeoutEnabled, options.DialTimeout, options.DialerRetries = true, dialTimeout, 1
+	client := redis.NewClient(options)
+	inner, err := redisstore.New(client, redisstore.Config{Prefix: s.Prefix, Timeout: callTimeout})
+	if err != nil {
+		_ = client.Close()
+		return nil, cli.Fail(cli.ExitUsage, "%w", err)
+	}
+	where := (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+	return &Opened{
+		inner: inner, Where: where, redis: true, CloseAll: func() { _ = client.Close() },
+		Time: func(ctx context.Context) (time.Time, error) { return client.Time(ctx).Result() },
+	}, nil
+}

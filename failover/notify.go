@@ -1,0 +1,108 @@
+package failover
+
+import (
+	"context"
+	"log/slog"
+)
+
+// notifier remembers what OnChange was called with. The Controller's mutex guards it.
+type notifier struct {
+	told    *snapshot
+	running bool
+}
+
+// notify gives up mu, then logs what has changed since the last call and calls OnChange, until nothing has changed. If another
+// call of notify is at it already, that one goes on; so a callback may call the Controller.
+func (c *Controller) notify() {
+	n := &c.notifier
+	if n.running {
+		c.mu.Unlock()
+		return
+	}
+	n.running = true
+	for {
+		before, now := n.told, c.snapshot.Load()
+		n.told = now
+		if !now.differs(before) {
+			break
+		}
+		c.mu.Unlock()
+		c.log(before, now)
+		if c.config.OnChange != nil {
+			_ = c.guarded("OnChange", func() { c.config.OnChange(before.copied(), now.copied()) })
+		}
+		c.mu.Lock()
+	}
+	n.running = false
+	c.mu.Unlock()
+}
+
+// differs reports whether something is worth a call of OnChange.
+func (s *snapshot) differs(other *snapshot) bool {
+	a, b := &s.status, &other.status
+	ours, theirs := a.Replica, b.Replica
+	ours.Confirmed = theirs.Confirmed
+	if a.Active != b.Active || !a.Since.Equal(b.Since) || a.Cause != b.Cause || a.Pinned != b.Pinned || a.Note != b.Note ||
+		ours != theirs {
+		return true
+	}
+	for i := range a.Regions {
+		if a.Regions[i].Health != b.Regions[i].Health {
+			return true
+		}
+	}
+	return false
+}
+
+// log writes a line for each change.
+func (c *Controller) log(before, now *snapshot) {
+	was, is := &before.status, &now.status
+	write := func(level slog.Level, message, region string, attrs ...slog.Attr) {
+		attrs = append([]slog.Attr{slog.String("provider", is.Provider), slog.String("region", region)}, attrs...)
+		c.config.Logger.LogAttrs(context.Background(), level, message, attrs...)
+	}
+	levels := map[bool]slog.Level{false: slog.LevelInfo, true: slog.LevelWarn}
+	for i := range is.Regions {
+		if r := &is.Regions[i]; r.Health != was.Regions[i].Health {
+			attrs := append([]slog.Attr{slog.String("health", r.Health)}, now.reasons[i].attrs()...)
+			write(levels[r.Health == unhealthy], "region health changed", r.Region, attrs...)
+		}
+	}
+	switch {
+	case is.Active != was.Active:
+		attrs := []slog.Attr{slog.String("from", was.Active), slog.String("cause", is.Cause)}
+		switch is.Cause {
+		case causeFailed:
+			attrs = append(attrs, now.reasons[now.index(was.Active)].attrs()...)
+		case causeRecovered:
+			attrs = append(attrs, now.reasons[now.index(is.Active)].attrs()...)
+		}
+		attrs = append(attrs, slog.Bool("pinned", is.Pinned))
+		write(levels[is.Cause == causeFailed], "active region changed", is.Active, attrs...)
+	case is.Pinned && (!was.Pinned || is.Replica.Epoch != was.Replica.Epoch):
+		write(slog.LevelInfo, "region pinned", is.Active)
+	}
+	if was.Pinned && !is.Pinned {
+		write(slog.LevelInfo, "region unpinned", was.Active)
+	}
+	for _, p := range []struct {
+		message, was, is string
+		err              error
+	}{
+		{"store of pins", was.Replica.StoreProblem, is.Replica.StoreProblem, now.storeErr},
+		{"local copy of pins", was.Replica.LocalProblem, is.Replica.LocalProblem, now.localErr},
+	} {
+		if p.is != p.was {
+			attrs := []slog.Attr{slog.String("problem", p.is)}
+			if p.is != "" && p.err != nil {
+				attrs = append(attrs, slog.Any("error", p.err))
+			}
+			write(levels[p.is != ""], p.message, is.Active, attrs...)
+		}
+	}
+}
+
+// attrs says which reporter decided, and its last failures.
+func (r reason) attrs() []slog.Attr {
+	return []slog.Attr{slog.String("reporter", r.reporter), slog.String("failure", r.failure), slog.Int("failures", r.failures)}
+}

@@ -1,0 +1,292 @@
+package failover_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/failover"
+	"github.com/regionjwt/regionjwt/store"
+)
+
+// fleet is some running Controllers that may only read, and an operator.
+type fleet struct {
+	*shelf
+	operator *failover.Controller
+	members  []*failover.Controller
+	logs     []*journal
+	writer   store.Trusted
+	reader   store.Trusted
+}
+
+func newFleet(t *testing.T, size int, c failover.Config, regions ...string) *fleet {
+	t.Helper()
+	f := &fleet{shelf: newShelf()}
+	f.writer, f.reader = operators(t, f.shelf)
+	f.operator = newController(t, failover.Config{Replica: store.ReplicaConfig{Store: f.writer}}, regions...)
+	for range size {
+		l := &journal{}
+		c.Replica.Store, c.OnChange = f.reader, l.add
+		m := newController(t, c, regions...)
+		start(t, m)
+		f.members, f.logs = append(f.members, m), append(f.logs, l)
+	}
+	return f
+}
+
+// actives lists which regions the members take for active, within a second.
+func (f *fleet) actives() (actives []string) {
+	time.Sleep(time.Second)
+	synctest.Wait()
+	for _, m := range f.members {
+		actives = append(actives, m.Active())
+	}
+	return actives
+}
+
+func TestAnOrderReachesTheFleet(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2, failover.Config{Automatic: true})
+		report(f.members[0], west, nil, 1)
+		report(f.members[0], east, errDown, 3)
+		require.Equal(t, []string{west, east}, f.actives(), "what one finds out itself moves itself")
+		require.NoError(t, f.operator.Pin(t.Context(), west, "east burns"))
+		require.Equal(t, []string{west, west}, f.actives())
+		s := f.members[1].Status()
+		require.True(t, s.Pinned)
+		require.Equal(t, "east burns", s.Note)
+		require.Equal(t, uint64(1), s.Replica.Epoch)
+		report(f.members[1], west, errDown, 3)
+		report(f.members[1], east, nil, 3)
+		require.Equal(t, west, f.members[1].Active(), "a pin wins over all evidence")
+
+		fresh := newController(t, failover.Config{Replica: store.ReplicaConfig{Store: f.writer}}) // knows nothing of the pin
+		require.NoError(t, fresh.Unpin(t.Context()))
+		require.Equal(t, west, fresh.Active(), "it learns of the pin before it ends it")
+		require.Equal(t, []string{west, east}, f.actives(), "each by its own evidence")
+		require.Equal(t, uint64(2), f.members[0].Status().Replica.Epoch)
+		require.Empty(t, f.members[0].Status().Note)
+	})
+}
+
+func TestManualFleetStaysWhereThePinEnded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1, failover.Config{})
+		require.NoError(t, f.operator.Pin(t.Context(), west, ""))
+		require.NoError(t, f.operator.Unpin(t.Context()))
+		require.Equal(t, []string{west}, f.actives())
+		late := newController(t, failover.Config{Replica: store.ReplicaConfig{Store: f.reader}})
+		require.NoError(t, late.Load(t.Context()))
+		require.Equal(t, west, late.Active())
+		require.False(t, late.Status().Pinned)
+	})
+}
+
+// A store that is dark, wiped, rolled back or written to by somebody else moves nobody and is reported.
+func TestABadStoreMovesNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2, failover.Config{})
+		stays := func(problem string) {
+			t.Helper()
+			require.Equal(t, []string{west, west}, f.actives())
+			require.Equal(t, problem, f.members[0].Status().Replica.StoreProblem)
+		}
+		require.NoError(t, f.operator.Pin(t.Context(), east, "first"))
+		old := f.copied()
+		require.NoError(t, f.operator.Pin(t.Context(), west, "second"))
+		good := f.copied()
+		stays("")
+		f.fail(errDown)
+		stays("unavailable")
+		f.fail(nil)
+		stays("")
+		f.replace(nil)
+		stays("lost")
+		f.replace(old)
+		stays("rolled_back")
+		time.Sleep(time.Minute)
+		stays("rolled_back")
+		f.replace(good)
+		stays("")
+		name := "regionjwt/failover/orders"
+		for _, forged := range []string{"", "x", `{"version":1,"provider":"orders","region":"us-east-1","pinned":true,"at":"2099-01-01T00:00:00Z"}`} {
+			f.replace(map[string]document{name: {Data: []byte(forged)}})
+			stays("not_authentic")
+		}
+		elsewhere := newShelf() // or the members might find the store empty in between
+		other, _ := operators(t, elsewhere)
+		foreign := newController(t, failover.Config{Replica: store.ReplicaConfig{Store: other}})
+		require.NoError(t, foreign.Pin(t.Context(), east, "mine now"))
+		f.replace(elsewhere.copied())
+		stays("not_authentic")
+		err := f.operator.Pin(t.Context(), west, "")
+		require.ErrorIs(t, err, store.ErrNotShared)
+		require.ErrorIs(t, err, store.ErrNotAuthentic)
+		stays("not_authentic")
+		scratch := newShelf() // a document that is not authentic is replaced by Save
+		require.NoError(t, newController(t, failover.Config{Replica: store.ReplicaConfig{Store: store.InsecureTrust(scratch)}}).Pin(t.Context(), west, "third"))
+		_, revision, err := f.writer.Load(t.Context(), name, "")
+		require.ErrorIs(t, err, store.ErrNotAuthentic)
+		_, err = f.writer.Save(t.Context(), name, scratch.copied()[name].Data, revision)
+		require.NoError(t, err)
+		stays("")
+		var kinds []string
+		for _, e := range f.logs[0].all() {
+			if e.kind == storeChanged {
+				kinds = append(kinds, e.status.Replica.StoreProblem)
+			}
+		}
+		require.Equal(t, "unavailable,,lost,rolled_back,,not_authentic,", strings.Join(kinds, ","), "each once, when it begins or ends")
+	})
+}
+
+// A store that was wiped takes an order of somebody who knows of none before.
+func TestANewOrderCountsAfterAWipe(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1, failover.Config{})
+		for range 3 {
+			require.NoError(t, f.operator.Pin(t.Context(), west, ""))
+		}
+		require.Equal(t, []string{west}, f.actives())
+		f.replace(nil)
+		fresh := newController(t, failover.Config{Replica: store.ReplicaConfig{Store: f.writer}})
+		require.NoError(t, fresh.Pin(t.Context(), east, ""))
+		require.Equal(t, []string{east}, f.actives())
+	})
+}
+
+func TestAnOrderWithoutItsStore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1, failover.Config{})
+		require.Equal(t, []string{east}, f.actives())
+		err := f.members[0].Pin(t.Context(), west, "")
+		require.ErrorIs(t, err, store.ErrNotShared)
+		require.ErrorContains(t, err, "no private key")
+		require.Equal(t, []string{west}, f.actives(), "it counts here all the same")
+		require.ErrorContains(t, f.operator.Pin(t.Context(), "nowhere", ""), `provider "orders" has no region "nowhere"`)
+		require.Error(t, f.operator.Pin(t.Context(), west, "two\nlines"))
+		require.Error(t, f.operator.Pin(t.Context(), west, strings.Repeat("x", 257)))
+		require.Zero(t, f.operator.Status().Replica.Epoch)
+	})
+}
+
+// With a copy, a pin outlives a restart while the store is dark; the copy is written again after it could not be.
+func TestThePinOutlivesARestart(t *testing.T) {
+	t.Parallel()
+	dir := store.Dir(filepath.Join(t.TempDir(), "copy"))
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 0, failover.Config{})
+		local := newShelf()
+		sealed, _ := operators(t, local)
+		local.fail(errDown)
+		config := failover.Config{Replica: store.ReplicaConfig{Store: f.reader, LocalCopy: sealed}}
+		first := newController(t, config)
+		stop := start(t, first)
+		require.NoError(t, f.operator.Pin(t.Context(), west, "kept"))
+		time.Sleep(time.Second)
+		require.Equal(t, west, first.Active())
+		local.fail(nil)
+		time.Sleep(10 * time.Second)
+		stop()
+		f.fail(errDown)
+		again := newController(t, config)
+		require.Equal(t, "none", again.Status().Replica.Origin)
+		require.ErrorIs(t, again.Load(t.Context()), errDown)
+		require.Equal(t, west, again.Active())
+		require.Equal(t, "local copy", again.Status().Replica.Origin)
+		require.Equal(t, "kept", again.Status().Note)
+	})
+	alone := newController(t, failover.Config{Replica: store.ReplicaConfig{LocalCopy: dir}})
+	require.NoError(t, alone.Load(t.Context()))
+	require.NoError(t, alone.Pin(t.Context(), west, ""))
+	other := newController(t, failover.Config{Replica: store.ReplicaConfig{LocalCopy: dir}})
+	require.NoError(t, other.Load(t.Context()))
+	require.Equal(t, west, other.Active())
+}
+
+// However many operators speak at once, with whatever clocks, all end where the store does.
+func TestManyOperators(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 3, failover.Config{}, east, west, north)
+		var wg sync.WaitGroup
+		for i := range 4 {
+			wg.Go(func() {
+				r := rand.New(rand.NewPCG(uint64(i), 7))
+				c := newController(t, failover.Config{Replica: store.ReplicaConfig{Store: f.writer}}, east, west, north)
+				for n := range 25 {
+					err := c.Pin(t.Context(), []string{east, west, north}[r.IntN(3)], fmt.Sprint(i, n))
+					if err != nil {
+						require.ErrorIs(t, err, store.ErrConflict)
+					}
+					time.Sleep(time.Duration(r.IntN(30)) * time.Millisecond)
+				}
+			})
+		}
+		wg.Wait()
+		last := newController(t, failover.Config{Replica: store.ReplicaConfig{Store: f.writer}}, east, west, north)
+		require.NoError(t, last.Load(t.Context()))
+		for i, active := range f.actives() {
+			require.Equal(t, last.Active(), active)
+			require.Equal(t, last.Status().Note, f.members[i].Status().Note)
+		}
+		require.GreaterOrEqual(t, last.Status().Replica.Epoch, uint64(90), "none is lost")
+	})
+}
+
+// A document that is not a pin of this provider is rejected, even if its signature is good.
+func TestDocumentsAreReadStrictly(t *testing.T) {
+	t.Parallel()
+	good := `{"version":1,"provider":"orders","region":"us-west-2","pinned":true,"at":"2026-01-01T00:00:00Z","epoch":1,"note":"","left":{}}`
+	read := func(text string) (*failover.Controller, string) {
+		s := newShelf()
+		writer, reader := operators(t, s)
+		_, err := writer.Save(t.Context(), "regionjwt/failover/orders", []byte(text), "")
+		require.NoError(t, err)
+		c := newController(t, failover.Config{Replica: store.ReplicaConfig{Store: reader}})
+		require.NoError(t, c.Load(t.Context()))
+		return c, c.Status().Replica.StoreProblem
+	}
+	c, problem := read(good)
+	require.Empty(t, problem)
+	require.Equal(t, west, c.Active())
+	for _, change := range [][2]string{
+		{`"orders"`, `"others"`},
+		{`"us-west-2"`, `"eu-west-9"`},
+		{`"version":1`, `"version":0`},
+		{`"version":1`, `"version":2`},
+		{`"pinned"`, `"Pinned"`},
+		{`"epoch":1`, `"epoch":-1`},
+		{`"epoch":1`, `"epoch":1,"epoch":2`},
+		{`"left":{}`, `"left":{"eu-west-9":"2026-01-01T00:00:00Z"}`},
+		{`"left":{}`, `"left":{},"new":1`},
+		{`2026-01-01T00:00:00Z`, `0001-01-01T00:00:00Z`},
+		{`"note":""`, `"note":"a\u202eb"`},
+		{`"note":""`, `"note":"` + strings.Repeat("x", 20_000) + `"`},
+	} {
+		c, problem := read(strings.Replace(good, change[0], change[1], 1))
+		require.Equal(t, "malformed", problem, "%v", change)
+		require.Equal(t, east, c.Active())
+	}
+}
+
+func TestRunEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	cause := fmt.Errorf("the end")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(cause)
+	require.ErrorIs(t, newController(t, failover.Config{}).Run(ctx), cause)
+}

@@ -1,0 +1,192 @@
+package regionjwt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/regionjwt/regionjwt/failover"
+	"github.com/regionjwt/regionjwt/internal/replica"
+	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/revocation"
+	"github.com/regionjwt/regionjwt/verifier"
+)
+
+var errNotMade = errors.New("regionjwt: the Validator was not made by New")
+
+// made reports whether New has made v.
+func (v *Validator) made() bool { return v != nil && v.keys != nil }
+
+// checker returns the verifier; that of a Validator that New has not made knows no keys.
+func (v *Validator) checker() *verifier.Verifier {
+	if !v.made() {
+		return nil
+	}
+	return v.verifier.Load()
+}
+
+// Verify verifies a token: see verifier.Verifier.
+func (v *Validator) Verify(ctx context.Context, token string) (*verifier.Token, error) {
+	return v.checker().Verify(ctx, token)
+}
+
+// Recheck checks a verified token again: see verifier.Verifier.
+func (v *Validator) Recheck(ctx context.Context, t *verifier.Token) error {
+	return v.checker().Recheck(ctx, t)
+}
+
+// Changed returns a channel that is closed when verified tokens should be checked again: see verifier.Verifier.
+func (v *Validator) Changed() <-chan struct{} { return v.checker().Changed() }
+
+// Run refreshes keys ahead of need, replicates revocation rules and pins, probes regions and fails over, until ctx ends, and
+// returns ctx's error. Tokens are verified without it, too: then keys are fetched when a token needs them.
+func (v *Validator) Run(ctx context.Context) error {
+	return v.each(ctx, (*jwks.Cache).Run, (*revocation.List).Run, (*failover.Controller).Run)
+}
+
+// Preload fetches the keys, and loads the rules and pins once. It waits for the answers or for ctx, and returns every problem.
+// Without it, all of that happens when it is first needed.
+func (v *Validator) Preload(ctx context.Context) error {
+	return v.each(ctx, (*jwks.Cache).Preload, (*revocation.List).Load, (*failover.Controller).Load)
+}
+
+// each calls one function of each part, all at once, and returns their errors.
+func (v *Validator) each(
+	ctx context.Context, keys func(*jwks.Cache, context.Context) error, rules func(*revocation.List, context.Context) error,
+	controller func(*failover.Controller, context.Context) error,
+) error {
+	if !v.made() {
+		return errNotMade
+	}
+	var parts errgroup.Group
+	errs := make([]error, 2+len(v.controllers))
+	parts.Go(func() error { errs[0] = keys(v.keys, ctx); return nil })
+	if v.rules != nil {
+		parts.Go(func() error { errs[1] = rules(v.rules, ctx); return nil })
+	}
+	next := 2
+	for _, c := range v.controllers {
+		at := &errs[next]
+		next++
+		parts.Go(func() error { *at = controller(c, ctx); return nil })
+	}
+	_ = parts.Wait()
+	if err := ctx.Err(); err != nil && allWrap(errs, err) {
+		return err
+	}
+	return errors.Join(errs...)
+}
+
+// allWrap reports whether each error that is set wraps target.
+func allWrap(errs []error, target error) bool {
+	return !slices.ContainsFunc(errs, func(err error) bool { return err != nil && !errors.Is(err, target) })
+}
+
+// Update replaces the policies, and keeps everything else of the Config. Key sets whose URLs stay keep their keys. A provider
+// that Config.Failover names must stay, with the same regions. If there is a problem with the policies it changes nothing, and
+// returns every problem as one joined error.
+func (v *Validator) Update(policies []verifier.Policy) error {
+	if !v.made() {
+		return errNotMade
+	}
+	v.updating.Lock()
+	defer v.updating.Unlock()
+	wired := v.wired(policies)
+	// A temporary Verifier reports every problem with the policies before any key is dropped.
+	_, err := verifier.New(wired, noKeys{}, verifier.Config{CacheSize: -1})
+	if err := errors.Join(err, v.checkControllers(policies)); err != nil {
+		return err
+	}
+	if err := v.keys.Update(providersOf(policies)); err != nil { // first: new policies find their keys
+		return err
+	}
+	v.policies = slices.Clone(policies)
+	return v.verifier.Load().Update(wired)
+}
+
+// checkControllers reports providers with failover that policies do not have, or have with other regions.
+func (v *Validator) checkControllers(policies []verifier.Policy) error {
+	var errs []error
+	for _, id := range slices.Sorted(maps.Keys(v.controllers)) {
+		i := slices.IndexFunc(policies, func(p verifier.Policy) bool { return p.Provider.ID == id })
+		if i < 0 {
+			errs = append(errs, fmt.Errorf("regionjwt: provider %q has failover, and must stay in the policies", id))
+			continue
+		}
+		was := slices.IndexFunc(v.policies, func(p verifier.Policy) bool { return p.Provider.ID == id })
+		same := func(a, b issuer.Region) bool { return a.Name == b.Name }
+		if !slices.EqualFunc(policies[i].Provider.Regions, v.policies[was].Provider.Regions, same) {
+			errs = append(errs, fmt.Errorf("regionjwt: provider %q has failover, and must keep its regions and their order", id))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// noKeys is a source of keys that knows none.
+type noKeys struct{}
+
+func (noKeys) Lookup(context.Context, jwks.Query) jwks.Result { return jwks.Result{} }
+
+func (noKeys) Changed() <-chan struct{} { return nil }
+
+// Ready returns nil if tokens can be verified: each provider has usable keys for at least one region, and the revocation rules
+// are known if they must be. Without IDs it looks at every provider.
+func (v *Validator) Ready(providerIDs ...string) error {
+	if !v.made() {
+		return errNotMade
+	}
+	return errors.Join(v.keys.Ready(providerIDs...), v.rulesKnown())
+}
+
+// rulesKnown returns an error if tokens are rejected because the revocation rules are not known.
+func (v *Validator) rulesKnown() error {
+	if v.rules == nil || v.unknownRules || v.rules.Status().Replica.Origin != replica.FromNone {
+		return nil
+	}
+	return errors.New("regionjwt: the revocation rules are not known yet")
+}
+
+// Revocation returns the revocation rules, or nil if Config.Revocation is nil.
+func (v *Validator) Revocation() *revocation.List {
+	if !v.made() {
+		return nil
+	}
+	return v.rules
+}
+
+// Failover returns the controller of a provider, or nil if Config.Failover does not name it.
+func (v *Validator) Failover(providerID string) *failover.Controller {
+	if !v.made() {
+		return nil
+	}
+	return v.controllers[providerID]
+}
+
+// Status is the state of a Validator. It is a plain copy.
+type Status struct {
+	Ready      bool               `json:"ready"` // see Validator.Ready
+	Keys       []jwks.Status      `json:"keys"`  // one for each JWKS URL of each region
+	Revocation *revocation.Status `json:"revocation,omitempty"`
+	Failover   []failover.Status  `json:"failover,omitempty"` // by provider ID
+}
+
+// Status returns the state of all parts. It answers from memory.
+func (v *Validator) Status() Status {
+	if !v.made() {
+		return Status{}
+	}
+	s := Status{Ready: v.Ready() == nil, Keys: v.keys.Status()}
+	if v.rules != nil {
+		rules := v.rules.Status()
+		s.Revocation = &rules
+	}
+	for _, id := range slices.Sorted(maps.Keys(v.controllers)) {
+		s.Failover = append(s.Failover, v.controllers[id].Status())
+	}
+	return s
+}
