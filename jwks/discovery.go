@@ -67,7 +67,8 @@ func (q *request) fetch(ctx context.Context) answer {
 		return a
 	}
 	missing := a.failed == nil && !current && q.misses(&a)
-	if a.failed == nil && !due && !missing {
+	reused := a.failed == nil && !current && mayRead && q.isRecheck() // the material of a kid may be new, and elsewhere
+	if a.failed == nil && !due && !missing && !reused {
 		a.partial = a.partial || !current
 		return a
 	}
@@ -80,7 +81,7 @@ func (q *request) fetch(ctx context.Context) answer {
 	}
 	moved, failed := q.discover(ctx, d)
 	if failed != nil || moved == found {
-		a.partial = a.partial || failed != nil
+		a.partial = a.partial || failed != nil && (missing || due || a.failed != nil)
 		return a
 	}
 	if other := q.fetchSet(outbound.WithIssuer(ctx, d.issuer), moved); other.failed == nil {
@@ -88,6 +89,13 @@ func (q *request) fetch(ctx context.Context) answer {
 	}
 	a.partial = true
 	return a
+}
+
+// isRecheck reports whether a wrong signature has caused the round.
+func (q *request) isRecheck() bool {
+	q.set.mu.Lock()
+	defer q.set.mu.Unlock()
+	return q.round.recheck
 }
 
 // misses reports whether the round looks for a key that the answer does not list.

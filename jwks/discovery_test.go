@@ -237,3 +237,24 @@ func TestKeysOfTheLastURLDoNotWaitForTheMetadata(t *testing.T) {
 		require.Less(t, took, 50*time.Millisecond)
 	})
 }
+
+// The key set has moved, the old URL goes on serving the old one, and the new set has other material under a kid of the old one.
+// The refresh that a wrong signature causes reads the metadata, too.
+func TestAWrongSignatureFindsAKeySetThatHasMoved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(time.Minute)
+		n := newServers()
+		old, fresh := as(material("old"), "k", "ES256"), as(material("fresh"), "k", "ES256")
+		n.at(metadataURL).says(metadata(oldKeysURL))
+		n.at(oldKeysURL).publish(old)
+		n.at(newKeysURL).publish(fresh)
+		c := newCache(t, n, jwks.Config{}, tenant())
+		require.Equal(t, []string{thumbprint(t, old)}, thumbprints(look(t, c, "k", "ES256")))
+		time.Sleep(10 * time.Minute)
+		n.at(metadataURL).says(metadata(newKeysURL))
+		look(t, c, "k", "ES256", thumbprint(t, old))
+		synctest.Wait()
+		require.Equal(t, []string{thumbprint(t, fresh)}, thumbprints(look(t, c, "k", "ES256", thumbprint(t, old))))
+	})
+}
