@@ -210,7 +210,7 @@ func (s *simulation) excused(q *simQuestion, u *simURL, k simKey, grace time.Dur
 	case !s.listed(u, k, s.lived()-ago, q.began), s.listed(u, k, q.began, s.lived()):
 		return true // it answers, and had not listed it since it was published, or has meanwhile
 	case !s.returned(u, 23*time.Hour):
-		n, _ := s.misses(u, k)
+		n, _ := s.misses(u, k, s.lived())
 		return n >= 5 // not yet known to be unsteady
 	}
 	if len(u.answers) > 0 && s.age(u.answers[len(u.answers)-1]) <= simStale || len(u.answers) == 0 && s.lived()-s.began < simStale {
@@ -228,12 +228,14 @@ func (s *simulation) listed(u *simURL, k simKey, from, to time.Duration) bool {
 	})
 }
 
-// misses counts the answers of u since it last listed k. Of those that were made within two seconds, or are older than one
-// before, least
-// counts one.
-func (s *simulation) misses(u *simURL, k simKey) (n, least int) {
+// misses counts the answers of u since it last listed k that came until then. Of those that were made within two seconds, or are
+// older than one before, least counts one.
+func (s *simulation) misses(u *simURL, k simKey, until time.Duration) (n, least int) {
 	last := time.Duration(0)
 	for _, a := range u.answers {
+		if a.came > until {
+			break
+		}
 		n++
 		if least == 0 || a.lived-last > 2*time.Second {
 			least++
@@ -308,7 +310,7 @@ func (s *simulation) checkDoubt(q *simQuestion) {
 		for _, k := range s.published(u).keys {
 			published = published || k.kid == q.kid && s.truth()-s.since(u, k) > simGrace
 		}
-		if s.dropped(u, q.kid) {
+		if s.dropped(u, q) {
 			return
 		}
 	}
@@ -318,14 +320,14 @@ func (s *simulation) checkDoubt(q *simQuestion) {
 	s.t.Fatalf("cannot tell %q of %s (%+v, waited %v), though all has been well for %v", q.kid, q.iss, q.result, q.took, calm)
 }
 
-// dropped reports whether u listed the kid within a day, and may list it still.
-func (s *simulation) dropped(u *simURL, kid string) bool {
+// dropped reports whether u listed the kid of a question within a day, and might list it still when that was answered.
+func (s *simulation) dropped(u *simURL, q *simQuestion) bool {
 	for _, a := range u.answers {
 		for _, k := range a.keys {
-			if k.kid != kid || s.lived()-a.lived > 26*time.Hour {
+			if k.kid != q.kid || s.lived()-a.lived > 26*time.Hour {
 				continue
 			}
-			if _, least := s.misses(u, k); least < 7 || s.returned(u, 26*time.Hour) {
+			if _, least := s.misses(u, k, q.began+q.took); least < 7 || s.returned(u, 26*time.Hour) {
 				return true
 			}
 		}
