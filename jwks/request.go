@@ -191,7 +191,7 @@ func (q *request) finish(got answer) {
 		a.cancel()
 		back = s.note(sl, &got)
 		if q.early != nil {
-			back, e.NoCache = *q.early, false // as the same answer has said before
+			back.failures, back.expired, back.changed = q.early.failures, q.early.expired, q.early.changed
 		}
 		before := sl.current()
 		next := before.Apply(e, sl.oldest(), c.config.limits())
@@ -235,9 +235,9 @@ func (q *request) finish(got answer) {
 func (q *request) note(got answer) {
 	c, s, sl := q.cache, q.set, q.attempt.slot
 	s.mu.Lock()
-	got.partial = true
 	e, told := q.event(&got)
-	if told {
+	if told = told && e.Kind == keystate.Good; told {
+		e.Kind = keystate.Added
 		back, before := s.note(sl, &got), sl.current()
 		next := before.Apply(e, sl.oldest(), c.config.limits())
 		sl.state.Store(&next)

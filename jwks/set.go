@@ -182,7 +182,7 @@ func (sl *slot) refused(now keystate.Time) bool {
 // settled reports whether a request that began after arrived has had its outcome. The caller holds the set's mutex.
 func (sl *slot) settled(arrived uint64) bool {
 	st := sl.current()
-	answered := st.Answer.Started > arrived && !st.Answer.Unmodified && !slices.Contains(sl.inFlight, st.Answer.Started)
+	answered := st.Answer.Started > arrived && !st.Answer.Unmodified
 	return answered || st.Failure != nil && st.Failure.Started > arrived
 }
 

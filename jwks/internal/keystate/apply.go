@@ -17,6 +17,7 @@ const (
 	NotModified             // the answer is unchanged (304)
 	Failed                  // no good answer
 	Restored                // a snapshot was read
+	Added                   // a good answer of a request that has not ended: what it does not list proves nothing yet
 )
 
 // Event is what became of one request to a URL, or of reading a snapshot. Started numbers the request; numbers increase with the
@@ -86,9 +87,28 @@ func (s State) apply(e *Event, l Limits) State {
 		return s.answered(e, l)
 	case Failed:
 		return s.failed(e)
+	case Added:
+		return s.added(e, l)
 	case Restored:
 	}
 	s.Known, s.Good, s.Returned, s.Listed = true, e.Made, e.Returned, e.Listed
+	return s
+}
+
+// added takes in the keys of an answer, and nothing else: the request will have another outcome.
+func (s State) added(e *Event, l Limits) State {
+	made := e.StartedAt.Add(-e.Age)
+	s.Known, s.Good = true, later(s.Good, made)
+	s.Listed = slices.Clone(s.Listed)
+	for _, key := range e.Keys {
+		i := slices.IndexFunc(s.Listed, func(k Listing) bool { return k.Key.Same(key) })
+		if i < 0 {
+			s.Listed = append(s.Listed, Listing{Key: key, First: made, Last: made, Current: true, Fetched: true})
+		} else if k := &s.Listed[i]; k.Miss == nil {
+			k.Last, k.Fetched = later(k.Last, made), true
+		}
+	}
+	s.bound(l)
 	return s
 }
 
