@@ -91,6 +91,25 @@ func (q *request) fetch(ctx context.Context) answer {
 	return a
 }
 
+// note notes a good answer before the request has ended. What it does not list proves nothing yet.
+func (q *request) note(got answer) {
+	c, s, sl := q.cache, q.set, q.attempt.slot
+	s.mu.Lock()
+	e, told := q.event(&got)
+	if told = told && e.Kind == keystate.Good; told {
+		e.Kind = keystate.Added
+		back, before := s.note(sl, &got), sl.current()
+		next := before.Apply(e, sl.oldest(), c.config.limits())
+		sl.state.Store(&next)
+		back.changed = !next.ListsSame(&before.State)
+		q.early = &back
+	}
+	s.mu.Unlock()
+	if told {
+		s.publish()
+	}
+}
+
 // isRecheck reports whether a wrong signature has caused the round.
 func (q *request) isRecheck() bool {
 	q.set.mu.Lock()

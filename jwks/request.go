@@ -231,25 +231,6 @@ func (q *request) finish(got answer) {
 	}
 }
 
-// note notes a good answer before the request has ended. What it does not list proves nothing yet.
-func (q *request) note(got answer) {
-	c, s, sl := q.cache, q.set, q.attempt.slot
-	s.mu.Lock()
-	e, told := q.event(&got)
-	if told = told && e.Kind == keystate.Good; told {
-		e.Kind = keystate.Added
-		back, before := s.note(sl, &got), sl.current()
-		next := before.Apply(e, sl.oldest(), c.config.limits())
-		sl.state.Store(&next)
-		back.changed = !next.ListsSame(&before.State)
-		q.early = &back
-	}
-	s.mu.Unlock()
-	if told {
-		s.publish()
-	}
-}
-
 // event returns what the outcome says of the URL. The caller holds the set's mutex.
 func (q *request) event(got *answer) (e keystate.Event, told bool) {
 	a := q.attempt

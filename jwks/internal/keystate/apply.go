@@ -42,6 +42,9 @@ type Event struct {
 	Returned Time      // of Restored
 }
 
+// made returns when the content of an answer was made.
+func (e *Event) made() Time { return e.StartedAt.Add(-e.Age) }
+
 // URL is the state of one JWKS URL. It is the fold of its events in the order in which their requests began, whatever the order
 // in which they arrive: events that a request still under way may have to precede are kept until that request has ended.
 type URL struct {
@@ -97,7 +100,7 @@ func (s State) apply(e *Event, l Limits) State {
 
 // added takes in the keys of an answer, and nothing else: the request will have another outcome.
 func (s State) added(e *Event, l Limits) State {
-	made := e.StartedAt.Add(-e.Age)
+	made := e.made()
 	s.Known, s.Good = true, later(s.Good, made)
 	s.Listed = slices.Clone(s.Listed)
 	for _, key := range e.Keys {
@@ -129,7 +132,7 @@ func (s State) failed(e *Event) State {
 // answered takes in a good answer. Its content is as old as its Age says, and no time goes back: a copy that is older than what
 // is known adds keys and ends no miss.
 func (s State) answered(e *Event, l Limits) State {
-	made := e.StartedAt.Add(-e.Age)
+	made := e.made()
 	full := s.Answer.Full
 	if e.Kind == Good {
 		full = e.StartedAt
