@@ -167,7 +167,7 @@ func TestRunbook(t *testing.T) {
 		revives []string
 		says    string
 	}{
-		{heading: "Before the bad hour", says: "operators.key.pub"},
+		{heading: "Prepare", says: "operators.key.pub"},
 		{heading: "First", says: "the store is empty"},
 		{heading: "First", says: "verdict    accepted"},
 		{heading: "A signing key leaked", dies: []string{"east, leaked key"}, says: "epoch 1"},
