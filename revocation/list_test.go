@@ -249,6 +249,33 @@ func TestClocksDiffer(t *testing.T) {
 	require.Empty(t, ahead.Rules())
 }
 
+// A rule that the store had removed by another clock is added on top of that. A token that was judged in between is judged again.
+func TestARuleThatIsAddedAgainIsAChange(t *testing.T) {
+	t.Parallel()
+	m := &memory{}
+	ahead, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: m}})
+	require.NoError(t, err)
+	revocation.SetNow(ahead, func() time.Time { return time.Now().Add(5 * time.Minute) })
+	rule := revocation.Rule{Provider: "*", Subject: "s"}
+	id, err := ahead.Add(t.Context(), rule)
+	require.NoError(t, err)
+	require.NoError(t, ahead.Remove(t.Context(), id))
+	behind, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: m}})
+	require.NoError(t, err)
+	var taken []<-chan struct{} // whenever the clock was read, so also between the removal and the rule
+	revocation.SetNow(behind, func() time.Time {
+		taken = append(taken, behind.Changed())
+		return time.Now()
+	})
+	_, err = behind.Add(t.Context(), rule)
+	require.NoError(t, err)
+	different := map[<-chan struct{}]bool{}
+	for _, ch := range taken {
+		different[ch] = true
+	}
+	require.Len(t, different, 4, "the rule, its removal, the rule again, and what is in effect now")
+}
+
 // A document that is not understood in full is not taken in.
 func TestStrangeDocuments(t *testing.T) {
 	t.Parallel()

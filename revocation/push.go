@@ -29,11 +29,16 @@ func (l *List) push(ctx context.Context, id string, r Rule, removed bool) error 
 		now := l.now()
 		l.mu.Lock()
 		ours := l.state.Load().rules
-		if _, has := ours.rules[id]; has == removed {
+		_, has := ours.rules[id]
+		again := has == removed
+		if again {
 			ours = ours.with(id, r, removed, now)
 			l.apply(ours, true, nil)
 		}
 		l.mu.Unlock()
+		if again {
+			l.notify() // a token may have been judged meanwhile
+		}
 		fit := ours.fit(theirs, id, now)
 		if !fit.rules[id].rule.Created.Equal(ours.rules[id].rule.Created) {
 			return errFull
