@@ -65,7 +65,7 @@ func (s *server) publish(keys ...map[string]any) {
 }
 
 // look asks for a kid and an alg.
-func look(t *testing.T, c jwks.Source, kid, alg string, tried ...string) jwks.Result {
+func look(t testing.TB, c jwks.Source, kid, alg string, tried ...string) jwks.Result {
 	t.Helper()
 	return c.Lookup(t.Context(), jwks.Query{Issuer: "https://idp.example/p", KeyID: kid, Algorithm: alg, Tried: tried})
 }

@@ -93,7 +93,7 @@ func testQuietTenant(t *testing.T, size int, delay time.Duration) {
 }
 
 // until asks until the key is there, and returns how long that took. A good token is never called bad.
-func until(t *testing.T, c jwks.Source, id, kid string) time.Duration {
+func until(t testing.TB, c jwks.Source, id, kid string) time.Duration {
 	t.Helper()
 	began := time.Now()
 	for {

@@ -190,7 +190,7 @@ func pool(id string, regions ...[]string) issuer.Provider {
 }
 
 // newCache returns a cache of providers that fetches from the network.
-func newCache(t *testing.T, n *servers, c jwks.Config, ps ...issuer.Provider) *jwks.Cache {
+func newCache(t testing.TB, n *servers, c jwks.Config, ps ...issuer.Provider) *jwks.Cache {
 	t.Helper()
 	c.HTTPClient = n.Client()
 	cache, err := jwks.New(ps, c)
