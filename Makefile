@@ -12,7 +12,7 @@ EXPLORE_SECONDS ?= 600
 
 # Every module that needs nothing but Go, the root first; e2e stands apart.
 MODULES := . middleware/grpcauth \
-	observe/otel examples/grpcserver examples/mcpserver docs/code soak bench
+	observe/otel aws examples/grpcserver examples/mcpserver docs/code soak bench
 # And those whose tests need a redis-server.
 REDIS_MODULES := store/redisstore cmd/regionjwt
 ALL_MODULES := $(MODULES) $(REDIS_MODULES) e2e

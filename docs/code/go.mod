@@ -13,6 +13,8 @@ require (
 	github.com/MicahParks/keyfunc/v3 v3.9.1
 	github.com/auth0/go-jwt-middleware/v3 v3.3.0
 	github.com/aws/aws-lambda-go v1.55.1
+	github.com/aws/aws-sdk-go-v2 v1.48.0
+	github.com/aws/aws-sdk-go-v2/service/dynamodb v1.74.0
 	github.com/coreos/go-oidc/v3 v3.21.0
 	github.com/gin-gonic/gin v1.12.0
 	github.com/golang-jwt/jwt/v5 v5.3.1
@@ -28,7 +30,14 @@ require (
 	google.golang.org/grpc v1.85.0
 )
 
-require go.opentelemetry.io/otel v1.46.0 // indirect
+require (
+	github.com/aws/aws-sdk-go-v2/internal/configsources v1.5.12 // indirect
+	github.com/aws/aws-sdk-go-v2/internal/endpoints/v2 v2.8.12 // indirect
+	github.com/aws/aws-sdk-go-v2/service/internal/accept-encoding v1.13.25 // indirect
+	github.com/aws/aws-sdk-go-v2/service/internal/endpoint-discovery v1.13.12 // indirect
+	github.com/aws/smithy-go v1.28.9 // indirect
+	go.opentelemetry.io/otel v1.46.0 // indirect
+)
 
 require (
 	github.com/MicahParks/jwkset v0.11.4 // indirect
@@ -67,6 +76,7 @@ require (
 	github.com/pelletier/go-toml/v2 v2.2.4 // indirect
 	github.com/quic-go/qpack v0.6.0 // indirect
 	github.com/quic-go/quic-go v0.59.0 // indirect
+	github.com/regionjwt/regionjwt/aws v0.0.0
 	github.com/regionjwt/regionjwt/observe/otel v0.0.0
 	github.com/segmentio/asm v1.2.1 // indirect
 	github.com/segmentio/encoding v0.5.4 // indirect
@@ -88,3 +98,5 @@ require (
 )
 
 replace github.com/regionjwt/regionjwt/observe/otel => ../../observe/otel
+
+replace github.com/regionjwt/regionjwt/aws => ../../aws
