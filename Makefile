@@ -20,7 +20,7 @@ ALL_MODULES := $(MODULES) $(REDIS_MODULES) e2e
 # Each fuzz target as directory:name.
 FUZZ := ./internal/strictjson:FuzzParse ./internal/jose:FuzzAppendBase64 ./internal/jose:FuzzParseSet \
 	./verifier:FuzzVerify ./verifier:FuzzNumericDate ./middleware/dpop:FuzzCheck ./middleware/dpop:FuzzURL \
-	./store/redisstore:FuzzReplies
+	./store/redisstore:FuzzReplies ./store/redisstore:FuzzFraming
 
 .PHONY: help explore soak spelling test e2e browser lint fmt fmt-check examples fuzz sim outages mutate allocs bench cover tidy-check check
 
