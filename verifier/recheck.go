@@ -48,8 +48,12 @@ func (s *state) recheckRest(ctx context.Context, e *issuerEntry, tok *Token) *Er
 		if reason, detail := e.Audience.check(tok.header.typ, c); reason != "" {
 			return e.reject(reason, detail, nil)
 		}
-		if err := e.checkRequired(c); err != nil {
-			return err
+		reason, detail := e.checkRequired(c)
+		if reason == "" {
+			reason, detail = e.checkLifetime(tok)
+		}
+		if reason != "" {
+			return e.reject(reason, detail, nil)
 		}
 		now.policy, now.clientID, now.clients = e.compiledPolicy, c.client, c.clients
 	}

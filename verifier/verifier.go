@@ -16,18 +16,19 @@
 //  8. the AudiencePolicy: kind of token, audience, client;
 //  9. the keys for iss and kid, which may have to be fetched;
 //  10. the signature;
-//  11. RequiredClaims and MaxAge;
-//  12. RegionPolicy;
-//  13. revocation;
-//  14. Policy.Check.
+//  11. RequiredClaims, MaxAge and MaxLifetime;
+//  12. the actor, if there is an act claim (RFC 8693);
+//  13. RegionPolicy;
+//  14. revocation;
+//  15. Policy.Check.
 //
 // So a token may be rejected before its signature is checked, but is never accepted. Only a token that could be valid causes a
 // fetch, waits, or gets "cannot tell". The iss of a payload that is not verified does one thing: it selects a configured
 // provider.
 //
 // A token that passed is cached (Config.CacheSize), so that its signature need not be checked again. Step 7 and the steps from
-// 11 on are repeated each time, except for RequiredClaims, which cannot change, and revocation, which is asked again when its
-// rules have changed. The key must still be one that the key source would return.
+// 11 on are repeated each time, except for RequiredClaims, MaxLifetime and the actor, which cannot change, and revocation, which
+// is asked again when its rules have changed. The key must still be one that the key source would return.
 package verifier
 
 import (

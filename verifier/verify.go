@@ -92,16 +92,16 @@ func (s *state) verifyUncached(ctx context.Context, now time.Time, raw, h, p, si
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := e.checkRequired(c); err != nil {
+	tok := s.newToken(e, &parsed, c)
+	tok.key, tok.regions = key, regions
+	if err := s.checkClaims(e, c, tok, now); err != nil {
 		if len(regions) == 1 {
 			err.Region = regions[0]
 		}
 		return nil, nil, err
 	}
-	tok := s.newToken(e, &parsed, c)
-	tok.key, tok.regions = key, regions
 	judged := s.revocations.now() // before the question, so that no change is missed
-	if err := s.checkPolicy(e, tok, now); err != nil {
+	if err := e.checkRegions(tok); err != nil {
 		return nil, nil, err
 	}
 	if err := s.checkRevoked(e, tok); err != nil {
@@ -258,14 +258,49 @@ func commonRegions(ofKey, listing []string) []string {
 	return ofKey
 }
 
-// checkRequired looks for the claims that must be present.
-func (e *issuerEntry) checkRequired(c *claims) *Error {
-	for _, name := range e.RequiredClaims {
-		if v := at(c.members, name); v.Kind() == strictjson.Absent || v.Kind() == strictjson.Null {
-			return e.reject(ReasonMissingClaim, name, nil)
+// checkClaims makes the checks of claims that follow the signature, and sets the actor of tok.
+func (s *state) checkClaims(e *issuerEntry, c *claims, tok *Token, now time.Time) *Error {
+	reason, detail := e.checkRequired(c)
+	if reason == "" {
+		reason, detail = s.checkAge(e, tok, now)
+	}
+	if reason == "" {
+		reason, detail = e.checkLifetime(tok)
+	}
+	if reason != "" {
+		return e.reject(reason, detail, nil)
+	}
+	if c.act.Kind() != strictjson.Absent {
+		actor, ok := readActor(c.act, c.issuer, maxActors)
+		if !ok {
+			return e.reject(ReasonMalformed, "act", nil)
 		}
+		tok.actor = actor
 	}
 	return nil
+}
+
+// checkRequired looks for the claims that must be present.
+func (e *issuerEntry) checkRequired(c *claims) (Reason, string) {
+	for _, name := range e.RequiredClaims {
+		if v := at(c.members, name); v.Kind() == strictjson.Absent || v.Kind() == strictjson.Null {
+			return ReasonMissingClaim, name
+		}
+	}
+	return "", ""
+}
+
+// checkLifetime checks MaxLifetime. Both dates are the issuer's, so there is no leeway.
+func (e *issuerEntry) checkLifetime(tok *Token) (Reason, string) {
+	switch {
+	case e.MaxLifetime <= 0:
+		return "", ""
+	case tok.iat.IsZero():
+		return ReasonMissingClaim, "iat"
+	case tok.exp.Sub(tok.iat) > e.MaxLifetime:
+		return ReasonTooOld, "exp"
+	}
+	return "", ""
 }
 
 // checkPolicy checks the age and the regions, each time that a token is used.
