@@ -11,6 +11,7 @@ require (
 	github.com/luikyv/go-oidc v0.16.0
 	github.com/modelcontextprotocol/go-sdk v1.8.0
 	github.com/regionjwt/regionjwt v0.0.0
+	github.com/rs/cors v1.11.1
 	github.com/stretchr/testify v1.11.1
 	golang.org/x/oauth2 v0.35.0
 	google.golang.org/protobuf v1.36.12

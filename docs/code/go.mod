@@ -19,6 +19,7 @@ require (
 	github.com/modelcontextprotocol/go-sdk v1.8.0
 	github.com/redis/go-redis/v9 v9.22.0
 	github.com/regionjwt/regionjwt v0.0.0
+	github.com/rs/cors v1.11.1
 	github.com/regionjwt/regionjwt/middleware/grpcauth v0.0.0
 	github.com/regionjwt/regionjwt/store/redisstore v0.0.0
 	github.com/stretchr/testify v1.12.1
@@ -28,7 +29,9 @@ require (
 	google.golang.org/grpc v1.85.0
 )
 
-require go.opentelemetry.io/otel v1.46.0 // indirect
+require (
+	go.opentelemetry.io/otel v1.46.0 // indirect
+)
 
 require (
 	github.com/MicahParks/jwkset v0.11.4 // indirect

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/regionjwt/regionjwt/internal/fakeissuer"
@@ -73,6 +74,21 @@ func TestActors(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The token of a call is for this server: it is not in the calls that the handler makes.
+func TestIncomingCredentialsStay(t *testing.T) {
+	t.Parallel()
+	w, v, _ := world(t)
+	next := make(chan metadata.MD, 1)
+	conn := serve(t, guard(t, v, grpcauth.Config{}), &orders{unary: func(ctx context.Context) (string, error) {
+		md, _ := metadata.FromOutgoingContext(ctx)
+		next <- md
+		return "", nil
+	}})
+	_, err := ask(t.Context(), conn, read, "Bearer "+w.Issue(east, fakeissuer.Claims{}))
+	require.NoError(t, err)
+	require.Empty(t, <-next)
 }
 
 // A handler of gRPC reads claims in a type of its own as one of net/http does, in calls and in streams.
