@@ -31,7 +31,7 @@ const (
 	reasonProofUnavailable verifier.Reason = "proof_unavailable"
 )
 
-// defaultAlgorithms are those that a verifier.Policy allows by default, and that of P-384, which clients choose for their own keys.
+// defaultAlgorithms are those that a verifier.Policy allows by default, and ES384, which clients choose for their own keys.
 var defaultAlgorithms = []string{jose.ES256, jose.ES384, jose.PS256, jose.RS256, jose.EdDSA}
 
 // Config configures a Checker. The zero value of every field is the default. If several processes serve one URL, set NonceKeys or
