@@ -20,6 +20,7 @@ require (
 	github.com/regionjwt/regionjwt/middleware/grpcauth v0.0.0
 	github.com/regionjwt/regionjwt/observe/otel v0.0.0
 	github.com/regionjwt/regionjwt/store/redisstore v0.0.0
+	github.com/rs/cors v1.11.1
 	github.com/stretchr/testify v1.12.1
 	go.opentelemetry.io/otel/metric v1.46.0
 	go.opentelemetry.io/otel/trace v1.46.0
