@@ -1,4 +1,5 @@
-# The gates of this repository. `make test` needs Go, make and git; `make e2e` needs node, npm and redis-server as well.
+# The gates of this repository. `make test` needs Go, make and git; `make e2e` needs node, npm, redis-server, python3-jwt
+# and python3-authlib as well.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -32,9 +33,10 @@ help: ## list the targets
 test: ## all tests of every pure-Go module, with the race detector and in random order
 	@set -e; for m in $(MODULES); do echo "== $$m"; (cd $$m && go vet ./... && go test -race -shuffle=on ./...); done
 
-e2e: ## real issuers, clients and stores: needs node 20 or later, npm and redis-server 7 or later
-	@command -v node >/dev/null && command -v npm >/dev/null && command -v redis-server >/dev/null || \
-		{ echo "make e2e needs node 20 or later, npm and redis-server 7 or later: install them and try again" >&2; exit 1; }
+e2e: ## real issuers, clients and stores: needs node 20, npm, redis-server 7 and the Python packages of Debian
+	@command -v node >/dev/null && command -v npm >/dev/null && command -v redis-server >/dev/null && \
+		/usr/bin/python3 -c 'import jwt, authlib' || { echo "make e2e needs node 20 or later, npm, redis-server 7 or later," \
+		"python3-jwt and python3-authlib: install them and try again" >&2; exit 1; }
 	@set -e; for m in $(REDIS_MODULES) e2e; do echo "== $$m"; (cd $$m && go vet ./... && go test -race -shuffle=on ./...); done
 
 $(GOLANGCI):
