@@ -180,7 +180,7 @@ func TestCognitoLocal(t *testing.T) {
 	regions[west].thaw(t)
 
 	anyClient := localPool(t, regions, verifier.CognitoAccess(verifier.AllowAnyClient), cognitoLocalKey)
-	outlives(t, anyClient, map[string]*live{ // a region that starts anew makes a new client
+	outlives(t, anyClient, map[string]*live{ // a region that restarts makes a new client
 		east: liveCognito(t, regions[east], east), west: liveCognito(t, regions[west], west),
 	})
 }

@@ -22,7 +22,7 @@ var hasPython = sync.OnceValues(func() ([]byte, error) {
 	return exec.Command(python, "-c", "import jwt, authlib").CombinedOutput()
 })
 
-// tokensOfPython returns what a region mints, by name.
+// tokensOfPython returns tokens of a region, by name.
 func (p *process) tokensOfPython(t *testing.T) map[string]string {
 	t.Helper()
 	return p.ask(t, "tokens", map[string]any{"do": "tokens"}).Tokens

@@ -13,7 +13,7 @@ type live struct {
 	*process
 	issue  func(t *testing.T) string // a new token
 	rotate func(t *testing.T)        // puts a new key in use; nil if all regions have one key and keep it
-	again  func(t *testing.T) *live  // starts the issuer anew, at the same address
+	again  func(t *testing.T) *live  // restarts the issuer at the same address
 }
 
 // outlives stops the issuer of each region in turn: first it hangs, then it is killed, then it returns, with a new key if it

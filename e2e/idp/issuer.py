@@ -5,7 +5,7 @@
 # It answers these commands as region.js does:
 #
 #   {"do":"rotate"}   a new key of each kind signs from now on; the old ones stay published
-#   {"do":"tokens"}   tokens by name: each is minted in another habit of these libraries
+#   {"do":"tokens"}   tokens by name: each in another habit of these libraries
 import base64
 import datetime
 import json
