@@ -1,4 +1,5 @@
-# The gates of this repository. `make test` needs Go, make and git; `make test-all` needs node, npm and redis-server as well.
+# The gates of this repository. `make test` needs Go, make and git; `make test-all` needs node, npm, redis-server,
+# python3-jwt and python3-authlib as well.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -39,9 +40,10 @@ help: ## list the targets
 test: ## the published modules that need only Go, with the race detector and in random order
 	$(call run-tests,$(MODULES))
 
-test-rest: ## the modules that make test leaves out: needs node 20 or later, npm and redis-server 7 or later
-	@command -v node >/dev/null && command -v npm >/dev/null && command -v redis-server >/dev/null || \
-		{ echo "make $@ needs node 20 or later, npm and redis-server 7 or later: install them and try again" >&2; exit 1; }
+test-rest: ## the modules that make test leaves out: needs node 20, npm, redis-server 7 and the Python packages of Debian
+	@command -v node >/dev/null && command -v npm >/dev/null && command -v redis-server >/dev/null && \
+		/usr/bin/python3 -c 'import jwt, authlib' || { echo "make $@ needs node 20 or later, npm, redis-server 7 or later," \
+		"python3-jwt and python3-authlib: install them and try again" >&2; exit 1; }
 	$(call run-tests,$(REDIS_MODULES) $(PRIVATE_MODULES))
 
 test-all: test test-rest ## the tests of every module
