@@ -23,6 +23,7 @@ import (
 
 	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/issuercheck"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/internal/replica"
 	"github.com/regionjwt/regionjwt/internal/seen"
@@ -120,11 +121,11 @@ func New(p issuer.Provider, c Config) (*Controller, error) {
 	now := time.Now()
 	f := &Controller{provider: p, config: c, woken: make(chan struct{}, 1), spread: spread, since: now, cause: causeStart}
 	for _, r := range p.Regions {
-		f.regions = append(f.regions, &region{name: r.Name, health: unknown})
+		f.regions = append(f.regions, &region{name: r.Name, health: label.Unknown})
 	}
 	f.active = f.regions[0]
 	if c.Replica.Store != nil || c.Replica.LocalCopy != nil {
-		f.replica.status.Origin = originNone
+		f.replica.status.Origin = label.None
 	}
 	f.publish()
 	f.notifier.told = f.snapshot.Load()

@@ -3,6 +3,8 @@ package failover
 import (
 	"context"
 	"log/slog"
+
+	"github.com/regionjwt/regionjwt/internal/label"
 )
 
 // notifier remembers what OnChange was called with. The Controller's mutex guards it.
@@ -65,7 +67,7 @@ func (c *Controller) log(before, now *snapshot) {
 	for i := range is.Regions {
 		if r := &is.Regions[i]; r.Health != was.Regions[i].Health {
 			attrs := append([]slog.Attr{slog.String("health", r.Health)}, now.reasons[i].attrs()...)
-			write(levels[r.Health == unhealthy], "region health changed", r.Region, attrs...)
+			write(levels[r.Health == label.Unhealthy], "region health changed", r.Region, attrs...)
 		}
 	}
 	switch {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/seen"
 	"github.com/regionjwt/regionjwt/internal/trust"
 	"github.com/regionjwt/regionjwt/store"
@@ -172,24 +173,24 @@ func (c *Controller) receive(data []byte, err error) {
 		known = !c.config.RejectInactive && least == 0
 		switch {
 		case c.snapshot.Load().status.Replica.Epoch > 0:
-			problem = lost
+			problem = label.Lost
 		case least > 0:
-			problem = missing
+			problem = label.Missing
 		}
 	case errors.Is(err, store.ErrNotAuthentic):
-		problem = notAuthentic
+		problem = label.NotAuthentic
 	case err != nil:
-		problem = unavailable
+		problem = label.Unavailable
 	default:
 		var theirs pin
 		theirs, err = c.decodeOnce(data)
 		switch {
 		case errors.Is(err, store.ErrNotAuthentic):
-			problem = notAuthentic
+			problem = label.NotAuthentic
 		case err != nil:
-			problem = malformed
+			problem = label.Malformed
 		case c.merge(theirs) || theirs.Epoch < c.config.Replica.MinEpoch:
-			problem, known = rolledBack, theirs.Epoch >= c.config.Replica.MinEpoch
+			problem, known = label.RolledBack, theirs.Epoch >= c.config.Replica.MinEpoch
 		default:
 			known = true
 		}
@@ -207,7 +208,7 @@ func (c *Controller) received(problem string, err error, known bool) {
 		status.Confirmed = time.Now()
 	}
 	if known {
-		status.Origin = originStore
+		status.Origin = label.Store
 	}
 	c.publish()
 	c.notify()
@@ -258,29 +259,29 @@ func (c *Controller) readLocal(ctx context.Context) {
 		err = nil
 		if c.config.Replica.Store == nil { // it is all there is
 			if known = least == 0; !known {
-				problem = missing
+				problem = label.Missing
 			}
 		}
 	case err != nil:
 		problem = localProblem(err)
 	default:
 		if copied, err = c.decodeCopy(data); err != nil {
-			if problem = malformed; errors.Is(err, store.ErrNotAuthentic) {
-				problem = notAuthentic
+			if problem = label.Malformed; errors.Is(err, store.ErrNotAuthentic) {
+				problem = label.NotAuthentic
 			}
 			break
 		}
 		c.merge(copied)
 		if known = copied.Epoch >= least; !known {
-			problem = rolledBack
+			problem = label.RolledBack
 		}
 	}
 	c.mu.Lock()
 	c.replica.localErr, c.replica.saved = err, copied
 	status := &c.replica.status
 	status.LocalProblem = problem
-	if known && status.Origin == originNone {
-		status.Origin = originLocal
+	if known && status.Origin == label.None {
+		status.Origin = label.LocalCopy
 	}
 	c.publish()
 	c.notify()
@@ -292,9 +293,9 @@ func localProblem(err error) string {
 	case err == nil:
 		return ""
 	case errors.Is(err, store.ErrNotAuthentic):
-		return notAuthentic
+		return label.NotAuthentic
 	}
-	return unavailable
+	return label.Unavailable
 }
 
 // saveLocal writes the pin to the local copy, for the next start.
@@ -314,7 +315,7 @@ func (c *Controller) saveLocal(ctx context.Context) {
 	if err == nil {
 		c.replica.saved = mine
 		if c.config.Replica.Store == nil {
-			status.Origin = originLocal
+			status.Origin = label.LocalCopy
 		}
 	}
 	c.publish()

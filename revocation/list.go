@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/internal/replica"
 	"github.com/regionjwt/regionjwt/internal/seen"
@@ -104,9 +105,9 @@ func New(c Config) (*List, error) {
 	c.Logger = guard.Logger(c.Logger)
 	l := &List{config: c, now: time.Now, saving: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
 	none := &ruleSet{rules: map[string]stored{}, removed: map[string]time.Time{}}
-	s := &state{rules: none, index: newIndex(none), origin: replica.FromNone}
+	s := &state{rules: none, index: newIndex(none), origin: label.None}
 	if alone {
-		s.known, s.origin = true, replica.FromProcess
+		s.known, s.origin = true, label.Process
 	}
 	l.state.Store(s)
 	l.observer.last = l.Status()

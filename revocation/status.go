@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
-	"github.com/regionjwt/regionjwt/internal/replica"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/store"
 )
 
@@ -19,7 +19,7 @@ type Status struct {
 // Status returns the state of the list. It does no I/O.
 func (l *List) Status() Status {
 	if l.current() == nil {
-		return Status{Replica: store.ReplicaStatus{Origin: replica.FromNone}}
+		return Status{Replica: store.ReplicaStatus{Origin: label.None}}
 	}
 	l.mu.Lock()
 	p := l.problems
