@@ -21,6 +21,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/event"
 	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/issuercheck"
 	"github.com/regionjwt/regionjwt/internal/label"
@@ -97,17 +98,17 @@ type Controller struct {
 	config   Config
 	snapshot atomic.Pointer[snapshot]
 	woken    chan struct{} // makes Run check what is due; holds one signal
+	notifier event.Notifier[*snapshot]
 	spread   func() float64
 	decoded  seen.Set[decoded] // documents of the store
 
-	mu       sync.Mutex // guards what follows; never held during I/O or a callback
-	regions  []*region  // in the order of the provider
-	active   *region
-	since    time.Time
-	cause    string
-	pin      pin // the last one of an operator
-	replica  replicaState
-	notifier notifier
+	mu      sync.Mutex // guards what follows; never held during I/O or a callback
+	regions []*region  // in the order of the provider
+	active  *region
+	since   time.Time
+	cause   string
+	pin     pin // the last one of an operator
+	replica replicaState
 }
 
 // New returns a Controller for the regions of p, of which the first is the preferred one and active. The error is every problem
@@ -128,7 +129,7 @@ func New(p issuer.Provider, c Config) (*Controller, error) {
 		f.replica.status.Origin = label.None
 	}
 	f.publish()
-	f.notifier.told = f.snapshot.Load()
+	f.notifier.Start(f.snapshot.Load())
 	return f, nil
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/regionjwt/regionjwt/internal/label"
 )
 
-// choose updates the health of the regions, and moves if that is due. The caller holds mu and calls notify, which gives it up.
+// choose updates the health of the regions, and moves if that is due. The caller holds mu, and calls notify after it.
 func (c *Controller) choose(now time.Time) (next time.Time) {
 	for _, r := range c.regions {
 		next = earlier(next, r.update(now, &c.config))

@@ -62,6 +62,7 @@ func (c *Controller) apply(ctx context.Context, r request) error {
 	mine := base.next(c.active.name, r, now, c.config.Replica.MinEpoch)
 	c.applyPin(mine)
 	c.choose(now)
+	c.mu.Unlock()
 	c.notify()
 	c.wake()
 	defer c.saveLocal(ctx)
@@ -140,13 +141,14 @@ func (c *Controller) merge(theirs pin) (older bool) {
 		older = true
 	}
 	c.choose(now)
+	c.mu.Unlock()
 	c.notify()
 	c.wake()
 	return older
 }
 
-// Load reads the local copy and the store once, for processes that do not call Run. The error is the store's; a store without a
-// document is no error.
+// Load reads the local copy and the store once, for processes that do not call Run. The error is the problem with the store or
+// its document. A store without a document is no error, unless Replica.MinEpoch demands one.
 func (c *Controller) Load(ctx context.Context) error {
 	if !c.made() {
 		return errNotMade
@@ -156,16 +158,19 @@ func (c *Controller) Load(ctx context.Context) error {
 		return nil
 	}
 	data, _, err := c.load(ctx, theStore, c.config.Replica.Store)
-	c.receive(data, err)
+	err = c.take(data, err)
 	c.saveLocal(ctx)
-	if errors.Is(err, store.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) && c.config.Replica.MinEpoch == 0 {
 		return nil
 	}
 	return err
 }
 
-// receive takes in what the store has answered.
-func (c *Controller) receive(data []byte, err error) {
+// receive is take for callers that have no use for the error.
+func (c *Controller) receive(data []byte, err error) { _ = c.take(data, err) }
+
+// take takes in what the store has answered, and returns the problem with it.
+func (c *Controller) take(data []byte, err error) error {
 	problem, known := "", false
 	switch {
 	case errors.Is(err, store.ErrNotFound):
@@ -196,6 +201,7 @@ func (c *Controller) receive(data []byte, err error) {
 		}
 	}
 	c.received(problem, err, known)
+	return err
 }
 
 // received notes what the store has: a problem, or what is known here. It is then known what operators have decided if known is
@@ -211,6 +217,7 @@ func (c *Controller) received(problem string, err error, known bool) {
 		status.Origin = label.Store
 	}
 	c.publish()
+	c.mu.Unlock()
 	c.notify()
 }
 
@@ -284,6 +291,7 @@ func (c *Controller) readLocal(ctx context.Context) {
 		status.Origin = label.LocalCopy
 	}
 	c.publish()
+	c.mu.Unlock()
 	c.notify()
 }
 
@@ -319,6 +327,7 @@ func (c *Controller) saveLocal(ctx context.Context) {
 		}
 	}
 	c.publish()
+	c.mu.Unlock()
 	c.notify()
 }
 

@@ -73,6 +73,7 @@ func (c *Controller) Report(region, reporter string, started time.Time, err erro
 		c.mu.Unlock()
 		return
 	}
+	c.mu.Unlock()
 	c.notify()
 	c.wake()
 }

@@ -21,6 +21,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/event"
 	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/nils"
@@ -70,7 +71,7 @@ type List struct {
 	mu       sync.Mutex // guards what follows, and changes of state
 	revision uint64     // grows whenever another rule set is published
 	problems problems
-	observer observer
+	notifier event.Notifier[Status]
 	running  int // calls of Run
 	local    localCopy
 }
@@ -110,7 +111,7 @@ func New(c Config) (*List, error) {
 		s.known, s.origin = true, label.Process
 	}
 	l.state.Store(s)
-	l.observer.last = l.Status()
+	l.notifier.Start(l.Status())
 	return l, nil
 }
 

@@ -69,14 +69,10 @@ var problems = map[string]string{
 // Load asks the store once. The error says what the problem is, as a failure.
 func (c *Controller) Load(ctx context.Context) error {
 	err := c.ctl.Load(ctx)
-	what := problems[c.ctl.Status().Replica.StoreProblem]
-	switch {
-	case err != nil && !errors.Is(err, store.ErrNotFound):
-		return cli.Fail(cli.ExitCannotTell, "%s: %s (%w)", c.Where, what, err)
-	case what != "":
-		return cli.Fail(cli.ExitCannotTell, "%s: %s", c.Where, what)
+	if err == nil {
+		return nil
 	}
-	return nil
+	return cli.Fail(cli.ExitCannotTell, "%s: %s (%w)", c.Where, problems[c.ctl.Status().Replica.StoreProblem], err)
 }
 
 // loadToWrite is Load before a change. With overwrite, the change replaces a document that cannot be read.
