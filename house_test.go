@@ -21,7 +21,7 @@ var arrows = map[string][]string{
 	"issuer":                 {"internal/issuercheck", "internal/outbound"},
 	"internal/issuercheck":   nil,
 	"issuer/issuertest":      {"issuer", "jwks", "verifier", "internal/fakeissuer"},
-	"internal/fakeissuer":    {"issuer", "internal/issuercheck", "internal/jose/josetest"},
+	"internal/fakeissuer":    {"issuer", "internal/issuercheck", "internal/jose", "internal/jose/josetest"},
 	"jwks/internal/keystate": {"internal/jose"},
 	"jwks": {
 		"issuer", "store", "jwks/internal/keystate", "internal/guard", "internal/issuercheck", "internal/jose", "internal/nils",
@@ -35,7 +35,7 @@ var arrows = map[string][]string{
 	"revocation":                 {"store", "verifier", "internal/clients", "internal/guard", "internal/signal", "internal/strictjson", "internal/nils", "internal/replica", "internal/seen", "internal/trust"},
 	"verifier":                   {"issuer", "jwks", "internal/clients", "internal/joined", "internal/verdict", "internal/guard", "internal/issuercheck", "internal/jose", "internal/signal", "internal/strictjson", "internal/nils"},
 	"observe/audit":              {"verifier", "internal/guard", "internal/nils", "internal/pseudonym"},
-	"middleware":                 {"verifier", "internal/authz", "internal/guard", "internal/nils"},
+	"middleware":                 {"verifier", "internal/authz", "internal/guard", "internal/jose", "internal/nils"},
 	"middleware/httpauth":        {"middleware", "middleware/dpop", "verifier", "internal/authz", "internal/guard", "internal/nils", "internal/outbound"},
 	"middleware/dpop":            {"verifier", "internal/authz", "internal/guard", "internal/jose", "internal/strictjson"},
 	"internal/authz":             {"verifier", "internal/guard"},
