@@ -12,7 +12,7 @@ SIM_YEARS ?= 10
 EXPLORE_SECONDS ?= 600
 
 # The published modules whose tests need nothing but Go, the root first.
-MODULES := . middleware/grpcauth observe/otel
+MODULES := . middleware/grpcauth observe/otel aws
 # The published modules whose tests need a redis-server.
 REDIS_MODULES := store/redisstore cmd/regionjwt
 # The modules that nobody imports: e2e needs node and a redis-server.
@@ -28,7 +28,7 @@ endef
 # Each fuzz target as directory:name.
 FUZZ := ./internal/strictjson:FuzzParse ./internal/jose:FuzzAppendBase64 ./internal/jose:FuzzParseSet \
 	./verifier:FuzzVerify ./verifier:FuzzNumericDate ./middleware/dpop:FuzzCheck ./middleware/dpop:FuzzURL \
-	./store/redisstore:FuzzReplies
+	./store/redisstore:FuzzReplies ./store/redisstore:FuzzFraming
 
 .PHONY: help explore long soak spelling test test-rest test-all browser lint fmt fmt-check examples fuzz sim outages mutate allocs bench cover tidy-check check
 
