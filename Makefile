@@ -30,7 +30,7 @@ FUZZ := ./internal/strictjson:FuzzParse ./internal/jose:FuzzAppendBase64 ./inter
 	./verifier:FuzzVerify ./verifier:FuzzNumericDate ./middleware/dpop:FuzzCheck ./middleware/dpop:FuzzURL \
 	./store/redisstore:FuzzReplies
 
-.PHONY: help explore soak spelling test test-rest test-all browser lint fmt fmt-check examples fuzz sim outages mutate allocs bench cover tidy-check check
+.PHONY: help explore long soak spelling test test-rest test-all browser lint fmt fmt-check examples fuzz sim outages mutate allocs bench cover tidy-check check
 
 include release.mk
 
@@ -85,6 +85,9 @@ sim: ## simulate SIM_YEARS region-years (10) against the key engine; SIM_SEED re
 explore: ## every small history of the state of key sets, for EXPLORE_SECONDS (600)
 	EXPLORE_SECONDS=$(EXPLORE_SECONDS) WALKS=$(EXPLORE_SECONDS) go test -run 'TestEveryHistory|TestRandomHistories' -timeout 0 -v \
 		./jwks/internal/keystate
+
+long: ## in full, the tests of thousands of issuers and hundreds of days, which make test runs small
+	REGIONJWT_LONG_TESTS=1 go test -count=1 -run 'TestQuietTenantOfABusyHost|TestRateLimitedHost|TestMemoryOfTenThousandIssuers|TestKeyMissingFromAShareOfAnswers' ./jwks
 
 soak: ## a service under load and faults for ten minutes: writes RESULTS.md and soak.svg in bench/soak
 	cd bench/soak && go run . -minutes 10 -write

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
@@ -129,9 +130,9 @@ func (k *Key) Origin() string {
 	case k == nil || k.issuer == nil:
 		return "static"
 	case k.fetched.Load():
-		return "fetched"
+		return label.Fetched
 	}
-	return "snapshot"
+	return label.Snapshot
 }
 
 // Valid reports whether the key may still be used: it has not been withdrawn, has not reached MaxStale, and Lookup would return

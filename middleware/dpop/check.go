@@ -13,6 +13,7 @@ import (
 	"github.com/regionjwt/regionjwt/internal/authz"
 	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/limit"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -83,7 +84,7 @@ func (c *Checker) Check(r *http.Request, url string, t *verifier.Token) error {
 	if err != nil {
 		return err
 	}
-	token, _, err := authz.Presented(r.Header["Authorization"], "DPoP")
+	token, _, err := authz.Presented(r.Header["Authorization"], authz.DPoP)
 	switch {
 	case err != nil:
 		return authz.Unproven(t, errBearer)
@@ -145,7 +146,7 @@ func (c *Checker) check(ctx context.Context, p presentation) error {
 // record records that a proof was used, and fails if it was used before.
 func (c *Checker) record(ctx context.Context, cl *claims, id string) error {
 	// Other processes may have other clocks, and this one may be set back.
-	until := cl.issued.Add(c.maxAge + max(c.leeway, defaultLeeway))
+	until := cl.issued.Add(c.maxAge + max(c.leeway, limit.Leeway))
 	seen, err := false, error(nil)
 	if p := guard.Call("Config.Replay", func() { seen, err = c.replay(ctx, id, until) }); p != nil {
 		err = p

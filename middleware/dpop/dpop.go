@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/limit"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -21,8 +22,6 @@ import (
 const (
 	defaultMaxAge = time.Minute
 	maxMaxAge     = 10 * time.Minute
-	defaultLeeway = 30 * time.Second
-	maxLeeway     = 5 * time.Minute
 )
 
 // The reasons of this package, beside verifier.ReasonProofFailed with Detail "dpop".
@@ -101,7 +100,7 @@ func newChecker(c Config, size int, now func() time.Time) (*Checker, error) {
 	errs = append(errs, err)
 	leeway := time.Duration(0)
 	if c.Leeway >= 0 {
-		leeway, err = within("Leeway", c.Leeway, defaultLeeway, maxLeeway)
+		leeway, err = within("Leeway", c.Leeway, limit.Leeway, limit.MaxLeeway)
 		errs = append(errs, err)
 	}
 	n, err := newNonces(c.NonceKeys, now)

@@ -10,6 +10,7 @@ import (
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/provider"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/rules"
+	"github.com/regionjwt/regionjwt/internal/limit"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -180,7 +181,7 @@ func (f *flags) keyFile() string {
 }
 
 // maxKeySet is how many bytes of a file with a key set are read. A verifier reads no more.
-const maxKeySet = 256 << 10
+const maxKeySet = limit.KeySetBytes
 
 // readKeySet reads the file of --jwks, for each issuer of the provider.
 func (f *flags) readKeySet(p issuer.Provider) (map[string][]byte, error) {
