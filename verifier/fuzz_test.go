@@ -54,6 +54,9 @@ func (r *referee) judge(raw string) string {
 		}
 	}
 	alg, _ := header["alg"].(string)
+	if alg == "Ed25519" {
+		alg = "EdDSA" // RFC 9864
+	}
 	kid, _ := header["kid"].(string)
 	iss, _ := claims["iss"].(string)
 	key := r.keys[iss][kid]
@@ -86,7 +89,7 @@ func (r *referee) judge(raw string) string {
 // checkSignature checks a JWS signature without package jose.
 func checkSignature(alg string, key crypto.PublicKey, input string, sig []byte) bool {
 	if ed, ok := key.(ed25519.PublicKey); ok {
-		return (alg == "EdDSA" || alg == "Ed25519") && ed25519.Verify(ed, []byte(input), sig)
+		return alg == "EdDSA" && ed25519.Verify(ed, []byte(input), sig)
 	}
 	hash := map[string]crypto.Hash{"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512}[alg[max(0, len(alg)-3):]]
 	if hash == 0 {
