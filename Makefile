@@ -22,7 +22,7 @@ FUZZ := ./internal/strictjson:FuzzParse ./internal/jose:FuzzAppendBase64 ./inter
 	./verifier:FuzzVerify ./verifier:FuzzNumericDate ./middleware/dpop:FuzzCheck ./middleware/dpop:FuzzURL \
 	./store/redisstore:FuzzReplies
 
-.PHONY: help explore soak spelling test e2e browser lint fmt fmt-check examples fuzz sim outages mutate allocs bench cover tidy-check check
+.PHONY: toolchains help explore soak spelling test e2e browser lint fmt fmt-check examples fuzz sim outages mutate allocs bench cover tidy-check check
 
 include release.mk
 
@@ -31,6 +31,16 @@ help: ## list the targets
 
 test: ## all tests of every pure-Go module, with the race detector and in random order
 	@set -e; for m in $(MODULES); do echo "== $$m"; (cd $$m && go vet ./... && go test -race -shuffle=on ./...); done
+
+# Packages whose tests need no fake clock: in FIPS mode, random numbers cannot be made under one.
+FIPS_PACKAGES := ./internal/jose ./internal/pseudonym ./internal/strictjson ./middleware/dpop ./issuer/issuertest
+
+toolchains: ## vet and short tests with Go 1.25 and 1.27, and with FIPS 140-3 enforced
+	GOTOOLCHAIN=go1.25.14 go vet ./... && GOTOOLCHAIN=go1.25.14 go test -short ./internal/jose/... ./verifier ./middleware/...
+	export GOTOOLCHAIN=go1.27.4 && go vet ./... && go test -short ./internal/jose/... ./verifier ./middleware/... && \
+		(cd e2e && go vet ./... && go test -run Vectors .) && (cd bench && go vet ./... && go test -short ./speed)
+	GODEBUG=fips140=only go test -short $(FIPS_PACKAGES)
+	GODEBUG=fips140=only go test -short -run 'OwnAlgorithm|EitherName|UpdateForbids|UnsupportedAlg' ./verifier
 
 e2e: ## real issuers, clients and stores: needs node 20 or later, npm and redis-server 7 or later
 	@command -v node >/dev/null && command -v npm >/dev/null && command -v redis-server >/dev/null || \
