@@ -53,5 +53,5 @@ func (m *members) akp() (crypto.PublicKey, map[string]string, Skip) {
 	if public == nil {
 		return nil, nil, SkipUnsupported
 	}
-	return public, map[string]string{"alg": alg, "kty": "AKP", "pub": m.pub.Text()}, ""
+	return public, map[string]string{"alg": alg, "kty": "AKP", "pub": encode(pub)}, ""
 }

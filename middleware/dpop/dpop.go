@@ -31,14 +31,15 @@ const (
 	reasonProofUnavailable verifier.Reason = "proof_unavailable"
 )
 
-// defaultAlgorithms are those that a verifier.Policy allows by default, with both names of Ed25519 for those who compare them.
-var defaultAlgorithms = []string{jose.ES256, jose.PS256, jose.RS256, jose.Ed25519, jose.EdDSA}
+// defaultAlgorithms are those that a verifier.Policy allows by default, with both names of Ed25519 for those who compare names,
+// and ES384, which clients choose for their own keys.
+var defaultAlgorithms = []string{jose.ES256, jose.ES384, jose.PS256, jose.RS256, jose.Ed25519, jose.EdDSA}
 
 // Config configures a Checker. The zero value of every field is the default. If several processes serve one URL, set NonceKeys or
 // Replay: without Replay, each process accepts a captured proof once while it is not older than MaxAge.
 type Config struct {
-	// Algorithms lists the accepted signature algorithms, those of verifier.Policy. Empty means ES256, PS256, RS256, Ed25519 and
-	// EdDSA. The last two are names of one algorithm: either accepts both. The list is sent to clients as it is, and some know
+	// Algorithms lists the accepted signature algorithms, those of verifier.Policy. Empty means ES256, ES384, PS256, RS256, Ed25519
+	// and EdDSA. The last two are names of one algorithm: either accepts both. The list is sent to clients as it is, and some know
 	// one of the names only.
 	Algorithms []string
 
