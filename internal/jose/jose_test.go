@@ -61,7 +61,7 @@ func TestVerify(t *testing.T) {
 				require.ErrorIs(t, jose.Verify(alg, public, input, s), jose.ErrSignature)
 			}
 			for _, other := range algorithms {
-				if other != alg {
+				if jose.Canonical(other) != jose.Canonical(alg) {
 					require.Error(t, jose.Verify(other, public, input, signature), "%s as %s", alg, other)
 				}
 			}
@@ -157,7 +157,7 @@ func TestParseKey(t *testing.T) {
 	for _, alg := range algorithms {
 		k, skip := parseKey(t, members(t, alg))
 		require.Empty(t, skip)
-		require.Equal(t, alg, k.Algorithm)
+		require.Equal(t, jose.Canonical(alg), k.Algorithm)
 		require.True(t, jose.Fits(alg, k.Public))
 	}
 	rs, es, ed := members(t, jose.RS256), members(t, jose.ES256), members(t, jose.EdDSA)
@@ -253,7 +253,6 @@ func TestParseKey(t *testing.T) {
 		"Ed25519 with ones":         {ed, map[string]any{"x": ones(32)}, jose.SkipMalformed},
 		"Ed25519 not on the curve":  {ed, map[string]any{"x": point("02")}, jose.SkipMalformed},
 		"Ed25519 with unused bits":  {ed, map[string]any{"x": ed["x"].(string)[:42] + "B"}, jose.SkipMalformed},
-		"Ed25519 alg Ed25519":       {ed, map[string]any{"alg": "Ed25519"}, jose.SkipAlgorithm},
 		"Ed25519 alg in lower case": {ed, map[string]any{"alg": "eddsa"}, jose.SkipAlgorithm},
 	} {
 		t.Run(name, func(t *testing.T) {
