@@ -55,7 +55,7 @@ func algSigner(t testing.TB, alg, kid string) (*josetest.Signer, map[string]any)
 	return s, jwk
 }
 
-// algToken is a good token but for what alg and kid say, with that many more bytes.
+// algToken is a good token, with the alg and kid that are given and that many more bytes.
 func algToken(t testing.TB, s *josetest.Signer, alg, kid string, padding int) string {
 	t.Helper()
 	header, err := json.Marshal(map[string]any{"alg": alg, "kid": kid})

@@ -13,7 +13,7 @@ import (
 	"github.com/regionjwt/regionjwt/internal/jose"
 )
 
-// The examples of RFC 9964, appendix (under the IETF Trust Legal Provisions), as facts: the key of 32 zero octets, and hashes of
+// The examples of RFC 9964, appendix (under the IETF Trust Legal Provisions), as facts: the key of 32 zero bytes, and hashes of
 // what it makes. Their published form is examples/jose of the repository cose-wg/draft-ietf-cose-dilithium.
 func TestExamplesOfRFC9964(t *testing.T) {
 	t.Parallel()

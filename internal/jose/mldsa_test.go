@@ -19,9 +19,9 @@ var mldsaSizes = map[string]struct{ public, signature int }{
 	jose.MLDSA44: {1312, 2420}, jose.MLDSA65: {1952, 3309}, jose.MLDSA87: {2592, 4627},
 }
 
-// akp is an ML-DSA key of that many octets, all of them zero: FIPS 204 calls no encoding of the right length invalid.
-func akp(alg string, octets int) map[string]any {
-	return map[string]any{"kty": "AKP", "kid": "k", "alg": alg, "pub": enc.EncodeToString(make([]byte, octets))}
+// akp is an ML-DSA key of that many bytes, all of them zero: FIPS 204 calls no encoding of the right length invalid.
+func akp(alg string, bytes int) map[string]any {
+	return map[string]any{"kty": "AKP", "kid": "k", "alg": alg, "pub": enc.EncodeToString(make([]byte, bytes))}
 }
 
 // A build without ML-DSA says that the key is unsupported, and never that it is malformed; a malformed key is that in any build.
