@@ -367,7 +367,7 @@ func (m *members) okp() (crypto.PublicKey, map[string]string, Skip) {
 }
 
 // agrees has jwx read the same key, reduced to its defining members, and compares what it made of it with what stands in the
-// set. Two readers must agree before a key counts. jwx does not know ML-DSA, whose keys are their octets.
+// set. Two readers must agree before a key counts. jwx does not know ML-DSA, whose keys are their bytes.
 func agrees(minimal []byte, k *Key) bool {
 	if k.Type() == "AKP" {
 		return true
