@@ -30,7 +30,7 @@ FUZZ := ./internal/strictjson:FuzzParse ./internal/jose:FuzzAppendBase64 ./inter
 	./verifier:FuzzVerify ./verifier:FuzzNumericDate ./middleware/dpop:FuzzCheck ./middleware/dpop:FuzzURL \
 	./store/redisstore:FuzzReplies ./store/redisstore:FuzzFraming
 
-.PHONY: help explore soak spelling test test-rest test-all browser lint fmt fmt-check examples fuzz sim outages mutate allocs bench cover tidy-check check
+.PHONY: toolchains help explore long soak spelling test test-rest test-all browser lint fmt fmt-check examples fuzz sim outages mutate allocs bench cover tidy-check check
 
 include release.mk
 
@@ -39,6 +39,16 @@ help: ## list the targets
 
 test: ## the published modules that need only Go, with the race detector and in random order
 	$(call run-tests,$(MODULES))
+
+# Packages whose tests need no fake clock: in FIPS mode, random numbers cannot be made under one.
+FIPS_PACKAGES := ./internal/jose ./internal/pseudonym ./internal/strictjson ./middleware/dpop ./issuer/issuertest
+
+toolchains: ## vet and short tests with Go 1.25 and 1.27, and with FIPS 140-3 enforced
+	GOTOOLCHAIN=go1.25.14 go vet ./... && GOTOOLCHAIN=go1.25.14 go test -short ./internal/jose/... ./verifier ./middleware/...
+	export GOTOOLCHAIN=go1.27.4 && go vet ./... && go test -short ./internal/jose/... ./verifier ./middleware/... && \
+		(cd e2e && go vet ./... && go test -run Wycheproof .) && (cd bench && go vet ./... && go test -short ./speed)
+	GODEBUG=fips140=only go test -short $(FIPS_PACKAGES)
+	GODEBUG=fips140=only go test -short -run 'OwnAlgorithm|EitherName|UpdateForbids|UnsupportedAlg' ./verifier
 
 test-rest: ## the modules that make test leaves out: needs node 20, npm, redis-server 7 and the Python packages of Debian
 	@command -v node >/dev/null && command -v npm >/dev/null && command -v redis-server >/dev/null && \
@@ -85,6 +95,9 @@ sim: ## simulate SIM_YEARS region-years (10) against the key engine; SIM_SEED re
 explore: ## every small history of the state of key sets, for EXPLORE_SECONDS (600)
 	EXPLORE_SECONDS=$(EXPLORE_SECONDS) WALKS=$(EXPLORE_SECONDS) go test -run 'TestEveryHistory|TestRandomHistories' -timeout 0 -v \
 		./jwks/internal/keystate
+
+long: ## in full, the tests of thousands of issuers and hundreds of days, which make test runs small
+	REGIONJWT_LONG_TESTS=1 go test -count=1 -run 'TestQuietTenantOfABusyHost|TestRateLimitedHost|TestMemoryOfTenThousandIssuers|TestKeyMissingFromAShareOfAnswers' ./jwks
 
 soak: ## a service under load and faults for ten minutes: writes RESULTS.md and soak.svg in bench/soak
 	cd bench/soak && go run . -minutes 10 -write

@@ -42,18 +42,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/limit"
 	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
-// Defaults and limits of Config.
+// Default and limit of Config, beside those of package limit.
 const (
-	defaultLeeway        = 30 * time.Second
-	maxLeeway            = 5 * time.Minute
-	defaultMaxTokenBytes = 16 << 10
-	maxMaxTokenBytes     = 1 << 20
-	defaultCacheSize     = 8192
-	maxCacheSize         = 1 << 24
+	defaultCacheSize = 8192
+	maxCacheSize     = 1 << 24
 )
 
 // Config configures a Verifier. The zero value of every field is the default.
@@ -145,7 +142,7 @@ func compile(policies []Policy, keys jwks.Source, c Config) (*state, error) {
 	s := &state{
 		keys: keys, issuers: map[string]*issuerEntry{}, now: c.now, onDecision: c.OnDecision,
 		revocations: newRevocations(c.Revocation),
-		leeway:      max(cmp.Or(c.Leeway, defaultLeeway), 0), maxBytes: cmp.Or(c.MaxTokenBytes, defaultMaxTokenBytes),
+		leeway:      max(cmp.Or(c.Leeway, limit.Leeway), 0), maxBytes: cmp.Or(c.MaxTokenBytes, limit.TokenBytes),
 	}
 	if n := cmp.Or(c.CacheSize, defaultCacheSize); n > 0 && n <= maxCacheSize {
 		s.cache = newCache(n)
@@ -173,11 +170,11 @@ func (c *Config) problems() (errs []error) {
 	if nils.Typed(c.Revocation) {
 		errs = append(errs, errors.New("verifier: Revocation is a nil pointer in an interface"))
 	}
-	if c.Leeway > maxLeeway {
-		errs = append(errs, fmt.Errorf("verifier: Leeway %v is longer than %v", c.Leeway, maxLeeway))
+	if c.Leeway > limit.MaxLeeway {
+		errs = append(errs, fmt.Errorf("verifier: Leeway %v is longer than %v", c.Leeway, limit.MaxLeeway))
 	}
-	if c.MaxTokenBytes < 0 || c.MaxTokenBytes > maxMaxTokenBytes {
-		errs = append(errs, fmt.Errorf("verifier: MaxTokenBytes %d is not between 1 and %d", c.MaxTokenBytes, maxMaxTokenBytes))
+	if c.MaxTokenBytes < 0 || c.MaxTokenBytes > limit.MaxTokenBytes {
+		errs = append(errs, fmt.Errorf("verifier: MaxTokenBytes %d is not between 1 and %d", c.MaxTokenBytes, limit.MaxTokenBytes))
 	}
 	if c.CacheSize > maxCacheSize {
 		errs = append(errs, fmt.Errorf("verifier: CacheSize %d is more than %d", c.CacheSize, maxCacheSize))

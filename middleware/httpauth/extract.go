@@ -12,12 +12,6 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// The schemes of the Authorization header.
-const (
-	bearer     = "Bearer" // RFC 6750 section 2.1
-	dpopScheme = "DPoP"   // RFC 9449 section 7.1
-)
-
 // FromAuthorization returns the token of the Authorization header, with the scheme Bearer (RFC 6750 section 2.1) or DPoP (RFC
 // 9449 section 7.1), or "" if there is no such header. The error is a *verifier.Error: ReasonTokenMissing for another scheme,
 // ReasonBadRequest for several headers or if what follows the scheme is not one word. A Middleware without DPoP rejects the
@@ -27,7 +21,7 @@ func FromAuthorization(r *http.Request) (string, error) {
 	if len(values) == 0 {
 		return "", nil
 	}
-	token, _, err := authz.Presented(values, bearer, dpopScheme)
+	token, _, err := authz.Presented(values, authz.Bearer, authz.DPoP)
 	return token, err
 }
 
@@ -94,7 +88,7 @@ func FromHeader(name string) func(*http.Request) (string, error) {
 			return "", errBadRequest()
 		}
 		value := values[0]
-		if scheme, token, found := strings.Cut(value, " "); found && strings.EqualFold(scheme, bearer) {
+		if scheme, token, found := strings.Cut(value, " "); found && strings.EqualFold(scheme, authz.Bearer) {
 			value = strings.TrimLeft(token, " ")
 		}
 		return lone(value)
@@ -150,9 +144,9 @@ func (m *Middleware) credentials(r *http.Request) (credentials, error) {
 
 func (c credentials) scheme() string {
 	if c.dpop {
-		return dpopScheme
+		return authz.DPoP
 	}
-	return bearer
+	return authz.Bearer
 }
 
 // isDPoP reports whether the Authorization values present token with the scheme DPoP.
@@ -161,5 +155,5 @@ func isDPoP(values []string, token string) bool {
 		return false
 	}
 	scheme, got, _ := strings.Cut(values[0], " ")
-	return strings.EqualFold(scheme, dpopScheme) && strings.TrimLeft(got, " ") == token
+	return strings.EqualFold(scheme, authz.DPoP) && strings.TrimLeft(got, " ") == token
 }
