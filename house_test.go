@@ -129,6 +129,25 @@ func TestModuleGraph(t *testing.T) {
 	require.Equal(t, graph, got)
 }
 
+// modules are the directories of all modules. A module more is a dependency graph more to keep: eight at most.
+var modules = []string{".", "bench", "cmd/regionjwt", "e2e", "middleware/grpcauth", "observe/otel", "store/redisstore"}
+
+func TestModulesAreFew(t *testing.T) {
+	t.Parallel()
+	var found []string
+	require.NoError(t, filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "node_modules") {
+			return fs.SkipDir
+		}
+		if d.Name() == "go.mod" {
+			found = append(found, filepath.ToSlash(filepath.Dir(path)))
+		}
+		return err
+	}))
+	require.ElementsMatch(t, modules, found)
+	require.LessOrEqual(t, len(found), 8)
+}
+
 // body returns the statements of func Example, without the indent of a function.
 func body(t *testing.T) string {
 	t.Helper()
@@ -177,7 +196,7 @@ var code = regexp.MustCompile("(?ms)^```.*?^```$")
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	var documents []string
-	for _, where := range []string{"*.md", "docs/*.md", "bench/*.md", "soak/*.md", "verifier/testdata/*.md"} {
+	for _, where := range []string{"*.md", "docs/*.md", "bench/*.md", "bench/soak/*.md", "examples/*.md", "verifier/testdata/*.md"} {
 		found, err := filepath.Glob(where)
 		require.NoError(t, err)
 		documents = append(documents, found...)

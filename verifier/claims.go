@@ -17,6 +17,7 @@ type claims struct {
 	hashes, events, bound                   bool // at_hash or c_hash, events, and cnf are present
 	audience                                audience
 	exp, nbf, iat                           time.Time // zero if absent
+	act                                     strictjson.Value
 
 	client  string   // the first that Policy.ClientIDClaims find
 	clients []string // the other clients that these claims, client_id and azp name, each once
@@ -88,6 +89,8 @@ func (c *claims) add(name string, v strictjson.Value) bool {
 		return v.Kind() == strictjson.Object
 	case "aud":
 		return c.audience.read(v)
+	case "act":
+		c.act = v // its type is checked after the signature
 	case "exp":
 		c.expPresent = true
 		return date(v, &c.exp)

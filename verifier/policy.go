@@ -49,6 +49,9 @@ type Policy struct {
 	// MaxAge rejects tokens that were issued longer ago, and tokens without iat. 0 means no limit but exp.
 	MaxAge time.Duration
 
+	// MaxLifetime rejects tokens that were issued for longer, from iat to exp, and tokens without iat. 0 means no limit.
+	MaxLifetime time.Duration
+
 	// RegionPolicy decides about the regions that may have issued a token. Nil accepts all of them. regions is not empty and must
 	// not be modified; issuedAt is the zero time if the token has no iat. An error rejects the token with ReasonRegionInactive:
 	// as ErrInvalid unless it wraps ErrUnavailable. A panic is ErrUnavailable. It must be safe for concurrent use.
@@ -117,6 +120,12 @@ func (p *Policy) validate() error {
 	}
 	if p.MaxAge < 0 {
 		add(errors.New("MaxAge is negative"))
+	}
+	switch {
+	case p.MaxLifetime < 0:
+		add(errors.New("MaxLifetime is negative"))
+	case p.MaxLifetime > 0 && p.MaxAge >= p.MaxLifetime:
+		add(fmt.Errorf("MaxAge %v has no effect, as MaxLifetime is %v", p.MaxAge, p.MaxLifetime))
 	}
 	for field, names := range map[string][]string{
 		"RequiredClaims": p.RequiredClaims, "ScopeClaims": p.ScopeClaims,

@@ -51,6 +51,9 @@ func (s *state) recheckRest(ctx context.Context, e *issuerEntry, tok *Token) *Er
 		if err := e.checkRequired(c); err != nil {
 			return err
 		}
+		if err := e.rejectIf(e.checkLifetime(tok)); err != nil {
+			return err
+		}
 		now.policy, now.clientID, now.clients = e.compiledPolicy, c.client, c.clients
 	}
 	regions, rejected := s.recheckKey(ctx, e, tok)

@@ -17,17 +17,19 @@
 //  9. the keys for iss and kid, which may have to be fetched, and the signature;
 //  10. RequiredClaims;
 //  11. MaxAge;
-//  12. RegionPolicy;
-//  13. revocation;
-//  14. Policy.Check.
+//  12. MaxLifetime;
+//  13. the actor, if there is an act claim (RFC 8693);
+//  14. RegionPolicy;
+//  15. revocation;
+//  16. Policy.Check.
 //
 // So a token may be rejected before its signature is checked, but is never accepted. Only a token that could be valid causes a
 // fetch, waits, or gets "cannot tell". The iss of a payload that is not verified does one thing: it selects a configured
 // provider.
 //
-// A token that passed is cached (Config.CacheSize), so that its signature need not be checked again. Check 7 and those from 11
-// on are repeated each time, except for revocation, which is asked again when its rules have changed. The key must still be one
-// that the key source would return.
+// A token that passed is cached (Config.CacheSize), so that its signature need not be checked again. Checks 7 and 11
+// and those from 14 on are repeated each time, except for revocation, which is asked again when its rules have changed. The key
+// must still be one that the key source would return.
 package verifier
 
 import (

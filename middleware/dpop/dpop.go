@@ -30,14 +30,14 @@ const (
 	reasonProofUnavailable verifier.Reason = "proof_unavailable"
 )
 
-// defaultAlgorithms are those that a verifier.Policy allows by default.
-var defaultAlgorithms = []string{jose.ES256, jose.PS256, jose.RS256, jose.EdDSA}
+// defaultAlgorithms are those that a verifier.Policy allows by default, and ES384, which clients choose for their own keys.
+var defaultAlgorithms = []string{jose.ES256, jose.ES384, jose.PS256, jose.RS256, jose.EdDSA}
 
 // Config configures a Checker. The zero value of every field is the default. If several processes serve one URL, set NonceKeys or
 // Replay: without Replay, each process accepts a captured proof once while it is not older than MaxAge.
 type Config struct {
 	// Algorithms lists the accepted signature algorithms: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA.
-	// Empty means ES256, PS256, RS256 and EdDSA.
+	// Empty means ES256, ES384, PS256, RS256 and EdDSA.
 	Algorithms []string
 
 	// MaxAge is how long ago a proof may have been issued, by its iat. 0 means 1 minute; at most 10 minutes.

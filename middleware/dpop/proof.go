@@ -72,6 +72,9 @@ func (h *header) readKey(jwk strictjson.Value) error {
 		default:
 			continue
 		}
+		if m.Value.Kind() == strictjson.Null {
+			return errKey // of a key set it is taken for absent: a client that makes its own proofs can leave it out
+		}
 		minimal.WriteString(`,"` + m.Name + `":` + m.Value.Raw())
 	}
 	minimal.WriteString("}}")

@@ -34,7 +34,8 @@ func (m *Middleware) readsAuthorization() bool {
 	return slices.ContainsFunc(m.config.Extractors, isFromAuthorization)
 }
 
-// FromCookie returns an extractor for a cookie. Browsers send cookies with requests that other sites cause, so handlers that
+// FromCookie returns an extractor for a cookie. A request with two cookies of that name, or with one that is not a token, is a bad
+// request, not one without a token. Browsers send cookies with requests that other sites cause, so handlers that
 // change something need a defense against cross-site requests, such as http.CrossOriginProtection. FromCookie panics if name is
 // not a cookie name.
 func FromCookie(name string) func(*http.Request) (string, error) {
@@ -42,15 +43,32 @@ func FromCookie(name string) func(*http.Request) (string, error) {
 		misuse("FromCookie: the name is empty or has a character that is not allowed")
 	}
 	return func(r *http.Request) (string, error) {
-		cookies := r.CookiesNamed(name)
+		value, n := "", 0
+		for _, line := range r.Header["Cookie"] {
+			for pair := range strings.SplitSeq(line, ";") {
+				if got, v, _ := strings.Cut(pair, "="); textproto.TrimString(got) == name {
+					value = v
+					n++
+				}
+			}
+		}
 		switch {
-		case len(cookies) == 0:
+		case n == 0:
 			return "", nil
-		case len(cookies) > 1:
+		case n > 1:
 			return "", errBadRequest()
 		}
-		return lone(cookies[0].Value)
+		return lone(unquoted(textproto.TrimString(value)))
 	}
+}
+
+// unquoted returns the value of a cookie without its quotation marks (RFC 6265 section 4.1.1). Methods of http.Request are not
+// used: they leave out cookies that are not allowed, and all of them if there are too many.
+func unquoted(value string) string {
+	if len(value) > 1 && value[0] == '"' && value[len(value)-1] == '"' {
+		return value[1 : len(value)-1]
+	}
+	return value
 }
 
 // FromHeader returns an extractor for a header that contains a token, with or without the prefix "Bearer ", such as

@@ -64,11 +64,18 @@ func taken(d *verifier.Decision) []slog.Attr {
 	return []slog.Attr{slog.Bool("cached", d.Cached), slog.Float64("duration_seconds", d.Duration.Seconds())}
 }
 
-// names returns the names of the user, the client and the token, as configured.
+// names returns the names of the user, the client, the token and the actor, as configured.
 func (l *Log) names(t *verifier.Token) []slog.Attr {
-	a := make(attrs, 0, 3)
+	a := make(attrs, 0, 6)
+	actor := t.Actor()
+	if actor == nil {
+		actor = &verifier.Actor{}
+	} else {
+		a = append(a, slog.Bool("delegated", true))
+	}
 	for _, name := range [...]struct{ field, value string }{
 		{pseudonym.Subject, t.Subject()}, {pseudonym.ClientID, t.ClientID()}, {pseudonym.TokenID, t.ID()},
+		{pseudonym.Actor, actor.Subject},
 	} {
 		switch {
 		case name.value == "":
@@ -77,6 +84,9 @@ func (l *Log) names(t *verifier.Token) []slog.Attr {
 		case l.config.PseudonymKey != nil:
 			a.text(name.field, pseudonym.Of(l.config.PseudonymKey, name.field, t.Provider(), name.value))
 		}
+	}
+	if actor.Issuer != t.Issuer() && (l.plain[pseudonym.Actor] || l.config.PseudonymKey != nil) {
+		a.text("actor_issuer", actor.Issuer)
 	}
 	return a
 }

@@ -139,6 +139,9 @@ func (r *report) explainTime(label string, now time.Time) (wanted, found string)
 func (j *judgement) explainAudience() (wanted, found string) {
 	f, r := j.flags, j.report
 	switch f.kind {
+	case kindCognitoDerived:
+		return "token_use access, client_id " + list(f.clients) + ", nothing but " + list(f.audiences) + " in aud",
+			r.named("token_use", "client_id", "aud")
 	case kindCognitoAccess:
 		wanted = "token_use access, client_id " + list(f.clients)
 		if len(f.audiences) > 0 {
@@ -206,7 +209,12 @@ func (j *judgement) explainKey(at stage) (wanted, found string) {
 }
 
 func (j *judgement) explainClaims(e *verifier.Error, now time.Time) (wanted, found string) {
-	if e.Reason == verifier.ReasonTooOld {
+	switch {
+	case e.Detail == detailActor:
+		return "act an object with a sub, a text that is not empty, and no more than 4 actors", j.report.named(detailActor)
+	case e.Reason == verifier.ReasonTooOld && e.Detail == "exp":
+		return "exp at most " + j.policy.MaxLifetime.String() + " after iat", j.report.named("iat", "exp")
+	case e.Reason == verifier.ReasonTooOld:
 		wanted = "iat after " + cli.Stamp(now.Add(-j.policy.MaxAge-limit.Leeway))
 		if at := dateOf(j.report.claims, "iat"); at != nil {
 			return wanted, "iat " + cli.Stamp(*at) + " (" + cli.Ago(*at, now) + ")"
@@ -216,7 +224,7 @@ func (j *judgement) explainClaims(e *verifier.Error, now time.Time) (wanted, fou
 	var missing []string
 	required := slices.Clone(j.policy.RequiredClaims)
 	if e.Detail != "" && !slices.Contains(required, e.Detail) {
-		required = append(required, e.Detail) // --max-age needs iat
+		required = append(required, e.Detail) // --max-age and --max-lifetime need iat
 	}
 	for _, name := range required {
 		if v := claim(j.report.claims, name); v.Kind() == strictjson.Absent || v.Kind() == strictjson.Null {

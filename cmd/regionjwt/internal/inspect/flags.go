@@ -24,7 +24,7 @@ type flags struct {
 	kind                                   string
 	audiences, clients, algorithms, types  cli.List
 	required, scopes, clientClaims, groups cli.List
-	maxAge                                 time.Duration
+	maxAge, maxLifetime                    time.Duration
 	jwks                                   cli.List
 	fetch                                  bool
 }
@@ -35,7 +35,7 @@ func (f *flags) define(c *cli.Call) {
 	f.rules.Define(c)
 	c.Choice(&f.kind, "audience-kind", "`kind` of audience policy: "+strings.Join(kinds, ", ")+
 		" (cognito-access with --user-pool, else audience)", kinds...)
-	c.List(&f.audiences, "audience", "`aud` that tokens are accepted for; for cognito-access if a token has an aud")
+	c.List(&f.audiences, "audience", "`aud` that tokens are accepted for; for cognito-access if a token has an aud; one for cognito-derived")
 	c.List(&f.clients, "client-id", "client `ID` that tokens are accepted of")
 	c.List(&f.algorithms, "algorithm", "`alg` that is accepted (RS256 for Cognito, else RS256, PS256, ES256 and EdDSA)")
 	c.List(&f.types, "type", "`typ` of the header that is accepted, or none if it may be absent (none, JWT and at+jwt)")
@@ -45,6 +45,7 @@ func (f *flags) define(c *cli.Call) {
 	c.List(&f.groups, "group-claim",
 		"`name` or JSON Pointer of a claim that may hold the groups (cognito:groups for Cognito, else groups)")
 	c.Duration(&f.maxAge, "max-age", 0, "`time` since a token was issued after which it is rejected (no bound)")
+	c.Duration(&f.maxLifetime, "max-lifetime", 0, "longest `time` from iat to exp of a token (no bound)")
 	c.List(&f.jwks, "jwks", "`REGION=URL` of a region's keys, a URL of the keys of all regions, or a file that holds a key set: "+
 		"a file is used without --fetch")
 	c.Bool(&f.fetch, "fetch", "fetch the keys of every region, and check the signature")
@@ -58,16 +59,18 @@ const (
 	kindIDToken         = "id-token"
 	kindKeycloakIDToken = "keycloak-id-token" //nolint:gosec // no credential
 	kindCognitoAccess   = "cognito-access"
+	kindCognitoDerived  = "cognito-derived"
 	kindCognitoID       = "cognito-id"
 	kindAny             = "insecure-any"
 )
 
 var kinds = []string{
-	kindAudience, kindKeycloak, kindEntra, kindIDToken, kindKeycloakIDToken, kindCognitoAccess, kindCognitoID, kindAny,
+	kindAudience, kindKeycloak, kindEntra, kindIDToken, kindKeycloakIDToken, kindCognitoAccess, kindCognitoDerived,
+	kindCognitoID, kindAny,
 }
 
 // cognito reports whether the audience policy is one of Cognito.
-func (f *flags) cognito() bool { return f.kind == kindCognitoAccess || f.kind == kindCognitoID }
+func (f *flags) cognito() bool { return strings.HasPrefix(f.kind, "cognito-") }
 
 // policy returns what the flags say, or nil if they describe no provider. It is the only function that makes a verifier.Policy.
 func (f *flags) policy() (*verifier.Policy, error) {
@@ -102,7 +105,7 @@ func (f *flags) policy() (*verifier.Policy, error) {
 	}
 	return &verifier.Policy{
 		Provider: p, Audience: audience, Algorithms: f.algorithms, Types: types, RequiredClaims: f.required, MaxAge: f.maxAge,
-		ScopeClaims: f.scopes, ClientIDClaims: f.clientClaims, GroupClaims: f.groups,
+		MaxLifetime: f.maxLifetime, ScopeClaims: f.scopes, ClientIDClaims: f.clientClaims, GroupClaims: f.groups,
 	}, nil
 }
 
@@ -110,6 +113,7 @@ func (f *flags) policy() (*verifier.Policy, error) {
 func (f *flags) audience() (a verifier.AudiencePolicy, err error) {
 	byClients := map[string]func(...string) verifier.AudiencePolicy{
 		kindIDToken: verifier.IDToken, kindCognitoAccess: verifier.CognitoAccess, kindCognitoID: verifier.CognitoID,
+		kindCognitoDerived:  func(ids ...string) verifier.AudiencePolicy { return verifier.CognitoDerived(f.audiences[0], ids...) },
 		kindKeycloakIDToken: func(ids ...string) verifier.AudiencePolicy { return verifier.IDToken(ids...).Keycloak() },
 	}
 	byAudiences := map[string]func(...string) verifier.AudiencePolicy{
@@ -122,6 +126,8 @@ func (f *flags) audience() (a verifier.AudiencePolicy, err error) {
 		return verifier.InsecureAnyAudience(), nil
 	case byClients[f.kind] != nil && len(f.clients) == 0:
 		return a, cli.Fail(cli.ExitUsage, "say which clients the service accepts: --client-id ID")
+	case f.kind == kindCognitoDerived && len(f.audiences) != 1:
+		return a, cli.Fail(cli.ExitUsage, "say for which API tokens were derived: one --audience AUD")
 	case f.kind == kindCognitoAccess && len(f.audiences) > 0:
 		return verifier.CognitoAccess(f.clients...).WithAudience(f.audiences...), nil
 	case byClients[f.kind] != nil:

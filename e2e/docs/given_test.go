@@ -1,5 +1,5 @@
-// Package code_test compiles every Go block of the documentation, compares their command lines with the tool, and follows their links.
-package code_test
+// Package docs_test compiles every Go block of the documentation, compares their command lines with the tool, and follows their links.
+package docs_test
 
 import (
 	"context"
@@ -35,6 +35,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	mcpauth "github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/redis/go-redis/v9"
+	"github.com/rs/cors"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
@@ -76,7 +77,7 @@ var (
 		filepath.Join, strings.Fields, syscall.SIGTERM, time.Second, connect.NewErrorWriter, keyfunc.NewDefaultCtx,
 		jwtmiddleware.New, auth0jwks.NewCachingProvider, validator.New, url.Parse,
 		lambda.Start, oidc.NewProvider, jwt.Parse, mcpauth.RequireBearerToken,
-		redis.NewClient, require.NoError, issuertest.New, middleware.Scopes, grpcauth.New, store.Dir, redisstore.New,
+		redis.NewClient, cors.New, require.NoError, issuertest.New, middleware.Scopes, grpcauth.New, store.Dir, redisstore.New,
 		statuspage.Handler, jwks.New, otel.Instrument,
 		clientcredentials.New, testing.Short,
 	}
