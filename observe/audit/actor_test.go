@@ -30,7 +30,7 @@ func TestARecordNamesTheCurrentActor(t *testing.T) {
 		},
 		"a pseudonym": {
 			audit.Config{PseudonymKey: pseudonymKey}, map[string]any{"sub": "agent", "iss": "https://x.example"},
-			[3]any{true, hidden, "https://x.example"},
+			[3]any{true, hidden, pseudonym.Of(pseudonymKey, "actor", providerID, "https://x.example")},
 		},
 		"not the earlier one": {
 			audit.Config{Plain: allPlain}, map[string]any{"sub": "agent", "act": earlier}, [3]any{true, "agent", nil},

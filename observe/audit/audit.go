@@ -24,7 +24,7 @@
 //   - duration_seconds: the time that the decision took
 //   - subject, client_id, token_id: sub, the client and jti, in clear or as pseudonyms
 //   - delegated: true if somebody acts for the subject (RFC 8693); actor: the sub of the current actor, in clear or as a pseudonym;
-//     actor_issuer: the iss of the actor if it is not that of the token, beside actor
+//     actor_issuer: the iss of the actor if it is not that of the token, in clear or as a pseudonym as actor is
 //   - one_in: the record is one of so many decisions that accepted a token again; see Config.SampleCached
 //   - suppressed: how many rejections for this reason were not recorded since the last record of that reason
 //

@@ -73,20 +73,24 @@ func (l *Log) names(t *verifier.Token) []slog.Attr {
 	} else {
 		a = append(a, slog.Bool("delegated", true))
 	}
-	for _, name := range [...]struct{ field, value string }{
-		{pseudonym.Subject, t.Subject()}, {pseudonym.ClientID, t.ClientID()}, {pseudonym.TokenID, t.ID()},
-		{pseudonym.Actor, actor.Subject},
+	issuer := actor.Issuer
+	if issuer == t.Issuer() {
+		issuer = ""
+	}
+	for _, name := range [...]struct{ key, field, value string }{
+		{pseudonym.Subject, pseudonym.Subject, t.Subject()},
+		{pseudonym.ClientID, pseudonym.ClientID, t.ClientID()},
+		{pseudonym.TokenID, pseudonym.TokenID, t.ID()},
+		{pseudonym.Actor, pseudonym.Actor, actor.Subject},
+		{"actor_issuer", pseudonym.Actor, issuer},
 	} {
 		switch {
 		case name.value == "":
 		case l.plain[name.field]:
-			a.text(name.field, name.value)
+			a.text(name.key, name.value)
 		case l.config.PseudonymKey != nil:
-			a.text(name.field, pseudonym.Of(l.config.PseudonymKey, name.field, t.Provider(), name.value))
+			a.text(name.key, pseudonym.Of(l.config.PseudonymKey, name.field, t.Provider(), name.value))
 		}
-	}
-	if actor.Issuer != t.Issuer() && (l.plain[pseudonym.Actor] || l.config.PseudonymKey != nil) {
-		a.text("actor_issuer", actor.Issuer)
 	}
 	return a
 }
