@@ -130,7 +130,7 @@ func TestModuleGraph(t *testing.T) {
 }
 
 // modules are the directories of all modules. A module more is a dependency graph more to keep: eight at most.
-var modules = []string{".", "bench", "cmd/regionjwt", "e2e", "middleware/grpcauth", "observe/otel", "store/redisstore"}
+var modules = []string{".", "aws", "bench", "cmd/regionjwt", "e2e", "middleware/grpcauth", "observe/otel", "store/redisstore"}
 
 func TestModulesAreFew(t *testing.T) {
 	t.Parallel()

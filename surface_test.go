@@ -34,6 +34,21 @@ func TestTheSurfaceIsSmall(t *testing.T) {
 	require.LessOrEqual(t, total, maxNames)
 }
 
+// maxNamesOfAnAddition is how many exported names one package may have that serves few users.
+const maxNamesOfAnAddition = 25
+
+var additions = []string{"aws/dynamostore", "aws/s3store"}
+
+// So do packages that only some users need, each by itself.
+func TestAdditionsAreSmall(t *testing.T) {
+	t.Parallel()
+	for _, dir := range additions {
+		n := exportedNames(t, dir)
+		t.Logf("%4d %s", n, dir)
+		require.LessOrEqual(t, n, maxNamesOfAnAddition, dir)
+	}
+}
+
 func exportedNames(t *testing.T, dir string) (n int) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))

@@ -48,7 +48,8 @@ func startCognitoLocal(t *testing.T, region, port string) *cognitoLocal {
 		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o700))
 		require.NoError(t, os.WriteFile(file, doc, 0o600))
 	}
-	c := &cognitoLocal{process: launch(t, dir, []string{"HOST=127.0.0.1", "PORT=" + port}, "node", program), iss: host + "/" + pool}
+	p := launch(t, dir, []string{"HOST=127.0.0.1", "PORT=" + port}, "node", program)
+	c := &cognitoLocal{process: p, iss: host + "/" + pool}
 	found := listening.FindSubmatch(c.line(t))
 	require.NotNil(t, found, "it says where it listens")
 	go func() {
@@ -130,7 +131,9 @@ func liveCognito(t *testing.T, c *cognitoLocal, region string) *live {
 }
 
 // localPool returns a validator of the pool whose keys are fetched from the emulators.
-func localPool(t *testing.T, regions map[string]*cognitoLocal, audience verifier.AudiencePolicy, known ...string) *regionjwt.Validator {
+func localPool(
+	t *testing.T, regions map[string]*cognitoLocal, audience verifier.AudiencePolicy, known ...string,
+) *regionjwt.Validator {
 	t.Helper()
 	provider := issuer.UserPool{
 		ID: pool, Replicas: []string{west}, Mode: issuer.CognitoOriginal,

@@ -37,17 +37,18 @@ func (p *process) post(t *testing.T, client, password string, form url.Values) (
 },
 ) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.issuer+"/oauth/token", strings.NewReader(form.Encode()))
+	body := strings.NewReader(form.Encode())
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.issuer+"/oauth/token", body)
 	require.NoError(t, err)
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.SetBasicAuth(client, password)
 	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
 	require.NoError(t, err)
-	body, err := io.ReadAll(resp.Body)
+	answer, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
-	require.Equal(t, http.StatusOK, resp.StatusCode, "%s", body)
-	require.NoError(t, json.Unmarshal(body, &got))
+	require.Equal(t, http.StatusOK, resp.StatusCode, "%s", answer)
+	require.NoError(t, json.Unmarshal(answer, &got))
 	return got
 }
 

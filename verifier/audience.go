@@ -113,7 +113,7 @@ func (a AudiencePolicy) validate() error {
 // The defaults of Policy.Algorithms and Types, which all policies share. Types are as mediaType returns them.
 var (
 	cognitoAlgorithms = []string{jose.RS256}
-	otherAlgorithms   = []string{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
+	otherAlgorithms   = []string{jose.RS256, jose.PS256, jose.ES256, jose.Ed25519}
 	idTypes           = []string{"", "jwt"}
 	accessTypes       = []string{"", "jwt", "at+jwt"}
 )

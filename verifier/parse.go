@@ -9,7 +9,7 @@ import (
 
 // header holds the parameters that are used. jwk, jku, x5u, x5c and x5t are never looked at.
 type header struct {
-	alg, kid string
+	alg, kid string // alg is canonical
 	typ      string // as a media type: lower case, without "application/"; "" if absent
 }
 
@@ -53,7 +53,7 @@ func (h *header) read(members []strictjson.Member) (reason Reason, detail string
 	if alg.Kind() != strictjson.String {
 		return ReasonMalformed, "alg"
 	}
-	if h.alg = alg.Text(); !jose.Known(h.alg) {
+	if h.alg = jose.Canonical(alg.Text()); !jose.Known(h.alg) {
 		return ReasonAlgNotAllowed, ""
 	}
 	if h.kid == "" {

@@ -40,20 +40,14 @@ type policySpec struct {
 // audienceSpec describes an AudiencePolicy.
 type audienceSpec struct {
 	Aud, ID, CognitoAccess, CognitoID []string
-	Any                               bool
-	AnyOf, AllOf                      []audienceSpec
 }
 
 func (a *audienceSpec) policy() verifier.AudiencePolicy {
 	switch {
-	case a.Any:
-		return verifier.InsecureAnyAudience()
 	case a.ID != nil:
 		return verifier.IDToken(a.ID...)
 	case a.CognitoID != nil:
 		return verifier.CognitoID(a.CognitoID...)
-	case a.CognitoAccess != nil && a.Aud != nil:
-		return verifier.CognitoAccess(a.CognitoAccess...).WithAudience(a.Aud...)
 	case a.CognitoAccess != nil:
 		return verifier.CognitoAccess(a.CognitoAccess...)
 	case a.Aud != nil:

@@ -88,7 +88,8 @@ def tokens():
         'bad: authlib, other audience': authlib({'alg': 'RS256'}, {**base, 'aud': ['x']}, rsa_key),
         'bad: authlib, key of the other': authlib({'alg': 'RS256', 'kid': rs[1]}, base, rsa_key),
         'no kid: pyjwt': jwt.encode(base, es[0], 'ES256'),
-        'no kid: authlib': JsonWebToken(['EdDSA']).encode({'alg': 'EdDSA'}, base, okp.as_pem(is_private=True)).decode(),
+        'no kid: authlib': JsonWebToken(['EdDSA']).encode({'alg': 'EdDSA'}, base,
+                                                          okp.as_pem(is_private=True)).decode(),
     }
 
 

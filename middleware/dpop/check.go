@@ -20,9 +20,9 @@ import (
 
 // The limits of a proof.
 const (
-	maxProofBytes = 8 << 10
-	maxID         = 256 // bytes of a jti
-	holderBytes   = 16  // of the digest of a key
+	maxProofBytes = 16 << 10 // with a key and a signature of ML-DSA-87, a proof has 11 KiB
+	maxID         = 256      // bytes of a jti
+	holderBytes   = 16       // of the digest of a key
 )
 
 // The causes of errors. They contain nothing from the request, the token or the proof.
@@ -59,7 +59,7 @@ var (
 // not build it from the Host header, which the client chooses. The checks, the cheap ones first:
 //
 //   - the scheme is DPoP, and the token has cnf.jkt;
-//   - one header value, not a list, of at most 8 KiB;
+//   - one header value, not a list, of at most 16 KiB;
 //   - three parts of canonical base64url; a header of strict JSON without crit, b64, enc, zip and cty;
 //   - typ is exactly dpop+jwt; alg is in Config.Algorithms; jwk is a public key;
 //   - the thumbprint of jwk equals cnf.jkt of the token; otherwise the check ends here;

@@ -103,7 +103,7 @@ func (j *judgement) algorithms() []string {
 	case j.flags.cognito():
 		return []string{"RS256"}
 	}
-	return []string{"RS256", "PS256", "ES256", "EdDSA"}
+	return []string{"RS256", "PS256", "ES256", "Ed25519", "EdDSA"}
 }
 
 func (j *judgement) explainTyp() (wanted, found string) {

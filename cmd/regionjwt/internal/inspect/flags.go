@@ -37,7 +37,7 @@ func (f *flags) define(c *cli.Call) {
 		" (cognito-access with --user-pool, else audience)", kinds...)
 	c.List(&f.audiences, "audience", "`aud` that tokens are accepted for; for cognito-access if a token has an aud; one for cognito-derived")
 	c.List(&f.clients, "client-id", "client `ID` that tokens are accepted of")
-	c.List(&f.algorithms, "algorithm", "`alg` that is accepted (RS256 for Cognito, else RS256, PS256, ES256 and EdDSA)")
+	c.List(&f.algorithms, "algorithm", "`alg` that is accepted (RS256 for Cognito, else RS256, PS256, ES256 and Ed25519, also called EdDSA)")
 	c.List(&f.types, "type", "`typ` of the header that is accepted, or none if it may be absent (none, JWT and at+jwt)")
 	c.List(&f.required, "required-claim", "`name` of a claim that must be there, or a JSON Pointer such as /realm_access/roles")
 	c.List(&f.scopes, "scope-claim", "`name` or JSON Pointer of a claim that may hold the scopes (scope)")
