@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/verdict"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
@@ -92,6 +93,9 @@ func (v *issuerView) several(ask keystate.Question, first, last int, now keystat
 		all = v.state.Candidates(now)
 	}
 	chosen, cut := v.state.Choose(all, ask)
+	if cut && ask.KeyID == "" { // to try some of them would make chance decide
+		return Result{Complete: true, Err: verdict.ErrManyKeys}, true
+	}
 	for _, cand := range chosen {
 		for _, k := range v.keys[first:last] {
 			if k.key.Same(cand.Key) && k.valid(now) {

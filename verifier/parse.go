@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"slices"
 	"strings"
 	"sync"
 
@@ -20,8 +21,9 @@ type compact struct {
 
 // header holds the parameters that are used. jwk, jku, x5u, x5c and x5t are never looked at.
 type header struct {
-	alg, kid string
-	typ      string // as a media type: lower case, without "application/"; "" if absent
+	alg string
+	kid string // "" if absent
+	typ string // as a media type: lower case, without "application/"; "" if absent
 }
 
 // scratch is the working memory for one token, used for one after the other.
@@ -99,12 +101,27 @@ func (c *compact) parse(sc *scratch, raw, h, p, s string) (reason Reason, detail
 	return c.header.read(members)
 }
 
+// Of the header parameters of nullParameters, null means that they are absent. The others that are known are not null, also those
+// that hold a key or say where one is, which are not looked at.
+var (
+	nullParameters = []string{"typ", "cty", "kid"}
+	keyParameters  = []string{"jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256"}
+)
+
 // read reads the JOSE header (RFC 7515 section 4). It returns "", or why it is rejected.
 func (h *header) read(members []strictjson.Member) (reason Reason, detail string) {
 	var alg strictjson.Value
 	for i := range members {
-		v := members[i].Value
-		switch name := members[i].Name; name {
+		name, v := members[i].Name, members[i].Value
+		if v.Kind() == strictjson.Null {
+			if slices.Contains(nullParameters, name) {
+				continue
+			}
+			if slices.Contains(keyParameters, name) {
+				return ReasonMalformed, name
+			}
+		}
+		switch name {
 		case "alg":
 			alg = v
 		case "kid":
@@ -129,10 +146,7 @@ func (h *header) read(members []strictjson.Member) (reason Reason, detail string
 		return ReasonMalformed, "alg"
 	}
 	if h.alg = alg.Text(); !jose.Known(h.alg) {
-		return ReasonAlgNotAllowed, ""
-	}
-	if h.kid == "" {
-		return ReasonMalformed, "kid"
+		return ReasonAlgNotAllowed, "alg"
 	}
 	return reason, detail
 }

@@ -45,13 +45,17 @@ func (s *state) recheckRest(ctx context.Context, e *issuerEntry, tok *Token) *Er
 		if reason, detail := e.checkHeader(&tok.header, c); reason != "" {
 			return e.reject(reason, detail, nil)
 		}
-		if reason, detail := e.Audience.check(tok.header.typ, c); reason != "" {
-			return e.reject(reason, detail, nil)
+		audience := e.checkAudience(tok.header.typ, c)
+		if audience.reason != "" {
+			return e.reject(audience.reason, audience.detail, nil)
 		}
 		if err := e.checkRequired(c); err != nil {
 			return err
 		}
-		now.policy, now.clientID, now.clients = e.compiledPolicy, c.client, c.clients
+		now.policy, now.clientID, now.clients, now.idToken = e.compiledPolicy, c.client, c.clients, audience.id
+	}
+	if tok.key.ID() == "" && tok.header.kid != "" && !e.AllowMissingKeyID {
+		return e.reject(ReasonUnknownKey, "", nil)
 	}
 	regions, rejected := s.recheckKey(ctx, e, tok)
 	if rejected != nil {

@@ -8,13 +8,14 @@ import (
 
 	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
+	"github.com/regionjwt/regionjwt/internal/verdict"
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
 // verify makes the checks in the order of the package documentation.
 func (s *state) verify(ctx context.Context, raw string) (tok *Token, cached bool, err *Error) {
 	if len(raw) > s.maxBytes {
-		return nil, false, &Error{Reason: ReasonMalformed, Detail: "size"}
+		return nil, false, &Error{Reason: ReasonMalformed, Detail: "size, see Config.MaxTokenBytes"}
 	}
 	h, p, sig, ok := split(raw)
 	if !ok {
@@ -85,8 +86,9 @@ func (s *state) verifyUncached(ctx context.Context, now time.Time, raw, h, p, si
 	if reason := s.checkDates(c.exp, c.nbf, c.iat, now); reason != "" {
 		return nil, nil, e.reject(reason, "", nil)
 	}
-	if reason, detail := e.Audience.check(parsed.header.typ, c); reason != "" {
-		return nil, nil, e.reject(reason, detail, nil)
+	audience := e.checkAudience(parsed.header.typ, c)
+	if audience.reason != "" {
+		return nil, nil, e.reject(audience.reason, audience.detail, nil)
 	}
 	key, regions, err := s.checkSignature(ctx, e, c, &parsed)
 	if err != nil {
@@ -99,7 +101,7 @@ func (s *state) verifyUncached(ctx context.Context, now time.Time, raw, h, p, si
 		return nil, nil, err
 	}
 	tok := s.newToken(e, &parsed, c)
-	tok.key, tok.regions = key, regions
+	tok.key, tok.regions, tok.idToken = key, regions, audience.id
 	judged := s.revocations.now() // before the question, so that no change is missed
 	if err := s.checkPolicy(e, tok, now); err != nil {
 		return nil, nil, err
@@ -142,12 +144,14 @@ func (e *issuerEntry) checkHeader(h *header, c *claims) (Reason, string) {
 		return ReasonMalformed, wrong
 	}
 	switch {
+	case h.kid == "" && !e.AllowMissingKeyID:
+		return ReasonMalformed, missingKeyID
 	case !c.expPresent:
 		return ReasonMalformed, "exp"
 	case !slices.Contains(e.Algorithms, h.alg):
-		return ReasonAlgNotAllowed, ""
+		return ReasonAlgNotAllowed, "alg, see Policy.Algorithms"
 	case !slices.Contains(e.Types, h.typ):
-		return ReasonTypNotAllowed, "typ"
+		return ReasonTypNotAllowed, "typ, see Policy.Types"
 	}
 	return "", ""
 }
@@ -175,36 +179,108 @@ const (
 	maxCandidates = 16
 )
 
-// checkSignature finds the key, and the regions that may have signed with it. Only a complete answer makes the token bad. The
-// key source learns of a wrong signature even if its answer was complete: the issuer may have replaced a key under its kid.
+// missingKeyID is the detail of a token without kid that is not allowed, or for which too many keys fit.
+const missingKeyID = "kid, see Policy.AllowMissingKeyID"
+
+// attempt is the search for the key of one token.
+type attempt struct {
+	*issuerEntry
+	s *state
+	q jwks.Query
+
+	input, signature []byte
+}
+
+// checkSignature finds the key, and the regions that may have signed with it.
 func (s *state) checkSignature(ctx context.Context, e *issuerEntry, c *claims, p *compact) (*jwks.Key, []string, *Error) {
-	q := jwks.Query{Issuer: c.issuer, KeyID: p.header.kid, Algorithm: p.header.alg, IssuedAt: c.iat}
+	a := attempt{
+		issuerEntry: e, s: s, input: p.input, signature: p.signature,
+		q: jwks.Query{Issuer: c.issuer, KeyID: p.header.kid, Algorithm: p.header.alg, IssuedAt: c.iat},
+	}
+	if e.AllowMissingKeyID && p.header.kid != "" {
+		return a.tryWithUnnamed(ctx)
+	}
+	return a.try(ctx)
+}
+
+// try tries the keys that the query asks for. Only a complete answer makes the token bad. The key source learns of a wrong
+// signature even if its answer was complete: the issuer may have replaced a key under its kid.
+func (a *attempt) try(ctx context.Context) (*jwks.Key, []string, *Error) {
+	q := a.q
 	var r jwks.Result
 	for range maxLookups {
-		r = s.lookup(ctx, q)
+		r = a.s.lookup(ctx, q)
 		before := len(q.Tried)
+		if q.KeyID == "" && len(r.Keys) > maxCandidates {
+			r = jwks.Result{Complete: true, Err: verdict.ErrManyKeys}
+		}
 		for _, k := range r.Keys {
 			switch {
 			case !isKey(k):
 				r.Complete = false
-			case k.Algorithm() != "" && k.Algorithm() != p.header.alg: // it was not asked for
+			case k.Algorithm() != "" && k.Algorithm() != q.Algorithm: // it was not asked for
 			case slices.Contains(q.Tried, k.Thumbprint()):
 			case len(q.Tried) == maxCandidates:
 				r.Complete = false // it is not tried
-			case jose.Verify(p.header.alg, k.Public(), p.input, p.signature) != nil:
+			case !a.verifiedBy(k):
 				q.Tried = append(slices.Clip(q.Tried), k.Thumbprint())
 			default:
-				if regions := commonRegions(k.Regions(), e.regions); len(regions) > 0 {
-					return k, regions, nil
-				}
-				return nil, nil, e.unavailable(nil) // keys and policies are not of one configuration
+				return a.found(k)
 			}
 		}
 		if len(q.Tried) == before {
 			break
 		}
 	}
-	return nil, nil, e.noKey(&r, len(q.Tried) > 0)
+	// Of a token without kid that no key has verified, the key is not known.
+	return nil, nil, a.noKey(&r, q.KeyID != "" && len(q.Tried) > 0)
+}
+
+// tryWithUnnamed tries the key that the token names, or if there is none the keys without kid that are in memory.
+func (a *attempt) tryWithUnnamed(ctx context.Context) (*jwks.Key, []string, *Error) {
+	if k := a.unnamed(ctx); k != nil {
+		return a.found(k)
+	}
+	key, regions, err := a.try(ctx)
+	if err == nil {
+		return key, regions, nil
+	}
+	if k := a.unnamed(ctx); k != nil { // it may have been fetched
+		return a.found(k)
+	}
+	return nil, nil, err
+}
+
+// unnamed returns the key without kid that has verified the token, if no key has its kid.
+func (a *attempt) unnamed(ctx context.Context) *jwks.Key {
+	q := a.q
+	q.CacheOnly = true
+	if r := a.s.lookup(ctx, q); len(r.Keys) > 0 {
+		return nil
+	}
+	q.KeyID = ""
+	r := a.s.lookup(ctx, q)
+	if len(r.Keys) > maxCandidates {
+		return nil
+	}
+	for _, k := range r.Keys {
+		if isKey(k) && k.ID() == "" && (k.Algorithm() == "" || k.Algorithm() == q.Algorithm) && a.verifiedBy(k) {
+			return k
+		}
+	}
+	return nil
+}
+
+func (a *attempt) verifiedBy(k *jwks.Key) bool {
+	return jose.Verify(a.q.Algorithm, k.Public(), a.input, a.signature) == nil
+}
+
+// found returns the key that has verified the token.
+func (a *attempt) found(k *jwks.Key) (*jwks.Key, []string, *Error) {
+	if regions := commonRegions(k.Regions(), a.regions); len(regions) > 0 {
+		return k, regions, nil
+	}
+	return nil, nil, a.unavailable(nil) // keys and policies are not of one configuration
 }
 
 // isKey reports whether k is a key. The zero Key is none.
@@ -224,6 +300,8 @@ func (e *issuerEntry) noKey(r *jwks.Result, tried bool) *Error {
 		}
 		rejected.RetryAfter = max(r.RetryAfter, time.Second)
 		return rejected
+	case errors.Is(r.Err, verdict.ErrManyKeys):
+		return e.reject(ReasonMalformed, missingKeyID, nil)
 	case errors.Is(r.Err, jwks.ErrKeyNotAllowed):
 		return e.reject(ReasonKeyNotAllowed, "", nil)
 	case tried:

@@ -51,18 +51,15 @@ func (f *flags) define(c *cli.Call) {
 
 // The kinds of audience policies.
 const (
-	kindAudience        = "audience"
-	kindKeycloak        = "keycloak"
-	kindEntra           = "entra"
-	kindIDToken         = "id-token"
-	kindKeycloakIDToken = "keycloak-id-token" //nolint:gosec // no credential
-	kindCognitoAccess   = "cognito-access"
-	kindCognitoID       = "cognito-id"
-	kindAny             = "insecure-any"
+	kindAudience      = "audience"
+	kindIDToken       = "id-token"
+	kindCognitoAccess = "cognito-access"
+	kindCognitoID     = "cognito-id"
+	kindAny           = "insecure-any"
 )
 
 var kinds = []string{
-	kindAudience, kindKeycloak, kindEntra, kindIDToken, kindKeycloakIDToken, kindCognitoAccess, kindCognitoID, kindAny,
+	kindAudience, kindIDToken, kindCognitoAccess, kindCognitoID, kindAny,
 }
 
 // cognito reports whether the audience policy is one of Cognito.
@@ -109,12 +106,6 @@ func (f *flags) policy() (*verifier.Policy, error) {
 func (f *flags) audience() (a verifier.AudiencePolicy, err error) {
 	byClients := map[string]func(...string) verifier.AudiencePolicy{
 		kindIDToken: verifier.IDToken, kindCognitoAccess: verifier.CognitoAccess, kindCognitoID: verifier.CognitoID,
-		kindKeycloakIDToken: func(ids ...string) verifier.AudiencePolicy { return verifier.IDToken(ids...).Keycloak() },
-	}
-	byAudiences := map[string]func(...string) verifier.AudiencePolicy{
-		kindAudience: verifier.Audience,
-		kindKeycloak: func(aud ...string) verifier.AudiencePolicy { return verifier.Audience(aud...).Keycloak() },
-		kindEntra:    func(aud ...string) verifier.AudiencePolicy { return verifier.Audience(aud...).Entra() },
 	}
 	switch {
 	case f.kind == kindAny:
@@ -122,15 +113,16 @@ func (f *flags) audience() (a verifier.AudiencePolicy, err error) {
 	case byClients[f.kind] != nil && len(f.clients) == 0:
 		return a, cli.Fail(cli.ExitUsage, "say which clients the service accepts: --client-id ID")
 	case f.kind == kindCognitoAccess && len(f.audiences) > 0:
-		return verifier.CognitoAccess(f.clients...).WithAudience(f.audiences...), nil
+		clients := verifier.CognitoAccess(f.clients...)
+		return verifier.AnyOf(clients, verifier.AllOf(clients, verifier.Audience(f.audiences...))), nil
 	case byClients[f.kind] != nil:
 		return byClients[f.kind](f.clients...), nil
-	case byAudiences[f.kind] == nil:
+	case f.kind != kindAudience:
 		return a, cli.Fail(cli.ExitUsage, "--audience-kind is one of %s", strings.Join(kinds, ", "))
 	case len(f.audiences) == 0:
 		return a, cli.Fail(cli.ExitUsage, "say for whom tokens must have been issued: --audience AUD")
 	}
-	return byAudiences[f.kind](f.audiences...), nil
+	return verifier.Audience(f.audiences...), nil
 }
 
 // jwksURLs returns the values of --jwks that are URLs, each with its region: one without a region is of all regions.

@@ -163,6 +163,12 @@ func (j *judgement) take(err error, raw string) {
 	r.Rule = j.rules.rule
 	why := r.Detail // of what decode has found
 	r.Reason, r.Detail = "", ""
+	option := ""
+	if rejection != nil {
+		named := *rejection
+		named.Detail, option, _ = strings.Cut(rejection.Detail, ", see ") // the option is one of a policy
+		rejection = &named
+	}
 	at := j.stageOf(rejection)
 	unknown := errors.Is(err, verifier.ErrUnavailable) || errors.Is(err, verifier.ErrRateLimited)
 	switch {
@@ -181,6 +187,9 @@ func (j *judgement) take(err error, raw string) {
 	}
 	if r.Verdict == rejected {
 		r.Detail = r.detail(rejection, why)
+		if option != "" {
+			r.Detail += ", see " + option
+		}
 	}
 	if j.note != nil {
 		r.Detail = j.note.Error()

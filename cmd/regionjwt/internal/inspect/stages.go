@@ -85,7 +85,9 @@ func (j *judgement) stageOf(e *verifier.Error) stage {
 const detailSize = "size"
 
 // headerNames are the details of a malformed token whose header is at fault.
-var headerNames = []string{"alg", "kid", "typ", "crit", "b64", "enc", "zip"}
+var headerNames = []string{
+	"alg", "kid", "typ", "crit", "b64", "enc", "zip", "jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256",
+}
 
 // malformedStage tells a token that is none from one with a header parameter or a claim of the wrong type, by what the error
 // names.
@@ -95,9 +97,7 @@ func (j *judgement) malformedStage(e *verifier.Error) stage {
 		return stageSize
 	case j.report.header == nil && j.report.claims == nil, e.Detail == "":
 		return stageForm
-	case e.Provider != "" && (e.Detail == "nonce" || e.Detail == "typ"): // by which providers mark access and ID tokens
-		return stageAudience
-	case e.Provider == "" && slices.Contains(headerNames, e.Detail):
+	case (e.Provider == "" || e.Detail == "kid") && slices.Contains(headerNames, e.Detail):
 		return stageHeader
 	}
 	return stageTypes
