@@ -93,7 +93,7 @@ func (a *AudiencePolicy) judgeAny(in *audienceInput) audienceVerdict {
 		case v.reason == "":
 			accepted = true
 			some.id, some.named, some.open = some.id || v.id, some.named || v.named, some.open && v.open
-		case i == 0, ofAnotherKind(rejected) && !ofAnotherKind(v):
+		case i == 0, closeness(v) > closeness(rejected):
 			rejected = v
 		}
 	}
@@ -103,9 +103,16 @@ func (a *AudiencePolicy) judgeAny(in *audienceInput) audienceVerdict {
 	return some
 }
 
-// ofAnotherKind reports whether a token was rejected as one of another kind.
-func ofAnotherKind(v audienceVerdict) bool {
-	return slices.Contains([]string{"token_use", "events", "at_hash", "typ", "nonce"}, v.detail)
+// closeness tells how much of a policy a token that was rejected has met: it is of another kind, for somebody else, or misses a
+// claim.
+func closeness(v audienceVerdict) int {
+	switch {
+	case v.reason == ReasonMissingClaim:
+		return 2
+	case slices.Contains([]string{"token_use", "events", "at_hash", "typ", "nonce"}, v.detail):
+		return 0
+	}
+	return 1
 }
 
 func (a *AudiencePolicy) checkCognitoAccess(c *claims) (Reason, string) {
