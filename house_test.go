@@ -21,7 +21,7 @@ var arrows = map[string][]string{
 	"issuer":                 {"internal/issuercheck", "internal/outbound"},
 	"internal/issuercheck":   nil,
 	"issuer/issuertest":      {"issuer", "jwks", "verifier", "internal/fakeissuer"},
-	"internal/fakeissuer":    {"issuer", "internal/issuercheck", "internal/jose/josetest"},
+	"internal/fakeissuer":    {"issuer", "internal/issuercheck", "internal/jose", "internal/jose/josetest"},
 	"jwks/internal/keystate": {"internal/jose"},
 	"jwks": {
 		"issuer", "store", "jwks/internal/keystate", "internal/guard", "internal/issuercheck", "internal/jose", "internal/nils",
@@ -35,7 +35,7 @@ var arrows = map[string][]string{
 	"revocation":                 {"store", "verifier", "internal/clients", "internal/guard", "internal/signal", "internal/strictjson", "internal/nils", "internal/replica", "internal/seen", "internal/trust"},
 	"verifier":                   {"issuer", "jwks", "internal/clients", "internal/joined", "internal/verdict", "internal/guard", "internal/issuercheck", "internal/jose", "internal/signal", "internal/strictjson", "internal/nils"},
 	"observe/audit":              {"verifier", "internal/guard", "internal/nils", "internal/pseudonym"},
-	"middleware":                 {"verifier", "internal/authz", "internal/guard", "internal/nils"},
+	"middleware":                 {"verifier", "internal/authz", "internal/guard", "internal/jose", "internal/nils"},
 	"middleware/httpauth":        {"middleware", "middleware/dpop", "verifier", "internal/authz", "internal/guard", "internal/nils", "internal/outbound"},
 	"middleware/dpop":            {"verifier", "internal/authz", "internal/guard", "internal/jose", "internal/strictjson"},
 	"internal/authz":             {"verifier", "internal/guard"},
@@ -126,6 +126,25 @@ func TestModuleGraph(t *testing.T) {
 	require.Equal(t, graph, got)
 }
 
+// modules are the directories of all modules. A module more is a dependency graph more to keep: eight at most.
+var modules = []string{".", "bench", "cmd/regionjwt", "e2e", "middleware/grpcauth", "observe/otel", "store/redisstore"}
+
+func TestModulesAreFew(t *testing.T) {
+	t.Parallel()
+	var found []string
+	require.NoError(t, filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "node_modules") {
+			return fs.SkipDir
+		}
+		if d.Name() == "go.mod" {
+			found = append(found, filepath.ToSlash(filepath.Dir(path)))
+		}
+		return err
+	}))
+	require.ElementsMatch(t, modules, found)
+	require.LessOrEqual(t, len(found), 8)
+}
+
 // body returns the statements of func Example, without the indent of a function.
 func body(t *testing.T) string {
 	t.Helper()
@@ -174,7 +193,7 @@ var code = regexp.MustCompile("(?ms)^```.*?^```$")
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	var documents []string
-	for _, where := range []string{"*.md", "docs/*.md", "bench/*.md", "soak/*.md", "verifier/testdata/*.md"} {
+	for _, where := range []string{"*.md", "docs/*.md", "bench/*.md", "bench/soak/*.md", "examples/*.md", "verifier/testdata/*.md"} {
 		found, err := filepath.Glob(where)
 		require.NoError(t, err)
 		documents = append(documents, found...)

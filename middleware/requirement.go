@@ -1,12 +1,14 @@
 package middleware
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/authz"
+	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -161,12 +163,9 @@ func classOf(t *verifier.Token) string {
 
 // authTime returns when the user signed in, or the zero time.
 func authTime(t *verifier.Token) time.Time {
-	sec, ok := t.Claim("auth_time").(float64)
-	if !ok || sec < -maxSeconds || sec > maxSeconds {
-		return time.Time{}
-	}
-	return time.Unix(int64(sec), 0)
+	claims, _ := verifier.ClaimsOf[struct {
+		At json.RawMessage `json:"auth_time"`
+	}](t)
+	at, _ := jose.NumericDate(string(claims.At))
+	return at
 }
-
-// maxSeconds is beyond the year 9999.
-const maxSeconds = 1 << 38

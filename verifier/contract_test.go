@@ -174,7 +174,9 @@ func TestContractForGeneratedTokens(t *testing.T) {
 		func(*verifier.Policy) {},
 		func(p *verifier.Policy) { p.AllowMissingKeyID = true },
 		func(p *verifier.Policy) { p.Audience, p.AllowMissingKeyID = verifier.IDToken("api"), true },
-		func(p *verifier.Policy) { p.Audience = verifier.AnyOf(verifier.Audience("api"), verifier.IDToken("app")) },
+		func(p *verifier.Policy) {
+			p.Audience = verifier.AnyOf(verifier.Audience("api"), verifier.IDToken("app"))
+		},
 		func(p *verifier.Policy) { p.ScopeClaims = []string{"scp", "scope"} },
 		func(p *verifier.Policy) { p.ClientIDClaims = []string{"azp", "client_id", "appid"} },
 		func(p *verifier.Policy) { p.Types, p.MaxAge = []string{"JWT"}, time.Hour },

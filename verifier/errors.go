@@ -24,7 +24,7 @@ var (
 // reason says what was found, not who sent the token: anyone can make a token that names a configured issuer and is expired.
 type Reason string
 
-// The reasons. Those from ReasonMalformed to ReasonCheckFailed are in the order of the checks.
+// The reasons. Verify gives those from ReasonMalformed to ReasonCheckFailed.
 const (
 	ReasonTokenMissing          Reason = "token_missing"            // no token was presented
 	ReasonBadRequest            Reason = "bad_request"              // the request has credentials in a way that is not allowed

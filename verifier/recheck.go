@@ -37,17 +37,17 @@ func (s *state) recheck(ctx context.Context, tok *Token) *Error {
 func (s *state) recheckRest(ctx context.Context, e *issuerEntry, tok *Token) *Error {
 	now := *tok
 	if e.compiledPolicy != tok.policy { // its demands have changed, and where claims are found
-		var sc scratch
-		c := &sc.claims
-		if wrong, ok := sc.readClaims(tok.payload); !ok {
+		var a attempt
+		c := &a.claims
+		if wrong, ok := a.readClaims(tok.payload); !ok {
 			return e.reject(ReasonMalformed, wrong, nil)
 		}
-		if reason, detail := e.checkHeader(&tok.header, c); reason != "" {
-			return e.reject(reason, detail, nil)
+		if err := e.rejectIf(e.checkHeader(&tok.header, c)); err != nil {
+			return err
 		}
 		audience := e.checkAudience(tok.header.typ, c)
-		if audience.reason != "" {
-			return e.reject(audience.reason, audience.detail, nil)
+		if err := e.rejectIf(audience.reason, audience.detail); err != nil {
+			return err
 		}
 		if err := e.checkRequired(c); err != nil {
 			return err

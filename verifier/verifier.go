@@ -11,12 +11,12 @@
 //  3. the header: strict JSON, a known alg, none of crit, b64, enc, zip and cty; jwk, jku and x5* are never looked at;
 //  4. the payload: strict JSON, registered claims of the right types;
 //  5. iss is one that a configured provider lists;
-//  6. alg and typ are in the lists of that provider's Policy;
+//  6. the claims that the provider's Policy names have the right types, and alg and typ are in its lists;
 //  7. exp, nbf and iat, with Leeway;
 //  8. the AudiencePolicy: kind of token, audience, client;
-//  9. the keys for iss and kid, which may have to be fetched;
-//  10. the signature;
-//  11. RequiredClaims and MaxAge;
+//  9. the keys for iss and kid, which may have to be fetched, and the signature;
+//  10. RequiredClaims;
+//  11. MaxAge;
 //  12. RegionPolicy;
 //  13. revocation;
 //  14. Policy.Check.
@@ -25,9 +25,9 @@
 // fetch, waits, or gets "cannot tell". The iss of a payload that is not verified does one thing: it selects a configured
 // provider.
 //
-// A token that passed is cached (Config.CacheSize), so that its signature need not be checked again. Step 7 and the steps from
-// 11 on are repeated each time, except for RequiredClaims, which cannot change, and revocation, which is asked again when its
-// rules have changed. The key must still be one that the key source would return.
+// A token that passed is cached (Config.CacheSize), so that its signature need not be checked again. Check 7 and those from 11
+// on are repeated each time, except for revocation, which is asked again when its rules have changed. The key must still be one
+// that the key source would return.
 package verifier
 
 import (

@@ -6,14 +6,13 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/authz"
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -120,14 +119,14 @@ func (c *Checker) check(ctx context.Context, p presentation) error {
 		return invalid(err)
 	}
 	var h header
-	if err := h.read(j.header, c.algorithms); err != nil {
+	if err := h.read(j.Header, c.algorithms); err != nil {
 		return invalid(err)
 	}
 	if h.thumbprint != p.Thumbprint {
 		return invalid(errThumbprint)
 	}
 	var cl claims
-	if err := cl.read(j.payload); err != nil {
+	if err := cl.read(j.Payload); err != nil {
 		return invalid(err)
 	}
 	url, err := c.checkClaims(&cl, p)
@@ -202,25 +201,13 @@ func (cl *claims) read(payload string) error {
 		if v.Kind() == strictjson.Absent && name != "iat" {
 			continue
 		}
-		var ok bool
-		if *date, ok = numericDate(v); !ok {
+		at, ok := jose.NumericDate(v.Raw())
+		if !ok || at.Unix() < 0 {
 			return errDate
 		}
+		*date = at
 	}
 	return nil
-}
-
-// numericDate reads seconds since 1970, with fractions (RFC 7519 section 2), up to the end of the year 9999.
-func numericDate(v strictjson.Value) (time.Time, bool) {
-	if v.Kind() != strictjson.Number {
-		return time.Time{}, false
-	}
-	f, err := strconv.ParseFloat(v.Raw(), 64)
-	if err != nil || f < 0 || f > 253402300799 {
-		return time.Time{}, false
-	}
-	whole, fraction := math.Modf(f)
-	return time.Unix(int64(whole), int64(fraction*1e9)), true
 }
 
 // checkClaims compares the claims with the request. It returns the URL of the request in its normal form.

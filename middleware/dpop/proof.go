@@ -10,26 +10,15 @@ import (
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 )
 
-// jws is a parsed proof.
-type jws struct {
-	header, payload  string // JSON that is not checked yet
-	input, signature []byte
-}
-
-// parse parses the three parts of raw (RFC 7515 section 3.1).
-func parse(raw string) (jws, error) {
-	h, rest, ok1 := strings.Cut(raw, ".")
-	p, s, ok2 := strings.Cut(rest, ".")
-	if !ok1 || !ok2 || h == "" || p == "" || s == "" {
-		return jws{}, errForm
+// parse parses the three segments of a proof. What they hold is not checked yet.
+func parse(raw string) (jose.JWS, error) {
+	var buffer jose.Buffer
+	if compact, ok := jose.Split(raw); ok {
+		if j, ok := buffer.Decode(compact); ok {
+			return j, nil
+		}
 	}
-	header, err1 := jose.AppendBase64(nil, h)
-	payload, err2 := jose.AppendBase64(nil, p)
-	signature, err3 := jose.AppendBase64(nil, s) // a fourth part is not in the alphabet
-	if err1 != nil || err2 != nil || err3 != nil {
-		return jws{}, errForm
-	}
-	return jws{string(header), string(payload), []byte(raw[:len(h)+1+len(p)]), signature}, nil
+	return jose.JWS{}, errForm
 }
 
 // header is the JOSE header of a proof. Its key is only text until verify.
@@ -115,7 +104,7 @@ func (h *header) readKey(jwk strictjson.Value) error {
 
 // verify checks that the key is valid and fits alg, and that the signature is by it. The rules are those for a key of a key set:
 // its size, its curve, its use.
-func (h *header) verify(j jws) error {
+func (h *header) verify(j jose.JWS) error {
 	members, _ := strictjson.Parse(nil, h.key) // its values were parsed before
 	key, skip := jose.ParseKey(strictjson.Find(members, "jwk"), jose.MaxRSABits)
 	if skip != "" || key.Thumbprint != h.thumbprint || !jose.Fits(h.alg, key.Public) {
@@ -124,7 +113,7 @@ func (h *header) verify(j jws) error {
 	if key.Algorithm != "" && key.Algorithm != h.alg {
 		return errKey // the key is for another one: RFC 7517 section 4.4
 	}
-	if jose.Verify(h.alg, key.Public, j.input, j.signature) != nil {
+	if jose.Verify(h.alg, key.Public, j.Input, j.Signature) != nil {
 		return errSignature
 	}
 	return nil

@@ -1,4 +1,4 @@
-package code_test
+package docs_test
 
 import (
 	"bytes"
@@ -181,9 +181,9 @@ func TestBrokenGoBlocks(t *testing.T) {
 // The peers are those that bench measures, so that what the documents say of them is what was seen.
 func TestPeersAreThoseOfTheBench(t *testing.T) {
 	t.Parallel()
-	ours, err := os.ReadFile("go.mod")
+	ours, err := os.ReadFile(root + "/e2e/go.mod")
 	require.NoError(t, err)
-	theirs, err := os.ReadFile("../../bench/go.mod")
+	theirs, err := os.ReadFile(root + "/bench/go.mod")
 	require.NoError(t, err)
 	for _, peer := range []string{
 		"github.com/MicahParks/keyfunc/v3", "github.com/auth0/go-jwt-middleware/v3", "github.com/coreos/go-oidc/v3",

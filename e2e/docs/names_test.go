@@ -1,4 +1,4 @@
-package code_test
+package docs_test
 
 import (
 	"go/types"

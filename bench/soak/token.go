@@ -1,10 +1,10 @@
 package main
 
 import (
-	"encoding/base64"
 	"errors"
-	"strings"
 	"time"
+
+	"github.com/regionjwt/regionjwt/internal/jose"
 )
 
 // kind is what a token is to show. Tables are in this order.
@@ -89,18 +89,11 @@ var errNotToken = errors.New("not a token")
 
 // read reads a token without judging it.
 func read(raw string) (h header, c claims, err error) {
-	parts := strings.Split(raw, ".")
-	if len(parts) != 3 {
+	var buffer jose.Buffer
+	compact, ok := jose.Split(raw)
+	jws, decoded := buffer.Decode(compact)
+	if !ok || !decoded || decode([]byte(jws.Header), &h) != nil || decode([]byte(jws.Payload), &c) != nil {
 		return h, c, errNotToken
-	}
-	for i, into := range []any{&h, &c} {
-		doc, err := base64.RawURLEncoding.DecodeString(parts[i])
-		if err != nil {
-			return h, c, errNotToken
-		}
-		if err := decode(doc, into); err != nil {
-			return h, c, errNotToken
-		}
 	}
 	return h, c, nil
 }

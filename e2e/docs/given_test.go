@@ -1,5 +1,5 @@
-// Package code_test compiles every Go block of the documentation, compares their command lines with the tool, and follows their links.
-package code_test
+// Package docs_test compiles every Go block of the documentation, compares their command lines with the tool, and follows their links.
+package docs_test
 
 import (
 	"context"

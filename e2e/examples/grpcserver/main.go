@@ -1,5 +1,6 @@
 // Grpcserver is a gRPC service that answers to access tokens issued in any region of a provider.
 //
+//	cd e2e/examples/grpcserver
 //	go run .                                   # plays a story in memory, and checks it
 //	go run . -user-pool us-east-1_AbCdEf123 -replica us-west-2 -client-id 7abc...
 //

@@ -1,4 +1,4 @@
-package code_test
+package docs_test
 
 import (
 	"bytes"
@@ -211,9 +211,9 @@ func anchors(prose string) map[string]bool {
 // The index names every document beside it.
 func TestIndex(t *testing.T) {
 	t.Parallel()
-	index, err := os.ReadFile("../README.md")
+	index, err := os.ReadFile(root + "/docs/README.md")
 	require.NoError(t, err)
-	found, err := filepath.Glob("../*.md")
+	found, err := filepath.Glob(root + "/docs/*.md")
 	require.NoError(t, err)
 	for _, path := range found {
 		if name := filepath.Base(path); name != "README.md" {

@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	soak "github.com/regionjwt/regionjwt/soak"
+	soak "github.com/regionjwt/regionjwt/bench/soak"
 )
 
 func TestHistogram(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/internal/jose/josetest"
 )
 
@@ -61,32 +62,28 @@ func (f *forger) make(what kind, from string) string {
 
 // forged changes what a signature ought to protect, or makes another signature.
 func (f *forger) forged(turn int, from string) string {
-	parts := strings.Split(from, ".")
-	if len(parts) != 3 {
-		return ""
-	}
-	head, errHead := base64.RawURLEncoding.DecodeString(parts[0])
-	payload, errPayload := base64.RawURLEncoding.DecodeString(parts[1])
-	signature, errSignature := base64.RawURLEncoding.DecodeString(parts[2])
-	if errHead != nil || errPayload != nil || errSignature != nil {
+	var buffer jose.Buffer
+	compact, ok := jose.Split(from)
+	jws, decoded := buffer.Decode(compact)
+	if !ok || !decoded {
 		return ""
 	}
 	switch turn % 4 {
 	case 0: // another key under the right name
-		raw, err := f.like.Sign(head, payload)
+		raw, err := f.like.Sign([]byte(jws.Header), []byte(jws.Payload))
 		if err != nil {
 			return ""
 		}
 		return raw
 	case 1: // another subject under the right signature
-		changed := strings.Replace(string(payload), `"user-`, `"root-`, 1)
-		return parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(changed)) + "." + parts[2]
+		changed := strings.Replace(jws.Payload, `"user-`, `"root-`, 1)
+		return compact.Header + "." + base64.RawURLEncoding.EncodeToString([]byte(changed)) + "." + compact.Signature
 	case 2: // a bit of the signature
-		signature[rand.IntN(len(signature))] ^= 1 << rand.IntN(8) //nolint:gosec // any bit will do
-		return parts[0] + "." + parts[1] + "." + base64.RawURLEncoding.EncodeToString(signature)
+		jws.Signature[rand.IntN(len(jws.Signature))] ^= 1 << rand.IntN(8) //nolint:gosec // any bit will do
+		return compact.Input + "." + base64.RawURLEncoding.EncodeToString(jws.Signature)
 	default: // no signature
 		none := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"at+jwt"}`))
-		return none + "." + parts[1] + "."
+		return none + "." + compact.Payload + "."
 	}
 }
 

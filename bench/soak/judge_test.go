@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	soak "github.com/regionjwt/regionjwt/soak"
+	soak "github.com/regionjwt/regionjwt/bench/soak"
 )
 
 // What may be said of a token in a call that takes no time: a, r, u and l are the answers that are right.

@@ -1,4 +1,4 @@
-package code_test
+package docs_test
 
 import (
 	"context"
@@ -40,7 +40,7 @@ func TestTheGuideShowsTheTest(t *testing.T) {
 	t.Parallel()
 	ours, err := os.ReadFile("stories_test.go")
 	require.NoError(t, err)
-	guide, err := os.ReadFile("../operating.md")
+	guide, err := os.ReadFile(root + "/docs/operating.md")
 	require.NoError(t, err)
 	_, after, ok := strings.Cut(string(ours), "\nfunc TestRegionLost")
 	require.True(t, ok)

@@ -4,7 +4,7 @@
 // Without flags it shows itself, in memory and within seconds: a server, a client, one region lost and then both. It exits
 // with status 1 if anything is not as it should be. With a user pool it serves:
 //
-//	cd examples/mcpserver
+//	cd e2e/examples/mcpserver
 //	go run .
 //	go run . -user-pool us-east-1_AbCdEf123 -replica us-west-2 -client-id 7abc... -resource https://orders.example.com/mcp
 package main
