@@ -20,10 +20,13 @@ type audienceInput struct {
 	types bool // typ is one of Policy.Types, which are for ID tokens alone
 }
 
-// check returns what the policy of an iss says of a token.
+// checkAudience returns what the policy of an iss says of a token.
 func (e *issuerEntry) checkAudience(typ string, c *claims) audienceVerdict {
 	if c.conflict != "" {
 		return audienceVerdict{reason: ReasonBadAudience, detail: c.conflict + ", see Policy.ClientIDClaims"}
+	}
+	if reason, detail := e.checkAWS(c); reason != "" {
+		return audienceVerdict{reason: reason, detail: detail}
 	}
 	v := e.Audience.judge(&audienceInput{claims: c, typ: typ, marks: e.marks, types: e.typesOfID})
 	if v.reason == "" && v.open {

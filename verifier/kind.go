@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/regionjwt/regionjwt/internal/strictjson"
+	"github.com/regionjwt/regionjwt/internal/tokenkinds"
 	"github.com/regionjwt/regionjwt/issuer"
 )
 
@@ -77,4 +78,54 @@ func (a *AudiencePolicy) checkKind(in *audienceInput) (Reason, string) {
 	case noMarks:
 	}
 	return "", ""
+}
+
+// Texts about policies that cannot tell the kinds of tokens apart.
+const (
+	idForAccess = `an ID token passes for an access token if its aud, a client ID, is an audience of the API: give the API an ` +
+		`identifier of its own, such as a URL, or list only "at+jwt" in Types`
+	accessForID = `an access token passes for an ID token if its aud is one of the clients and its type is not "at+jwt": require a ` +
+		`claim that only ID tokens have, such as "at_hash", in RequiredClaims`
+)
+
+var _ = tokenkinds.Provide(func(policy any) []string {
+	p, ok := policy.(Policy)
+	if !ok {
+		return nil
+	}
+	return p.unclear()
+})
+
+// unclear says which kind of token may pass for the other under p. For Cognito token_use decides, for Keycloak and Entra what they
+// say in other claims.
+func (p *Policy) unclear() (texts []string) {
+	for i := range p.Provider.Regions {
+		r := &p.Provider.Regions[i]
+		for _, iss := range r.Issuers {
+			if marksOf(iss, r) != noMarks {
+				return nil
+			}
+		}
+	}
+	general := len(p.Types) == 0
+	for _, typ := range p.Types {
+		general = general || slices.Contains(idTypes, mediaType(typ))
+	}
+	if p.Audience.cognito() || !general {
+		return nil
+	}
+	if p.Audience.mayBeClient() {
+		texts = append(texts, idForAccess)
+	}
+	if p.Audience.any(func(k audienceKind) bool { return k == audIDToken }) &&
+		!slices.ContainsFunc(p.RequiredClaims, func(name string) bool { return name == "at_hash" || name == "c_hash" }) {
+		texts = append(texts, accessForID)
+	}
+	return texts
+}
+
+// mayBeClient reports whether a value of an Audience may be the ID of a client: it is no URI.
+func (a *AudiencePolicy) mayBeClient() bool {
+	return a.kind == audAPI && slices.ContainsFunc(a.allowed, func(aud string) bool { return !strings.Contains(aud, ":") }) ||
+		slices.ContainsFunc(a.parts, func(part AudiencePolicy) bool { return part.mayBeClient() })
 }

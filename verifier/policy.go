@@ -66,6 +66,9 @@ type Policy struct {
 	// ReasonCheckFailed: as ErrInvalid unless it wraps ErrForbidden, ErrUnavailable or ErrRateLimited. A panic is
 	// ErrUnavailable. It must be safe for concurrent use.
 	Check func(context.Context, *Token) error
+
+	aws     bool   // of AWS
+	account string // of AWS
 }
 
 // compiledPolicy is a Policy that has been checked and copied.
@@ -121,6 +124,7 @@ func (p *Policy) validate() error {
 	}
 	add(issuercheck.Validate(p.Provider))
 	add(p.Audience.validate())
+	add(p.validateAWS())
 	for _, alg := range p.Algorithms {
 		if !jose.Known(alg) {
 			add(fmt.Errorf("%q of Algorithms is not supported", alg))
