@@ -17,7 +17,7 @@ const module = "github.com/regionjwt/regionjwt"
 
 // arrows lists what each package of the module may import of the module; a package that is not listed may not exist.
 var arrows = map[string][]string{
-	"":                       {"failover", "issuer", "jwks", "revocation", "store", "verifier", "internal/guard", "internal/issuercheck", "internal/joined", "internal/nils", "internal/replica"},
+	"":                       {"failover", "issuer", "jwks", "revocation", "store", "verifier", "internal/guard", "internal/issuercheck", "internal/joined", "internal/nils", "internal/replica", "internal/tokenkinds"},
 	"issuer":                 {"internal/issuercheck", "internal/outbound"},
 	"internal/issuercheck":   nil,
 	"issuer/issuertest":      {"issuer", "jwks", "verifier", "internal/fakeissuer"},
@@ -25,7 +25,7 @@ var arrows = map[string][]string{
 	"jwks/internal/keystate": {"internal/jose"},
 	"jwks": {
 		"issuer", "store", "jwks/internal/keystate", "internal/guard", "internal/issuercheck", "internal/jose", "internal/nils",
-		"internal/outbound", "internal/signal", "internal/strictjson", "internal/trust",
+		"internal/outbound", "internal/signal", "internal/strictjson", "internal/trust", "internal/verdict",
 	},
 	"failover":                   {"issuer", "store", "internal/verdict", "internal/guard", "internal/issuercheck", "internal/jose", "internal/nils", "internal/outbound", "internal/replica", "internal/seen", "internal/strictjson", "internal/trust"},
 	"failover/clientcredentials": {"failover", "issuer", "internal/guard", "internal/issuercheck", "internal/nils", "internal/outbound", "internal/strictjson"},
@@ -33,7 +33,7 @@ var arrows = map[string][]string{
 	"store":                      {"internal/document", "internal/nils", "internal/seen", "internal/trust"},
 	"store/storetest":            {"store", "internal/document"},
 	"revocation":                 {"store", "verifier", "internal/clients", "internal/guard", "internal/signal", "internal/strictjson", "internal/nils", "internal/replica", "internal/seen", "internal/trust"},
-	"verifier":                   {"issuer", "jwks", "internal/clients", "internal/joined", "internal/verdict", "internal/guard", "internal/issuercheck", "internal/jose", "internal/signal", "internal/strictjson", "internal/nils"},
+	"verifier":                   {"issuer", "jwks", "internal/clients", "internal/joined", "internal/verdict", "internal/guard", "internal/issuercheck", "internal/jose", "internal/signal", "internal/strictjson", "internal/nils", "internal/tokenkinds"},
 	"observe/audit":              {"verifier", "internal/guard", "internal/nils", "internal/pseudonym"},
 	"middleware":                 {"verifier", "internal/authz", "internal/guard", "internal/jose", "internal/nils"},
 	"middleware/httpauth":        {"middleware", "middleware/dpop", "verifier", "internal/authz", "internal/guard", "internal/nils", "internal/outbound"},
@@ -44,6 +44,7 @@ var arrows = map[string][]string{
 	"internal/verdict":           nil,
 	"internal/clients":           nil,
 	"internal/joined":            nil,
+	"internal/tokenkinds":        nil,
 	"internal/outbound":          nil,
 	"internal/document":          nil,
 	"internal/trust":             {"internal/nils"},

@@ -71,8 +71,8 @@ func TestMissingKeyIDs(t *testing.T) {
 			s := newScene(t, c.keys)
 			s.policy.AllowMissingKeyID = true
 			for len(s.signers) <= c.signer { // a key that is not published
-				stranger := newScene(t, 1)
-				s.signers = append(s.signers, stranger.signers...)
+				other := newScene(t, 1)
+				s.signers = append(s.signers, other.signers...)
 			}
 			if c.header["kid"] == "first" {
 				c.header = set{"kid": s.signers[0].ID}
