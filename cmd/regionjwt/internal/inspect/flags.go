@@ -25,7 +25,7 @@ type flags struct {
 	required, scopes, clientClaims, groups cli.List
 	maxAge                                 time.Duration
 	jwks                                   cli.List
-	fetch                                  bool
+	fetch, missingKeyID                    bool
 }
 
 func (f *flags) define(c *cli.Call) {
@@ -39,10 +39,11 @@ func (f *flags) define(c *cli.Call) {
 	c.List(&f.algorithms, "algorithm", "`alg` that is accepted (RS256 for Cognito, else RS256, PS256, ES256 and EdDSA)")
 	c.List(&f.types, "type", "`typ` of the header that is accepted, or none if it may be absent (none, JWT and at+jwt)")
 	c.List(&f.required, "required-claim", "`name` of a claim that must be there, or a JSON Pointer such as /realm_access/roles")
-	c.List(&f.scopes, "scope-claim", "`name` or JSON Pointer of a claim that may hold the scopes (scope)")
+	c.List(&f.scopes, "scope-claim", "`name` or JSON Pointer of a claim that holds scopes (scope, or else scp)")
 	c.List(&f.clientClaims, "client-id-claim", "`name` or JSON Pointer of a claim that may hold the client (client_id)")
 	c.List(&f.groups, "group-claim",
-		"`name` or JSON Pointer of a claim that may hold the groups (cognito:groups for Cognito, else groups)")
+		"`name` or JSON Pointer of a claim that holds groups (cognito:groups for Cognito, else groups)")
+	c.Bool(&f.missingKeyID, "allow-missing-kid", "accept tokens and keys without kid")
 	c.Duration(&f.maxAge, "max-age", 0, "`time` since a token was issued after which it is rejected (no bound)")
 	c.List(&f.jwks, "jwks", "`REGION=URL` of a region's keys, a URL of the keys of all regions, or a file that holds a key set: "+
 		"a file is used without --fetch")
@@ -98,7 +99,7 @@ func (f *flags) policy() (*verifier.Policy, error) {
 	}
 	return &verifier.Policy{
 		Provider: p, Audience: audience, Algorithms: f.algorithms, Types: types, RequiredClaims: f.required, MaxAge: f.maxAge,
-		ScopeClaims: f.scopes, ClientIDClaims: f.clientClaims, GroupClaims: f.groups,
+		ScopeClaims: f.scopes, ClientIDClaims: f.clientClaims, GroupClaims: f.groups, AllowMissingKeyID: f.missingKeyID,
 	}, nil
 }
 

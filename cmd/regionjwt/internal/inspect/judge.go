@@ -163,10 +163,9 @@ func (j *judgement) take(err error, raw string) {
 	r.Rule = j.rules.rule
 	why := r.Detail // of what decode has found
 	r.Reason, r.Detail = "", ""
-	option := ""
 	if rejection != nil {
 		named := *rejection
-		named.Detail, option, _ = strings.Cut(rejection.Detail, ", see ") // the option is one of a policy
+		named.Detail, _, _ = strings.Cut(rejection.Detail, ", see ") // the option of a Policy, which is a flag here
 		rejection = &named
 	}
 	at := j.stageOf(rejection)
@@ -187,9 +186,6 @@ func (j *judgement) take(err error, raw string) {
 	}
 	if r.Verdict == rejected {
 		r.Detail = r.detail(rejection, why)
-		if option != "" {
-			r.Detail += ", see " + option
-		}
 	}
 	if j.note != nil {
 		r.Detail = j.note.Error()
