@@ -1,4 +1,5 @@
-# The gates of this repository. `make test` needs Go, make and git; `make test-all` needs node, npm and redis-server as well.
+# The gates of this repository. `make test` needs Go, make and git; `make test-all` needs node, npm, redis-server,
+# python3-jwt and python3-authlib as well.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -11,7 +12,7 @@ SIM_YEARS ?= 10
 EXPLORE_SECONDS ?= 600
 
 # The published modules whose tests need nothing but Go, the root first.
-MODULES := . middleware/grpcauth observe/otel
+MODULES := . middleware/grpcauth observe/otel aws
 # The published modules whose tests need a redis-server.
 REDIS_MODULES := store/redisstore cmd/regionjwt
 # The modules that nobody imports: e2e needs node and a redis-server.
@@ -27,9 +28,9 @@ endef
 # Each fuzz target as directory:name.
 FUZZ := ./internal/strictjson:FuzzParse ./internal/jose:FuzzAppendBase64 ./internal/jose:FuzzParseSet \
 	./verifier:FuzzVerify ./verifier:FuzzNumericDate ./middleware/dpop:FuzzCheck ./middleware/dpop:FuzzURL \
-	./store/redisstore:FuzzReplies
+	./store/redisstore:FuzzReplies ./store/redisstore:FuzzFraming
 
-.PHONY: help explore soak spelling test test-rest test-all browser lint fmt fmt-check examples fuzz sim outages mutate allocs bench cover tidy-check check
+.PHONY: toolchains help explore long soak spelling test test-rest test-all browser lint fmt fmt-check examples fuzz sim outages mutate allocs bench cover tidy-check check
 
 include release.mk
 
@@ -39,9 +40,20 @@ help: ## list the targets
 test: ## the published modules that need only Go, with the race detector and in random order
 	$(call run-tests,$(MODULES))
 
-test-rest: ## the modules that make test leaves out: needs node 20 or later, npm and redis-server 7 or later
-	@command -v node >/dev/null && command -v npm >/dev/null && command -v redis-server >/dev/null || \
-		{ echo "make $@ needs node 20 or later, npm and redis-server 7 or later: install them and try again" >&2; exit 1; }
+# Packages whose tests need no fake clock: in FIPS mode, random numbers cannot be made under one.
+FIPS_PACKAGES := ./internal/jose ./internal/pseudonym ./internal/strictjson ./middleware/dpop ./issuer/issuertest
+
+toolchains: ## vet and short tests with Go 1.25 and 1.27, and with FIPS 140-3 enforced
+	GOTOOLCHAIN=go1.25.14 go vet ./... && GOTOOLCHAIN=go1.25.14 go test -short ./internal/jose/... ./verifier ./middleware/...
+	export GOTOOLCHAIN=go1.27.4 && go vet ./... && go test -short ./internal/jose/... ./verifier ./middleware/... && \
+		(cd e2e && go vet ./... && go test -run Wycheproof .) && (cd bench && go vet ./... && go test -short ./speed)
+	GODEBUG=fips140=only go test -short $(FIPS_PACKAGES)
+	GODEBUG=fips140=only go test -short -run 'OwnAlgorithm|EitherName|UpdateForbids|UnsupportedAlg' ./verifier
+
+test-rest: ## the modules that make test leaves out: needs node 20, npm, redis-server 7 and the Python packages of Debian
+	@command -v node >/dev/null && command -v npm >/dev/null && command -v redis-server >/dev/null && \
+		/usr/bin/python3 -c 'import jwt, authlib' || { echo "make $@ needs node 20 or later, npm, redis-server 7 or later," \
+		"python3-jwt and python3-authlib: install them and try again" >&2; exit 1; }
 	$(call run-tests,$(REDIS_MODULES) $(PRIVATE_MODULES))
 
 test-all: test test-rest ## the tests of every module
@@ -83,6 +95,9 @@ sim: ## simulate SIM_YEARS region-years (10) against the key engine; SIM_SEED re
 explore: ## every small history of the state of key sets, for EXPLORE_SECONDS (600)
 	EXPLORE_SECONDS=$(EXPLORE_SECONDS) WALKS=$(EXPLORE_SECONDS) go test -run 'TestEveryHistory|TestRandomHistories' -timeout 0 -v \
 		./jwks/internal/keystate
+
+long: ## in full, the tests of thousands of issuers and hundreds of days, which make test runs small
+	REGIONJWT_LONG_TESTS=1 go test -count=1 -run 'TestQuietTenantOfABusyHost|TestRateLimitedHost|TestMemoryOfTenThousandIssuers|TestKeyMissingFromAShareOfAnswers' ./jwks
 
 soak: ## a service under load and faults for ten minutes: writes RESULTS.md and soak.svg in bench/soak
 	cd bench/soak && go run . -minutes 10 -write

@@ -17,7 +17,7 @@ const module = "github.com/regionjwt/regionjwt"
 
 // arrows lists what each package of the module may import of the module; a package that is not listed may not exist.
 var arrows = map[string][]string{
-	"":                       {"failover", "issuer", "jwks", "revocation", "store", "verifier", "internal/guard", "internal/issuercheck", "internal/joined", "internal/nils", "internal/replica", "internal/tokenkinds"},
+	"":                       {"failover", "issuer", "jwks", "revocation", "store", "verifier", "internal/guard", "internal/issuercheck", "internal/joined", "internal/nils", "internal/replica", "internal/label", "internal/tokenkinds"},
 	"issuer":                 {"internal/issuercheck", "internal/outbound"},
 	"internal/issuercheck":   nil,
 	"issuer/issuertest":      {"issuer", "jwks", "verifier", "internal/fakeissuer"},
@@ -25,27 +25,27 @@ var arrows = map[string][]string{
 	"jwks/internal/keystate": {"internal/jose"},
 	"jwks": {
 		"issuer", "store", "jwks/internal/keystate", "internal/guard", "internal/issuercheck", "internal/jose", "internal/nils",
-		"internal/outbound", "internal/signal", "internal/strictjson", "internal/trust", "internal/verdict",
+		"internal/outbound", "internal/signal", "internal/strictjson", "internal/trust", "internal/verdict", "internal/label", "internal/limit",
 	},
-	"failover":                   {"issuer", "store", "internal/verdict", "internal/guard", "internal/issuercheck", "internal/jose", "internal/nils", "internal/outbound", "internal/replica", "internal/seen", "internal/strictjson", "internal/trust"},
-	"failover/clientcredentials": {"failover", "issuer", "internal/guard", "internal/issuercheck", "internal/nils", "internal/outbound", "internal/strictjson"},
-	"middleware/statuspage":      {"", "failover", "jwks", "revocation"},
-	"store":                      {"internal/document", "internal/nils", "internal/seen", "internal/trust"},
+	"failover":                   {"issuer", "store", "internal/event", "internal/verdict", "internal/guard", "internal/issuercheck", "internal/jose", "internal/nils", "internal/outbound", "internal/replica", "internal/seen", "internal/strictjson", "internal/trust", "internal/label"},
+	"failover/clientcredentials": {"failover", "issuer", "internal/guard", "internal/issuercheck", "internal/nils", "internal/outbound", "internal/strictjson", "internal/label"},
+	"middleware/statuspage":      {"", "failover", "jwks", "revocation", "internal/label"},
+	"store":                      {"internal/document", "internal/nils", "internal/seen", "internal/trust", "internal/limit"},
 	"store/storetest":            {"store", "internal/document"},
-	"revocation":                 {"store", "verifier", "internal/clients", "internal/guard", "internal/signal", "internal/strictjson", "internal/nils", "internal/replica", "internal/seen", "internal/trust"},
-	"verifier":                   {"issuer", "jwks", "internal/clients", "internal/joined", "internal/verdict", "internal/guard", "internal/issuercheck", "internal/jose", "internal/signal", "internal/strictjson", "internal/nils", "internal/tokenkinds"},
+	"revocation":                 {"store", "verifier", "internal/event", "internal/clients", "internal/guard", "internal/signal", "internal/strictjson", "internal/nils", "internal/replica", "internal/seen", "internal/trust", "internal/label"},
+	"verifier":                   {"issuer", "jwks", "internal/clients", "internal/joined", "internal/verdict", "internal/guard", "internal/issuercheck", "internal/jose", "internal/signal", "internal/strictjson", "internal/nils", "internal/limit", "internal/tokenkinds"},
 	"observe/audit":              {"verifier", "internal/guard", "internal/nils", "internal/pseudonym"},
 	"middleware":                 {"verifier", "internal/authz", "internal/guard", "internal/jose", "internal/nils"},
 	"middleware/httpauth":        {"middleware", "middleware/dpop", "verifier", "internal/authz", "internal/guard", "internal/nils", "internal/outbound"},
-	"middleware/dpop":            {"verifier", "internal/authz", "internal/guard", "internal/jose", "internal/strictjson"},
-	"internal/authz":             {"verifier", "internal/guard"},
+	"middleware/dpop":            {"verifier", "internal/authz", "internal/guard", "internal/jose", "internal/strictjson", "internal/limit"},
+	"internal/authz":             {"verifier", "internal/guard", "internal/limit"},
 	"internal/guard":             nil,
 	"internal/signal":            nil,
 	"internal/verdict":           nil,
 	"internal/clients":           nil,
 	"internal/joined":            nil,
 	"internal/tokenkinds":        nil,
-	"internal/outbound":          nil,
+	"internal/outbound":          {"internal/label", "internal/limit"},
 	"internal/document":          nil,
 	"internal/trust":             {"internal/nils"},
 	"internal/replica":           {"store", "internal/document", "internal/guard", "internal/nils", "internal/seen", "internal/trust"},
@@ -54,8 +54,11 @@ var arrows = map[string][]string{
 	"internal/strictjson":        nil,
 	"internal/nils":              nil,
 	"internal/nils/nilstest":     nil,
+	"internal/label":             nil,
+	"internal/event":             nil,
+	"internal/limit":             nil,
 	"internal/jose":              {"internal/strictjson"},
-	"internal/jose/josetest":     nil,
+	"internal/jose/josetest":     {"internal/jose"},
 	"internal/release":           nil,
 	"internal/mutate":            nil,
 	"internal/answers":           {"issuer", "internal/fakeissuer", "jwks", "middleware", "verifier"},
@@ -128,7 +131,7 @@ func TestModuleGraph(t *testing.T) {
 }
 
 // modules are the directories of all modules. A module more is a dependency graph more to keep: eight at most.
-var modules = []string{".", "bench", "cmd/regionjwt", "e2e", "middleware/grpcauth", "observe/otel", "store/redisstore"}
+var modules = []string{".", "aws", "bench", "cmd/regionjwt", "e2e", "middleware/grpcauth", "observe/otel", "store/redisstore"}
 
 func TestModulesAreFew(t *testing.T) {
 	t.Parallel()

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/regionjwt/regionjwt/failover"
-	"github.com/regionjwt/regionjwt/internal/replica"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/revocation"
@@ -145,7 +145,7 @@ func (v *Validator) Ready(providerIDs ...string) error {
 
 // rulesKnown returns an error if tokens are rejected because the revocation rules are not known.
 func (v *Validator) rulesKnown() error {
-	if v.rules == nil || v.unknownRules || v.rules.Status().Replica.Origin != replica.FromNone {
+	if v.rules == nil || v.unknownRules || v.rules.Status().Replica.Origin != label.None {
 		return nil
 	}
 	return errors.New("regionjwt: the revocation rules are not known yet")

@@ -21,8 +21,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/event"
 	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/issuercheck"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/internal/replica"
 	"github.com/regionjwt/regionjwt/internal/seen"
@@ -96,17 +98,17 @@ type Controller struct {
 	config   Config
 	snapshot atomic.Pointer[snapshot]
 	woken    chan struct{} // makes Run check what is due; holds one signal
+	notifier event.Notifier[*snapshot]
 	spread   func() float64
 	decoded  seen.Set[decoded] // documents of the store
 
-	mu       sync.Mutex // guards what follows; never held during I/O or a callback
-	regions  []*region  // in the order of the provider
-	active   *region
-	since    time.Time
-	cause    string
-	pin      pin // the last one of an operator
-	replica  replicaState
-	notifier notifier
+	mu      sync.Mutex // guards what follows; never held during I/O or a callback
+	regions []*region  // in the order of the provider
+	active  *region
+	since   time.Time
+	cause   string
+	pin     pin // the last one of an operator
+	replica replicaState
 }
 
 // New returns a Controller for the regions of p, of which the first is the preferred one and active. The error is every problem
@@ -120,14 +122,14 @@ func New(p issuer.Provider, c Config) (*Controller, error) {
 	now := time.Now()
 	f := &Controller{provider: p, config: c, woken: make(chan struct{}, 1), spread: spread, since: now, cause: causeStart}
 	for _, r := range p.Regions {
-		f.regions = append(f.regions, &region{name: r.Name, health: unknown})
+		f.regions = append(f.regions, &region{name: r.Name, health: label.Unknown})
 	}
 	f.active = f.regions[0]
 	if c.Replica.Store != nil || c.Replica.LocalCopy != nil {
-		f.replica.status.Origin = originNone
+		f.replica.status.Origin = label.None
 	}
 	f.publish()
-	f.notifier.told = f.snapshot.Load()
+	f.notifier.Start(f.snapshot.Load())
 	return f, nil
 }
 

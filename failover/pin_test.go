@@ -257,8 +257,10 @@ func TestDocumentsAreReadStrictly(t *testing.T) {
 		_, err := writer.Save(t.Context(), "regionjwt/failover/orders", []byte(text), "")
 		require.NoError(t, err)
 		c := newController(t, failover.Config{Replica: store.ReplicaConfig{Store: reader}})
-		require.NoError(t, c.Load(t.Context()))
-		return c, c.Status().Replica.StoreProblem
+		err = c.Load(t.Context())
+		problem := c.Status().Replica.StoreProblem
+		require.Equal(t, problem != "", err != nil, "%s: %v", text, err)
+		return c, problem
 	}
 	c, problem := read(good)
 	require.Empty(t, problem)

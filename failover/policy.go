@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/verdict"
 )
 
@@ -37,7 +38,7 @@ func (c *Controller) Admit(provider string, regions []string, _ time.Time) error
 	if !c.config.RejectInactive || provider != s.status.Provider || slices.Contains(regions, s.status.Active) {
 		return nil
 	}
-	if s.status.Replica.Origin == originNone {
+	if s.status.Replica.Origin == label.None {
 		return errNotKnown
 	}
 	now := time.Now()

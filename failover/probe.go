@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/outbound"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 	"github.com/regionjwt/regionjwt/issuer"
@@ -187,20 +188,22 @@ func (p prober) get(ctx context.Context, where string) ([]byte, error) {
 		return body, nil
 	case resp.StatusCode == http.StatusOK:
 		return nil, failedRequest(ctx, err)
-	case resp.StatusCode >= http.StatusInternalServerError && outbound.RetryAfter(resp.Header, time.Now(), maxRetryAfter) == 0:
-		return nil, probeError(fmt.Sprintf("status %d", resp.StatusCode))
 	}
-	return nil, fmt.Errorf("%w: status %d", ErrInconclusive, resp.StatusCode)
+	failure := label.Status(resp.StatusCode)
+	if label.Outage(failure, outbound.RetryAfter(resp.Header, time.Now(), maxRetryAfter)) {
+		return nil, probeError(failure)
+	}
+	return nil, fmt.Errorf("%w: %s", ErrInconclusive, failure)
 }
 
 // failedRequest is the error of a request that has no whole answer.
 func failedRequest(ctx context.Context, err error) error {
-	switch label := outbound.Classify(ctx, err); label {
-	case outbound.Canceled:
+	switch failure := outbound.Classify(ctx, err); failure {
+	case label.Canceled:
 		return context.Canceled
-	case outbound.TooLarge:
-		return fmt.Errorf("%w: %s", ErrInconclusive, label)
+	case label.TooLarge:
+		return fmt.Errorf("%w: %s", ErrInconclusive, failure)
 	default:
-		return probeError(label)
+		return probeError(failure)
 	}
 }

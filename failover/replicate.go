@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/seen"
 	"github.com/regionjwt/regionjwt/internal/trust"
 	"github.com/regionjwt/regionjwt/store"
@@ -61,6 +62,7 @@ func (c *Controller) apply(ctx context.Context, r request) error {
 	mine := base.next(c.active.name, r, now, c.config.Replica.MinEpoch)
 	c.applyPin(mine)
 	c.choose(now)
+	c.mu.Unlock()
 	c.notify()
 	c.wake()
 	defer c.saveLocal(ctx)
@@ -139,13 +141,14 @@ func (c *Controller) merge(theirs pin) (older bool) {
 		older = true
 	}
 	c.choose(now)
+	c.mu.Unlock()
 	c.notify()
 	c.wake()
 	return older
 }
 
-// Load reads the local copy and the store once, for processes that do not call Run. The error is the store's; a store without a
-// document is no error.
+// Load reads the local copy and the store once, for processes that do not call Run. The error is the problem with the store or
+// its document. A store without a document is no error, unless Replica.MinEpoch demands one.
 func (c *Controller) Load(ctx context.Context) error {
 	if !c.made() {
 		return errNotMade
@@ -155,16 +158,19 @@ func (c *Controller) Load(ctx context.Context) error {
 		return nil
 	}
 	data, _, err := c.load(ctx, theStore, c.config.Replica.Store)
-	c.receive(data, err)
+	err = c.take(data, err)
 	c.saveLocal(ctx)
-	if errors.Is(err, store.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) && c.config.Replica.MinEpoch == 0 {
 		return nil
 	}
 	return err
 }
 
-// receive takes in what the store has answered.
-func (c *Controller) receive(data []byte, err error) {
+// receive is take for callers that have no use for the error.
+func (c *Controller) receive(data []byte, err error) { _ = c.take(data, err) }
+
+// take takes in what the store has answered, and returns the problem with it.
+func (c *Controller) take(data []byte, err error) error {
 	problem, known := "", false
 	switch {
 	case errors.Is(err, store.ErrNotFound):
@@ -172,29 +178,30 @@ func (c *Controller) receive(data []byte, err error) {
 		known = !c.config.RejectInactive && least == 0
 		switch {
 		case c.snapshot.Load().status.Replica.Epoch > 0:
-			problem = lost
+			problem = label.Lost
 		case least > 0:
-			problem = missing
+			problem = label.Missing
 		}
 	case errors.Is(err, store.ErrNotAuthentic):
-		problem = notAuthentic
+		problem = label.NotAuthentic
 	case err != nil:
-		problem = unavailable
+		problem = label.Unavailable
 	default:
 		var theirs pin
 		theirs, err = c.decodeOnce(data)
 		switch {
 		case errors.Is(err, store.ErrNotAuthentic):
-			problem = notAuthentic
+			problem = label.NotAuthentic
 		case err != nil:
-			problem = malformed
+			problem = label.Malformed
 		case c.merge(theirs) || theirs.Epoch < c.config.Replica.MinEpoch:
-			problem, known = rolledBack, theirs.Epoch >= c.config.Replica.MinEpoch
+			problem, known = label.RolledBack, theirs.Epoch >= c.config.Replica.MinEpoch
 		default:
 			known = true
 		}
 	}
 	c.received(problem, err, known)
+	return err
 }
 
 // received notes what the store has: a problem, or what is known here. It is then known what operators have decided if known is
@@ -207,9 +214,10 @@ func (c *Controller) received(problem string, err error, known bool) {
 		status.Confirmed = time.Now()
 	}
 	if known {
-		status.Origin = originStore
+		status.Origin = label.Store
 	}
 	c.publish()
+	c.mu.Unlock()
 	c.notify()
 }
 
@@ -258,31 +266,32 @@ func (c *Controller) readLocal(ctx context.Context) {
 		err = nil
 		if c.config.Replica.Store == nil { // it is all there is
 			if known = least == 0; !known {
-				problem = missing
+				problem = label.Missing
 			}
 		}
 	case err != nil:
 		problem = localProblem(err)
 	default:
 		if copied, err = c.decodeCopy(data); err != nil {
-			if problem = malformed; errors.Is(err, store.ErrNotAuthentic) {
-				problem = notAuthentic
+			if problem = label.Malformed; errors.Is(err, store.ErrNotAuthentic) {
+				problem = label.NotAuthentic
 			}
 			break
 		}
 		c.merge(copied)
 		if known = copied.Epoch >= least; !known {
-			problem = rolledBack
+			problem = label.RolledBack
 		}
 	}
 	c.mu.Lock()
 	c.replica.localErr, c.replica.saved = err, copied
 	status := &c.replica.status
 	status.LocalProblem = problem
-	if known && status.Origin == originNone {
-		status.Origin = originLocal
+	if known && status.Origin == label.None {
+		status.Origin = label.LocalCopy
 	}
 	c.publish()
+	c.mu.Unlock()
 	c.notify()
 }
 
@@ -292,9 +301,9 @@ func localProblem(err error) string {
 	case err == nil:
 		return ""
 	case errors.Is(err, store.ErrNotAuthentic):
-		return notAuthentic
+		return label.NotAuthentic
 	}
-	return unavailable
+	return label.Unavailable
 }
 
 // saveLocal writes the pin to the local copy, for the next start.
@@ -314,10 +323,11 @@ func (c *Controller) saveLocal(ctx context.Context) {
 	if err == nil {
 		c.replica.saved = mine
 		if c.config.Replica.Store == nil {
-			status.Origin = originLocal
+			status.Origin = label.LocalCopy
 		}
 	}
 	c.publish()
+	c.mu.Unlock()
 	c.notify()
 }
 

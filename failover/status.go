@@ -5,14 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/store"
-)
-
-// The labels of a region's health.
-const (
-	unknown   = "unknown"
-	healthy   = "healthy"
-	unhealthy = "unhealthy"
 )
 
 // The labels of the cause.
@@ -22,20 +16,6 @@ const (
 	causeRecovered = "recovered"
 	causePinned    = "pinned"
 	causeUnpinned  = "unpinned"
-)
-
-// The labels of store.ReplicaStatus.
-const (
-	originNone  = "none"
-	originStore = "store"
-	originLocal = "local copy"
-
-	unavailable  = "unavailable"
-	missing      = "missing"
-	lost         = "lost"
-	rolledBack   = "rolled_back"
-	notAuthentic = "not_authentic"
-	malformed    = "malformed"
 )
 
 // Status is the state of a Controller. It is a copy. The labels and the JSON names are stable; new ones may be added.
@@ -146,13 +126,13 @@ func (c *Controller) publish() {
 
 // String is a line of RegionStatus.Reports.
 func (r *reporter) String() string {
-	label, successes := "", 0
+	failure, successes := "", 0
 	if r.failures > 0 {
-		label = " (" + r.failure + ")"
+		failure = " (" + r.failure + ")"
 	}
-	if r.health != healthy {
+	if r.health != label.Healthy {
 		successes = r.successes
 	}
 	return fmt.Sprintf("%s: %s, %d failures%s, %d successes, %s",
-		r.name, r.health, r.failures, label, successes, r.last.UTC().Format(time.RFC3339))
+		r.name, r.health, r.failures, failure, successes, r.last.UTC().Format(time.RFC3339))
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -88,7 +89,7 @@ func TestAnOldOrderIsBehindEachTime(t *testing.T) {
 	older, newer := ordered(east, 1, began, filler), ordered(west, 2, began.Add(time.Second), filler)
 	next := func(doc []byte, want string) {
 		s.put(documentName, doc)
-		require.NoError(t, f.Load(t.Context()))
+		require.Equal(t, want == "malformed", f.Load(t.Context()) != nil)
 		require.Equal(t, want, f.Status().Replica.StoreProblem)
 	}
 	next(older, "")
@@ -123,7 +124,9 @@ func TestBoundsOfOrders(t *testing.T) {
 		s := newShelf()
 		s.put(documentName, c.doc)
 		f := plain(t, s)
-		require.NoError(t, f.Load(t.Context()), name)
+		err := f.Load(t.Context())
+		require.Equal(t, c.want != "", err != nil, "%s: %v", name, err)
+		require.Equal(t, c.want == "not_authentic", errors.Is(err, store.ErrNotAuthentic), name)
 		require.Equal(t, c.want, f.Status().Replica.StoreProblem, name)
 		require.Equal(t, c.want == "", f.Active() == west, name)
 		require.Equal(t, c.want == "", f.Status().Replica.Origin == "store", name)
@@ -213,7 +216,7 @@ func TestMinEpoch(t *testing.T) {
 			RejectInactive: true, Replica: store.ReplicaConfig{Store: store.InsecureTrust(s), LocalCopy: local, MinEpoch: 7},
 		}
 		f := newController(t, config)
-		require.NoError(t, f.Load(t.Context()), name)
+		require.Equal(t, name == "none", errors.Is(f.Load(t.Context()), store.ErrNotFound), name)
 		require.Equal(t, c.problem, f.Status().Replica.StoreProblem, name)
 		require.Equal(t, c.origin, f.Status().Replica.Origin, name)
 		require.Equal(t, c.active, f.Active(), name)
@@ -233,4 +236,13 @@ func TestMinEpoch(t *testing.T) {
 	require.NoError(t, alone.Load(t.Context()))
 	require.Equal(t, "missing", alone.Status().Replica.LocalProblem)
 	require.Equal(t, "none", alone.Status().Replica.Origin)
+}
+
+// Load says that a store without a document proves nothing, if the configuration demands one.
+func TestLoadSaysThatADemandedDocumentIsMissing(t *testing.T) {
+	t.Parallel()
+	for epoch, missing := range map[uint64]bool{0: false, 1: true} {
+		c := newController(t, failover.Config{Replica: store.ReplicaConfig{Store: store.InsecureTrust(newShelf()), MinEpoch: epoch}})
+		require.Equal(t, missing, errors.Is(c.Load(t.Context()), store.ErrNotFound), epoch)
+	}
 }

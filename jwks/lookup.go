@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/internal/verdict"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
@@ -29,7 +30,7 @@ func (c *Cache) Lookup(ctx context.Context, q Query) Result {
 	if !q.CacheOnly {
 		c.refreshDue(e, now)
 	}
-	ask := keystate.Question{KeyID: q.KeyID, Algorithm: q.Algorithm}
+	ask := keystate.Question{KeyID: q.KeyID, Algorithm: jose.Canonical(q.Algorithm)}
 	r, known := v.answer(ask, now)
 	switch {
 	case len(q.Tried) > 0 && known && len(r.Keys) > 0 && (q.KeyID != "" || q.CacheOnly):

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
@@ -96,7 +97,7 @@ type request struct {
 func (q *request) run(ctx context.Context) {
 	c := q.cache
 	if !c.hosts.wait(ctx, q.ticket) {
-		q.finish(answer{failed: &failure{label: "canceled"}})
+		q.finish(answer{failed: &failure{label: label.Canceled}})
 		return
 	}
 	deadline := q.start()
@@ -108,7 +109,7 @@ func (q *request) run(ctx context.Context) {
 	defer c.hosts.release(q.ticket) // also if the client does not return: others need the place
 	stuck := &q.attempt.slot.stuck
 	if stuck.Load() >= maxStray {
-		q.finish(answer{failed: &failure{label: "timeout", cause: errStuck}})
+		q.finish(answer{failed: &failure{label: label.Timeout, cause: errStuck}})
 		return
 	}
 	got, ok := counted(ctx, stuck, func() (a answer) {
@@ -123,11 +124,11 @@ func (q *request) run(ctx context.Context) {
 	} else if !ok {
 		got = answer{failed: fail("panic")} // it has ended its goroutine
 	}
-	if got.failed != nil && got.failed.label == "timeout" {
+	if got.failed != nil && got.failed.label == label.Timeout {
 		q.client.closeIdle()
 	}
-	if got.failed == nil || got.failed.label != "canceled" {
-		c.hosts.answered(q.ticket, got.failed != nil && got.failed.limited(), got.failed != nil && got.failed.label == "timeout")
+	if got.failed == nil || got.failed.label != label.Canceled {
+		c.hosts.answered(q.ticket, got.failed != nil && got.failed.limited(), got.failed != nil && got.failed.label == label.Timeout)
 	}
 	c.hosts.release(q.ticket) // before any code of others is called
 	q.finish(got)
@@ -246,7 +247,7 @@ func (q *request) event(got *answer) (e keystate.Event, told bool) {
 		e.Kind = keystate.NotModified
 	case f == nil:
 		e.Kind = keystate.Good
-	case f.label == "canceled", f.label == "timeout" && a.pending > 0:
+	case f.label == label.Canceled, f.label == label.Timeout && a.pending > 0:
 		return e, false
 	default:
 		e.Kind, e.Refused, e.RetryAfter = keystate.Failed, f.refused(), q.cache.jitter(f.retryAfter)
@@ -341,7 +342,7 @@ func (c *Cache) onFetch(q *request, got *answer) {
 	if got.failed != nil {
 		f.Failure, f.Outage = got.failed.String(), got.failed.outage() && q.round.due
 		if got.failed.refused() && q.attempt.slot.optional && !q.attempt.slot.current().Known {
-			f.Failure = "not_enabled"
+			f.Failure = label.NotEnabled
 		}
 	}
 	for _, home := range c.table.Load().homes(q.set, q.attempt.slot) {

@@ -190,22 +190,26 @@ func (c *Cache) restoreOnce(s *set, r *round, wg *sync.WaitGroup, helps bool) {
 		return
 	}
 	r.snapshot = snapshotReading
-	wg.Go(func() {
-		c.restore(s)
+	wg.Add(1)
+	go func() {
+		report := c.restore(s)
 		s.mu.Lock()
 		r.snapshot = snapshotOver
 		s.mu.Unlock()
 		r.tell()
-	})
+		wg.Done()
+		report() // a log handler that blocks holds up no round
+	}()
 }
 
-// restore fills an empty set from its snapshot. What was fetched meanwhile takes precedence.
-func (c *Cache) restore(s *set) {
+// restore fills an empty set from its snapshot. What was fetched meanwhile takes precedence. It returns a function that writes to
+// the log.
+func (c *Cache) restore(s *set) (report func()) {
 	ctx, cancel := context.WithTimeout(context.Background(), snapshotTime)
 	defer cancel()
 	data, _, err := c.load(ctx, snapshotName(s))
 	if errors.Is(err, store.ErrNotFound) {
-		return
+		return func() {}
 	}
 	now := c.clock()
 	var events []keystate.Event
@@ -213,8 +217,7 @@ func (c *Cache) restore(s *set) {
 		events, _, err = s.decode(data, now, &c.config)
 	}
 	if err != nil {
-		c.log.Warn("snapshot is not used", "url", s.slots[0].name(), "failure", err)
-		return
+		return func() { c.log.Warn("snapshot is not used", "url", s.slots[0].name(), "failure", err) }
 	}
 	s.mu.Lock()
 	keys := 0
@@ -230,11 +233,14 @@ func (c *Cache) restore(s *set) {
 	}
 	s.mu.Unlock()
 	if keys == 0 {
-		return
+		return func() {}
 	}
 	s.publish()
-	c.log.Info("keys come from a snapshot", "url", s.slots[0].name(), "regions", regionsOf{c.table.Load(), s},
-		"keys", keys, "age", now.Since(s.lastGood()).Round(time.Second))
+	age := now.Since(s.lastGood()).Round(time.Second)
+	return func() {
+		c.log.Info("keys come from a snapshot", "url", s.slots[0].name(), "regions", regionsOf{c.table.Load(), s},
+			"keys", keys, "age", age)
+	}
 }
 
 // save writes the snapshot of a set if its keys changed, or the last one has aged. Another process that shares the store may have

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
@@ -90,14 +91,14 @@ func (c *Cache) Status() []Status {
 // status describes a URL. The caller holds the set's mutex.
 func (sl *slot) status(inUse []keystate.Candidate, now, due keystate.Time, c *Cache) Status {
 	u := sl.current()
-	st := Status{URL: sl.name(), State: "empty", MissingKeyIDs: slices.Clone(sl.missing)}
+	st := Status{URL: sl.name(), State: label.Empty, MissingKeyIDs: slices.Clone(sl.missing)}
 	if u.Failure != nil {
 		st.Failures = u.Failure.Count
 	}
 	if sl.failure != nil {
 		st.Failure = sl.failure.String()
 		if sl.refused(now) {
-			st.State, st.Failure = "not_enabled", "not_enabled"
+			st.State, st.Failure = label.NotEnabled, label.NotEnabled
 		}
 	}
 	for i, k := range sl.skipped {
@@ -112,13 +113,13 @@ func (sl *slot) status(inUse []keystate.Candidate, now, due keystate.Time, c *Ca
 	st.LastSuccess = time.Unix(0, u.Good.Wall)
 	switch {
 	case !u.Usable(now, c.config.limits()):
-		st.State = "expired"
+		st.State = label.Expired
 	case u.Answer.Started == 0:
-		st.State = "snapshot"
+		st.State = label.Snapshot
 	case u.Failure != nil || now.Reached(due) && now.Since(due) > time.Minute:
-		st.State = "stale"
+		st.State = label.Stale
 	default:
-		st.State = "fresh"
+		st.State = label.Fresh
 	}
 	for i := range inUse {
 		if u.Listing(inUse[i].Key) != nil {

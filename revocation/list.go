@@ -21,7 +21,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/event"
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/internal/replica"
 	"github.com/regionjwt/regionjwt/internal/seen"
@@ -69,7 +71,7 @@ type List struct {
 	mu       sync.Mutex // guards what follows, and changes of state
 	revision uint64     // grows whenever another rule set is published
 	problems problems
-	observer observer
+	notifier event.Notifier[Status]
 	running  int // calls of Run
 	local    localCopy
 }
@@ -104,12 +106,12 @@ func New(c Config) (*List, error) {
 	c.Logger = guard.Logger(c.Logger)
 	l := &List{config: c, now: time.Now, saving: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
 	none := &ruleSet{rules: map[string]stored{}, removed: map[string]time.Time{}}
-	s := &state{rules: none, index: newIndex(none), origin: replica.FromNone}
+	s := &state{rules: none, index: newIndex(none), origin: label.None}
 	if alone {
-		s.known, s.origin = true, replica.FromProcess
+		s.known, s.origin = true, label.Process
 	}
 	l.state.Store(s)
-	l.observer.last = l.Status()
+	l.notifier.Start(l.Status())
 	return l, nil
 }
 

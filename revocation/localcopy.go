@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/replica"
 	"github.com/regionjwt/regionjwt/internal/seen"
 	"github.com/regionjwt/regionjwt/internal/trust"
@@ -108,11 +109,11 @@ func (l *List) saveLocal(ctx context.Context, timeout time.Duration, again bool)
 		p.local, p.localFailure = "", err
 		switch {
 		case errors.Is(err, store.ErrNotAuthentic):
-			p.local = replica.NotAuthentic
+			p.local = label.NotAuthentic
 		case errors.Is(err, errNewer):
-			p.local = replica.Malformed
+			p.local = label.Malformed
 		case err != nil:
-			p.local = replica.Unavailable
+			p.local = label.Unavailable
 		}
 	})
 	return err
@@ -233,7 +234,7 @@ func (l *List) scope() (scope trust.Scope, err error) {
 func (l *List) receiveLocal(held *ruleSet, complete bool) {
 	now := l.now()
 	l.mu.Lock()
-	changed := l.merge(held, now, complete && l.accepts(held.epoch), replica.FromLocalCopy)
+	changed := l.merge(held, now, complete && l.accepts(held.epoch), label.LocalCopy)
 	l.mu.Unlock()
 	if changed {
 		l.notify()

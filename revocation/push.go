@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/replica"
 	"github.com/regionjwt/regionjwt/store"
 )
@@ -91,7 +92,7 @@ func (l *List) receive(theirs *ruleSet) (rolledBack bool) {
 	s := l.state.Load()
 	accepted := l.accepts(theirs.epoch)
 	rolledBack = !accepted || theirs.epoch < s.rules.epoch || s.rules.isNewerThan(theirs, now)
-	changed := l.merge(theirs, now, accepted, replica.FromStore)
+	changed := l.merge(theirs, now, accepted, label.Store)
 	if !rolledBack {
 		l.apply(l.state.Load().rules, false, func(s *state) { s.confirmed = now })
 	}
@@ -109,7 +110,7 @@ func (l *List) merge(theirs *ruleSet, now time.Time, accepted bool, origin strin
 	merged, more := s.rules.merge(theirs, now)
 	first := accepted && !s.known
 	l.apply(merged, more || first, func(s *state) {
-		if first || accepted && origin == replica.FromStore {
+		if first || accepted && origin == label.Store {
 			s.known, s.origin = true, origin
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/replica"
 	"github.com/regionjwt/regionjwt/internal/seen"
 	"github.com/regionjwt/regionjwt/store"
@@ -87,9 +88,9 @@ func (l *List) follow(data []byte, err error) error {
 	case errors.Is(err, store.ErrNotFound):
 		problem = l.receiveNothing()
 	case errors.Is(err, store.ErrNotAuthentic):
-		problem = replica.NotAuthentic
+		problem = label.NotAuthentic
 	case err != nil:
-		problem = replica.Unavailable
+		problem = label.Unavailable
 	default:
 		problem, err = l.receiveDocument(data)
 	}
@@ -151,11 +152,11 @@ func (l *List) receiveDocument(data []byte) (problem string, err error) {
 	}
 	switch {
 	case errors.Is(v.err, store.ErrNotAuthentic):
-		return replica.NotAuthentic, v.err
+		return label.NotAuthentic, v.err
 	case v.err != nil:
-		return replica.Malformed, v.err
+		return label.Malformed, v.err
 	case v.rolledBack:
-		return replica.RolledBack, nil
+		return label.RolledBack, nil
 	default:
 		return "", nil
 	}
@@ -170,13 +171,13 @@ func (l *List) receiveNothing() (problem string) {
 	first := accepted && !s.known
 	switch {
 	case s.rules.epoch > 0:
-		problem = replica.Lost
+		problem = label.Lost
 	case !accepted:
-		problem = replica.Missing
+		problem = label.Missing
 	}
 	l.apply(s.rules, first, func(s *state) {
 		if accepted {
-			s.known, s.origin = true, replica.FromStore
+			s.known, s.origin = true, label.Store
 		}
 		if problem == "" {
 			s.confirmed = now

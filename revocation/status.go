@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
-	"github.com/regionjwt/regionjwt/internal/replica"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/store"
 )
 
@@ -19,7 +19,7 @@ type Status struct {
 // Status returns the state of the list. It does no I/O.
 func (l *List) Status() Status {
 	if l.current() == nil {
-		return Status{Replica: store.ReplicaStatus{Origin: replica.FromNone}}
+		return Status{Replica: store.ReplicaStatus{Origin: label.None}}
 	}
 	l.mu.Lock()
 	p := l.problems
@@ -46,52 +46,26 @@ type problems struct {
 	storeFailure, localFailure error
 }
 
-// observer is the state of calling OnChange. List.mu guards busy and again.
-type observer struct {
-	busy  bool   // a goroutine is calling
-	again bool   // something may have changed since
-	last  Status // of the last call; only the calling goroutine uses it
-}
-
 // report changes the problems, and calls OnChange if Status has changed. If another goroutine is calling it, that one does so.
 func (l *List) report(change func(*problems)) {
-	l.mu.Lock()
 	if change != nil {
+		l.mu.Lock()
 		change(&l.problems)
-	}
-	l.observer.again = true
-	if l.observer.busy {
 		l.mu.Unlock()
-		return
 	}
-	l.observer.busy = true
-	l.mu.Unlock()
-	for l.isReportDue() {
-		l.callObservers()
-	}
+	l.notifier.Notify(l.Status, l.changed)
 }
 
-// isReportDue reports whether something may have changed; otherwise the next change is reported by the goroutine that makes it.
-func (l *List) isReportDue() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	due := l.observer.again
-	l.observer.again, l.observer.busy = false, due
-	return due
-}
-
-// callObservers logs a change of Status, and calls OnChange.
-func (l *List) callObservers() {
-	l.mu.Lock()
-	p := l.problems
-	l.mu.Unlock()
-	last, now := l.observer.last, l.Status()
+// changed logs a change of Status, and calls OnChange.
+func (l *List) changed(last, now Status) {
 	same := last
 	same.Replica.Confirmed = now.Replica.Confirmed
 	if same == now {
 		return
 	}
-	l.observer.last = now
+	l.mu.Lock()
+	p := l.problems
+	l.mu.Unlock()
 	r := now.Replica
 	level := slog.LevelInfo
 	if r.StoreProblem != "" || r.LocalProblem != "" {

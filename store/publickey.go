@@ -9,6 +9,8 @@ import (
 	"os"
 	"runtime"
 	"strings"
+
+	"github.com/regionjwt/regionjwt/internal/limit"
 )
 
 // PublicKey is a key that verifies documents; see [Signed].
@@ -19,7 +21,7 @@ type PublicKey struct {
 
 const (
 	publicPEM      = "PUBLIC KEY"
-	maxKeyFile     = 64 << 10 // bytes
+	maxKeyFile     = limit.KeyFileBytes // bytes
 	othersCanWrite = 0o022
 )
 

@@ -12,6 +12,7 @@ import (
 type AudiencePolicy struct {
 	kind    audienceKind
 	allowed []string         // audiences or client IDs
+	derived string           // the aud of CognitoDerived
 	parts   []AudiencePolicy // of AnyOf and AllOf
 }
 
@@ -21,6 +22,7 @@ const (
 	audUnset audienceKind = iota
 	audAPI
 	audCognitoAccess
+	audCognitoDerived
 	audCognitoID
 	audIDToken
 	audAny
@@ -28,7 +30,7 @@ const (
 	audAllOf
 )
 
-// AllowAnyClient makes CognitoAccess and CognitoID accept every app client of the user pool.
+// AllowAnyClient makes CognitoAccess, CognitoDerived and CognitoID accept every app client of the user pool.
 const AllowAnyClient = "*"
 
 // Audience accepts access tokens whose aud contains one of the values (RFC 9068 section 4). It rejects tokens that certainly are
@@ -40,13 +42,24 @@ func Audience(aud ...string) AudiencePolicy {
 }
 
 // CognitoAccess accepts access tokens of Amazon Cognito: token_use is "access" and client_id is one of clientIDs. A token that
-// has an aud, as one that was requested with a resource (RFC 8707) or by token exchange has, is rejected, unless an Audience that
+// has an aud, as one that was requested with a resource (RFC 8707) or derived from another token (RFC 8693; see CognitoDerived) has, is rejected, unless an Audience that
 // accepts it is joined with AllOf:
 //
 //	AllOf(CognitoAccess(client), Audience(api))                                // tokens for the API only
 //	AnyOf(CognitoAccess(client), AllOf(CognitoAccess(client), Audience(api)))  // and those without an aud
 func CognitoAccess(clientIDs ...string) AudiencePolicy {
 	return AudiencePolicy{kind: audCognitoAccess, allowed: slices.Clone(clientIDs)}
+}
+
+// CognitoDerived accepts access tokens that Amazon Cognito derived from other tokens by token exchange (RFC 8693, GetDerivedToken):
+// token_use is "access", aud is audience and nothing else, and client_id is one of clientIDs. A token that was requested with a
+// resource (RFC 8707) looks the same and is accepted, too. A token without aud is rejected.
+//
+// A derived token has an act if the exchange had an actor token; otherwise it looks as if the user had asked for it. AWS documents
+// neither the members of act nor whose ID client_id is, that of the exchanging client or of the first one. A token whose act has
+// no sub is rejected, as always: see Token.Actor.
+func CognitoDerived(audience string, clientIDs ...string) AudiencePolicy {
+	return AudiencePolicy{kind: audCognitoDerived, derived: audience, allowed: slices.Clone(clientIDs)}
 }
 
 // CognitoID accepts ID tokens of Amazon Cognito: token_use is "id" and aud is one of clientIDs.
@@ -79,7 +92,8 @@ func AllOf(policies ...AudiencePolicy) AudiencePolicy {
 
 // anyClient reports whether AllowAnyClient was given.
 func (a *AudiencePolicy) anyClient() bool {
-	return len(a.allowed) == 1 && a.allowed[0] == AllowAnyClient && (a.kind == audCognitoAccess || a.kind == audCognitoID)
+	return len(a.allowed) == 1 && a.allowed[0] == AllowAnyClient &&
+		(a.kind == audCognitoAccess || a.kind == audCognitoDerived || a.kind == audCognitoID)
 }
 
 func (a *AudiencePolicy) validate() error {
@@ -88,15 +102,15 @@ func (a *AudiencePolicy) validate() error {
 	combined := a.kind == audAnyOf || a.kind == audAllOf
 	switch {
 	case a.kind == audUnset:
-		add("it is not set: use Audience, CognitoAccess, CognitoID or IDToken")
+		add("it is not set: use Audience, CognitoAccess, CognitoDerived, CognitoID or IDToken")
 	case combined && len(a.parts) == 0:
 		add("AnyOf and AllOf need at least one policy")
 	case !combined && len(a.allowed) == 0 && a.kind != audAny:
 		add("there is no audience or client ID")
 	case slices.Contains(a.allowed, AllowAnyClient) && !a.anyClient():
-		add("AllowAnyClient is for CognitoAccess and CognitoID, and stands alone")
+		add("AllowAnyClient is for CognitoAccess, CognitoDerived and CognitoID, and is the only client")
 	}
-	if slices.Contains(a.allowed, "") {
+	if slices.Contains(a.allowed, "") || a.kind == audCognitoDerived && a.derived == "" {
 		add("an audience or client ID is empty")
 	}
 	for i := range a.parts {
@@ -107,7 +121,7 @@ func (a *AudiencePolicy) validate() error {
 	if access, id := a.kinds(); len(errs) == 0 && !access && !id {
 		add("AllOf demands an access token and an ID token at once")
 	}
-	for _, kind := range []audienceKind{audCognitoAccess, audCognitoID, audIDToken} {
+	for _, kind := range []audienceKind{audCognitoAccess, audCognitoDerived, audCognitoID, audIDToken} {
 		if a.kind == audAllOf && len(errs) == 0 && a.disjoint(kind) {
 			add("AllOf demands two different clients at once")
 		}
@@ -151,7 +165,7 @@ func (a *AudiencePolicy) all(kind audienceKind) (found []*AudiencePolicy) {
 // kinds reports whether a accepts access tokens, and whether it accepts ID tokens.
 func (a *AudiencePolicy) kinds() (access, id bool) {
 	switch a.kind {
-	case audAPI, audCognitoAccess:
+	case audAPI, audCognitoAccess, audCognitoDerived:
 		return true, false
 	case audCognitoID, audIDToken:
 		return false, true
@@ -181,7 +195,7 @@ func (a *AudiencePolicy) any(is func(audienceKind) bool) bool {
 // cognito reports whether every token that a accepts is one of Amazon Cognito.
 func (a *AudiencePolicy) cognito() bool {
 	switch a.kind {
-	case audCognitoAccess, audCognitoID:
+	case audCognitoAccess, audCognitoDerived, audCognitoID:
 		return true
 	case audAllOf:
 		return slices.ContainsFunc(a.parts, func(p AudiencePolicy) bool { return p.cognito() })
@@ -195,7 +209,7 @@ func (a *AudiencePolicy) cognito() bool {
 // The defaults of Policy.Algorithms and Types, which all policies share. Types are as mediaType returns them.
 var (
 	cognitoAlgorithms = []string{jose.RS256}
-	otherAlgorithms   = []string{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
+	otherAlgorithms   = []string{jose.RS256, jose.PS256, jose.ES256, jose.Ed25519}
 	idTypes           = []string{"", "jwt"}
 	accessTypes       = []string{"", "jwt", "at+jwt"}
 )

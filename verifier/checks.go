@@ -62,6 +62,12 @@ var checks = [...]check{
 		"MaxAge", []Reason{ReasonMissingClaim, ReasonTooOld}, (*state).ageFits,
 	},
 	{
+		"MaxLifetime", []Reason{ReasonMissingClaim, ReasonTooOld}, (*state).lifetimeFits,
+	},
+	{
+		"the actor, if there is an act claim (RFC 8693)", []Reason{ReasonMalformed}, (*state).actorIsRead,
+	},
+	{
 		"RegionPolicy", []Reason{ReasonRegionInactive}, (*state).regionIsActive,
 	},
 	{
@@ -194,6 +200,22 @@ func (s *state) claimsArePresent(_ context.Context, a *attempt) *Error {
 
 func (s *state) ageFits(_ context.Context, a *attempt) *Error {
 	return a.entry.rejectIf(s.checkAge(a.entry, a.token, a.now))
+}
+
+func (s *state) lifetimeFits(_ context.Context, a *attempt) *Error {
+	return a.entry.rejectIf(a.entry.checkLifetime(a.token))
+}
+
+func (s *state) actorIsRead(_ context.Context, a *attempt) *Error {
+	if a.claims.act.Kind() == strictjson.Absent {
+		return nil
+	}
+	actor, ok := readActor(a.claims.act, a.claims.issuer, maxActors)
+	if !ok {
+		return a.entry.reject(ReasonMalformed, "act", nil)
+	}
+	a.token.actor = actor
+	return nil
 }
 
 func (s *state) regionIsActive(_ context.Context, a *attempt) *Error {

@@ -63,6 +63,8 @@ func defects() []defect {
 		{forged: true, want: "bad_signature "},
 		{policy: func(p *verifier.Policy, _ *parts) { p.RequiredClaims = []string{"tenant"} }, want: "missing_claim tenant"},
 		{policy: func(p *verifier.Policy, c *parts) { p.MaxAge, c.Leeway = time.Second, -1 }, want: "too_old "},
+		{policy: func(p *verifier.Policy, _ *parts) { p.MaxLifetime = time.Minute }, want: "too_old exp"},
+		{claims: map[string]any{"act": "agent"}, want: "malformed act"},
 		{policy: func(p *verifier.Policy, _ *parts) {
 			p.RegionPolicy = func(string, []string, time.Time) error { return fails }
 		}, want: "region_inactive "},

@@ -17,6 +17,7 @@ type claims struct {
 	hashes, events, bound                   bool // at_hash or c_hash, events, and cnf are present
 	audience                                audience
 	exp, nbf, iat                           time.Time // zero if absent
+	act                                     strictjson.Value
 
 	client   string   // the first that Policy.ClientIDClaims find
 	clients  []string // the other clients that these claims, client_id and azp name, each once
@@ -39,6 +40,9 @@ func (a audience) holdsOne(wanted []string) bool {
 	}
 	return false
 }
+
+// is reports whether there is one value, the wanted one.
+func (a audience) is(wanted string) bool { return len(a.values) == 1 && a.values[0] == wanted }
 
 // holdsOnly reports whether there is a value, and each is wanted.
 func (a audience) holdsOnly(wanted []string) bool {
@@ -96,6 +100,8 @@ func (c *claims) add(name string, v strictjson.Value) bool {
 		return v.Kind() == strictjson.Object
 	case "aud":
 		return c.audience.read(v)
+	case "act":
+		c.act = v // its type is checked after the signature
 	case "exp":
 		c.expPresent = true
 		return date(v, &c.exp)

@@ -54,6 +54,9 @@ func (r *referee) judge(raw string) string {
 		}
 	}
 	alg, _ := header["alg"].(string)
+	if alg == "Ed25519" {
+		alg = "EdDSA" // RFC 9864
+	}
 	kid, _ := header["kid"].(string)
 	iss, _ := claims["iss"].(string)
 	key := r.keys[iss][kid]

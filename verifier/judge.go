@@ -55,6 +55,11 @@ func (a *AudiencePolicy) judge(in *audienceInput) audienceVerdict {
 	case audCognitoAccess:
 		v.open = in.audience.present
 		v.reason, v.detail = a.checkCognitoAccess(in.claims)
+	case audCognitoDerived:
+		v.named = true
+		if v.reason, v.detail = a.checkCognitoAccess(in.claims); v.reason == "" && !in.audience.is(a.derived) {
+			v.reason, v.detail = ReasonBadAudience, "aud"
+		}
 	case audCognitoID:
 		v.named = true
 		v.reason, v.detail = a.checkCognitoID(in.claims)

@@ -47,14 +47,11 @@ var (
 	keycloakOther  = []string{"Refresh", "Offline", "Logout"}
 )
 
-// generalTypes lists the types that do not say that a token is of another kind than access and ID tokens.
-var generalTypes = []string{"", "jwt", "at+jwt"}
-
 // checkKind checks whether the token is of the right kind, by what is certain: an ID token is no access token, and a JWT of a
-// third kind is neither. If the typ of the header is not general, Policy.Types lists it, and the caller wants that kind of token.
+// third kind is neither. If the typ of the header is not one of access tokens, Policy.Types lists it, and the caller wants that kind of token.
 func (a *AudiencePolicy) checkKind(in *audienceInput) (Reason, string) {
 	access, id := a.kinds()
-	if slices.Contains(generalTypes, in.typ) {
+	if slices.Contains(accessTypes, in.typ) {
 		switch {
 		case in.events: // a security event token or a logout token
 			return ReasonBadAudience, "events"

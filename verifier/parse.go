@@ -10,7 +10,7 @@ import (
 
 // header holds the parameters that are used. jwk, jku, x5u, x5c and x5t are never looked at.
 type header struct {
-	alg string
+	alg string // canonical
 	kid string // "" if absent
 	typ string // as a media type: lower case, without "application/"; "" if absent
 }
@@ -70,7 +70,7 @@ func (h *header) read(members []strictjson.Member) (reason Reason, detail string
 	if alg.Kind() != strictjson.String {
 		return ReasonMalformed, "alg"
 	}
-	if h.alg = alg.Text(); !jose.Known(h.alg) {
+	if h.alg = jose.Canonical(alg.Text()); !jose.Known(h.alg) {
 		return ReasonAlgNotAllowed, "alg"
 	}
 	return reason, detail

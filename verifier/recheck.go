@@ -52,6 +52,9 @@ func (s *state) recheckRest(ctx context.Context, e *issuerEntry, tok *Token) *Er
 		if err := e.checkRequired(c); err != nil {
 			return err
 		}
+		if err := e.rejectIf(e.checkLifetime(tok)); err != nil {
+			return err
+		}
 		now.policy, now.clientID, now.clients, now.idToken = e.compiledPolicy, c.client, c.clients, audience.id
 	}
 	if tok.key.ID() == "" && tok.header.kid != "" && !e.AllowMissingKeyID {

@@ -25,13 +25,14 @@ var changedCases = map[string]string{
 	"payload-json/nbf-type-null": "null for nbf says the same as no nbf: there is no date that could forbid the token",
 	"payload-json/scope-type-array": "Spring Authorization Server, Duende and WSO2 write scopes as an array; an element with a space " +
 		"is malformed",
-	"jwks/bom":                  "a byte order mark in front of a key set changes nothing that it says (RFC 8259 section 8.1)",
-	"jwks/n-padded":             "padded base64url encodes the same number",
-	"jwks/e-leading-zero":       "leading zeros do not change a number; the thumbprint is that of the canonical form",
-	"jwks/ec-x-long":            "leading zeros do not change a coordinate; the thumbprint is that of the canonical form",
-	"jwks/use-null":             "null for use says the same as no use, which is optional",
-	"jwks/kid-twice-ours-first": "several keys may have one kid (RFC 7517 section 4.5); every one of them is a key of the issuer",
-	"jwks/kid-twice-ours-last":  "several keys may have one kid (RFC 7517 section 4.5); every one of them is a key of the issuer",
+	"alg/ed25519-fully-specified": "Ed25519 and EdDSA are two names of one algorithm for these keys (RFC 9864)",
+	"jwks/bom":                    "a byte order mark in front of a key set changes nothing that it says (RFC 8259 section 8.1)",
+	"jwks/n-padded":               "padded base64url encodes the same number",
+	"jwks/e-leading-zero":         "leading zeros do not change a number; the thumbprint is that of the canonical form",
+	"jwks/ec-x-long":              "leading zeros do not change a coordinate; the thumbprint is that of the canonical form",
+	"jwks/use-null":               "null for use says the same as no use, which is optional",
+	"jwks/kid-twice-ours-first":   "several keys may have one kid (RFC 7517 section 4.5); every one of them is a key of the issuer",
+	"jwks/kid-twice-ours-last":    "several keys may have one kid (RFC 7517 section 4.5); every one of them is a key of the issuer",
 }
 
 func TestChangedCasesAreThoseOfTheList(t *testing.T) {

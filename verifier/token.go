@@ -32,6 +32,7 @@ type Token struct {
 	scopes                        scopes
 	bound                         bool // it has a cnf claim
 	idToken                       bool // it was accepted as an ID token
+	actor                         *Actor
 	exp, nbf, iat, until          time.Time
 }
 

@@ -240,7 +240,7 @@ func TestNewRefuses(t *testing.T) {
 		"empty audience": {with(func(tr *verifier.Policy) { tr.Audience = verifier.Audience("a", "") }), []string{"is empty"}},
 		"no client":      {with(func(tr *verifier.Policy) { tr.Audience = verifier.CognitoAccess() }), []string{"there is no audience or client ID"}},
 		"empty client":   {with(func(tr *verifier.Policy) { tr.Audience = verifier.CognitoID("") }), []string{"is empty"}},
-		"any and some":   {with(func(tr *verifier.Policy) { tr.Audience = verifier.CognitoAccess("c", verifier.AllowAnyClient) }), []string{"stands alone"}},
+		"any and some":   {with(func(tr *verifier.Policy) { tr.Audience = verifier.CognitoAccess("c", verifier.AllowAnyClient) }), []string{"is the only client"}},
 		"empty resource": {with(func(tr *verifier.Policy) {
 			tr.Audience = verifier.AnyOf(verifier.CognitoAccess("c"), verifier.Audience(""))
 		}), []string{"is empty"}},

@@ -213,6 +213,19 @@ func (s *state) checkAge(e *issuerEntry, tok *Token, now time.Time) (Reason, str
 	return "", ""
 }
 
+// checkLifetime checks MaxLifetime. Both dates are the issuer's, so there is no leeway.
+func (e *issuerEntry) checkLifetime(tok *Token) (Reason, string) {
+	switch {
+	case e.MaxLifetime <= 0:
+		return "", ""
+	case tok.iat.IsZero():
+		return ReasonMissingClaim, "iat"
+	case tok.exp.Sub(tok.iat) > e.MaxLifetime:
+		return ReasonTooOld, "exp"
+	}
+	return "", ""
+}
+
 // checkRegions calls the region policy.
 func (e *issuerEntry) checkRegions(tok *Token) *Error {
 	if e.RegionPolicy == nil {

@@ -30,17 +30,21 @@ import (
 	"github.com/auth0/go-jwt-middleware/v3/validator"
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/gin-gonic/gin"
 	"github.com/golang-jwt/jwt/v5"
 	mcpauth "github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/redis/go-redis/v9"
+	"github.com/rs/cors"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 
 	"github.com/regionjwt/regionjwt"
+	"github.com/regionjwt/regionjwt/aws/dynamostore"
 	"github.com/regionjwt/regionjwt/failover"
 	"github.com/regionjwt/regionjwt/failover/clientcredentials"
 	"github.com/regionjwt/regionjwt/issuer"
@@ -63,7 +67,7 @@ func Given(
 	ctx context.Context, w http.ResponseWriter, r *http.Request, next http.Handler, mux *http.ServeMux, orders http.Handler,
 	pool issuer.Provider, v *regionjwt.Validator, auth *httpauth.Middleware, raw string,
 	rules *revocation.List, controller *failover.Controller, config verifier.Config,
-	fleetSecret []byte, meters metric.MeterProvider, tracers trace.TracerProvider,
+	fleetSecret []byte, awsConfig aws.Config, meters metric.MeterProvider, tracers trace.TracerProvider,
 	watched func(middleware.Verifier, http.Handler) http.Handler, mcpHandler http.Handler,
 ) error {
 	return nil
@@ -76,7 +80,7 @@ var (
 		filepath.Join, strings.Fields, syscall.SIGTERM, time.Second, connect.NewErrorWriter, keyfunc.NewDefaultCtx,
 		jwtmiddleware.New, auth0jwks.NewCachingProvider, validator.New, url.Parse,
 		lambda.Start, oidc.NewProvider, jwt.Parse, mcpauth.RequireBearerToken,
-		redis.NewClient, require.NoError, issuertest.New, middleware.Scopes, grpcauth.New, store.Dir, redisstore.New,
+		redis.NewClient, cors.New, require.NoError, issuertest.New, middleware.Scopes, grpcauth.New, store.Dir, redisstore.New, dynamodb.NewFromConfig, dynamostore.New,
 		statuspage.Handler, jwks.New, otel.Instrument,
 		clientcredentials.New, testing.Short,
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/outbound"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 )
@@ -62,14 +63,14 @@ func (s *TokenSource) request(ctx context.Context, r *region, began instant) (*T
 	}
 	members, ok := parse(resp.Header, body)
 	if !ok {
-		return nil, fail(malformed)
+		return nil, fail(label.Malformed)
 	}
 	token := s.read(members)
 	if token == nil {
 		if strictjson.Find(members, "error").Kind() == strictjson.String {
 			return nil, s.rejection(r, resp, body)
 		}
-		return nil, fail(malformed)
+		return nil, fail(label.Malformed)
 	}
 	token.from, token.got = r, began
 	return token, nil
@@ -148,7 +149,7 @@ func isToken(s string) bool {
 func (s *TokenSource) rejection(r *region, resp *http.Response, body []byte) *tokenError {
 	status := resp.StatusCode
 	retry := outbound.RetryAfter(resp.Header, time.Unix(0, s.clock().wall), maxRetry)
-	outage := &tokenError{failure: failedStatus, region: r.name, status: status, retryAfter: retry}
+	outage := &tokenError{failure: label.HTTP, region: r.name, status: status, retryAfter: retry}
 	client := status >= http.StatusBadRequest && status < http.StatusInternalServerError &&
 		status != http.StatusRequestTimeout && status != http.StatusTooManyRequests
 	if !client && status != http.StatusOK {
@@ -168,7 +169,7 @@ func (s *TokenSource) rejection(r *region, resp *http.Response, body []byte) *to
 }
 
 // ended is why ctx has ended.
-func ended(ctx context.Context) string { return string(outbound.Ended(ctx)) }
+func ended(ctx context.Context) string { return outbound.Ended(ctx) }
 
 // classify names what went wrong, without a word of the server.
-func classify(ctx context.Context, err error) string { return string(outbound.Classify(ctx, err)) }
+func classify(ctx context.Context, err error) string { return outbound.Classify(ctx, err) }

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/regionjwt/regionjwt/internal/outbound"
+	"github.com/regionjwt/regionjwt/internal/label"
 )
 
 // round is one search for a token over the regions. It goes on when the callers that wait for it leave.
@@ -237,7 +237,7 @@ func (s *search) ask(ctx context.Context, r *region) {
 // take notes what an outcome says of its region, and returns what is left to be told about it, without a lock.
 func (s *search) take(o outcome) (tell func()) {
 	r := s.asked[o.at]
-	if o.failed != nil && o.failed.failure == string(outbound.Canceled) { // the round has an answer already
+	if o.failed != nil && o.failed.failure == label.Canceled { // the round has an answer already
 		return func() {}
 	}
 	s.mu.Lock()
@@ -284,7 +284,7 @@ func (s *search) report(r *region, o outcome) {
 		switch {
 		case o.failed == nil || o.failed.failure == rejected: // the region works, even if it rejects the client
 			c.Report(region, reporter, o.started, nil)
-		case o.failed.lost():
+		case label.Outage(o.failed.Failure(), o.failed.retryAfter):
 			c.Report(region, reporter, o.started, o.failed)
 		}
 	}

@@ -22,7 +22,7 @@ import (
 )
 
 var algorithms = []string{
-	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
+	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA, jose.Ed25519,
 }
 
 var enc = base64.RawURLEncoding
@@ -61,7 +61,7 @@ func TestVerify(t *testing.T) {
 				require.ErrorIs(t, jose.Verify(alg, public, input, s), jose.ErrSignature)
 			}
 			for _, other := range algorithms {
-				if other != alg {
+				if jose.Canonical(other) != jose.Canonical(alg) {
 					require.Error(t, jose.Verify(other, public, input, signature), "%s as %s", alg, other)
 				}
 			}
@@ -72,7 +72,7 @@ func TestVerify(t *testing.T) {
 func TestVerifyRefusesOtherAlgorithmsAndKeys(t *testing.T) {
 	t.Parallel()
 	public, input, signature := signed(t, jose.ES256)
-	for _, alg := range []string{"", "none", "None", "HS256", "HS384", "HS512", "es256", "ES256K", "Ed25519", "ES256 "} {
+	for _, alg := range []string{"", "none", "None", "HS256", "HS384", "HS512", "es256", "ES256K", "Ed448", "ed25519", "eddsa", "ML-DSA-45", "ES256 "} {
 		require.False(t, jose.Known(alg))
 		require.False(t, jose.Fits(alg, public))
 		require.ErrorIs(t, jose.Verify(alg, public, input, signature), jose.ErrKeyType)
@@ -83,9 +83,8 @@ func TestVerifyRefusesOtherAlgorithmsAndKeys(t *testing.T) {
 			require.ErrorIs(t, jose.Verify(alg, k, input, signature), jose.ErrKeyType)
 		}
 	}
-	small, err := rsa.GenerateKey(rand.Reader, 1024)
-	require.NoError(t, err)
-	require.False(t, jose.Fits(jose.RS256, &small.PublicKey))
+	small := &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), 1023, 1), E: 65537}
+	require.False(t, jose.Fits(jose.RS256, small))
 }
 
 func TestAppendBase64(t *testing.T) {
@@ -158,7 +157,7 @@ func TestParseKey(t *testing.T) {
 	for _, alg := range algorithms {
 		k, skip := parseKey(t, members(t, alg))
 		require.Empty(t, skip)
-		require.Equal(t, alg, k.Algorithm)
+		require.Equal(t, jose.Canonical(alg), k.Algorithm)
 		require.True(t, jose.Fits(alg, k.Public))
 	}
 	rs, es, ed := members(t, jose.RS256), members(t, jose.ES256), members(t, jose.EdDSA)
@@ -254,7 +253,6 @@ func TestParseKey(t *testing.T) {
 		"Ed25519 with ones":         {ed, map[string]any{"x": ones(32)}, jose.SkipMalformed},
 		"Ed25519 not on the curve":  {ed, map[string]any{"x": point("02")}, jose.SkipMalformed},
 		"Ed25519 with unused bits":  {ed, map[string]any{"x": ed["x"].(string)[:42] + "B"}, jose.SkipMalformed},
-		"Ed25519 alg Ed25519":       {ed, map[string]any{"alg": "Ed25519"}, jose.SkipAlgorithm},
 		"Ed25519 alg in lower case": {ed, map[string]any{"alg": "eddsa"}, jose.SkipAlgorithm},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -5,10 +5,12 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/fips140"
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"math/big"
 	"slices"
 	"strings"
@@ -28,13 +30,13 @@ const (
 	MaxKeys      = 1000 // keys of a set; the default of Limits
 	minExponent  = 65537
 	maxExponent  = 1<<31 - 1
-	maxKeyMember = 2048 // characters of an encoded n, e, x or y; n of 8192 bits has 1366
+	maxKeyMember = 4096 // characters of an encoded member; n of 8192 bits has 1366, pub of ML-DSA-87 3456
 )
 
 // Key is a usable public key of a set. It is immutable.
 type Key struct {
 	ID         string // kid; "" where the key names none
-	Algorithm  string // alg; "" where the key names none
+	Algorithm  string // alg, Canonical; "" where the key names none
 	Thumbprint string // RFC 7638, SHA-256, base64url
 	Public     crypto.PublicKey
 }
@@ -44,7 +46,7 @@ func (k *Key) Same(other *Key) bool {
 	return k == other || k.ID == other.ID && k.Thumbprint == other.Thumbprint && k.Algorithm == other.Algorithm
 }
 
-// Type returns the kty of k: RFC 7518, section 6.1. It is "" for a key without material.
+// Type returns the kty of k: RFC 7518, section 6.1, and RFC 9964. It is "" for a key without material.
 func (k *Key) Type() string {
 	switch k.Public.(type) {
 	case *rsa.PublicKey:
@@ -53,6 +55,9 @@ func (k *Key) Type() string {
 		return "EC"
 	case ed25519.PublicKey:
 		return "OKP"
+	}
+	if parameterSet(k.Public) != "" {
+		return "AKP"
 	}
 	return ""
 }
@@ -79,6 +84,10 @@ func (k *Key) JWK() ([]byte, error) {
 		m["x"], m["y"] = encode(point[1:1+width]), encode(point[1+width:])
 	case ed25519.PublicKey:
 		m["kty"], m["crv"], m["x"] = "OKP", "Ed25519", encode(p)
+	default:
+		if alg := parameterSet(p); alg != "" {
+			m["kty"], m["alg"], m["pub"] = "AKP", alg, encode(publicMLDSA(p))
+		}
 	}
 	return json.Marshal(m)
 }
@@ -95,6 +104,7 @@ const (
 	SkipUse         Skip = "use_is_not_sig"
 	SkipKeyOps      Skip = "key_ops_without_verify"
 	SkipAlgorithm   Skip = "unsupported_alg"
+	SkipUnsupported Skip = "unsupported_by_this_build" // of Go, or of its FIPS 140-3 module
 	SkipPrivate     Skip = "private_member"
 	SkipRSASize     Skip = "rsa_size"
 	SkipRSAExponent Skip = "rsa_exponent"
@@ -154,7 +164,7 @@ func (m *members) parse(maxRSABits int) (*Key, Skip) {
 	if skip := m.checkUse(); skip != "" {
 		return nil, skip
 	}
-	k := &Key{ID: strings.Clone(m.kid.Text()), Algorithm: strings.Clone(m.alg.Text())} // not to hold the document
+	k := &Key{ID: strings.Clone(m.kid.Text()), Algorithm: Canonical(strings.Clone(m.alg.Text()))} // not to hold the document
 	var minimal map[string]string
 	var skip Skip
 	switch {
@@ -164,6 +174,8 @@ func (m *members) parse(maxRSABits int) (*Key, Skip) {
 		k.Public, minimal, skip = m.ec()
 	case m.kty.Is("OKP"):
 		k.Public, minimal, skip = m.okp()
+	case m.kty.Is("AKP"):
+		k.Public, minimal, skip = m.akp()
 	default:
 		return nil, SkipKeyType
 	}
@@ -174,7 +186,7 @@ func (m *members) parse(maxRSABits int) (*Key, Skip) {
 		return nil, SkipAlgorithm
 	}
 	canonical, _ := json.Marshal(minimal) // sorted names, no white space: the input of RFC 7638
-	if !agreesWithJWX(canonical, k.Public) {
+	if !agrees(canonical, k) {
 		return nil, SkipMalformed
 	}
 	sum := sha256.Sum256(canonical)
@@ -184,7 +196,7 @@ func (m *members) parse(maxRSABits int) (*Key, Skip) {
 
 // members are the JWK members that matter; all others are ignored: RFC 7517, section 4.
 type members struct {
-	kty, kid, alg, use, keyOps, n, e, crv, x, y strictjson.Value
+	kty, kid, alg, use, keyOps, n, e, crv, x, y, pub strictjson.Value
 }
 
 // nullable lists the members of which null means that they are absent. The null of any other member that matters is an error.
@@ -215,8 +227,10 @@ func (m *members) add(name string, v strictjson.Value) Skip {
 		m.x = v
 	case "y":
 		m.y = v
-	case "d", "p", "q", "dp", "dq", "qi", "oth", "k":
-		return SkipPrivate // RFC 7518, sections 6.2.2, 6.3.2 and 6.4
+	case "pub":
+		m.pub = v
+	case "d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv":
+		return SkipPrivate // RFC 7518, sections 6.2.2, 6.3.2 and 6.4; RFC 9964
 	}
 	return ""
 }
@@ -289,8 +303,22 @@ func (m *members) rsa(maxBits int) (crypto.PublicKey, map[string]string, Skip) {
 	if skip := checkRSA(modulus, exponent, maxBits); skip != "" {
 		return nil, nil, skip
 	}
-	return &rsa.PublicKey{N: modulus, E: int(exponent.Int64())},
+	public := &rsa.PublicKey{N: modulus, E: int(exponent.Int64())}
+	if !supportsRSA(public) {
+		return nil, nil, SkipUnsupported
+	}
+	return public,
 		map[string]string{"kty": "RSA", "n": encode(n), "e": encode(e)}, ""
+}
+
+// supportsRSA reports whether this process can use a key: where FIPS 140-3 is enforced, it cannot use one of an odd size. Its
+// tokens then are not bad.
+func supportsRSA(k *rsa.PublicKey) bool {
+	if !fips140.Enabled() {
+		return true
+	}
+	err := rsa.VerifyPKCS1v15(k, crypto.SHA256, make([]byte, sha256.Size), make([]byte, k.Size()))
+	return errors.Is(err, rsa.ErrVerification)
 }
 
 func checkRSA(n, e *big.Int, maxBits int) Skip {
@@ -338,14 +366,17 @@ func (m *members) okp() (crypto.PublicKey, map[string]string, Skip) {
 	return ed25519.PublicKey(x), map[string]string{"kty": "OKP", "crv": "Ed25519", "x": encode(x)}, ""
 }
 
-// agreesWithJWX has jwx read the same key, reduced to its defining members, and compares what it made of it with what
-// stands in the set. Two readers must agree before a key counts.
-func agreesWithJWX(minimal []byte, public crypto.PublicKey) bool {
+// agrees has jwx read the same key, reduced to its defining members, and compares what it made of it with what stands in the
+// set. Two readers must agree before a key counts. jwx does not know ML-DSA, whose keys are their bytes.
+func agrees(minimal []byte, k *Key) bool {
+	if k.Type() == "AKP" {
+		return true
+	}
 	parsed, err := jwk.ParseKey(minimal)
 	if err != nil {
 		return false
 	}
-	switch want := public.(type) {
+	switch want := k.Public.(type) {
 	case *rsa.PublicKey:
 		var got rsa.PublicKey
 		return parsed.Raw(&got) == nil && got.Equal(want)

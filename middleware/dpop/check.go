@@ -13,15 +13,16 @@ import (
 	"github.com/regionjwt/regionjwt/internal/authz"
 	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/limit"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
 // The limits of a proof.
 const (
-	maxProofBytes = 8 << 10
-	maxID         = 256 // bytes of a jti
-	holderBytes   = 16  // of the digest of a key
+	maxProofBytes = 16 << 10 // with a key and a signature of ML-DSA-87, a proof has 11 KiB
+	maxID         = 256      // bytes of a jti
+	holderBytes   = 16       // of the digest of a key
 )
 
 // The causes of errors. They contain nothing from the request, the token or the proof.
@@ -58,7 +59,7 @@ var (
 // not build it from the Host header, which the client chooses. The checks, the cheap ones first:
 //
 //   - the scheme is DPoP, and the token has cnf.jkt;
-//   - one header value, not a list, of at most 8 KiB;
+//   - one header value, not a list, of at most 16 KiB;
 //   - three parts of canonical base64url; a header of strict JSON without crit, b64, enc, zip and cty;
 //   - typ is exactly dpop+jwt; alg is in Config.Algorithms; jwk is a public key;
 //   - the thumbprint of jwk equals cnf.jkt of the token; otherwise the check ends here;
@@ -83,7 +84,7 @@ func (c *Checker) Check(r *http.Request, url string, t *verifier.Token) error {
 	if err != nil {
 		return err
 	}
-	token, _, err := authz.Presented(r.Header["Authorization"], "DPoP")
+	token, _, err := authz.Presented(r.Header["Authorization"], authz.DPoP)
 	switch {
 	case err != nil:
 		return authz.Unproven(t, errBearer)
@@ -145,7 +146,7 @@ func (c *Checker) check(ctx context.Context, p presentation) error {
 // record records that a proof was used, and fails if it was used before.
 func (c *Checker) record(ctx context.Context, cl *claims, id string) error {
 	// Other processes may have other clocks, and this one may be set back.
-	until := cl.issued.Add(c.maxAge + max(c.leeway, defaultLeeway))
+	until := cl.issued.Add(c.maxAge + max(c.leeway, limit.Leeway))
 	seen, err := false, error(nil)
 	if p := guard.Call("Config.Replay", func() { seen, err = c.replay(ctx, id, until) }); p != nil {
 		err = p

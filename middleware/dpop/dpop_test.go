@@ -69,9 +69,9 @@ func TestRFCProofsWithoutToken(t *testing.T) {
 
 func TestAlgorithms(t *testing.T) {
 	t.Parallel()
-	all := []string{"ES256", "ES384", "ES512", "EdDSA", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512"}
+	all := []string{"ES256", "ES384", "ES512", "Ed25519", "EdDSA", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512"}
 	byDefault := newChecker(t, dpop.Config{})
-	require.Equal(t, []string{"ES256", "ES384", "PS256", "RS256", "EdDSA"}, byDefault.Algorithms())
+	require.Equal(t, []string{"ES256", "ES384", "PS256", "RS256", "Ed25519", "EdDSA"}, byDefault.Algorithms())
 	every := newChecker(t, dpop.Config{Algorithms: all})
 	for _, alg := range all {
 		s := signerFor(t, alg)

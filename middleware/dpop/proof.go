@@ -23,7 +23,7 @@ func parse(raw string) (jose.JWS, error) {
 
 // header is the JOSE header of a proof. Its key is only text until verify.
 type header struct {
-	alg        string
+	alg        string // canonical
 	thumbprint string // RFC 7638; of members that are not checked yet
 	key        string // {"jwk":...} with a kid and the members that are used
 }
@@ -50,7 +50,8 @@ func (h *header) read(text string, algorithms []string) error {
 	if !typ.Is("dpop+jwt") {
 		return errType
 	}
-	if h.alg = alg.Text(); !slices.Contains(algorithms, h.alg) {
+	h.alg = jose.Canonical(alg.Text())
+	if !slices.ContainsFunc(algorithms, func(a string) bool { return jose.Canonical(a) == h.alg }) {
 		return errAlgorithm
 	}
 	return h.readKey(jwk)
@@ -64,11 +65,11 @@ func (h *header) readKey(jwk strictjson.Value) error {
 	minimal.WriteString(`{"jwk":{"kid":"proof"`) // jose.ParseKey needs a kid
 	for m := range jwk.Members() {
 		switch m.Name {
-		case "d", "p", "q", "dp", "dq", "qi", "oth", "k":
-			return errPrivate // RFC 7518 sections 6.2.2, 6.3.2 and 6.4
-		case "kty", "crv", "x", "y", "n", "e":
+		case "d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv":
+			return errPrivate // RFC 7518 sections 6.2.2, 6.3.2 and 6.4; RFC 9964
+		case "kty", "crv", "x", "y", "n", "e", "alg", "pub":
 			texts[m.Name] = m.Value.Text()
-		case "alg", "use", "key_ops":
+		case "use", "key_ops":
 		default:
 			continue
 		}
@@ -85,6 +86,8 @@ func (h *header) readKey(jwk strictjson.Value) error {
 		names = append(names, "y")
 	case "RSA":
 		names = []string{"e", "kty", "n"}
+	case "AKP":
+		names = []string{"alg", "kty", "pub"} // RFC 9964
 	case "OKP":
 	default:
 		return errKey

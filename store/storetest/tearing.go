@@ -9,7 +9,7 @@ import (
 	"github.com/regionjwt/regionjwt/store"
 )
 
-// secondWriter checks that a Save at the revision that a writer loaded fails if another one was faster, whoever it was, and that
+// secondWriter checks that a Save at the revision that a writer loaded fails if the other one was faster, on each side, and that
 // the document of the faster one stays.
 func (c *check) secondWriter() {
 	for i, pair := range [][2]store.Store{{c.s, c.other}, {c.other, c.s}} {

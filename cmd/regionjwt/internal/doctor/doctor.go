@@ -9,6 +9,7 @@ import (
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/pins"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/provider"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/rules"
+	"github.com/regionjwt/regionjwt/internal/limit"
 )
 
 // Command is doctor.
@@ -168,7 +169,7 @@ func (x *examination) write() error {
 // How far clocks may differ. A verifier allows 30 s.
 const (
 	clockWarning = 5 * time.Second
-	clockError   = 30 * time.Second
+	clockError   = limit.Leeway // services reject tokens then
 )
 
 // clock judges how far another clock is ahead of this one.

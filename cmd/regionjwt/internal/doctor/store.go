@@ -10,6 +10,7 @@ import (
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/pins"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/rules"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/issuer"
 )
 
@@ -68,7 +69,7 @@ func (x *examination) rulesIn(ctx context.Context, l *rules.List) bool {
 	switch {
 	case err != nil:
 		x.fail("rules", l.Where, problem+": "+err.Error(), rules.Remedies[problem])
-		return problem != "unavailable"
+		return problem != label.Unavailable
 	case st.Epoch == 0:
 		x.warn("rules", l.Where, "it answers, and has no rules: none was ever written here, or it has lost them",
 			"check --store, --prefix and --name; if they are right, there is nothing to correct before the first rule")
@@ -162,7 +163,7 @@ func (x *examination) urls(ctx context.Context, p issuer.Provider) error {
 		switch {
 		case one.State == "good":
 			x.ok("jwks url", subject, fmt.Sprintf("%d keys, %d ms", one.Keys, one.Took.Milliseconds()))
-		case one.State == "not_enabled":
+		case one.State == label.NotEnabled:
 			x.warn("jwks url", subject, "not enabled here ("+one.Failure+")",
 				"nothing, if the provider does not serve this URL (yet)")
 		case one.CertFlaw != "":

@@ -10,6 +10,7 @@ import (
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/provider"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/rules"
+	"github.com/regionjwt/regionjwt/internal/limit"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -23,7 +24,7 @@ type flags struct {
 	kind                                   string
 	audiences, clients, algorithms, types  cli.List
 	required, scopes, clientClaims, groups cli.List
-	maxAge                                 time.Duration
+	maxAge, maxLifetime                    time.Duration
 	jwks                                   cli.List
 	fetch, missingKeyID                    bool
 }
@@ -34,9 +35,9 @@ func (f *flags) define(c *cli.Call) {
 	f.rules.Define(c)
 	c.Choice(&f.kind, "audience-kind", "`kind` of audience policy: "+strings.Join(kinds, ", ")+
 		" (cognito-access with --user-pool, else audience)", kinds...)
-	c.List(&f.audiences, "audience", "`aud` that tokens are accepted for; for cognito-access if a token has an aud")
+	c.List(&f.audiences, "audience", "`aud` that tokens are accepted for; for cognito-access if a token has an aud; one for cognito-derived")
 	c.List(&f.clients, "client-id", "client `ID` that tokens are accepted of")
-	c.List(&f.algorithms, "algorithm", "`alg` that is accepted (RS256 for Cognito, else RS256, PS256, ES256 and EdDSA)")
+	c.List(&f.algorithms, "algorithm", "`alg` that is accepted (RS256 for Cognito, else RS256, PS256, ES256 and Ed25519, also called EdDSA)")
 	c.List(&f.types, "type", "`typ` of the header that is accepted, or none if it may be absent (none, JWT and at+jwt)")
 	c.List(&f.required, "required-claim", "`name` of a claim that must be there, or a JSON Pointer such as /realm_access/roles")
 	c.List(&f.scopes, "scope-claim", "`name` or JSON Pointer of a claim that holds scopes (scope, or else scp)")
@@ -45,6 +46,7 @@ func (f *flags) define(c *cli.Call) {
 		"`name` or JSON Pointer of a claim that holds groups (cognito:groups for Cognito, else groups)")
 	c.Bool(&f.missingKeyID, "allow-missing-kid", "accept tokens and keys without kid")
 	c.Duration(&f.maxAge, "max-age", 0, "`time` since a token was issued after which it is rejected (no bound)")
+	c.Duration(&f.maxLifetime, "max-lifetime", 0, "longest `time` from iat to exp of a token (no bound)")
 	c.List(&f.jwks, "jwks", "`REGION=URL` of a region's keys, a URL of the keys of all regions, or a file that holds a key set: "+
 		"a file is used without --fetch")
 	c.Bool(&f.fetch, "fetch", "fetch the keys of every region, and check the signature")
@@ -52,19 +54,20 @@ func (f *flags) define(c *cli.Call) {
 
 // The kinds of audience policies.
 const (
-	kindAudience      = "audience"
-	kindIDToken       = "id-token"
-	kindCognitoAccess = "cognito-access"
-	kindCognitoID     = "cognito-id"
-	kindAny           = "insecure-any"
+	kindAudience       = "audience"
+	kindIDToken        = "id-token"
+	kindCognitoAccess  = "cognito-access"
+	kindCognitoDerived = "cognito-derived"
+	kindCognitoID      = "cognito-id"
+	kindAny            = "insecure-any"
 )
 
 var kinds = []string{
-	kindAudience, kindIDToken, kindCognitoAccess, kindCognitoID, kindAny,
+	kindAudience, kindIDToken, kindCognitoAccess, kindCognitoDerived, kindCognitoID, kindAny,
 }
 
 // cognito reports whether the audience policy is one of Cognito.
-func (f *flags) cognito() bool { return f.kind == kindCognitoAccess || f.kind == kindCognitoID }
+func (f *flags) cognito() bool { return strings.HasPrefix(f.kind, "cognito-") }
 
 // policy returns what the flags say, or nil if they describe no provider. It is the only function that makes a verifier.Policy.
 func (f *flags) policy() (*verifier.Policy, error) {
@@ -99,7 +102,8 @@ func (f *flags) policy() (*verifier.Policy, error) {
 	}
 	return &verifier.Policy{
 		Provider: p, Audience: audience, Algorithms: f.algorithms, Types: types, RequiredClaims: f.required, MaxAge: f.maxAge,
-		ScopeClaims: f.scopes, ClientIDClaims: f.clientClaims, GroupClaims: f.groups, AllowMissingKeyID: f.missingKeyID,
+		MaxLifetime: f.maxLifetime, ScopeClaims: f.scopes, ClientIDClaims: f.clientClaims, GroupClaims: f.groups,
+		AllowMissingKeyID: f.missingKeyID,
 	}, nil
 }
 
@@ -107,12 +111,15 @@ func (f *flags) policy() (*verifier.Policy, error) {
 func (f *flags) audience() (a verifier.AudiencePolicy, err error) {
 	byClients := map[string]func(...string) verifier.AudiencePolicy{
 		kindIDToken: verifier.IDToken, kindCognitoAccess: verifier.CognitoAccess, kindCognitoID: verifier.CognitoID,
+		kindCognitoDerived: func(ids ...string) verifier.AudiencePolicy { return verifier.CognitoDerived(f.audiences[0], ids...) },
 	}
 	switch {
 	case f.kind == kindAny:
 		return verifier.InsecureAnyAudience(), nil
 	case byClients[f.kind] != nil && len(f.clients) == 0:
 		return a, cli.Fail(cli.ExitUsage, "say which clients the service accepts: --client-id ID")
+	case f.kind == kindCognitoDerived && len(f.audiences) != 1:
+		return a, cli.Fail(cli.ExitUsage, "say for which API tokens were derived: one --audience AUD")
 	case f.kind == kindCognitoAccess && len(f.audiences) > 0:
 		clients := verifier.CognitoAccess(f.clients...)
 		return verifier.AnyOf(clients, verifier.AllOf(clients, verifier.Audience(f.audiences...))), nil
@@ -167,7 +174,7 @@ func (f *flags) keyFile() string {
 }
 
 // maxKeySet is how many bytes of a file with a key set are read. A verifier reads no more.
-const maxKeySet = 256 << 10
+const maxKeySet = limit.KeySetBytes
 
 // readKeySet reads the file of --jwks, for each issuer of the provider.
 func (f *flags) readKeySet(p issuer.Provider) (map[string][]byte, error) {

@@ -11,12 +11,13 @@ import (
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
 	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/limit"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
 // maxInput is how many bytes of standard input are read.
-const maxInput = 1 << 20
+const maxInput = limit.MaxTokenBytes
 
 // Command is inspect.
 func Command() cli.Command {

@@ -84,6 +84,9 @@ func (j *judgement) stageOf(e *verifier.Error) stage {
 // detailSize is the detail of a token that is too long.
 const detailSize = "size"
 
+// detailActor is the detail of a token whose actor cannot be read.
+const detailActor = "act"
+
 // headerNames are the details of a malformed token whose header is at fault.
 var headerNames = []string{
 	"alg", "kid", "typ", "crit", "b64", "enc", "zip", "jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256",
@@ -97,6 +100,8 @@ func (j *judgement) malformedStage(e *verifier.Error) stage {
 		return stageSize
 	case j.report.header == nil && j.report.claims == nil, e.Detail == "":
 		return stageForm
+	case e.Detail == detailActor:
+		return stageClaims
 	case (e.Provider == "" || e.Detail == "kid") && slices.Contains(headerNames, e.Detail):
 		return stageHeader
 	}

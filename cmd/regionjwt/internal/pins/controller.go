@@ -10,7 +10,7 @@ import (
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/rules"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/storage"
 	"github.com/regionjwt/regionjwt/failover"
-	"github.com/regionjwt/regionjwt/internal/replica"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/store"
 )
@@ -61,22 +61,18 @@ func (c *Controller) State() State {
 }
 
 var problems = map[string]string{
-	replica.Unavailable:  "it is unavailable",
-	replica.NotAuthentic: "its document is not signed for this fleet by a configured key: see --fleet and --verify-key",
-	replica.Malformed:    "its document is not a pin for this provider and these regions: check --pin-name and --provider",
+	label.Unavailable:  "it is unavailable",
+	label.NotAuthentic: "its document is not signed for this fleet by a configured key: see --fleet and --verify-key",
+	label.Malformed:    "its document is not a pin for this provider and these regions: check --pin-name and --provider",
 }
 
 // Load asks the store once. The error says what the problem is, as a failure.
 func (c *Controller) Load(ctx context.Context) error {
 	err := c.ctl.Load(ctx)
-	what := problems[c.ctl.Status().Replica.StoreProblem]
-	switch {
-	case err != nil && !errors.Is(err, store.ErrNotFound):
-		return cli.Fail(cli.ExitCannotTell, "%s: %s (%w)", c.Where, what, err)
-	case what != "":
-		return cli.Fail(cli.ExitCannotTell, "%s: %s", c.Where, what)
+	if err == nil {
+		return nil
 	}
-	return nil
+	return cli.Fail(cli.ExitCannotTell, "%s: %s (%w)", c.Where, problems[c.ctl.Status().Replica.StoreProblem], err)
 }
 
 // loadToWrite is Load before a change. With overwrite, the change replaces a document that cannot be read.
@@ -90,7 +86,7 @@ func (c *Controller) loadToWrite(ctx context.Context, overwrite bool) error {
 		return nil
 	}
 	problem := c.ctl.Status().Replica.StoreProblem
-	if !overwrite || problem != replica.NotAuthentic && problem != replica.Malformed {
+	if !overwrite || problem != label.NotAuthentic && problem != label.Malformed {
 		return cli.Fail(cli.ExitCannotTell, "%w; nothing was changed", err)
 	}
 	replaced, err := old.Replace(err)

@@ -8,7 +8,7 @@ import (
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/storage"
-	"github.com/regionjwt/regionjwt/internal/replica"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/revocation"
 	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -81,7 +81,7 @@ func (l *List) read(from store.Trusted) error {
 func (l *List) State() State {
 	st := l.list.Status()
 	s := State{
-		Known: st.Replica.Origin != replica.FromNone, Origin: st.Replica.Origin, Rules: st.Rules, Epoch: st.Replica.Epoch,
+		Known: st.Replica.Origin != label.None, Origin: st.Replica.Origin, Rules: st.Rules, Epoch: st.Replica.Epoch,
 		Problem: st.Replica.StoreProblem,
 	}
 	if !st.Replica.Confirmed.IsZero() {

@@ -8,6 +8,7 @@ import (
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/storage"
 	"github.com/regionjwt/regionjwt/internal/document"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/replica"
 )
 
@@ -43,13 +44,13 @@ const (
 
 // Remedies says what each problem of the store means, and what to do.
 var Remedies = map[string]string{
-	replica.Unavailable: "the store is unavailable: check --store, the network and the password",
-	replica.NotAuthentic: "the document is not authentic: not signed or encrypted for this fleet by a configured key: check " +
+	label.Unavailable: "the store is unavailable: check --store, the network and the password",
+	label.NotAuthentic: "the document is not authentic: not signed or encrypted for this fleet by a configured key: check " +
 		"--fleet, --verify-key, --sign-key, --secret-file, and owner and mode of a directory; " + servicesKeep,
-	replica.Malformed: "what is there is not a document of rules, or is of a newer version: check --name, and whether " +
+	label.Malformed: "what is there is not a document of rules, or is of a newer version: check --name, and whether " +
 		"it is signed or encrypted; " + servicesKeep,
-	replica.Lost:       "the store has no document, and rules are known: it has lost them; " + servicesKeep + "; " + writeBack,
-	replica.RolledBack: "the store is missing rules that are known: it was rolled back; " + servicesKeep + "; " + writeBack,
+	label.Lost:       "the store has no document, and rules are known: it has lost them; " + servicesKeep + "; " + writeBack,
+	label.RolledBack: "the store is missing rules that are known: it was rolled back; " + servicesKeep + "; " + writeBack,
 }
 
 // Load asks the store once. The error says what the problem is, as a failure.
@@ -77,9 +78,9 @@ func (l *List) loadToWrite(ctx context.Context, c *cli.Call, overwrite bool) err
 	problem, err := l.Load(ctx)
 	switch {
 	case err == nil:
-	case problem == replica.Lost, problem == replica.RolledBack:
+	case problem == label.Lost, problem == label.RolledBack:
 		c.Notef("note: the store is missing rules of the local copy; they are written back\n")
-	case problem == replica.Unavailable:
+	case problem == label.Unavailable:
 		return cli.Fail(cli.ExitCannotTell, "%w; nothing was changed", err)
 	case overwrite:
 		if err := l.overwrite(ctx, old, err); err != nil {
