@@ -80,8 +80,8 @@ type Config struct {
 	Logger *slog.Logger
 	// OnChange is called after a change of the status: another active region, a pin, the health of a region, or a problem with
 	// the store. Reports, HoldDownUntil and Replica.Confirmed alone are no change. Calls do not overlap, and old is the new of
-	// the call before: if OnChange is slow, several changes are merged into one call. It is called without a lock, before the
-	// call that caused the change returns, and may call the Controller. A panic is logged. Nil is fine.
+	// the call before: changes that come at once, or while OnChange runs, are merged into one call. It is called without a lock and
+	// may call the Controller. A panic is logged. Nil is fine.
 	OnChange func(old, new Status)
 }
 

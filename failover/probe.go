@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/backoff"
 	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/outbound"
@@ -65,8 +66,7 @@ func (c *Controller) probe(ctx context.Context, r issuer.Region, check func(cont
 			return
 		}
 		c.Report(r.Name, probeReporter, started, err)
-		interval := float64(c.config.ProbeInterval)
-		timer.Reset(time.Duration(interval * (0.9 + 0.2*c.spread())))
+		timer.Reset(backoff.Spread(c.config.ProbeInterval, c.spread()))
 		select {
 		case <-ctx.Done():
 		case <-timer.C:

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/outbound"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
@@ -23,11 +24,11 @@ const (
 // discovery is what is known of a URL that is discovered. The set's mutex guards what changes.
 type discovery struct {
 	issuer string
-	url    string        // of the document; "" means the well-known ones of the issuer
-	found  string        // jwks_uri; "" until the document was read
-	read   keystate.Time // when it was last read
-	tried  keystate.Time // when it was last asked for
-	due    keystate.Time // when it is read again, whatever happens
+	url    string     // of the document; "" means the well-known ones of the issuer
+	found  string     // jwks_uri; "" until the document was read
+	read   clock.Time // when it was last read
+	tried  clock.Time // when it was last asked for
+	due    clock.Time // when it is read again, whatever happens
 }
 
 // address is what the URL's host is known by before it is discovered.
@@ -96,8 +97,8 @@ func (q *request) fetch(ctx context.Context) answer {
 func (q *request) note(got answer) {
 	c, s, sl := q.cache, q.set, q.attempt.slot
 	s.mu.Lock()
-	e, told := q.event(&got)
-	if told = told && e.Kind == keystate.Good; told {
+	e, decided := q.event(&got)
+	if decided = decided && e.Kind == keystate.Good; decided {
 		e.Kind = keystate.Added
 		back, before := s.note(sl, &got), sl.current()
 		next := before.Apply(e, sl.oldest(), c.config.limits())
@@ -106,7 +107,7 @@ func (q *request) note(got answer) {
 		q.early = &back
 	}
 	s.mu.Unlock()
-	if told {
+	if decided {
 		s.publish()
 	}
 }

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	overtime      = time.Second // that code of others has to return after its context has ended
+	graceTime     = time.Second // that code of others has to return after its context has ended
 	maxETag       = 256
 	maxAgeHeader  = 366 * 24 * time.Hour
 	maxRetryAfter = 15 * time.Minute

@@ -18,9 +18,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/internal/label"
-	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
 // Source looks up keys. It is safe for concurrent use. A decorator embeds a Source and passes the Query and the Result on. One
@@ -81,7 +81,7 @@ type Key struct {
 	key     *jose.Key
 	regions []string
 	issuer  *issuerEntry // nil for a key that was not fetched
-	last    stamp        // when a region last listed it
+	last    clock.Stamp  // when a region last listed it
 	gone    atomic.Bool  // it has been withdrawn or replaced
 	fetched atomic.Bool  // a region has listed it to this process
 }
@@ -122,7 +122,7 @@ func (k *Key) Age() time.Duration {
 	if k == nil || k.issuer == nil {
 		return 0
 	}
-	return k.issuer.cache.clock().Since(k.last.load())
+	return k.issuer.cache.clock().Since(k.last.Load())
 }
 
 // Origin says where the key was learned: "fetched" from a region by this process, "snapshot" if it was written by another process
@@ -152,6 +152,6 @@ func (k *Key) Valid() bool {
 	return k.valid(now)
 }
 
-func (k *Key) valid(now keystate.Time) bool {
-	return !k.gone.Load() && (k.issuer == nil || now.Since(k.last.load()) <= k.issuer.cache.config.MaxStale)
+func (k *Key) valid(now clock.Time) bool {
+	return !k.gone.Load() && (k.issuer == nil || now.Since(k.last.Load()) <= k.issuer.cache.config.MaxStale)
 }

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
@@ -89,7 +90,7 @@ type request struct {
 	noCache bool // ask for a fresh copy
 	plain   bool // send no validator
 	began   time.Time
-	beganAt keystate.Time
+	beganAt clock.Time
 	early   *recovery // of a good answer that was noted before the request has ended
 }
 
@@ -168,12 +169,12 @@ func (q *request) start() time.Time {
 	if least := q.began.Add(leastTime); deadline.Before(least) {
 		deadline = least
 	}
-	r.tell()
+	r.wake()
 	return deadline
 }
 
-// tell wakes the round.
-func (r *round) tell() {
+// wake wakes the round.
+func (r *round) wake() {
 	select {
 	case r.events <- struct{}{}:
 	default:
@@ -186,9 +187,9 @@ func (q *request) finish(got answer) {
 	s.mu.Lock()
 	a.pending--
 	sl.inFlight = slices.DeleteFunc(sl.inFlight, func(n uint64) bool { return n == q.number })
-	e, told := q.event(&got)
+	e, decided := q.event(&got)
 	var back recovery
-	if told {
+	if decided {
 		a.cancel()
 		back = s.note(sl, &got)
 		if q.early != nil {
@@ -219,21 +220,21 @@ func (q *request) finish(got answer) {
 	}
 	late := q.round.ended
 	s.mu.Unlock()
-	if told {
+	if decided {
 		s.publish()
 	}
-	q.round.tell() // before any code of others
-	if told {
+	q.round.wake() // before any code of others
+	if decided {
 		c.log.fetched(c.table.Load(), s, sl, &got, back)
 		c.onFetch(q, &got)
 	}
-	if late && told {
+	if late && decided {
 		c.reschedule(s)
 	}
 }
 
 // event returns what the outcome says of the URL. The caller holds the set's mutex.
-func (q *request) event(got *answer) (e keystate.Event, told bool) {
+func (q *request) event(got *answer) (e keystate.Event, decided bool) {
 	a := q.attempt
 	if a.state != attemptRunning {
 		return e, false
@@ -301,7 +302,7 @@ func bounded[T any](ctx context.Context, f func() T) (result T, ok bool) {
 		return result, ok
 	case <-ctx.Done():
 	}
-	late := time.NewTimer(overtime)
+	late := time.NewTimer(graceTime)
 	defer late.Stop()
 	select {
 	case result, ok = <-done:

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
@@ -31,8 +32,8 @@ var errSnapshot = errors.New("not a snapshot of this key set")
 
 // copies is what is known of the snapshots of a set. The set's mutex guards it.
 type copies struct {
-	saved  keystate.Time // when the last one was saved, or tried
-	digest [32]byte      // of what it says, but its times
+	saved  clock.Time // when the last one was saved, or tried
+	digest [32]byte   // of what it says, but its times
 	saving bool
 	failed bool // the last one could not be saved
 }
@@ -99,7 +100,7 @@ func (s *set) encode() (data []byte, digest [32]byte, err error) {
 }
 
 // decode reads a document, and returns what it says of each slot, and the time of the newest good answer.
-func (s *set) decode(doc []byte, now keystate.Time, c *Config) (events []keystate.Event, good int64, err error) {
+func (s *set) decode(doc []byte, now clock.Time, c *Config) (events []keystate.Event, good int64, err error) {
 	top, err := strictjson.Parse(nil, string(doc))
 	if err != nil {
 		return nil, 0, err
@@ -138,7 +139,7 @@ func (s *set) decode(doc []byte, now keystate.Time, c *Config) (events []keystat
 }
 
 // decodeKey reads one key. ok is false if it must not be used: a rule is stricter than when it was written, or it is too old.
-func decodeKey(v strictjson.Value, now keystate.Time, c *Config) (l keystate.Listing, ok bool, err error) {
+func decodeKey(v strictjson.Value, now clock.Time, c *Config) (l keystate.Listing, ok bool, err error) {
 	members := membersOf(v)
 	first, okFirst := pastTime(members, "first", now)
 	last, okLast := pastTime(members, "last", now)
@@ -172,7 +173,7 @@ func membersOf(v strictjson.Value) (members []strictjson.Member) {
 
 // pastTime turns a time of another process into one of ours. A time that is a little ahead counts as now. ok is false for one
 // that is further ahead, or no time at all.
-func pastTime(members []strictjson.Member, name string, now keystate.Time) (t keystate.Time, ok bool) {
+func pastTime(members []strictjson.Member, name string, now clock.Time) (t clock.Time, ok bool) {
 	wall, err := strconv.ParseInt(strictjson.Find(members, name).Raw(), 10, 64)
 	if err != nil || wall < 0 || wall-now.Wall > int64(maxAhead) {
 		return t, false
@@ -196,7 +197,7 @@ func (c *Cache) restoreOnce(s *set, r *round, wg *sync.WaitGroup, helps bool) {
 		s.mu.Lock()
 		r.snapshot = snapshotOver
 		s.mu.Unlock()
-		r.tell()
+		r.wake()
 		wg.Done()
 		report() // a log handler that blocks holds up no round
 	}()

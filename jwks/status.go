@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
@@ -78,7 +79,7 @@ func (c *Cache) Status() []Status {
 			inUse := own.Candidates(now)
 			s.mu.Lock()
 			for _, sl := range s.slots {
-				st := sl.status(inUse, now, s.due.load(), c)
+				st := sl.status(inUse, now, s.due.Load(), c)
 				st.Provider, st.Region = r.provider, r.name
 				all = append(all, st)
 			}
@@ -89,7 +90,7 @@ func (c *Cache) Status() []Status {
 }
 
 // status describes a URL. The caller holds the set's mutex.
-func (sl *slot) status(inUse []keystate.Candidate, now, due keystate.Time, c *Cache) Status {
+func (sl *slot) status(inUse []keystate.Candidate, now, due clock.Time, c *Cache) Status {
 	u := sl.current()
 	st := Status{URL: sl.name(), State: label.Empty, MissingKeyIDs: slices.Clone(sl.missing)}
 	if u.Failure != nil {
@@ -159,7 +160,7 @@ func names(skipped []jose.Skipped) []string {
 
 // missing notes which kids a URL that has answered misses, and another one has listed for a while. What the others miss stays as
 // it is, except for keys that are not in use any more: a URL that need not be asked is compared once a day only.
-func (s *set) missing(answered *slot, l keystate.Limits, now keystate.Time) {
+func (s *set) missing(answered *slot, l keystate.Limits, now clock.Time) {
 	if len(s.slots) < 2 {
 		return
 	}

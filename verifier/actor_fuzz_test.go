@@ -78,7 +78,7 @@ func TestActorsAgreeWithAnotherReader(t *testing.T) {
 	t.Parallel()
 	h := newHandmade(t)
 	v := h.verifier(t, func(*verifier.Policy) {})
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same acts each time
+	r := rand.New(rand.NewPCG(1, 2)) // the same acts each time
 	accepted, sound := 0, 0
 	for range 3000 {
 		act := randomAct(r, 6)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -76,8 +77,8 @@ func TestActor(t *testing.T) {
 	v := newVerifier(t, w, nil)
 	own := w.Provider().Regions[0].Issuers[0]
 	chain := func(subjects ...string) (a *verifier.Actor) {
-		for i := len(subjects) - 1; i >= 0; i-- {
-			a = &verifier.Actor{Issuer: own, Subject: subjects[i], Previous: a}
+		for _, subject := range slices.Backward(subjects) {
+			a = &verifier.Actor{Issuer: own, Subject: subject, Previous: a}
 		}
 		return a
 	}
@@ -159,7 +160,7 @@ func TestABrokenActorIsNoUser(t *testing.T) {
 		require.Nil(t, tok, act)
 		require.ErrorIs(t, err, verifier.ErrInvalid, act)
 		var e *verifier.Error
-		require.True(t, errors.As(err, &e), act)
+		require.ErrorAs(t, err, &e, act)
 		require.Equal(t, verifier.ReasonMalformed, e.Reason, act)
 		require.Equal(t, detail, e.Detail, act)
 	}

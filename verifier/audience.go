@@ -51,8 +51,8 @@ func CognitoAccess(clientIDs ...string) AudiencePolicy {
 	return AudiencePolicy{kind: audCognitoAccess, allowed: slices.Clone(clientIDs)}
 }
 
-// CognitoDerived accepts access tokens that Amazon Cognito derived from other tokens by token exchange (RFC 8693, GetDerivedToken):
-// token_use is "access", aud is audience and nothing else, and client_id is one of clientIDs. A token that was requested with a
+// CognitoDerived accepts access tokens that Amazon Cognito derived from other tokens by token exchange (RFC 8693): token_use
+// is "access", aud is audience and nothing else, and client_id is one of clientIDs. A token that was requested with a
 // resource (RFC 8707) looks the same and is accepted, too. A token without aud is rejected.
 //
 // A derived token has an act if the exchange had an actor token; otherwise it looks as if the user had asked for it. AWS documents

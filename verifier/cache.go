@@ -73,9 +73,9 @@ func (c *cache) get(d digest) *cachedToken {
 }
 
 // put adds a token that those rules did not match.
-func (c *cache) put(d digest, tok *Token, e *issuerEntry, judged *rules, now time.Time) {
+func (c *cache) put(d digest, tok *Token, e *issuerEntry, unmatched *rules, now time.Time) {
 	r := &cachedToken{digest: d, token: tok, entry: e}
-	r.rules.Store(judged)
+	r.rules.Store(unmatched)
 	size := tok.size()
 	if size > c.maxBytes {
 		return

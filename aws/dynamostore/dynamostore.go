@@ -59,6 +59,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -75,7 +76,9 @@ type Client interface {
 	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
 	PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
 	BatchGetItem(context.Context, *dynamodb.BatchGetItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error)
-	BatchWriteItem(context.Context, *dynamodb.BatchWriteItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchWriteItemOutput, error)
+	BatchWriteItem(
+		context.Context, *dynamodb.BatchWriteItemInput, ...func(*dynamodb.Options),
+	) (*dynamodb.BatchWriteItemOutput, error)
 }
 
 var _ Client = (*dynamodb.Client)(nil)
@@ -122,7 +125,7 @@ func New(client Client, c Config) (*Store, error) {
 		s.prefix = defaultPrefix
 	}
 	if err := call.CheckPrefix(s.prefix); err != nil {
-		errs = append(errs, fmt.Errorf("dynamostore: %w", err))
+		errs = append(errs, fmt.Errorf("dynamostore: Prefix %w", err))
 	}
 	if s.timeout == 0 {
 		s.timeout = call.DefaultTimeout
@@ -154,7 +157,7 @@ func (s *Store) begin(ctx context.Context, name string, data []byte) (context.Co
 // options are those of each request.
 func (s *Store) options(o *dynamodb.Options) {
 	o.Retryer = call.Retryer(o.Retryer, s.timeout)
-	o.APIOptions = append(o.APIOptions[:len(o.APIOptions):len(o.APIOptions)], call.Attempts(s.timeout))
+	o.APIOptions = append(slices.Clip(o.APIOptions), call.Attempts(s.timeout))
 }
 
 // key returns the key of the head of a document.

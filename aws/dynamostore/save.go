@@ -100,7 +100,7 @@ func (s *Store) settle(ctx context.Context, key string, h head, err error) error
 
 // saveChunks writes the chunks of a document.
 func (s *Store) saveChunks(ctx context.Context, keys []string, chunks [][]byte) error {
-	var writes []types.WriteRequest
+	writes := make([]types.WriteRequest, 0, len(keys))
 	for i, key := range keys {
 		one := keyItem(key)
 		one[attrData] = &types.AttributeValueMemberB{Value: chunks[i]}
@@ -113,7 +113,7 @@ func (s *Store) saveChunks(ctx context.Context, keys []string, chunks [][]byte) 
 func (s *Store) drop(ctx context.Context, keys []string) {
 	within, cancel := context.WithTimeout(ctx, s.timeout/4)
 	defer cancel()
-	var writes []types.WriteRequest
+	writes := make([]types.WriteRequest, 0, len(keys))
 	for _, key := range keys {
 		writes = append(writes, types.WriteRequest{DeleteRequest: &types.DeleteRequest{Key: keyItem(key)}})
 	}

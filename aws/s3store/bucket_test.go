@@ -39,12 +39,6 @@ func (b *bucket) get(key string) (object, bool) {
 	return o, ok
 }
 
-func (b *bucket) put(key string, o object) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.objects[key] = o
-}
-
 // client is a client of a bucket, with a connection that has faults. Like the SDK, it repeats a request whose answer was lost.
 type client struct {
 	bucket *bucket

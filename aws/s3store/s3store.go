@@ -45,6 +45,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -108,7 +109,7 @@ func New(client Client, c Config) (*Store, error) {
 		s.prefix = defaultPrefix
 	}
 	if err := call.CheckPrefix(s.prefix); err != nil {
-		errs = append(errs, fmt.Errorf("s3store: %w", err))
+		errs = append(errs, fmt.Errorf("s3store: Prefix %w", err))
 	}
 	if strings.HasPrefix(s.prefix, "/") {
 		errs = append(errs, errors.New("s3store: Prefix begins with a slash"))
@@ -143,7 +144,7 @@ func (s *Store) begin(ctx context.Context, name string, data []byte) (context.Co
 // options are those of each request.
 func (s *Store) options(o *s3.Options) {
 	o.Retryer = call.Retryer(o.Retryer, s.timeout)
-	o.APIOptions = append(o.APIOptions[:len(o.APIOptions):len(o.APIOptions)], call.Attempts(s.timeout))
+	o.APIOptions = append(slices.Clip(o.APIOptions), call.Attempts(s.timeout))
 }
 
 // key returns the key of the object of a document.

@@ -35,7 +35,7 @@ func (a *answers) next() string {
 
 // stalled is a body that stops after its first bytes.
 type stalled struct {
-	ctx  context.Context //nolint:containedctx // of one request
+	ctx  context.Context
 	head *strings.Reader
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/outbound"
@@ -30,7 +31,7 @@ func (c *Config) form() url.Values {
 }
 
 // request asks r for a token, which is as old as began.
-func (s *TokenSource) request(ctx context.Context, r *region, began instant) (*Token, *tokenError) {
+func (s *TokenSource) request(ctx context.Context, r *region, began clock.Time) (*Token, *tokenError) {
 	fail := func(failure string) *tokenError { return &tokenError{failure: failure, region: r.name} }
 	cred, err := s.credentials(ctx, r)
 	var req *http.Request
@@ -148,7 +149,7 @@ func isToken(s string) bool {
 // RFC 6749, section 5.2, whatever the body: another region must not be tried with a secret that is wrong.
 func (s *TokenSource) rejection(r *region, resp *http.Response, body []byte) *tokenError {
 	status := resp.StatusCode
-	retry := outbound.RetryAfter(resp.Header, time.Unix(0, s.clock().wall), maxRetry)
+	retry := outbound.RetryAfter(resp.Header, time.Unix(0, s.clock().Wall), maxRetry)
 	outage := &tokenError{failure: label.HTTP, region: r.name, status: status, retryAfter: retry}
 	client := status >= http.StatusBadRequest && status < http.StatusInternalServerError &&
 		status != http.StatusRequestTimeout && status != http.StatusTooManyRequests

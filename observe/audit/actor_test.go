@@ -25,11 +25,13 @@ func TestARecordNamesTheCurrentActor(t *testing.T) {
 		"in clear":             {audit.Config{Plain: allPlain}, map[string]any{"sub": "agent"}, [3]any{true, "agent", nil}},
 		"of the same issuer":   {audit.Config{Plain: allPlain}, map[string]any{"sub": "agent", "iss": issuerName}, [3]any{true, "agent", nil}},
 		"of another issuer": {
-			audit.Config{Plain: allPlain}, map[string]any{"sub": "agent", "iss": "https://x.example"},
+			audit.Config{Plain: allPlain},
+			map[string]any{"sub": "agent", "iss": "https://x.example"},
 			[3]any{true, "agent", "https://x.example"},
 		},
 		"a pseudonym": {
-			audit.Config{PseudonymKey: pseudonymKey}, map[string]any{"sub": "agent", "iss": "https://x.example"},
+			audit.Config{PseudonymKey: pseudonymKey},
+			map[string]any{"sub": "agent", "iss": "https://x.example"},
 			[3]any{true, hidden, pseudonym.Of(pseudonymKey, "actor", providerID, "https://x.example")},
 		},
 		"not the earlier one": {

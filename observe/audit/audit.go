@@ -23,8 +23,9 @@
 //   - cached: whether the signature was checked when the same token was first accepted, not now
 //   - duration_seconds: the time that the decision took
 //   - subject, client_id, token_id: sub, the client and jti, in clear or as pseudonyms
-//   - delegated: true if somebody acts for the subject (RFC 8693); actor: the sub of the current actor, in clear or as a pseudonym;
-//     actor_issuer: the iss of the actor if it is not that of the token, in clear or as a pseudonym as actor is
+//   - delegated: true if somebody acts for the subject (RFC 8693)
+//   - actor: the sub of the current actor, in clear or as a pseudonym; actor_issuer: its iss if that is not the one of the token,
+//     written in the same way
 //   - one_in: the record is one of so many decisions that accepted a token again; see Config.SampleCached
 //   - suppressed: how many rejections for this reason were not recorded since the last record of that reason
 //
@@ -50,8 +51,8 @@ import (
 
 // Config configures a Log. The zero Config records every decision, without names of users, clients, tokens and actors.
 type Config struct {
-	// PseudonymKey is a secret of at least 32 bytes. If it is set, subject, client_id, token_id and actor are written as pseudonyms,
-	// except for those in Plain: "hmac:" and an HMAC-SHA-256 that "regionjwt pseudonym" computes, too. Anyone with the key can
+	// PseudonymKey is a secret of at least 32 bytes. If it is set, subject, client_id, token_id and actor are written as
+	// pseudonyms, except for those in Plain: "hmac:" and an HMAC-SHA-256 that "regionjwt pseudonym" computes, too. Anyone with the key can
 	// test whether a record belongs to a given name. Nil means that names which are not in Plain are left out.
 	PseudonymKey []byte
 	// Plain lists the attributes that are written in clear: "subject", "client_id", "token_id", "actor".

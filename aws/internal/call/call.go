@@ -35,11 +35,11 @@ func Unusable[C any](client any) bool {
 // CheckPrefix returns the problem with the prefix of keys, or nil.
 func CheckPrefix(prefix string) error {
 	if len(prefix) > maxPrefix {
-		return fmt.Errorf("Prefix has %d bytes; the maximum is %d", len(prefix), maxPrefix)
+		return fmt.Errorf("has %d bytes; the maximum is %d", len(prefix), maxPrefix)
 	}
 	for i := range len(prefix) {
 		if prefix[i] <= ' ' || prefix[i] > '~' {
-			return errors.New("Prefix has a space, a control character or one that is not ASCII")
+			return errors.New("has a space, a control character or one that is not ASCII")
 		}
 	}
 	return nil
@@ -124,7 +124,7 @@ func (a attempt) HandleFinalize(ctx context.Context, in middleware.FinalizeInput
 	timer := time.AfterFunc(a.most, cancel)
 	out, metadata, err = next.HandleFinalize(within, in)
 	if !timer.Stop() && ctx.Err() == nil {
-		return middleware.FinalizeOutput{}, metadata, silence{a.most}
+		return middleware.FinalizeOutput{}, metadata, silence(a)
 	}
 	return out, metadata, err
 }

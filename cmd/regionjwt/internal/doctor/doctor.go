@@ -42,21 +42,17 @@ is one (with --strict also if there is a warning), and with 2 if a flag is wrong
 
 // flags say what is checked.
 type flags struct {
-	provider provider.Flags
-	reach    provider.Reach
+	provider provider.Options
 	rules    rules.Flags
-	jwks     cli.List
 	pinName  string
 	strict   bool
 }
 
 func (f *flags) define(c *cli.Call) {
-	f.provider.Define(c)
-	f.reach.Define(c)
+	f.provider.Define(c, provider.JWKSUsage)
 	f.rules.Define(c)
 	pins.DefineName(c, &f.pinName)
-	c.List(&f.jwks, "jwks", "`REGION=URL` of a region's keys, if services list it; JWKS URLs in their order")
-	c.Bool(&f.strict, "strict", "warnings count, too: exit with 1 if there is one")
+	provider.DefineStrict(c, &f.strict)
 }
 
 // The levels of a line.

@@ -20,7 +20,7 @@ func (x *examination) describedProvider() (*issuer.Provider, error) {
 	if !f.provider.Given() {
 		return nil, nil //nolint:nilnil // there is none
 	}
-	p, err := f.provider.Provider("examined", f.jwks)
+	p, err := f.provider.Provider("examined", f.provider.JWKS)
 	return &p, err
 }
 
@@ -148,12 +148,12 @@ func (x *examination) storeClock(ctx context.Context, l *rules.List) {
 // urls asks every JWKS URL.
 func (x *examination) urls(ctx context.Context, p issuer.Provider) error {
 	f := x.flags
-	client, err := f.reach.Client(f.rules.Timeout)
+	client, err := f.provider.Client(f.rules.Timeout)
 	if err != nil {
 		return err
 	}
 	defer client.CloseIdleConnections()
-	probes, err := check.ProbeAll(ctx, p, client, f.reach.PlainHosts, f.rules.Timeout)
+	probes, err := check.ProbeAll(ctx, p, client, f.provider.PlainHosts, f.rules.Timeout)
 	if err != nil {
 		return err
 	}

@@ -17,21 +17,19 @@ import (
 
 // flags say what a service demands of a token, and where keys and rules are.
 type flags struct {
-	provider provider.Flags
-	reach    provider.Reach
+	provider provider.Options
 	rules    rules.Flags
 
 	kind                                   string
 	audiences, clients, algorithms, types  cli.List
 	required, scopes, clientClaims, groups cli.List
 	maxAge, maxLifetime                    time.Duration
-	jwks                                   cli.List
 	fetch, missingKeyID                    bool
 }
 
 func (f *flags) define(c *cli.Call) {
-	f.provider.Define(c)
-	f.reach.Define(c)
+	f.provider.Define(c, "`REGION=URL` of a region's keys, a URL of the keys of all regions, or a file that holds a key set: "+
+		"a file is used without --fetch")
 	f.rules.Define(c)
 	c.Choice(&f.kind, "audience-kind", "`kind` of audience policy: "+strings.Join(kinds, ", ")+
 		" (cognito-access with --user-pool, else audience)", kinds...)
@@ -47,8 +45,6 @@ func (f *flags) define(c *cli.Call) {
 	c.Bool(&f.missingKeyID, "allow-missing-kid", "accept tokens and keys without kid")
 	c.Duration(&f.maxAge, "max-age", 0, "`time` since a token was issued after which it is rejected (no bound)")
 	c.Duration(&f.maxLifetime, "max-lifetime", 0, "longest `time` from iat to exp of a token (no bound)")
-	c.List(&f.jwks, "jwks", "`REGION=URL` of a region's keys, a URL of the keys of all regions, or a file that holds a key set: "+
-		"a file is used without --fetch")
 	c.Bool(&f.fetch, "fetch", "fetch the keys of every region, and check the signature")
 }
 
@@ -135,7 +131,7 @@ func (f *flags) audience() (a verifier.AudiencePolicy, err error) {
 
 // jwksURLs returns the values of --jwks that are URLs, each with its region: one without a region is of all regions.
 func (f *flags) jwksURLs() (urls cli.List, err error) {
-	for _, value := range f.jwks {
+	for _, value := range f.provider.JWKS {
 		before, _, isURL := strings.Cut(value, "://")
 		switch {
 		case !isURL:
@@ -147,7 +143,7 @@ func (f *flags) jwksURLs() (urls cli.List, err error) {
 			}
 		}
 	}
-	if len(urls) > 0 && len(urls) < len(f.jwks) && f.keyFile() != "" {
+	if len(urls) > 0 && len(urls) < len(f.provider.JWKS) && f.keyFile() != "" {
 		return nil, cli.Fail(cli.ExitUsage, "--jwks is URLs, or one file")
 	}
 	return urls, nil
@@ -165,7 +161,7 @@ func (f *flags) regionNames() (names []string) {
 
 // keyFile is the value of --jwks that is a file, or "".
 func (f *flags) keyFile() string {
-	for _, value := range f.jwks {
+	for _, value := range f.provider.JWKS {
 		if !strings.Contains(value, "://") {
 			return value
 		}
@@ -178,7 +174,7 @@ const maxKeySet = limit.KeySetBytes
 
 // readKeySet reads the file of --jwks, for each issuer of the provider.
 func (f *flags) readKeySet(p issuer.Provider) (map[string][]byte, error) {
-	if len(f.jwks) > 1 {
+	if len(f.provider.JWKS) > 1 {
 		return nil, cli.Fail(cli.ExitUsage, "--jwks is URLs, or one file")
 	}
 	file, err := os.Open(f.keyFile())

@@ -1,6 +1,23 @@
-package keystate
+// Package clock reads the monotonic and the wall clock together, for ages that neither a frozen process nor a clock that is set may
+// change.
+package clock
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Clock reads both clocks.
+type Clock func() Time
+
+// System returns the clock of the process. No reading is the zero Time.
+func System() Clock {
+	base := time.Now().Add(-time.Nanosecond)
+	return func() Time {
+		t := time.Now()
+		return Time{Mono: int64(t.Sub(base)), Wall: t.UnixNano()}
+	}
+}
 
 // Time is a reading of two clocks, in nanoseconds. The monotonic clock stands still while a process is frozen. The wall clock can
 // be set. The zero Time means "never".
@@ -45,10 +62,23 @@ func Sooner(t, u Time) Time {
 	return Time{min(t.Mono, u.Mono), min(t.Wall, u.Wall)}
 }
 
-// later returns the later of two times, of which the zero Time is none.
-func later(t, u Time) Time {
+// Later returns the later of two times, of which the zero Time is none.
+func Later(t, u Time) Time {
 	if t.IsZero() || !u.IsZero() && u.After(t) {
 		return u
 	}
 	return t
+}
+
+// Stamp is a Time that is read without a lock. A reader that meets a writer may see one clock's old reading beside the other's new
+// one. Since then returns the greater age.
+type Stamp struct{ mono, wall atomic.Int64 }
+
+// Load returns the time.
+func (s *Stamp) Load() Time { return Time{Mono: s.mono.Load(), Wall: s.wall.Load()} }
+
+// Store sets the time.
+func (s *Stamp) Store(t Time) {
+	s.mono.Store(t.Mono)
+	s.wall.Store(t.Wall)
 }
