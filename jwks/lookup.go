@@ -7,6 +7,7 @@ import (
 
 	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/verdict"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
@@ -98,6 +99,9 @@ func (v *issuerView) several(ask keystate.Question, first, last int, now clock.T
 		all = v.state.Candidates(now)
 	}
 	chosen, cut := v.state.Choose(all, ask)
+	if cut && ask.KeyID == "" { // to try some of them would make chance decide
+		return Result{Complete: true, Err: verdict.ErrManyKeys}, true
+	}
 	for _, cand := range chosen {
 		for _, k := range v.keys[first:last] {
 			if k.key.Same(cand.Key) && k.valid(now) {
