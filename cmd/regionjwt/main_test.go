@@ -149,7 +149,7 @@ func TestWrongUsage(t *testing.T) {
 		"the provider *":         {[]string{"revoke", "--kid", "k", "--provider", "*"}, "--all-providers"},
 		"both of them":           {[]string{"revoke", "--kid", "k", "--provider", "a", "--all-providers"}, "either --provider"},
 		"nothing but provider":   {[]string{"revoke", "--provider", "a", "--expires", "1h", "--note", "r"}, "--issued-before now"},
-		"jti without end":        {[]string{"revoke", "--provider", "a", "--token-id", "x"}, "--expires"},
+		"an issuer alone":        {[]string{"revoke", "--provider", "a", "--actor-issuer", "x"}, "ActorIssuer needs Actor"},
 		"wrong time":             {[]string{"revoke", "--provider", "a", "--issued-before", "noon"}, "2026-01-31T03:00:00Z nor now"},
 		"wrong end":              {[]string{"revoke", "--provider", "a", "--kid", "k", "--expires", "later"}, "30d"},
 		"negative end":           {[]string{"revoke", "--provider", "a", "--kid", "k", "--expires", "-1h"}, "30d"},

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -105,13 +106,16 @@ type health struct {
 	Changed *time.Time `json:"last_added,omitempty"`
 	Problem string     `json:"problem"`
 	Detail  string     `json:"detail,omitempty"`
+	// Unreadable is how many rules a newer version wrote; Stores is the state of each store.
+	Unreadable int          `json:"unreadable,omitempty"`
+	Stores     []StoreState `json:"stores"`
 }
 
 func status(c *cli.Call, l *List, problem string, err error) error {
 	st := l.State()
 	h := health{
 		Store: l.Where, Trust: l.Trust, Known: st.Known, Origin: st.Origin, Rules: st.Rules, Epoch: st.Epoch,
-		Age: st.Age.Seconds(), Problem: problem, Detail: detail(err),
+		Age: st.Age.Seconds(), Problem: problem, Detail: detail(err), Unreadable: st.Unreadable, Stores: st.Stores,
 	}
 	for _, r := range l.Rules() {
 		if at := r.Created.UTC(); h.Changed == nil || at.After(*h.Changed) {
@@ -132,6 +136,14 @@ func status(c *cli.Call, l *List, problem string, err error) error {
 	}
 	if h.Changed != nil {
 		c.Printf("changed  last rule added %s, %s\n", cli.Stamp(*h.Changed), cli.Ago(*h.Changed, time.Now()))
+	}
+	if h.Unreadable > 0 {
+		c.Printf("unread   %d rules are of a newer version: services of this version do not apply them\n", h.Unreadable)
+	}
+	if len(h.Stores) > 1 {
+		for _, one := range h.Stores {
+			c.Printf("store    %s: epoch %d, problem: %s\n", one.Where, one.Epoch, cmp.Or(one.Problem, "none"))
+		}
 	}
 	switch {
 	case err != nil:
