@@ -329,7 +329,7 @@ func (s *simulation) step() {
 	}
 }
 
-// settle makes all well again, and checks that all processes know the truth within a second, whoever knows it.
+// settle makes all well again, and checks that all processes know the truth within a second.
 func (s *simulation) settle() {
 	for _, p := range s.places {
 		p.mu.Lock()

@@ -23,8 +23,8 @@ const (
 )
 
 // follow calls changed with a document of a store until ctx ends: once at the beginning, then whenever the document has changed,
-// and after each error. It calls unchanged whenever the store has answered and the document has not changed. Both are called in
-// the goroutine of the caller; a slow one delays the next load. changed owns the data, and returns for how long the store is not
+// and after each error. It calls unchanged with its digest whenever the store has answered and the document has not changed. Both are
+// called in the goroutine of the caller; a slow one delays the next load. changed owns the data, and returns for how long the store is not
 // asked again.
 //
 // The content of the document decides whether it has changed. Its revision is passed to Load, but not for more than 2 seconds and
@@ -33,7 +33,7 @@ const (
 //
 // The store is asked at intervals, and soon after a hint of Watch; two loads are at least 50 ms apart.
 func follow(
-	ctx context.Context, e *endpoint, name string, interval time.Duration, unchanged func(), changed func(answer) time.Duration,
+	ctx context.Context, e *endpoint, name string, interval time.Duration, unchanged func(seen.Digest), changed func(answer) time.Duration,
 ) {
 	hints := make(chan struct{}, 1)
 	watching, end := context.WithCancel(ctx)
@@ -72,7 +72,7 @@ func follow(
 type follower struct {
 	endpoint  *endpoint
 	name      string
-	unchanged func()
+	unchanged func(seen.Digest)
 	changed   func(answer) time.Duration
 
 	revision string      // of the document that changed was called with last; "" after an error
@@ -88,7 +88,7 @@ func (f *follower) load(ctx context.Context) (useless bool, rest time.Duration) 
 	}
 	a := f.endpoint.load(ctx, f.name, ifNot)
 	if ifNot != "" && errors.Is(a.err, store.ErrNotModified) {
-		f.unchanged()
+		f.unchanged(f.digest)
 		return false, 0
 	}
 	if a.err != nil {
@@ -102,7 +102,7 @@ func (f *follower) load(ctx context.Context) (useless bool, rest time.Duration) 
 	digest, known := seen.Of(f.name, a.data), f.revision
 	f.revision = a.revision
 	if known != "" && digest == f.digest {
-		f.unchanged()
+		f.unchanged(f.digest)
 		return known != a.revision, 0
 	}
 	f.digest = digest
@@ -113,10 +113,12 @@ func (f *follower) load(ctx context.Context) (useless bool, rest time.Duration) 
 func Follow(
 	ctx context.Context, s store.Store, name string, interval time.Duration, unchanged func(), changed func([]byte, error),
 ) {
-	if unchanged == nil {
-		unchanged = func() {}
+	same := func(seen.Digest) {
+		if unchanged != nil {
+			unchanged()
+		}
 	}
-	follow(ctx, &endpoint{name: "the store", store: s}, name, interval, unchanged, func(a answer) time.Duration {
+	follow(ctx, &endpoint{name: "the store", store: s}, name, interval, same, func(a answer) time.Duration {
 		changed(a.data, a.err)
 		return 0
 	})

@@ -236,14 +236,15 @@ func (r *Replica[T]) receive(m *member, a answer, patient bool) (v verdict, rest
 	return v, rest
 }
 
-// unchanged notes that the document of a store is what it was.
-func (r *Replica[T]) unchanged(m *member) {
+// unchanged notes that a store still has the document with that digest, although it may have failed meanwhile.
+func (r *Replica[T]) unchanged(m *member, digest seen.Digest) {
+	v, known := r.verdicts.Get(digest)
+	if !known || v.err != nil {
+		return
+	}
 	r.locked(func() {
-		r.update(func(s *State[T]) {
-			if m.has || m.empty {
-				r.assess(s, m, "", nil, true)
-			}
-		})
+		m.has, m.empty, m.verdict, m.digest = true, false, v, digest
+		r.update(func(s *State[T]) { r.assess(s, m, "", nil, true) })
 	})
 }
 
@@ -353,7 +354,7 @@ func (r *Replica[T]) Run(ctx context.Context) error {
 	for _, m := range r.members {
 		parts.Go(func() {
 			follow(ctx, &m.endpoint, r.config.Name, r.config.PollInterval,
-				func() { r.unchanged(m); r.healStore(ctx, m) },
+				func(digest seen.Digest) { r.unchanged(m, digest); r.healStore(ctx, m) },
 				func(a answer) time.Duration {
 					_, rest := r.receive(m, a, true)
 					r.healStore(ctx, m)
@@ -362,7 +363,7 @@ func (r *Replica[T]) Run(ctx context.Context) error {
 		})
 		if r.config.MaxSilence > 0 {
 			parts.Go(func() {
-				follow(ctx, &m.endpoint, AliveName(r.config.Name), r.aliveInterval(), func() { r.recheckSilence() },
+				follow(ctx, &m.endpoint, AliveName(r.config.Name), r.aliveInterval(), func(seen.Digest) { r.recheckSilence() },
 					func(a answer) time.Duration { r.receiveAlive(a); return 0 })
 			})
 		}
