@@ -19,6 +19,11 @@ import (
 // documentName is the name of the document, unless services configure another one.
 const documentName = "regionjwt/revocation"
 
+// restorePause is the time between two looks at whether everything is written.
+const restorePause = 100 * time.Millisecond
+
+func (f *Flags) documentName() string { return cmp.Or(f.Name, documentName) }
+
 // everyProvider is the provider of a rule for the tokens of all providers.
 const everyProvider = "*"
 
@@ -61,7 +66,7 @@ func (f *Flags) Open(c *cli.Call, writes, examines bool) (*List, error) {
 		return nil, err
 	}
 	l := &List{Opened: o, readOnly: writes || examines}
-	l.replica = store.ReplicaConfig{Stores: o.Stores(), Name: cmp.Or(f.Name, documentName)}
+	l.replica = store.ReplicaConfig{Stores: o.Stores(), Name: f.documentName()}
 	if f.LocalCopy != "" {
 		l.replica.LocalCopy = store.Dir(f.LocalCopy)
 	}

@@ -11,12 +11,33 @@ import (
 
 func rulesCommand() cli.Command {
 	return cli.Command{
-		Name: "rules", Short: "list the rules that are in effect",
+		Name: "rules", Arguments: "[alive | restore]", Short: "list the rules that are in effect, prove that they are current, write them back",
 		Long: `
-Lists the rules of the store, the oldest first. If there is a problem with the store, it lists what the local copy has, says
-so, and fails.
+Lists the rules of the stores, the oldest first. If there is a problem with a store, it lists what the others and the local copy
+have, says so, and fails.
+
+  regionjwt rules alive     for a timer: proves to services with a MaxSilence that the documents in the stores are the current
+                            ones. --sign-key is a key of its own, which services list for the heartbeat only
+                            (store.PublicKey.Documents: the name of the document and /alive). It needs --local-copy, and refuses
+                            if a store misses something that was known before
+  regionjwt rules restore   writes back what the stores miss, and the local copy or another store knows. Give the directory of a
+                            service's local copy with --local-copy if only services know it
 ` + storage.Help,
-		Prepare: func(c *cli.Call) cli.Action { return withStore(c, listRules) },
+		Prepare: func(c *cli.Call) cli.Action {
+			var s Flags
+			s.Define(c)
+			return func(ctx context.Context, arguments []string) error {
+				switch {
+				case len(arguments) == 0:
+					return s.ask(ctx, c, listRules)
+				case len(arguments) == 1 && arguments[0] == "alive":
+					return alive(ctx, c, &s)
+				case len(arguments) == 1 && arguments[0] == "restore":
+					return restore(ctx, c, &s)
+				}
+				return cli.Fail(cli.ExitUsage, "say rules, rules alive, or rules restore")
+			}
+		},
 	}
 }
 
@@ -40,16 +61,21 @@ func withStore(c *cli.Call, f func(c *cli.Call, l *List, problem string, err err
 		if err := c.None(arguments); err != nil {
 			return err
 		}
-		l, err := s.Open(c, false, false)
-		if err != nil {
-			return err
-		}
-		defer l.CloseAll()
-		ctx, cancel := context.WithTimeout(ctx, s.Timeout)
-		defer cancel()
-		problem, err := l.Load(ctx)
-		return f(c, l, problem, err)
+		return s.ask(ctx, c, f)
 	}
+}
+
+// ask asks the stores, and lets f say what they have.
+func (f *Flags) ask(ctx context.Context, c *cli.Call, say func(c *cli.Call, l *List, problem string, err error) error) error {
+	l, err := f.Open(c, false, false)
+	if err != nil {
+		return err
+	}
+	defer l.CloseAll()
+	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
+	defer cancel()
+	problem, err := l.Load(ctx)
+	return say(c, l, problem, err)
 }
 
 // listed is a rule of the list, in JSON.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/keys"
+	"github.com/regionjwt/regionjwt/internal/replica"
 	"github.com/regionjwt/regionjwt/internal/trust"
 	"github.com/regionjwt/regionjwt/store"
 )
@@ -26,6 +27,9 @@ type Flags struct {
 	VerifyKeys                         cli.List
 	Plain                              bool
 	Timeout                            time.Duration
+
+	// HeartbeatFor is the document for which --sign-key signs heartbeats only; "" means that it signs everything.
+	HeartbeatFor string
 }
 
 // Help is the part of a command's help that is about the store.
@@ -168,6 +172,12 @@ func (s *Flags) sign(o *Opened, p *Place, writes bool) error {
 	if err != nil {
 		return err
 	}
+	own := slices.IndexFunc(public, func(k store.PublicKey) bool {
+		return private != nil && k.Key.Equal(private.Public())
+	})
+	if s.HeartbeatFor != "" && own >= 0 {
+		public[own].Documents = []string{replica.AliveName(s.HeartbeatFor)}
+	}
 	if private == nil && writes {
 		return cli.Fail(cli.ExitUsage, "to write, give the operators' private key: --sign-key FILE, or set REGIONJWT_SIGN_KEY")
 	}
@@ -208,4 +218,14 @@ func (s *Flags) Keys() (public []store.PublicKey, private ed25519.PrivateKey, er
 			"the key of --sign-key is none of --verify-key: services that have those would reject what it signs")
 	}
 	return public, private, nil
+}
+
+// Pause waits for d, or until ctx ends.
+func Pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
