@@ -34,7 +34,7 @@ func merged(all []*history, order []int) *history {
 	return h
 }
 
-// Random histories of several operators, with replays of old documents and clocks that differ by days: whatever the order in which
+// Random histories of several operators, with documents that are replayed and clocks that differ by days: whatever the order in which
 // documents are merged, the result is the same; a merge that is repeated changes nothing; and a pin whose writer knew another pin
 // is never outlived by that one. PIN_HISTORIES says how many histories are played.
 func TestHistoriesOfPins(t *testing.T) {

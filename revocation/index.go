@@ -2,8 +2,6 @@ package revocation
 
 import (
 	"cmp"
-	"iter"
-	"slices"
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/clients"
@@ -68,11 +66,29 @@ type maskCount struct {
 
 // match returns the ID of a rule that matches t, or "".
 func (x *index) match(t *verifier.Token, now time.Time) string {
-	for _, m := range x.masks {
-		for f := range fieldsOf(t, m.mask) {
-			if rules, found := x.rules.get(f); found {
-				if id := matchTimes(rules, t, now); id != "" {
-					return id
+	v := values{t: t}
+	for i := range x.masks {
+		if id := x.matchMask(x.masks[i].mask, &v, now); id != "" {
+			return id
+		}
+	}
+	return ""
+}
+
+// matchMask returns the ID of a rule with that mask that matches, or "". A token has several clients, regions and actors.
+func (x *index) matchMask(m mask, v *values, now time.Time) string {
+	f, complete := v.fields(m)
+	if !complete {
+		return ""
+	}
+	for _, region := range v.regions(m) {
+		for _, client := range v.clients(m) {
+			for _, a := range v.actors(m) {
+				f.region, f.clientID, f.actor, f.actorIssuer = region, client, a.subject, a.issuer
+				if rules, found := x.rules.get(f); found {
+					if id := matchTimes(rules, v.t, now); id != "" {
+						return id
+					}
 				}
 			}
 		}
@@ -107,61 +123,78 @@ func sortTimes(a, b *entry) int {
 	return cmp.Or(y.Compare(x), b.ends.Compare(a.ends), cmp.Compare(a.text, b.text))
 }
 
-// fieldsOf yields the fields of every rule with that mask that matches t: a token has several clients, regions and actors.
-func fieldsOf(t *verifier.Token, m mask) iter.Seq[fields] {
-	return func(yield func(fields) bool) {
-		f := fields{provider: t.Provider()}
-		if m&forAllProviders != 0 {
-			f.provider = allProviders
-		}
-		if !f.fill(t, m) {
-			return
-		}
-		for region := range valuesIf(m&hasRegion != 0, slices.Values(t.Regions())) {
-			for client := range valuesIf(m&hasClientID != 0, clients.Of(t)) {
-				for a := range actorsIf(m, t) {
-					f.region, f.clientID, f.actor, f.actorIssuer = region, client, a.subject, a.issuer
-					if !yield(f) {
-						return
-					}
-				}
+// values are what a token has that rules match. Where a mask has no bit for a field, its only value is "", as in such a rule.
+type values struct {
+	t         *verifier.Token
+	inRegions []string
+	ofClients []string
+}
+
+var (
+	noValue = []string{""}
+	noActor = []actor{{}}
+)
+
+// fields returns the fields of which a token has one value, and whether it has all that a mask asks for.
+func (v *values) fields(m mask) (f fields, complete bool) {
+	t := v.t
+	if f.provider = t.Provider(); m&forAllProviders != 0 {
+		f.provider = allProviders
+	}
+	missing := false
+	set := func(into *string, value string) {
+		*into = value
+		missing = missing || value == ""
+	}
+	if m&hasKeyID != 0 {
+		set(&f.keyID, t.Key().ID())
+	}
+	if m&hasThumbprint != 0 {
+		set(&f.thumbprint, t.Key().Thumbprint())
+	}
+	if m&hasSubject != 0 {
+		set(&f.subject, t.Subject())
+	}
+	if m&hasTokenID != 0 {
+		set(&f.tokenID, t.ID())
+	}
+	if m&hasOriginTokenID != 0 {
+		set(&f.originTokenID, text(t, "origin_jti"))
+	}
+	if m&hasSessionID != 0 {
+		set(&f.sessionID, text(t, "sid"))
+	}
+	return f, !missing
+}
+
+// text returns a claim that is a text, or "".
+func text(t *verifier.Token, name string) string {
+	s, _ := t.Claim(name).(string)
+	return s
+}
+
+func (v *values) regions(m mask) []string {
+	if m&hasRegion == 0 {
+		return noValue
+	}
+	if v.inRegions == nil {
+		v.inRegions = v.t.Regions()
+	}
+	return v.inRegions
+}
+
+func (v *values) clients(m mask) []string {
+	if m&hasClientID == 0 {
+		return noValue
+	}
+	if v.ofClients == nil {
+		for id := range clients.Of(v.t) {
+			if id != "" {
+				v.ofClients = append(v.ofClients, id)
 			}
 		}
 	}
-}
-
-// fill sets the fields of which a token has one value, and reports whether it has all of them.
-func (f *fields) fill(t *verifier.Token, m mask) bool {
-	claim := func(name string) string {
-		s, _ := t.Claim(name).(string)
-		return s
-	}
-	set := func(bit mask, into *string, value func() string) bool {
-		if m&bit == 0 {
-			return true
-		}
-		*into = value()
-		return *into != ""
-	}
-	return set(hasKeyID, &f.keyID, t.Key().ID) && set(hasThumbprint, &f.thumbprint, t.Key().Thumbprint) &&
-		set(hasSubject, &f.subject, t.Subject) && set(hasTokenID, &f.tokenID, t.ID) &&
-		set(hasOriginTokenID, &f.originTokenID, func() string { return claim("origin_jti") }) &&
-		set(hasSessionID, &f.sessionID, func() string { return claim("sid") })
-}
-
-// valuesIf yields the values that are not empty, or "" once if there is nothing to match.
-func valuesIf(matches bool, values iter.Seq[string]) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		if !matches {
-			yield("")
-			return
-		}
-		for v := range values {
-			if v != "" && !yield(v) {
-				return
-			}
-		}
-	}
+	return v.ofClients
 }
 
 // actor is one of those who act for the subject of a token.
@@ -170,32 +203,30 @@ type actor struct{ issuer, subject string }
 // maxActors is how long a chain of actors may be.
 const maxActors = 16
 
-// actorsIf yields every actor of a token (RFC 8693 section 4.1), or the zero actor once if there is nothing to match.
-func actorsIf(m mask, t *verifier.Token) iter.Seq[actor] {
-	return func(yield func(actor) bool) {
-		if m&hasActor == 0 {
-			yield(actor{})
-			return
-		}
-		act, _ := t.Claim("act").(map[string]any)
-		for range maxActors {
-			if act == nil {
-				return
-			}
-			a := actor{issuer: t.Issuer()}
-			a.subject, _ = act["sub"].(string)
-			if iss, ok := act["iss"].(string); ok {
-				a.issuer = iss
-			}
-			named := a.subject != ""
-			if m&hasActorIssuer == 0 { // the rule is about actors of the token's own issuer
-				named = named && a.issuer == t.Issuer()
-				a.issuer = ""
-			}
-			if named && !yield(a) {
-				return
-			}
-			act, _ = act["act"].(map[string]any)
-		}
+// actors returns every actor of a token (RFC 8693 section 4.1).
+func (v *values) actors(m mask) (all []actor) {
+	if m&hasActor == 0 {
+		return noActor
 	}
+	act, _ := v.t.Claim("act").(map[string]any)
+	for range maxActors {
+		if act == nil {
+			break
+		}
+		a := actor{issuer: v.t.Issuer()}
+		a.subject, _ = act["sub"].(string)
+		if iss, ok := act["iss"].(string); ok {
+			a.issuer = iss
+		}
+		named := a.subject != ""
+		if m&hasActorIssuer == 0 { // the rule is about actors of the token's own issuer
+			named = named && a.issuer == v.t.Issuer()
+			a.issuer = ""
+		}
+		if named {
+			all = append(all, a)
+		}
+		act, _ = act["act"].(map[string]any)
+	}
+	return all
 }
