@@ -1,4 +1,5 @@
-# The gates of this repository. `make test` needs Go, make and git; `make e2e` needs node, npm and redis-server as well.
+# The gates of this repository. `make test` needs Go, make and git; `make test-all` needs node, npm, redis-server,
+# python3-jwt and python3-authlib as well.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -10,32 +11,52 @@ FUZZTIME ?= 10m
 SIM_YEARS ?= 10
 EXPLORE_SECONDS ?= 600
 
-# Every module that needs nothing but Go, the root first; e2e stands apart.
-MODULES := . middleware/grpcauth \
-	observe/otel examples/grpcserver examples/mcpserver docs/code soak bench
-# And those whose tests need a redis-server.
+# The published modules whose tests need nothing but Go, the root first.
+MODULES := . middleware/grpcauth observe/otel aws
+# The published modules whose tests need a redis-server.
 REDIS_MODULES := store/redisstore cmd/regionjwt
-ALL_MODULES := $(MODULES) $(REDIS_MODULES) e2e
+# The modules that nobody imports: e2e needs node and a redis-server.
+PRIVATE_MODULES := bench e2e
+ALL_MODULES := $(MODULES) $(REDIS_MODULES) $(PRIVATE_MODULES)
+
+# run-tests prints each module, and a line for each package as it ends.
+define run-tests
+@set -e; for m in $(1); do echo "== $$m: vet and test ($$SECONDS s)"; (cd $$m && go vet ./... && go test -race -shuffle=on ./...); done; \
+	echo "== done ($$SECONDS s)"
+endef
 
 # Each fuzz target as directory:name.
 FUZZ := ./internal/strictjson:FuzzParse ./internal/jose:FuzzAppendBase64 ./internal/jose:FuzzParseSet \
 	./verifier:FuzzVerify ./verifier:FuzzNumericDate ./middleware/dpop:FuzzCheck ./middleware/dpop:FuzzURL \
-	./store/redisstore:FuzzReplies
+	./store/redisstore:FuzzReplies ./store/redisstore:FuzzFraming
 
-.PHONY: help explore soak spelling test e2e browser lint fmt fmt-check examples fuzz sim outages mutate allocs bench cover tidy-check check
+.PHONY: toolchains help explore long soak spelling test test-rest test-all browser lint fmt fmt-check examples fuzz sim outages mutate allocs bench cover tidy-check check
 
 include release.mk
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-test: ## all tests of every pure-Go module, with the race detector and in random order
-	@set -e; for m in $(MODULES); do echo "== $$m"; (cd $$m && go vet ./... && go test -race -shuffle=on ./...); done
+test: ## the published modules that need only Go, with the race detector and in random order
+	$(call run-tests,$(MODULES))
 
-e2e: ## real issuers, clients and stores: needs node 20 or later, npm and redis-server 7 or later
-	@command -v node >/dev/null && command -v npm >/dev/null && command -v redis-server >/dev/null || \
-		{ echo "make e2e needs node 20 or later, npm and redis-server 7 or later: install them and try again" >&2; exit 1; }
-	@set -e; for m in $(REDIS_MODULES) e2e; do echo "== $$m"; (cd $$m && go vet ./... && go test -race -shuffle=on ./...); done
+# Packages whose tests need no fake clock: in FIPS mode, random numbers cannot be made under one.
+FIPS_PACKAGES := ./internal/jose ./internal/pseudonym ./internal/strictjson ./middleware/dpop ./issuer/issuertest
+
+toolchains: ## vet and short tests with Go 1.25 and 1.27, and with FIPS 140-3 enforced
+	GOTOOLCHAIN=go1.25.14 go vet ./... && GOTOOLCHAIN=go1.25.14 go test -short ./internal/jose/... ./verifier ./middleware/...
+	export GOTOOLCHAIN=go1.27.4 && go vet ./... && go test -short ./internal/jose/... ./verifier ./middleware/... && \
+		(cd e2e && go vet ./... && go test -run Wycheproof .) && (cd bench && go vet ./... && go test -short ./speed)
+	GODEBUG=fips140=only go test -short $(FIPS_PACKAGES)
+	GODEBUG=fips140=only go test -short -run 'OwnAlgorithm|EitherName|UpdateForbids|UnsupportedAlg' ./verifier
+
+test-rest: ## the modules that make test leaves out: needs node 20, npm, redis-server 7 and the Python packages of Debian
+	@command -v node >/dev/null && command -v npm >/dev/null && command -v redis-server >/dev/null && \
+		/usr/bin/python3 -c 'import jwt, authlib' || { echo "make $@ needs node 20 or later, npm, redis-server 7 or later," \
+		"python3-jwt and python3-authlib: install them and try again" >&2; exit 1; }
+	$(call run-tests,$(REDIS_MODULES) $(PRIVATE_MODULES))
+
+test-all: test test-rest ## the tests of every module
 
 $(GOLANGCI):
 	GOBIN=$(TOOLS)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
@@ -57,8 +78,8 @@ examples: ## build every example, and run those that need no set-up
 	go build -o /dev/null ./examples/httpserver
 	go run ./examples/outage
 	go run ./examples/failover-drill
-	cd examples/grpcserver && go run .
-	cd examples/mcpserver && go run .
+	cd e2e && go run ./examples/grpcserver
+	cd e2e && go run ./examples/mcpserver
 
 fuzz: ## every fuzz target for FUZZTIME (10m); once more where go test fails without an input
 	@set -e; for f in $(FUZZ); do echo "== $$f for $(FUZZTIME)"; \
@@ -75,8 +96,11 @@ explore: ## every small history of the state of key sets, for EXPLORE_SECONDS (6
 	EXPLORE_SECONDS=$(EXPLORE_SECONDS) WALKS=$(EXPLORE_SECONDS) go test -run 'TestEveryHistory|TestRandomHistories' -timeout 0 -v \
 		./jwks/internal/keystate
 
-soak: ## a service under load and faults for ten minutes: writes soak/RESULTS.md and soak/soak.svg
-	cd soak && go run . -minutes 10 -write
+long: ## in full, the tests of thousands of issuers and hundreds of days, which make test runs small
+	REGIONJWT_LONG_TESTS=1 go test -count=1 -run 'TestQuietTenantOfABusyHost|TestRateLimitedHost|TestMemoryOfTenThousandIssuers|TestKeyMissingFromAShareOfAnswers' ./jwks
+
+soak: ## a service under load and faults for ten minutes: writes RESULTS.md and soak.svg in bench/soak
+	cd bench/soak && go run . -minutes 10 -write
 
 mutate: ## take out one rule after the other, and see a test fail each time (minutes)
 	go run ./internal/mutate
@@ -84,8 +108,8 @@ mutate: ## take out one rule after the other, and see a test fail each time (min
 outages: ## what this library and its peers do in the same outages: writes bench/OUTAGES.md (two minutes)
 	cd bench && go run ./outages -write OUTAGES.md
 
-spelling: ## misspelt words in the papers
-	go run github.com/golangci/misspell/cmd/misspell@v0.8.0 -error *.md docs/*.md bench/*.md soak/*.md
+spelling: ## misspelled words in the documents
+	go run github.com/golangci/misspell/cmd/misspell@v0.8.0 -error *.md docs/*.md bench/*.md bench/soak/*.md examples/*.md
 
 allocs: ## fail where a main path allocates more than is recorded; without the race detector, which allocates itself
 	go test -run '^TestAllocations$$' ./verifier ./middleware/httpauth
@@ -98,4 +122,4 @@ cover: ## statement coverage of the packages that decide
 	go test -coverpkg=./internal/...,./verifier,./jwks,./issuer,./middleware/... -coverprofile=cover.out ./... >/dev/null
 	go tool cover -func=cover.out | awk '$$3 != "100.0%"'
 
-check: fmt-check tidy-check lint spelling api-check doc-check licence-check test allocs examples ## everything but e2e and long fuzzing
+check: fmt-check tidy-check lint spelling api-check doc-check licence-check test allocs examples ## everything but make test-rest and long runs

@@ -113,7 +113,8 @@ func TestAnswersOfAKeyServerAreNoLossOfItsRegion(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			moves, changes := lost(t, lose, false, 3*time.Hour)
 			require.Empty(t, moves, name)
-			require.Len(t, changes, 2, "%s: each region is healthy from the start", name)
+			require.NotEmpty(t, changes, "%s: each region is healthy from the start", name)
+			require.LessOrEqual(t, len(changes), 2, "%s: one for each region, or one for both", name)
 		})
 	}
 }

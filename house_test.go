@@ -17,44 +17,49 @@ const module = "github.com/regionjwt/regionjwt"
 
 // arrows lists what each package of the module may import of the module; a package that is not listed may not exist.
 var arrows = map[string][]string{
-	"":                       {"failover", "issuer", "jwks", "revocation", "store", "verifier", "internal/guard", "internal/issuercheck", "internal/joined", "internal/nils", "internal/replica"},
+	"":                       {"failover", "issuer", "jwks", "revocation", "store", "verifier", "internal/guard", "internal/issuercheck", "internal/joined", "internal/nils", "internal/replica", "internal/label"},
 	"issuer":                 {"internal/issuercheck", "internal/outbound"},
 	"internal/issuercheck":   nil,
 	"issuer/issuertest":      {"issuer", "jwks", "verifier", "internal/fakeissuer"},
-	"internal/fakeissuer":    {"issuer", "internal/issuercheck", "internal/jose/josetest"},
-	"jwks/internal/keystate": {"internal/jose"},
+	"internal/fakeissuer":    {"issuer", "internal/issuercheck", "internal/jose", "internal/jose/josetest"},
+	"jwks/internal/keystate": {"internal/jose", "internal/clock"},
 	"jwks": {
 		"issuer", "store", "jwks/internal/keystate", "internal/guard", "internal/issuercheck", "internal/jose", "internal/nils",
-		"internal/outbound", "internal/signal", "internal/strictjson", "internal/trust",
+		"internal/outbound", "internal/signal", "internal/strictjson", "internal/trust", "internal/label", "internal/limit", "internal/clock", "internal/backoff",
 	},
-	"failover":                   {"issuer", "store", "internal/verdict", "internal/guard", "internal/issuercheck", "internal/jose", "internal/nils", "internal/outbound", "internal/replica", "internal/strictjson"},
-	"failover/clientcredentials": {"failover", "issuer", "internal/guard", "internal/issuercheck", "internal/nils", "internal/outbound", "internal/strictjson"},
-	"middleware/statuspage":      {"", "failover", "jwks", "revocation"},
-	"store":                      {"internal/document", "internal/nils", "internal/seen", "internal/trust"},
+	"failover":                   {"issuer", "store", "internal/event", "internal/verdict", "internal/guard", "internal/issuercheck", "internal/jose", "internal/nils", "internal/outbound", "internal/replica", "internal/strictjson", "internal/label", "internal/backoff"},
+	"failover/clientcredentials": {"failover", "issuer", "internal/guard", "internal/issuercheck", "internal/nils", "internal/outbound", "internal/strictjson", "internal/label", "internal/clock", "internal/backoff"},
+	"middleware/statuspage":      {"", "failover", "jwks", "revocation", "internal/label"},
+	"store":                      {"internal/document", "internal/nils", "internal/seen", "internal/trust", "internal/limit"},
 	"store/storetest":            {"store", "internal/document"},
-	"revocation":                 {"store", "verifier", "internal/clients", "internal/document", "internal/guard", "internal/signal", "internal/strictjson", "internal/nils", "internal/replica"},
-	"verifier":                   {"issuer", "jwks", "internal/clients", "internal/joined", "internal/verdict", "internal/guard", "internal/issuercheck", "internal/jose", "internal/signal", "internal/strictjson", "internal/nils"},
+	"revocation":                 {"store", "verifier", "internal/document", "internal/event", "internal/clients", "internal/guard", "internal/signal", "internal/strictjson", "internal/nils", "internal/replica", "internal/label"},
+	"verifier":                   {"issuer", "jwks", "internal/clients", "internal/joined", "internal/verdict", "internal/guard", "internal/issuercheck", "internal/jose", "internal/signal", "internal/strictjson", "internal/nils", "internal/limit"},
 	"observe/audit":              {"verifier", "internal/guard", "internal/nils", "internal/pseudonym"},
-	"middleware":                 {"verifier", "internal/authz", "internal/guard", "internal/nils"},
+	"middleware":                 {"verifier", "internal/authz", "internal/guard", "internal/jose", "internal/nils"},
 	"middleware/httpauth":        {"middleware", "middleware/dpop", "verifier", "internal/authz", "internal/guard", "internal/nils", "internal/outbound"},
-	"middleware/dpop":            {"verifier", "internal/authz", "internal/guard", "internal/jose", "internal/strictjson"},
-	"internal/authz":             {"verifier", "internal/guard"},
+	"middleware/dpop":            {"verifier", "internal/authz", "internal/guard", "internal/jose", "internal/strictjson", "internal/limit"},
+	"internal/authz":             {"verifier", "internal/guard", "internal/limit"},
 	"internal/guard":             nil,
 	"internal/signal":            nil,
 	"internal/verdict":           nil,
 	"internal/clients":           nil,
 	"internal/joined":            nil,
-	"internal/outbound":          nil,
+	"internal/outbound":          {"internal/label", "internal/limit"},
 	"internal/document":          nil,
 	"internal/trust":             {"internal/nils"},
-	"internal/replica":           {"store", "internal/guard", "internal/seen", "internal/strictjson", "internal/trust"},
+	"internal/replica":           {"store", "internal/guard", "internal/label", "internal/seen", "internal/strictjson", "internal/trust"},
 	"internal/pseudonym":         nil,
 	"internal/seen":              nil,
 	"internal/strictjson":        nil,
 	"internal/nils":              nil,
 	"internal/nils/nilstest":     nil,
+	"internal/label":             nil,
+	"internal/event":             nil,
+	"internal/clock":             nil,
+	"internal/backoff":           nil,
+	"internal/limit":             nil,
 	"internal/jose":              {"internal/strictjson"},
-	"internal/jose/josetest":     nil,
+	"internal/jose/josetest":     {"internal/jose"},
 	"internal/release":           nil,
 	"internal/mutate":            nil,
 	"internal/answers":           {"issuer", "internal/fakeissuer", "jwks", "middleware", "verifier"},
@@ -126,6 +131,25 @@ func TestModuleGraph(t *testing.T) {
 	require.Equal(t, graph, got)
 }
 
+// modules are the directories of all modules. A module more is a dependency graph more to keep: eight at most.
+var modules = []string{".", "aws", "bench", "cmd/regionjwt", "e2e", "middleware/grpcauth", "observe/otel", "store/redisstore"}
+
+func TestModulesAreFew(t *testing.T) {
+	t.Parallel()
+	var found []string
+	require.NoError(t, filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "node_modules") {
+			return fs.SkipDir
+		}
+		if d.Name() == "go.mod" {
+			found = append(found, filepath.ToSlash(filepath.Dir(path)))
+		}
+		return err
+	}))
+	require.ElementsMatch(t, modules, found)
+	require.LessOrEqual(t, len(found), 8)
+}
+
 // body returns the statements of func Example, without the indent of a function.
 func body(t *testing.T) string {
 	t.Helper()
@@ -174,7 +198,7 @@ var code = regexp.MustCompile("(?ms)^```.*?^```$")
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	var documents []string
-	for _, where := range []string{"*.md", "docs/*.md", "bench/*.md", "soak/*.md", "verifier/testdata/*.md"} {
+	for _, where := range []string{"*.md", "docs/*.md", "bench/*.md", "bench/soak/*.md", "examples/*.md", "verifier/testdata/*.md"} {
 		found, err := filepath.Glob(where)
 		require.NoError(t, err)
 		documents = append(documents, found...)

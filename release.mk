@@ -76,7 +76,7 @@ release-check: release-clean ## everything that a release has to pass, and a sum
 		summary+=$$(printf '%-16s %-7s %5d s' $$s $$said $$((SECONDS - began)))$$'\n'; \
 	done; \
 	echo "=== release of $$(git rev-parse HEAD)"; printf '%s' "$$summary"; \
-	echo "not part of it, but of CI: e2e browser fuzz sim vulncheck"; \
+	echo "not part of it, but of CI: test-rest browser fuzz sim vulncheck"; \
 	$(MAKE) --no-print-directory release-clean || failed=1; \
 	exit $$failed
 

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/regionjwt/regionjwt/failover"
-	"github.com/regionjwt/regionjwt/internal/replica"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/revocation"
@@ -149,7 +149,7 @@ func (v *Validator) rulesKnown() error {
 		return nil
 	}
 	switch r := v.rules.Status().Replica; {
-	case r.Origin == replica.FromNone:
+	case r.Origin == label.None:
 		return errors.New("regionjwt: the revocation rules are not known yet")
 	case r.Stale:
 		return errors.New("regionjwt: the revocation rules are stale: there is no proof of Replica.MaxSilence that none is withheld")

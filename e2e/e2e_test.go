@@ -1,6 +1,7 @@
 // Package e2e tests the library against issuers that others wrote: a certified OpenID provider in this process, under the
-// host names of Amazon Cognito; another one, of other authors in another language, in processes of its own; and the test
-// vectors of Wycheproof. It needs node 20 or later and npm.
+// host names of Amazon Cognito; oidc-provider, zitadel/oidc, cognito-local, PyJWT and Authlib, in processes of their own, of
+// which one is stopped; and the test vectors of Wycheproof. It needs node 20 or later, npm, and the Debian packages python3-jwt
+// and python3-authlib.
 package e2e_test
 
 import (

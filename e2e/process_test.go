@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// installed installs what the program in idp needs, once, and says what is missing where it cannot.
+// installed installs what the programs in idp need, once, and says what is missing where it cannot.
 var installed = sync.OnceValue(func() error {
 	const needs = "e2e needs node 20 or later and npm: "
 	version, err := exec.Command("node", "--version").Output()
@@ -31,7 +32,11 @@ var installed = sync.OnceValue(func() error {
 	if n, err := strconv.Atoi(major); err != nil || n < 20 {
 		return fmt.Errorf(needs+"this node is %s", version)
 	}
-	if _, err := os.Stat("idp/node_modules/oidc-provider/package.json"); err == nil {
+	missing := slices.ContainsFunc([]string{"cognito-local", "oauth4webapi", "oidc-provider"}, func(name string) bool {
+		_, err := os.Stat("idp/node_modules/" + name + "/package.json")
+		return err != nil
+	})
+	if !missing {
 		return nil
 	}
 	npm := exec.Command("npm", "ci", "--no-audit", "--no-fund")
@@ -42,7 +47,8 @@ var installed = sync.OnceValue(func() error {
 	return nil
 })
 
-// process is one region of an OpenID provider, in a process of the operating system.
+// process is an issuer, or a client, in a process of the operating system. It reads commands from stdin and writes answers to
+// stdout, both as one JSON object a line.
 type process struct {
 	issuer string
 	kid    string // of the key in use
@@ -55,16 +61,29 @@ type process struct {
 }
 
 // answer is a line of the process: see idp/region.js.
-type answer struct{ Event, Issuer, Kid, Token string }
+type answer struct {
+	Event, Issuer, Kid, Token, Region string
+	Status                            int
+	Keys                              json.RawMessage
+	Tokens                            map[string]string
+}
 
 // start runs a region that signs with alg and waits until it is ready. An empty port means any.
 func start(t *testing.T, alg, port string) *process {
 	t.Helper()
 	require.NoError(t, installed())
-	p := &process{
-		cmd: exec.Command("node", "region.js", alg, port), lines: make(chan []byte, 16), log: &bytes.Buffer{},
-	}
-	p.cmd.Dir, p.cmd.Stderr = "idp", p.log
+	p := launch(t, "idp", nil, "node", "region.js", alg, port)
+	ready := p.read(t, "ready")
+	p.issuer, p.kid = ready.Issuer, ready.Kid
+	return p
+}
+
+// launch runs a program in dir with environment variables beside those of this process. It ends with the test.
+func launch(t *testing.T, dir string, env []string, program string, args ...string) *process {
+	t.Helper()
+	p := &process{cmd: exec.Command(program, args...), lines: make(chan []byte, 16), log: &bytes.Buffer{}}
+	p.cmd.Dir, p.cmd.Stderr = dir, p.log
+	p.cmd.Env = append(os.Environ(), env...)
 	var err error
 	p.stdin, err = p.cmd.StdinPipe()
 	require.NoError(t, err)
@@ -78,28 +97,33 @@ func start(t *testing.T, alg, port string) *process {
 		}
 	}()
 	t.Cleanup(p.kill)
-	ready := p.read(t, "ready")
-	p.issuer, p.kid = ready.Issuer, ready.Kid
 	return p
 }
 
 // read waits for the next line, which has to be of one event.
 func (p *process) read(t *testing.T, event string) (a answer) {
 	t.Helper()
+	line := p.line(t)
+	require.NoError(t, json.Unmarshal(line, &a), "%s", line)
+	require.Equal(t, event, a.Event, "%s", line)
+	return a
+}
+
+// line waits for the next line.
+func (p *process) line(t *testing.T) []byte {
+	t.Helper()
 	limit := time.NewTimer(patience)
 	defer limit.Stop()
 	select {
 	case line, ok := <-p.lines:
 		if ok {
-			require.NoError(t, json.Unmarshal(line, &a), "%s", line)
-			require.Equal(t, event, a.Event)
-			return a
+			return line
 		}
 	case <-limit.C:
 	}
 	p.kill()
 	require.FailNow(t, "the process ended, or was silent for too long", "%s", p.log)
-	return a
+	return nil
 }
 
 func (p *process) ask(t *testing.T, event string, command map[string]any) answer {

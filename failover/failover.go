@@ -21,8 +21,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/event"
 	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/issuercheck"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/internal/replica"
 	"github.com/regionjwt/regionjwt/issuer"
@@ -78,8 +80,8 @@ type Config struct {
 	Logger *slog.Logger
 	// OnChange is called after a change of the status: another active region, a pin, the health of a region, or a problem with
 	// the store. Reports, HoldDownUntil and Replica.Confirmed alone are no change. Calls do not overlap, and old is the new of
-	// the call before: if OnChange is slow, several changes are merged into one call. It is called without a lock, before the
-	// call that caused the change returns, and may call the Controller. A panic is logged. Nil is fine.
+	// the call before: changes that come at once, or while OnChange runs, are merged into one call. It is called without a lock and
+	// may call the Controller. A panic is logged. Nil is fine.
 	OnChange func(old, new Status)
 }
 
@@ -96,17 +98,17 @@ type Controller struct {
 	config   Config
 	snapshot atomic.Pointer[snapshot]
 	woken    chan struct{} // makes Run check what is due; holds one signal
+	notifier event.Notifier[*snapshot]
 	spread   func() float64
 	replica  *replica.Replica[*history]
 
-	mu       sync.Mutex // guards what follows; never held during I/O or a callback
-	regions  []*region  // in the order of the provider
-	active   *region
-	since    time.Time
-	cause    string
-	pin      *pin // of an operator, which is followed; nil if there is none
-	pinned   bool // it pins a region
-	notifier notifier
+	mu      sync.Mutex // guards what follows; never held during I/O or a callback
+	regions []*region  // in the order of the provider
+	active  *region
+	since   time.Time
+	cause   string
+	pin     *pin // of an operator, which is followed; nil if there is none
+	pinned  bool // it pins a region
 }
 
 // New returns a Controller for the regions of p, of which the first is the preferred one and active. The error is every problem
@@ -120,7 +122,7 @@ func New(p issuer.Provider, c Config) (*Controller, error) {
 	now := time.Now()
 	f := &Controller{provider: p, config: c, woken: make(chan struct{}, 1), spread: spread, since: now, cause: causeStart}
 	for _, r := range p.Regions {
-		f.regions = append(f.regions, &region{name: r.Name, health: unknown})
+		f.regions = append(f.regions, &region{name: r.Name, health: label.Unknown})
 	}
 	f.active = f.regions[0]
 	f.replica = replica.New(replica.Config[*history]{
@@ -128,7 +130,7 @@ func New(p issuer.Provider, c Config) (*Controller, error) {
 		Now: time.Now, Logger: c.Logger,
 	})
 	f.publish()
-	f.notifier.told = f.snapshot.Load()
+	f.notifier.Start(f.snapshot.Load())
 	return f, nil
 }
 

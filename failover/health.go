@@ -3,6 +3,8 @@ package failover
 import (
 	"slices"
 	"time"
+
+	"github.com/regionjwt/regionjwt/internal/label"
 )
 
 // Bounds that are not configured.
@@ -68,7 +70,7 @@ func (r *region) reporter(name string) *reporter {
 	if len(r.reporters) == maxReporters {
 		return r.reporters[maxReporters-1]
 	}
-	s := &reporter{name: name, health: unknown}
+	s := &reporter{name: name, health: label.Unknown}
 	r.reporters = append(r.reporters, s)
 	return s
 }
@@ -92,7 +94,7 @@ func (r *region) count(from string, o *observation, now time.Time, c *Config) bo
 	if o.failed {
 		return r.countFailure(s, o.failure, now, c)
 	}
-	steady := s.health == healthy && s.failures == 0 && !r.ill
+	steady := s.health == label.Healthy && s.failures == 0 && !r.ill
 	s.failures = 0
 	if now.Sub(s.okAt) < countEvery {
 		return false
@@ -105,8 +107,8 @@ func (r *region) count(from string, o *observation, now time.Time, c *Config) bo
 	if began.After(r.failed) {
 		s.proofs = min(s.proofs+1, c.Threshold)
 	}
-	if s.health == unknown || s.health == unhealthy && s.successes >= c.Threshold {
-		s.health, s.since = healthy, now
+	if s.health == label.Unknown || s.health == label.Unhealthy && s.successes >= c.Threshold {
+		s.health, s.since = label.Healthy, now
 	}
 	return true
 }
@@ -118,10 +120,10 @@ func (r *region) countFailure(s *reporter, failure string, now time.Time, c *Con
 		return false
 	}
 	s.failures, s.failedAt, s.failure = s.failures+1, now, failure
-	if s.health != unhealthy && s.failures >= c.Threshold {
-		s.health, s.since = unhealthy, now
+	if s.health != label.Unhealthy && s.failures >= c.Threshold {
+		s.health, s.since = label.Unhealthy, now
 	}
-	if s.health == unhealthy {
+	if s.health == label.Unhealthy {
 		if s.began.After(r.failed) {
 			r.failed = s.began
 		}
@@ -135,53 +137,53 @@ func (r *region) countFailure(s *reporter, failure string, now time.Time, c *Con
 // expired reports whether a reporter's view that r is unhealthy has reached HoldDown, and update has not been called since.
 func (r *region) expired(now time.Time, c *Config) bool {
 	return slices.ContainsFunc(r.reporters, func(s *reporter) bool {
-		return s.health == unhealthy && now.Sub(s.failedAt) >= c.HoldDown
+		return s.health == label.Unhealthy && now.Sub(s.failedAt) >= c.HoldDown
 	})
 }
 
 // update brings the health of r up to date with its reporters. It returns when the health may change by itself; the zero Time if
 // it will not.
 func (r *region) update(now time.Time, c *Config) (next time.Time) {
-	health, why := unknown, reason{}
+	health, why := label.Unknown, reason{}
 	var worst, best, expired *reporter
 	for _, s := range r.reporters {
-		if until := s.failedAt.Add(c.HoldDown); s.health == unhealthy && now.Before(until) {
+		if until := s.failedAt.Add(c.HoldDown); s.health == label.Unhealthy && now.Before(until) {
 			next = earlier(next, until)
 			if worst == nil || s.since.After(worst.since) {
 				worst = s
 			}
 			continue
 		}
-		if s.health == unhealthy { // its last failure is too old to count
-			s.health, s.failures = unknown, 0
+		if s.health == label.Unhealthy { // its last failure is too old to count
+			s.health, s.failures = label.Unknown, 0
 			if expired == nil || s.failedAt.After(expired.failedAt) {
 				expired = s
 			}
 		}
-		proven := s.health == healthy && (!r.ill || s.proofs >= c.Threshold)
+		proven := s.health == label.Healthy && (!r.ill || s.proofs >= c.Threshold)
 		if proven && (best == nil || s.okAt.After(best.okAt)) {
 			best = s
 		}
 	}
 	switch {
 	case worst != nil:
-		health, why = unhealthy, reason{worst.name, worst.failure, worst.failures}
+		health, why = label.Unhealthy, reason{worst.name, worst.failure, worst.failures}
 	case best != nil:
-		health, why = healthy, reason{reporter: best.name}
+		health, why = label.Healthy, reason{reporter: best.name}
 	case expired != nil:
 		why.reporter = expired.name
 	}
 	if health == r.health {
-		if health == unhealthy {
+		if health == label.Unhealthy {
 			r.reason = why // for a move that comes later
 		}
 		return next
 	}
 	r.health, r.reason = health, why
 	switch health {
-	case unhealthy:
+	case label.Unhealthy:
 		r.ill = true
-	case healthy:
+	case label.Healthy:
 		r.ill, r.recovered = false, now
 		for _, s := range r.reporters {
 			s.failures = 0

@@ -3,9 +3,12 @@ package failover
 import (
 	"math/rand/v2"
 	"time"
+
+	"github.com/regionjwt/regionjwt/internal/label"
 )
 
-// choose follows the pin, updates the health of the regions, and moves if that is due. The caller holds mu and calls notify, which gives it up.
+// choose follows the pin, updates the health of the regions, and moves if that is due. The caller holds mu, and calls notify after
+// it.
 func (c *Controller) choose(now time.Time) (next time.Time) {
 	next = c.follow(now)
 	for _, r := range c.regions {
@@ -40,16 +43,16 @@ func (c *Controller) target() (*region, string) {
 		}
 		return nil
 	}
-	if c.active.health == unhealthy {
-		to := first(healthy, c.regions)
+	if c.active.health == label.Unhealthy {
+		to := first(label.Healthy, c.regions)
 		if to == nil {
-			to = first(unknown, c.regions)
+			to = first(label.Unknown, c.regions)
 		}
 		return to, causeFailed
 	}
 	for i, r := range c.regions {
 		if r == c.active {
-			return first(healthy, c.regions[:i]), causeRecovered
+			return first(label.Healthy, c.regions[:i]), causeRecovered
 		}
 	}
 	return nil, ""

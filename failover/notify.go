@@ -5,39 +5,22 @@ import (
 	"log/slog"
 	"slices"
 
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/replica"
 )
 
-// notifier remembers what OnChange was called with. The Controller's mutex guards it.
-type notifier struct {
-	told    *snapshot
-	running bool
-}
-
-// notify gives up mu, then logs what has changed since the last call and calls OnChange, until nothing has changed. If another
-// call of notify is at it already, that one goes on; so a callback may call the Controller.
+// notify logs what has changed since the last call, and calls OnChange. It is called without the lock, and a callback may call the
+// Controller.
 func (c *Controller) notify() {
-	n := &c.notifier
-	if n.running {
-		c.mu.Unlock()
-		return
-	}
-	n.running = true
-	for {
-		before, now := n.told, c.snapshot.Load()
-		n.told = now
+	c.notifier.Notify(c.snapshot.Load, func(before, now *snapshot) {
 		if !now.differs(before) {
-			break
+			return
 		}
-		c.mu.Unlock()
 		c.log(before, now)
 		if c.config.OnChange != nil {
 			_ = c.guarded("OnChange", func() { c.config.OnChange(before.copied(), now.copied()) })
 		}
-		c.mu.Lock()
-	}
-	n.running = false
-	c.mu.Unlock()
+	})
 }
 
 // differs reports whether something is worth a call of OnChange.
@@ -66,7 +49,7 @@ func (c *Controller) log(before, now *snapshot) {
 	for i := range is.Regions {
 		if r := &is.Regions[i]; r.Health != was.Regions[i].Health {
 			attrs := append([]slog.Attr{slog.String("health", r.Health)}, now.reasons[i].attrs()...)
-			write(levels[r.Health == unhealthy], "region health changed", r.Region, attrs...)
+			write(levels[r.Health == label.Unhealthy], "region health changed", r.Region, attrs...)
 		}
 	}
 	switch {

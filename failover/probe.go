@@ -10,7 +10,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/backoff"
 	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/outbound"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 	"github.com/regionjwt/regionjwt/issuer"
@@ -59,8 +61,7 @@ func (c *Controller) probe(ctx context.Context, r issuer.Region, check func(cont
 			return
 		}
 		c.Report(r.Name, probeReporter, started, err)
-		interval := float64(c.config.ProbeInterval)
-		timer.Reset(time.Duration(interval * (0.9 + 0.2*c.spread())))
+		timer.Reset(backoff.Spread(c.config.ProbeInterval, c.spread()))
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
@@ -182,20 +183,22 @@ func (p prober) get(ctx context.Context, where string) ([]byte, error) {
 		return body, nil
 	case resp.StatusCode == http.StatusOK:
 		return nil, failedRequest(ctx, err)
-	case resp.StatusCode >= http.StatusInternalServerError && outbound.RetryAfter(resp.Header, time.Now(), maxRetryAfter) == 0:
-		return nil, probeError(fmt.Sprintf("status %d", resp.StatusCode))
 	}
-	return nil, fmt.Errorf("%w: status %d", ErrInconclusive, resp.StatusCode)
+	failure := label.Status(resp.StatusCode)
+	if label.Outage(failure, outbound.RetryAfter(resp.Header, time.Now(), maxRetryAfter)) {
+		return nil, probeError(failure)
+	}
+	return nil, fmt.Errorf("%w: %s", ErrInconclusive, failure)
 }
 
 // failedRequest is the error of a request that has no whole answer.
 func failedRequest(ctx context.Context, err error) error {
-	switch label := outbound.Classify(ctx, err); label {
-	case outbound.Canceled:
+	switch failure := outbound.Classify(ctx, err); failure {
+	case label.Canceled:
 		return context.Canceled
-	case outbound.TooLarge:
-		return fmt.Errorf("%w: %s", ErrInconclusive, label)
+	case label.TooLarge:
+		return fmt.Errorf("%w: %s", ErrInconclusive, failure)
 	default:
-		return probeError(label)
+		return probeError(failure)
 	}
 }

@@ -78,13 +78,14 @@ func (c *Controller) decide(ctx context.Context, p pin) error {
 }
 
 // Load reads the local copy and the stores once, for processes that do not call Run. The first call waits until every store has
-// answered or failed, at most 2 seconds; a later one waits 250 ms for all, or for the first. The error is nil if a store has
-// answered; one without a document has.
+// answered or failed, at most 2 seconds; a later one waits 250 ms for all, or for the first. The error says why
+// no store has made the pins known: they are unavailable, have documents that are not authentic or cannot be read, or have none
+// although Replica.MinEpoch demands one.
 func (c *Controller) Load(ctx context.Context) error {
 	if !c.made() {
 		return errNotMade
 	}
-	if err := c.replica.Load(ctx); err != nil && !errors.Is(err, store.ErrNotFound) {
+	if err := c.replica.Load(ctx); err != nil {
 		return fmt.Errorf("failover: %w", err)
 	}
 	return nil
@@ -94,6 +95,7 @@ func (c *Controller) Load(ctx context.Context) error {
 func (c *Controller) replicaChanged(_, _ *replica.State[*history]) {
 	c.mu.Lock()
 	c.choose(time.Now())
+	c.mu.Unlock()
 	c.notify()
 	c.wake()
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/outbound"
 )
 
@@ -72,6 +73,7 @@ func (c *Controller) Report(region, reporter string, started time.Time, err erro
 		c.mu.Unlock()
 		return
 	}
+	c.mu.Unlock()
 	c.notify()
 	c.wake()
 }
@@ -90,17 +92,17 @@ func (c *Controller) classify(o *observation, err error) (conclusive bool) {
 func failureOf(err error) string {
 	var labeled interface{ Failure() string }
 	if errors.As(err, &labeled) {
-		if label := labeled.Failure(); isLabel(label) {
-			return label
+		if failure := labeled.Failure(); isLabel(failure) {
+			return failure
 		}
 		return otherFailure
 	}
-	label := outbound.Classify(context.Background(), err)
+	failure := outbound.Classify(context.Background(), err)
 	var ofNet net.Error
-	if label == outbound.Network && !errors.As(err, &ofNet) {
+	if failure == label.Network && !errors.As(err, &ofNet) {
 		return otherFailure
 	}
-	return string(label)
+	return failure
 }
 
 // isLabel reports whether s has the form of a label.

@@ -21,6 +21,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		now := time.Now()
 		c.mu.Lock()
 		next := c.choose(now)
+		c.mu.Unlock()
 		c.notify()
 		if next.IsZero() {
 			timer.Reset(time.Hour)

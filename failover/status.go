@@ -6,14 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/store"
-)
-
-// The labels of a region's health.
-const (
-	unknown   = "unknown"
-	healthy   = "healthy"
-	unhealthy = "unhealthy"
 )
 
 // The labels of the cause.
@@ -145,15 +139,15 @@ func (c *Controller) publish() {
 
 // String is a line of RegionStatus.Reports.
 func (r *reporter) String() string {
-	label, successes := "", 0
+	failure, successes := "", 0
 	if r.failures > 0 {
-		label = " (" + r.failure + ")"
+		failure = " (" + r.failure + ")"
 	}
-	if r.health != healthy {
+	if r.health != label.Healthy {
 		successes = r.successes
 	}
 	return fmt.Sprintf("%s: %s, %d failures%s, %d successes, %s",
-		r.name, r.health, r.failures, label, successes, r.last.UTC().Format(time.RFC3339))
+		r.name, r.health, r.failures, failure, successes, r.last.UTC().Format(time.RFC3339))
 }
 
 // String is a line of Status.Conflicts.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -210,7 +211,7 @@ func TestMinEpoch(t *testing.T) {
 			RejectInactive: true, Replica: store.ReplicaConfig{Stores: []store.Trusted{store.InsecureTrust(s)}, LocalCopy: local, MinEpoch: 7},
 		}
 		f := newController(t, config)
-		require.NoError(t, f.Load(t.Context()), name)
+		require.Equal(t, name == "none", errors.Is(f.Load(t.Context()), store.ErrNotFound), name)
 		require.Equal(t, c.problem, f.Status().Replica.StoreProblem, name)
 		require.Equal(t, c.origin, f.Status().Replica.Origin, name)
 		require.Equal(t, c.active, f.Active(), name)
@@ -230,4 +231,13 @@ func TestMinEpoch(t *testing.T) {
 	require.NoError(t, alone.Load(t.Context()))
 	require.Equal(t, "missing", alone.Status().Replica.LocalProblem)
 	require.Equal(t, "none", alone.Status().Replica.Origin)
+}
+
+// Load says that a store without a document proves nothing, if the configuration demands one.
+func TestLoadSaysThatADemandedDocumentIsMissing(t *testing.T) {
+	t.Parallel()
+	for epoch, missing := range map[uint64]bool{0: false, 1: true} {
+		c := newController(t, failover.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{store.InsecureTrust(newShelf())}, MinEpoch: epoch}})
+		require.Equal(t, missing, errors.Is(c.Load(t.Context()), store.ErrNotFound), epoch)
+	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
@@ -19,7 +20,7 @@ type askedKeys struct {
 
 type askedTables struct {
 	waiting  map[uint64]int // callers
-	once     recent[keystate.Time]
+	once     recent[clock.Time]
 	repeated recent[askedTimes]
 	absent   recent[absence]
 }
@@ -32,10 +33,10 @@ func (a *askedKeys) lock() {
 }
 
 // askedTimes is when a key was asked for that was asked for at least twice: the last times, the latest first.
-type askedTimes [repeats]keystate.Time
+type askedTimes [repeats]clock.Time
 
 // absence is when it was certain that a key is not there, first and last.
-type absence struct{ first, last keystate.Time }
+type absence struct{ first, last clock.Time }
 
 // recent holds the last values by the hash of what they are about.
 type recent[V any] struct{ *simplelru.LRU[uint64, V] }
@@ -75,7 +76,7 @@ func (r *recent[V]) forget(old func(V) bool) {
 }
 
 // tidy forgets the keys that were not asked for in the last minute: after a flood, nobody may ask for an unknown key again.
-func (a *askedKeys) tidy(now keystate.Time) {
+func (a *askedKeys) tidy(now clock.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.askedTables != nil {
@@ -83,8 +84,8 @@ func (a *askedKeys) tidy(now keystate.Time) {
 	}
 }
 
-func (a *askedKeys) forget(now keystate.Time) {
-	old := func(at keystate.Time) bool { return now.Since(at) >= forgetAsked }
+func (a *askedKeys) forget(now clock.Time) {
+	old := func(at clock.Time) bool { return now.Since(at) >= forgetAsked }
 	a.once.forget(old)
 	a.repeated.forget(func(t askedTimes) bool { return old(t[0]) })
 	a.absent.forget(func(b absence) bool { return old(b.last) })
@@ -110,7 +111,7 @@ func hashOf(q keystate.Question) uint64 {
 }
 
 // enter takes a place for a caller. ok is false if there is none: the sets are usable, and too many other keys are asked for.
-func (e *issuerEntry) enter(q keystate.Question, usable bool, now keystate.Time) (leave func(), ok bool) {
+func (e *issuerEntry) enter(q keystate.Question, usable bool, now clock.Time) (leave func(), ok bool) {
 	a, id := &e.asked, hashOf(q)
 	a.lock()
 	defer a.mu.Unlock()
@@ -140,7 +141,7 @@ func (e *issuerEntry) enter(q keystate.Question, usable bool, now keystate.Time)
 }
 
 // count notes that a key was asked for, and reports whether it was asked for before, within repeatTime.
-func (a *askedKeys) count(id uint64, now keystate.Time) (again bool) {
+func (a *askedKeys) count(id uint64, now clock.Time) (again bool) {
 	k, known := a.repeated.find(id)
 	if !known {
 		at, seen := a.once.find(id)
@@ -157,12 +158,12 @@ func (a *askedKeys) count(id uint64, now keystate.Time) (again bool) {
 }
 
 // often reports whether a key was asked for so often that it is asked for beyond the burst.
-func (t *askedTimes) often(now keystate.Time) bool {
+func (t *askedTimes) often(now clock.Time) bool {
 	return !t[repeats-1].IsZero() && now.Since(t[repeats-1]) <= repeatTime
 }
 
 // note notes that it was certain that a key is not there.
-func (a *askedKeys) note(q keystate.Question, now keystate.Time) {
+func (a *askedKeys) note(q keystate.Question, now clock.Time) {
 	a.lock()
 	defer a.mu.Unlock()
 	id := hashOf(q)
@@ -176,7 +177,7 @@ func (a *askedKeys) note(q keystate.Question, now keystate.Time) {
 
 // gate returns how long a key may not cause a round, as it was certain a short while ago that it is not there: an eighth of the
 // time for which it has been asked, from 1 to 10 seconds. often reports whether it is asked for again and again.
-func (a *askedKeys) gate(q keystate.Question, now keystate.Time) (wait time.Duration, often bool) {
+func (a *askedKeys) gate(q keystate.Question, now clock.Time) (wait time.Duration, often bool) {
 	a.lock()
 	defer a.mu.Unlock()
 	id := hashOf(q)

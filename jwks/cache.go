@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/issuercheck"
 	"github.com/regionjwt/regionjwt/internal/signal"
@@ -19,7 +20,7 @@ import (
 // answers "cannot tell".
 type Cache struct {
 	config  Config
-	clock   clock
+	clock   clock.Clock
 	log     logger
 	hosts   *hosts
 	clients clients
@@ -53,16 +54,16 @@ type regionSets struct {
 // New returns a Cache for providers, or every problem with them and with c as one joined error. It does no I/O and starts no
 // goroutine. Without providers, every issuer is unknown until Update.
 func New(providers []issuer.Provider, c Config) (*Cache, error) {
-	return newCache(providers, c, systemClock())
+	return newCache(providers, c, clock.System())
 }
 
-func newCache(providers []issuer.Provider, config Config, clock clock) (*Cache, error) {
+func newCache(providers []issuer.Provider, config Config, now clock.Clock) (*Cache, error) {
 	config, err := config.withDefaults()
 	if err != nil {
 		return nil, errors.Join(err, config.checkProviders(providers))
 	}
-	c := &Cache{config: config, clock: clock, log: logger{guard.Logger(config.Logger)}, wake: make(chan struct{}, 1)}
-	c.hosts = newHosts(config.MaxRequests, config.MaxStale, clock)
+	c := &Cache{config: config, clock: now, log: logger{guard.Logger(config.Logger)}, wake: make(chan struct{}, 1)}
+	c.hosts = newHosts(config.MaxRequests, config.MaxStale, now)
 	c.table.Store(&table{})
 	if err := c.Update(providers); err != nil {
 		return nil, err
@@ -108,7 +109,7 @@ func (c *Cache) Update(providers []issuer.Provider) error {
 		}
 	}
 	c.clients.keep(providers)
-	c.poke()
+	c.wakeRun()
 	c.changes.Send()
 	return nil
 }
@@ -163,8 +164,8 @@ func (c *Cache) made() bool { return c != nil && c.hosts != nil }
 
 var errNotMade = errors.New("jwks: the Cache was not made by New")
 
-// poke makes Run look for what is due.
-func (c *Cache) poke() {
+// wakeRun makes Run look for what is due.
+func (c *Cache) wakeRun() {
 	select {
 	case c.wake <- struct{}{}:
 	default:

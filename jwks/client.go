@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/limit"
 	"github.com/regionjwt/regionjwt/internal/outbound"
 )
 
@@ -11,8 +12,6 @@ const (
 	pingAfter = 15 * time.Second // of silence on an HTTP/2 connection
 	pingTime  = 5 * time.Second
 	idleTime  = 90 * time.Second
-
-	maxHeaders = 64 << 10
 )
 
 // client is an HTTP client whose idle connections can be closed.
@@ -50,7 +49,7 @@ func ownTransport(given http.RoundTripper) *http.Transport {
 		t.IdleConnTimeout = idleTime
 	}
 	if t.MaxResponseHeaderBytes == 0 { // 10 MB
-		t.MaxResponseHeaderBytes = maxHeaders
+		t.MaxResponseHeaderBytes = limit.HeaderBytes
 	}
 	if t.HTTP2 == nil {
 		t.HTTP2 = &http.HTTP2Config{}

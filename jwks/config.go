@@ -13,6 +13,7 @@ import (
 
 	"github.com/regionjwt/regionjwt/internal/issuercheck"
 	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/limit"
 	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/internal/outbound"
 	"github.com/regionjwt/regionjwt/internal/trust"
@@ -27,7 +28,7 @@ const (
 	defaultMaxStale = 24 * time.Hour
 	defaultWait     = 3 * time.Second
 	defaultInterval = 2 * time.Second
-	defaultBody     = 256 << 10
+	defaultBody     = limit.KeySetBytes
 	defaultRequests = 256
 )
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/outbound"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
@@ -22,11 +24,11 @@ const (
 // discovery is what is known of a URL that is discovered. The set's mutex guards what changes.
 type discovery struct {
 	issuer string
-	url    string        // of the document; "" means the well-known ones of the issuer
-	found  string        // jwks_uri; "" until the document was read
-	read   keystate.Time // when it was last read
-	tried  keystate.Time // when it was last asked for
-	due    keystate.Time // when it is read again, whatever happens
+	url    string     // of the document; "" means the well-known ones of the issuer
+	found  string     // jwks_uri; "" until the document was read
+	read   clock.Time // when it was last read
+	tried  clock.Time // when it was last asked for
+	due    clock.Time // when it is read again, whatever happens
 }
 
 // address is what the URL's host is known by before it is discovered.
@@ -63,7 +65,7 @@ func (q *request) fetch(ctx context.Context) answer {
 	keysCtx, cancel := context.WithTimeout(ctx, requestTime) // a dead URL must leave time to find another
 	a := q.fetchSet(outbound.WithIssuer(keysCtx, d.issuer), found)
 	cancel()
-	if a.failed != nil && a.failed.label == "canceled" { // another request has answered
+	if a.failed != nil && a.failed.label == label.Canceled { // another request has answered
 		return a
 	}
 	missing := a.failed == nil && !current && q.misses(&a)
@@ -95,8 +97,8 @@ func (q *request) fetch(ctx context.Context) answer {
 func (q *request) note(got answer) {
 	c, s, sl := q.cache, q.set, q.attempt.slot
 	s.mu.Lock()
-	e, told := q.event(&got)
-	if told = told && e.Kind == keystate.Good; told {
+	e, decided := q.event(&got)
+	if decided = decided && e.Kind == keystate.Good; decided {
 		e.Kind = keystate.Added
 		back, before := s.note(sl, &got), sl.current()
 		next := before.Apply(e, sl.oldest(), c.config.limits())
@@ -105,7 +107,7 @@ func (q *request) note(got answer) {
 		q.early = &back
 	}
 	s.mu.Unlock()
-	if told {
+	if decided {
 		s.publish()
 	}
 }
@@ -142,7 +144,7 @@ func (q *request) discover(ctx context.Context, d *discovery) (string, *failure)
 	now := q.cache.clock()
 	q.set.mu.Lock()
 	defer q.set.mu.Unlock()
-	if failed != nil && failed.label == "canceled" {
+	if failed != nil && failed.label == label.Canceled {
 		return "", failed
 	}
 	d.tried = now
@@ -171,7 +173,7 @@ func (q *request) readDocument(ctx context.Context, d *discovery) (string, *fail
 	path := "/.well-known/oauth-authorization-server" + strings.TrimSuffix(u.EscapedPath(), "/")
 	found, again := q.readFrom(ctx, d, u.Scheme+"://"+u.Host+path)
 	if again != nil && again.refused() {
-		return "", &failure{label: "discovery", cause: errNoMetadata} // the key URL was not asked
+		return "", &failure{label: label.Discovery, cause: errNoMetadata} // the key URL was not asked
 	}
 	return found, again
 }
@@ -187,15 +189,15 @@ func (q *request) readFrom(ctx context.Context, d *discovery, rawURL string) (st
 	}
 	uri := strings.Clone(strictjson.Find(members, "jwks_uri").Text())
 	if !strictjson.Find(members, "issuer").Is(d.issuer) {
-		return "", fail("discovery")
+		return "", fail(label.Discovery)
 	}
 	u, err := url.Parse(uri)
 	hosts := q.cache.config.InsecureHTTPHosts
 	if err != nil || len(uri) > maxJWKSURI || !q.cache.config.mayFetch(u) || !outbound.Discovered(u, d.issuer, hosts) {
-		return "", fail("discovery")
+		return "", fail(label.Discovery)
 	}
 	if u.Scheme != "https" && outbound.Loopback(u.Hostname()) && !strings.HasPrefix(d.issuer, "http:") {
-		return "", fail("discovery") // plain http to this machine proves nothing about an issuer elsewhere
+		return "", fail(label.Discovery) // plain http to this machine proves nothing about an issuer elsewhere
 	}
 	return uri, nil
 }

@@ -3,17 +3,17 @@ package jwks
 import (
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/issuer"
-	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
 // NewWithClock is New with other clocks and another source of jitter. read returns readings of the monotonic and the wall clock,
 // in nanoseconds.
 func NewWithClock(ps []issuer.Provider, c Config, read func() (mono, wall int64), random func() float64) (*Cache, error) {
 	c.random = random
-	return newCache(ps, c, func() keystate.Time {
+	return newCache(ps, c, func() clock.Time {
 		mono, wall := read()
-		return keystate.Time{Mono: mono, Wall: wall}
+		return clock.Time{Mono: mono, Wall: wall}
 	})
 }
 
@@ -45,7 +45,7 @@ func NextRefresh(c *Cache, index int) time.Time {
 		for _, s := range r.sets {
 			for range s.slots {
 				if n == index {
-					return time.Unix(0, s.due.load().Wall)
+					return time.Unix(0, s.due.Load().Wall)
 				}
 				n++
 			}

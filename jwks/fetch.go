@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"mime"
 	"net/http"
 	"strconv"
@@ -12,12 +11,13 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/outbound"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
 const (
-	overtime      = time.Second // that code of others has to return after its context has ended
+	graceTime     = time.Second // that code of others has to return after its context has ended
 	maxETag       = 256
 	maxAgeHeader  = 366 * 24 * time.Hour
 	maxRetryAfter = 15 * time.Minute
@@ -29,7 +29,7 @@ var errStuck = errors.New("it does not return although its context has ended")
 
 // failure says why a request gave no good answer. It holds nothing that the server sent but the status.
 type failure struct {
-	label      string // of Fetch.Failure; "status" with a number
+	label      string // of package label, without the status
 	status     int
 	retryAfter time.Duration // that the server asked for
 	cause      error         // of this module, if there is more to say
@@ -37,8 +37,8 @@ type failure struct {
 
 // String returns the label, with the status if there is one.
 func (f *failure) String() string {
-	if f.label == "status" {
-		return fmt.Sprintf("status %d", f.status)
+	if f.label == label.HTTP {
+		return label.Status(f.status)
 	}
 	return f.label
 }
@@ -63,14 +63,10 @@ func (f *failure) limited() bool {
 
 // outage reports whether the failure shows that the region is unavailable.
 func (f *failure) outage() bool {
-	switch f.label {
-	case "dns", "tls", "network", "timeout":
-		return true
-	}
-	return f.status >= http.StatusInternalServerError && f.retryAfter == 0
+	return label.Outage(f.String(), f.retryAfter)
 }
 
-func fail(label string) *failure { return &failure{label: label} }
+func fail(what string) *failure { return &failure{label: what} }
 
 // answer is the outcome of a request.
 type answer struct {
@@ -112,7 +108,7 @@ func (q *request) get(ctx context.Context, rawURL, etag string) (document, *fail
 	var none document
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, rawURL, nil)
 	if err != nil {
-		return none, fail("network")
+		return none, fail(label.Network)
 	}
 	req.Header.Set("Accept", "application/json, application/jwk-set+json, */*;q=0.5")
 	req.Header.Set("User-Agent", outbound.UserAgent)
@@ -127,7 +123,7 @@ func (q *request) get(ctx context.Context, rawURL, etag string) (document, *fail
 		return none, classify(ctx, err)
 	}
 	if resp == nil || resp.Body == nil {
-		return none, fail("network") // of a RoundTripper that breaks its contract
+		return none, fail(label.Network) // of a RoundTripper that breaks its contract
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode == http.StatusNotModified && etag != "" {
@@ -135,11 +131,11 @@ func (q *request) get(ctx context.Context, rawURL, etag string) (document, *fail
 	}
 	if resp.StatusCode != http.StatusOK {
 		retry := outbound.RetryAfter(resp.Header, time.Unix(0, q.cache.clock().Wall), maxRetryAfter)
-		return none, &failure{label: "status", status: resp.StatusCode, retryAfter: retry}
+		return none, &failure{label: label.HTTP, status: resp.StatusCode, retryAfter: retry}
 	}
 	most := q.cache.config.MaxKeySetBytes
 	if resp.ContentLength > int64(most) {
-		return none, fail("too_large")
+		return none, fail(label.TooLarge)
 	}
 	body, err := outbound.Body(resp.Body, most)
 	if err != nil {
@@ -152,9 +148,9 @@ func (q *request) get(ctx context.Context, rawURL, etag string) (document, *fail
 // malformed names a document that is not what was asked for.
 func (d *document) malformed() *failure {
 	if d.html {
-		return fail("html")
+		return fail(label.HTML)
 	}
-	return fail("malformed")
+	return fail(label.Malformed)
 }
 
 // fetchSet fetches a key set from a URL.
@@ -182,7 +178,7 @@ func (q *request) fetchSet(ctx context.Context, rawURL string) answer {
 	case err != nil:
 		a.failed = doc.malformed()
 	case len(a.keys) == 0:
-		a.failed = fail("no_usable_key")
+		a.failed = fail(label.NoKey)
 	}
 	a.partial = len(a.skipped) >= jose.MaxSkipped
 	if tag := doc.header.Get("ETag"); len(tag) <= maxETag {
@@ -194,9 +190,9 @@ func (q *request) fetchSet(ctx context.Context, rawURL string) answer {
 // classify names the failure of a request.
 func classify(ctx context.Context, err error) *failure {
 	if errors.Is(err, outbound.ErrLocal) {
-		return &failure{label: "discovery", cause: outbound.ErrLocal}
+		return &failure{label: label.Discovery, cause: outbound.ErrLocal}
 	}
-	return fail(string(outbound.Classify(ctx, err)))
+	return fail(outbound.Classify(ctx, err))
 }
 
 // maxAge reads the max-age of Cache-Control: RFC 9111, section 5.2.2.1. What cannot be read is as if it were absent.

@@ -3,23 +3,23 @@ package jwks
 import (
 	"time"
 
-	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
+	"github.com/regionjwt/regionjwt/internal/clock"
 )
 
 // hostPace slows a host that asks for fewer requests.
 type hostPace struct {
-	began          keystate.Time // of the window
+	began          clock.Time // of the window
 	answers, asked int
 	sets           map[*set]struct{} // that were asked to slow down
 	rate           float64           // requests a second; 0 means no bound
-	next           keystate.Time     // when the next request may start
-	slowed         keystate.Time     // when the rate was last lowered
-	second         keystate.Time     // begin of the second in which good answers are counted
+	next           clock.Time        // when the next request may start
+	slowed         clock.Time        // when the rate was last lowered
+	second         clock.Time        // begin of the second in which good answers are counted
 	good, before   int               // good answers in this second and the one before
 }
 
 // urgentWait is the time until another urgent request may go.
-func (o *host) urgentWait(kind int, now keystate.Time) time.Duration {
+func (o *host) urgentWait(kind int, now clock.Time) time.Duration {
 	if kind == 0 {
 		return 0
 	}
@@ -32,7 +32,7 @@ func (o *host) urgentWait(kind int, now keystate.Time) time.Duration {
 }
 
 // wait is the time until another request may go to a host that is slowed.
-func (p *hostPace) wait(now keystate.Time) time.Duration {
+func (p *hostPace) wait(now clock.Time) time.Duration {
 	if p.rate == 0 {
 		return 0
 	}

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
+	"github.com/regionjwt/regionjwt/internal/clock"
 )
 
 const (
@@ -45,8 +45,8 @@ type ticket struct {
 	urgent bool
 	class  class
 	cold   bool // the set was never usable
-	since  keystate.Time
-	order  keystate.Time // the set whose last urgent round began longest ago goes first
+	since  clock.Time
+	order  clock.Time    // the set whose last urgent round began longest ago goes first
 	index  int           // in its queue; -1 when it is not there
 	ready  chan struct{} // closed when it may go
 	has    bool          // it may go, and has not been released
@@ -55,7 +55,7 @@ type ticket struct {
 // hosts shares the connections of the process among hosts, and those of a host among sets.
 type hosts struct {
 	mu       sync.Mutex
-	clock    clock
+	clock    clock.Clock
 	most     int // requests under way
 	maxStale time.Duration
 	inUse    int
@@ -70,15 +70,15 @@ type host struct {
 	inUse  [2]int // refreshes, urgent requests
 	queues [2][classes]queue
 	credit [2][classes]int
-	spent  float64       // of urgentBurst
-	heard  keystate.Time // when a request last had an outcome other than silence
-	filled keystate.Time
+	spent  float64    // of urgentBurst
+	heard  clock.Time // when a request last had an outcome other than silence
+	filled clock.Time
 	timer  *time.Timer
 	pace   hostPace
 }
 
-func newHosts(most int, maxStale time.Duration, clock clock) *hosts {
-	return &hosts{most: most, maxStale: maxStale, clock: clock, byName: map[string]*host{}}
+func newHosts(most int, maxStale time.Duration, now clock.Clock) *hosts {
+	return &hosts{most: most, maxStale: maxStale, clock: now, byName: map[string]*host{}}
 }
 
 // enqueue takes a place in the queue of the URL's host. The caller holds the set's mutex.
@@ -89,7 +89,7 @@ func (h *hosts) enqueue(rawURL string, s *set, urgent bool) *ticket {
 		set: s, urgent: urgent, since: now, order: s.pace.turn(), ready: make(chan struct{}), index: -1, class: otherSets,
 	}
 	if now.Since(t.order) >= restedTime {
-		t.order = keystate.Time{}
+		t.order = clock.Time{}
 	}
 	t.cold = s.neverUsable()
 	switch {
@@ -192,7 +192,7 @@ func (h *hosts) release(t *ticket) {
 }
 
 // share lets those go that wait for the bounds of the process: first for the hosts with the fewest requests under way.
-func (h *hosts) share(now keystate.Time) {
+func (h *hosts) share(now clock.Time) {
 	var waiting []*host
 	for _, o := range h.byName {
 		if o.waits() {
@@ -270,7 +270,7 @@ func (o *host) waits() bool {
 }
 
 // dispatch lets those go that may. The caller holds mu.
-func (h *hosts) dispatch(o *host, now keystate.Time) {
+func (h *hosts) dispatch(o *host, now clock.Time) {
 	var later time.Duration
 	for _, kind := range []int{1, 0} {
 		for o.inUse[kind] < hostRequests && h.inUse < h.most {
@@ -309,7 +309,7 @@ func (h *hosts) dispatch(o *host, now keystate.Time) {
 }
 
 // let lets a ticket go.
-func (h *hosts) let(o *host, t *ticket, kind int, now keystate.Time) {
+func (h *hosts) let(o *host, t *ticket, kind int, now clock.Time) {
 	heap.Remove(&o.queues[kind][t.class], t.index)
 	o.credit[kind][t.class]--
 	o.inUse[kind]++

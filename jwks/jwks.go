@@ -18,8 +18,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/jose"
-	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
+	"github.com/regionjwt/regionjwt/internal/label"
 )
 
 // Source looks up keys. It is safe for concurrent use. A decorator embeds a Source and passes the Query and the Result on. One
@@ -40,7 +41,7 @@ type Source interface {
 type Query struct {
 	Issuer    string    // iss, compared byte for byte
 	KeyID     string    // kid; "" asks for every key that fits Algorithm
-	Algorithm string    // alg; "" asks for any
+	Algorithm string    // alg; "" asks for any. EdDSA and Ed25519 are one (RFC 9864)
 	IssuedAt  time.Time // iat; tells what a cached copy of a key set proves. Zero means now
 	Tried     []string  // thumbprints of keys that did not verify the signature; they are left out of the answer
 	CacheOnly bool      // answer from memory: never fetch, wait or change anything
@@ -80,7 +81,7 @@ type Key struct {
 	key     *jose.Key
 	regions []string
 	issuer  *issuerEntry // nil for a key that was not fetched
-	last    stamp        // when a region last listed it
+	last    clock.Stamp  // when a region last listed it
 	gone    atomic.Bool  // it has been withdrawn or replaced
 	fetched atomic.Bool  // a region has listed it to this process
 }
@@ -96,13 +97,15 @@ func (k *Key) jwk() *jose.Key {
 // ID returns the kid.
 func (k *Key) ID() string { return k.jwk().ID }
 
-// Algorithm returns the alg of the JWK, or "" if it names none and any algorithm for this type of key is allowed.
+// Algorithm returns the alg of the JWK, or "" if it names none and any algorithm for this type of key is allowed. It returns
+// Ed25519 for EdDSA, which is another name of it.
 func (k *Key) Algorithm() string { return k.jwk().Algorithm }
 
 // Thumbprint returns the SHA-256 thumbprint (RFC 7638), base64url-encoded.
 func (k *Key) Thumbprint() string { return k.jwk().Thumbprint }
 
-// Public returns the key: an *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey. It must not be modified.
+// Public returns the key: an *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey or, with Go 1.27, *mldsa.PublicKey. It must not
+// be modified.
 func (k *Key) Public() crypto.PublicKey { return k.jwk().Public }
 
 // Regions returns the names of the regions that may have signed with this key: they list the issuer, and they list the key or
@@ -119,7 +122,7 @@ func (k *Key) Age() time.Duration {
 	if k == nil || k.issuer == nil {
 		return 0
 	}
-	return k.issuer.cache.clock().Since(k.last.load())
+	return k.issuer.cache.clock().Since(k.last.Load())
 }
 
 // Origin says where the key was learned: "fetched" from a region by this process, "snapshot" if it was written by another process
@@ -129,9 +132,9 @@ func (k *Key) Origin() string {
 	case k == nil || k.issuer == nil:
 		return "static"
 	case k.fetched.Load():
-		return "fetched"
+		return label.Fetched
 	}
-	return "snapshot"
+	return label.Snapshot
 }
 
 // Valid reports whether the key may still be used: it has not been withdrawn, has not reached MaxStale, and Lookup would return
@@ -149,6 +152,6 @@ func (k *Key) Valid() bool {
 	return k.valid(now)
 }
 
-func (k *Key) valid(now keystate.Time) bool {
-	return !k.gone.Load() && (k.issuer == nil || now.Since(k.last.load()) <= k.issuer.cache.config.MaxStale)
+func (k *Key) valid(now clock.Time) bool {
+	return !k.gone.Load() && (k.issuer == nil || now.Since(k.last.Load()) <= k.issuer.cache.config.MaxStale)
 }

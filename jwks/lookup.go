@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
+	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
@@ -28,7 +30,7 @@ func (c *Cache) Lookup(ctx context.Context, q Query) Result {
 	if !q.CacheOnly {
 		c.refreshDue(e, now)
 	}
-	ask := keystate.Question{KeyID: q.KeyID, Algorithm: q.Algorithm}
+	ask := keystate.Question{KeyID: q.KeyID, Algorithm: jose.Canonical(q.Algorithm)}
 	r, known := v.answer(ask, now)
 	switch {
 	case len(q.Tried) > 0 && known && len(r.Keys) > 0 && (q.KeyID != "" || q.CacheOnly):
@@ -57,7 +59,7 @@ func (c *Cache) find(iss string) (*issuerEntry, *issuerView) {
 }
 
 // answer answers from memory. known is false if somebody must be asked.
-func (v *issuerView) answer(ask keystate.Question, now keystate.Time) (r Result, known bool) {
+func (v *issuerView) answer(ask keystate.Question, now clock.Time) (r Result, known bool) {
 	first := v.find(ask.KeyID)
 	last := first
 	for last < len(v.keys) && v.keys[last].key.ID == ask.KeyID {
@@ -78,11 +80,11 @@ func (v *issuerView) answer(ask keystate.Question, now keystate.Time) (r Result,
 		r.Complete = true
 		return r, true
 	}
-	return v.judge(ask, r, false, now)
+	return v.evaluate(ask, r, false, now)
 }
 
 // several answers for a kid with several keys, or without one.
-func (v *issuerView) several(ask keystate.Question, first, last int, now keystate.Time) (r Result, known bool) {
+func (v *issuerView) several(ask keystate.Question, first, last int, now clock.Time) (r Result, known bool) {
 	var all []keystate.Candidate
 	switch {
 	case first == last:
@@ -99,11 +101,11 @@ func (v *issuerView) several(ask keystate.Question, first, last int, now keystat
 			}
 		}
 	}
-	return v.judge(ask, r, cut, now)
+	return v.evaluate(ask, r, cut, now)
 }
 
-// judge says what the answer is worth. An entry that cannot be read answers for a minute without a request.
-func (v *issuerView) judge(ask keystate.Question, r Result, cut bool, now keystate.Time) (Result, bool) {
+// evaluate says what the answer is worth. An entry that cannot be read answers for a minute without a request.
+func (v *issuerView) evaluate(ask keystate.Question, r Result, cut bool, now clock.Time) (Result, bool) {
 	verdict, _ := v.state.Complete(ask, now)
 	switch {
 	case len(r.Keys) > 0:
@@ -120,7 +122,7 @@ func (v *issuerView) judge(ask keystate.Question, r Result, cut bool, now keysta
 
 // mismatch answers for a token that no candidate has verified: without waiting, but it may cause a refresh of the sets, as
 // the issuer may have replaced a key under its kid.
-func (c *Cache) mismatch(e *issuerEntry, q Query, r Result, now keystate.Time) Result {
+func (c *Cache) mismatch(e *issuerEntry, q Query, r Result, now clock.Time) Result {
 	r.Keys = slices.DeleteFunc(slices.Clone(r.Keys), func(k *Key) bool { return slices.Contains(q.Tried, k.key.Thumbprint) })
 	if len(r.Keys) > 0 || q.CacheOnly {
 		return r
@@ -134,7 +136,7 @@ func (c *Cache) mismatch(e *issuerEntry, q Query, r Result, now keystate.Time) R
 }
 
 // settle gives the Result its last form: a row of "unavailable" becomes "rate limited".
-func (c *Cache) settle(q Query, r Result, now keystate.Time) Result {
+func (c *Cache) settle(q Query, r Result, now clock.Time) Result {
 	if r.Complete || len(r.Keys) > 0 || q.CacheOnly {
 		if r.Complete && !q.CacheOnly {
 			c.outages.other()
@@ -152,7 +154,7 @@ func (c *Cache) settle(q Query, r Result, now keystate.Time) Result {
 }
 
 // anyUsable reports whether a key set of the process is usable.
-func (c *Cache) anyUsable(now keystate.Time) bool {
+func (c *Cache) anyUsable(now clock.Time) bool {
 	for _, s := range c.table.Load().sets {
 		if s.usable(now, c.config.limits()) {
 			return true
@@ -231,7 +233,7 @@ type waiter struct {
 // request asks each set for the key. running means that a round is on its way that may find it. wait is the least time until
 // one may start, or a URL may be asked again, negative if none needs to. limited means that the rate of unknown keys is the
 // reason for waiting.
-func (w *waiter) request(now keystate.Time, left time.Duration) (running bool, wait time.Duration, limited bool) {
+func (w *waiter) request(now clock.Time, left time.Duration) (running bool, wait time.Duration, limited bool) {
 	wait = -1
 	for _, s := range w.entry.sets {
 		switch d, held, state := w.entry.cache.want(s, w, now, left); state {
@@ -280,6 +282,6 @@ func (w *waiter) verdict(limited bool, wait time.Duration, cause error) Result {
 }
 
 // usable reports whether a set of the issuer is usable.
-func (e *issuerEntry) usable(now keystate.Time) bool {
+func (e *issuerEntry) usable(now clock.Time) bool {
 	return slices.ContainsFunc(e.sets, func(s *set) bool { return s.usable(now, e.cache.config.limits()) })
 }

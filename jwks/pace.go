@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
+	"github.com/regionjwt/regionjwt/internal/clock"
 )
 
 const (
@@ -26,19 +26,19 @@ const (
 
 // pace decides when rounds of one set may start for callers. The set's mutex guards it.
 type pace struct {
-	spent     float64       // of the burst
-	refilled  keystate.Time // when spent was last brought up to date
-	fruitless keystate.Time // since when rounds for unknown keys have found nothing; zero if the last one found its key
-	repeated  keystate.Time // when a round last began for a key that was asked for again and again
-	mismatch  keystate.Time // when a wrong signature last caused a round
+	spent     float64    // of the burst
+	refilled  clock.Time // when spent was last brought up to date
+	fruitless clock.Time // since when rounds for unknown keys have found nothing; zero if the last one found its key
+	repeated  clock.Time // when a round last began for a key that was asked for again and again
+	mismatch  clock.Time // when a wrong signature last caused a round
 
-	failed    int           // rounds in a row without a good answer
-	failing   keystate.Time // when the first of them began
-	slow      int           // of them, those after coldTime
-	requested keystate.Time // when the last request of a round began
-	urgent    keystate.Time // when the last round began that somebody waited for
-	before    keystate.Time // when the one before that began
-	resting   keystate.Time // until when no refresh begins
+	failed    int        // rounds in a row without a good answer
+	failing   clock.Time // when the first of them began
+	slow      int        // of them, those after coldTime
+	requested clock.Time // when the last request of a round began
+	urgent    clock.Time // when the last round began that somebody waited for
+	before    clock.Time // when the one before that began
+	resting   clock.Time // until when no refresh begins
 }
 
 // paced returns the pace of the set to be changed. The caller holds the set's mutex.
@@ -50,7 +50,7 @@ func (s *set) paced() *pace {
 }
 
 // charge takes one round off the burst.
-func (p *pace) charge(now keystate.Time) {
+func (p *pace) charge(now clock.Time) {
 	if p.spent == 0 {
 		p.refilled = now
 	}
@@ -58,12 +58,12 @@ func (p *pace) charge(now keystate.Time) {
 }
 
 // idle reports whether nothing that p says matters any longer.
-func (p *pace) idle(least time.Duration, now keystate.Time) bool {
+func (p *pace) idle(least time.Duration, now clock.Time) bool {
 	if p == nil {
 		return true
 	}
 	p.wait(least, now)
-	old := func(t keystate.Time) bool { return t.IsZero() || now.Since(t) >= mismatchTime }
+	old := func(t clock.Time) bool { return t.IsZero() || now.Since(t) >= mismatchTime }
 	return p.failed == 0 && p.spent == 0 && p.fruitless.IsZero() && p.resting.IsZero() && old(p.urgent) && old(p.repeated) &&
 		old(p.mismatch)
 }
@@ -77,9 +77,9 @@ func (p *pace) failures() int {
 }
 
 // turn returns when the round before the last one began that somebody waited for.
-func (p *pace) turn() keystate.Time {
+func (p *pace) turn() clock.Time {
 	if p == nil {
-		return keystate.Time{}
+		return clock.Time{}
 	}
 	return p.before
 }
@@ -87,7 +87,7 @@ func (p *pace) turn() keystate.Time {
 // rests reports whether a failed round has put off the refresh, and rest for how much longer.
 func (p *pace) rests() bool { return p != nil && !p.resting.IsZero() }
 
-func (p *pace) rest(now keystate.Time) time.Duration {
+func (p *pace) rest(now clock.Time) time.Duration {
 	if !p.rests() {
 		return 0
 	}
@@ -95,7 +95,7 @@ func (p *pace) rest(now keystate.Time) time.Duration {
 }
 
 // waitMismatch is the time until a wrong signature may cause a round.
-func (p *pace) waitMismatch(now keystate.Time) time.Duration {
+func (p *pace) waitMismatch(now clock.Time) time.Duration {
 	if p == nil || p.mismatch.IsZero() {
 		return 0
 	}
@@ -103,7 +103,7 @@ func (p *pace) waitMismatch(now keystate.Time) time.Duration {
 }
 
 // interval is the time between two rounds that unknown keys cause: least at first, and up to slowest while they find nothing.
-func (p *pace) interval(least time.Duration, now keystate.Time) time.Duration {
+func (p *pace) interval(least time.Duration, now clock.Time) time.Duration {
 	if p.fruitless.IsZero() {
 		return least
 	}
@@ -111,7 +111,7 @@ func (p *pace) interval(least time.Duration, now keystate.Time) time.Duration {
 }
 
 // wait is the time until the burst allows another round.
-func (p *pace) wait(least time.Duration, now keystate.Time) time.Duration {
+func (p *pace) wait(least time.Duration, now clock.Time) time.Duration {
 	if p == nil {
 		return 0
 	}
@@ -119,13 +119,13 @@ func (p *pace) wait(least time.Duration, now keystate.Time) time.Duration {
 	p.spent = max(0, p.spent-float64(now.Since(p.refilled))/float64(every))
 	p.refilled = now
 	if p.spent == 0 {
-		p.fruitless = keystate.Time{}
+		p.fruitless = clock.Time{}
 	}
 	return time.Duration(max(0, p.spent+1-burst-1e-9) * float64(every))
 }
 
 // waitRepeated is the time until a round may start for a key that is asked for again and again.
-func (p *pace) waitRepeated(now keystate.Time) time.Duration {
+func (p *pace) waitRepeated(now clock.Time) time.Duration {
 	if p == nil || p.repeated.IsZero() {
 		return 0
 	}
@@ -133,7 +133,7 @@ func (p *pace) waitRepeated(now keystate.Time) time.Duration {
 }
 
 // waitFailed is the time until a round may start for a caller after rounds without a good answer.
-func (p *pace) waitFailed(usable bool, now keystate.Time) time.Duration {
+func (p *pace) waitFailed(usable bool, now clock.Time) time.Duration {
 	if p.failures() == 0 {
 		return 0
 	}
@@ -145,9 +145,9 @@ func (p *pace) waitFailed(usable bool, now keystate.Time) time.Duration {
 }
 
 // ended notes the end of a round.
-func (p *pace) ended(r *round, now keystate.Time) {
+func (p *pace) ended(r *round, now clock.Time) {
 	if r.good {
-		p.failed, p.slow, p.resting = 0, 0, keystate.Time{}
+		p.failed, p.slow, p.resting = 0, 0, clock.Time{}
 	} else {
 		if !r.requested.IsZero() {
 			p.requested = r.requested
@@ -162,15 +162,10 @@ func (p *pace) ended(r *round, now keystate.Time) {
 	}
 	switch {
 	case r.found:
-		p.fruitless = keystate.Time{}
+		p.fruitless = clock.Time{}
 	case r.charged && p.fruitless.IsZero():
 		p.fruitless = r.began
 	}
-}
-
-// backOff doubles from one second to a minute.
-func backOff(failures int) time.Duration {
-	return min(firstBackOff<<min(max(failures-1, 0), 10), maxBackOff)
 }
 
 // outages bounds how often a process answers "unavailable" for tokens that no key has verified: a proxy ejects an instance that
@@ -180,9 +175,9 @@ type outages struct {
 
 	mu       sync.Mutex
 	spent    float64
-	refilled keystate.Time
-	looked   keystate.Time // when usable was found out
-	usable   bool          // a key set of the process is
+	refilled clock.Time
+	looked   clock.Time // when usable was found out
+	usable   bool       // a key set of the process is
 }
 
 const (
@@ -191,7 +186,7 @@ const (
 )
 
 // take reports whether another answer "unavailable" is allowed. While no key set is usable, each is.
-func (o *outages) take(now keystate.Time, usable func(keystate.Time) bool) bool {
+func (o *outages) take(now clock.Time, usable func(clock.Time) bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.looked.IsZero() || now.Since(o.looked) >= time.Second {

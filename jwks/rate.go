@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
+	"github.com/regionjwt/regionjwt/internal/clock"
 )
 
 const (
@@ -23,7 +23,7 @@ type rate struct {
 }
 
 // wait is the time until the URL may be asked again.
-func (r *rate) wait(now keystate.Time) time.Duration {
+func (r *rate) wait(now clock.Time) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.trim(now)
@@ -35,7 +35,7 @@ func (r *rate) wait(now keystate.Time) time.Duration {
 }
 
 // take notes a request.
-func (r *rate) take(now keystate.Time) {
+func (r *rate) take(now clock.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.trim(now)
@@ -43,14 +43,14 @@ func (r *rate) take(now keystate.Time) {
 }
 
 // idle reports whether there was no request in the last urlWindow.
-func (r *rate) idle(now keystate.Time) bool {
+func (r *rate) idle(now clock.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.trim(now)
 	return len(r.times) == 0
 }
 
-func (r *rate) trim(now keystate.Time) {
+func (r *rate) trim(now clock.Time) {
 	n := 0
 	for n < len(r.times) && now.Mono-r.times[n] > int64(urlWindow) {
 		n++
@@ -76,7 +76,7 @@ func (t *table) rateOf(name string, old *table) *rate {
 }
 
 // keepRates counts the clients of each URL, and keeps the rates of URLs that are gone and were asked a moment ago.
-func (t *table) keepRates(old *table, now keystate.Time) {
+func (t *table) keepRates(old *table, now clock.Time) {
 	type use struct {
 		rate *rate
 		by   *clientPair
@@ -102,7 +102,7 @@ func (t *table) keepRates(old *table, now keystate.Time) {
 }
 
 // spent returns how long no URL of the set may be asked. The caller holds the set's mutex.
-func (s *set) spent(now keystate.Time) time.Duration {
+func (s *set) spent(now clock.Time) time.Duration {
 	least := urlWindow + 1
 	for _, sl := range s.slots {
 		least = min(least, sl.rate.wait(now))

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
@@ -40,55 +41,55 @@ func (c *Cache) Run(ctx context.Context) error {
 }
 
 // refreshAll starts every refresh that is due, and returns the time until the next one is.
-func (c *Cache) refreshAll(now keystate.Time) time.Duration {
+func (c *Cache) refreshAll(now clock.Time) time.Duration {
 	next := lookEvery
 	sets := c.table.Load().sets
 	for _, s := range sets {
 		if len(sets) > eagerSets && !s.wasAsked() {
 			continue
 		}
-		if now.Reached(s.due.load()) {
+		if now.Reached(s.due.Load()) {
 			c.refresh(s, now)
 			continue // the end of the round wakes Run
 		}
-		next = min(next, now.Until(s.due.load()))
+		next = min(next, now.Until(s.due.Load()))
 	}
 	return max(next, 10*time.Millisecond)
 }
 
 // wasAsked reports whether a round of the set was ever tried.
-func (s *set) wasAsked() bool { return !s.due.load().IsZero() }
+func (s *set) wasAsked() bool { return !s.due.Load().IsZero() }
 
 // refreshDue starts the refreshes of an issuer that are due. Nobody waits for them.
-func (c *Cache) refreshDue(e *issuerEntry, now keystate.Time) {
+func (c *Cache) refreshDue(e *issuerEntry, now clock.Time) {
 	for _, s := range e.sets {
-		if now.Reached(s.due.load()) {
+		if now.Reached(s.due.Load()) {
 			c.refresh(s, now)
 		}
 	}
 }
 
-func (c *Cache) refresh(s *set, now keystate.Time) {
+func (c *Cache) refresh(s *set, now clock.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.round != nil || s.removed || !now.Reached(s.due.load()) {
+	if s.round != nil || s.removed || !now.Reached(s.due.Load()) {
 		return
 	}
 	if wait := s.spent(now); wait > 0 {
-		s.due.store(now.Add(wait))
+		s.due.Store(now.Add(wait))
 		return
 	}
 	if wait := max(s.pace.rest(now), s.rest(now, refreshRest)); wait > 0 && s.pace.rests() {
-		s.due.store(now.Add(max(wait, firstBackOff)))
+		s.due.Store(now.Add(max(wait, firstBackOff)))
 		return
 	}
 	c.start(s, false, now)
-	s.due.store(now.Add(roundTime)) // so that nobody else tries meanwhile; the end of the round sets another time
+	s.due.Store(now.Add(roundTime)) // so that nobody else tries meanwhile; the end of the round sets another time
 }
 
 // recheckMismatch starts a refresh after a signature that no key has verified, once a minute and within the burst of unknown
 // keys. If a round is under way, it starts when that has ended. The caller holds the set's mutex.
-func (c *Cache) recheckMismatch(s *set, now keystate.Time) {
+func (c *Cache) recheckMismatch(s *set, now clock.Time) {
 	if s.round != nil {
 		s.round.mismatch = !s.round.recheck
 		return
@@ -105,13 +106,13 @@ func (c *Cache) recheckMismatch(s *set, now keystate.Time) {
 }
 
 // schedule sets when the set is refreshed next. The caller holds the set's mutex.
-func (c *Cache) schedule(s *set, r *round, own *keystate.Issuer, now keystate.Time) {
+func (c *Cache) schedule(s *set, r *round, own *keystate.Issuer, now clock.Time) {
 	if !r.good && !r.due && s.pace.rests() {
 		return // a failed round that tokens have caused does not put off the refresh
 	}
 	if !r.good {
 		wait := c.jitter(max(backOff(s.pace.failures()), s.rest(now, refreshRest)))
-		s.due.store(now.Add(wait))
+		s.due.Store(now.Add(wait))
 		s.paced().resting = now.Add(wait)
 		return
 	}
@@ -122,13 +123,13 @@ func (c *Cache) schedule(s *set, r *round, own *keystate.Issuer, now keystate.Ti
 			break
 		}
 	}
-	at := keystate.Sooner(now.Add(min(wait, c.config.MaxStale/2)), c.recheckAt(own, now))
-	s.due.store(at.NotBefore(now.Add(firstBackOff)))
+	at := clock.Sooner(now.Add(min(wait, c.config.MaxStale/2)), c.recheckAt(own, now))
+	s.due.Store(at.NotBefore(now.Add(firstBackOff)))
 }
 
 // recheckAt returns when a key that is missing from an answer must be asked for again; zero if none is.
-func (c *Cache) recheckAt(own *keystate.Issuer, now keystate.Time) keystate.Time {
-	return own.Recheck(0, now, func(st *keystate.State) keystate.Time {
+func (c *Cache) recheckAt(own *keystate.Issuer, now clock.Time) clock.Time {
+	return own.Recheck(0, now, func(st *keystate.State) clock.Time {
 		due := st.Answer.StartedAt.Add(recheckAfter)
 		if f := st.Failure; f != nil {
 			due = due.NotBefore(f.At.Add(max(backOff(f.Count), f.RetryAfter)))
@@ -149,7 +150,7 @@ func (c *Cache) reschedule(s *set) {
 		s.dueBy(at)
 	}
 	s.mu.Unlock()
-	c.poke()
+	c.wakeRun()
 }
 
 // Preload fetches every key set that has no usable keys, once, and waits for the answers, at most until ctx ends. The error joins

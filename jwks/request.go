@@ -6,7 +6,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
@@ -88,7 +90,7 @@ type request struct {
 	noCache bool // ask for a fresh copy
 	plain   bool // send no validator
 	began   time.Time
-	beganAt keystate.Time
+	beganAt clock.Time
 	early   *recovery // of a good answer that was noted before the request has ended
 }
 
@@ -96,7 +98,7 @@ type request struct {
 func (q *request) run(ctx context.Context) {
 	c := q.cache
 	if !c.hosts.wait(ctx, q.ticket) {
-		q.finish(answer{failed: &failure{label: "canceled"}})
+		q.finish(answer{failed: &failure{label: label.Canceled}})
 		return
 	}
 	deadline := q.start()
@@ -108,7 +110,7 @@ func (q *request) run(ctx context.Context) {
 	defer c.hosts.release(q.ticket) // also if the client does not return: others need the place
 	stuck := &q.attempt.slot.stuck
 	if stuck.Load() >= maxStray {
-		q.finish(answer{failed: &failure{label: "timeout", cause: errStuck}})
+		q.finish(answer{failed: &failure{label: label.Timeout, cause: errStuck}})
 		return
 	}
 	got, ok := counted(ctx, stuck, func() (a answer) {
@@ -123,11 +125,11 @@ func (q *request) run(ctx context.Context) {
 	} else if !ok {
 		got = answer{failed: fail("panic")} // it has ended its goroutine
 	}
-	if got.failed != nil && got.failed.label == "timeout" {
+	if got.failed != nil && got.failed.label == label.Timeout {
 		q.client.closeIdle()
 	}
-	if got.failed == nil || got.failed.label != "canceled" {
-		c.hosts.answered(q.ticket, got.failed != nil && got.failed.limited(), got.failed != nil && got.failed.label == "timeout")
+	if got.failed == nil || got.failed.label != label.Canceled {
+		c.hosts.answered(q.ticket, got.failed != nil && got.failed.limited(), got.failed != nil && got.failed.label == label.Timeout)
 	}
 	c.hosts.release(q.ticket) // before any code of others is called
 	q.finish(got)
@@ -167,12 +169,12 @@ func (q *request) start() time.Time {
 	if least := q.began.Add(leastTime); deadline.Before(least) {
 		deadline = least
 	}
-	r.tell()
+	r.wake()
 	return deadline
 }
 
-// tell wakes the round.
-func (r *round) tell() {
+// wake wakes the round.
+func (r *round) wake() {
 	select {
 	case r.events <- struct{}{}:
 	default:
@@ -185,9 +187,9 @@ func (q *request) finish(got answer) {
 	s.mu.Lock()
 	a.pending--
 	sl.inFlight = slices.DeleteFunc(sl.inFlight, func(n uint64) bool { return n == q.number })
-	e, told := q.event(&got)
+	e, decided := q.event(&got)
 	var back recovery
-	if told {
+	if decided {
 		a.cancel()
 		back = s.note(sl, &got)
 		if q.early != nil {
@@ -218,21 +220,21 @@ func (q *request) finish(got answer) {
 	}
 	late := q.round.ended
 	s.mu.Unlock()
-	if told {
+	if decided {
 		s.publish()
 	}
-	q.round.tell() // before any code of others
-	if told {
+	q.round.wake() // before any code of others
+	if decided {
 		c.log.fetched(c.table.Load(), s, sl, &got, back)
 		c.onFetch(q, &got)
 	}
-	if late && told {
+	if late && decided {
 		c.reschedule(s)
 	}
 }
 
 // event returns what the outcome says of the URL. The caller holds the set's mutex.
-func (q *request) event(got *answer) (e keystate.Event, told bool) {
+func (q *request) event(got *answer) (e keystate.Event, decided bool) {
 	a := q.attempt
 	if a.state != attemptRunning {
 		return e, false
@@ -246,7 +248,7 @@ func (q *request) event(got *answer) (e keystate.Event, told bool) {
 		e.Kind = keystate.NotModified
 	case f == nil:
 		e.Kind = keystate.Good
-	case f.label == "canceled", f.label == "timeout" && a.pending > 0:
+	case f.label == label.Canceled, f.label == label.Timeout && a.pending > 0:
 		return e, false
 	default:
 		e.Kind, e.Refused, e.RetryAfter = keystate.Failed, f.refused(), q.cache.jitter(f.retryAfter)
@@ -300,7 +302,7 @@ func bounded[T any](ctx context.Context, f func() T) (result T, ok bool) {
 		return result, ok
 	case <-ctx.Done():
 	}
-	late := time.NewTimer(overtime)
+	late := time.NewTimer(graceTime)
 	defer late.Stop()
 	select {
 	case result, ok = <-done:
@@ -341,7 +343,7 @@ func (c *Cache) onFetch(q *request, got *answer) {
 	if got.failed != nil {
 		f.Failure, f.Outage = got.failed.String(), got.failed.outage() && q.round.due
 		if got.failed.refused() && q.attempt.slot.optional && !q.attempt.slot.current().Known {
-			f.Failure = "not_enabled"
+			f.Failure = label.NotEnabled
 		}
 	}
 	for _, home := range c.table.Load().homes(q.set, q.attempt.slot) {

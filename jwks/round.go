@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
@@ -42,17 +43,17 @@ type round struct {
 	snapshot  snapshotUse
 	wanted    map[keystate.Question]struct{}
 	attempts  []*attempt
-	began     keystate.Time
-	requested keystate.Time // when its last request began
-	until     time.Time     // when it ends; zero until it has a connection
+	began     clock.Time
+	requested clock.Time // when its last request began
+	until     time.Time  // when it ends; zero until it has a connection
 }
 
 // roundSignals wake the goroutine of a round, and those who wait for its end.
 type roundSignals struct {
-	hurry  chan struct{} // it has become urgent; holds one signal
-	events chan struct{} // something has happened; holds one signal
-	stop   chan struct{} // closed when the set is removed
-	done   chan struct{} // closed when it has ended
+	promoted chan struct{} // it has become urgent; holds one signal
+	events   chan struct{} // something has happened; holds one signal
+	stop     chan struct{} // closed when the set is removed
+	done     chan struct{} // closed when it has ended
 }
 
 // snapshotUse is what a round does with the snapshot of its set.
@@ -65,11 +66,11 @@ const (
 )
 
 // start begins a round. The caller holds the set's mutex.
-func (c *Cache) start(s *set, urgent bool, now keystate.Time) *round {
+func (c *Cache) start(s *set, urgent bool, now clock.Time) *round {
 	r := &round{
-		urgent: urgent, due: now.Reached(s.due.load()), began: now, wanted: map[keystate.Question]struct{}{},
+		urgent: urgent, due: now.Reached(s.due.Load()), began: now, wanted: map[keystate.Question]struct{}{},
 		roundSignals: roundSignals{
-			hurry: make(chan struct{}, 1), events: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+			promoted: make(chan struct{}, 1), events: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 		},
 	}
 	if c.config.Snapshots == nil || s.usable(now, c.config.limits()) {
@@ -100,7 +101,7 @@ func (c *Cache) run(s *set, r *round) {
 		timer.Reset(next)
 		select {
 		case <-r.events:
-		case <-r.hurry:
+		case <-r.promoted:
 			c.promote(s, r)
 		case <-timer.C:
 		case <-r.stop:
@@ -115,7 +116,7 @@ func (c *Cache) step(s *set, r *round, snapshot *sync.WaitGroup) (next time.Dura
 	defer s.mu.Unlock()
 	now, t := c.clock(), time.Now()
 	own := s.own(c.config.limits())
-	r.look(&own, now)
+	r.observe(&own, now)
 	if r.enough(s, &own, now) || !r.until.IsZero() && !t.Before(r.until) {
 		return 0, true
 	}
@@ -167,7 +168,7 @@ func (c *Cache) silence(a *attempt, t time.Time) time.Duration {
 
 // busy reports whether a URL was not asked because requests of earlier rounds have not ended, as they soon will. The caller holds
 // the set's mutex.
-func (s *set) busy(r *round, now keystate.Time) bool {
+func (s *set) busy(r *round, now clock.Time) bool {
 	for _, sl := range s.slots {
 		if r.attempt(sl) == nil && len(sl.inFlight) >= maxInFlight && sl.resting(now, urgentRest) == 0 {
 			return true
@@ -207,8 +208,8 @@ func (c *Cache) repeat(s *set, r *round, t time.Time, next time.Duration) time.D
 	return next
 }
 
-// look notes what the round has found. The caller holds the set's mutex.
-func (r *round) look(own *keystate.Issuer, now keystate.Time) {
+// observe notes what the round has found. The caller holds the set's mutex.
+func (r *round) observe(own *keystate.Issuer, now clock.Time) {
 	for _, a := range r.attempts {
 		if a.state == attemptGood {
 			r.good = true
@@ -226,7 +227,7 @@ func (r *round) look(own *keystate.Issuer, now keystate.Time) {
 
 // enough reports whether the round has all that it can be after: every wanted key, and for each key of the set an answer of this
 // round that lists it, unless no URL could list it that may still be asked. The caller holds the set's mutex.
-func (r *round) enough(s *set, own *keystate.Issuer, now keystate.Time) bool {
+func (r *round) enough(s *set, own *keystate.Issuer, now clock.Time) bool {
 	if !r.good || r.recheck && s.untold(r, now) {
 		return false
 	}
@@ -264,7 +265,7 @@ func (r *round) enough(s *set, own *keystate.Issuer, now keystate.Time) bool {
 }
 
 // untold reports whether a URL that may be asked has not answered in the round. The caller holds the set's mutex.
-func (s *set) untold(r *round, now keystate.Time) bool {
+func (s *set) untold(r *round, now clock.Time) bool {
 	return slices.ContainsFunc(s.slots, func(sl *slot) bool {
 		a := r.attempt(sl)
 		return a == nil && sl.resting(now, refreshRest) == 0 && !sl.refused(now) || a != nil && a.state == attemptRunning
@@ -283,7 +284,7 @@ func (r *round) attempt(sl *slot) *attempt {
 
 // unasked lists the URLs that may still be asked, in the order in which to ask them: those that do not fail first. In a refresh,
 // a failing one whose back-off is over is among them, so that a preferred URL is found to have recovered.
-func (r *round) unasked(s *set, usable bool, now keystate.Time) []*slot {
+func (r *round) unasked(s *set, usable bool, now clock.Time) []*slot {
 	most := refreshRest
 	if r.urgent {
 		most = urgentRest
@@ -314,7 +315,7 @@ func (c *Cache) end(s *set, r *round) {
 		}
 	}
 	own := s.own(c.config.limits())
-	r.look(&own, now)
+	r.observe(&own, now)
 	if !s.removed {
 		s.paced().ended(r, now)
 		c.schedule(s, r, &own, now)
@@ -332,7 +333,7 @@ func (c *Cache) end(s *set, r *round) {
 	if expired > 0 {
 		c.log.expired(c.table.Load(), s, expired)
 	}
-	c.poke()
+	c.wakeRun()
 	if good && c.config.Snapshots != nil {
 		c.save(context.Background(), s)
 	}

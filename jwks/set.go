@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
@@ -18,16 +19,16 @@ type set struct {
 	slots   []*slot // in the order of preference; never changes
 	clients *clientPair
 	users   atomic.Pointer[[]*issuerEntry]
-	due     stamp // when to refresh; the zero stamp is long past
+	due     clock.Stamp // when to refresh; the zero Stamp is long past
 
-	mu       sync.Mutex    // guards what follows and what changes in slots; never held over I/O or a callback
-	round    *round        // under way, or nil
-	pace     *pace         // when rounds may start; nil if nothing keeps them from that
-	copies   *copies       // in the store; nil before the first
-	compared keystate.Time // when its URLs were last compared
-	active   []*attempt    // that have not ended
-	removed  bool          // by Update
-	stale    bool          // it has been logged that its keys have expired
+	mu       sync.Mutex // guards what follows and what changes in slots; never held over I/O or a callback
+	round    *round     // under way, or nil
+	pace     *pace      // when rounds may start; nil if nothing keeps them from that
+	copies   *copies    // in the store; nil before the first
+	compared clock.Time // when its URLs were last compared
+	active   []*attempt // that have not ended
+	removed  bool       // by Update
+	stale    bool       // it has been logged that its keys have expired
 }
 
 // slot is one URL of a key set: a configured one, or the one that is discovered from an issuer. The set's mutex guards what
@@ -124,7 +125,7 @@ func (s *set) own(l keystate.Limits) keystate.Issuer {
 }
 
 // usable reports whether a URL of the set is usable.
-func (s *set) usable(now keystate.Time, l keystate.Limits) bool {
+func (s *set) usable(now clock.Time, l keystate.Limits) bool {
 	return slices.ContainsFunc(s.slots, func(sl *slot) bool { return sl.current().Usable(now, l) })
 }
 
@@ -134,7 +135,7 @@ func (s *set) neverUsable() bool {
 }
 
 // lastGood returns when the newest good answer of the set was made; zero if there is none.
-func (s *set) lastGood() (good keystate.Time) {
+func (s *set) lastGood() (good clock.Time) {
 	for _, sl := range s.slots {
 		if st := sl.current(); st.Known && (good.IsZero() || st.Good.After(good)) {
 			good = st.Good
@@ -145,7 +146,7 @@ func (s *set) lastGood() (good keystate.Time) {
 
 // hasExpired returns how old the newest good answer is if the keys of the set have expired since it was last asked; else 0. The
 // caller holds the set's mutex.
-func (s *set) hasExpired(own *keystate.Issuer, now keystate.Time) time.Duration {
+func (s *set) hasExpired(own *keystate.Issuer, now clock.Time) time.Duration {
 	good := s.lastGood()
 	if s.stale || good.IsZero() || own.Usable(now) {
 		return 0
@@ -164,7 +165,7 @@ func (sl *slot) oldest() uint64 {
 
 // resting returns how much longer the URL may not be asked: its server asks not to be, or it was asked too often. most bounds
 // what is heard of the server.
-func (sl *slot) resting(now keystate.Time, most time.Duration) time.Duration {
+func (sl *slot) resting(now clock.Time, most time.Duration) time.Duration {
 	spent := sl.rate.wait(now)
 	f := sl.current().Failure
 	if f == nil {
@@ -174,7 +175,7 @@ func (sl *slot) resting(now keystate.Time, most time.Duration) time.Duration {
 }
 
 // refused reports whether the URL is optional and says 403 or 404, as it did within the last hour, and has never answered.
-func (sl *slot) refused(now keystate.Time) bool {
+func (sl *slot) refused(now clock.Time) bool {
 	st := sl.current()
 	return sl.optional && !st.Known && st.Failure != nil && st.Failure.Refused && now.Since(st.Failure.At) < keystate.DisabledFor
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
@@ -31,8 +32,8 @@ var errSnapshot = errors.New("not a snapshot of this key set")
 
 // copies is what is known of the snapshots of a set. The set's mutex guards it.
 type copies struct {
-	saved  keystate.Time // when the last one was saved, or tried
-	digest [32]byte      // of what it says, but its times
+	saved  clock.Time // when the last one was saved, or tried
+	digest [32]byte   // of what it says, but its times
 	saving bool
 	failed bool // the last one could not be saved
 }
@@ -99,7 +100,7 @@ func (s *set) encode() (data []byte, digest [32]byte, err error) {
 }
 
 // decode reads a document, and returns what it says of each slot, and the time of the newest good answer.
-func (s *set) decode(doc []byte, now keystate.Time, c *Config) (events []keystate.Event, good int64, err error) {
+func (s *set) decode(doc []byte, now clock.Time, c *Config) (events []keystate.Event, good int64, err error) {
 	top, err := strictjson.Parse(nil, string(doc))
 	if err != nil {
 		return nil, 0, err
@@ -138,7 +139,7 @@ func (s *set) decode(doc []byte, now keystate.Time, c *Config) (events []keystat
 }
 
 // decodeKey reads one key. ok is false if it must not be used: a rule is stricter than when it was written, or it is too old.
-func decodeKey(v strictjson.Value, now keystate.Time, c *Config) (l keystate.Listing, ok bool, err error) {
+func decodeKey(v strictjson.Value, now clock.Time, c *Config) (l keystate.Listing, ok bool, err error) {
 	members := membersOf(v)
 	first, okFirst := pastTime(members, "first", now)
 	last, okLast := pastTime(members, "last", now)
@@ -172,7 +173,7 @@ func membersOf(v strictjson.Value) (members []strictjson.Member) {
 
 // pastTime turns a time of another process into one of ours. A time that is a little ahead counts as now. ok is false for one
 // that is further ahead, or no time at all.
-func pastTime(members []strictjson.Member, name string, now keystate.Time) (t keystate.Time, ok bool) {
+func pastTime(members []strictjson.Member, name string, now clock.Time) (t clock.Time, ok bool) {
 	wall, err := strconv.ParseInt(strictjson.Find(members, name).Raw(), 10, 64)
 	if err != nil || wall < 0 || wall-now.Wall > int64(maxAhead) {
 		return t, false
@@ -190,22 +191,26 @@ func (c *Cache) restoreOnce(s *set, r *round, wg *sync.WaitGroup, helps bool) {
 		return
 	}
 	r.snapshot = snapshotReading
-	wg.Go(func() {
-		c.restore(s)
+	wg.Add(1)
+	go func() {
+		report := c.restore(s)
 		s.mu.Lock()
 		r.snapshot = snapshotOver
 		s.mu.Unlock()
-		r.tell()
-	})
+		r.wake()
+		wg.Done()
+		report() // a log handler that blocks holds up no round
+	}()
 }
 
-// restore fills an empty set from its snapshot. What was fetched meanwhile takes precedence.
-func (c *Cache) restore(s *set) {
+// restore fills an empty set from its snapshot. What was fetched meanwhile takes precedence. It returns a function that writes to
+// the log.
+func (c *Cache) restore(s *set) (report func()) {
 	ctx, cancel := context.WithTimeout(context.Background(), snapshotTime)
 	defer cancel()
 	data, _, err := c.load(ctx, snapshotName(s))
 	if errors.Is(err, store.ErrNotFound) {
-		return
+		return func() {}
 	}
 	now := c.clock()
 	var events []keystate.Event
@@ -213,8 +218,7 @@ func (c *Cache) restore(s *set) {
 		events, _, err = s.decode(data, now, &c.config)
 	}
 	if err != nil {
-		c.log.Warn("snapshot is not used", "url", s.slots[0].name(), "failure", err)
-		return
+		return func() { c.log.Warn("snapshot is not used", "url", s.slots[0].name(), "failure", err) }
 	}
 	s.mu.Lock()
 	keys := 0
@@ -230,11 +234,14 @@ func (c *Cache) restore(s *set) {
 	}
 	s.mu.Unlock()
 	if keys == 0 {
-		return
+		return func() {}
 	}
 	s.publish()
-	c.log.Info("keys come from a snapshot", "url", s.slots[0].name(), "regions", regionsOf{c.table.Load(), s},
-		"keys", keys, "age", now.Since(s.lastGood()).Round(time.Second))
+	age := now.Since(s.lastGood()).Round(time.Second)
+	return func() {
+		c.log.Info("keys come from a snapshot", "url", s.slots[0].name(), "regions", regionsOf{c.table.Load(), s},
+			"keys", keys, "age", age)
+	}
 }
 
 // save writes the snapshot of a set if its keys changed, or the last one has aged. Another process that shares the store may have

@@ -49,7 +49,7 @@ func (s *static) Lookup(_ context.Context, q Query) Result {
 		return Result{Complete: true, Err: ErrUnknownIssuer}
 	}
 	r := Result{Complete: true}
-	ask := keystate.Question{KeyID: q.KeyID, Algorithm: q.Algorithm}
+	ask := keystate.Question{KeyID: q.KeyID, Algorithm: jose.Canonical(q.Algorithm)}
 	for _, k := range keys {
 		if ask.Matches(k.key) && !slices.Contains(q.Tried, k.key.Thumbprint) {
 			r.Keys = append(r.Keys, k)

@@ -8,7 +8,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
@@ -77,7 +79,7 @@ func (c *Cache) Status() []Status {
 			inUse := own.Candidates(now)
 			s.mu.Lock()
 			for _, sl := range s.slots {
-				st := sl.status(inUse, now, s.due.load(), c)
+				st := sl.status(inUse, now, s.due.Load(), c)
 				st.Provider, st.Region = r.provider, r.name
 				all = append(all, st)
 			}
@@ -88,16 +90,16 @@ func (c *Cache) Status() []Status {
 }
 
 // status describes a URL. The caller holds the set's mutex.
-func (sl *slot) status(inUse []keystate.Candidate, now, due keystate.Time, c *Cache) Status {
+func (sl *slot) status(inUse []keystate.Candidate, now, due clock.Time, c *Cache) Status {
 	u := sl.current()
-	st := Status{URL: sl.name(), State: "empty", MissingKeyIDs: slices.Clone(sl.missing)}
+	st := Status{URL: sl.name(), State: label.Empty, MissingKeyIDs: slices.Clone(sl.missing)}
 	if u.Failure != nil {
 		st.Failures = u.Failure.Count
 	}
 	if sl.failure != nil {
 		st.Failure = sl.failure.String()
 		if sl.refused(now) {
-			st.State, st.Failure = "not_enabled", "not_enabled"
+			st.State, st.Failure = label.NotEnabled, label.NotEnabled
 		}
 	}
 	for i, k := range sl.skipped {
@@ -112,13 +114,13 @@ func (sl *slot) status(inUse []keystate.Candidate, now, due keystate.Time, c *Ca
 	st.LastSuccess = time.Unix(0, u.Good.Wall)
 	switch {
 	case !u.Usable(now, c.config.limits()):
-		st.State = "expired"
+		st.State = label.Expired
 	case u.Answer.Started == 0:
-		st.State = "snapshot"
+		st.State = label.Snapshot
 	case u.Failure != nil || now.Reached(due) && now.Since(due) > time.Minute:
-		st.State = "stale"
+		st.State = label.Stale
 	default:
-		st.State = "fresh"
+		st.State = label.Fresh
 	}
 	for i := range inUse {
 		if u.Listing(inUse[i].Key) != nil {
@@ -150,7 +152,7 @@ func names(skipped []jose.Skipped) []string {
 
 // missing notes which kids a URL that has answered misses, and another one has listed for a while. What the others miss stays as
 // it is, except for keys that are not in use any more: a URL that need not be asked is compared once a day only.
-func (s *set) missing(answered *slot, l keystate.Limits, now keystate.Time) {
+func (s *set) missing(answered *slot, l keystate.Limits, now clock.Time) {
 	if len(s.slots) < 2 {
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
@@ -30,7 +31,7 @@ type issuerView struct {
 	state keystate.Issuer
 	keys  []*Key               // in the order of the kids
 	all   []keystate.Candidate // the same; nil if no two share a kid, and there are few
-	until []keystate.Time      // for the first of each kid: until when the answer is complete, whatever alg; zero if it is not
+	until []clock.Time         // for the first of each kid: until when the answer is complete, whatever alg; zero if it is not
 
 	mu      sync.Mutex
 	changed chan struct{} // closed when another view replaces this one; nil while nobody waits
@@ -142,7 +143,7 @@ func (e *issuerEntry) build() {
 	}
 	v := &issuerView{state: e.state()}
 	all := v.state.Candidates(now)
-	v.keys, v.until = make([]*Key, len(all)), make([]keystate.Time, len(all))
+	v.keys, v.until = make([]*Key, len(all)), make([]clock.Time, len(all))
 	changed := old == nil || len(old.keys) != len(all)
 	if len(all) > fewKeys {
 		v.all = all
@@ -152,7 +153,7 @@ func (e *issuerEntry) build() {
 		if k == nil {
 			k, changed = &Key{key: all[i].Key, regions: all[i].Regions, issuer: e}, true
 		}
-		k.last.store(all[i].Last)
+		k.last.Store(all[i].Last)
 		if all[i].Fetched {
 			k.fetched.Store(true)
 		}
@@ -217,7 +218,7 @@ func (v *issuerView) find(kid string) int {
 
 // attribute makes a refresh due soon where a region may have begun to sign with a key since its last answer: only its next answer
 // tells.
-func (e *issuerEntry) attribute(all []keystate.Candidate, now keystate.Time) {
+func (e *issuerEntry) attribute(all []keystate.Candidate, now clock.Time) {
 	if e.separate || len(e.regions) < 2 {
 		return
 	}
@@ -239,8 +240,8 @@ func (e *issuerEntry) attribute(all []keystate.Candidate, now keystate.Time) {
 }
 
 // dueBy makes the set due at the latest at that time.
-func (s *set) dueBy(at keystate.Time) {
-	if due := s.due.load(); !due.IsZero() {
-		s.due.store(keystate.Sooner(due, at))
+func (s *set) dueBy(at clock.Time) {
+	if due := s.due.Load(); !due.IsZero() {
+		s.due.Store(clock.Sooner(due, at))
 	}
 }

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
+	"github.com/regionjwt/regionjwt/internal/clock"
 )
 
 // roundState is what a caller can expect of a set.
@@ -18,7 +18,7 @@ const (
 
 // want asks a set for the key that a caller waits for: it joins the round that is under way, or starts one if that is allowed and
 // can end in time. held means that the rate of unknown keys is what keeps a round from starting, for d.
-func (c *Cache) want(s *set, w *waiter, now keystate.Time, left time.Duration) (d time.Duration, held bool, state roundState) {
+func (c *Cache) want(s *set, w *waiter, now clock.Time, left time.Duration) (d time.Duration, held bool, state roundState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.removed {
@@ -66,7 +66,7 @@ func (c *Cache) want(s *set, w *waiter, now keystate.Time, left time.Duration) (
 
 // waitFor returns how long the set may not be asked for the key of a caller. held means that the rate of unknown keys is the
 // reason. The caller holds the set's mutex.
-func (s *set) waitFor(w *waiter, usable bool, now keystate.Time, c *Cache) (d time.Duration, held bool) {
+func (s *set) waitFor(w *waiter, usable bool, now clock.Time, c *Cache) (d time.Duration, held bool) {
 	d = max(s.rest(now, urgentRest), s.pace.waitFailed(usable, now))
 	if !usable {
 		return d, false
@@ -93,7 +93,7 @@ func (a *attempt) answeredBefore(arrived uint64) bool {
 // askAgain makes the round ask those URLs once more. The caller holds the set's mutex.
 func (r *round) askAgain(arrived uint64) {
 	r.attempts = slices.DeleteFunc(r.attempts, func(a *attempt) bool { return a.answeredBefore(arrived) })
-	r.tell()
+	r.wake()
 }
 
 // want makes the round look for a key, urgently. The caller holds the set's mutex.
@@ -107,7 +107,7 @@ func (r *round) want(w *waiter) {
 	if !r.urgent {
 		r.urgent = true
 		select {
-		case r.hurry <- struct{}{}:
+		case r.promoted <- struct{}{}:
 		default:
 		}
 	}
@@ -115,7 +115,7 @@ func (r *round) want(w *waiter) {
 
 // settledFor reports whether nothing more can be learned for a caller that arrived then: each URL has had an outcome since, asks
 // not to be asked, or has been down for so long that another one stands in for it. The caller holds the set's mutex.
-func (s *set) settledFor(arrived uint64, usable bool, now keystate.Time, c *Cache) bool {
+func (s *set) settledFor(arrived uint64, usable bool, now clock.Time, c *Cache) bool {
 	all, some := true, false
 	for _, sl := range s.slots {
 		switch {
@@ -130,7 +130,7 @@ func (s *set) settledFor(arrived uint64, usable bool, now keystate.Time, c *Cach
 }
 
 // rest returns how long all URLs ask not to be asked. The caller holds the set's mutex.
-func (s *set) rest(now keystate.Time, most time.Duration) time.Duration {
+func (s *set) rest(now clock.Time, most time.Duration) time.Duration {
 	least := most
 	for _, sl := range s.slots {
 		least = min(least, sl.resting(now, most))
@@ -139,7 +139,7 @@ func (s *set) rest(now keystate.Time, most time.Duration) time.Duration {
 }
 
 // copiesWait is how long a round would only be answered with the copies that are known: every URL does not honor no-cache.
-func (s *set) copiesWait(now keystate.Time) time.Duration {
+func (s *set) copiesWait(now clock.Time) time.Duration {
 	wait := slowest
 	for _, sl := range s.slots {
 		st := sl.current()

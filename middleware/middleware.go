@@ -24,7 +24,7 @@ type Verifier interface {
 // is a *verifier.Error: ReasonTokenMissing if there is no value, or one of another scheme; ReasonBadRequest if there are several
 // values, or if what follows the scheme is not a token.
 func BearerToken(authorization ...string) (string, error) {
-	token, _, err := authz.Presented(authorization, "Bearer")
+	token, _, err := authz.Presented(authorization, authz.Bearer)
 	if err != nil {
 		return "", err
 	}

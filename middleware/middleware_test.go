@@ -162,6 +162,8 @@ func TestMisuseOfRequirementsPanicsAtTheCall(t *testing.T) {
 		"middleware: Groups: a group is empty":                            func() { middleware.Groups("a", "") },
 		"middleware: Clients: no client":                                  func() { middleware.Clients() },
 		"middleware: Clients: a client is empty":                          func() { middleware.Clients("") },
+		"middleware: Actors: no subject":                                  func() { middleware.Actors() },
+		"middleware: Actors: a subject is empty":                          func() { middleware.Actors("a", "") },
 		"middleware: RequirementFunc: check is nil":                       func() { middleware.RequirementFunc(nil) },
 		"middleware: StepUp: neither maxAge nor a class is set":           func() { middleware.StepUp(0) },
 		"middleware: StepUp: maxAge is negative":                          func() { middleware.StepUp(-time.Second, "mfa") },

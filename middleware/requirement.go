@@ -1,12 +1,14 @@
 package middleware
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/authz"
+	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -28,10 +30,11 @@ func Scopes(scopes ...string) Requirement {
 	})
 }
 
-// AnyScope requires at least one of the scopes. It panics as Scopes does.
+// AnyScope requires at least one of the scopes: "orders", for example, if it includes "orders/read". Challenges name the first one
+// only, so that clients ask for no more than that. It panics as Scopes does.
 func AnyScope(scopes ...string) Requirement {
 	scopes = scopesOf("AnyScope", scopes)
-	return scopeRequirement(scopes, func(t *verifier.Token) error {
+	return scopeRequirement(scopes[:1], func(t *verifier.Token) error {
 		if slices.ContainsFunc(scopes, t.HasScope) {
 			return nil
 		}
@@ -64,6 +67,30 @@ func Clients(ids ...string) Requirement {
 			return nil
 		}
 		return errClient
+	})
+}
+
+// Actors requires that one of the subjects is the current actor of the token: an agent, or a service that calls for a user (RFC
+// 8693 section 4.1). The issuer of the actor must be the token's own. Earlier actors are not looked at, and neither is may_act.
+// Actors panics if there is no subject, or if one is empty.
+func Actors(subjects ...string) Requirement {
+	subjects = namesOf("Actors", "subject", subjects)
+	return plain(func(t *verifier.Token) error {
+		if a := t.Actor(); a != nil && a.Issuer == t.Issuer() && slices.Contains(subjects, a.Subject) {
+			return nil
+		}
+		return errActor
+	})
+}
+
+// NoActor requires that nobody acts for the subject of the token: it has no act claim (RFC 8693 section 4.1). A token that was
+// issued for impersonation has none either.
+func NoActor() Requirement {
+	return plain(func(t *verifier.Token) error {
+		if t.Actor() == nil {
+			return nil
+		}
+		return errActs
 	})
 }
 
@@ -112,6 +139,8 @@ var (
 	errScope    = errors.New("a required scope is missing")
 	errGroup    = errors.New("a required group is missing")
 	errClient   = errors.New("the token was issued to another client")
+	errActor    = errors.New("the current actor is missing or another one")
+	errActs     = errors.New("somebody acts for the subject of the token")
 	errClass    = errors.New("acr is missing or another one")
 	errAuthTime = errors.New("auth_time is missing or too long ago")
 )
@@ -161,12 +190,9 @@ func classOf(t *verifier.Token) string {
 
 // authTime returns when the user signed in, or the zero time.
 func authTime(t *verifier.Token) time.Time {
-	sec, ok := t.Claim("auth_time").(float64)
-	if !ok || sec < -maxSeconds || sec > maxSeconds {
-		return time.Time{}
-	}
-	return time.Unix(int64(sec), 0)
+	claims, _ := verifier.ClaimsOf[struct {
+		At json.RawMessage `json:"auth_time"`
+	}](t)
+	at, _ := jose.NumericDate(string(claims.At))
+	return at
 }
-
-// maxSeconds is beyond the year 9999.
-const maxSeconds = 1 << 38

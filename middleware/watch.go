@@ -104,7 +104,7 @@ func (w *watch) evaluate(ctx context.Context) (wait time.Duration, end error) {
 		return left, nil
 	}
 	e := authz.AsError(err)
-	aged := e != nil && (e.Reason == verifier.ReasonExpired || e.Reason == verifier.ReasonTooOld)
+	aged := e != nil && (e.Reason == verifier.ReasonExpired || e.Reason == verifier.ReasonTooOld && e.Detail != "exp")
 	status, _, after := Classify(err)
 	if aged {
 		if w.aged.IsZero() {

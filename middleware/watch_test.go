@@ -202,6 +202,15 @@ func TestWatchAfterUpdate(t *testing.T) {
 			stop()
 			require.Equal(t, verifier.ReasonTooOld, why)
 			require.Equal(t, grace, after)
+
+			// A lifetime that is too long is no matter of age: there is no grace.
+			script.set(nil)
+			ctx, stop = middleware.Watch(t.Context(), script, tok, time.Hour)
+			script.set(&verifier.Error{Reason: verifier.ReasonTooOld, Detail: "exp"})
+			after, why = ended(ctx)
+			stop()
+			require.Equal(t, verifier.ReasonTooOld, why)
+			require.Zero(t, after)
 		}
 	})
 }

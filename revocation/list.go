@@ -16,9 +16,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/event"
 	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/internal/replica"
@@ -55,14 +55,12 @@ type Config struct {
 
 // List is a replicated list of rules. It is safe for concurrent use.
 type List struct {
-	config  Config
-	now     func() time.Time // time.Now, except in tests
-	newest  int              // version of rules that is understood
-	replica *replica.Replica[*ruleSet]
-	changes signal.Signal
-
-	mu       sync.Mutex // guards what follows
-	observer observer
+	config   Config
+	now      func() time.Time // time.Now, except in tests
+	newest   int              // version of rules that is understood
+	replica  *replica.Replica[*ruleSet]
+	changes  signal.Signal
+	notifier event.Notifier[Status]
 }
 
 // New returns a List. Its error reports every problem with c. It does no I/O.
@@ -89,7 +87,7 @@ func New(c Config) (*List, error) {
 		Decode:  func(data []byte) (*ruleSet, error) { return decode(data, l.newest) },
 		Changed: l.changed, Now: func() time.Time { return l.now() }, Logger: c.Logger,
 	})
-	l.observer.last = l.Status()
+	l.notifier.Start(l.Status())
 	return l, nil
 }
 
@@ -98,7 +96,7 @@ func (l *List) changed(old, now *replica.State[*ruleSet]) {
 	if old.Known != now.Known || old.Document != now.Document {
 		l.changes.Send()
 	}
-	l.report()
+	l.notifier.Notify(l.Status, l.report)
 }
 
 // errNotMade is the error of a List that is nil or zero: it knows no rules.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/replica"
 	"github.com/regionjwt/regionjwt/store"
 )
@@ -22,7 +23,7 @@ type Status struct {
 func (l *List) Status() Status {
 	s := l.current()
 	if s == nil {
-		return Status{Replica: store.ReplicaStatus{Origin: replica.FromNone}}
+		return Status{Replica: store.ReplicaStatus{Origin: label.None}}
 	}
 	return l.statusOf(s)
 }
@@ -31,45 +32,12 @@ func (l *List) statusOf(s *replica.State[*ruleSet]) Status {
 	return Status{Rules: s.Document.count(l.now()), Unreadable: s.Document.unreadable, Replica: s.Status}
 }
 
-// observer is the state of calling OnChange. List.mu guards busy and again.
-type observer struct {
-	busy  bool   // a goroutine is calling
-	again bool   // something may have changed since
-	last  Status // of the last call; only the calling goroutine uses it
-}
-
-// report calls OnChange if Status has changed. If another goroutine is calling it, that one does so.
-func (l *List) report() {
-	l.mu.Lock()
-	l.observer.again = true
-	if l.observer.busy {
-		l.mu.Unlock()
-		return
-	}
-	l.observer.busy = true
-	l.mu.Unlock()
-	for l.isReportDue() {
-		l.callObservers()
-	}
-}
-
-// isReportDue reports whether something may have changed; otherwise the next change is reported by the goroutine that makes it.
-func (l *List) isReportDue() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	due := l.observer.again
-	l.observer.again, l.observer.busy = false, due
-	return due
-}
-
-// callObservers logs a change of Status, and calls OnChange.
-func (l *List) callObservers() {
+// report logs a change of Status, and calls OnChange.
+func (l *List) report(last, now Status) {
 	current := l.current()
-	last, now := l.observer.last, l.statusOf(current)
 	if last.Rules == now.Rules && last.Unreadable == now.Unreadable && replica.Same(&last.Replica, &now.Replica) {
 		return
 	}
-	l.observer.last = now
 	r := now.Replica
 	level := slog.LevelInfo
 	if r.StoreProblem != "" || r.LocalProblem != "" || r.Stale || now.Unreadable > 0 {

@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/regionjwt/regionjwt/internal/limit"
 )
 
 // PublicKey is a key that verifies documents; see [Signed].
@@ -28,7 +30,7 @@ func isFor(name string) func(PublicKey) bool {
 
 const (
 	publicPEM      = "PUBLIC KEY"
-	maxKeyFile     = 64 << 10 // bytes
+	maxKeyFile     = limit.KeyFileBytes // bytes
 	othersCanWrite = 0o022
 )
 

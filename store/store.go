@@ -2,8 +2,8 @@
 // rules, pinned regions.
 //
 // A [Store] loads and saves whole documents. Each document has a revision, so that concurrent writers do not overwrite each
-// other's changes. [Dir] keeps documents in a directory; package redisstore keeps them in Redis. Package storetest checks whether
-// an implementation fulfills the contract.
+// other's changes. [Dir] keeps documents in a directory, and the packages redisstore, dynamostore and s3store keep them in Redis,
+// DynamoDB and S3. Package storetest checks whether an implementation fulfills the contract.
 //
 // A process that can write a key set can issue tokens, and one that can write rules can lock out every user. The other packages
 // therefore accept only a [Trusted] store. [Signed] and [Encrypted] make a Trusted store of any Store: only operators can write

@@ -13,6 +13,7 @@ type AudiencePolicy struct {
 	kind      audienceKind
 	allowed   []string // audiences or client IDs
 	audiences []string // of WithAudience
+	derived   bool     // CognitoDerived: aud must be present
 	invalid   bool     // a method was called that does not fit the kind
 	marks     tokenMarks
 }
@@ -28,7 +29,7 @@ const (
 	audAny
 )
 
-// AllowAnyClient makes CognitoAccess and CognitoID accept every app client of the user pool.
+// AllowAnyClient makes CognitoAccess, CognitoDerived and CognitoID accept every app client of the user pool.
 const AllowAnyClient = "*"
 
 // Audience accepts access tokens whose aud contains one of the values (RFC 9068 section 4). It rejects tokens with at_hash,
@@ -40,9 +41,21 @@ func Audience(aud ...string) AudiencePolicy {
 }
 
 // CognitoAccess accepts access tokens of Amazon Cognito: token_use is "access" and client_id is one of clientIDs. A token that
-// has an aud is rejected unless WithAudience allows it.
+// has an aud is rejected unless WithAudience allows it: it was requested with a resource (RFC 8707), or derived from another token
+// (RFC 8693; see CognitoDerived), for some API.
 func CognitoAccess(clientIDs ...string) AudiencePolicy {
 	return AudiencePolicy{kind: audCognitoAccess, allowed: slices.Clone(clientIDs)}
+}
+
+// CognitoDerived accepts access tokens that Amazon Cognito derived from other tokens by token exchange (RFC 8693): token_use
+// is "access", aud is audience and nothing else, and client_id is one of clientIDs. A token that was requested with a
+// resource (RFC 8707) looks the same and is accepted, too. A token without aud is rejected.
+//
+// A derived token has an act if the exchange had an actor token; otherwise it looks as if the user had asked for it. AWS documents
+// neither the members of act nor whose ID client_id is, that of the exchanging client or of the first one. A token whose act has
+// no sub is rejected, as always: see Token.Actor.
+func CognitoDerived(audience string, clientIDs ...string) AudiencePolicy {
+	return AudiencePolicy{kind: audCognitoAccess, derived: true, allowed: slices.Clone(clientIDs), audiences: []string{audience}}
 }
 
 // CognitoID accepts ID tokens of Amazon Cognito: token_use is "id" and aud is one of clientIDs.
@@ -65,7 +78,7 @@ func InsecureAnyAudience() AudiencePolicy { return AudiencePolicy{kind: audAny} 
 // resource (RFC 8707). Tokens without an aud are still accepted, unless
 // Policy.RequiredClaims lists "aud": machine tokens never have one.
 func (a AudiencePolicy) WithAudience(aud ...string) AudiencePolicy {
-	a.invalid = a.invalid || a.kind != audCognitoAccess
+	a.invalid = a.invalid || a.kind != audCognitoAccess || a.derived
 	a.audiences = slices.Concat(a.audiences, aud)
 	return a
 }
@@ -80,11 +93,11 @@ func (a AudiencePolicy) validate() error {
 	add := func(s string) { errs = append(errs, errors.New("Audience: "+s)) }
 	switch {
 	case a.kind == audUnset:
-		add("it is not set: use Audience, CognitoAccess, CognitoID or IDToken")
+		add("it is not set: use Audience, CognitoAccess, CognitoDerived, CognitoID or IDToken")
 	case len(a.allowed) == 0 && a.kind != audAny:
 		add("there is no audience or client ID")
 	case slices.Contains(a.allowed, AllowAnyClient) && !a.anyClient():
-		add("AllowAnyClient is for CognitoAccess and CognitoID, and stands alone")
+		add("AllowAnyClient is for CognitoAccess, CognitoDerived and CognitoID, and is the only client")
 	}
 	if a.invalid {
 		add("WithAudience is for CognitoAccess only, Keycloak for Audience and IDToken, Entra for Audience")
@@ -100,7 +113,7 @@ func (a AudiencePolicy) validate() error {
 // The defaults of Policy.Algorithms and Types, which all policies share. Types are as mediaType returns them.
 var (
 	cognitoAlgorithms = []string{jose.RS256}
-	otherAlgorithms   = []string{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
+	otherAlgorithms   = []string{jose.RS256, jose.PS256, jose.ES256, jose.Ed25519}
 	idTypes           = []string{"", "jwt"}
 	accessTypes       = []string{"", "jwt", "at+jwt"}
 )
@@ -157,6 +170,8 @@ func (a *AudiencePolicy) checkCognitoAccess(c *claims) (Reason, string) {
 	case !a.anyClient() && !slices.Contains(a.allowed, c.clientID):
 		return ReasonBadAudience, "client_id"
 	case c.audience.present && !c.audience.holdsOne(a.audiences):
+		return ReasonBadAudience, "aud"
+	case a.derived && len(c.audience.values) != 1:
 		return ReasonBadAudience, "aud"
 	}
 	return "", ""

@@ -45,6 +45,7 @@ type cachedToken struct {
 // all is bounded.
 const (
 	entryBytes   = 96 + 512 // cachedToken with its place in the table, and Token
+	actorBytes   = 48
 	averageBytes = 2 << 10
 )
 
@@ -72,9 +73,9 @@ func (c *cache) get(d digest) *cachedToken {
 }
 
 // put adds a token that those rules did not match.
-func (c *cache) put(d digest, tok *Token, e *issuerEntry, judged *rules, now time.Time) {
+func (c *cache) put(d digest, tok *Token, e *issuerEntry, unmatched *rules, now time.Time) {
 	r := &cachedToken{digest: d, token: tok, entry: e}
-	r.rules.Store(judged)
+	r.rules.Store(unmatched)
 	size := tok.size()
 	if size > c.maxBytes {
 		return
@@ -112,6 +113,9 @@ func (c *cache) remove(link *atomic.Pointer[cachedToken], match func(*cachedToke
 func (t *Token) size() int {
 	const text = 16 // a string's header
 	n := entryBytes + t.text + (len(t.audience)+len(t.scopes.list)+len(t.clients))*text
+	for a := t.actor; a != nil; a = a.Previous {
+		n += actorBytes + len(a.Issuer) + len(a.Subject) // which are copies if they had escapes
+	}
 	return n
 }
 

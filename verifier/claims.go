@@ -4,11 +4,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 )
-
-// maxNumericDate is the last second of the year 9999.
-const maxNumericDate = 253402300799
 
 // claims are the registered claims of a payload, read once for the check and the report.
 type claims struct {
@@ -19,6 +17,7 @@ type claims struct {
 	hashes, events, bound                   bool // at_hash or c_hash, events, and cnf are present
 	audience                                audience
 	exp, nbf, iat                           time.Time // zero if absent
+	act                                     strictjson.Value
 
 	client  string   // the first that Policy.ClientIDClaims find
 	clients []string // the other clients that these claims, client_id and azp name, each once
@@ -90,6 +89,8 @@ func (c *claims) add(name string, v strictjson.Value) bool {
 		return v.Kind() == strictjson.Object
 	case "aud":
 		return c.audience.read(v)
+	case "act":
+		c.act = v // its type is checked after the signature
 	case "exp":
 		c.expPresent = true
 		return date(v, &c.exp)
@@ -133,102 +134,7 @@ func (a *audience) read(v strictjson.Value) bool {
 	}
 }
 
-func date(v strictjson.Value, into *time.Time) bool {
-	if v.Kind() != strictjson.Number {
-		return false
-	}
-	sec, nsec, ok := numericDate(v.Raw())
-	*into = time.Unix(sec, nsec)
+func date(v strictjson.Value, into *time.Time) (ok bool) {
+	*into, ok = jose.NumericDate(v.Raw())
 	return ok
-}
-
-// numericDate reads a NumericDate (RFC 7519, section 2) from the text of a JSON number, exactly, down to nanoseconds;
-// what is smaller is cut off. It refuses dates further from 1970 than the end of the year 9999.
-func numericDate(text string) (sec, nsec int64, ok bool) {
-	if sec, ok := seconds(text); ok {
-		return sec, 0, true
-	}
-	negative := text[0] == '-'
-	if negative {
-		text = text[1:]
-	}
-	// The value is 0.d1d2d3... x 10^point, with d1 not zero.
-	var digits [32]byte
-	n, point, exponent := 0, 0, 0
-	fraction, started := false, false
-	for i := range len(text) {
-		c := text[i]
-		if c == 'e' || c == 'E' {
-			exponent = smallInt(text[i+1:])
-			break
-		}
-		if c == '.' {
-			fraction = true
-			continue
-		}
-		started = started || c != '0'
-		switch {
-		case started && !fraction:
-			point++
-		case !started && fraction:
-			point--
-		}
-		if started && n < len(digits) {
-			digits[n] = c - '0'
-			n++
-		}
-	}
-	if n == 0 {
-		return 0, 0, true
-	}
-	point += exponent
-	if point > 12 { // 10^12 and more
-		return 0, 0, false
-	}
-	for i := range 12 + 9 { // twelve places before the point, nine behind it
-		d := int64(0)
-		if j := i - (12 - point); j >= 0 && j < n {
-			d = int64(digits[j])
-		}
-		if i < 12 {
-			sec = sec*10 + d
-		} else {
-			nsec = nsec*10 + d
-		}
-	}
-	if sec > maxNumericDate {
-		return 0, 0, false
-	}
-	if negative {
-		sec, nsec = -sec, -nsec
-	}
-	return sec, nsec, true
-}
-
-// seconds reads the usual form of a date: ten digits at most, and nothing else.
-func seconds(text string) (sec int64, ok bool) {
-	for i := range len(text) {
-		if text[i] < '0' || text[i] > '9' {
-			return 0, false
-		}
-		sec = sec*10 + int64(text[i]-'0')
-	}
-	return sec, len(text) <= 10
-}
-
-// smallInt reads the exponent of a JSON number, held within bounds far beyond any date.
-func smallInt(text string) int {
-	negative := text[0] == '-'
-	if negative || text[0] == '+' {
-		text = text[1:]
-	}
-	n := 0
-	for i := range len(text) {
-		c := text[i]
-		n = min(n*10+int(c-'0'), 1<<20)
-	}
-	if negative {
-		return -n
-	}
-	return n
 }

@@ -24,7 +24,7 @@ var (
 // reason says what was found, not who sent the token: anyone can make a token that names a configured issuer and is expired.
 type Reason string
 
-// The reasons. Those from ReasonMalformed to ReasonCheckFailed are in the order of the checks.
+// The reasons. Verify gives those from ReasonMalformed to ReasonCheckFailed.
 const (
 	ReasonTokenMissing          Reason = "token_missing"            // no token was presented
 	ReasonBadRequest            Reason = "bad_request"              // the request has credentials in a way that is not allowed
@@ -41,7 +41,7 @@ const (
 	ReasonUnknownKeyRateLimited Reason = "unknown_key_rate_limited" // the kid is unknown, as of too many tokens
 	ReasonBadSignature          Reason = "bad_signature"            // no key of that kid verifies the signature
 	ReasonMissingClaim          Reason = "missing_claim"            // a required claim is absent or null
-	ReasonTooOld                Reason = "too_old"                  // issued longer ago than MaxAge
+	ReasonTooOld                Reason = "too_old"                  // MaxAge has passed, or, if Detail is exp, MaxLifetime is exceeded
 	ReasonRegionInactive        Reason = "region_inactive"          // the region policy rejects its regions
 	ReasonRevoked               Reason = "revoked"                  // a revocation rule matches
 	ReasonRulesUnavailable      Reason = "rules_unavailable"        // the revocation rules are not known

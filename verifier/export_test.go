@@ -1,12 +1,14 @@
 package verifier
 
 import (
+	"context"
+	"fmt"
 	"slices"
 	"time"
-)
 
-// NumericDate lets tests reach the reader of dates.
-var NumericDate = numericDate
+	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/strictjson"
+)
 
 // Remembered tells how many tokens a Verifier remembers, and what their memory is taken to be.
 func Remembered(v *Verifier) (entries, size int) {
@@ -63,20 +65,47 @@ const (
 	KeptMembers = keptMembers
 )
 
-// UseScratch uses a scratch of at least these sizes, and returns the sizes of the next one.
-func UseScratch(decoded, input, members int) (nextDecoded, nextInput, nextMembers int) {
-	sc := scratches.Get().(*scratch)
-	sc.decoded = slices.Grow(sc.decoded[:0], decoded)
-	sc.input = slices.Grow(sc.input[:0], input)
-	sc.members = slices.Grow(sc.members[:0], members)
-	sc.release()
-	sc = scratches.Get().(*scratch)
-	defer sc.release()
-	return cap(sc.decoded), cap(sc.input), cap(sc.members)
+// UseAttempt uses an attempt of at least these sizes, and returns the sizes of the next one.
+func UseAttempt(bytes, members int) (nextBytes, nextMembers int) {
+	a := attempts.Get().(*attempt)
+	a.buffer = jose.NewBuffer(max(bytes, a.buffer.Size()))
+	a.members = slices.Grow(a.members[:0], members)
+	a.release()
+	a = attempts.Get().(*attempt)
+	defer a.release()
+	return a.buffer.Size(), cap(a.members)
 }
 
 // At returns c with a clock.
 func (c Config) At(now func() time.Time) Config {
 	c.now = now
 	return c
+}
+
+// Check is what the list of checks says about one of them.
+type Check struct {
+	Text    string
+	Reasons []Reason
+}
+
+// Checks returns the list of checks.
+func Checks() (all []Check) {
+	for _, c := range checks {
+		all = append(all, Check{c.text, c.reasons})
+	}
+	return all
+}
+
+// Kept returns what an attempt keeps of a token after its release.
+func Kept(v *Verifier, raw string) string {
+	a := attempts.New().(*attempt)
+	a.raw = raw
+	for _, c := range checks {
+		if c.run(v.current(), context.Background(), a) != nil {
+			break
+		}
+	}
+	a.release()
+	a.buffer, a.members, a.parser = jose.Buffer{}, nil, strictjson.Parser{}
+	return fmt.Sprintf("%+v", *a)
 }

@@ -40,14 +40,11 @@ var (
 	keycloakID     = []string{"ID"}
 )
 
-// generalTypes lists the types that do not say that a token is of another kind than access and ID tokens.
-var generalTypes = []string{"", "jwt", "at+jwt"}
-
 // checkKind checks whether the token is of the right kind, by what is certain: an ID token is no access token, and a JWT of a
-// third kind is neither. typ is that of the header. If it is not general, Policy.Types lists it, and the caller wants that kind
+// third kind is neither. typ is that of the header. If it is not one of access tokens, Policy.Types lists it, and the caller wants that kind
 // of token.
 func (a *AudiencePolicy) checkKind(typ string, c *claims) (Reason, string) {
-	if slices.Contains(generalTypes, typ) {
+	if slices.Contains(accessTypes, typ) {
 		switch {
 		case c.events: // a security event token or a logout token
 			return ReasonBadAudience, "events"

@@ -131,7 +131,7 @@ func TestAcceptedAfterRefresh(t *testing.T) {
 			time.Sleep(20 * time.Minute)
 			synctest.Wait()
 		}
-		require.Equal(t, 3*79, again)
+		require.Equal(t, 3*80, again)
 	})
 }
 

@@ -22,8 +22,9 @@ type Policy struct {
 	// Audience says for whom tokens must have been issued.
 	Audience AudiencePolicy
 
-	// Algorithms lists the accepted algorithms: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA. Empty
-	// means RS256 with CognitoAccess and CognitoID, otherwise RS256, PS256, ES256 and EdDSA.
+	// Algorithms lists the accepted algorithms: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, Ed25519 or EdDSA
+	// (two names of one algorithm, RFC 9864), and ML-DSA-44, ML-DSA-65, ML-DSA-87 (RFC 9964), which need Go 1.27. Empty means
+	// RS256 with CognitoAccess and CognitoID, otherwise RS256, PS256, ES256 and Ed25519.
 	Algorithms []string
 
 	// Types lists the accepted values of the header parameter typ, as media types; "" stands for an absent one. Empty means "",
@@ -48,6 +49,9 @@ type Policy struct {
 
 	// MaxAge rejects tokens that were issued longer ago, and tokens without iat. 0 means no limit but exp.
 	MaxAge time.Duration
+
+	// MaxLifetime rejects tokens that were issued for longer, from iat to exp, and tokens without iat. 0 means no limit.
+	MaxLifetime time.Duration
 
 	// RegionPolicy decides about the regions that may have issued a token. Nil accepts all of them. regions is not empty and must
 	// not be modified; issuedAt is the zero time if the token has no iat. An error rejects the token with ReasonRegionInactive:
@@ -79,6 +83,11 @@ func (p Policy) compile() (*compiledPolicy, error) {
 	c := &compiledPolicy{Policy: p, providerID: p.Provider.ID, scopeArray: len(p.ScopeClaims) > 0}
 	c.Algorithms = orElse(p.Algorithms, p.Audience.defaultAlgorithms())
 	c.Types = orElse(p.Types, p.Audience.defaultTypes())
+	for i, alg := range c.Algorithms {
+		if same := jose.Canonical(alg); same != alg { // of the caller's list, so it is a copy
+			c.Algorithms[i] = same
+		}
+	}
 	for i, name := range c.Types {
 		if compared := mediaType(name); compared != name { // of the caller's list, so it is a copy
 			c.Types[i] = compared
@@ -106,8 +115,8 @@ func (p *Policy) validate() error {
 	add(issuercheck.Validate(p.Provider))
 	add(p.Audience.validate())
 	for _, alg := range p.Algorithms {
-		if !jose.Known(alg) {
-			add(fmt.Errorf("%q of Algorithms is not supported", alg))
+		if err := jose.Support(alg); err != nil {
+			add(fmt.Errorf("Algorithms: %w", err))
 		}
 	}
 	for _, name := range p.Types {
@@ -117,6 +126,12 @@ func (p *Policy) validate() error {
 	}
 	if p.MaxAge < 0 {
 		add(errors.New("MaxAge is negative"))
+	}
+	switch {
+	case p.MaxLifetime < 0:
+		add(errors.New("MaxLifetime is negative"))
+	case p.MaxLifetime > 0 && p.MaxAge >= p.MaxLifetime:
+		add(fmt.Errorf("MaxAge %v has no effect, as MaxLifetime is %v", p.MaxAge, p.MaxLifetime))
 	}
 	for field, names := range map[string][]string{
 		"RequiredClaims": p.RequiredClaims, "ScopeClaims": p.ScopeClaims,

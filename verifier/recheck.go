@@ -37,18 +37,21 @@ func (s *state) recheck(ctx context.Context, tok *Token) *Error {
 func (s *state) recheckRest(ctx context.Context, e *issuerEntry, tok *Token) *Error {
 	now := *tok
 	if e.compiledPolicy != tok.policy { // its demands have changed, and where claims are found
-		var sc scratch
-		c := &sc.claims
-		if wrong, ok := sc.readClaims(tok.payload); !ok {
+		var a attempt
+		c := &a.claims
+		if wrong, ok := a.readClaims(tok.payload); !ok {
 			return e.reject(ReasonMalformed, wrong, nil)
 		}
-		if reason, detail := e.checkHeader(&tok.header, c); reason != "" {
-			return e.reject(reason, detail, nil)
+		if err := e.rejectIf(e.checkHeader(&tok.header, c)); err != nil {
+			return err
 		}
-		if reason, detail := e.Audience.check(tok.header.typ, c); reason != "" {
-			return e.reject(reason, detail, nil)
+		if err := e.rejectIf(e.Audience.check(tok.header.typ, c)); err != nil {
+			return err
 		}
 		if err := e.checkRequired(c); err != nil {
+			return err
+		}
+		if err := e.rejectIf(e.checkLifetime(tok)); err != nil {
 			return err
 		}
 		now.policy, now.clientID, now.clients = e.compiledPolicy, c.client, c.clients

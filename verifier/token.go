@@ -31,6 +31,7 @@ type Token struct {
 	oneAudience                   [1]string // backs audience if that has one value
 	scopes                        scopes
 	bound                         bool // it has a cnf claim
+	actor                         *Actor
 	exp, nbf, iat, until          time.Time
 }
 

@@ -11,23 +11,25 @@
 //  3. the header: strict JSON, a known alg, none of crit, b64, enc, zip and cty; jwk, jku and x5* are never looked at;
 //  4. the payload: strict JSON, registered claims of the right types;
 //  5. iss is one that a configured provider lists;
-//  6. alg and typ are in the lists of that provider's Policy;
+//  6. the claims that the provider's Policy names have the right types, and alg and typ are in its lists;
 //  7. exp, nbf and iat, with Leeway;
 //  8. the AudiencePolicy: kind of token, audience, client;
-//  9. the keys for iss and kid, which may have to be fetched;
-//  10. the signature;
-//  11. RequiredClaims and MaxAge;
-//  12. RegionPolicy;
-//  13. revocation;
-//  14. Policy.Check.
+//  9. the keys for iss and kid, which may have to be fetched, and the signature;
+//  10. RequiredClaims;
+//  11. MaxAge;
+//  12. MaxLifetime;
+//  13. the actor, if there is an act claim (RFC 8693);
+//  14. RegionPolicy;
+//  15. revocation;
+//  16. Policy.Check.
 //
 // So a token may be rejected before its signature is checked, but is never accepted. Only a token that could be valid causes a
 // fetch, waits, or gets "cannot tell". The iss of a payload that is not verified does one thing: it selects a configured
 // provider.
 //
-// A token that passed is cached (Config.CacheSize), so that its signature need not be checked again. Step 7 and the steps from
-// 11 on are repeated each time, except for RequiredClaims, which cannot change, and revocation, which is asked again when its
-// rules have changed. The key must still be one that the key source would return.
+// A token that passed is cached (Config.CacheSize), so that its signature need not be checked again. Checks 7 and 11
+// and those from 14 on are repeated each time, except for revocation, which is asked again when its rules have changed. The key
+// must still be one that the key source would return.
 package verifier
 
 import (
@@ -40,18 +42,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/limit"
 	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
-// Defaults and limits of Config.
+// Default and limit of Config, beside those of package limit.
 const (
-	defaultLeeway        = 30 * time.Second
-	maxLeeway            = 5 * time.Minute
-	defaultMaxTokenBytes = 16 << 10
-	maxMaxTokenBytes     = 1 << 20
-	defaultCacheSize     = 8192
-	maxCacheSize         = 1 << 24
+	defaultCacheSize = 8192
+	maxCacheSize     = 1 << 24
 )
 
 // Config configures a Verifier. The zero value of every field is the default.
@@ -143,7 +142,7 @@ func compile(policies []Policy, keys jwks.Source, c Config) (*state, error) {
 	s := &state{
 		keys: keys, issuers: map[string]*issuerEntry{}, now: c.now, onDecision: c.OnDecision,
 		revocations: newRevocations(c.Revocation),
-		leeway:      max(cmp.Or(c.Leeway, defaultLeeway), 0), maxBytes: cmp.Or(c.MaxTokenBytes, defaultMaxTokenBytes),
+		leeway:      max(cmp.Or(c.Leeway, limit.Leeway), 0), maxBytes: cmp.Or(c.MaxTokenBytes, limit.TokenBytes),
 	}
 	if n := cmp.Or(c.CacheSize, defaultCacheSize); n > 0 && n <= maxCacheSize {
 		s.cache = newCache(n)
@@ -171,11 +170,11 @@ func (c *Config) problems() (errs []error) {
 	if nils.Typed(c.Revocation) {
 		errs = append(errs, errors.New("verifier: Revocation is a nil pointer in an interface"))
 	}
-	if c.Leeway > maxLeeway {
-		errs = append(errs, fmt.Errorf("verifier: Leeway %v is longer than %v", c.Leeway, maxLeeway))
+	if c.Leeway > limit.MaxLeeway {
+		errs = append(errs, fmt.Errorf("verifier: Leeway %v is longer than %v", c.Leeway, limit.MaxLeeway))
 	}
-	if c.MaxTokenBytes < 0 || c.MaxTokenBytes > maxMaxTokenBytes {
-		errs = append(errs, fmt.Errorf("verifier: MaxTokenBytes %d is not between 1 and %d", c.MaxTokenBytes, maxMaxTokenBytes))
+	if c.MaxTokenBytes < 0 || c.MaxTokenBytes > limit.MaxTokenBytes {
+		errs = append(errs, fmt.Errorf("verifier: MaxTokenBytes %d is not between 1 and %d", c.MaxTokenBytes, limit.MaxTokenBytes))
 	}
 	if c.CacheSize > maxCacheSize {
 		errs = append(errs, fmt.Errorf("verifier: CacheSize %d is more than %d", c.CacheSize, maxCacheSize))

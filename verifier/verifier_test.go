@@ -240,7 +240,7 @@ func TestNewRefuses(t *testing.T) {
 		"empty audience": {with(func(tr *verifier.Policy) { tr.Audience = verifier.Audience("a", "") }), []string{"is empty"}},
 		"no client":      {with(func(tr *verifier.Policy) { tr.Audience = verifier.CognitoAccess() }), []string{"there is no audience or client ID"}},
 		"empty client":   {with(func(tr *verifier.Policy) { tr.Audience = verifier.CognitoID("") }), []string{"is empty"}},
-		"any and some":   {with(func(tr *verifier.Policy) { tr.Audience = verifier.CognitoAccess("c", verifier.AllowAnyClient) }), []string{"stands alone"}},
+		"any and some":   {with(func(tr *verifier.Policy) { tr.Audience = verifier.CognitoAccess("c", verifier.AllowAnyClient) }), []string{"is the only client"}},
 		"empty resource": {with(func(tr *verifier.Policy) { tr.Audience = verifier.CognitoAccess("c").WithAudience("") }), []string{"is empty"}},
 		"misused":        {with(func(tr *verifier.Policy) { tr.Audience = verifier.Audience("c").WithAudience("d") }), []string{"for CognitoAccess only"}},
 		"HS256":          {with(func(tr *verifier.Policy) { tr.Algorithms = []string{"HS256", "none"} }), []string{`"HS256"`, `"none"`}},

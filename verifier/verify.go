@@ -11,29 +11,28 @@ import (
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
-// verify makes the checks in the order of the package documentation.
+// verify makes the checks in their order, unless the token is cached.
 func (s *state) verify(ctx context.Context, raw string) (tok *Token, cached bool, err *Error) {
-	if len(raw) > s.maxBytes {
-		return nil, false, &Error{Reason: ReasonMalformed, Detail: "size"}
-	}
-	h, p, sig, ok := split(raw)
-	if !ok {
-		return nil, false, &Error{Reason: ReasonMalformed}
-	}
 	now := s.now()
-	if s.cache == nil {
-		tok, _, err := s.verifyUncached(ctx, now, raw, h, p, sig)
-		return tok, false, err
+	var d digest
+	if s.cache != nil && len(raw) <= s.maxBytes {
+		d = s.cache.digest(raw)
+		if tok, err := s.fromCache(ctx, now, d); tok != nil || err != nil {
+			return tok, true, err
+		}
 	}
-	d := s.cache.digest(raw)
-	if tok, err := s.fromCache(ctx, now, d); tok != nil || err != nil {
-		return tok, true, err
+	a := attempts.Get().(*attempt)
+	defer a.release()
+	a.now, a.raw = now, raw
+	for i := range checks {
+		if err := checks[i].run(s, ctx, a); err != nil {
+			return nil, false, err
+		}
 	}
-	tok, judged, err := s.verifyUncached(ctx, now, raw, h, p, sig)
-	if err == nil {
-		s.cache.put(d, tok, s.issuers[tok.issuer], judged, now)
+	if s.cache != nil {
+		s.cache.put(d, a.token, a.entry, a.rules, now)
 	}
-	return tok, false, err
+	return a.token, false, nil
 }
 
 // fromCache returns a token that was verified before and still is valid, or why it is not, or neither: then every check has to
@@ -61,59 +60,11 @@ func (s *state) fromCache(ctx context.Context, now time.Time, d digest) (*Token,
 	return tok, nil
 }
 
-// verifyUncached checks the three segments of raw. It also returns the revocation rules that did not match.
-func (s *state) verifyUncached(ctx context.Context, now time.Time, raw, h, p, sig string) (*Token, *rules, *Error) {
-	sc := scratches.Get().(*scratch)
-	defer sc.release()
-	var parsed compact
-	if reason, detail := parsed.parse(sc, raw, h, p, sig); reason != "" {
-		return nil, nil, &Error{Reason: reason, Detail: detail}
-	}
-	c := &sc.claims
-	if wrong, ok := sc.readClaims(parsed.payload); !ok {
-		return nil, nil, &Error{Reason: ReasonMalformed, Detail: wrong}
-	} else if !c.issuerPresent {
-		return nil, nil, &Error{Reason: ReasonMalformed, Detail: "iss"}
-	}
-	e := s.issuers[c.issuer]
-	if e == nil {
-		return nil, nil, &Error{Reason: ReasonUnknownIssuer}
-	}
-	if reason, detail := e.checkHeader(&parsed.header, c); reason != "" {
-		return nil, nil, e.reject(reason, detail, nil)
-	}
-	if reason := s.checkDates(c.exp, c.nbf, c.iat, now); reason != "" {
-		return nil, nil, e.reject(reason, "", nil)
-	}
-	if reason, detail := e.Audience.check(parsed.header.typ, c); reason != "" {
-		return nil, nil, e.reject(reason, detail, nil)
-	}
-	key, regions, err := s.checkSignature(ctx, e, c, &parsed)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := e.checkRequired(c); err != nil {
-		if len(regions) == 1 {
-			err.Region = regions[0]
-		}
-		return nil, nil, err
-	}
-	tok := s.newToken(e, &parsed, c)
-	tok.key, tok.regions = key, regions
-	judged := s.revocations.now() // before the question, so that no change is missed
-	if err := s.checkPolicy(e, tok, now); err != nil {
-		return nil, nil, err
-	}
-	if err := s.checkRevoked(e, tok); err != nil {
-		return nil, nil, err
-	}
-	return tok, judged, e.check(ctx, tok)
-}
-
-// newToken makes the Token of what was checked. It does not share the memory of c.
-func (s *state) newToken(e *issuerEntry, p *compact, c *claims) *Token {
+// newToken makes the Token of what was checked. It does not share the memory of a.
+func (s *state) newToken(a *attempt) *Token {
+	e, c := a.entry, &a.claims
 	tok := &Token{
-		policy: e.compiledPolicy, header: p.header, payload: p.payload, text: len(p.text),
+		policy: e.compiledPolicy, header: a.header, payload: a.jws.Payload, text: len(a.jws.Text), key: a.key, regions: a.regions,
 		issuer: c.issuer, subject: c.subject, clientID: c.client, id: c.id, bound: c.bound, scopes: c.scopes, clients: c.clients,
 		exp: c.exp, nbf: c.nbf, iat: c.iat,
 	}
@@ -134,6 +85,14 @@ func (s *state) newToken(e *issuerEntry, p *compact, c *claims) *Token {
 // reject makes an Error that names the provider.
 func (e *issuerEntry) reject(r Reason, detail string, cause error) *Error {
 	return &Error{Reason: r, Provider: e.providerID, Region: e.region, Detail: detail, Err: cause}
+}
+
+// rejectIf returns nil if there is no reason.
+func (e *issuerEntry) rejectIf(r Reason, detail string) *Error {
+	if r == "" {
+		return nil
+	}
+	return e.reject(r, detail, nil)
 }
 
 // checkHeader checks alg and typ, and reads the claims that the policy names.
@@ -177,8 +136,9 @@ const (
 
 // checkSignature finds the key, and the regions that may have signed with it. Only a complete answer makes the token bad. The
 // key source learns of a wrong signature even if its answer was complete: the issuer may have replaced a key under its kid.
-func (s *state) checkSignature(ctx context.Context, e *issuerEntry, c *claims, p *compact) (*jwks.Key, []string, *Error) {
-	q := jwks.Query{Issuer: c.issuer, KeyID: p.header.kid, Algorithm: p.header.alg, IssuedAt: c.iat}
+func (s *state) checkSignature(ctx context.Context, a *attempt) (*jwks.Key, []string, *Error) {
+	e, alg := a.entry, a.header.alg
+	q := jwks.Query{Issuer: a.claims.issuer, KeyID: a.header.kid, Algorithm: alg, IssuedAt: a.claims.iat}
 	var r jwks.Result
 	for range maxLookups {
 		r = s.lookup(ctx, q)
@@ -187,11 +147,11 @@ func (s *state) checkSignature(ctx context.Context, e *issuerEntry, c *claims, p
 			switch {
 			case !isKey(k):
 				r.Complete = false
-			case k.Algorithm() != "" && k.Algorithm() != p.header.alg: // it was not asked for
+			case k.Algorithm() != "" && k.Algorithm() != alg: // it was not asked for
 			case slices.Contains(q.Tried, k.Thumbprint()):
 			case len(q.Tried) == maxCandidates:
 				r.Complete = false // it is not tried
-			case jose.Verify(p.header.alg, k.Public(), p.input, p.signature) != nil:
+			case jose.Verify(alg, k.Public(), a.jws.Input, a.jws.Signature) != nil:
 				q.Tried = append(slices.Clip(q.Tried), k.Thumbprint())
 			default:
 				if regions := commonRegions(k.Regions(), e.regions); len(regions) > 0 {
@@ -270,8 +230,8 @@ func (e *issuerEntry) checkRequired(c *claims) *Error {
 
 // checkPolicy checks the age and the regions, each time that a token is used.
 func (s *state) checkPolicy(e *issuerEntry, tok *Token, now time.Time) *Error {
-	if reason, detail := s.checkAge(e, tok, now); reason != "" {
-		return e.reject(reason, detail, nil)
+	if err := e.rejectIf(s.checkAge(e, tok, now)); err != nil {
+		return err
 	}
 	return e.checkRegions(tok)
 }
@@ -285,6 +245,19 @@ func (s *state) checkAge(e *issuerEntry, tok *Token, now time.Time) (Reason, str
 		return ReasonMissingClaim, "iat"
 	case now.Sub(tok.iat)-s.leeway > e.MaxAge:
 		return ReasonTooOld, ""
+	}
+	return "", ""
+}
+
+// checkLifetime checks MaxLifetime. Both dates are the issuer's, so there is no leeway.
+func (e *issuerEntry) checkLifetime(tok *Token) (Reason, string) {
+	switch {
+	case e.MaxLifetime <= 0:
+		return "", ""
+	case tok.iat.IsZero():
+		return ReasonMissingClaim, "iat"
+	case tok.exp.Sub(tok.iat) > e.MaxLifetime:
+		return ReasonTooOld, "exp"
 	}
 	return "", ""
 }

@@ -102,6 +102,12 @@ func otherTables() []table {
 		{head: "B a Token", unit: "B/token", format: "%.0f"},
 	}
 	return []table{
+		{"Algorithms, beside the raw check of RS256; ML-DSA needs Go 1.27", "Algorithms", "algorithm", []column{
+			{head: "us", unit: "ns/op", by: 1e3, format: "%.1f"},
+			{head: "x raw RS256", unit: "x-floor", format: "%.3f", spread: true},
+			{head: "allocations", unit: "allocs/op", format: "%.0f"},
+			{head: "B a token", unit: "B/token", format: "%.0f"},
+		}},
 		{"Fast path: 100 tokens", "Fast/100", "what", fast},
 		{"Fast path: 10,000 tokens", "Fast/10k", "what", fast},
 		{"Fast path: 1,000,000 tokens", "Fast/1M", "what", fast},

@@ -10,7 +10,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -56,7 +55,7 @@ func newSigner(tb testing.TB, alg string) *signer {
 	case "EdDSA":
 		_, private, err = ed25519.GenerateKey(rand.Reader)
 	default:
-		err = fmt.Errorf("there are no keys for %s", alg)
+		private, err = newMLDSA(alg)
 	}
 	if err != nil {
 		tb.Fatal(err)
@@ -79,6 +78,8 @@ func (s *signer) jwk(tb testing.TB, kid string) map[string]any {
 		j["kty"], j["crv"], j["x"], j["y"] = "EC", "P-256", b64(point[1:33]), b64(point[33:])
 	case ed25519.PublicKey:
 		j["kty"], j["crv"], j["x"] = "OKP", "Ed25519", b64(k)
+	default:
+		j["kty"], j["pub"] = "AKP", b64(publicMLDSA(k))
 	}
 	return j
 }
@@ -107,6 +108,8 @@ func (s *signer) signature(tb testing.TB, input string) []byte {
 		}
 	case ed25519.PrivateKey:
 		signature = ed25519.Sign(k, []byte(input))
+	default:
+		signature, err = k.Sign(rand.Reader, []byte(input), crypto.Hash(0))
 	}
 	if err != nil {
 		tb.Fatal(err)
@@ -157,8 +160,8 @@ func theSite(tb testing.TB, alg string) *site {
 			rw.Header().Set("Content-Type", "application/json")
 			_, _ = rw.Write(documents[name])
 		}))
-		for _, alg := range []string{"RS256", "ES256", "EdDSA"} {
-			s := &site{iss: issuerBase + "Bench" + alg[:2] + "01", jwks: server.URL + "/" + alg, alg: alg}
+		for _, alg := range append([]string{"RS256", "ES256", "EdDSA"}, mldsaAlgorithms...) {
+			s := &site{iss: issuerBase + "Bench" + alg[:2] + alg[len(alg)-2:], jwks: server.URL + "/" + alg, alg: alg}
 			s.keys = [2]*signer{newSigner(tb, alg), newSigner(tb, alg)}
 			w.sites[alg], documents[alg] = s, s.document(tb)
 		}

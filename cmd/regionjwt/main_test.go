@@ -166,6 +166,7 @@ func TestWrongUsage(t *testing.T) {
 		"wrong database":         {[]string{"status", "--store", "redis://localhost/x"}, "--store is none of"},
 		"signed and encrypted":   {[]string{"status", "--secret-file", "x"}, "signed or encrypted"},
 		"no key file":            {[]string{"status", "--sign-key", "/nonexistent"}, "--sign-key: "},
+		"derived for nobody":     {[]string{"inspect", "--issuer", "a=https://b.example", "--audience-kind", "cognito-derived", "--client-id", "c"}, "one --audience"},
 		"wrong kind of token":    {[]string{"inspect", "--issuer", "a=https://b.example", "--audience-kind", "refresh"}, "cognito-access"},
 		"two kinds of issuers":   {[]string{"inspect", "--user-pool", "p", "--issuer", "a=b"}, "not both"},
 		"fetch for nobody":       {[]string{"inspect", "--fetch"}, "--user-pool"},

@@ -75,7 +75,7 @@ func TestPseudonymsThatAreNotComputed(t *testing.T) {
 	}{
 		"no key":                    {tl.with("REGIONJWT_PSEUDONYM_KEY", ""), []string{"x"}, "--pseudonym-key"},
 		"no provider":               {tl.with("REGIONJWT_PROVIDER", ""), []string{"x"}, "--provider"},
-		"unknown field":             {tl, []string{"--field", "sub", "x"}, "subject, client_id, token_id"},
+		"unknown field":             {tl, []string{"--field", "sub", "x"}, "subject, client_id, token_id, actor"},
 		"a key that is no base64":   {tl, []string{"--pseudonym-key", raw + "\x00", "x"}, "--pseudonym-key"},
 		"a short key":               {short, []string{"x"}, "31 bytes"},
 		"a short key as it is":      {tl, []string{"--raw", "--pseudonym-key", shortRaw, "x"}, "31 bytes"},

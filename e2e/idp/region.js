@@ -20,10 +20,14 @@ const { Provider } = await import('oidc-provider');
 const [alg = 'RS256', port = '0'] = process.argv.slice(2);
 const resource = 'https://api.example.com';
 
+function newKeyPair() {
+  if (alg.startsWith('Ed')) return generateKeyPairSync('ed25519');
+  if (alg.startsWith('ES')) return generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  return generateKeyPairSync('rsa', { modulusLength: 2048 });
+}
+
 function newKey() {
-  const { privateKey } = alg.startsWith('ES')
-    ? generateKeyPairSync('ec', { namedCurve: 'P-256' })
-    : generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const { privateKey } = newKeyPair();
   const jwk = privateKey.export({ format: 'jwk' });
   const kid = createHash('sha256').update(jwk.n ?? jwk.x).digest('base64'); // opaque, with + / =, as some issuers have it
   return { ...jwk, alg, use: 'sig', kid };
@@ -41,6 +45,7 @@ function newProvider(issuer, keys) {
       id_token_signed_response_alg: alg,
     }],
     scopes: ['orders/read'],
+    enabledJWA: { idTokenSigningAlgValues: [alg] },
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
@@ -61,7 +66,7 @@ function compact(claims, { kid, ...jwk }, name = kid) {
   const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
   const input = `${part({ alg, typ: 'at+jwt', kid: name })}.${part(claims)}`;
   const key = { key: createPrivateKey({ format: 'jwk', key: jwk }), dsaEncoding: 'ieee-p1363' };
-  return `${input}.${sign('sha256', Buffer.from(input), key).toString('base64url')}`;
+  return `${input}.${sign(alg.startsWith('Ed') ? null : 'sha256', Buffer.from(input), key).toString('base64url')}`;
 }
 
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);

@@ -29,6 +29,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/regionjwt/regionjwt/internal/clock"
 )
 
 // errNotMade is the error of a TokenSource that is nil or zero.
@@ -43,7 +45,7 @@ type TokenSource struct {
 	config  Config
 	client  *http.Client
 	log     logger
-	clock   clock
+	clock   clock.Clock
 	form    url.Values
 	regions []*region // the token endpoints, in the order of the provider
 
@@ -52,9 +54,9 @@ type TokenSource struct {
 
 	mu         sync.Mutex // guards what follows, the round's fields and those of the regions; never held during I/O or a callback
 	round      *round     // the one to join
-	rejectedAt instant
-	panicked   bool    // code of others has panicked
-	panickedAt instant // when that was last logged
+	rejectedAt clock.Time
+	panicked   bool       // code of others has panicked
+	panickedAt clock.Time // when that was last logged
 
 	work sync.WaitGroup // requests in progress
 }
@@ -82,7 +84,7 @@ func (s *TokenSource) Token(ctx context.Context) (*Token, error) {
 	}
 	var enough <-chan time.Time // never, if there is no token to fall back on
 	if t != nil && t.lives(s.clock()) {
-		timer := time.NewTimer(min(betterWait, s.clock().left(t.got, t.life)/2))
+		timer := time.NewTimer(min(betterWait, left(s.clock(), t.got, t.life)/2))
 		defer timer.Stop()
 		enough = timer.C
 	}
@@ -119,13 +121,13 @@ const (
 )
 
 // need reports what a call at now has to do about t.
-func (s *TokenSource) need(t *Token, now instant, preferred *region) need {
+func (s *TokenSource) need(t *Token, now clock.Time, preferred *region) need {
 	switch {
 	case t == nil || !t.lives(now):
 		return another
-	case s.rejected.Load() == t || now.since(t.got) >= t.life-t.margin():
+	case s.rejected.Load() == t || now.Since(t.got) >= t.life-t.margin():
 		return better
-	case now.since(t.got) >= t.renew || preferred != nil && preferred != t.from:
+	case now.Since(t.got) >= t.renew || preferred != nil && preferred != t.from:
 		return background
 	}
 	return nothing
@@ -159,7 +161,7 @@ func (s *TokenSource) Invalidate(t *Token) bool {
 	switch last := s.rejected.Load(); {
 	case s.current.Load() != t || last == t:
 		return true
-	case last != nil && now.since(s.rejectedAt) < replaceEvery:
+	case last != nil && now.Since(s.rejectedAt) < replaceEvery:
 		return false
 	}
 	s.rejected.Store(t)

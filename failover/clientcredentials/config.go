@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/failover"
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/issuercheck"
 	"github.com/regionjwt/regionjwt/internal/nils"
@@ -173,7 +174,7 @@ func New(p issuer.Provider, c Config) (*TokenSource, error) {
 	}
 	c = c.withDefaults()
 	return &TokenSource{
-		config: c, log: logger{c.Logger}, clock: systemClock(), form: c.form(), regions: regions(p),
+		config: c, log: logger{c.Logger}, clock: clock.System(), form: c.form(), regions: regions(p),
 		client: outbound.Client(p.HTTPClient, outbound.Transport(requestTimeout, idleFor)),
 	}, nil
 }

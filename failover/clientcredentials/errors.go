@@ -2,12 +2,10 @@ package clientcredentials
 
 import (
 	"errors"
-	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/regionjwt/regionjwt/internal/outbound"
+	"github.com/regionjwt/regionjwt/internal/label"
 )
 
 // The categories of the errors of Token. Each is exactly one of them, that of its context, or one that names New.
@@ -18,10 +16,9 @@ var (
 	ErrRejected = errors.New("the provider rejects the request for an access token")
 )
 
-// Labels of failures, beside those of package outbound. All but rejected are ErrUnavailable.
+// Labels of failures, beside those of package label. All but rejected are ErrUnavailable. label.HTTP is a status that is an outage
+// or not one of OAuth, redirects included; label.Malformed is an answer with neither a bearer token nor an OAuth error.
 const (
-	failedStatus  = "status"         // an HTTP status that is an outage or not one of OAuth, redirects included
-	malformed     = "malformed"      // an answer with neither a bearer token nor an OAuth error
 	noCredentials = "no_credentials" // CredentialsFunc failed, or the key did not sign
 	panicked      = "panicked"       // the HTTP client panicked
 	noRegion      = "no_region"      // none of the regions could be asked, or gave an answer
@@ -33,7 +30,7 @@ const (
 type tokenError struct {
 	failure    string
 	region     string        // whose answer it is, several with one token URL joined by commas; "" for noRegion
-	status     int           // of HTTP, for failedStatus and rejected
+	status     int           // of HTTP, for label.HTTP and rejected
 	code       string        // for rejected: a code of RFC 6749, section 5.2, or RFC 8707, section 2, or "other"
 	retryAfter time.Duration // what the region has asked for
 	cause      error         // for noCredentials, panicked, not in the text
@@ -44,24 +41,12 @@ type tokenError struct {
 // one.
 func (e *tokenError) Failure() string {
 	switch e.failure {
-	case failedStatus:
-		return failedStatus + " " + strconv.Itoa(e.status)
+	case label.HTTP:
+		return label.Status(e.status)
 	case rejected:
 		return rejected + " " + e.code
 	}
 	return e.failure
-}
-
-// lost reports whether e shows that its region is down: nothing answers, or status 5xx without Retry-After.
-func (e *tokenError) lost() bool {
-	switch e.failure {
-	case string(outbound.DNS), string(outbound.TLS), string(outbound.Network), string(outbound.Timeout):
-		return true
-	case failedStatus:
-		return e.status >= http.StatusInternalServerError && e.retryAfter == 0
-	default:
-		return false
-	}
 }
 
 // Error returns the region and the failure; for noRegion, those of each region.

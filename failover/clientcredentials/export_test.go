@@ -1,14 +1,18 @@
 package clientcredentials
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/regionjwt/regionjwt/internal/clock"
+)
 
 // Skew makes the clocks of s run ahead of package time, by what the returned counters hold, in nanoseconds.
 func (s *TokenSource) Skew() (mono, wall *atomic.Int64) {
 	mono, wall = new(atomic.Int64), new(atomic.Int64)
 	system := s.clock
-	s.clock = func() instant {
+	s.clock = func() clock.Time {
 		now := system()
-		return instant{mono: now.mono + mono.Load(), wall: now.wall + wall.Load()}
+		return clock.Time{Mono: now.Mono + mono.Load(), Wall: now.Wall + wall.Load()}
 	}
 	return mono, wall
 }

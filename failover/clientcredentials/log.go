@@ -3,6 +3,7 @@ package clientcredentials
 import (
 	"log/slog"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/guard"
 )
 
@@ -18,10 +19,10 @@ func (s *TokenSource) noted(err error) error {
 }
 
 // loud reports whether a panic may be logged at now.
-func (s *TokenSource) loud(now instant) bool {
+func (s *TokenSource) loud(now clock.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.panicked && now.since(s.panickedAt) < urgentEvery {
+	if s.panicked && now.Since(s.panickedAt) < urgentEvery {
 		return false
 	}
 	s.panicked, s.panickedAt = true, now

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/backoff"
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/issuer"
 )
 
@@ -18,13 +20,13 @@ type region struct {
 
 	busy     bool // a request is in progress
 	failures int  // in a row
-	failedAt instant
+	failedAt clock.Time
 	rest     time.Duration // from failedAt on, while a token serves
 	retry    time.Duration // from failedAt on, in any case
 	outage   *tokenError   // the last one; nil after an answer
 
 	rejection  *tokenError // the last one; nil after a token
-	rejectedAt instant
+	rejectedAt clock.Time
 }
 
 // sole is the name of the region; "" if there are several, as it is not known which of them answers.
@@ -78,46 +80,41 @@ func endpoint(raw string) string {
 }
 
 // wait is how long it takes until r may be asked.
-func (r *region) wait(now instant, urgent bool) time.Duration {
+func (r *region) wait(now clock.Time, urgent bool) time.Duration {
 	if r.failures == 0 {
 		return 0
 	}
 	if urgent {
-		return now.left(r.failedAt, max(r.retry, min(urgentEvery, r.rest)))
+		return left(now, r.failedAt, max(r.retry, min(urgentEvery, r.rest)))
 	}
-	return now.left(r.failedAt, r.rest)
+	return left(now, r.failedAt, r.rest)
 }
 
 // rejects is a rejection by r that is remembered; nil if there is none.
-func (r *region) rejects(now instant) *tokenError {
-	if r.rejection != nil && now.since(r.rejectedAt) < rejectedFor {
+func (r *region) rejects(now clock.Time) *tokenError {
+	if r.rejection != nil && now.Since(r.rejectedAt) < rejectedFor {
 		return r.rejection
 	}
 	return nil
 }
 
 // failed notes an outage, and reports whether it is the first one.
-func (r *region) failed(e *tokenError, now instant) (first bool) {
-	rest := maxCoolDown
-	if r.failures < 6 {
-		rest = min(coolDown<<r.failures, maxCoolDown)
-	}
+func (r *region) failed(e *tokenError, now clock.Time) (first bool) {
 	r.failures++
+	rest := backoff.After(r.failures, coolDown, maxCoolDown)
 	r.outage, r.failedAt, r.retry = e, now, e.retryAfter
-	r.rest = max(jitter(rest), r.retry)
+	r.rest = max(backoff.Spread(rest, rand.Float64()), r.retry) //nolint:gosec // it is no secret
 	return r.failures == 1
 }
 
 // answered notes that r has answered, with a rejection or a token, and reports whether it had not before, and whether the
 // rejection is the first one.
-func (r *region) answered(rejection *tokenError, now instant) (recovered, first bool) {
+func (r *region) answered(rejection *tokenError, now clock.Time) (recovered, first bool) {
 	recovered, first = r.failures > 0, rejection != nil && r.rejection == nil
 	r.failures, r.outage = 0, nil
 	r.rejection, r.rejectedAt = rejection, now
 	return recovered, first
 }
 
-// jitter varies d by up to a tenth, so that the requests of many processes spread.
-func jitter(d time.Duration) time.Duration {
-	return d + time.Duration((rand.Float64()*0.2-0.1)*float64(d)) //nolint:gosec // it is no secret
-}
+// left returns what is left at now of d, which began at t.
+func left(now, t clock.Time, d time.Duration) time.Duration { return max(0, d-now.Since(t)) }

@@ -11,7 +11,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/outbound"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 )
@@ -29,7 +31,7 @@ func (c *Config) form() url.Values {
 }
 
 // request asks r for a token, which is as old as began.
-func (s *TokenSource) request(ctx context.Context, r *region, began instant) (*Token, *tokenError) {
+func (s *TokenSource) request(ctx context.Context, r *region, began clock.Time) (*Token, *tokenError) {
 	fail := func(failure string) *tokenError { return &tokenError{failure: failure, region: r.name} }
 	cred, err := s.credentials(ctx, r)
 	var req *http.Request
@@ -62,14 +64,14 @@ func (s *TokenSource) request(ctx context.Context, r *region, began instant) (*T
 	}
 	members, ok := parse(resp.Header, body)
 	if !ok {
-		return nil, fail(malformed)
+		return nil, fail(label.Malformed)
 	}
 	token := s.read(members)
 	if token == nil {
 		if strictjson.Find(members, "error").Kind() == strictjson.String {
 			return nil, s.rejection(r, resp, body)
 		}
-		return nil, fail(malformed)
+		return nil, fail(label.Malformed)
 	}
 	token.from, token.got = r, began
 	return token, nil
@@ -147,8 +149,8 @@ func isToken(s string) bool {
 // RFC 6749, section 5.2, whatever the body: another region must not be tried with a secret that is wrong.
 func (s *TokenSource) rejection(r *region, resp *http.Response, body []byte) *tokenError {
 	status := resp.StatusCode
-	retry := outbound.RetryAfter(resp.Header, time.Unix(0, s.clock().wall), maxRetry)
-	outage := &tokenError{failure: failedStatus, region: r.name, status: status, retryAfter: retry}
+	retry := outbound.RetryAfter(resp.Header, time.Unix(0, s.clock().Wall), maxRetry)
+	outage := &tokenError{failure: label.HTTP, region: r.name, status: status, retryAfter: retry}
 	client := status >= http.StatusBadRequest && status < http.StatusInternalServerError &&
 		status != http.StatusRequestTimeout && status != http.StatusTooManyRequests
 	if !client && status != http.StatusOK {
@@ -168,7 +170,7 @@ func (s *TokenSource) rejection(r *region, resp *http.Response, body []byte) *to
 }
 
 // ended is why ctx has ended.
-func ended(ctx context.Context) string { return string(outbound.Ended(ctx)) }
+func ended(ctx context.Context) string { return outbound.Ended(ctx) }
 
 // classify names what went wrong, without a word of the server.
-func classify(ctx context.Context, err error) string { return string(outbound.Classify(ctx, err)) }
+func classify(ctx context.Context, err error) string { return outbound.Classify(ctx, err) }

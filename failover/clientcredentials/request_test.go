@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math/big"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -196,9 +197,8 @@ func TestSignerFails(t *testing.T) {
 // New reports every mistake at once.
 func TestConfig(t *testing.T) {
 	t.Parallel()
-	short, err := rsa.GenerateKey(rand.Reader, 1024)
-	require.NoError(t, err)
-	_, err = clientcredentials.New(issuer.Provider{}, clientcredentials.Config{})
+	short := &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), 1023, 1), E: 65537}} // 1,024 bits
+	_, err := clientcredentials.New(issuer.Provider{}, clientcredentials.Config{})
 	require.ErrorContains(t, err, "one of Credentials and CredentialsFunc is required")
 	require.ErrorContains(t, err, "no region has a TokenURL")
 	require.ErrorContains(t, err, "no regions")

@@ -5,7 +5,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/regionjwt/regionjwt/internal/outbound"
+	"github.com/regionjwt/regionjwt/internal/clock"
+	"github.com/regionjwt/regionjwt/internal/label"
 )
 
 // round is one search for a token over the regions. It goes on when the callers that wait for it leave.
@@ -33,7 +34,7 @@ func (s *TokenSource) join(preferred *region) (*Token, *round, *tokenError) {
 	current := s.round
 	if current == nil {
 		plan, rejection := s.plan(now, preferred, nil)
-		move := need == background && now.since(t.got) < t.renew
+		move := need == background && now.Since(t.got) < t.renew
 		switch {
 		case move && (len(plan) == 0 || plan[0] != preferred): // it is of no use to ask another
 		case len(plan) > 0:
@@ -57,7 +58,7 @@ func (s *TokenSource) join(preferred *region) (*Token, *round, *tokenError) {
 
 // plan lists the regions to ask at now, in order, without those that were asked, and a rejection that ends the list. While
 // there is no usable token, it has regions that rest after a failure, behind the others. The caller holds mu.
-func (s *TokenSource) plan(now instant, preferred *region, asked []*region) (plan []*region, rejection *tokenError) {
+func (s *TokenSource) plan(now clock.Time, preferred *region, asked []*region) (plan []*region, rejection *tokenError) {
 	order := make([]*region, 0, len(s.regions))
 	if preferred != nil {
 		order = append(order, preferred)
@@ -85,9 +86,9 @@ func (s *TokenSource) plan(now instant, preferred *region, asked []*region) (pla
 }
 
 // urgent reports whether there is no usable token at now, or not for long.
-func (s *TokenSource) urgent(now instant) bool {
+func (s *TokenSource) urgent(now clock.Time) bool {
 	t := s.current.Load()
-	return t == nil || now.since(t.got) >= t.life-t.margin()
+	return t == nil || now.Since(t.got) >= t.life-t.margin()
 }
 
 // noRegion is the error for a call that finds no region to ask. The caller holds mu.
@@ -230,14 +231,14 @@ func (s *search) ask(ctx context.Context, r *region) {
 		r.busy = false
 		s.mu.Unlock()
 		late()
-		s.outcomes <- outcome{at: at, token: token, failed: failed, started: asked, took: s.clock().since(began)}
+		s.outcomes <- outcome{at: at, token: token, failed: failed, started: asked, took: s.clock().Since(began)}
 	})
 }
 
 // take notes what an outcome says of its region, and returns what is left to be told about it, without a lock.
 func (s *search) take(o outcome) (tell func()) {
 	r := s.asked[o.at]
-	if o.failed != nil && o.failed.failure == string(outbound.Canceled) { // the round has an answer already
+	if o.failed != nil && o.failed.failure == label.Canceled { // the round has an answer already
 		return func() {}
 	}
 	s.mu.Lock()
@@ -284,7 +285,7 @@ func (s *search) report(r *region, o outcome) {
 		switch {
 		case o.failed == nil || o.failed.failure == rejected: // the region works, even if it rejects the client
 			c.Report(region, reporter, o.started, nil)
-		case o.failed.lost():
+		case label.Outage(o.failed.Failure(), o.failed.retryAfter):
 			c.Report(region, reporter, o.started, o.failed)
 		}
 	}

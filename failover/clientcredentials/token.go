@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/regionjwt/regionjwt/internal/clock"
 )
 
 // Token is an access token. It is immutable. Formatted or logged, it shows its region and expiry, never its value. The methods of
@@ -11,7 +13,7 @@ import (
 type Token struct {
 	value string
 	from  *region
-	got   instant       // when it was requested
+	got   clock.Time    // when it was requested
 	life  time.Duration // from then on
 	renew time.Duration // the age from which on it is replaced
 }
@@ -38,11 +40,11 @@ func (t *Token) Expiry() time.Time {
 	if t == nil || t.from == nil {
 		return time.Time{}
 	}
-	return time.Unix(0, t.got.wall).Add(t.life)
+	return time.Unix(0, t.got.Wall).Add(t.life)
 }
 
 // lives reports whether t has not expired.
-func (t *Token) lives(now instant) bool { return now.since(t.got) < t.life }
+func (t *Token) lives(now clock.Time) bool { return now.Since(t.got) < t.life }
 
 // margin is how long before it expires t is no longer handed out, if another one can be had.
 func (t *Token) margin() time.Duration { return min(maxMargin, t.life/10) }

@@ -252,6 +252,11 @@ func (f *fixture) requirements(t fakeissuer.TB) {
 	f.add(t, "the user signed in too long ago", f.good,
 		f.token(fakeissuer.Claims{Set: map[string]any{"acr": "mfa", "auth_time": time.Now().Add(-time.Hour).Unix()}}),
 		middleware.StepUp(5*time.Minute, "mfa"))
+	acted := f.token(fakeissuer.Claims{Set: map[string]any{"act": map[string]any{"sub": Secret}}})
+	f.add(t, "an agent acts for the user, and may not", f.good, acted, middleware.NoActor())
+	f.add(t, "another agent acts for the user", f.good, acted, middleware.Actors("agent"))
+	f.add(t, "the actor of the token cannot be read", f.good,
+		f.token(fakeissuer.Claims{Set: map[string]any{"act": map[string]any{"client_id": Secret}}}))
 	bound := f.token(fakeissuer.Claims{Set: map[string]any{"cnf": map[string]any{"x5t#S256": Secret}}})
 	f.add(t, "bound to a certificate, and the client has none", f.good, bound)
 	f.add(t, "not bound to a certificate, and it must be", f.good, good).RequireCertificate = true

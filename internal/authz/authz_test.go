@@ -94,9 +94,9 @@ func TestAVerifierThatDoesNotDecideIsUnavailable(t *testing.T) {
 
 func TestChallengeOf(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, authz.Challenge{Scopes: []string{"a", "b", "c"}, ACR: []string{"x"}, MaxAge: time.Minute},
+	require.Equal(t, authz.Challenge{Scopes: []string{"a", "b", "d"}, ACR: []string{"x"}, MaxAge: time.Minute},
 		authz.ChallengeOf([]middleware.Requirement{
-			middleware.Scopes("a", "b"), middleware.Groups("g"), middleware.AnyScope("b", "c"),
+			middleware.Scopes("a", "b"), middleware.Groups("g"), middleware.AnyScope("b", "c"), middleware.AnyScope("d", "b"),
 			{},
 			middleware.StepUp(time.Hour, "x"), middleware.StepUp(time.Minute, "y"), middleware.StepUp(0, "z"),
 		}))

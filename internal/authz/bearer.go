@@ -3,11 +3,18 @@ package authz
 import (
 	"strings"
 
+	"github.com/regionjwt/regionjwt/internal/limit"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
 // maxCredentials is the length of the longest text that is taken for a token, in bytes. No Verifier accepts longer ones.
-const maxCredentials = 1 << 20
+const maxCredentials = limit.MaxTokenBytes
+
+// The schemes of the Authorization header.
+const (
+	Bearer = "Bearer" // RFC 6750 section 2.1
+	DPoP   = "DPoP"   // RFC 9449 section 7.1
+)
 
 // Presented returns the token of the Authorization values of a request, and the scheme that it has, as schemes spells it (RFC
 // 6750 section 2.1, RFC 9110 section 11.4). Schemes are compared without regard to case. The error is a *verifier.Error:

@@ -7,9 +7,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"maps"
-	"strings"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/internal/jose/josetest"
 )
 
@@ -134,13 +134,13 @@ func (s *Server) KeyID(name string) string {
 
 // Tamper returns token with one bit of its signature changed.
 func Tamper(token string) string {
-	i := strings.LastIndexByte(token, '.') + 1
-	signature, err := base64.RawURLEncoding.DecodeString(token[i:])
-	if err != nil || len(signature) == 0 {
+	compact, ok := jose.Split(token)
+	signature, err := jose.AppendBase64(nil, compact.Signature)
+	if !ok || err != nil {
 		return token + "A"
 	}
 	signature[len(signature)/2] ^= 1
-	return token[:i] + base64.RawURLEncoding.EncodeToString(signature)
+	return compact.Input + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
 func jti() string {

@@ -1,5 +1,5 @@
 // Package jose holds the cryptography of the library: the closed table of signature algorithms, the reading of public
-// keys from a JSON Web Key Set (RFC 7517) and the check of a signature (RFC 7515, RFC 7518, RFC 8037).
+// keys from a JSON Web Key Set (RFC 7517) and the check of a signature (RFC 7515, RFC 7518, RFC 8037, RFC 9964).
 //
 // There is no symmetric algorithm and no "none" in it, so no configuration can allow one.
 package jose
@@ -16,7 +16,7 @@ import (
 	"math/big"
 )
 
-// The algorithms of the closed table (RFC 7518, section 3.1, and RFC 8037, section 3.1).
+// The algorithms of the closed table: RFC 7518, section 3.1; RFC 8037, section 3.1; RFC 9864, section 2.2; RFC 9964.
 const (
 	RS256 = "RS256"
 	RS384 = "RS384"
@@ -27,7 +27,12 @@ const (
 	ES256 = "ES256"
 	ES384 = "ES384"
 	ES512 = "ES512"
-	EdDSA = "EdDSA"
+	EdDSA = "EdDSA" // another name of Ed25519
+
+	Ed25519 = "Ed25519"
+	MLDSA44 = "ML-DSA-44"
+	MLDSA65 = "ML-DSA-65"
+	MLDSA87 = "ML-DSA-87"
 )
 
 // ErrSignature says that a signature does not match.
@@ -43,12 +48,15 @@ const (
 	pss
 	ecdsaFamily
 	ed25519Family
+	mldsaFamily
 )
 
 type algorithm struct {
 	family family
 	hash   crypto.Hash
 	curve  string // ECDSA only
+
+	publicSize, signatureSize int // ML-DSA only; in bytes
 }
 
 func lookup(alg string) (algorithm, bool) {
@@ -71,10 +79,23 @@ func lookup(alg string) (algorithm, bool) {
 		return algorithm{family: ecdsaFamily, hash: crypto.SHA384, curve: "P-384"}, true
 	case ES512:
 		return algorithm{family: ecdsaFamily, hash: crypto.SHA512, curve: "P-521"}, true
-	case EdDSA:
+	case Ed25519, EdDSA:
 		return algorithm{family: ed25519Family}, true
 	}
-	return algorithm{}, false
+	return lookupMLDSA(alg)
+}
+
+// Canonical returns the name under which alg is compared: Ed25519 for EdDSA, which stands for no other curve here (RFC 9864,
+// section 2.2), and otherwise alg.
+//
+// Some lists are read as texts: dpop_signing_alg_values_supported (RFC 9728, section 2) and algs of a challenge (RFC 9449,
+// section 7.1). They keep the names as they are configured. A standard that compares alg as a text, such as that of the WIMSE
+// workload proof token, compares it before it is canonical.
+func Canonical(alg string) string {
+	if alg == EdDSA {
+		return Ed25519
+	}
+	return alg
 }
 
 // Known reports whether alg is in the closed table; names are compared byte for byte.
@@ -93,12 +114,14 @@ func TypeFits(alg, kty string) bool {
 		return ok && a.family == ecdsaFamily
 	case "OKP":
 		return ok && a.family == ed25519Family
+	case "AKP":
+		return ok && a.family == mldsaFamily
 	}
 	return false
 }
 
 // Fits reports whether public may check signatures of alg: RSA keys of 2048 to 8192 bits for RS and PS, the one curve
-// that each ES algorithm names, Ed25519 for EdDSA.
+// that each ES algorithm names, Ed25519 for Ed25519 and EdDSA, the one parameter set that each ML-DSA algorithm names.
 func Fits(alg string, public crypto.PublicKey) bool {
 	a, ok := lookup(alg)
 	if !ok {
@@ -112,7 +135,7 @@ func Fits(alg string, public crypto.PublicKey) bool {
 	case ed25519.PublicKey:
 		return a.family == ed25519Family && len(k) == ed25519.PublicKeySize
 	}
-	return false
+	return a.family == mldsaFamily && parameterSet(public) == alg
 }
 
 // Verify checks that signature is one of alg over input by the private half of public. It returns nil, ErrKeyType or
@@ -136,7 +159,13 @@ func Verify(alg string, public crypto.PublicKey, input, signature []byte) error 
 		}
 		return nil
 	}
-	return ErrKeyType
+	if a.family != mldsaFamily || parameterSet(public) != alg {
+		return ErrKeyType
+	}
+	if len(signature) != a.signatureSize || !verifyMLDSA(public, input, signature) {
+		return ErrSignature
+	}
+	return nil
 }
 
 func (a algorithm) digest(input []byte) []byte {

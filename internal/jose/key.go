@@ -5,11 +5,14 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/fips140"
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"math/big"
+	"slices"
 	"strings"
 
 	"github.com/lestrrat-go/jwx/v2/jwk"
@@ -27,13 +30,13 @@ const (
 	MaxKeys      = 1000 // keys of a set; the default of Limits
 	minExponent  = 65537
 	maxExponent  = 1<<31 - 1
-	maxKeyMember = 2048 // characters of an encoded n, e, x or y; n of 8192 bits has 1366
+	maxKeyMember = 4096 // characters of an encoded member; n of 8192 bits has 1366, pub of ML-DSA-87 3456
 )
 
 // Key is a usable public key of a set. It is immutable.
 type Key struct {
-	ID         string // kid; never empty
-	Algorithm  string // alg; "" where the key names none
+	ID         string // kid; "" where the key names none
+	Algorithm  string // alg, Canonical; "" where the key names none
 	Thumbprint string // RFC 7638, SHA-256, base64url
 	Public     crypto.PublicKey
 }
@@ -43,7 +46,7 @@ func (k *Key) Same(other *Key) bool {
 	return k == other || k.ID == other.ID && k.Thumbprint == other.Thumbprint && k.Algorithm == other.Algorithm
 }
 
-// Type returns the kty of k: RFC 7518, section 6.1. It is "" for a key without material.
+// Type returns the kty of k: RFC 7518, section 6.1, and RFC 9964. It is "" for a key without material.
 func (k *Key) Type() string {
 	switch k.Public.(type) {
 	case *rsa.PublicKey:
@@ -53,19 +56,24 @@ func (k *Key) Type() string {
 	case ed25519.PublicKey:
 		return "OKP"
 	}
+	if parameterSet(k.Public) != "" {
+		return "AKP"
+	}
 	return ""
 }
 
 // JWK returns k as a JWK (RFC 7517, section 4) with the members that ParseKey needs.
 func (k *Key) JWK() ([]byte, error) {
-	enc := base64.RawURLEncoding.EncodeToString
-	m := map[string]string{"kid": k.ID}
+	m := map[string]string{}
+	if k.ID != "" {
+		m["kid"] = k.ID
+	}
 	if k.Algorithm != "" {
 		m["alg"] = k.Algorithm
 	}
 	switch p := k.Public.(type) {
 	case *rsa.PublicKey:
-		m["kty"], m["n"], m["e"] = "RSA", enc(p.N.Bytes()), enc(big.NewInt(int64(p.E)).Bytes())
+		m["kty"], m["n"], m["e"] = "RSA", encode(p.N.Bytes()), encode(big.NewInt(int64(p.E)).Bytes())
 	case *ecdsa.PublicKey:
 		point, err := p.Bytes()
 		if err != nil {
@@ -73,9 +81,13 @@ func (k *Key) JWK() ([]byte, error) {
 		}
 		width := coordinateWidth(p.Curve)
 		m["kty"], m["crv"] = "EC", p.Params().Name
-		m["x"], m["y"] = enc(point[1:1+width]), enc(point[1+width:])
+		m["x"], m["y"] = encode(point[1:1+width]), encode(point[1+width:])
 	case ed25519.PublicKey:
-		m["kty"], m["crv"], m["x"] = "OKP", "Ed25519", enc(p)
+		m["kty"], m["crv"], m["x"] = "OKP", "Ed25519", encode(p)
+	default:
+		if alg := parameterSet(p); alg != "" {
+			m["kty"], m["alg"], m["pub"] = "AKP", alg, encode(publicMLDSA(p))
+		}
 	}
 	return json.Marshal(m)
 }
@@ -92,6 +104,7 @@ const (
 	SkipUse         Skip = "use_is_not_sig"
 	SkipKeyOps      Skip = "key_ops_without_verify"
 	SkipAlgorithm   Skip = "unsupported_alg"
+	SkipUnsupported Skip = "unsupported_by_this_build" // of Go, or of its FIPS 140-3 module
 	SkipPrivate     Skip = "private_member"
 	SkipRSASize     Skip = "rsa_size"
 	SkipRSAExponent Skip = "rsa_exponent"
@@ -120,6 +133,10 @@ func IsPublishedPrivateKey(thumbprint string) bool {
 }
 
 // ParseKey reads one key of a set. It returns the key, or why it is skipped. maxRSABits is the longest RSA modulus that is used.
+//
+// Some spellings that RFC 7517 and RFC 7518 do not allow say the same as the right one, and are read as if they were it: null for
+// an optional member, padded base64url, and numbers with other than the right count of leading zero bytes. The thumbprint is that
+// of the right spelling.
 func ParseKey(v strictjson.Value, maxRSABits int) (*Key, Skip) {
 	var m members
 	if skip := m.read(v); skip != "" {
@@ -147,7 +164,7 @@ func (m *members) parse(maxRSABits int) (*Key, Skip) {
 	if skip := m.checkUse(); skip != "" {
 		return nil, skip
 	}
-	k := &Key{ID: strings.Clone(m.kid.Text()), Algorithm: strings.Clone(m.alg.Text())} // not to hold the document
+	k := &Key{ID: strings.Clone(m.kid.Text()), Algorithm: Canonical(strings.Clone(m.alg.Text()))} // not to hold the document
 	var minimal map[string]string
 	var skip Skip
 	switch {
@@ -157,6 +174,8 @@ func (m *members) parse(maxRSABits int) (*Key, Skip) {
 		k.Public, minimal, skip = m.ec()
 	case m.kty.Is("OKP"):
 		k.Public, minimal, skip = m.okp()
+	case m.kty.Is("AKP"):
+		k.Public, minimal, skip = m.akp()
 	default:
 		return nil, SkipKeyType
 	}
@@ -167,20 +186,26 @@ func (m *members) parse(maxRSABits int) (*Key, Skip) {
 		return nil, SkipAlgorithm
 	}
 	canonical, _ := json.Marshal(minimal) // sorted names, no white space: the input of RFC 7638
-	if !agreesWithJWX(canonical, k.Public) {
+	if !agrees(canonical, k) {
 		return nil, SkipMalformed
 	}
 	sum := sha256.Sum256(canonical)
-	k.Thumbprint = base64.RawURLEncoding.EncodeToString(sum[:])
+	k.Thumbprint = encode(sum[:])
 	return k, ""
 }
 
 // members are the JWK members that matter; all others are ignored: RFC 7517, section 4.
 type members struct {
-	kty, kid, alg, use, keyOps, n, e, crv, x, y strictjson.Value
+	kty, kid, alg, use, keyOps, n, e, crv, x, y, pub strictjson.Value
 }
 
+// nullable lists the members of which null means that they are absent. The null of any other member that matters is an error.
+var nullable = []string{"use", "alg", "key_ops", "kid", "d", "p", "q", "dp", "dq", "qi"}
+
 func (m *members) add(name string, v strictjson.Value) Skip {
+	if v.Kind() == strictjson.Null && slices.Contains(nullable, name) {
+		return ""
+	}
 	switch name {
 	case "kty":
 		m.kty = v
@@ -202,15 +227,17 @@ func (m *members) add(name string, v strictjson.Value) Skip {
 		m.x = v
 	case "y":
 		m.y = v
-	case "d", "p", "q", "dp", "dq", "qi", "oth", "k":
-		return SkipPrivate // RFC 7518, sections 6.2.2, 6.3.2 and 6.4
+	case "pub":
+		m.pub = v
+	case "d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv":
+		return SkipPrivate // RFC 7518, sections 6.2.2, 6.3.2 and 6.4; RFC 9964
 	}
 	return ""
 }
 
 // checkUse looks at what the key says of its use: RFC 7517, sections 4.2 to 4.5.
 func (m *members) checkUse() Skip {
-	if id := m.kid.Text(); id == "" || len(id) > MaxKeyID {
+	if id := m.kid.Text(); m.kid.Kind() != strictjson.Absent && id == "" || len(id) > MaxKeyID {
 		return SkipKeyID
 	}
 	if m.use.Kind() != strictjson.Absent && !m.use.Is("sig") {
@@ -235,32 +262,63 @@ func (m *members) checkUse() Skip {
 	return ""
 }
 
-// base64Bytes decodes a member that must be a base64url text.
+func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+
+// base64Bytes decodes a member that must be a base64url text. It may be padded (RFC 4648, section 3.2).
 func base64Bytes(v strictjson.Value) ([]byte, bool) {
 	text := v.Text()
 	if text == "" || len(text) > maxKeyMember {
 		return nil, false
 	}
+	if len(text)%4 == 0 {
+		text = strings.TrimSuffix(strings.TrimSuffix(text, "="), "=")
+	}
 	b, err := AppendBase64(make([]byte, 0, len(text)), text)
 	return b, err == nil
 }
 
-// rsa reads an RSA key: RFC 7518, section 6.3.1. Its numbers have no leading zero bytes.
+// trimmed returns a number without its leading zero bytes: the form of RFC 7518, section 6.3.1.
+func trimmed(number []byte) []byte { return bytes.TrimLeft(number, "\x00") }
+
+// padded returns a number with exactly width bytes: the form of RFC 7518, section 6.2.1.2. It returns nil if it has more.
+func padded(number []byte, width int) []byte {
+	number = trimmed(number)
+	if len(number) > width {
+		return nil
+	}
+	return append(make([]byte, width-len(number), width), number...)
+}
+
+// rsa reads an RSA key: RFC 7518, section 6.3.1.
 func (m *members) rsa(maxBits int) (crypto.PublicKey, map[string]string, Skip) {
 	if len(m.n.Raw()) > maxKeyMember {
 		return nil, nil, SkipRSASize
 	}
 	n, okN := base64Bytes(m.n)
 	e, okE := base64Bytes(m.e)
-	if !okN || !okE || n[0] == 0 || e[0] == 0 {
+	if n, e = trimmed(n), trimmed(e); !okN || !okE || len(n) == 0 || len(e) == 0 {
 		return nil, nil, SkipMalformed
 	}
 	modulus, exponent := new(big.Int).SetBytes(n), new(big.Int).SetBytes(e)
 	if skip := checkRSA(modulus, exponent, maxBits); skip != "" {
 		return nil, nil, skip
 	}
-	return &rsa.PublicKey{N: modulus, E: int(exponent.Int64())},
-		map[string]string{"kty": "RSA", "n": m.n.Text(), "e": m.e.Text()}, ""
+	public := &rsa.PublicKey{N: modulus, E: int(exponent.Int64())}
+	if !supportsRSA(public) {
+		return nil, nil, SkipUnsupported
+	}
+	return public,
+		map[string]string{"kty": "RSA", "n": encode(n), "e": encode(e)}, ""
+}
+
+// supportsRSA reports whether this process can use a key: where FIPS 140-3 is enforced, it cannot use one of an odd size. Its
+// tokens then are not bad.
+func supportsRSA(k *rsa.PublicKey) bool {
+	if !fips140.Enabled() {
+		return true
+	}
+	err := rsa.VerifyPKCS1v15(k, crypto.SHA256, make([]byte, sha256.Size), make([]byte, k.Size()))
+	return errors.Is(err, rsa.ErrVerification)
 }
 
 func checkRSA(n, e *big.Int, maxBits int) Skip {
@@ -277,7 +335,7 @@ func checkRSA(n, e *big.Int, maxBits int) Skip {
 	return ""
 }
 
-// ec reads a key on one of the three NIST curves: RFC 7518, section 6.2.1. Coordinates have the exact width.
+// ec reads a key on one of the three NIST curves: RFC 7518, section 6.2.1.
 func (m *members) ec() (crypto.PublicKey, map[string]string, Skip) {
 	curve := curveOf(m.crv.Text())
 	if curve == nil {
@@ -285,14 +343,15 @@ func (m *members) ec() (crypto.PublicKey, map[string]string, Skip) {
 	}
 	x, okX := base64Bytes(m.x)
 	y, okY := base64Bytes(m.y)
-	if width := coordinateWidth(curve); !okX || !okY || len(x) != width || len(y) != width {
+	width := coordinateWidth(curve)
+	if x, y = padded(x, width), padded(y, width); !okX || !okY || x == nil || y == nil {
 		return nil, nil, SkipMalformed
 	}
 	public, err := ecdsa.ParseUncompressedPublicKey(curve, append(append([]byte{4}, x...), y...))
 	if err != nil { // not on the curve
 		return nil, nil, SkipMalformed
 	}
-	return public, map[string]string{"kty": "EC", "crv": m.crv.Text(), "x": m.x.Text(), "y": m.y.Text()}, ""
+	return public, map[string]string{"kty": "EC", "crv": m.crv.Text(), "x": encode(x), "y": encode(y)}, ""
 }
 
 // okp reads an Ed25519 key: RFC 8037, section 2.
@@ -304,17 +363,20 @@ func (m *members) okp() (crypto.PublicKey, map[string]string, Skip) {
 	if !ok || !usableEd25519(x) {
 		return nil, nil, SkipMalformed
 	}
-	return ed25519.PublicKey(x), map[string]string{"kty": "OKP", "crv": "Ed25519", "x": m.x.Text()}, ""
+	return ed25519.PublicKey(x), map[string]string{"kty": "OKP", "crv": "Ed25519", "x": encode(x)}, ""
 }
 
-// agreesWithJWX has jwx read the same key, reduced to its defining members, and compares what it made of it with what
-// stands in the set. Two readers must agree before a key counts.
-func agreesWithJWX(minimal []byte, public crypto.PublicKey) bool {
+// agrees has jwx read the same key, reduced to its defining members, and compares what it made of it with what stands in the
+// set. Two readers must agree before a key counts. jwx does not know ML-DSA, whose keys are their bytes.
+func agrees(minimal []byte, k *Key) bool {
+	if k.Type() == "AKP" {
+		return true
+	}
 	parsed, err := jwk.ParseKey(minimal)
 	if err != nil {
 		return false
 	}
-	switch want := public.(type) {
+	switch want := k.Public.(type) {
 	case *rsa.PublicKey:
 		var got rsa.PublicKey
 		return parsed.Raw(&got) == nil && got.Equal(want)

@@ -83,7 +83,7 @@ func ParseSet(doc []byte, l Limits) (keys []*Key, skipped []Skipped, err error) 
 // skipped describes an entry that is not used, as far as it can be read. k is the key if it could be made.
 func (m *members) skipped(index int, why Skip, k *Key) Skipped {
 	s := Skipped{
-		Index: index, Why: why, KeyID: short(m.kid), KeyType: short(m.kty), Algorithm: short(m.alg),
+		Index: index, Why: why, KeyID: short(m.kid), KeyType: short(m.kty), Algorithm: Canonical(short(m.alg)),
 	}
 	if k != nil {
 		s.Thumbprint = k.Thumbprint

@@ -10,24 +10,13 @@ import (
 	"net/http"
 	"strconv"
 	"time"
-)
 
-// Fault names why a request has no whole answer. Its text is a stable label, and all that is told about the failure.
-type Fault string
-
-// The faults.
-const (
-	DNS      Fault = "dns"       // the host's name did not resolve
-	TLS      Fault = "tls"       // no trusted connection
-	Timeout  Fault = "timeout"   // no whole answer in time
-	Canceled Fault = "canceled"  // if someone asked has given up
-	TooLarge Fault = "too_large" // the body is larger than the limit
-	Network  Fault = "network"   // refused, reset, or any other failure of the connection
+	"github.com/regionjwt/regionjwt/internal/label"
 )
 
 var errTooLarge = errors.New("outbound: the body is over the limit")
 
-// Body reads a body of at most limit bytes. A longer one is an error, of the fault TooLarge, and none of it is returned. What
+// Body reads a body of at most limit bytes. A longer one is an error, label.TooLarge, and none of it is returned. What
 // was read before any other error is returned with it.
 func Body(body io.Reader, limit int) ([]byte, error) {
 	read, err := io.ReadAll(io.LimitReader(body, int64(limit)+1))
@@ -37,8 +26,8 @@ func Body(body io.Reader, limit int) ([]byte, error) {
 	return read, err
 }
 
-// Classify names the failure err of a request under ctx, or of Body. Where ctx has ended, that is why the request failed.
-func Classify(ctx context.Context, err error) Fault {
+// Classify returns the label of the failure err of a request under ctx, or of Body: all that is said about it. Where ctx has ended, that is why the request failed.
+func Classify(ctx context.Context, err error) string {
 	var (
 		dns      *net.DNSError
 		unknown  x509.UnknownAuthorityError
@@ -51,26 +40,26 @@ func Classify(ctx context.Context, err error) Fault {
 	)
 	switch {
 	case errors.Is(err, errTooLarge):
-		return TooLarge
+		return label.TooLarge
 	case ctx.Err() != nil:
 		return Ended(ctx)
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return Timeout
+		return label.Timeout
 	case errors.As(err, &dns):
-		return DNS
+		return label.DNS
 	case errors.As(err, &unknown), errors.As(err, &hostname), errors.As(err, &invalid), errors.As(err, &verify),
 		errors.As(err, &record), errors.As(err, &alert):
-		return TLS
+		return label.TLS
 	}
-	return Network
+	return label.Network
 }
 
 // Ended is why ctx, which has ended, has: Canceled, or Timeout.
-func Ended(ctx context.Context) Fault {
+func Ended(ctx context.Context) string {
 	if errors.Is(ctx.Err(), context.Canceled) {
-		return Canceled
+		return label.Canceled
 	}
-	return Timeout
+	return label.Timeout
 }
 
 // RetryAfter reads Retry-After, as seconds or as a date: RFC 9110, section 10.2.3. It is at most most, and 0 where there is

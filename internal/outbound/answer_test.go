@@ -19,6 +19,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/outbound"
 )
 
@@ -43,7 +44,7 @@ func TestBody(t *testing.T) {
 			got, err := outbound.Body(body, limit)
 			if size > limit {
 				require.Error(t, err, "%s: %d", name, size)
-				require.Equal(t, outbound.TooLarge, outbound.Classify(t.Context(), err))
+				require.Equal(t, label.TooLarge, outbound.Classify(t.Context(), err))
 				require.Empty(t, got)
 				continue
 			}
@@ -63,27 +64,27 @@ func TestBodyBreaksOff(t *testing.T) {
 	got, err := outbound.Body(io.MultiReader(strings.NewReader(`{"error":`), iotest.ErrReader(io.ErrUnexpectedEOF)), 1000)
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 	require.Equal(t, `{"error":`, string(got))
-	require.Equal(t, outbound.Network, outbound.Classify(t.Context(), err))
+	require.Equal(t, label.Network, outbound.Classify(t.Context(), err))
 }
 
 func TestClassify(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		want outbound.Fault
+		want string
 		err  error
 	}{
-		{outbound.DNS, &net.DNSError{Err: "s3cret", Name: "idp.example.com", IsNotFound: true}},
-		{outbound.Timeout, &net.DNSError{Err: "s3cret", IsTimeout: true}},
-		{outbound.Timeout, context.DeadlineExceeded},
-		{outbound.TLS, x509.UnknownAuthorityError{}},
-		{outbound.TLS, x509.HostnameError{Host: "idp.example.com", Certificate: &x509.Certificate{}}},
-		{outbound.TLS, x509.CertificateInvalidError{Cert: &x509.Certificate{}, Reason: x509.Expired}},
-		{outbound.TLS, &tls.CertificateVerificationError{Err: errors.New("s3cret")}},
-		{outbound.TLS, tls.RecordHeaderError{Msg: "s3cret"}},
-		{outbound.TLS, tls.AlertError(40)},
-		{outbound.Network, syscall.ECONNREFUSED},
-		{outbound.Network, io.ErrUnexpectedEOF},
-		{outbound.Network, errors.New("s3cret")},
+		{label.DNS, &net.DNSError{Err: "s3cret", Name: "idp.example.com", IsNotFound: true}},
+		{label.Timeout, &net.DNSError{Err: "s3cret", IsTimeout: true}},
+		{label.Timeout, context.DeadlineExceeded},
+		{label.TLS, x509.UnknownAuthorityError{}},
+		{label.TLS, x509.HostnameError{Host: "idp.example.com", Certificate: &x509.Certificate{}}},
+		{label.TLS, x509.CertificateInvalidError{Cert: &x509.Certificate{}, Reason: x509.Expired}},
+		{label.TLS, &tls.CertificateVerificationError{Err: errors.New("s3cret")}},
+		{label.TLS, tls.RecordHeaderError{Msg: "s3cret"}},
+		{label.TLS, tls.AlertError(40)},
+		{label.Network, syscall.ECONNREFUSED},
+		{label.Network, io.ErrUnexpectedEOF},
+		{label.Network, errors.New("s3cret")},
 	} {
 		for _, err := range []error{
 			c.err, fmt.Errorf("wrapped: %w", c.err),
@@ -93,10 +94,10 @@ func TestClassify(t *testing.T) {
 
 			gone, leave := context.WithCancel(t.Context())
 			leave()
-			require.Equal(t, outbound.Canceled, outbound.Classify(gone, err), "the caller has left: %T", c.err)
+			require.Equal(t, label.Canceled, outbound.Classify(gone, err), "the caller has left: %T", c.err)
 
 			late, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
-			require.Equal(t, outbound.Timeout, outbound.Classify(late, err), "the time is up: %T", c.err)
+			require.Equal(t, label.Timeout, outbound.Classify(late, err), "the time is up: %T", c.err)
 			cancel()
 		}
 	}
@@ -108,17 +109,17 @@ func TestTooLargeIsNoTimeout(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := outbound.Body(strings.NewReader("too long"), 3)
-	require.Equal(t, outbound.TooLarge, outbound.Classify(ctx, err))
+	require.Equal(t, label.TooLarge, outbound.Classify(ctx, err))
 }
 
 func TestEnded(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("a cause of its own"))
-	require.Equal(t, outbound.Canceled, outbound.Ended(ctx))
+	require.Equal(t, label.Canceled, outbound.Ended(ctx))
 	late, end := context.WithTimeout(t.Context(), 0)
 	defer end()
-	require.Equal(t, outbound.Timeout, outbound.Ended(late))
+	require.Equal(t, label.Timeout, outbound.Ended(late))
 }
 
 func TestRetryAfter(t *testing.T) {

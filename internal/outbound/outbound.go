@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/regionjwt/regionjwt/internal/limit"
 )
 
 // Allowed reports whether a request may go to u: over https, or over http to a loopback host or one of plain, which lists hosts
@@ -54,6 +56,6 @@ func Transport(handshake, idle time.Duration) *http.Transport {
 		MaxIdleConnsPerHost:    2,
 		IdleConnTimeout:        idle,
 		TLSHandshakeTimeout:    handshake,
-		MaxResponseHeaderBytes: 64 << 10,
+		MaxResponseHeaderBytes: limit.HeaderBytes,
 	}
 }

@@ -14,15 +14,16 @@ const MinKeyBytes = 32
 // Prefix is the start of every pseudonym.
 const Prefix = "hmac:"
 
-// The fields that name a user, a client or a token.
+// The fields that name a user, a client, a token or an actor.
 const (
 	Subject  = "subject"
 	ClientID = "client_id"
 	TokenID  = "token_id"
+	Actor    = "actor"
 )
 
 // Fields returns every field.
-func Fields() []string { return []string{Subject, ClientID, TokenID} }
+func Fields() []string { return []string{Subject, ClientID, TokenID, Actor} }
 
 // Of returns the pseudonym of a value: Prefix and the HMAC-SHA-256 (RFC 2104) of field, provider ID and value, in base64url
 // without padding. Each of the three is preceded by its length as 8 bytes in big-endian order: different texts never share an

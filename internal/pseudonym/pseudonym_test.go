@@ -13,7 +13,7 @@ import (
 func TestPseudonymsDiffer(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	for _, key := range []string{"a", "b"} {
+	for _, key := range []string{strings.Repeat("a", pseudonym.MinKeyBytes), strings.Repeat("b", pseudonym.MinKeyBytes)} {
 		for _, parts := range [][3]string{
 			{"subject", "x", "y"}, {"client_id", "x", "y"}, {"subject", "xy", ""}, {"subject", "", "xy"}, {"subjectx", "", "y"},
 		} {

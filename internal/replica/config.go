@@ -10,24 +10,6 @@ import (
 	"github.com/regionjwt/regionjwt/store"
 )
 
-// The labels of store.ReplicaStatus.Origin.
-const (
-	FromStore     = "store"
-	FromLocalCopy = "local copy"
-	FromNone      = "none"
-	FromProcess   = "process"
-)
-
-// The labels of store.ReplicaStatus.StoreProblem and LocalProblem.
-const (
-	Unavailable  = "unavailable"
-	Missing      = "missing"
-	Lost         = "lost"
-	RolledBack   = "rolled_back"
-	NotAuthentic = "not_authentic"
-	Malformed    = "malformed"
-)
-
 // ErrNewer says that a newer version of this library wrote a document. No older version may replace it.
 var ErrNewer = errors.New("the document is of a newer version")
 

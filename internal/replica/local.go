@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/seen"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 	"github.com/regionjwt/regionjwt/internal/trust"
@@ -124,11 +125,11 @@ func (r *Replica[T]) saveLocal(ctx context.Context, timeout time.Duration, again
 	problem, err := r.swapLocal(ctx, again)
 	switch {
 	case errors.Is(err, store.ErrNotAuthentic):
-		problem = NotAuthentic
+		problem = label.NotAuthentic
 	case errors.Is(err, errFrame), errors.Is(err, ErrNewer):
-		problem = Malformed
+		problem = label.Malformed
 	case err != nil:
-		problem = Unavailable
+		problem = label.Unavailable
 	}
 	r.locked(func() {
 		r.update(func(s *State[T]) { s.Status.LocalProblem, s.LocalFailure = problem, err })
@@ -167,11 +168,11 @@ func (r *Replica[T]) swapLocal(ctx context.Context, again bool) (problem string,
 		switch {
 		case s.Known:
 		case !found && s.Document == r.config.Empty && useless == nil && len(r.members) == 0:
-			return Missing, nil
+			return label.Missing, nil
 		case !found && s.Document == r.config.Empty:
 			return "", useless // there is nothing to keep
 		case found && !r.accepts(held.Epoch()):
-			problem = RolledBack
+			problem = label.RolledBack
 		}
 		now.doc, now.epoch, now.complete = s.Document, s.Document.Epoch(), s.Known || complete || len(r.members) == 0
 		now.digest = seen.Of(r.config.Name, a.data)
@@ -278,7 +279,7 @@ func (r *Replica[T]) learnLocal(held T, complete bool) {
 		r.update(func(s *State[T]) {
 			s.Document = merged
 			if complete && r.accepts(held.Epoch()) && !s.Known {
-				s.Known, s.Status.Origin = true, FromLocalCopy
+				s.Known, s.Status.Origin = true, label.LocalCopy
 			}
 		})
 	})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/seen"
 	"github.com/regionjwt/regionjwt/store"
 )
@@ -198,7 +199,7 @@ func (r *Replica[T]) noteWritten(m *member, w written[T]) {
 		r.accepted = r.accepted || accepted
 		r.update(func(s *State[T]) {
 			if s.Known && accepted {
-				s.Status.Origin = FromStore
+				s.Status.Origin = label.Store
 			}
 			s.Status.Stores[m.index].Epoch = v.epoch
 			r.assess(s, m, "", nil, true)

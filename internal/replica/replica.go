@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/seen"
 	"github.com/regionjwt/regionjwt/internal/trust"
 	"github.com/regionjwt/regionjwt/store"
@@ -115,9 +116,9 @@ var errFar = fmt.Errorf("its epoch is too high to be genuine: %w", store.ErrNotA
 // New returns a Replica.
 func New[T Document[T]](c Config[T]) *Replica[T] {
 	r := &Replica[T]{config: c, saving: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
-	s := &State[T]{Document: c.Empty, Status: store.ReplicaStatus{Origin: FromNone}, Failures: make([]error, len(c.Stores))}
+	s := &State[T]{Document: c.Empty, Status: store.ReplicaStatus{Origin: label.None}, Failures: make([]error, len(c.Stores))}
 	if len(c.Stores) == 0 && c.LocalCopy == nil {
-		s.Known, s.Status.Origin = true, FromProcess
+		s.Known, s.Status.Origin = true, label.Process
 	}
 	for i, one := range c.Stores {
 		info := trust.Of(one)
@@ -174,7 +175,7 @@ func (r *Replica[T]) update(change func(*State[T])) {
 	next.Status.Epoch = next.Document.Epoch()
 	next.Status.Stale = r.isStale(r.config.Now())
 	if !next.Known && r.accepted && !next.Status.Stale && r.allAnswered() {
-		next.Known, next.Status.Origin = true, FromStore
+		next.Known, next.Status.Origin = true, label.Store
 	}
 	next.Status.StoreProblem = ""
 	for _, one := range slices.Backward(next.Status.Stores) {
@@ -203,14 +204,14 @@ func (r *Replica[T]) receive(m *member, a answer, patient bool) (v verdict, rest
 	switch {
 	case errors.Is(a.err, store.ErrNotFound):
 	case errors.Is(a.err, store.ErrNotAuthentic):
-		problem = NotAuthentic
+		problem = label.NotAuthentic
 	case a.err != nil:
-		problem = Unavailable
+		problem = label.Unavailable
 	default:
 		if v, rest = r.judge(a); v.err != nil {
 			a.err = v.err
-			if problem = Malformed; errors.Is(v.err, store.ErrNotAuthentic) {
-				problem = NotAuthentic
+			if problem = label.Malformed; errors.Is(v.err, store.ErrNotAuthentic) {
+				problem = label.NotAuthentic
 			}
 		}
 	}
@@ -227,7 +228,7 @@ func (r *Replica[T]) receive(m *member, a answer, patient bool) (v verdict, rest
 		r.accepted = r.accepted || accepted
 		r.update(func(s *State[T]) {
 			if s.Known && accepted {
-				s.Status.Origin = FromStore
+				s.Status.Origin = label.Store
 			}
 			s.Status.Stores[m.index].Epoch = v.epoch
 			r.assess(s, m, problem, a.err, patient && (!worse || len(r.members) > 1))
@@ -259,15 +260,15 @@ func (r *Replica[T]) assess(s *State[T], m *member, problem string, err error, p
 		m.behind = now
 	}
 	status := &s.Status.Stores[m.index]
-	late := !patient || now.Sub(m.behind) >= behindGrace || status.Problem == RolledBack || status.Problem == Lost
+	late := !patient || now.Sub(m.behind) >= behindGrace || status.Problem == label.RolledBack || status.Problem == label.Lost
 	switch {
 	case problem != "":
 	case m.has && !r.accepts(m.verdict.epoch), m.has && misses && late:
-		problem = RolledBack
+		problem = label.RolledBack
 	case m.empty && misses && late:
-		problem = Lost
+		problem = label.Lost
 	case m.empty && !r.accepts(0):
-		problem = Missing
+		problem = label.Missing
 	}
 	status.Problem = problem
 	if s.Failures[m.index] = err; problem == "" {

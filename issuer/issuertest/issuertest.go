@@ -62,8 +62,8 @@ func (c Claims) fake() fakeissuer.Claims {
 
 // Config configures a Server. The zero Config is valid.
 type Config struct {
-	// Algorithm is the alg of the keys: RS256 (the default), RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512 or EdDSA.
-	// RSA keys take a moment to generate.
+	// Algorithm is the alg of the keys: RS256 (the default), RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, Ed25519,
+	// EdDSA or, with Go 1.27, ML-DSA-44, ML-DSA-65 or ML-DSA-87. RSA keys take a moment to generate.
 	Algorithm string
 
 	// ClientID is the client that tokens are issued to: client_id, and the aud of ID tokens. "" means "test-client".

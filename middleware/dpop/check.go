@@ -6,23 +6,23 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/authz"
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/limit"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
 // The limits of a proof.
 const (
-	maxProofBytes = 8 << 10
-	maxID         = 256 // bytes of a jti
-	holderBytes   = 16  // of the digest of a key
+	maxProofBytes = 16 << 10 // with a key and a signature of ML-DSA-87, a proof has 11 KiB
+	maxID         = 256      // bytes of a jti
+	holderBytes   = 16       // of the digest of a key
 )
 
 // The causes of errors. They contain nothing from the request, the token or the proof.
@@ -59,7 +59,7 @@ var (
 // not build it from the Host header, which the client chooses. The checks, the cheap ones first:
 //
 //   - the scheme is DPoP, and the token has cnf.jkt;
-//   - one header value, not a list, of at most 8 KiB;
+//   - one header value, not a list, of at most 16 KiB;
 //   - three parts of canonical base64url; a header of strict JSON without crit, b64, enc, zip and cty;
 //   - typ is exactly dpop+jwt; alg is in Config.Algorithms; jwk is a public key;
 //   - the thumbprint of jwk equals cnf.jkt of the token; otherwise the check ends here;
@@ -84,7 +84,7 @@ func (c *Checker) Check(r *http.Request, url string, t *verifier.Token) error {
 	if err != nil {
 		return err
 	}
-	token, _, err := authz.Presented(r.Header["Authorization"], "DPoP")
+	token, _, err := authz.Presented(r.Header["Authorization"], authz.DPoP)
 	switch {
 	case err != nil:
 		return authz.Unproven(t, errBearer)
@@ -120,14 +120,14 @@ func (c *Checker) check(ctx context.Context, p presentation) error {
 		return invalid(err)
 	}
 	var h header
-	if err := h.read(j.header, c.algorithms); err != nil {
+	if err := h.read(j.Header, c.algorithms); err != nil {
 		return invalid(err)
 	}
 	if h.thumbprint != p.Thumbprint {
 		return invalid(errThumbprint)
 	}
 	var cl claims
-	if err := cl.read(j.payload); err != nil {
+	if err := cl.read(j.Payload); err != nil {
 		return invalid(err)
 	}
 	url, err := c.checkClaims(&cl, p)
@@ -146,7 +146,7 @@ func (c *Checker) check(ctx context.Context, p presentation) error {
 // record records that a proof was used, and fails if it was used before.
 func (c *Checker) record(ctx context.Context, cl *claims, id string) error {
 	// Other processes may have other clocks, and this one may be set back.
-	until := cl.issued.Add(c.maxAge + max(c.leeway, defaultLeeway))
+	until := cl.issued.Add(c.maxAge + max(c.leeway, limit.Leeway))
 	seen, err := false, error(nil)
 	if p := guard.Call("Config.Replay", func() { seen, err = c.replay(ctx, id, until) }); p != nil {
 		err = p
@@ -202,25 +202,13 @@ func (cl *claims) read(payload string) error {
 		if v.Kind() == strictjson.Absent && name != "iat" {
 			continue
 		}
-		var ok bool
-		if *date, ok = numericDate(v); !ok {
+		at, ok := jose.NumericDate(v.Raw())
+		if !ok || at.Unix() < 0 {
 			return errDate
 		}
+		*date = at
 	}
 	return nil
-}
-
-// numericDate reads seconds since 1970, with fractions (RFC 7519 section 2), up to the end of the year 9999.
-func numericDate(v strictjson.Value) (time.Time, bool) {
-	if v.Kind() != strictjson.Number {
-		return time.Time{}, false
-	}
-	f, err := strconv.ParseFloat(v.Raw(), 64)
-	if err != nil || f < 0 || f > 253402300799 {
-		return time.Time{}, false
-	}
-	whole, fraction := math.Modf(f)
-	return time.Unix(int64(whole), int64(fraction*1e9)), true
 }
 
 // checkClaims compares the claims with the request. It returns the URL of the request in its normal form.

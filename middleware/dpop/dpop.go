@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/limit"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -21,8 +22,6 @@ import (
 const (
 	defaultMaxAge = time.Minute
 	maxMaxAge     = 10 * time.Minute
-	defaultLeeway = 30 * time.Second
-	maxLeeway     = 5 * time.Minute
 )
 
 // The reasons of this package, beside verifier.ReasonProofFailed with Detail "dpop".
@@ -31,14 +30,16 @@ const (
 	reasonProofUnavailable verifier.Reason = "proof_unavailable"
 )
 
-// defaultAlgorithms are those that a verifier.Policy allows by default.
-var defaultAlgorithms = []string{jose.ES256, jose.PS256, jose.RS256, jose.EdDSA}
+// defaultAlgorithms are those that a verifier.Policy allows by default, with both names of Ed25519 for those who compare names,
+// and ES384, which clients choose for their own keys.
+var defaultAlgorithms = []string{jose.ES256, jose.ES384, jose.PS256, jose.RS256, jose.Ed25519, jose.EdDSA}
 
 // Config configures a Checker. The zero value of every field is the default. If several processes serve one URL, set NonceKeys or
 // Replay: without Replay, each process accepts a captured proof once while it is not older than MaxAge.
 type Config struct {
-	// Algorithms lists the accepted signature algorithms: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA.
-	// Empty means ES256, PS256, RS256 and EdDSA.
+	// Algorithms lists the accepted signature algorithms, those of verifier.Policy. Empty means ES256, ES384, PS256, RS256, Ed25519
+	// and EdDSA. The last two are names of one algorithm: either accepts both. The list is sent to clients as it is, and some know
+	// one of the names only.
 	Algorithms []string
 
 	// MaxAge is how long ago a proof may have been issued, by its iat. 0 means 1 minute; at most 10 minutes.
@@ -90,8 +91,8 @@ func newChecker(c Config, size int, now func() time.Time) (*Checker, error) {
 	}
 	var errs []error
 	for i, a := range algorithms {
-		if !jose.Known(a) {
-			errs = append(errs, fmt.Errorf("dpop: Algorithms: %q is not supported", a))
+		if err := jose.Support(a); err != nil {
+			errs = append(errs, fmt.Errorf("dpop: Algorithms: %w", err))
 		}
 		if slices.Contains(algorithms[:i], a) {
 			errs = append(errs, fmt.Errorf("dpop: Algorithms: %q is listed twice", a))
@@ -101,7 +102,7 @@ func newChecker(c Config, size int, now func() time.Time) (*Checker, error) {
 	errs = append(errs, err)
 	leeway := time.Duration(0)
 	if c.Leeway >= 0 {
-		leeway, err = within("Leeway", c.Leeway, defaultLeeway, maxLeeway)
+		leeway, err = within("Leeway", c.Leeway, limit.Leeway, limit.MaxLeeway)
 		errs = append(errs, err)
 	}
 	n, err := newNonces(c.NonceKeys, now)

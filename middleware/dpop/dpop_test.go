@@ -69,9 +69,9 @@ func TestRFCProofsWithoutToken(t *testing.T) {
 
 func TestAlgorithms(t *testing.T) {
 	t.Parallel()
-	all := []string{"ES256", "ES384", "ES512", "EdDSA", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512"}
+	all := []string{"ES256", "ES384", "ES512", "Ed25519", "EdDSA", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512"}
 	byDefault := newChecker(t, dpop.Config{})
-	require.Equal(t, []string{"ES256", "PS256", "RS256", "EdDSA"}, byDefault.Algorithms())
+	require.Equal(t, []string{"ES256", "ES384", "PS256", "RS256", "Ed25519", "EdDSA"}, byDefault.Algorithms())
 	every := newChecker(t, dpop.Config{Algorithms: all})
 	for _, alg := range all {
 		s := signerFor(t, alg)
@@ -168,6 +168,13 @@ func TestRejectedHeader(t *testing.T) {
 		"jwk without y":                 {s, without("y"), dpop.ErrKey},
 		"jwk on another curve":          {s, with(s, "crv", "P-384"), dpop.ErrThumbprint},
 		"jwk that needs an escape":      {s, with(s, "x", `"`), dpop.ErrKey},
+		"jwk with a leading zero":       {s, with(s, "x", "AA"+s.jwk["x"].(string)), dpop.ErrThumbprint},
+		"jwk with zeros in e":           {rsa, with(rsa, "e", "AAAAAQAB"), dpop.ErrThumbprint},
+		"use null":                      {s, with(s, "use", nil), dpop.ErrKey},
+		"alg null in the jwk":           {s, with(s, "alg", nil), dpop.ErrKey},
+		"key_ops null":                  {s, with(s, "key_ops", nil), dpop.ErrKey},
+		"d null":                        {s, with(s, "d", nil), dpop.ErrPrivate},
+		"y null":                        {s, with(s, "y", nil), dpop.ErrKey},
 		"jwk padded":                    {s, with(s, "x", s.jwk["x"].(string)+"="), dpop.ErrKey},
 		"jwk that is another key":       {s, members{"jwk": newSigner(t, "ES256", 0).jwk}, dpop.ErrThumbprint},
 		"jwk too small":                 {small, nil, dpop.ErrKey},

@@ -100,14 +100,14 @@ func CheckTokenless(c *Checker, p Presentation) error {
 		return err
 	}
 	var h header
-	if err := h.read(j.header, c.algorithms); err != nil {
+	if err := h.read(j.Header, c.algorithms); err != nil {
 		return err
 	}
 	if h.thumbprint != p.Thumbprint {
 		return errThumbprint
 	}
 	var cl claims
-	if err := cl.read(j.payload); err != nil {
+	if err := cl.read(j.Payload); err != nil {
 		return err
 	}
 	if _, err := c.checkClaims(&cl, p); err != errToken {

@@ -10,31 +10,20 @@ import (
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 )
 
-// jws is a parsed proof.
-type jws struct {
-	header, payload  string // JSON that is not checked yet
-	input, signature []byte
-}
-
-// parse parses the three parts of raw (RFC 7515 section 3.1).
-func parse(raw string) (jws, error) {
-	h, rest, ok1 := strings.Cut(raw, ".")
-	p, s, ok2 := strings.Cut(rest, ".")
-	if !ok1 || !ok2 || h == "" || p == "" || s == "" {
-		return jws{}, errForm
+// parse parses the three segments of a proof. What they hold is not checked yet.
+func parse(raw string) (jose.JWS, error) {
+	var buffer jose.Buffer
+	if compact, ok := jose.Split(raw); ok {
+		if j, ok := buffer.Decode(compact); ok {
+			return j, nil
+		}
 	}
-	header, err1 := jose.AppendBase64(nil, h)
-	payload, err2 := jose.AppendBase64(nil, p)
-	signature, err3 := jose.AppendBase64(nil, s) // a fourth part is not in the alphabet
-	if err1 != nil || err2 != nil || err3 != nil {
-		return jws{}, errForm
-	}
-	return jws{string(header), string(payload), []byte(raw[:len(h)+1+len(p)]), signature}, nil
+	return jose.JWS{}, errForm
 }
 
 // header is the JOSE header of a proof. Its key is only text until verify.
 type header struct {
-	alg        string
+	alg        string // canonical
 	thumbprint string // RFC 7638; of members that are not checked yet
 	key        string // {"jwk":...} with a kid and the members that are used
 }
@@ -61,7 +50,8 @@ func (h *header) read(text string, algorithms []string) error {
 	if !typ.Is("dpop+jwt") {
 		return errType
 	}
-	if h.alg = alg.Text(); !slices.Contains(algorithms, h.alg) {
+	h.alg = jose.Canonical(alg.Text())
+	if !slices.ContainsFunc(algorithms, func(a string) bool { return jose.Canonical(a) == h.alg }) {
 		return errAlgorithm
 	}
 	return h.readKey(jwk)
@@ -75,13 +65,16 @@ func (h *header) readKey(jwk strictjson.Value) error {
 	minimal.WriteString(`{"jwk":{"kid":"proof"`) // jose.ParseKey needs a kid
 	for m := range jwk.Members() {
 		switch m.Name {
-		case "d", "p", "q", "dp", "dq", "qi", "oth", "k":
-			return errPrivate // RFC 7518 sections 6.2.2, 6.3.2 and 6.4
-		case "kty", "crv", "x", "y", "n", "e":
+		case "d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv":
+			return errPrivate // RFC 7518 sections 6.2.2, 6.3.2 and 6.4; RFC 9964
+		case "kty", "crv", "x", "y", "n", "e", "alg", "pub":
 			texts[m.Name] = m.Value.Text()
-		case "alg", "use", "key_ops":
+		case "use", "key_ops":
 		default:
 			continue
+		}
+		if m.Value.Kind() == strictjson.Null {
+			return errKey // of a key set it is taken for absent: a client that makes its own proofs can leave it out
 		}
 		minimal.WriteString(`,"` + m.Name + `":` + m.Value.Raw())
 	}
@@ -93,6 +86,8 @@ func (h *header) readKey(jwk strictjson.Value) error {
 		names = append(names, "y")
 	case "RSA":
 		names = []string{"e", "kty", "n"}
+	case "AKP":
+		names = []string{"alg", "kty", "pub"} // RFC 9964
 	case "OKP":
 	default:
 		return errKey
@@ -112,7 +107,7 @@ func (h *header) readKey(jwk strictjson.Value) error {
 
 // verify checks that the key is valid and fits alg, and that the signature is by it. The rules are those for a key of a key set:
 // its size, its curve, its use.
-func (h *header) verify(j jws) error {
+func (h *header) verify(j jose.JWS) error {
 	members, _ := strictjson.Parse(nil, h.key) // its values were parsed before
 	key, skip := jose.ParseKey(strictjson.Find(members, "jwk"), jose.MaxRSABits)
 	if skip != "" || key.Thumbprint != h.thumbprint || !jose.Fits(h.alg, key.Public) {
@@ -121,7 +116,7 @@ func (h *header) verify(j jws) error {
 	if key.Algorithm != "" && key.Algorithm != h.alg {
 		return errKey // the key is for another one: RFC 7517 section 4.4
 	}
-	if jose.Verify(h.alg, key.Public, j.input, j.signature) != nil {
+	if jose.Verify(h.alg, key.Public, j.Input, j.Signature) != nil {
 		return errSignature
 	}
 	return nil

@@ -66,7 +66,7 @@ func newSigner(t testing.TB, alg string, bits int) *signer {
 	s := &signer{alg: alg}
 	var err error
 	switch alg {
-	case "EdDSA":
+	case "Ed25519", "EdDSA":
 		_, s.private, err = ed25519.GenerateKey(rand.Reader)
 	case "ES256":
 		s.private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

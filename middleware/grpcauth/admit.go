@@ -31,7 +31,7 @@ func (i *Interceptor) check(ctx context.Context, method string) (*verifier.Token
 	if i.verifier == nil {
 		return nil, errNotNew
 	}
-	raw, _, err := authz.Presented(metadata.ValueFromIncomingContext(ctx, "authorization"), "Bearer")
+	raw, _, err := authz.Presented(metadata.ValueFromIncomingContext(ctx, "authorization"), authz.Bearer)
 	if err != nil {
 		return nil, err
 	}

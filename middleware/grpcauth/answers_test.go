@@ -26,6 +26,7 @@ func TestAnswers(t *testing.T) {
 	t.Parallel()
 	secret := errors.New("secret detail")
 	known := fake{"nobody": nil}
+	scope := map[string]string{"scope": "orders/read x"}
 	for name, c := range map[string]struct {
 		err    error
 		code   codes.Code
@@ -33,35 +34,35 @@ func TestAnswers(t *testing.T) {
 		retry  time.Duration
 		more   map[string]string
 	}{
-		"missing": {&verifier.Error{Reason: verifier.ReasonTokenMissing, Err: secret}, codes.Unauthenticated, "TOKEN_MISSING", 0, nil},
-		"bad":     {&verifier.Error{Reason: verifier.ReasonBadSignature, Err: secret}, codes.Unauthenticated, "INVALID_TOKEN", 0, nil},
-		"expired": {&verifier.Error{Reason: verifier.ReasonExpired, Err: secret}, codes.Unauthenticated, "INVALID_TOKEN", 0, nil},
-		"revoked": {&verifier.Error{Reason: verifier.ReasonRevoked, Err: secret}, codes.Unauthenticated, "INVALID_TOKEN", 0, nil},
+		"missing": {&verifier.Error{Reason: verifier.ReasonTokenMissing, Err: secret}, codes.Unauthenticated, "TOKEN_MISSING", 0, scope},
+		"bad":     {&verifier.Error{Reason: verifier.ReasonBadSignature, Err: secret}, codes.Unauthenticated, "INVALID_TOKEN", 0, scope},
+		"expired": {&verifier.Error{Reason: verifier.ReasonExpired, Err: secret}, codes.Unauthenticated, "INVALID_TOKEN", 0, scope},
+		"revoked": {&verifier.Error{Reason: verifier.ReasonRevoked, Err: secret}, codes.Unauthenticated, "INVALID_TOKEN", 0, scope},
 		"request": {&verifier.Error{Reason: verifier.ReasonBadRequest, Err: secret}, codes.InvalidArgument, "INVALID_REQUEST", 0, nil},
-		"bound":   {&verifier.Error{Reason: verifier.ReasonProofFailed, Err: secret}, codes.Unauthenticated, "INVALID_TOKEN", 0, nil},
-		"proof":   {&verifier.Error{Reason: verifier.ReasonProofFailed, Detail: "dpop", Err: secret}, codes.Unauthenticated, "INVALID_DPOP_PROOF", 0, nil},
-		"nonce":   {&verifier.Error{Reason: "nonce_required", Err: secret}, codes.Unauthenticated, "USE_DPOP_NONCE", 0, nil},
+		"bound":   {&verifier.Error{Reason: verifier.ReasonProofFailed, Err: secret}, codes.Unauthenticated, "INVALID_TOKEN", 0, scope},
+		"proof":   {&verifier.Error{Reason: verifier.ReasonProofFailed, Detail: "dpop", Err: secret}, codes.Unauthenticated, "INVALID_DPOP_PROOF", 0, scope},
+		"nonce":   {&verifier.Error{Reason: "nonce_required", Err: secret}, codes.Unauthenticated, "USE_DPOP_NONCE", 0, scope},
 		"stepup": {
 			&verifier.Error{Reason: verifier.ReasonInsufficientUserAuthentication, Err: secret}, codes.Unauthenticated,
 			"INSUFFICIENT_USER_AUTHENTICATION", 0,
-			map[string]string{"acr_values": "gold silver", "max_age": "300"},
+			map[string]string{"acr_values": "gold silver", "max_age": "300", "scope": "orders/read x"},
 		},
 		"scope": {
 			&verifier.Error{Reason: verifier.ReasonInsufficientScope, Err: secret}, codes.PermissionDenied,
 			"INSUFFICIENT_SCOPE", 0,
-			map[string]string{"scope": "orders/read x"},
+			scope,
 		},
 		"check": {
 			&verifier.Error{Reason: verifier.ReasonCheckFailed, Err: verifier.ErrForbidden}, codes.PermissionDenied,
 			"INSUFFICIENT_SCOPE", 0,
-			map[string]string{"scope": "orders/read x"},
+			scope,
 		},
 		"unavailable": {
 			&verifier.Error{Reason: verifier.ReasonKeysUnavailable, RetryAfter: 7 * time.Second, Err: secret}, codes.Unavailable,
 			"TEMPORARILY_UNAVAILABLE", 7 * time.Second, nil,
 		},
 		"rules":    {&verifier.Error{Reason: verifier.ReasonRulesUnavailable}, codes.Unavailable, "TEMPORARILY_UNAVAILABLE", time.Second, nil},
-		"sentinel": {verifier.ErrInvalid, codes.Unauthenticated, "INVALID_TOKEN", 0, nil},
+		"sentinel": {verifier.ErrInvalid, codes.Unauthenticated, "INVALID_TOKEN", 0, scope},
 		"odd":      {secret, codes.Unavailable, "TEMPORARILY_UNAVAILABLE", time.Second, nil},
 		"status":   {status.Error(codes.OK+5, "secret"), codes.Unavailable, "TEMPORARILY_UNAVAILABLE", time.Second, nil},
 		"nobody":   {nil, codes.Unavailable, "TEMPORARILY_UNAVAILABLE", time.Second, nil},

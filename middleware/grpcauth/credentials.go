@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/regionjwt/regionjwt/failover/clientcredentials"
+	"github.com/regionjwt/regionjwt/internal/authz"
 	"github.com/regionjwt/regionjwt/middleware"
 )
 
@@ -68,7 +69,7 @@ func (c *perRPC) GetRequestMetadata(ctx context.Context, _ ...string) (map[strin
 	default:
 		return nil, status.Error(codes.Unavailable, "grpcauth: no token is available")
 	}
-	value := "Bearer " + token.Value()
+	value := authz.Bearer + " " + token.Value()
 	if _, err := middleware.BearerToken(value); err != nil {
 		return nil, status.Error(codes.Internal, "grpcauth: the token of the source cannot be sent")
 	}

@@ -8,11 +8,13 @@
 //
 //	Unauthenticated   TOKEN_MISSING; INVALID_TOKEN, also if the sender did not prove that it has the key of the token;
 //	                  INSUFFICIENT_USER_AUTHENTICATION with acr_values and max_age in seconds (RFC 9470 section 3)
-//	PermissionDenied  INSUFFICIENT_SCOPE, with the required scope (RFC 6750 section 3)
+//	PermissionDenied  INSUFFICIENT_SCOPE
 //	InvalidArgument   INVALID_REQUEST: credentials are presented in a way that is not allowed
 //	Unavailable       TEMPORARILY_UNAVAILABLE, with a RetryInfo: it could not be found out whether the token is valid. Keep the
 //	                  token and retry; a retry policy for UNAVAILABLE does that.
 //	ResourceExhausted RATE_LIMITED, with a RetryInfo: the same, because too many tokens with unknown keys arrive
+//
+// Unauthenticated and PermissionDenied name the required scopes in the metadata "scope" of the ErrorInfo (RFC 6750 section 3).
 //
 // A token with a cnf claim (RFC 7800) is bound to a key. If it is bound to a client certificate (RFC 8705), the connection must
 // have that certificate; if it is bound in another way, it is rejected.

@@ -23,15 +23,16 @@ const domain = "regionjwt"
 // route is what a method requires, and what its statuses say about it. A nil route requires nothing.
 type route struct {
 	requirements []middleware.Requirement
-	forbidden    map[string]string // metadata of INSUFFICIENT_SCOPE
+	scopes       map[string]string // metadata of Unauthenticated and PermissionDenied
 	stepUp       map[string]string // metadata of INSUFFICIENT_USER_AUTHENTICATION
 }
 
 func newRoute(reqs []middleware.Requirement) *route {
-	r := &route{requirements: slices.Clone(reqs), forbidden: map[string]string{}, stepUp: map[string]string{}}
+	r := &route{requirements: slices.Clone(reqs), scopes: map[string]string{}, stepUp: map[string]string{}}
 	c := authz.ChallengeOf(reqs)
 	if len(c.Scopes) > 0 {
-		r.forbidden["scope"] = strings.Join(c.Scopes, " ")
+		r.scopes["scope"] = strings.Join(c.Scopes, " ")
+		r.stepUp["scope"] = r.scopes["scope"]
 	}
 	if len(c.ACR) > 0 {
 		r.stepUp["acr_values"] = strings.Join(c.ACR, " ")
@@ -58,10 +59,10 @@ func (r *route) status(err error) error {
 	details := []protoadapt.MessageV1{info}
 	switch {
 	case r == nil:
-	case httpStatus == http.StatusForbidden:
-		info.Metadata = r.forbidden
 	case code == "insufficient_user_authentication":
 		info.Metadata = r.stepUp
+	case httpStatus == http.StatusUnauthorized, httpStatus == http.StatusForbidden:
+		info.Metadata = r.scopes
 	}
 	if retryAfter > 0 {
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(retryAfter)})

@@ -71,7 +71,7 @@ func (m *Middleware) challenge(scheme string, status int, code string, t *route)
 		}
 	}
 	ofProof := code == "invalid_dpop_proof" || code == "use_dpop_nonce"
-	if code != "token_missing" && (!ofProof || scheme == dpopScheme) {
+	if code != "token_missing" && (!ofProof || scheme == authz.DPoP) {
 		add("error", code)
 	}
 	if status == http.StatusUnauthorized || status == http.StatusForbidden {
@@ -81,7 +81,7 @@ func (m *Middleware) challenge(scheme string, status int, code string, t *route)
 		add("acr_values", t.classes)
 		add("max_age", t.sinceLogin)
 	}
-	if scheme == dpopScheme {
+	if scheme == authz.DPoP {
 		add("algs", strings.Join(m.config.DPoP.Algorithms(), " "))
 	}
 	add("resource_metadata", m.resource.document)

@@ -201,7 +201,7 @@ func TestDPoPNonce(t *testing.T) {
 	}
 	w := ask("")
 	require.Equal(t, 401, w.Code)
-	require.Equal(t, `DPoP error="use_dpop_nonce", algs="ES256 PS256 RS256 EdDSA"`, w.Header().Get("WWW-Authenticate"))
+	require.Equal(t, `DPoP error="use_dpop_nonce", algs="ES256 ES384 PS256 RS256 Ed25519 EdDSA"`, w.Header().Get("WWW-Authenticate"))
 	nonce := w.Header().Get("DPoP-Nonce")
 	require.NotEmpty(t, nonce)
 	w = ask(nonce)

@@ -12,12 +12,6 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// The schemes of the Authorization header.
-const (
-	bearer     = "Bearer" // RFC 6750 section 2.1
-	dpopScheme = "DPoP"   // RFC 9449 section 7.1
-)
-
 // FromAuthorization returns the token of the Authorization header, with the scheme Bearer (RFC 6750 section 2.1) or DPoP (RFC
 // 9449 section 7.1), or "" if there is no such header. The error is a *verifier.Error: ReasonTokenMissing for another scheme,
 // ReasonBadRequest for several headers or if what follows the scheme is not one word. A Middleware without DPoP rejects the
@@ -27,7 +21,7 @@ func FromAuthorization(r *http.Request) (string, error) {
 	if len(values) == 0 {
 		return "", nil
 	}
-	token, _, err := authz.Presented(values, bearer, dpopScheme)
+	token, _, err := authz.Presented(values, authz.Bearer, authz.DPoP)
 	return token, err
 }
 
@@ -40,7 +34,8 @@ func (m *Middleware) readsAuthorization() bool {
 	return slices.ContainsFunc(m.config.Extractors, isFromAuthorization)
 }
 
-// FromCookie returns an extractor for a cookie. Browsers send cookies with requests that other sites cause, so handlers that
+// FromCookie returns an extractor for a cookie. A request with two cookies of that name, or with one that is not a token, is a bad
+// request, not one without a token. Browsers send cookies with requests that other sites cause, so handlers that
 // change something need a defense against cross-site requests, such as http.CrossOriginProtection. FromCookie panics if name is
 // not a cookie name.
 func FromCookie(name string) func(*http.Request) (string, error) {
@@ -48,15 +43,32 @@ func FromCookie(name string) func(*http.Request) (string, error) {
 		misuse("FromCookie: the name is empty or has a character that is not allowed")
 	}
 	return func(r *http.Request) (string, error) {
-		cookies := r.CookiesNamed(name)
+		value, n := "", 0
+		for _, line := range r.Header["Cookie"] {
+			for pair := range strings.SplitSeq(line, ";") {
+				if got, v, _ := strings.Cut(pair, "="); textproto.TrimString(got) == name {
+					value = v
+					n++
+				}
+			}
+		}
 		switch {
-		case len(cookies) == 0:
+		case n == 0:
 			return "", nil
-		case len(cookies) > 1:
+		case n > 1:
 			return "", errBadRequest()
 		}
-		return lone(cookies[0].Value)
+		return lone(unquoted(textproto.TrimString(value)))
 	}
+}
+
+// unquoted returns the value of a cookie without its quotation marks (RFC 6265 section 4.1.1). Methods of http.Request are not
+// used: they leave out cookies that are not allowed, and all of them if there are too many.
+func unquoted(value string) string {
+	if len(value) > 1 && value[0] == '"' && value[len(value)-1] == '"' {
+		return value[1 : len(value)-1]
+	}
+	return value
 }
 
 // FromHeader returns an extractor for a header that contains a token, with or without the prefix "Bearer ", such as
@@ -76,7 +88,7 @@ func FromHeader(name string) func(*http.Request) (string, error) {
 			return "", errBadRequest()
 		}
 		value := values[0]
-		if scheme, token, found := strings.Cut(value, " "); found && strings.EqualFold(scheme, bearer) {
+		if scheme, token, found := strings.Cut(value, " "); found && strings.EqualFold(scheme, authz.Bearer) {
 			value = strings.TrimLeft(token, " ")
 		}
 		return lone(value)
@@ -132,9 +144,9 @@ func (m *Middleware) credentials(r *http.Request) (credentials, error) {
 
 func (c credentials) scheme() string {
 	if c.dpop {
-		return dpopScheme
+		return authz.DPoP
 	}
-	return bearer
+	return authz.Bearer
 }
 
 // isDPoP reports whether the Authorization values present token with the scheme DPoP.
@@ -143,5 +155,5 @@ func isDPoP(values []string, token string) bool {
 		return false
 	}
 	scheme, got, _ := strings.Cut(values[0], " ")
-	return strings.EqualFold(scheme, dpopScheme) && strings.TrimLeft(got, " ") == token
+	return strings.EqualFold(scheme, authz.DPoP) && strings.TrimLeft(got, " ") == token
 }

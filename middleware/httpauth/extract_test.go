@@ -44,6 +44,15 @@ func TestExtractors(t *testing.T) {
 		"only a prefix":       {all, http.Header{header: {"Bearer "}}, 400},
 		"the scheme DPoP":     {all, http.Header{"Authorization": {"DPoP " + token}}, 401},
 		"an empty cookie":     {all, http.Header{"Cookie": {"session="}}, 400},
+		"a cookie, no value":  {all, http.Header{"Cookie": {"session"}}, 400},
+		"a quoted cookie":     {all, http.Header{"Cookie": {` session="` + token + `" ;a`}}, 200},
+		"an illegal cookie":   {all, http.Header{"Cookie": {"session=" + token + "\x01"}}, 400},
+		"a cookie of others":  {all, http.Header{"Cookie": {"a=\x01; Session=" + token + "; xsession=; session2"}}, 401},
+		"one quotation mark":  {all, http.Header{"Cookie": {`session="` + token}}, 400},
+		"only quotes":         {all, http.Header{"Cookie": {`session=""`}}, 400},
+		"a comma":             {all, http.Header{"Cookie": {"session=" + token + ",a=b"}}, 400},
+		"one is illegal":      {all, http.Header{"Cookie": {"session=" + token + "; session=\x80"}}, 400},
+		"5,000 cookies":       {all, http.Header{"Cookie": {strings.Repeat("a=b; ", 5000) + "session=" + token}}, 200},
 		"a control character": {all, http.Header{header: {token + "\x00"}}, 400},
 		"a newline":           {all, http.Header{"Authorization": {"Bearer " + token + "\r\nX-Admin: 1"}}, 400},
 		"1 MB":                {all, http.Header{header: {strings.Repeat("a", 1<<20)}}, 401},
@@ -55,6 +64,44 @@ func TestExtractors(t *testing.T) {
 	} {
 		h := protect(t, v, httpauth.Config{Extractors: c.from})
 		r := httptest.NewRequest(http.MethodGet, "/?access_token="+token, nil)
+		r.Header = c.header
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		require.Equal(t, c.want, w.Code, name)
+	}
+}
+
+// What is not a token is not the same as no token, even where none is needed: nobody becomes anonymous by a broken credential.
+func TestABrokenCredentialIsNotAnonymous(t *testing.T) {
+	t.Parallel()
+	v, issue := bound(t)
+	token := issue(nil)
+	h := optional(t, v, httpauth.Config{Extractors: []extractor{
+		httpauth.FromAuthorization, httpauth.FromCookie("session"), httpauth.FromHeader("X-Token"),
+	}})
+	for name, c := range map[string]struct {
+		header http.Header
+		want   int
+	}{
+		"nothing":              {http.Header{}, 200},
+		"other cookies":        {http.Header{"Cookie": {"a=b; c"}}, 200},
+		"a token":              {http.Header{"Cookie": {"session=" + token}}, 200},
+		"cookie, illegal":      {http.Header{"Cookie": {"session=\x01"}}, 400},
+		"cookie, a backslash":  {http.Header{"Cookie": {`session=a\b`}}, 400},
+		"cookie, not ASCII":    {http.Header{"Cookie": {"session=\xc3\xa4"}}, 400},
+		"cookie, a space":      {http.Header{"Cookie": {"session=a b"}}, 400},
+		"cookie, empty":        {http.Header{"Cookie": {"session="}}, 400},
+		"cookie, 5,000":        {http.Header{"Cookie": {strings.Repeat("session=a; ", 5000)}}, 400},
+		"cookie, after 5,000":  {http.Header{"Cookie": {strings.Repeat("a=b; ", 5000) + "session=x.y.z"}}, 401},
+		"cookie, second line":  {http.Header{"Cookie": {"a=b", "session=\x01"}}, 400},
+		"cookie, spaces":       {http.Header{"Cookie": {"a=b;\t session\t = \x01"}}, 400},
+		"header, empty":        {http.Header{"X-Token": {""}}, 400},
+		"header, illegal":      {http.Header{"X-Token": {"\x01"}}, 400},
+		"authorization, empty": {http.Header{"Authorization": {""}}, 401},
+		"authorization, Basic": {http.Header{"Authorization": {"Basic YTpi"}}, 401},
+		"scheme only":          {http.Header{"Authorization": {"Bearer"}}, 400},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header = c.header
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)

@@ -87,7 +87,7 @@ func Require(v middleware.Verifier, reqs ...middleware.Requirement) func(http.Ha
 	if nils.Is(v) {
 		misuse("Require: the Verifier is nil")
 	}
-	m := &Middleware{verifier: v, schemes: []string{bearer}}
+	m := &Middleware{verifier: v, schemes: []string{authz.Bearer}}
 	m.config.Extractors = []func(*http.Request) (string, error){FromAuthorization}
 	return m.Require(reqs...)
 }
@@ -95,7 +95,7 @@ func Require(v middleware.Verifier, reqs ...middleware.Requirement) func(http.Ha
 // New returns a Middleware that verifies tokens with v, or every problem with its arguments as one joined error. It does no I/O
 // and starts no goroutine.
 func New(v middleware.Verifier, c Config) (*Middleware, error) {
-	m := &Middleware{verifier: v, config: c, schemes: []string{bearer}}
+	m := &Middleware{verifier: v, config: c, schemes: []string{authz.Bearer}}
 	var errs []error
 	add := func(wrong bool, problem string) {
 		if wrong {
@@ -117,9 +117,9 @@ func New(v middleware.Verifier, c Config) (*Middleware, error) {
 		"InsecureIgnoreConfirmation contradicts DPoP, RequireCertificate and ClientCertificate")
 	add(c.ExternalURL != nil && c.DPoP == nil, "ExternalURL is set, and DPoP, which uses it, is not")
 	if c.DPoP != nil {
-		m.schemes = []string{bearer, dpopScheme}
+		m.schemes = []string{authz.Bearer, authz.DPoP}
 		if c.RequireDPoP {
-			m.schemes = []string{dpopScheme}
+			m.schemes = []string{authz.DPoP}
 		}
 		add(len(c.DPoP.Algorithms()) == 0, "DPoP was not made by dpop.New")
 		add(!m.readsAuthorization(), "DPoP needs FromAuthorization among Extractors")

@@ -22,11 +22,11 @@ type Metadata struct {
 	Resource string
 
 	// AuthorizationServers returns the issuers of the authorization servers, the preferred one first. It is called for each
-	// request for the document, so it can return the active region first: failover.Controller has such a function. It must be
-	// safe for concurrent use.
+	// request for the document, so it can return the active region first: failover.Controller has such a function. If it returns
+	// none, the document is answered with 500, as clients could not use it. It must be safe for concurrent use.
 	AuthorizationServers func() []string
 
-	// Scopes are scopes_supported.
+	// Scopes are scopes_supported: those that clients usually need, without offline_access, which is not for the resource.
 	Scopes []string
 
 	// Extra are other members of the document: resource_name, resource_documentation.
@@ -126,7 +126,7 @@ func (m *Middleware) serveMetadata(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		body, err = json.Marshal(m.metadata(servers))
 	}
-	if err != nil {
+	if err != nil || len(servers) == 0 {
 		http.Error(w, "no metadata", http.StatusInternalServerError)
 		return
 	}
@@ -140,13 +140,12 @@ func (m *Middleware) metadata(servers []string) map[string]any {
 	if m.readsAuthorization() {
 		methods = append(methods, "header")
 	}
-	d := map[string]any{memberResource: m.resource.identifier, memberMethods: methods}
+	d := map[string]any{memberResource: m.resource.identifier, memberServers: servers, memberMethods: methods}
 	add := func(applies bool, name string, value any) {
 		if applies {
 			d[name] = value
 		}
 	}
-	add(len(servers) > 0, memberServers, servers)
 	add(len(m.resource.scopes) > 0, memberScopes, m.resource.scopes)
 	add(m.config.RequireCertificate || m.config.ClientCertificate != nil, memberCertificates, true)
 	add(m.config.DPoP != nil, memberAlgorithms, m.config.DPoP.Algorithms())

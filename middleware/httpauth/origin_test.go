@@ -17,7 +17,7 @@ func asServed(r *http.Request) string { return "https://api.example.com" + r.URL
 
 // resource is the metadata of a protected resource.
 func resource(identifier string) *httpauth.Metadata {
-	return &httpauth.Metadata{Resource: identifier, AuthorizationServers: func() []string { return nil }}
+	return &httpauth.Metadata{Resource: identifier, AuthorizationServers: func() []string { return []string{"https://idp.example"} }}
 }
 
 // The htu of a proof is compared with the origin that is configured, and never with what a request says about its host.
@@ -96,7 +96,7 @@ func TestMetadataOfDPoP(t *testing.T) {
 		w := httptest.NewRecorder()
 		_, h := m.ResourceMetadata()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
-		require.JSONEq(t, `{"resource":"https://api.example.com","bearer_methods_supported":["header"],
+		require.JSONEq(t, `{"resource":"https://api.example.com","authorization_servers":["https://idp.example"],"bearer_methods_supported":["header"],
 			"dpop_signing_alg_values_supported":["ES256","EdDSA"]`+want+`}`, w.Body.String())
 	}
 }

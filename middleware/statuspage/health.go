@@ -1,12 +1,16 @@
 package statuspage
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/regionjwt/regionjwt/internal/label"
+)
 
 // serveHealth answers /health if there are no names, /health/{region}, and /health/{provider}/{region}.
 func (p *page) serveHealth(w http.ResponseWriter, r *http.Request, names []string) {
 	now := p.snapshot()
 	if len(names) == 0 {
-		probe(w, r, now.status.Ready, "healthy", "unhealthy")
+		probe(w, r, now.status.Ready, label.Healthy, label.Unhealthy)
 		return
 	}
 	where := now.find(names)
@@ -18,7 +22,7 @@ func (p *page) serveHealth(w http.ResponseWriter, r *http.Request, names []strin
 		answer(w, r, http.StatusNotFound, plainText, []byte("status: unknown\n"))
 		return
 	}
-	probe(w, r, all, "healthy", "unhealthy")
+	probe(w, r, all, label.Healthy, label.Unhealthy)
 }
 
 // serveActive answers /active/{region} and /active/{provider}/{region}.

@@ -14,6 +14,7 @@ import (
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/failover"
 	"github.com/regionjwt/regionjwt/internal/fakeissuer"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/middleware/statuspage"
 	"github.com/regionjwt/regionjwt/revocation"
@@ -189,4 +190,15 @@ func TestConcurrency(t *testing.T) {
 		all.Wait()
 		require.Equal(t, "us-west-2", document(t, p.page, "/").Failover[0].Active)
 	})
+}
+
+// A process that was started from a snapshot uses its keys: the page says so, and does not call the provider not ready.
+func TestKeysOfASnapshotAreUsable(t *testing.T) {
+	t.Parallel()
+	p := newPage(regionjwt.Status{Ready: true, Keys: []jwks.Status{
+		{Provider: "pool", Region: "us-east-1", State: label.Snapshot, KeyIDs: []string{"one"}},
+	}})
+	text := page(t, p, "/")
+	require.NotContains(t, text, "no usable keys")
+	require.Contains(t, text, "of a snapshot: it has not answered yet")
 }

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/revocation"
 )
@@ -119,7 +120,7 @@ func (v *view) Omitted() int { return v.Total() - len(v.Providers) }
 func (v *view) Rules() *revocation.Status { return v.now.status.Revocation }
 
 // RulesKnown reports whether the rules are known.
-func (v *view) RulesKnown() bool { return v.Rules().Replica.Origin != originNone }
+func (v *view) RulesKnown() bool { return v.Rules().Replica.Origin != label.None }
 
 // RulesProblem reports whether the rules are unknown, or their store or local copy has a problem.
 func (v *view) RulesProblem() bool {

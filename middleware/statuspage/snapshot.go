@@ -8,6 +8,7 @@ import (
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/failover"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
@@ -21,18 +22,12 @@ const (
 	storeProblem     = "store_problem"
 )
 
-// The labels of health, and where the health of a region comes from.
+// Where the health of a region comes from.
 const (
-	healthy   = "healthy"
-	unhealthy = "unhealthy"
-
 	byReports = "reports"
 	byKeys    = "keys"
 	byNothing = "unknown"
 )
-
-// originNone is the origin of a document that is not known.
-const originNone = "none"
 
 // snapshot is the state at one moment. It is immutable.
 type snapshot struct {
@@ -134,10 +129,12 @@ func (s *snapshot) addFailover(f *failover.Status) {
 }
 
 // usable reports whether the keys of a JWKS URL are used.
-func usable(u *jwks.Status) bool { return u.State == "fresh" || u.State == "stale" }
+func usable(u *jwks.Status) bool {
+	return u.State == label.Fresh || u.State == label.Stale || u.State == label.Snapshot
+}
 
 // enabled reports whether a JWKS URL is expected to answer.
-func enabled(u *jwks.Status) bool { return u.State != "not_enabled" }
+func enabled(u *jwks.Status) bool { return u.State != label.NotEnabled }
 
 // judge decides whether a region is healthy.
 func (r *region) judge() {
@@ -154,8 +151,8 @@ func (r *region) judge() {
 		anyUsable = anyUsable || usable(u)
 	}
 	switch {
-	case r.Health == healthy, r.Health == unhealthy:
-		r.Healthy, r.Why = r.Health == healthy, byReports
+	case r.Health == label.Healthy, r.Health == label.Unhealthy:
+		r.Healthy, r.Why = r.Health == label.Healthy, byReports
 	case failing > 0 && failing == count:
 		r.Healthy, r.Why = false, byKeys
 	case anyUsable:
@@ -190,7 +187,7 @@ func (p *provider) judge() {
 		{anyUnhealthy, regionUnhealthy},
 		{failing, fetchFailing},
 		{missing, keysInconsistent},
-		{f != nil && f.Replica.Origin == originNone, pinUnknown},
+		{f != nil && f.Replica.Origin == label.None, pinUnknown},
 		{f != nil && (f.Replica.StoreProblem != "" || f.Replica.LocalProblem != ""), storeProblem},
 	} {
 		if t.found {

@@ -5,6 +5,8 @@ import (
 	"html/template"
 	"strings"
 	"time"
+
+	"github.com/regionjwt/regionjwt/internal/label"
 )
 
 // templateFuncs are the functions of the template.
@@ -69,14 +71,14 @@ func say(from map[string]string, label string) string {
 }
 
 // sayOne writes a problem of a provider with one region, without a word about regions.
-func sayOne(label string) string {
-	switch label {
+func sayOne(problem string) string {
+	switch problem {
 	case notReady:
 		return "no usable keys"
 	case regionUnhealthy:
-		return "unhealthy"
+		return label.Unhealthy
 	}
-	return say(sentences, label)
+	return say(sentences, problem)
 }
 
 var sentences = map[string]string{
@@ -91,18 +93,19 @@ var sentences = map[string]string{
 	byKeys:    "by the fetches of its keys",
 	byNothing: "nothing is known yet",
 
-	"fresh":   "fresh",
-	"stale":   "stale: its refresh is overdue",
-	"expired": "expired: its keys are not used",
-	"empty":   "no good answer yet",
+	label.Fresh:    "fresh",
+	label.Stale:    "stale: its refresh is overdue",
+	label.Expired:  "expired: its keys are not used",
+	label.Empty:    "no good answer yet",
+	label.Snapshot: "of a snapshot: it has not answered yet",
 }
 
 // problems are those of a store or a local copy.
 var problems = map[string]string{
-	"unavailable":   "does not answer",
-	"missing":       "has no document",
-	"lost":          "has lost its document",
-	"rolled_back":   "was rolled back",
-	"not_authentic": "has a document that no configured key has signed",
-	"malformed":     "has a document that cannot be read",
+	label.Unavailable:  "does not answer",
+	label.Missing:      "has no document",
+	label.Lost:         "has lost its document",
+	label.RolledBack:   "was rolled back",
+	label.NotAuthentic: "has a document that no configured key has signed",
+	label.Malformed:    "has a document that cannot be read",
 }

@@ -23,10 +23,14 @@
 //   - cached: whether the signature was checked when the same token was first accepted, not now
 //   - duration_seconds: the time that the decision took
 //   - subject, client_id, token_id: sub, the client and jti, in clear or as pseudonyms
+//   - delegated: true if somebody acts for the subject (RFC 8693)
+//   - actor: the sub of the current actor, in clear or as a pseudonym; actor_issuer: its iss if that is not the one of the token,
+//     written in the same way
 //   - one_in: the record is one of so many decisions that accepted a token again; see Config.SampleCached
 //   - suppressed: how many rejections for this reason were not recorded since the last record of that reason
 //
-// Only records of accepted tokens have issuer, key_id, thumbprint, key_origin, key_age_seconds, subject, client_id and token_id.
+// Only records of accepted tokens have issuer, key_id, thumbprint, key_origin, key_age_seconds, subject, client_id, token_id,
+// delegated, actor and actor_issuer.
 package audit
 
 import (
@@ -45,13 +49,13 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// Config configures a Log. The zero Config records every decision, without names of users, clients and tokens.
+// Config configures a Log. The zero Config records every decision, without names of users, clients, tokens and actors.
 type Config struct {
-	// PseudonymKey is a secret of at least 32 bytes. If it is set, subject, client_id and token_id are written as pseudonyms,
-	// except for those in Plain: "hmac:" and an HMAC-SHA-256 that "regionjwt pseudonym" computes, too. Anyone with the key can
+	// PseudonymKey is a secret of at least 32 bytes. If it is set, subject, client_id, token_id and actor are written as
+	// pseudonyms, except for those in Plain: "hmac:" and an HMAC-SHA-256 that "regionjwt pseudonym" computes, too. Anyone with the key can
 	// test whether a record belongs to a given name. Nil means that names which are not in Plain are left out.
 	PseudonymKey []byte
-	// Plain lists the attributes that are written in clear: "subject", "client_id", "token_id".
+	// Plain lists the attributes that are written in clear: "subject", "client_id", "token_id", "actor".
 	Plain []string
 
 	// SampleCached records one in so many of the decisions that accept a token again without a check of its signature

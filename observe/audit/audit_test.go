@@ -23,7 +23,7 @@ import (
 var pseudonymKey = []byte(strings.Repeat("k", pseudonym.MinKeyBytes))
 
 // allPlain lists every name.
-var allPlain = []string{"subject", "client_id", "token_id"}
+var allPlain = []string{"subject", "client_id", "token_id", "actor"}
 
 func TestEveryProblemIsReportedAtOnce(t *testing.T) {
 	t.Parallel()
@@ -95,6 +95,7 @@ func TestTheDocumentationNamesEveryAttribute(t *testing.T) {
 	a := newAudited(t, audit.Config{Plain: allPlain, SampleCached: 2, MaxRejectionsPerSecond: 1})
 	raw := a.token(t, nil)
 	a.present(raw, 3)
+	a.present(a.token(t, map[string]any{"act": map[string]any{"iss": "https://agents.example", "sub": "agent"}}), 1)
 	a.rules.revoke("alice")
 	a.present(raw, 1)
 	a.present(a.token(t, map[string]any{"aud": "other"}), 1)
@@ -106,7 +107,7 @@ func TestTheDocumentationNamesEveryAttribute(t *testing.T) {
 			attributes[name] = true
 		}
 	}
-	require.Len(t, attributes, 21)
+	require.Len(t, attributes, 24)
 	for name := range attributes {
 		require.Contains(t, string(page), "`"+name+"`")
 		if name != "time" && name != "level" && name != "msg" {
@@ -120,13 +121,16 @@ func marked() map[string]any {
 	return map[string]any{
 		"sub": "mArKsubject", "client_id": "mArKclient", "jti": "mArKtokenid", "scope": "mArKscope", "groups": []string{"mArKgroup"},
 		"email": "mArK@example.com", "mArKclaim": 1,
+		"act": map[string]any{"sub": "mArKactor", "mArKclaim": 1, "act": map[string]any{"sub": "mArKearlier"}},
 	}
 }
 
 // Nothing of a token is written unless it is configured, and then nothing else.
 func TestNamesAreWrittenOnlyAsConfigured(t *testing.T) {
 	t.Parallel()
-	names := map[string]string{"subject": "mArKsubject", "client_id": "mArKclient", "token_id": "mArKtokenid"}
+	names := map[string]string{
+		"subject": "mArKsubject", "client_id": "mArKclient", "token_id": "mArKtokenid", "actor": "mArKactor",
+	}
 	for plain := range names {
 		for _, key := range [][]byte{nil, pseudonymKey} {
 			for _, list := range [][]string{nil, {plain}} {

@@ -64,18 +64,32 @@ func taken(d *verifier.Decision) []slog.Attr {
 	return []slog.Attr{slog.Bool("cached", d.Cached), slog.Float64("duration_seconds", d.Duration.Seconds())}
 }
 
-// names returns the names of the user, the client and the token, as configured.
+// names returns the names of the user, the client, the token and the actor, as configured.
 func (l *Log) names(t *verifier.Token) []slog.Attr {
-	a := make(attrs, 0, 3)
-	for _, name := range [...]struct{ field, value string }{
-		{pseudonym.Subject, t.Subject()}, {pseudonym.ClientID, t.ClientID()}, {pseudonym.TokenID, t.ID()},
+	a := make(attrs, 0, 6)
+	actor := t.Actor()
+	if actor == nil {
+		actor = &verifier.Actor{}
+	} else {
+		a = append(a, slog.Bool("delegated", true))
+	}
+	issuer := actor.Issuer
+	if issuer == t.Issuer() {
+		issuer = ""
+	}
+	for _, name := range [...]struct{ key, field, value string }{
+		{pseudonym.Subject, pseudonym.Subject, t.Subject()},
+		{pseudonym.ClientID, pseudonym.ClientID, t.ClientID()},
+		{pseudonym.TokenID, pseudonym.TokenID, t.ID()},
+		{pseudonym.Actor, pseudonym.Actor, actor.Subject},
+		{"actor_issuer", pseudonym.Actor, issuer},
 	} {
 		switch {
 		case name.value == "":
 		case l.plain[name.field]:
-			a.text(name.field, name.value)
+			a.text(name.key, name.value)
 		case l.config.PseudonymKey != nil:
-			a.text(name.field, pseudonym.Of(l.config.PseudonymKey, name.field, t.Provider(), name.value))
+			a.text(name.key, pseudonym.Of(l.config.PseudonymKey, name.field, t.Provider(), name.value))
 		}
 	}
 	return a

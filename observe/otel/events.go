@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -14,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/regionjwt/regionjwt/failover"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -103,7 +102,7 @@ func (o *instrumentation) fetch(f jwks.Fetch) {
 	o.noteFailures(&f)
 	result := []attribute.KeyValue{keyResult.String("ok")}
 	if f.Failure != "" {
-		result = []attribute.KeyValue{keyResult.String("failed"), keyErrorType.String(failureOf(f.Failure))}
+		result = []attribute.KeyValue{keyResult.String("failed"), keyErrorType.String(label.Class(f.Failure))}
 	}
 	ctx := context.Background()
 	all := append(slices.Clip(result), keyOnDemand.Bool(f.OnDemand))
@@ -125,12 +124,6 @@ func (o *instrumentation) noteFailures(f *jwks.Fetch) {
 	}
 }
 
-// failureOf names a failure without the number of its status.
-func failureOf(failure string) string {
-	label, _, _ := strings.Cut(failure, " ")
-	return label
-}
-
 // trace makes a span of a fetch. It has no parent: several requests may wait for it, or none.
 func (o *instrumentation) trace(f *jwks.Fetch, p place, result []attribute.KeyValue) {
 	if o.tracer == nil {
@@ -140,16 +133,14 @@ func (o *instrumentation) trace(f *jwks.Fetch, p place, result []attribute.KeyVa
 	if p.region != "" {
 		all = append(all, keyRegion.String(p.region))
 	}
-	if text, ok := strings.CutPrefix(f.Failure, "status "); ok {
-		if status, err := strconv.Atoi(text); err == nil {
-			all = append(all, keyStatusCode.Int(status))
-		}
+	if status := label.StatusOf(f.Failure); status != 0 {
+		all = append(all, keyStatusCode.Int(status))
 	}
 	end := time.Now()
 	_, span := o.tracer.Start(context.Background(), "regionjwt.fetch_keys", trace.WithNewRoot(),
 		trace.WithTimestamp(end.Add(-f.Duration)), trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(all...))
 	if f.Failure != "" {
-		span.SetStatus(codes.Error, failureOf(f.Failure))
+		span.SetStatus(codes.Error, label.Class(f.Failure))
 	}
 	span.End(trace.WithTimestamp(end))
 }

@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/regionjwt/regionjwt/failover"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/revocation"
 	"github.com/regionjwt/regionjwt/store"
@@ -21,12 +22,8 @@ const (
 )
 
 var (
-	keyStates = []string{"empty", "fresh", "stale", "expired", "not_enabled"}
-	sources   = []string{"fetched", "snapshot", "none"}
-	healths   = []string{"unknown", "healthy", "unhealthy"}
-
-	storeProblems = []string{"unavailable", "missing", "lost", "rolled_back", "not_authentic", "malformed"}
-	localProblems = []string{"unavailable", "not_authentic", "malformed"}
+	sources       = []string{label.Fetched, label.Snapshot, label.None}
+	localProblems = []string{label.Unavailable, label.NotAuthentic, label.Malformed}
 )
 
 // observe reads the state of the Validator.
@@ -89,7 +86,7 @@ func (o *instrumentation) observeKeys(to metric.Observer, all []jwks.Status) {
 		st := &all[i]
 		p := o.place(st.Provider, st.Region)
 		here := set(p)
-		for _, state := range keyStates {
+		for _, state := range label.States() {
 			sets.add(set(p, keyState.String(state)), count(state == st.State))
 		}
 		for _, s := range sources {
@@ -182,12 +179,12 @@ func (o *instrumentation) failures(all []jwks.Status) map[location]int {
 // sourceOf returns the source of the keys of a URL.
 func sourceOf(st *jwks.Status) string {
 	switch {
-	case st.State == "snapshot":
-		return "snapshot"
+	case st.State == label.Snapshot:
+		return label.Snapshot
 	case st.LastSuccess.IsZero():
-		return "none"
+		return label.None
 	}
-	return "fetched"
+	return label.Fetched
 }
 
 // replicas gathers the state of the shared documents.
@@ -203,15 +200,15 @@ func (r *replicas) add(p place, name string, st *store.ReplicaStatus) {
 	}
 	here := set(p, keyReplica.String(name))
 	r.epoch.highest(here, int64(st.Epoch))
-	r.unknown.add(here, count(st.Origin == "none"))
+	r.unknown.add(here, count(st.Origin == label.None))
 	if !st.Confirmed.IsZero() {
 		r.age.highest(here, max(0, time.Since(st.Confirmed).Seconds()))
 	}
-	for _, label := range storeProblems {
-		r.problem.add(set(p, keyReplica.String(name), keyProblem.String(label)), count(label == st.StoreProblem))
+	for _, problem := range label.Problems() {
+		r.problem.add(set(p, keyReplica.String(name), keyProblem.String(problem)), count(problem == st.StoreProblem))
 	}
-	for _, label := range localProblems {
-		r.problem.add(set(p, keyReplica.String(name+localCopy), keyProblem.String(label)), count(label == st.LocalProblem))
+	for _, problem := range localProblems {
+		r.problem.add(set(p, keyReplica.String(name+localCopy), keyProblem.String(problem)), count(problem == st.LocalProblem))
 	}
 }
 
@@ -230,7 +227,7 @@ func (o *instrumentation) observeFailover(to metric.Observer, all []failover.Sta
 			p := o.place(st.Provider, region.Region)
 			active.add(set(p), count(region.Region == st.Active))
 			pinned.add(set(p), count(region.Region == st.Active && st.Pinned))
-			for _, h := range healths {
+			for _, h := range label.Healths() {
 				health.add(set(p, keyHealth.String(h)), count(h == region.Health))
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
+	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/observe/otel"
 )
 
@@ -36,5 +37,16 @@ func TestProvidersThatPanicAreRejected(t *testing.T) {
 	} {
 		_, err := otel.InstrumentSource(&observed{}, c)
 		require.ErrorContains(t, err, "otel: a provider of metrics or traces panicked")
+	}
+}
+
+// A Validator that New has not made does nothing that could be measured.
+func TestAValidatorThatNewHasNotMadeIsRejected(t *testing.T) {
+	t.Parallel()
+	for _, v := range []*regionjwt.Validator{nil, {}} {
+		_, err := otel.Instrument(v, otel.Config{MaxProviders: -1})
+		for _, want := range []string{"regionjwt.New", "otel: MeterProvider", "otel: MaxProviders"} {
+			require.ErrorContains(t, err, want)
+		}
 	}
 }

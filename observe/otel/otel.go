@@ -75,8 +75,8 @@ type instrumentation struct {
 // Gauges read v.Status whenever the metrics are collected. A token costs two measurements, which make no allocation. Call
 // Instrument before v is used: see Validator.Observe. Calling stop again does nothing.
 func Instrument(v *regionjwt.Validator, c Config) (stop func(), err error) {
-	if v == nil {
-		return nil, errors.Join(errors.New("otel: the Validator is nil: make it with regionjwt.New"), c.check())
+	if v == nil || len(v.Status().Keys) == 0 { // a Validator that New has made has JWKS URLs
+		return nil, errors.Join(errors.New("otel: the Validator is nil or zero: make it with regionjwt.New"), c.check())
 	}
 	return instrument(v, c)
 }

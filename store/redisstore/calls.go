@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/redis/go-redis/v9"
 
@@ -213,11 +215,25 @@ func parse(key string, count int, a answer) ([]string, error) {
 	return texts, nil
 }
 
+// maxErrorText is how much of the text of an error of the server is repeated, in bytes.
+const maxErrorText = 200
+
 // clientError wraps an error of the client. A server that does not know a command quotes its arguments, which may be a document.
-// That part is removed, and the error is not wrapped.
+// That part is removed, as is what is too long or cannot be printed, and then the error is not wrapped.
 func clientError(err error) error {
-	if text, _, quoted := strings.Cut(err.Error(), ", with args beginning with"); quoted {
-		return fmt.Errorf("redisstore: %s", text)
+	text, _, quoted := strings.Cut(err.Error(), ", with args beginning with")
+	var answer redis.Error // what a server sent
+	if !quoted && !errors.As(err, &answer) {
+		return fmt.Errorf("redisstore: %w", err)
+	}
+	clean := strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text[:min(len(text), maxErrorText)])
+	if clean != err.Error() {
+		return fmt.Errorf("redisstore: %s", clean)
 	}
 	return fmt.Errorf("redisstore: %w", err)
 }

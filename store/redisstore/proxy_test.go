@@ -1,13 +1,17 @@
 package redisstore_test
 
 import (
+	"bytes"
 	"net"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/store/storetest"
 )
 
 // proxy is a network in front of a server that can be cut and frozen.
@@ -19,6 +23,8 @@ type proxy struct {
 	mu     sync.Mutex
 	cut    bool
 	frozen chan struct{} // closed when bytes pass again; nil while they do
+	lose   int           // answers to scripts that are lost
+	before func()        // called before the next script that writes
 	pairs  map[*pair]struct{}
 }
 
@@ -27,6 +33,7 @@ type pair struct {
 	ends   [2]net.Conn
 	closed chan struct{}
 	once   sync.Once
+	asked  bool // a script was sent; guarded by mu of the proxy
 	dead   bool // no byte will ever pass again
 }
 
@@ -93,13 +100,54 @@ func (p *proxy) copy(pr *pair, from int) {
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := pr.ends[from].Read(buffer)
-		if err != nil || !p.passes(pr) {
+		if err != nil || !p.passes(pr) || p.loses(pr, from, buffer[:n]) {
 			return
 		}
 		if _, err := pr.ends[1-from].Write(buffer[:n]); err != nil {
 			return
 		}
 	}
+}
+
+// loses reports whether this is an answer to a script that is lost. It calls before when a script is to write.
+func (p *proxy) loses(pr *pair, from int, said []byte) bool {
+	p.mu.Lock()
+	before := p.before
+	if from != 0 || !bytes.Contains(said, []byte("\r\nevalsha\r\n")) {
+		before = nil
+	}
+	if before != nil {
+		p.before = nil
+	}
+	lost := false
+	switch {
+	case from == 0 && bytes.Contains(said, []byte("\r\neval")):
+		pr.asked = true
+	case from == 1 && pr.asked && p.lose > 0:
+		p.lose--
+		lost = true
+	}
+	p.mu.Unlock()
+	if before != nil {
+		before()
+	}
+	return lost
+}
+
+// faults are what the proxy can do.
+func (p *proxy) faults(c *redis.Client) storetest.Faults {
+	return storetest.Faults{
+		LoseAnswers: func(n int) { p.set(func() { p.lose = n }) },
+		BeforeWrite: func(f func()) { p.set(func() { p.before = f }) },
+		Silence:     func() func() { p.freeze(); return func() { p.thaw(true) } },
+		Close:       func() { _ = c.Close() },
+	}
+}
+
+func (p *proxy) set(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f()
 }
 
 // passes waits while the network is frozen.

@@ -17,6 +17,7 @@ const (
 	maxElements = 1 << 18                  // elements of all arrays, sets and maps of a reply, as declared
 	maxDepth    = 32                       // arrays, sets and maps in each other
 	maxHeader   = 16                       // bytes of a line that declares a length, its end included
+	maxPushes   = 4096                     // pushes in a row that are not messages of a subscription
 )
 
 // errReply is wrapped by the error of every reply that breaks the protocol or a bound.
@@ -35,6 +36,8 @@ type framing struct {
 	name     []byte // the start of that element
 	size     int    // of this reply so far
 	elements int    // of this reply that were declared so far
+	push     bool   // this reply is a push
+	pushes   int    // in a row so far, without messages of subscriptions
 }
 
 // take reads on. After an error the stream cannot be read any further.
@@ -134,12 +137,19 @@ func (f *framing) enter(elements int) error {
 	switch {
 	case f.kind == '>' && len(f.open) > 0:
 		return fmt.Errorf("%w: a push is inside another reply", errReply)
+	case f.kind == '>' && f.pushes == maxPushes:
+		return fmt.Errorf("%w: there are too many pushes in a row", errReply)
 	case elements > maxElements-f.elements:
 		return fmt.Errorf("%w: it declares too many elements", errReply)
-	case elements == 0:
-		return f.endElement()
-	case len(f.open) == maxDepth:
+	case elements > 0 && len(f.open) == maxDepth:
 		return fmt.Errorf("%w: it is nested too deeply", errReply)
+	}
+	if f.kind == '>' {
+		f.push = true
+		f.pushes++
+	}
+	if elements == 0 {
+		return f.endElement()
 	}
 	f.elements += elements
 	f.open = append(f.open, elements)
@@ -156,6 +166,9 @@ func (f *framing) endElement() error {
 		if slices.Contains(refusedPushes, name) {
 			return fmt.Errorf("%w: a push %s", errReply, name)
 		}
+		if slices.Contains(messagePushes, name) {
+			f.pushes--
+		}
 	}
 	for last := len(f.open) - 1; last >= 0; last-- {
 		if f.open[last]--; f.open[last] > 0 {
@@ -163,8 +176,17 @@ func (f *framing) endElement() error {
 		}
 		f.open = f.open[:last]
 	}
-	f.size, f.elements = 0, 0
+	if !f.push {
+		f.pushes = 0
+	}
+	f.size, f.elements, f.push = 0, 0, false
 	return nil
+}
+
+// messagePushes are names of pushes that belong to subscriptions, which may get any number of them. The client hands them to
+// its subscribers, and reads all others in a loop of its own, for as long as there is one.
+var messagePushes = []string{
+	"message", "pmessage", "smessage", "subscribe", "psubscribe", "ssubscribe", "unsubscribe", "punsubscribe", "sunsubscribe",
 }
 
 // refusedPushes are names of pushes that the client acts on beyond what can be checked here. At MOVING it connects to wherever

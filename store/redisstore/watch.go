@@ -11,6 +11,10 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
+// hintPause is the time between two messages that are read: more hints are of no use. If others publish faster than that for a
+// while, the server closes the connection.
+const hintPause = 5 * time.Millisecond
+
 // errNoReply says that a connection is lost although nothing has closed it.
 var errNoReply = errors.New("the connection does not answer")
 
@@ -85,11 +89,19 @@ func (w *watch) receive(ctx context.Context) error {
 	if _, err := guarded(func() (any, error) { return nil, w.messages.Subscribe(ctx, w.channel) }); err != nil {
 		return err
 	}
+	pause := time.NewTimer(0)
+	defer pause.Stop()
 	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-pause.C:
+		}
 		message, err := guarded(func() (any, error) { return w.messages.Receive(ctx) }) // it panics on some messages
 		if err != nil {
 			return err
 		}
+		pause.Reset(hintPause)
 		w.heard.Store(true)
 		switch message.(type) {
 		case *redis.Subscription, *redis.Message:

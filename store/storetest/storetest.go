@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,14 +19,22 @@ import (
 
 // Check makes the calls that users of a store make, among them from many goroutines, and returns every violation of the contract
 // as one joined error. other is a second Store of the same documents, as another process would have it, or s. The names of the
-// documents begin with prefix; they are left in the store. Check takes some seconds if Watch gives no hints.
+// documents begin with prefix, which has at most 64 bytes; they are left in the store. Check takes some seconds if Watch gives no
+// hints. Use [CheckFaults] as well if the store is a service that is reached over a network.
 func Check(ctx context.Context, s, other store.Store, prefix string) error {
 	c := &check{ctx: ctx, s: s, other: other, prefix: prefix}
 	for _, part := range []func(){
-		c.basics, c.notModified, c.names, c.sizes, c.copies, c.endsWithContext, c.writers, c.watch,
+		c.basics, c.notModified, c.names, c.sizes, c.copies, c.endsWithContext, c.writers, c.secondWriter, c.tearing, c.watch,
 	} {
 		part()
 	}
+	return c.joined()
+}
+
+// joined returns every violation so far.
+func (c *check) joined() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return errors.Join(c.errs...)
 }
 
@@ -33,10 +42,13 @@ type check struct {
 	ctx      context.Context //nolint:containedctx // of one call of Check
 	s, other store.Store
 	prefix   string
-	errs     []error
+	mu       sync.Mutex
+	errs     []error // guarded by mu
 }
 
 func (c *check) wrong(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.errs = append(c.errs, fmt.Errorf(format, args...))
 }
 
@@ -109,14 +121,21 @@ func (c *check) loadsIfNot(ifNot, want, revision string) {
 	}
 }
 
+// oddNames are names that are something else to file systems, URLs, headers, query languages and shells. They are different
+// documents, also those that differ only by case, by normalization (U+00E4) or by bytes that are not UTF-8.
+var oddNames = []string{
+	"../a", "..", ".", "/etc/passwd", "a/b", "a/../b", "a//b", "a\\b", "a\x00b", "A", "\u00e4", "a\u0308", "\xe4", "\xff\xfe",
+	"*", "{x}", "a b\nc", " ", "a ", "%2e%2e/", "?x=1", "#", "x\r\nHost: y", "'; --", "$(x)", "CON", "__proto__", "\u202e", "\U0001f600",
+}
+
 func (c *check) names() {
-	names := []string{
-		"../a", "/etc/passwd", "a/b", "a\x00b", "A", "\u00e4", "*", "{x}", "a b\nc",
-		strings.Repeat("n", document.MaxName-len(c.prefix)),
+	names := append(slices.Clone(oddNames), strings.Repeat("n", document.MaxName-len(c.prefix)))
+	revisions := make([]string, len(names))
+	for i, name := range names {
+		revisions[i] = c.save(name, strconv.Itoa(i), "", nil, fmt.Sprintf("name %.40q", name))
 	}
 	for i, name := range names {
-		r := c.save(name, strconv.Itoa(i), "", nil, fmt.Sprintf("name %.40q", name))
-		c.loads(name, strconv.Itoa(i), r)
+		c.loads(name, strconv.Itoa(i), revisions[i])
 	}
 	for _, name := range []string{"", strings.Repeat("n", document.MaxName+1)} {
 		_, _, err := c.s.Load(c.ctx, name, "")
@@ -142,6 +161,12 @@ func (c *check) sizes() {
 		name, data := "size"+strconv.Itoa(size), strings.Repeat("\x00\xff", size)[:size]
 		c.loads(name, data, c.save(name, data, "", nil, name))
 	}
+	grown := ""
+	for _, size := range []int{1 << 20, 0, 4096, 1 << 20, 1} {
+		data := strings.Repeat("z", size)
+		grown = c.save("grown", data, grown, nil, "Save of "+strconv.Itoa(size)+" bytes over others")
+		c.loads("grown", data, grown)
+	}
 	revision, err := c.s.Save(c.ctx, c.prefix+"nil", nil, "")
 	c.want(err, nil, "Save of nil data")
 	c.loads("nil", "", revision)
@@ -161,24 +186,29 @@ func (c *check) copies() {
 }
 
 func (c *check) endsWithContext() {
-	ctx, cancel := context.WithCancel(c.ctx)
-	cancel()
 	began := time.Now()
-	_, _, err := c.s.Load(ctx, c.prefix+"a", "")
-	c.want(err, context.Canceled, "Load under an ended context")
-	c.want(c.s.Watch(ctx, c.prefix+"a", func() {}), context.Canceled, "Watch under an ended context")
-	_, err = c.s.Save(ctx, c.prefix+"ended", []byte("x"), "")
-	c.want(err, context.Canceled, "Save under an ended context")
+	canceled, cancel := context.WithCancel(c.ctx)
+	cancel()
+	late, cancel := context.WithDeadline(c.ctx, began.Add(-time.Second))
+	defer cancel()
+	for ctx, want := range map[context.Context]error{canceled: context.Canceled, late: context.DeadlineExceeded} {
+		_, _, err := c.s.Load(ctx, c.prefix+"a", "")
+		c.want(err, want, "Load under an ended context")
+		c.want(c.s.Watch(ctx, c.prefix+"a", func() {}), want, "Watch under an ended context")
+		_, err = c.s.Save(ctx, c.prefix+"ended", []byte("x"), "")
+		c.want(err, want, "Save under an ended context")
+	}
 	if took := time.Since(began); took > time.Second {
 		c.wrong("calls under an ended context took %v", took)
 	}
+	_, _, err := c.s.Load(c.ctx, c.prefix+"ended", "")
+	c.want(err, store.ErrNotFound, "Load of what was saved under an ended context")
 }
 
 // writers checks that no count is lost if eight goroutines count in one document.
 func (c *check) writers() {
 	const goroutines, each = 8, 10
 	var wg sync.WaitGroup
-	var mu sync.Mutex
 	for g := range goroutines {
 		s := c.s
 		if g%2 == 1 {
@@ -187,9 +217,7 @@ func (c *check) writers() {
 		wg.Go(func() {
 			for range each {
 				if err := count(c.ctx, s, c.prefix+"count"); err != nil {
-					mu.Lock()
 					c.wrong("counting: %w", err)
-					mu.Unlock()
 					return
 				}
 			}

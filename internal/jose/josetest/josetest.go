@@ -11,11 +11,12 @@ import (
 	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 
 	"github.com/lestrrat-go/jwx/v2/jwa"
 	"github.com/lestrrat-go/jwx/v2/jwk"
 	"github.com/lestrrat-go/jwx/v2/jws"
+
+	"github.com/regionjwt/regionjwt/internal/jose"
 )
 
 // Signer is a private key with its name and algorithm.
@@ -39,10 +40,10 @@ func NewSigner(alg string) (*Signer, error) {
 		s.private, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	case "ES512":
 		s.private, err = ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
-	case "EdDSA":
+	case "Ed25519", "EdDSA":
 		_, s.private, err = ed25519.GenerateKey(rand.Reader)
 	default:
-		err = fmt.Errorf("no key can be made for algorithm %q", alg)
+		s.private, err = newMLDSA(alg)
 	}
 	return s, err
 }
@@ -52,11 +53,7 @@ func (s *Signer) Public() crypto.PublicKey { return s.private.Public() }
 
 // JWK returns the public key as the members of a JWK.
 func (s *Signer) JWK() (map[string]any, error) {
-	k, err := jwk.FromRaw(s.Public())
-	if err != nil {
-		return nil, err
-	}
-	text, err := json.Marshal(k)
+	text, err := s.publicJWK()
 	if err != nil {
 		return nil, err
 	}
@@ -68,18 +65,39 @@ func (s *Signer) JWK() (map[string]any, error) {
 	return members, nil
 }
 
+// publicJWK has jwx write the key, as far as it knows its type.
+func (s *Signer) publicJWK() ([]byte, error) {
+	if (&jose.Key{Public: s.Public()}).Type() == "AKP" {
+		return (&jose.Key{Public: s.Public()}).JWK()
+	}
+	k, err := jwk.FromRaw(s.Public())
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(k)
+}
+
 // Sign returns the compact JWS of header and payload as they are given, signed by the algorithm of s.
 func (s *Signer) Sign(header, payload []byte) (string, error) {
 	input := base64.RawURLEncoding.EncodeToString(header) + "." + base64.RawURLEncoding.EncodeToString(payload)
-	signer, err := jws.NewSigner(jwa.SignatureAlgorithm(s.Algorithm))
-	if err != nil {
-		return "", err
-	}
-	signature, err := signer.Sign([]byte(input), s.private)
+	signature, err := s.signature([]byte(input))
 	if err != nil {
 		return "", err
 	}
 	return input + "." + base64.RawURLEncoding.EncodeToString(signature), nil
+}
+
+func (s *Signer) signature(input []byte) ([]byte, error) {
+	switch s.private.(type) {
+	case *rsa.PrivateKey, *ecdsa.PrivateKey:
+	default: // Ed25519, whose new name jwx does not know, and ML-DSA, which it does not know
+		return s.private.Sign(rand.Reader, input, crypto.Hash(0))
+	}
+	signer, err := jws.NewSigner(jwa.SignatureAlgorithm(s.Algorithm))
+	if err != nil {
+		return nil, err
+	}
+	return signer.Sign(input, s.private)
 }
 
 // Set returns the JWK set of the public keys.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/jose"
 )
 
@@ -25,8 +26,8 @@ const (
 type Event struct {
 	Kind      Kind
 	Started   uint64
-	StartedAt Time
-	At        Time
+	StartedAt clock.Time
+	At        clock.Time
 
 	Age      time.Duration // of Good and NotModified: how old the content was
 	NoCache  bool          // the request asked for a fresh copy
@@ -37,13 +38,13 @@ type Event struct {
 	Refused    bool // of Failed: 403 or 404
 	RetryAfter time.Duration
 
-	Listed   []Listing // of Restored
-	Made     Time      // of Restored: the last good answer that the snapshot knows
-	Returned Time      // of Restored
+	Listed   []Listing  // of Restored
+	Made     clock.Time // of Restored: the last good answer that the snapshot knows
+	Returned clock.Time // of Restored
 }
 
 // made returns when the content of an answer was made.
-func (e *Event) made() Time { return e.StartedAt.Add(-e.Age) }
+func (e *Event) made() clock.Time { return e.StartedAt.Add(-e.Age) }
 
 // URL is the state of one JWKS URL. It is the fold of its events in the order in which their requests began, whatever the order
 // in which they arrive: events that a request still under way may have to precede are kept until that request has ended.
@@ -101,14 +102,14 @@ func (s State) apply(e *Event, l Limits) State {
 // added takes in the keys of an answer, and nothing else: the request will have another outcome.
 func (s State) added(e *Event, l Limits) State {
 	made := e.made()
-	s.Known, s.Good = true, later(s.Good, made)
+	s.Known, s.Good = true, clock.Later(s.Good, made)
 	s.Listed = slices.Clone(s.Listed)
 	for _, key := range e.Keys {
 		i := slices.IndexFunc(s.Listed, func(k Listing) bool { return k.Key.Same(key) })
 		if i < 0 {
 			s.Listed = append(s.Listed, Listing{Key: key, First: made, Last: made, Current: true, Fetched: true})
 		} else if k := &s.Listed[i]; k.Miss == nil {
-			k.Last, k.Fetched = later(k.Last, made), true
+			k.Last, k.Fetched = clock.Later(k.Last, made), true
 		}
 	}
 	s.bound(l)
@@ -124,7 +125,7 @@ func (s State) failed(e *Event) State {
 		}
 	}
 	f.Count++
-	f.At, f.Started, f.RetryAfter, f.Refused = later(f.At, e.At), e.Started, e.RetryAfter, e.Refused
+	f.At, f.Started, f.RetryAfter, f.Refused = clock.Later(f.At, e.At), e.Started, e.RetryAfter, e.Refused
 	s.Failure = &f
 	return s
 }
@@ -146,7 +147,7 @@ func (s State) answered(e *Event, l Limits) State {
 	}
 	old := s
 	once := s.Answer.Started == 0 && s.Known && made.Lived(s.Good) > unsteadyTime // the keys come from an old snapshot
-	s.Known, s.Failure, s.Good = true, nil, later(s.Good, made)
+	s.Known, s.Failure, s.Good = true, nil, clock.Later(s.Good, made)
 	s.Answer = Answer{
 		Started: e.Started, StartedAt: e.StartedAt, Made: made, Full: full, Age: e.Age,
 		NoCacheIgnored: ignored, Partial: e.Partial, Unmodified: e.Kind == NotModified,
@@ -179,11 +180,11 @@ func (s State) answered(e *Event, l Limits) State {
 }
 
 // listed notes that an answer lists k. old is the state before the answer.
-func (s *State) listed(old *State, k Listing, made, now Time, l Limits) Listing {
+func (s *State) listed(old *State, k Listing, made, now clock.Time, l Limits) Listing {
 	fresh := false // the key counts as new
 	if k.Miss != nil && made.After(k.Miss.Since) {
 		if made.Lived(k.Last) < memory {
-			s.Returned = later(s.Returned, made)
+			s.Returned = clock.Later(s.Returned, made)
 		}
 		fresh = old.withdrawn(&k, now, l)
 		k.Miss = nil
@@ -191,14 +192,14 @@ func (s *State) listed(old *State, k Listing, made, now Time, l Limits) Listing 
 	if fresh || made.Lived(k.Last) > l.forget() {
 		k.First = made
 	}
-	k.Last, k.Fetched = later(k.Last, made), true
+	k.Last, k.Fetched = clock.Later(k.Last, made), true
 	return k
 }
 
 // missed notes that an answer does not list k, unless the answer is older than the last one that does, or a copy of the last one
 // that does not.
 // once means that this answer is enough to withdraw it.
-func (k Listing) missed(made Time, once bool) Listing {
+func (k Listing) missed(made clock.Time, once bool) Listing {
 	switch {
 	case !made.After(k.Last):
 	case k.Miss == nil:

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
@@ -229,14 +230,14 @@ func (w *world) checkComplete(kid string) error {
 }
 
 // checkUntil looks at the same verdict at later times, as far as either clock is before until.
-func (w *world) checkUntil(e *keystate.Issuer, q keystate.Question, verdict keystate.Verdict, until keystate.Time) error {
+func (w *world) checkUntil(e *keystate.Issuer, q keystate.Question, verdict keystate.Verdict, until clock.Time) error {
 	now := w.now.time()
 	left := now.Until(until)
 	if until.IsZero() {
 		left = 100 * day * time.Second
 	}
 	last := left - 1
-	later := []keystate.Time{
+	later := []clock.Time{
 		now.Add(last), {Mono: now.Mono + int64(last), Wall: now.Wall}, {Mono: now.Mono, Wall: now.Wall + int64(last)},
 	}
 	for _, d := range []time.Duration{time.Second, time.Minute, time.Hour - 1, time.Hour + 1, 13 * time.Hour} {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
@@ -18,7 +19,7 @@ func issuerOf(urls ...[][]*jose.Key) *keystate.Issuer {
 	for i, answers := range urls {
 		var u keystate.URL
 		for n, list := range answers {
-			ev := fact{started: uint64(n + 1), begun: clock{int32(n + 1), int32(n + 1)}}.event()
+			ev := fact{started: uint64(n + 1), begun: reading{int32(n + 1), int32(n + 1)}}.event()
 			ev.Keys = list
 			u = u.Apply(ev, 0, e.Limits)
 		}
@@ -36,7 +37,7 @@ func thumbprints(list []keystate.Candidate) (names []string) {
 }
 
 func choose(e *keystate.Issuer, q keystate.Question) ([]keystate.Candidate, bool) {
-	return e.Choose(e.Candidates(clock{10, 10}.time()), q)
+	return e.Choose(e.Candidates(reading{10, 10}.time()), q)
 }
 
 func TestRulesOfTheChoice(t *testing.T) {
@@ -126,7 +127,7 @@ func TestOneMaterialIsOneCandidateWithTheRegionsOfAllItsEntries(t *testing.T) {
 func TestOneKeyOfSeveralURLsIsOneCandidate(t *testing.T) {
 	t.Parallel()
 	one, same := newKey("a", jose.EdDSA, "1"), newKey("a", jose.EdDSA, "1")
-	all := issuerOf([][]*jose.Key{{one}}, [][]*jose.Key{{same}}).Candidates(clock{10, 10}.time())
+	all := issuerOf([][]*jose.Key{{one}}, [][]*jose.Key{{same}}).Candidates(reading{10, 10}.time())
 	require.Len(t, all, 1)
 	require.Equal(t, []string{"region 0", "region 1"}, all[0].Regions)
 }
@@ -135,14 +136,14 @@ func TestCandidatesAreSortedByKid(t *testing.T) {
 	t.Parallel()
 	one := [][]*jose.Key{{newKey("b", "", "1"), newKey("a", "", "2")}}
 	other := [][]*jose.Key{{newKey("c", "", "3"), newKey("a", "", "4")}}
-	all := issuerOf(one, other).Candidates(clock{10, 10}.time())
+	all := issuerOf(one, other).Candidates(reading{10, 10}.time())
 	require.Equal(t, []string{"2", "4", "1", "3"}, thumbprints(all))
 }
 
 func TestRulesOfRecheck(t *testing.T) {
 	t.Parallel()
-	due := func(s *keystate.State) keystate.Time { return s.Answer.StartedAt.Add(time.Minute) }
-	recheck := func(p *play, set int) keystate.Time { return p.issuer().Recheck(set, p.now.time(), due) }
+	due := func(s *keystate.State) clock.Time { return s.Answer.StartedAt.Add(time.Minute) }
+	recheck := func(p *play, set int) clock.Time { return p.issuer().Recheck(set, p.now.time(), due) }
 	playAll(t, &mirrors, []rule{
 		{"no key is missing", func(t *testing.T, p *play) {
 			p.lists(0, 0, keyA|keyB)
@@ -187,13 +188,13 @@ func TestCompleteEndsWhenTheFirstSetIsStaleByEitherClock(t *testing.T) {
 	p.now.wall -= hour // the wall clock was an hour ahead when URL 1 answered
 	p.lists(0, minute, keyA)
 	_, until := p.issuer().Complete(question("a"), p.now.time())
-	require.Equal(t, clock{1 + day, minute + day}.time(), until, "URL 1 ends by the one clock, URL 0 by the other")
+	require.Equal(t, reading{1 + day, minute + day}.time(), until, "URL 1 ends by the one reading, URL 0 by the other")
 }
 
 func TestTheClocks(t *testing.T) {
 	t.Parallel()
-	at := func(mono, wall int64) keystate.Time { return keystate.Time{Mono: mono, Wall: wall} }
-	require.True(t, keystate.Time{}.IsZero())
+	at := func(mono, wall int64) clock.Time { return clock.Time{Mono: mono, Wall: wall} }
+	require.True(t, clock.Time{}.IsZero())
 	require.False(t, at(1, 0).IsZero())
 	require.Equal(t, time.Duration(7), at(10, 10).Since(at(3, 5)))
 	require.Equal(t, time.Duration(7), at(10, 10).Since(at(5, 3)))

@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"slices"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
@@ -14,7 +15,7 @@ import (
 type encoder struct {
 	out     []byte
 	w       *world
-	now     keystate.Time
+	now     clock.Time
 	numbers []uint64 // of requests, in order: only their order matters
 }
 
@@ -53,7 +54,7 @@ func (e *encoder) flag(b bool) {
 
 func (e *encoder) number(n uint64) { e.int(int64(slices.Index(e.numbers, n))) }
 
-func (e *encoder) time(t keystate.Time) {
+func (e *encoder) time(t clock.Time) {
 	if t.IsZero() {
 		e.int(1 << 40)
 		return
@@ -62,13 +63,13 @@ func (e *encoder) time(t keystate.Time) {
 	e.int((e.now.Wall - t.Wall) / 1e9)
 }
 
-func (e *encoder) clock(c clock) {
+func (e *encoder) clock(c reading) {
 	e.int(int64(e.w.now.mono - c.mono))
 	e.int(int64(e.w.now.wall - c.wall))
 }
 
 // recent is a time that only matters for ten seconds by the longer clock.
-func (e *encoder) recent(t keystate.Time) {
+func (e *encoder) recent(t clock.Time) {
 	if t.IsZero() || e.now.Lived(t) > keystate.Window {
 		e.int(1 << 40)
 		return

@@ -104,7 +104,8 @@ type path struct {
 type explorer struct {
 	layout   *layout
 	alphabet alphabet
-	deadline time.Time
+	states   int               // ends the exploration, if it is not 0
+	deadline time.Time         // likewise, if states is 0
 	seen     map[uint64]keySet // by hash: the keys that the code accepts
 	edges    int
 	failed   *atomic.Bool // another explorer has found a violation
@@ -152,7 +153,14 @@ func (x *explorer) visit(w *world) (accepted keySet, isNew bool, err error) {
 	return accepted, true, err
 }
 
-// run explores breadth first until the deadline. It returns the depth up to which it has seen all histories.
+func (x *explorer) ended() bool {
+	if x.states > 0 {
+		return len(x.seen) >= x.states
+	}
+	return time.Now().After(x.deadline)
+}
+
+// run explores breadth first until it has ended. It returns the depth up to which it has seen all histories.
 func (x *explorer) run(t *testing.T) (depth int) {
 	var layer []path
 	for i := range roots {
@@ -164,7 +172,7 @@ func (x *explorer) run(t *testing.T) (depth int) {
 	for ; len(layer) > 0; depth++ {
 		var next []path
 		for _, p := range layer {
-			if int(p.n) == len(p.actions) || time.Now().After(x.deadline) || x.failed.Load() {
+			if int(p.n) == len(p.actions) || x.ended() || x.failed.Load() {
 				return depth
 			}
 			from := x.replay(p)
@@ -219,21 +227,22 @@ func (w *world) checkStep(url int, e *keystate.Event, before, after keySet) erro
 	return nil
 }
 
-// budget is how long to explore all layouts together.
-func budget(t *testing.T) time.Duration {
+// budget is how many states to explore of each layout, or how long to explore all of them together (EXPLORE_SECONDS).
+func budget(t *testing.T) (states int, together time.Duration) {
 	text, set := os.LookupEnv("EXPLORE_SECONDS")
 	if !set {
-		return 20 * time.Second
+		return 15_000, 0
 	}
 	n, err := strconv.ParseFloat(text, 64)
 	require.NoError(t, err, "EXPLORE_SECONDS")
-	return time.Duration(n * float64(time.Second))
+	return 0, time.Duration(n * float64(time.Second))
 }
 
 func TestEveryHistoryOfASmallWorldAgreesWithTheTruth(t *testing.T) {
 	percent := debug.SetGCPercent(400) // the live heap is small
 	t.Cleanup(func() { debug.SetGCPercent(percent) })
 	var failed atomic.Bool
+	states, together := budget(t)
 	for i, alphabet := range alphabets {
 		layouts := []*layout{&mirrors, &regions}
 		switch alphabet.name {
@@ -248,7 +257,7 @@ func TestEveryHistoryOfASmallWorldAgreesWithTheTruth(t *testing.T) {
 				t.Parallel()
 				x := explorer{
 					layout: l, alphabet: alphabets[i], seen: map[uint64]keySet{}, failed: &failed,
-					deadline: time.Now().Add(budget(t) * time.Duration(min(runtime.GOMAXPROCS(0), n)) / time.Duration(n)),
+					states: states, deadline: time.Now().Add(together * time.Duration(min(runtime.GOMAXPROCS(0), n)) / time.Duration(n)),
 				}
 				depth := x.run(t)
 				t.Logf("%d states, %d transitions, all histories to depth %d", len(x.seen), x.edges, depth)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/jose"
 )
 
@@ -34,17 +35,17 @@ type Issuer struct {
 const maxCandidates = 16
 
 // disabled reports whether source i says that it is not enabled, while another one is usable.
-func (e *Issuer) disabled(i int, now Time) bool {
+func (e *Issuer) disabled(i int, now clock.Time) bool {
 	return e.Sources[i].Optional && e.Sources[i].refused(now) && e.Usable(now)
 }
 
 // Usable reports whether any URL is usable.
-func (e *Issuer) Usable(now Time) bool {
+func (e *Issuer) Usable(now clock.Time) bool {
 	return slices.ContainsFunc(e.Sources, func(s Source) bool { return s.Usable(now, e.Limits) })
 }
 
 // twin reports whether another URL of the set of source i is usable.
-func (e *Issuer) twin(i int, now Time) bool {
+func (e *Issuer) twin(i int, now clock.Time) bool {
 	for j, s := range e.Sources {
 		if j != i && s.Set == e.Sources[i].Set && s.Usable(now, e.Limits) {
 			return true
@@ -55,7 +56,7 @@ func (e *Issuer) twin(i int, now Time) bool {
 
 // inEffect reports whether a key that source i lists is in effect there: no other URL of the set has withdrawn it since, nor,
 // while source i fails, in many answers over an hour.
-func (e *Issuer) inEffect(i int, k *Listing, now Time) bool {
+func (e *Issuer) inEffect(i int, k *Listing, now clock.Time) bool {
 	s := e.Sources[i]
 	if !s.lists(k, now, e.Limits) {
 		return false
@@ -79,21 +80,21 @@ func (e *Issuer) inEffect(i int, k *Listing, now Time) bool {
 // Candidate is a key that may verify tokens of the issuer.
 type Candidate struct {
 	Key     *jose.Key
-	Regions []string // the regions that may have signed with it
-	First   Time     // when a URL that lists it first did
-	Last    Time     // when a URL that lists it last did
-	Fetched bool     // an answer to this process has listed it
+	Regions []string   // the regions that may have signed with it
+	First   clock.Time // when a URL that lists it first did
+	Last    clock.Time // when a URL that lists it last did
+	Fetched bool       // an answer to this process has listed it
 	ranks   []rank
 }
 
 // rank is the place of a key among the keys of its name at one URL, the latest first.
 type rank struct {
 	source int
-	first  Time
+	first  clock.Time
 }
 
 // Candidates returns every key that is in effect, in the order of kid, then of first appearance in the configuration.
-func (e *Issuer) Candidates(now Time) []Candidate {
+func (e *Issuer) Candidates(now clock.Time) []Candidate {
 	var all []Candidate
 	for i := range e.Sources {
 		listed := e.Sources[i].Listed
@@ -108,7 +109,7 @@ func (e *Issuer) Candidates(now Time) []Candidate {
 				all = append(all, Candidate{Key: k.Key, First: k.First, Last: k.Last})
 			}
 			c := &all[at]
-			c.Last, c.Fetched = later(c.Last, k.Last), c.Fetched || k.Fetched
+			c.Last, c.Fetched = clock.Later(c.Last, k.Last), c.Fetched || k.Fetched
 			if c.First.After(k.First) {
 				c.First = k.First
 			}
@@ -124,10 +125,10 @@ func (e *Issuer) Candidates(now Time) []Candidate {
 
 // regions lists the regions that may have signed with a key: those that list it, those that have never answered, and those whose
 // last good answer is older than the key.
-func (e *Issuer) regions(c *Candidate, now Time) []string {
+func (e *Issuer) regions(c *Candidate, now clock.Time) []string {
 	var names []string
 	for _, r := range e.Regions {
-		lists, known, good := false, false, Time{}
+		lists, known, good := false, false, clock.Time{}
 		for _, s := range e.Sources {
 			if !slices.Contains(r.Sets, s.Set) {
 				continue
@@ -135,7 +136,7 @@ func (e *Issuer) regions(c *Candidate, now Time) []string {
 			lists = lists || slices.ContainsFunc(s.Listed, func(k Listing) bool {
 				return k.Key.ID == c.Key.ID && k.Key.Thumbprint == c.Key.Thumbprint && s.lists(&k, now, e.Limits)
 			})
-			known, good = known || s.Known, later(good, s.Good)
+			known, good = known || s.Known, clock.Later(good, s.Good)
 		}
 		if lists || !e.SeparateKeys && (!known || good.Mono < c.First.Mono) {
 			names = append(names, r.Name)
@@ -181,7 +182,7 @@ type place struct{ rank, source int }
 func (e *Issuer) places(chosen []Candidate) map[*jose.Key]place {
 	type entry struct {
 		key   *jose.Key
-		first Time
+		first clock.Time
 	}
 	at := make([][]entry, len(e.Sources))
 	places := make(map[*jose.Key]place, len(chosen))
@@ -228,7 +229,7 @@ const (
 
 // Complete judges the candidates of q: whether a key that none of them is could verify the token. until is when the verdict can
 // change without an event; it is zero if it cannot.
-func (e *Issuer) Complete(q Question, now Time) (v Verdict, until Time) {
+func (e *Issuer) Complete(q Question, now clock.Time) (v Verdict, until clock.Time) {
 	some, policy := false, false
 	for i, s := range e.Sources {
 		for _, u := range s.Unusable {
@@ -236,28 +237,28 @@ func (e *Issuer) Complete(q Question, now Time) (v Verdict, until Time) {
 				continue
 			}
 			if !u.Policy {
-				return Incomplete, Time{}
+				return Incomplete, clock.Time{}
 			}
 			policy = true
 		}
 		if s.Unsteady(now, e.Limits) && s.MayList(q, now, e.Limits) {
-			return Incomplete, Time{}
+			return Incomplete, clock.Time{}
 		}
 		switch {
 		case s.Usable(now, e.Limits):
 			some = true
 		case e.disabled(i, now):
-			until = Sooner(until, s.Failure.At.Add(DisabledFor))
+			until = clock.Sooner(until, s.Failure.At.Add(DisabledFor))
 		case !e.twin(i, now):
-			return Incomplete, Time{}
+			return Incomplete, clock.Time{}
 		}
 	}
 	if !some {
-		return Incomplete, Time{}
+		return Incomplete, clock.Time{}
 	}
 	for i := range e.Sources { // each set stays usable as long as its last usable URL
 		if end := e.usableUntil(e.Sources[i].Set); !end.IsZero() {
-			until = Sooner(until, end)
+			until = clock.Sooner(until, end)
 		}
 	}
 	if policy {
@@ -267,11 +268,11 @@ func (e *Issuer) Complete(q Question, now Time) (v Verdict, until Time) {
 }
 
 // usableUntil returns when the last usable URL of a set stops being so.
-func (e *Issuer) usableUntil(set int) Time {
-	var end Time
+func (e *Issuer) usableUntil(set int) clock.Time {
+	var end clock.Time
 	for _, s := range e.Sources {
 		if s.Set == set && s.Known {
-			end = later(end, s.Good.Add(e.Limits.MaxStale))
+			end = clock.Later(end, s.Good.Add(e.Limits.MaxStale))
 		}
 	}
 	return end
@@ -280,21 +281,21 @@ func (e *Issuer) usableUntil(set int) Time {
 // Absent reports whether it is certain that no URL lists a key that q asks for, for a token that arrived at that number of the
 // sequence of requests: every URL has answered a request that began later, and none may list it. tried are the thumbprints of
 // keys that it is not.
-func (e *Issuer) Absent(q Question, arrived uint64, issuedAt time.Time, now Time, tried ...string) bool {
+func (e *Issuer) Absent(q Question, arrived uint64, issuedAt time.Time, now clock.Time, tried ...string) bool {
 	return e.absent(q, tried, now, func(i int, s Source) bool {
 		return s.proves(issuedAt) && s.Answer.Started > arrived || e.disabled(i, now) && s.Failure.Started > arrived
 	})
 }
 
 // AbsentRecently reports the same for answers that began within Window.
-func (e *Issuer) AbsentRecently(q Question, issuedAt time.Time, now Time) bool {
+func (e *Issuer) AbsentRecently(q Question, issuedAt time.Time, now clock.Time) bool {
 	return e.absent(q, nil, now, func(i int, s Source) bool {
 		return s.proves(issuedAt) && now.Since(s.Answer.StartedAt) <= Window ||
 			e.disabled(i, now) && now.Since(s.Failure.At) <= Window
 	})
 }
 
-func (e *Issuer) absent(q Question, tried []string, now Time, answered func(int, Source) bool) bool {
+func (e *Issuer) absent(q Question, tried []string, now clock.Time, answered func(int, Source) bool) bool {
 	for i, s := range e.Sources {
 		out := s.Down(e.Limits) && e.twin(i, now)
 		if !out && !answered(i, s) || s.MayList(q, now, e.Limits) || !out && s.listsAny(q, tried) { // the cheap question first
@@ -306,7 +307,7 @@ func (e *Issuer) absent(q Question, tried []string, now Time, answered func(int,
 
 // OnlyAge reports whether nothing but the Age of answers stands in the way of Absent: every URL has answered a request that began
 // after arrived.
-func (e *Issuer) OnlyAge(q Question, arrived uint64, now Time, tried ...string) bool {
+func (e *Issuer) OnlyAge(q Question, arrived uint64, now clock.Time, tried ...string) bool {
 	return e.absent(q, tried, now, func(i int, s Source) bool {
 		return s.Failure == nil && s.Answer.Started > arrived && s.Answer.Whole() ||
 			e.disabled(i, now) && s.Failure.Started > arrived
@@ -315,7 +316,7 @@ func (e *Issuer) OnlyAge(q Question, arrived uint64, now Time, tried ...string) 
 
 // Unreadable reports whether an answer younger than a minute has an entry that can be the key that q asks for, and cannot be
 // read: asking again would not help.
-func (e *Issuer) Unreadable(q Question, now Time) bool {
+func (e *Issuer) Unreadable(q Question, now clock.Time) bool {
 	return slices.ContainsFunc(e.Sources, func(s Source) bool {
 		return s.Failure == nil && now.Since(s.Answer.StartedAt) < withdrawTime &&
 			slices.ContainsFunc(s.Unusable, func(u Unusable) bool { return !u.Policy && u.standsFor(q) })

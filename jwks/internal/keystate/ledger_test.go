@@ -22,7 +22,7 @@ const missesOfUnknown = 6
 type fact struct {
 	kind      keystate.Kind
 	started   uint64
-	begun, at clock
+	begun, at reading
 	age       int32
 	said      document
 	refused   bool
@@ -43,44 +43,44 @@ func (f fact) event() keystate.Event {
 // sight is what one URL has said about one key.
 type sight struct {
 	known       bool
-	first, last clock // when it was first and last listed
-	misses      int32 // answers since then without it
-	since, upTo clock // the first and the last of them
-	once        bool  // one is enough
+	first, last reading // when it was first and last listed
+	misses      int32   // answers since then without it
+	since, upTo reading // the first and the last of them
+	once        bool    // one is enough
 
 	// The same with less regard to the age of answers.
-	without int32 // answers without it, copies included
-	plain   int32 // of these, answers that are no copies and do not list it in another form
-	from    clock // the first of these
-	to      clock // the last of these
-	latest  clock // the time of the last answer that listed it
+	without int32   // answers without it, copies included
+	plain   int32   // of these, answers that are no copies and do not list it in another form
+	from    reading // the first of these
+	to      reading // the last of these
+	latest  reading // the time of the last answer that listed it
 }
 
 // ledger is what one URL has said. It knows the answers and nothing of the code.
 type ledger struct {
 	keys  [keyCount]sight
-	known bool  // it has answered, to this process or the one before
-	good  clock // the newest content
+	known bool    // it has answered, to this process or the one before
+	good  reading // the newest content
 
 	answered    bool // it has answered to this process
 	started     uint64
-	begun, made clock
+	begun, made reading
 	age         int32
 	partial     bool
 	unmodified  bool // it was 304
 	said        document
 
 	failures        int32
-	ailing          clock // the first failure since the last good answer
-	failing, failed clock // the first failure of the outage, and the last one
+	ailing          reading // the first failure since the last good answer
+	failing, failed reading // the first failure of the outage, and the last one
 	failStarted     uint64
 	refused         bool
 
 	flapped  bool // a key came back that had been missing
-	returned clock
+	returned reading
 }
 
-func later(c, d clock) clock {
+func later(c, d reading) reading {
 	if d.after(c) {
 		return d
 	}
@@ -132,7 +132,7 @@ func (r *ledger) take(f fact, l *layout) {
 }
 
 // listed enters that an answer lists key k.
-func (r *ledger) listed(before *ledger, k int, made clock, f fact, l *layout) {
+func (r *ledger) listed(before *ledger, k int, made reading, f fact, l *layout) {
 	s := &r.keys[k]
 	isNew := made.lived(s.last) > max(l.maxStale, day)
 	if s.misses == 0 || made.after(s.since) {
@@ -151,7 +151,7 @@ func (r *ledger) listed(before *ledger, k int, made clock, f fact, l *layout) {
 	s.last, s.latest = later(s.last, made), f.begun
 }
 
-func (s *sight) missing(made clock, old bool, f fact, k int) {
+func (s *sight) missing(made reading, old bool, f fact, k int) {
 	s.without++
 	if f.said.holds(k) {
 		return
@@ -174,13 +174,13 @@ func (s *sight) missing(made clock, old bool, f fact, k int) {
 }
 
 // over reports whether a span has ended: by the monotonic clock, or, if it is longer than MaxStale, by the wall clock.
-func (l *layout) over(now, t clock, span int32) bool {
+func (l *layout) over(now, t reading, span int32) bool {
 	return now.lived(t) >= span || now.since(t) >= max(span, l.maxStale)
 }
 
 // restart turns all times into ages by the wall clock. Only keys and their times are in a snapshot.
-func (r *ledger) restart(now clock) {
-	aged := func(c clock) clock { return clock{now.mono - (now.wall - c.wall), c.wall} }
+func (r *ledger) restart(now reading) {
+	aged := func(c reading) reading { return reading{now.mono - (now.wall - c.wall), c.wall} }
 	next := ledger{known: r.known, good: aged(r.good), flapped: r.flapped, returned: aged(r.returned)}
 	for k, s := range r.keys {
 		if !s.known {
@@ -194,8 +194,8 @@ func (r *ledger) restart(now clock) {
 }
 
 // newest returns the latest wall time that a snapshot of the ledger would hold.
-func (r *ledger) newest() clock {
-	times := []clock{r.good}
+func (r *ledger) newest() reading {
+	times := []reading{r.good}
 	for _, s := range r.keys {
 		if s.known {
 			times = append(times, s.first, s.last)
@@ -204,5 +204,5 @@ func (r *ledger) newest() clock {
 			times = append(times, s.since, s.upTo)
 		}
 	}
-	return slices.MaxFunc(times, func(a, b clock) int { return int(a.wall) - int(b.wall) })
+	return slices.MaxFunc(times, func(a, b reading) int { return int(a.wall) - int(b.wall) })
 }

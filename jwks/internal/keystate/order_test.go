@@ -32,7 +32,7 @@ func permutations(n int, yield func([]int)) {
 
 // randomFacts returns the outcomes of n requests, the next of which begins within two minutes.
 func randomFacts(r *rand.Rand, n int) []fact {
-	now := clock{1000, 1000}
+	now := reading{1000, 1000}
 	facts := make([]fact, n)
 	for i := range facts {
 		f := &facts[i]
@@ -89,7 +89,7 @@ func TestRequestsThatBeganBeforeAndAfterOneUnderWayAreKeptApart(t *testing.T) {
 	t.Parallel()
 	lim := mirrors.limits()
 	said := func(started uint64, at int32, s keySet) keystate.Event {
-		return fact{started: started, begun: clock{at, at}, at: clock{at, at}, said: document{listed: s}}.event()
+		return fact{started: started, begun: reading{at, at}, at: reading{at, at}, said: document{listed: s}}.event()
 	}
 	var u keystate.URL
 	u = u.Apply(said(1, 0, keyA|keyB), 0, lim)
@@ -98,7 +98,7 @@ func TestRequestsThatBeganBeforeAndAfterOneUnderWayAreKeptApart(t *testing.T) {
 	u = u.Apply(said(4, 30, keyB), 2, lim)
 	require.Equal(t, 2, u.Listing(keys[a]).Miss.Count)
 	u = u.Apply(said(2, 10, keyA|keyB), 0, lim)
-	require.Equal(t, clock{10, 10}.time(), u.Listing(keys[a]).Last, "the late answer is older than the misses")
+	require.Equal(t, reading{10, 10}.time(), u.Listing(keys[a]).Last, "the late answer is older than the misses")
 	require.Equal(t, 2, u.Listing(keys[a]).Miss.Count)
 	require.True(t, u.Returned.IsZero(), "no key came back")
 }

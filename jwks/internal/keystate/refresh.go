@@ -1,9 +1,11 @@
 package keystate
 
+import "github.com/regionjwt/regionjwt/internal/clock"
+
 // Recheck returns when the key set of the given number must be asked again, because a key is missing from an answer and no other
 // URL lists it now; zero if no key is. due is when a URL can be asked again.
-func (e *Issuer) Recheck(set int, now Time, due func(*State) Time) Time {
-	var at Time
+func (e *Issuer) Recheck(set int, now clock.Time, due func(*State) clock.Time) clock.Time {
+	var at clock.Time
 	for i, s := range e.Sources {
 		if s.Set != set {
 			continue
@@ -11,7 +13,7 @@ func (e *Issuer) Recheck(set int, now Time, due func(*State) Time) Time {
 		for j := range s.Listed {
 			k := &s.Listed[j]
 			if k.Miss != nil && e.inEffect(i, k, now) && !e.listedNow(set, k) {
-				at = Sooner(at, due(s.State))
+				at = clock.Sooner(at, due(s.State))
 			}
 		}
 	}

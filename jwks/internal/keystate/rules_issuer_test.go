@@ -202,7 +202,7 @@ func TestRulesOfRegions(t *testing.T) {
 			p.lists(0, 0, keyA)
 			p.lists(1, hour, keyA)
 			c := p.issuer().Candidates(p.now.time())[0]
-			require.Equal(t, clock{mono: 1}.time(), c.First)
+			require.Equal(t, reading{mono: 1}.time(), c.First)
 			require.Equal(t, p.now.time(), c.Last)
 			require.True(t, c.Fetched)
 		}},
@@ -286,7 +286,7 @@ func TestRulesOfAbsence(t *testing.T) {
 			require.True(t, recently())
 			p.now.wall++
 			require.False(t, recently())
-			p.now = clock{p.now.mono + 1, 0}
+			p.now = reading{p.now.mono + 1, 0}
 			require.False(t, recently())
 		}},
 	})

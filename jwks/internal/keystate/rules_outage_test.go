@@ -56,7 +56,7 @@ func TestRulesOfFailures(t *testing.T) {
 			p.now = p.now.add(2 * day)
 			require.False(t, p.state().Down(p.limits()))
 		}},
-		{"a wall clock that jumps takes no URL down", func(t *testing.T, p *play) {
+		{"a wall reading that jumps takes no URL down", func(t *testing.T, p *play) {
 			p.fails(0)
 			p.now.wall += 25 * hour
 			p.fails(second)
@@ -144,7 +144,7 @@ func TestTheListingOfAURLIsBounded(t *testing.T) {
 	lim := keystate.Limits{MaxStale: 24 * time.Hour, MaxKeys: 2}
 	var u keystate.URL
 	says := func(at int32, s keySet, more ...*jose.Key) {
-		e := fact{started: uint64(at), begun: clock{at, at}, said: document{listed: s}}.event()
+		e := fact{started: uint64(at), begun: reading{at, at}, said: document{listed: s}}.event()
 		e.Keys = append(e.Keys, more...)
 		u = u.Apply(e, 0, lim)
 	}

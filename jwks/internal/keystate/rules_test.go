@@ -114,7 +114,7 @@ func TestRulesOfAnswers(t *testing.T) {
 			p.says(minute+2, keyB)
 			p.accepts(keyB)
 		}},
-		{"a wall clock that jumps withdraws no key", func(_ *testing.T, p *play) {
+		{"a wall reading that jumps withdraws no key", func(_ *testing.T, p *play) {
 			p.says(0, keyA|keyB)
 			p.says(second, keyB)
 			p.now.wall += hour
@@ -131,7 +131,7 @@ func TestRulesOfAnswers(t *testing.T) {
 			p.says(0, keyA|keyB)
 			p.saysAll(minute, document{listed: keyB, unreadable: keyA}, fact{})
 			p.saysAll(minute, document{}, fact{kind: keystate.NotModified})
-			require.Equal(t, clock{mono: 1}.time(), p.listing(a).Last)
+			require.Equal(t, reading{mono: 1}.time(), p.listing(a).Last)
 			require.Nil(t, p.listing(a).Miss)
 			require.Len(t, p.state().Unusable, 1)
 		}},
@@ -166,7 +166,7 @@ func TestRulesOfAnswers(t *testing.T) {
 		{"a key that was last listed longer ago than a day and MaxStale is new", func(t *testing.T, p *play) {
 			p.says(0, keyA)
 			p.says(day, keyA)
-			require.Equal(t, clock{mono: 1}.time(), p.listing(a).First)
+			require.Equal(t, reading{mono: 1}.time(), p.listing(a).First)
 			p.says(day+1, keyA)
 			require.Equal(t, p.now.time(), p.listing(a).First)
 		}},
@@ -207,7 +207,7 @@ func TestRulesOfUnsteadyURLs(t *testing.T) {
 			p.now = p.now.add(1)
 			require.False(t, p.unsteady())
 		}},
-		{"unsteadiness ends by the wall clock no earlier than MaxStale and a day", func(t *testing.T, p *play) {
+		{"unsteadiness ends by the wall reading no earlier than MaxStale and a day", func(t *testing.T, p *play) {
 			p.layout = p.with(36*hour, false)
 			p.flap()
 			p.now.wall += 36*hour - 1

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/jose"
 )
 
@@ -38,7 +39,7 @@ type Limits struct {
 
 // over reports whether a span has ended that began at t. The monotonic clock decides, but no span is longer than MaxStale by the
 // wall clock.
-func (l Limits) over(now, t Time, span time.Duration) bool {
+func (l Limits) over(now, t clock.Time, span time.Duration) bool {
 	return now.Lived(t) >= span || now.Since(t) >= max(span, l.MaxStale)
 }
 
@@ -48,19 +49,19 @@ func (l Limits) forget() time.Duration { return max(l.MaxStale, memory) }
 // Listing is a key that a URL has listed.
 type Listing struct {
 	Key     *jose.Key
-	First   Time
-	Last    Time  // when an answer last listed it
-	Miss    *Miss // nil if no answer since Last has missed it
-	Current bool  // the last good answer lists it
-	Fetched bool  // an answer to this process has listed it
+	First   clock.Time
+	Last    clock.Time // when an answer last listed it
+	Miss    *Miss      // nil if no answer since Last has missed it
+	Current bool       // the last good answer lists it
+	Fetched bool       // an answer to this process has listed it
 }
 
 // Miss says how often a key was missing from the answers of a URL.
 type Miss struct {
 	Count int
-	Since Time // the first answer without the key
-	At    Time // the last one that was counted
-	Once  bool // one answer withdraws the key: it was of an old snapshot
+	Since clock.Time // the first answer without the key
+	At    clock.Time // the last one that was counted
+	Once  bool       // one answer withdraws the key: it was of an old snapshot
 }
 
 // Answer is the last good answer of a URL. Started numbers its request, StartedAt is when that began. Made is when the content
@@ -68,9 +69,9 @@ type Miss struct {
 // does not list proves nothing.
 type Answer struct {
 	Started        uint64
-	StartedAt      Time
-	Made           Time
-	Full           Time
+	StartedAt      clock.Time
+	Made           clock.Time
+	Full           clock.Time
 	Age            time.Duration
 	NoCacheIgnored int // times in a row that a request for a fresh copy was answered with an old one
 	Partial        bool
@@ -84,9 +85,9 @@ func (a *Answer) Whole() bool { return !a.Unmodified }
 // Failure is the state of a URL that has failed since its last good answer. Refused means that the last failure was a 403 or 404.
 type Failure struct {
 	Count      int
-	First      Time // the first one since the last good answer
-	Since      Time // the first one of this outage
-	At         Time
+	First      clock.Time // the first one since the last good answer
+	Since      clock.Time // the first one of this outage
+	At         clock.Time
 	Started    uint64
 	RetryAfter time.Duration
 	Refused    bool
@@ -94,11 +95,11 @@ type Failure struct {
 
 // State is what one JWKS URL has said, and when. It is an immutable value: its slices and pointers are never modified.
 type State struct {
-	Known    bool // it has given a good answer, to this process or to the one that wrote the snapshot
-	Good     Time // the newest Made of its good answers
+	Known    bool       // it has given a good answer, to this process or to the one that wrote the snapshot
+	Good     clock.Time // the newest Made of its good answers
 	Answer   Answer
-	Failure  *Failure // nil after a good answer
-	Returned Time     // when a key last came back that had been missing
+	Failure  *Failure   // nil after a good answer
+	Returned clock.Time // when a key last came back that had been missing
 	Listed   []Listing
 	Unusable []Unusable // entries of the last good answer that cannot be used
 }
@@ -139,10 +140,12 @@ func (q Question) Matches(k *jose.Key) bool {
 }
 
 // Usable reports whether the last good answer is younger than MaxStale.
-func (s *State) Usable(now Time, l Limits) bool { return s.Known && now.Since(s.Good) <= l.MaxStale }
+func (s *State) Usable(now clock.Time, l Limits) bool {
+	return s.Known && now.Since(s.Good) <= l.MaxStale
+}
 
 // Unsteady reports whether a key came back within a day: the answers of the URL differ from request to request.
-func (s *State) Unsteady(now Time, l Limits) bool {
+func (s *State) Unsteady(now clock.Time, l Limits) bool {
 	return !s.Returned.IsZero() && !l.over(now, s.Returned, memory)
 }
 
@@ -152,7 +155,7 @@ func (s *State) Missing() bool {
 }
 
 // withdrawn reports whether the URL has withdrawn a key that it listed.
-func (s *State) withdrawn(k *Listing, now Time, l Limits) bool {
+func (s *State) withdrawn(k *Listing, now clock.Time, l Limits) bool {
 	switch {
 	case k.Miss == nil:
 		return false
@@ -163,7 +166,7 @@ func (s *State) withdrawn(k *Listing, now Time, l Limits) bool {
 }
 
 // lists reports whether the URL lists a key and has not withdrawn it.
-func (s *State) lists(k *Listing, now Time, l Limits) bool {
+func (s *State) lists(k *Listing, now clock.Time, l Limits) bool {
 	return now.Since(k.Last) <= l.MaxStale && !s.withdrawn(k, now, l)
 }
 
@@ -200,7 +203,7 @@ func (s *State) Down(l Limits) bool {
 }
 
 // refused reports whether the URL has never answered well and says 403 or 404, as it did within the last hour.
-func (s *State) refused(now Time) bool {
+func (s *State) refused(now clock.Time) bool {
 	return !s.Known && s.Failure != nil && s.Failure.Refused && now.Since(s.Failure.At) < DisabledFor
 }
 
@@ -224,7 +227,7 @@ func (s *State) listsAny(q Question, tried []string) bool {
 
 // MayList reports whether the URL may list a key that q asks for, although its last answer has no usable one: an entry of that
 // name could not be read, or such a key was missing from a few answers only.
-func (s *State) MayList(q Question, now Time, l Limits) bool {
+func (s *State) MayList(q Question, now clock.Time, l Limits) bool {
 	if slices.ContainsFunc(s.Unusable, func(u Unusable) bool { return !u.Policy && u.standsFor(q) }) {
 		return true
 	}

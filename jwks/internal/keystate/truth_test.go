@@ -9,11 +9,11 @@ import (
 
 // The truth judges the same questions as the code, from the ledgers of the URLs. It calls no predicate of the code.
 
-func (l *layout) stale(now, t clock) bool { return now.since(t) > l.maxStale }
+func (l *layout) stale(now, t reading) bool { return now.since(t) > l.maxStale }
 
-func (r *ledger) usable(now clock, l *layout) bool { return r.known && !l.stale(now, r.good) }
+func (r *ledger) usable(now reading, l *layout) bool { return r.known && !l.stale(now, r.good) }
 
-func (r *ledger) unsteady(now clock, l *layout) bool {
+func (r *ledger) unsteady(now reading, l *layout) bool {
 	return r.flapped && !l.over(now, r.returned, day)
 }
 
@@ -21,7 +21,7 @@ func (r *ledger) failingNow() bool { return r.failures > 0 }
 
 // withdrew reports whether two answers a minute apart do not list a key that the URL listed, or ten over an hour if the
 // URL is unsteady. One is enough for a key of an old snapshot.
-func (r *ledger) withdrew(k int, now clock, l *layout) bool {
+func (r *ledger) withdrew(k int, now reading, l *layout) bool {
 	s := &r.keys[k]
 	if r.unsteady(now, l) {
 		return s.misses >= 10 && l.over(s.upTo, s.since, hour)
@@ -29,7 +29,7 @@ func (r *ledger) withdrew(k int, now clock, l *layout) bool {
 	return s.misses > 0 && (s.once || s.upTo.lived(s.since) >= minute)
 }
 
-func (r *ledger) lists(k int, now clock, l *layout) bool {
+func (r *ledger) lists(k int, now reading, l *layout) bool {
 	return r.keys[k].known && !l.stale(now, r.keys[k].last) && !r.withdrew(k, now, l)
 }
 
@@ -179,7 +179,7 @@ func (w *world) complete(kid string) keystate.Verdict {
 
 // signers returns the regions that may have signed with key k.
 func (w *world) signers(k int) []string {
-	var first clock
+	var first reading
 	found := false
 	for i := range w.sites {
 		if s := &w.sites[i].ledger.keys[k]; w.inEffect(i, k) && (!found || first.after(s.first)) {
@@ -188,7 +188,7 @@ func (w *world) signers(k int) []string {
 	}
 	var names []string
 	for _, region := range w.regions {
-		lists, known, good := false, false, clock{}
+		lists, known, good := false, false, reading{}
 		for i := range w.sites {
 			r := &w.sites[i].ledger
 			if !slices.Contains(region.Sets, w.sets[i]) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
@@ -88,23 +89,23 @@ func (d document) unusable() []keystate.Unusable {
 	return list
 }
 
-// clock is a reading of both clocks in seconds. A new process has just started when the world begins: in times from
+// reading is one of both clocks in seconds. A new process has just started when the world begins: in times from
 // before, the monotonic clock is negative.
-type clock struct{ mono, wall int32 }
+type reading struct{ mono, wall int32 }
 
 const epoch = 1_700_000_000
 
-func (c clock) time() keystate.Time {
-	return keystate.Time{Mono: int64(c.mono) * 1e9, Wall: (int64(c.wall) + epoch) * 1e9}
+func (c reading) time() clock.Time {
+	return clock.Time{Mono: int64(c.mono) * 1e9, Wall: (int64(c.wall) + epoch) * 1e9}
 }
 
-func (c clock) add(seconds int32) clock { return clock{c.mono + seconds, c.wall + seconds} }
+func (c reading) add(seconds int32) reading { return reading{c.mono + seconds, c.wall + seconds} }
 
-func (c clock) after(d clock) bool { return c.mono > d.mono || c.mono == d.mono && c.wall > d.wall }
+func (c reading) after(d reading) bool { return c.mono > d.mono || c.mono == d.mono && c.wall > d.wall }
 
 // lived is the time since d by the monotonic clock, since the larger one of both clocks.
-func (c clock) lived(d clock) int32 { return max(c.mono-d.mono, 0) }
-func (c clock) since(d clock) int32 { return max(c.mono-d.mono, c.wall-d.wall, 0) }
+func (c reading) lived(d reading) int32 { return max(c.mono-d.mono, 0) }
+func (c reading) since(d reading) int32 { return max(c.mono-d.mono, c.wall-d.wall, 0) }
 
 // layout is how the URLs of an issuer belong together. Its times are in seconds.
 type layout struct {
@@ -123,15 +124,15 @@ func (l *layout) limits() keystate.Limits {
 // request is on its way. The server has made its answer.
 type request struct {
 	started uint64
-	begun   clock
+	begun   reading
 	said    document
 }
 
 // site is one JWKS URL: what its server lists, what the code knows, and what the truth knows.
 type site struct {
 	lists  keySet
-	cached keySet // what a cache before the server holds
-	made   clock  // when that was made
+	cached keySet  // what a cache before the server holds
+	made   reading // when that was made
 
 	url    keystate.URL
 	ledger ledger
@@ -152,13 +153,13 @@ type arrival struct {
 // world is a small world of servers, clocks and one process.
 type world struct {
 	*layout
-	now   clock
+	now   reading
 	seq   uint64
 	sites []site
 }
 
 func newWorld(l *layout, lists keySet) *world {
-	w := &world{layout: l, now: clock{mono: 1}, sites: make([]site, len(l.sets))}
+	w := &world{layout: l, now: reading{mono: 1}, sites: make([]site, len(l.sets))}
 	for i := range w.sites {
 		w.sites[i].lists = lists
 	}
@@ -246,9 +247,9 @@ func (w *world) restart() bool {
 			return false
 		}
 	}
-	aged := func(t keystate.Time) keystate.Time {
+	aged := func(t clock.Time) clock.Time {
 		now := w.now.time()
-		return keystate.Time{Mono: now.Mono - (now.Wall - t.Wall), Wall: t.Wall}
+		return clock.Time{Mono: now.Mono - (now.Wall - t.Wall), Wall: t.Wall}
 	}
 	for i := range w.sites {
 		s := &w.sites[i]
@@ -279,7 +280,7 @@ func (w *world) restart() bool {
 // String tells what the code knows, with ages by both clocks in seconds.
 func (w *world) String() string {
 	var b strings.Builder
-	ago := func(t keystate.Time) string {
+	ago := func(t clock.Time) string {
 		if t.IsZero() {
 			return "never"
 		}

@@ -43,9 +43,7 @@ likelier that this machine is cut off. Progress goes to standard error, if that 
 
 // flags say whose regions are drilled, how they are reached, and what counts.
 type flags struct {
-	provider.Flags
-	provider.Reach
-	jwks              cli.List
+	provider.Options
 	timeout           time.Duration
 	days              int
 	snapshots, strict bool
@@ -53,14 +51,12 @@ type flags struct {
 }
 
 func (f *flags) define(c *cli.Call) {
-	f.Flags.Define(c)
-	f.Reach.Define(c)
-	c.List(&f.jwks, "jwks", "`REGION=URL` of a region's keys, if services list it; JWKS URLs in their order")
+	f.Options.Define(c, provider.JWKSUsage)
 	c.Duration(&f.timeout, "timeout", storage.DefaultTimeout, "`time` that one answer may take (5s)")
 	c.Int(&f.days, "certificate-days", 14, "warn of certificates that have fewer `days` left (14)")
 	c.Bool(&f.snapshots, "snapshots",
 		"the services keep snapshots of keys (jwks.Config.Snapshots): one that starts in an outage has them")
-	c.Bool(&f.strict, "strict", "warnings count, too: exit with 1 if there is one")
+	provider.DefineStrict(c, &f.strict)
 	c.Bool(&f.quiet, "quiet", "no progress")
 }
 
@@ -69,7 +65,7 @@ func run(ctx context.Context, c *cli.Call, f *flags) error {
 	if f.timeout <= 0 {
 		return cli.Fail(cli.ExitUsage, "--timeout must be positive")
 	}
-	described, err := f.Provider("checked", f.jwks)
+	described, err := f.Provider("checked", f.JWKS)
 	if err != nil {
 		return err
 	}

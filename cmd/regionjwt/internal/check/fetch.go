@@ -18,14 +18,15 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/provider"
+	"github.com/regionjwt/regionjwt/internal/limit"
 )
 
 // What a verifier allows itself: jwks has these bounds, too.
 const (
-	maxDocument  = 256 << 10       // bytes; one more shows that a document is longer
-	verifierWait = 5 * time.Second // for all URLs of a set
-	urlWait      = 2 * time.Second // for one URL, while another is untried
-	atOnce       = 32              // requests of a drill
+	maxDocument  = limit.KeySetBytes // bytes; one more shows that a document is longer
+	verifierWait = 5 * time.Second   // for all URLs of a set
+	urlWait      = 2 * time.Second   // for one URL, while another is untried
+	atOnce       = 32                // requests of a drill
 )
 
 // record is what a URL has answered, or why it has not.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/outbound"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 	"github.com/regionjwt/regionjwt/issuer"
@@ -81,7 +82,7 @@ type skippedKey struct {
 const (
 	urlGood       = "good"
 	urlFailed     = "failed"
-	urlNotEnabled = "not_enabled"
+	urlNotEnabled = label.NotEnabled
 )
 
 // maxShown is how many bytes of a text that a server sent are kept.
@@ -229,7 +230,7 @@ func (d *drill) reader(iss, rawURL string) (*jwks.Cache, error) {
 
 // readSet has the library read what a URL has answered.
 func (d *drill) readSet(ctx context.Context, s *keySet) {
-	s.State, s.Error, s.Keys = urlFailed, failedDiscovery, []listedKey{}
+	s.State, s.Error, s.Keys = urlFailed, label.Discovery, []listedKey{}
 	r := d.records.of(s.URL)
 	iss := d.provider.Regions[0].Issuers[0] // it decides nothing
 	cache, err := d.reader(iss, s.URL)
@@ -241,7 +242,7 @@ func (d *drill) readSet(ctx context.Context, s *keySet) {
 	st := cache.Status()[0]
 	s.skip(st.Skipped)
 	if st.Failure != "" {
-		s.Error = failureClass(st.Failure)
+		s.Error = label.Class(st.Failure)
 		return
 	}
 	s.State, s.Error = urlGood, ""
@@ -260,36 +261,21 @@ func (s *keySet) skip(all []string) {
 	}
 }
 
-// The failures of a request that decide anything here: see jwks.Fetch.
-const (
-	failedDiscovery = "discovery"
-	failedMalformed = "malformed"
-	failedNoKeys    = "no_usable_key"
-	failedNetwork   = "network"
-	failedStatus    = "status"
-)
-
-// failureClass is a failure without the number of its status.
-func failureClass(failure string) string {
-	class, _, _ := strings.Cut(failure, " ")
-	return class
-}
-
 // readDocument reads a discovery document. How an answer failed is the library's to say, which is asked as if keys were there.
 func (d *drill) readDocument(ctx context.Context, doc *document) {
 	r := d.records.of(doc.URL)
-	doc.State, doc.Error = urlFailed, failedNetwork
+	doc.State, doc.Error = urlFailed, label.Network
 	doc.Status, doc.Millis, doc.Certificate = r.status, r.took.Milliseconds(), r.certificate
 	if cache, err := d.reader(doc.Issuer, doc.URL); err == nil {
 		_ = cache.Preload(ctx)
 		if failure := cache.Status()[0].Failure; failure != "" {
-			doc.Error = failureClass(failure)
+			doc.Error = label.Class(failure)
 		}
 	}
-	if doc.Error != failedMalformed && doc.Error != failedNoKeys {
+	if doc.Error != label.Malformed && doc.Error != label.NoKey {
 		return
 	}
-	doc.Error = failedMalformed
+	doc.Error = label.Malformed
 	members, err := strictjson.Parse(nil, string(r.body))
 	if err != nil {
 		return
@@ -297,12 +283,12 @@ func (d *drill) readDocument(ctx context.Context, doc *document) {
 	doc.State, doc.Error = urlGood, ""
 	if named := strictjson.Find(members, "issuer"); !named.Is(doc.Issuer) {
 		doc.Names, doc.misnamed = cut(named.Text()), true
-		doc.State, doc.Error = urlFailed, failedDiscovery
+		doc.State, doc.Error = urlFailed, label.Discovery
 	}
 	doc.Token = strictjson.Find(members, "token_endpoint").Text() != ""
 	doc.KeysAt = d.allowed(doc.Issuer, strictjson.Find(members, "jwks_uri").Text())
 	if doc.KeysAt == "" {
-		doc.State, doc.Error = urlFailed, failedDiscovery
+		doc.State, doc.Error = urlFailed, label.Discovery
 	}
 }
 
@@ -325,12 +311,12 @@ func (d *drill) allowed(iss, uri string) string {
 func (d *drill) markNotEnabled() {
 	absent := func(status int) bool { return status == http.StatusForbidden || status == http.StatusNotFound }
 	for _, s := range d.sets {
-		if s.Error == failedStatus && absent(s.Status) && d.works(s.Region) {
+		if s.Error == label.HTTP && absent(s.Status) && d.works(s.Region) {
 			s.State = urlNotEnabled
 		}
 	}
 	for _, doc := range d.documents {
-		if doc.Error == failedStatus && absent(doc.Status) && slices.ContainsFunc(doc.Regions, d.works) {
+		if doc.Error == label.HTTP && absent(doc.Status) && slices.ContainsFunc(doc.Regions, d.works) {
 			doc.State = urlNotEnabled
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/provider"
+	"github.com/regionjwt/regionjwt/internal/label"
 )
 
 // drillReport is the answer of check.
@@ -110,7 +111,7 @@ func (d *drill) compareURLs(r *drillReport) {
 		d.compareCertificate(r, s.URL, s.Certificate)
 		switch {
 		case s.State == urlNotEnabled:
-			at.Detail = fmt.Sprintf("status %d", s.Status)
+			at.Detail = label.Status(s.Status)
 			r.found(codeNotEnabled, at)
 		case s.State == urlFailed && (s.Certificate == nil || s.Certificate.Flaw == ""):
 			at.Detail = failureOf(s.Error, s.Status)
@@ -131,8 +132,8 @@ func (d *drill) compareURLs(r *drillReport) {
 
 // failureOf names a failure by its class.
 func failureOf(class string, status int) string {
-	if class == failedStatus {
-		return fmt.Sprintf("status %d", status)
+	if class == label.HTTP {
+		return label.Status(status)
 	}
 	return class
 }
@@ -163,14 +164,14 @@ func (d *drill) compareDocuments(r *drillReport) {
 		d.compareCertificate(r, doc.URL, doc.Certificate)
 		switch {
 		case doc.State == urlNotEnabled && good:
-			at.Detail = fmt.Sprintf("status %d", doc.Status)
+			at.Detail = label.Status(doc.Status)
 			r.found(codeNotEnabled, at)
 			continue
 		case doc.State == urlNotEnabled:
-			at.Detail = fmt.Sprintf("status %d", doc.Status)
+			at.Detail = label.Status(doc.Status)
 			r.found(codeIssuerNotServed, at)
 			continue
-		case doc.State == urlFailed && doc.Error != failedDiscovery:
+		case doc.State == urlFailed && doc.Error != label.Discovery:
 			if doc.Certificate == nil || doc.Certificate.Flaw == "" {
 				at.Detail = failureOf(doc.Error, doc.Status)
 				r.found(codeDiscoveryDown, at)

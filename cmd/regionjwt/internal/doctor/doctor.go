@@ -9,6 +9,7 @@ import (
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/pins"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/provider"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/rules"
+	"github.com/regionjwt/regionjwt/internal/limit"
 )
 
 // Command is doctor.
@@ -41,21 +42,17 @@ is one (with --strict also if there is a warning), and with 2 if a flag is wrong
 
 // flags say what is checked.
 type flags struct {
-	provider provider.Flags
-	reach    provider.Reach
+	provider provider.Options
 	rules    rules.Flags
-	jwks     cli.List
 	pinName  string
 	strict   bool
 }
 
 func (f *flags) define(c *cli.Call) {
-	f.provider.Define(c)
-	f.reach.Define(c)
+	f.provider.Define(c, provider.JWKSUsage)
 	f.rules.Define(c)
 	pins.DefineName(c, &f.pinName)
-	c.List(&f.jwks, "jwks", "`REGION=URL` of a region's keys, if services list it; JWKS URLs in their order")
-	c.Bool(&f.strict, "strict", "warnings count, too: exit with 1 if there is one")
+	provider.DefineStrict(c, &f.strict)
 }
 
 // The levels of a line.
@@ -168,7 +165,7 @@ func (x *examination) write() error {
 // How far clocks may differ. A verifier allows 30 s.
 const (
 	clockWarning = 5 * time.Second
-	clockError   = 30 * time.Second
+	clockError   = limit.Leeway // services reject tokens then
 )
 
 // clock judges how far another clock is ahead of this one.

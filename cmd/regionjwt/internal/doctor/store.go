@@ -11,6 +11,7 @@ import (
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/pins"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/rules"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/storage"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/issuer"
 )
 
@@ -20,7 +21,7 @@ func (x *examination) describedProvider() (*issuer.Provider, error) {
 	if !f.provider.Given() {
 		return nil, nil //nolint:nilnil // there is none
 	}
-	p, err := f.provider.Provider("examined", f.jwks)
+	p, err := f.provider.Provider("examined", f.provider.JWKS)
 	return &p, err
 }
 
@@ -52,7 +53,7 @@ func (x *examination) store(ctx context.Context, p *issuer.Provider) error {
 	}
 	x.rulesIn(ctx, l)
 	for i, one := range l.State().Stores {
-		if one.Problem != "unavailable" {
+		if one.Problem != label.Unavailable {
 			x.storeClock(ctx, l.Places[i])
 		}
 	}
@@ -162,12 +163,12 @@ func (x *examination) storeClock(ctx context.Context, l *storage.Place) {
 // urls asks every JWKS URL.
 func (x *examination) urls(ctx context.Context, p issuer.Provider) error {
 	f := x.flags
-	client, err := f.reach.Client(f.rules.Timeout)
+	client, err := f.provider.Client(f.rules.Timeout)
 	if err != nil {
 		return err
 	}
 	defer client.CloseIdleConnections()
-	probes, err := check.ProbeAll(ctx, p, client, f.reach.PlainHosts, f.rules.Timeout)
+	probes, err := check.ProbeAll(ctx, p, client, f.provider.PlainHosts, f.rules.Timeout)
 	if err != nil {
 		return err
 	}
@@ -177,7 +178,7 @@ func (x *examination) urls(ctx context.Context, p issuer.Provider) error {
 		switch {
 		case one.State == "good":
 			x.ok("jwks url", subject, fmt.Sprintf("%d keys, %d ms", one.Keys, one.Took.Milliseconds()))
-		case one.State == "not_enabled":
+		case one.State == label.NotEnabled:
 			x.warn("jwks url", subject, "not enabled here ("+one.Failure+")",
 				"nothing, if the provider does not serve this URL (yet)")
 		case one.CertFlaw != "":

@@ -10,14 +10,9 @@ import (
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/rules"
+	"github.com/regionjwt/regionjwt/internal/limit"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 	"github.com/regionjwt/regionjwt/verifier"
-)
-
-// The defaults of verifier.Config.
-const (
-	maxTokenBytes = 16 << 10
-	leeway        = 30 * time.Second
 )
 
 // Bounds of what is repeated of a token.
@@ -61,7 +56,7 @@ func (j *judgement) explain(at stage, e *verifier.Error, size int) (wanted, foun
 	r, now := j.report, time.Now()
 	switch at {
 	case stageSize:
-		return fmt.Sprintf("at most %d bytes", maxTokenBytes), fmt.Sprintf("%d bytes", size)
+		return fmt.Sprintf("at most %d bytes", limit.TokenBytes), fmt.Sprintf("%d bytes", size)
 	case stageForm:
 		return "three parts in base64url, the first two strict JSON", cmp.Or(r.problem, "a part that is not base64url")
 	case stageHeader:
@@ -108,7 +103,7 @@ func (j *judgement) algorithms() []string {
 	case j.flags.cognito():
 		return []string{"RS256"}
 	}
-	return []string{"RS256", "PS256", "ES256", "EdDSA"}
+	return []string{"RS256", "PS256", "ES256", "Ed25519", "EdDSA"}
 }
 
 func (j *judgement) explainTyp() (wanted, found string) {
@@ -134,9 +129,9 @@ func (r *report) explainTime(label string, now time.Time) (wanted, found string)
 		return name + " absent"
 	}
 	if label == "expired" {
-		return "exp after " + cli.Stamp(now.Add(-leeway)) + " (now, less " + leeway.String() + ")", date("exp")
+		return "exp after " + cli.Stamp(now.Add(-limit.Leeway)) + " (now, less " + limit.Leeway.String() + ")", date("exp")
 	}
-	wanted = "nbf and iat until " + cli.Stamp(now.Add(leeway)) + " (now and " + leeway.String() + ")"
+	wanted = "nbf and iat until " + cli.Stamp(now.Add(limit.Leeway)) + " (now and " + limit.Leeway.String() + ")"
 	return wanted, date("nbf") + ", " + date("iat")
 }
 
@@ -144,6 +139,9 @@ func (r *report) explainTime(label string, now time.Time) (wanted, found string)
 func (j *judgement) explainAudience() (wanted, found string) {
 	f, r := j.flags, j.report
 	switch f.kind {
+	case kindCognitoDerived:
+		return "token_use access, client_id " + list(f.clients) + ", nothing but " + list(f.audiences) + " in aud",
+			r.named("token_use", "client_id", "aud")
 	case kindCognitoAccess:
 		wanted = "token_use access, client_id " + list(f.clients)
 		if len(f.audiences) > 0 {
@@ -211,8 +209,13 @@ func (j *judgement) explainKey(at stage) (wanted, found string) {
 }
 
 func (j *judgement) explainClaims(e *verifier.Error, now time.Time) (wanted, found string) {
-	if e.Reason == verifier.ReasonTooOld {
-		wanted = "iat after " + cli.Stamp(now.Add(-j.policy.MaxAge-leeway))
+	switch {
+	case e.Detail == detailActor:
+		return "act an object with a sub, a text that is not empty, and no more than 4 actors", j.report.named(detailActor)
+	case e.Reason == verifier.ReasonTooOld && e.Detail == "exp":
+		return "exp at most " + j.policy.MaxLifetime.String() + " after iat", j.report.named("iat", "exp")
+	case e.Reason == verifier.ReasonTooOld:
+		wanted = "iat after " + cli.Stamp(now.Add(-j.policy.MaxAge-limit.Leeway))
 		if at := dateOf(j.report.claims, "iat"); at != nil {
 			return wanted, "iat " + cli.Stamp(*at) + " (" + cli.Ago(*at, now) + ")"
 		}
@@ -221,7 +224,7 @@ func (j *judgement) explainClaims(e *verifier.Error, now time.Time) (wanted, fou
 	var missing []string
 	required := slices.Clone(j.policy.RequiredClaims)
 	if e.Detail != "" && !slices.Contains(required, e.Detail) {
-		required = append(required, e.Detail) // --max-age needs iat
+		required = append(required, e.Detail) // --max-age and --max-lifetime need iat
 	}
 	for _, name := range required {
 		if v := claim(j.report.claims, name); v.Kind() == strictjson.Absent || v.Kind() == strictjson.Null {

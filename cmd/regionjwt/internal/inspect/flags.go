@@ -10,33 +10,32 @@ import (
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/provider"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/rules"
+	"github.com/regionjwt/regionjwt/internal/limit"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
 // flags say what a service demands of a token, and where keys and rules are.
 type flags struct {
-	provider provider.Flags
-	reach    provider.Reach
+	provider provider.Options
 	rules    rules.Flags
 
 	kind                                   string
 	audiences, clients, algorithms, types  cli.List
 	required, scopes, clientClaims, groups cli.List
-	maxAge                                 time.Duration
-	jwks                                   cli.List
+	maxAge, maxLifetime                    time.Duration
 	fetch                                  bool
 }
 
 func (f *flags) define(c *cli.Call) {
-	f.provider.Define(c)
-	f.reach.Define(c)
+	f.provider.Define(c, "`REGION=URL` of a region's keys, a URL of the keys of all regions, or a file that holds a key set: "+
+		"a file is used without --fetch")
 	f.rules.Define(c)
 	c.Choice(&f.kind, "audience-kind", "`kind` of audience policy: "+strings.Join(kinds, ", ")+
 		" (cognito-access with --user-pool, else audience)", kinds...)
-	c.List(&f.audiences, "audience", "`aud` that tokens are accepted for; for cognito-access if a token has an aud")
+	c.List(&f.audiences, "audience", "`aud` that tokens are accepted for; for cognito-access if a token has an aud; one for cognito-derived")
 	c.List(&f.clients, "client-id", "client `ID` that tokens are accepted of")
-	c.List(&f.algorithms, "algorithm", "`alg` that is accepted (RS256 for Cognito, else RS256, PS256, ES256 and EdDSA)")
+	c.List(&f.algorithms, "algorithm", "`alg` that is accepted (RS256 for Cognito, else RS256, PS256, ES256 and Ed25519, also called EdDSA)")
 	c.List(&f.types, "type", "`typ` of the header that is accepted, or none if it may be absent (none, JWT and at+jwt)")
 	c.List(&f.required, "required-claim", "`name` of a claim that must be there, or a JSON Pointer such as /realm_access/roles")
 	c.List(&f.scopes, "scope-claim", "`name` or JSON Pointer of a claim that may hold the scopes (scope)")
@@ -44,8 +43,7 @@ func (f *flags) define(c *cli.Call) {
 	c.List(&f.groups, "group-claim",
 		"`name` or JSON Pointer of a claim that may hold the groups (cognito:groups for Cognito, else groups)")
 	c.Duration(&f.maxAge, "max-age", 0, "`time` since a token was issued after which it is rejected (no bound)")
-	c.List(&f.jwks, "jwks", "`REGION=URL` of a region's keys, a URL of the keys of all regions, or a file that holds a key set: "+
-		"a file is used without --fetch")
+	c.Duration(&f.maxLifetime, "max-lifetime", 0, "longest `time` from iat to exp of a token (no bound)")
 	c.Bool(&f.fetch, "fetch", "fetch the keys of every region, and check the signature")
 }
 
@@ -57,16 +55,18 @@ const (
 	kindIDToken         = "id-token"
 	kindKeycloakIDToken = "keycloak-id-token" //nolint:gosec // no credential
 	kindCognitoAccess   = "cognito-access"
+	kindCognitoDerived  = "cognito-derived"
 	kindCognitoID       = "cognito-id"
 	kindAny             = "insecure-any"
 )
 
 var kinds = []string{
-	kindAudience, kindKeycloak, kindEntra, kindIDToken, kindKeycloakIDToken, kindCognitoAccess, kindCognitoID, kindAny,
+	kindAudience, kindKeycloak, kindEntra, kindIDToken, kindKeycloakIDToken, kindCognitoAccess, kindCognitoDerived,
+	kindCognitoID, kindAny,
 }
 
 // cognito reports whether the audience policy is one of Cognito.
-func (f *flags) cognito() bool { return f.kind == kindCognitoAccess || f.kind == kindCognitoID }
+func (f *flags) cognito() bool { return strings.HasPrefix(f.kind, "cognito-") }
 
 // policy returns what the flags say, or nil if they describe no provider. It is the only function that makes a verifier.Policy.
 func (f *flags) policy() (*verifier.Policy, error) {
@@ -101,7 +101,7 @@ func (f *flags) policy() (*verifier.Policy, error) {
 	}
 	return &verifier.Policy{
 		Provider: p, Audience: audience, Algorithms: f.algorithms, Types: types, RequiredClaims: f.required, MaxAge: f.maxAge,
-		ScopeClaims: f.scopes, ClientIDClaims: f.clientClaims, GroupClaims: f.groups,
+		MaxLifetime: f.maxLifetime, ScopeClaims: f.scopes, ClientIDClaims: f.clientClaims, GroupClaims: f.groups,
 	}, nil
 }
 
@@ -109,6 +109,7 @@ func (f *flags) policy() (*verifier.Policy, error) {
 func (f *flags) audience() (a verifier.AudiencePolicy, err error) {
 	byClients := map[string]func(...string) verifier.AudiencePolicy{
 		kindIDToken: verifier.IDToken, kindCognitoAccess: verifier.CognitoAccess, kindCognitoID: verifier.CognitoID,
+		kindCognitoDerived:  func(ids ...string) verifier.AudiencePolicy { return verifier.CognitoDerived(f.audiences[0], ids...) },
 		kindKeycloakIDToken: func(ids ...string) verifier.AudiencePolicy { return verifier.IDToken(ids...).Keycloak() },
 	}
 	byAudiences := map[string]func(...string) verifier.AudiencePolicy{
@@ -121,6 +122,8 @@ func (f *flags) audience() (a verifier.AudiencePolicy, err error) {
 		return verifier.InsecureAnyAudience(), nil
 	case byClients[f.kind] != nil && len(f.clients) == 0:
 		return a, cli.Fail(cli.ExitUsage, "say which clients the service accepts: --client-id ID")
+	case f.kind == kindCognitoDerived && len(f.audiences) != 1:
+		return a, cli.Fail(cli.ExitUsage, "say for which API tokens were derived: one --audience AUD")
 	case f.kind == kindCognitoAccess && len(f.audiences) > 0:
 		return verifier.CognitoAccess(f.clients...).WithAudience(f.audiences...), nil
 	case byClients[f.kind] != nil:
@@ -135,7 +138,7 @@ func (f *flags) audience() (a verifier.AudiencePolicy, err error) {
 
 // jwksURLs returns the values of --jwks that are URLs, each with its region: one without a region is of all regions.
 func (f *flags) jwksURLs() (urls cli.List, err error) {
-	for _, value := range f.jwks {
+	for _, value := range f.provider.JWKS {
 		before, _, isURL := strings.Cut(value, "://")
 		switch {
 		case !isURL:
@@ -147,7 +150,7 @@ func (f *flags) jwksURLs() (urls cli.List, err error) {
 			}
 		}
 	}
-	if len(urls) > 0 && len(urls) < len(f.jwks) && f.keyFile() != "" {
+	if len(urls) > 0 && len(urls) < len(f.provider.JWKS) && f.keyFile() != "" {
 		return nil, cli.Fail(cli.ExitUsage, "--jwks is URLs, or one file")
 	}
 	return urls, nil
@@ -165,7 +168,7 @@ func (f *flags) regionNames() (names []string) {
 
 // keyFile is the value of --jwks that is a file, or "".
 func (f *flags) keyFile() string {
-	for _, value := range f.jwks {
+	for _, value := range f.provider.JWKS {
 		if !strings.Contains(value, "://") {
 			return value
 		}
@@ -174,11 +177,11 @@ func (f *flags) keyFile() string {
 }
 
 // maxKeySet is how many bytes of a file with a key set are read. A verifier reads no more.
-const maxKeySet = 256 << 10
+const maxKeySet = limit.KeySetBytes
 
 // readKeySet reads the file of --jwks, for each issuer of the provider.
 func (f *flags) readKeySet(p issuer.Provider) (map[string][]byte, error) {
-	if len(f.jwks) > 1 {
+	if len(f.provider.JWKS) > 1 {
 		return nil, cli.Fail(cli.ExitUsage, "--jwks is URLs, or one file")
 	}
 	file, err := os.Open(f.keyFile())

@@ -11,12 +11,13 @@ import (
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
 	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/limit"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
 // maxInput is how many bytes of standard input are read.
-const maxInput = 1 << 20
+const maxInput = limit.MaxTokenBytes
 
 // Command is inspect.
 func Command() cli.Command {
@@ -143,21 +144,21 @@ func (r *report) decode(raw string) {
 		r.Verdict, r.Reason, r.Detail = rejected, string(verifier.ReasonMalformed), detailSize
 		return
 	}
-	parts := strings.SplitN(raw, ".", 6)
+	compact, ok := jose.Split(raw)
 	switch {
-	case len(parts) == 5:
+	case strings.Count(raw, ".") == 4:
 		malformed("it has five parts, not three: an encrypted token (JWE), which services reject")
 		return
-	case len(parts) != 3:
+	case !ok:
 		malformed("it does not have three parts with dots between them: not a token in compact serialization, or not all of it")
 		return
 	}
-	header, parsed, why := decodePart("header", parts[0])
+	header, parsed, why := decodePart("header", compact.Header)
 	if why != "" {
 		malformed(why)
 		return
 	}
-	claims, members, why := decodePart("payload", parts[1])
+	claims, members, why := decodePart("payload", compact.Payload)
 	if why != "" {
 		malformed(why)
 		return
@@ -180,16 +181,12 @@ func decodePart(name, part string) (doc json.RawMessage, members []strictjson.Me
 
 // dateOf reads a NumericDate for people to see: to the second.
 func dateOf(members []strictjson.Member, name string) *time.Time {
-	v := strictjson.Find(members, name)
-	if v.Kind() != strictjson.Number {
+	at, ok := jose.NumericDate(strictjson.Find(members, name).Raw())
+	if !ok || at.Unix() < 0 {
 		return nil
 	}
-	seconds, err := json.Number(v.Raw()).Float64()
-	if err != nil || seconds < 0 || seconds > 253402300799 { // the end of the year 9999
-		return nil
-	}
-	t := time.Unix(int64(seconds), 0).UTC()
-	return &t
+	at = at.UTC().Truncate(time.Second)
+	return &at
 }
 
 func writeReport(c *cli.Call, r *report) {

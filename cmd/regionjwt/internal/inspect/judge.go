@@ -126,12 +126,12 @@ func (j *judgement) openKeys(ctx context.Context) error {
 			return cli.Fail(cli.ExitUsage, "--jwks: %w", err)
 		}
 	case f.fetch:
-		client, err := f.reach.Client(f.rules.Timeout)
+		client, err := f.provider.Client(f.rules.Timeout)
 		if err != nil {
 			return err
 		}
 		cache, err := jwks.New([]issuer.Provider{j.policy.Provider},
-			jwks.Config{HTTPClient: client, InsecureHTTPHosts: f.reach.PlainHosts})
+			jwks.Config{HTTPClient: client, InsecureHTTPHosts: f.provider.PlainHosts})
 		if err != nil {
 			return cli.Fail(cli.ExitUsage, "%w", err)
 		}

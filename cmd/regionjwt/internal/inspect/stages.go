@@ -84,6 +84,9 @@ func (j *judgement) stageOf(e *verifier.Error) stage {
 // detailSize is the detail of a token that is too long.
 const detailSize = "size"
 
+// detailActor is the detail of a token whose actor cannot be read.
+const detailActor = "act"
+
 // headerNames are the details of a malformed token whose header is at fault.
 var headerNames = []string{"alg", "kid", "typ", "crit", "b64", "enc", "zip"}
 
@@ -95,6 +98,8 @@ func (j *judgement) malformedStage(e *verifier.Error) stage {
 		return stageSize
 	case j.report.header == nil && j.report.claims == nil, e.Detail == "":
 		return stageForm
+	case e.Detail == detailActor:
+		return stageClaims
 	case e.Provider != "" && (e.Detail == "nonce" || e.Detail == "typ"): // by which providers mark access and ID tokens
 		return stageAudience
 	case e.Provider == "" && slices.Contains(headerNames, e.Detail):

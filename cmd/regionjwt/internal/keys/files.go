@@ -14,12 +14,13 @@ import (
 	"strings"
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
+	"github.com/regionjwt/regionjwt/internal/limit"
 	"github.com/regionjwt/regionjwt/internal/pseudonym"
 	"github.com/regionjwt/regionjwt/store"
 )
 
 const (
-	maxKeyFile     = 64 << 10
+	maxKeyFile     = limit.KeyFileBytes
 	privatePEM     = "PRIVATE KEY"
 	publicPEM      = "PUBLIC KEY"
 	privateForbids = fs.FileMode(0o077)

@@ -10,7 +10,7 @@ import (
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/rules"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/storage"
 	"github.com/regionjwt/regionjwt/failover"
-	"github.com/regionjwt/regionjwt/internal/replica"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/store"
 )
@@ -64,9 +64,9 @@ func (c *Controller) State() State {
 }
 
 var problems = map[string]string{
-	replica.Unavailable:  "it is unavailable",
-	replica.NotAuthentic: "its document is not signed for this fleet by a configured key: see --fleet and --verify-key",
-	replica.Malformed:    "its document is not a pin for this provider and these regions: check --pin-name and --provider",
+	label.Unavailable:  "it is unavailable",
+	label.NotAuthentic: "its document is not signed for this fleet by a configured key: see --fleet and --verify-key",
+	label.Malformed:    "its document is not a pin for this provider and these regions: check --pin-name and --provider",
 }
 
 // Load asks the stores once. The error says what the first problem is, as a failure.
@@ -86,7 +86,7 @@ func (c *Controller) Load(ctx context.Context) error {
 	case what != "":
 		return cli.Fail(cli.ExitCannotTell, "%s: %s", where, what)
 	}
-	return nil
+	return cli.Fail(cli.ExitCannotTell, "%s: %s (%w)", c.Where, problems[c.ctl.Status().Replica.StoreProblem], err)
 }
 
 // loadToWrite is Load before a change: one store is enough. With overwrite, the change replaces documents that cannot be read.
@@ -103,13 +103,13 @@ func (c *Controller) loadToWrite(ctx context.Context, call *cli.Call, overwrite 
 	}
 	stores, writable, replaces := c.Stores(), 0, false
 	for i, one := range c.ctl.Status().Replica.Stores {
-		switch unreadable := one.Problem == replica.NotAuthentic || one.Problem == replica.Malformed; {
+		switch unreadable := one.Problem == label.NotAuthentic || one.Problem == label.Malformed; {
 		case unreadable && overwrite:
 			if stores[i], err = old[i].Replace(err); err != nil {
 				return err
 			}
 			replaces = true
-		case unreadable, one.Problem == replica.Unavailable:
+		case unreadable, one.Problem == label.Unavailable:
 			call.Notef("note: %s has a problem (%s), and is not written\n", c.Places[i].Where, one.Problem)
 		default:
 			writable++

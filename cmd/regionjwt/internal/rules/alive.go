@@ -5,6 +5,7 @@ import (
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/storage"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/replica"
 	"github.com/regionjwt/regionjwt/store"
 )
@@ -37,7 +38,7 @@ func alive(ctx context.Context, c *cli.Call, s *Flags) error {
 		switch {
 		case one.Problem == "" && one.Epoch > 0:
 			well = append(well, l.Places[i].Store)
-		case one.Problem != "" && one.Problem != replica.Unavailable:
+		case one.Problem != "" && one.Problem != label.Unavailable:
 			return cli.Fail(cli.ExitCannotTell, "%w; no heartbeat was written: 'regionjwt rules restore' writes back what is missing", err)
 		}
 	}
@@ -100,7 +101,7 @@ func restore(ctx context.Context, c *cli.Call, s *Flags) error {
 // isMissing reports whether a store that could be written misses something.
 func (l *List) isMissing() bool {
 	for _, one := range l.State().Stores {
-		if one.Problem == replica.Lost || one.Problem == replica.RolledBack {
+		if one.Problem == label.Lost || one.Problem == label.RolledBack {
 			return true
 		}
 	}

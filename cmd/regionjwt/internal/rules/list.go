@@ -8,7 +8,7 @@ import (
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/storage"
-	"github.com/regionjwt/regionjwt/internal/replica"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/revocation"
 	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -96,7 +96,7 @@ func (l *List) read(from []store.Trusted) error {
 func (l *List) State() State {
 	st := l.list.Status()
 	s := State{
-		Known: st.Replica.Origin != replica.FromNone, Origin: st.Replica.Origin, Rules: st.Rules, Epoch: st.Replica.Epoch,
+		Known: st.Replica.Origin != label.None, Origin: st.Replica.Origin, Rules: st.Rules, Epoch: st.Replica.Epoch,
 		Problem: st.Replica.StoreProblem, Unreadable: st.Unreadable,
 	}
 	for i, one := range st.Replica.Stores {
@@ -127,7 +127,7 @@ func check(ctx context.Context, r Rule) error {
 func (l *List) overwrite(ctx context.Context, old []*storage.Unreadable, problem error) error {
 	stores := l.Stores()
 	for i, one := range l.State().Stores {
-		if one.Problem != replica.NotAuthentic && one.Problem != replica.Malformed {
+		if one.Problem != label.NotAuthentic && one.Problem != label.Malformed {
 			continue
 		}
 		replaced, err := old[i].Replace(problem)

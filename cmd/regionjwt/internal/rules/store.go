@@ -9,6 +9,7 @@ import (
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/storage"
 	"github.com/regionjwt/regionjwt/internal/document"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/replica"
 )
 
@@ -44,13 +45,13 @@ const (
 
 // Remedies says what each problem of the store means, and what to do.
 var Remedies = map[string]string{
-	replica.Unavailable: "the store is unavailable: check --store, the network and the password",
-	replica.NotAuthentic: "the document is not authentic: not signed or encrypted for this fleet by a configured key: check " +
+	label.Unavailable: "the store is unavailable: check --store, the network and the password",
+	label.NotAuthentic: "the document is not authentic: not signed or encrypted for this fleet by a configured key: check " +
 		"--fleet, --verify-key, --sign-key, --secret-file, and owner and mode of a directory; " + servicesKeep,
-	replica.Malformed: "what is there is not a document of rules, or is of a newer version: check --name, and whether " +
+	label.Malformed: "what is there is not a document of rules, or is of a newer version: check --name, and whether " +
 		"it is signed or encrypted; " + servicesKeep,
-	replica.Lost:       "the store has no document, and rules are known: it has lost them; " + servicesKeep + "; " + writeBack,
-	replica.RolledBack: "the store is missing rules that are known: it was rolled back; " + servicesKeep + "; " + writeBack,
+	label.Lost:       "the store has no document, and rules are known: it has lost them; " + servicesKeep + "; " + writeBack,
+	label.RolledBack: "the store is missing rules that are known: it was rolled back; " + servicesKeep + "; " + writeBack,
 }
 
 // Load asks the stores once. The error says what the first problem is, as a failure.
@@ -89,10 +90,10 @@ func (l *List) loadToWrite(ctx context.Context, c *cli.Call, overwrite bool) err
 		switch one.Problem {
 		case "":
 			writable++
-		case replica.Lost, replica.RolledBack:
+		case label.Lost, label.RolledBack:
 			writable++
 			c.Notef("note: %s is missing rules that are known here; they are written back\n", one.Where)
-		case replica.Unavailable:
+		case label.Unavailable:
 			c.Notef("note: %s is unavailable, and is not written\n", one.Where)
 		default:
 			unreadable = true
