@@ -17,7 +17,7 @@ const module = "github.com/regionjwt/regionjwt"
 
 // arrows lists what each package of the module may import of the module; a package that is not listed may not exist.
 var arrows = map[string][]string{
-	"":                       {"failover", "issuer", "jwks", "revocation", "store", "verifier", "internal/guard", "internal/issuercheck", "internal/joined", "internal/nils", "internal/replica", "internal/label"},
+	"":                       {"failover", "issuer", "jwks", "revocation", "store", "verifier", "internal/guard", "internal/issuercheck", "internal/joined", "internal/nils", "internal/replica", "internal/label", "internal/tokenkinds"},
 	"issuer":                 {"internal/issuercheck", "internal/outbound"},
 	"internal/issuercheck":   nil,
 	"issuer/issuertest":      {"issuer", "jwks", "verifier", "internal/fakeissuer"},
@@ -25,7 +25,7 @@ var arrows = map[string][]string{
 	"jwks/internal/keystate": {"internal/jose", "internal/clock"},
 	"jwks": {
 		"issuer", "store", "jwks/internal/keystate", "internal/guard", "internal/issuercheck", "internal/jose", "internal/nils",
-		"internal/outbound", "internal/signal", "internal/strictjson", "internal/trust", "internal/label", "internal/limit", "internal/clock", "internal/backoff",
+		"internal/outbound", "internal/signal", "internal/strictjson", "internal/trust", "internal/verdict", "internal/label", "internal/limit", "internal/clock", "internal/backoff",
 	},
 	"failover":                   {"issuer", "store", "internal/event", "internal/verdict", "internal/guard", "internal/issuercheck", "internal/jose", "internal/nils", "internal/outbound", "internal/replica", "internal/strictjson", "internal/label", "internal/backoff"},
 	"failover/clientcredentials": {"failover", "issuer", "internal/guard", "internal/issuercheck", "internal/nils", "internal/outbound", "internal/strictjson", "internal/label", "internal/clock", "internal/backoff"},
@@ -33,7 +33,6 @@ var arrows = map[string][]string{
 	"store":                      {"internal/document", "internal/nils", "internal/seen", "internal/trust", "internal/limit"},
 	"store/storetest":            {"store", "internal/document"},
 	"revocation":                 {"store", "verifier", "internal/document", "internal/event", "internal/clients", "internal/guard", "internal/signal", "internal/strictjson", "internal/nils", "internal/replica", "internal/label"},
-	"verifier":                   {"issuer", "jwks", "internal/clients", "internal/joined", "internal/verdict", "internal/guard", "internal/issuercheck", "internal/jose", "internal/signal", "internal/strictjson", "internal/nils", "internal/limit"},
 	"observe/audit":              {"verifier", "internal/guard", "internal/nils", "internal/pseudonym"},
 	"middleware":                 {"verifier", "internal/authz", "internal/guard", "internal/jose", "internal/nils"},
 	"middleware/httpauth":        {"middleware", "middleware/dpop", "verifier", "internal/authz", "internal/guard", "internal/nils", "internal/outbound"},
@@ -44,6 +43,7 @@ var arrows = map[string][]string{
 	"internal/verdict":           nil,
 	"internal/clients":           nil,
 	"internal/joined":            nil,
+	"internal/tokenkinds":        nil,
 	"internal/outbound":          {"internal/label", "internal/limit"},
 	"internal/document":          nil,
 	"internal/trust":             {"internal/nils"},

@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/failover"
+	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/issuercheck"
 	"github.com/regionjwt/regionjwt/internal/joined"
 	"github.com/regionjwt/regionjwt/internal/nils"
+	"github.com/regionjwt/regionjwt/internal/tokenkinds"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/revocation"
@@ -80,7 +82,18 @@ func New(c Config) (*Validator, error) {
 		return nil, err
 	}
 	v.verifier.Store(checker)
+	c.warn()
 	return v, nil
+}
+
+// warn logs what is allowed and may be a mistake.
+func (c *Config) warn() {
+	log := guard.Logger(c.Logger)
+	for i := range c.Policies {
+		for _, text := range tokenkinds.Unclear(c.Policies[i]) {
+			log.Warn("access tokens and ID tokens cannot be told apart for certain", "provider", c.Policies[i].Provider.ID, "problem", text)
+		}
+	}
 }
 
 func (v *Validator) newKeys(c *Config) error {

@@ -157,7 +157,7 @@ func (p prober) discovered(ctx context.Context, iss, document string) error {
 			return err
 		}
 	}
-	members, err := strictjson.Parse(nil, string(body))
+	members, err := strictjson.Parse(nil, strictjson.WithoutMark(body))
 	where := strictjson.Find(members, "jwks_uri").Text()
 	if err != nil || where == "" {
 		return fmt.Errorf("%w: no jwks_uri", ErrInconclusive)

@@ -1,9 +1,9 @@
 // Package issuer describes who issues tokens. A [Provider] is an identity provider that is deployed in one or more regions; each
 // [Region] says which iss its tokens carry and where it publishes its keys.
 //
-// The types are plain values, and nothing in this package does I/O. Descriptions do not fail: the constructors that receive a
+// The types are plain values, and nothing in this package does I/O, except the HTTPClient of [Kubernetes] when it is used. Descriptions do not fail: the constructors that receive a
 // Provider, such as jwks.New, verifier.New and failover.New, return every problem with it at once. [Cognito] and
-// [UserPool.Provider] describe an Amazon Cognito user pool, [OIDC] an OpenID Connect provider with a single region.
+// [UserPool.Provider] describe an Amazon Cognito user pool, [OIDC] an OpenID Connect provider with a single region, and [Kubernetes] a cluster.
 package issuer
 
 import "net/http"
@@ -37,8 +37,9 @@ type Region struct {
 
 	// Issuers lists the iss values that tokens of this region may carry, at least one and at most 16. They are compared byte for
 	// byte with the decoded claim. Several regions may list the same value. If JWKSURLs and DiscoveryURL are empty, each must be
-	// an absolute URL without query and fragment (OpenID Connect Core, section 2; RFC 8414, section 2). Otherwise any string is
-	// allowed (StringOrURI, RFC 7519, section 2).
+	// an absolute URL without query and fragment (OpenID Connect Core, section 2; RFC 8414, section 2). Otherwise any text is
+	// allowed (StringOrURI, RFC 7519, section 2): at most 512 bytes, without control characters, characters that change the
+	// direction of writing, and space around it.
 	Issuers []string
 
 	// JWKSURLs lists the URLs that publish the keys of this region, at most 16. All return the same key set; the preferred one is

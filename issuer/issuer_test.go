@@ -1,7 +1,9 @@
 package issuer_test
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -114,14 +116,19 @@ func TestHTTPIssuers(t *testing.T) {
 // With a URL for the keys, an iss is any string: StringOrURI, RFC 7519, section 2.
 func TestIssuersThatAreNoURLs(t *testing.T) {
 	t.Parallel()
-	for _, iss := range []string{"kubernetes/serviceaccount", "accounts.google.com", "urn:example:idp", "a b", "https://idp.example?x"} {
+	for _, iss := range []string{
+		"kubernetes/serviceaccount", "accounts.google.com", "urn:example:idp", "a b", "https://idp.example?x",
+		"http://adfs.example/adfs/services/trust", "ma.accounts400.example", "1234-compute@developer.gserviceaccount.com", "ümläut",
+		strings.Repeat("x", 512),
+	} {
 		p := valid()
 		p.Regions[0].Issuers = []string{iss}
 		require.NoError(t, issuercheck.Validate(p), iss)
 		p.Regions[0].JWKSURLs, p.Regions[0].DiscoveryURL = nil, "https://eu.idp.example/metadata"
 		require.NoError(t, issuercheck.Validate(p), iss)
-		p.Regions[0].DiscoveryURL = ""
-		require.Error(t, issuercheck.Validate(p), iss)
+		if p.Regions[0].DiscoveryURL = ""; !strings.HasPrefix(iss, "http://") { // of which package jwks decides
+			require.Error(t, issuercheck.Validate(p), iss)
+		}
 	}
 }
 
@@ -143,4 +150,39 @@ func TestLoopback(t *testing.T) {
 	a.Regions[1].Issuers[0] = "http://[::1]:8080/t"
 	a.Regions[1].TokenURL = "http://localhost:8080/token"
 	require.NoError(t, issuercheck.Validate(a))
+}
+
+// No token of a provider can have these, or they would look like others.
+func TestIssuersThatAreNotAllowed(t *testing.T) {
+	t.Parallel()
+	for iss, want := range map[string]string{
+		"":                       "empty",
+		strings.Repeat("x", 513): "longer than 512 bytes",
+		"a\nb":                   "control character",
+		"a\u0085b":               "control character",
+		"a\u2028b":               "control character",
+		"a\u202eb":               "direction of writing",
+		"a\u2066b":               "direction of writing",
+		" a":                     "space",
+		"a ":                     "space",
+		"a\u00a0":                "space",
+		"a\xff":                  "UTF-8",
+	} {
+		p := valid()
+		p.Regions[0].Issuers = []string{iss}
+		require.ErrorContains(t, issuercheck.Validate(p), want, "%q", iss)
+	}
+}
+
+// Issuers that look the same are warned of: they are compared byte for byte.
+func TestIssuersThatLookAlikeAreWarnedOf(t *testing.T) {
+	t.Parallel()
+	a, b := issuer.OIDC("https://idp.example/T"), issuer.OIDC("https://idp.example/t/")
+	require.Equal(t, [][2]string{{"https://idp.example/T", "https://idp.example/t/"}}, issuercheck.Alike([]any{a, b, issuer.OIDC("https://idp.example/u")}))
+	require.Empty(t, issuercheck.Alike([]any{a, a}))
+	var log bytes.Buffer
+	_, err := jwks.New([]issuer.Provider{a, b}, jwks.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	require.NoError(t, err)
+	require.Contains(t, log.String(), "check the spelling")
+	require.Contains(t, log.String(), "https://idp.example/t/")
 }

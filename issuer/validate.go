@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/regionjwt/regionjwt/internal/issuercheck"
@@ -14,7 +15,8 @@ import (
 // Limits of a description.
 const (
 	maxName   = 256  // bytes of an ID or a region's name
-	maxURL    = 2048 // bytes of an iss or a URL
+	maxIssuer = 512  // bytes of an iss
+	maxURL    = 2048 // bytes of a URL
 	maxValues = 16   // regions of a provider, issuers or JWKS URLs of a region
 )
 
@@ -29,6 +31,13 @@ var _ = issuercheck.Provide(issuercheck.Checks{
 	UnknownRegions: func(provider any) []string {
 		p, _ := provider.(Provider)
 		return p.unknownRegions()
+	},
+	Issuers: func(provider any) (all []string) {
+		p, _ := provider.(Provider)
+		for _, r := range p.Regions {
+			all = append(all, r.Issuers...)
+		}
+		return all
 	},
 })
 
@@ -122,22 +131,21 @@ func checkIssuer(iss string, discovered bool) error {
 	if slices.ContainsFunc(metadataPaths, func(path string) bool { return strings.Contains(iss, path) }) {
 		return errors.New("this is a discovery URL: give the iss of the tokens, and set DiscoveryURL if it cannot be derived")
 	}
-	if discovered {
+	switch {
+	case iss == "":
+		return errors.New("empty")
+	case len(iss) > maxIssuer:
+		return fmt.Errorf("longer than %d bytes", maxIssuer)
+	case discovered:
 		u, err := parseURL(iss)
 		if err == nil && (u.RawQuery != "" || u.ForceQuery) {
 			err = errors.New("has a query")
 		}
 		return err
-	}
-	switch {
-	case iss == "":
-		return errors.New("empty")
-	case len(iss) > maxURL:
-		return fmt.Errorf("longer than %d bytes", maxURL)
 	case !utf8.ValidString(iss):
 		return errors.New("contains invalid UTF-8")
-	case strings.ContainsFunc(iss, func(c rune) bool { return c < ' ' || c == 0x7F }):
-		return errors.New("contains a control character")
+	case strings.ContainsFunc(iss, func(c rune) bool { return unicode.In(c, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control) }):
+		return errors.New("contains a control character, or one that changes the direction of writing")
 	case strings.TrimSpace(iss) != iss:
 		return errors.New("starts or ends with a space")
 	}

@@ -73,7 +73,17 @@ func newCache(providers []issuer.Provider, config Config, now clock.Clock) (*Cac
 			c.log.Warn("user pool in unknown AWS Regions: check the spelling", "provider", p.ID, "regions", unknown)
 		}
 	}
+	for _, pair := range issuercheck.Alike(anys(providers)) {
+		c.log.Warn("issuers differ by case or a slash at the end only: check the spelling", "issuers", pair[:])
+	}
 	return c, nil
+}
+
+func anys(providers []issuer.Provider) (all []any) {
+	for _, p := range providers {
+		all = append(all, p)
+	}
+	return all
 }
 
 // Update replaces the providers, atomically. Key sets whose URLs and HTTP client stay keep their keys. The requests for sets that

@@ -62,7 +62,7 @@ func (c *Cache) compareOne(s *set, sl *slot) {
 	var missing []string
 	for _, cand := range own.Candidates(now) {
 		if now.Since(cand.First) > time.Minute && !slices.ContainsFunc(got.keys, cand.Key.Same) {
-			missing = append(missing, cand.Key.ID)
+			missing = append(missing, keyName(cand.Key))
 		}
 	}
 	before := len(sl.missing)

@@ -183,7 +183,7 @@ func (q *request) readFrom(ctx context.Context, d *discovery, rawURL string) (st
 	if failed != nil {
 		return "", failed
 	}
-	members, err := strictjson.Parse(nil, string(doc.body))
+	members, err := strictjson.Parse(nil, strictjson.WithoutMark(doc.body))
 	if err != nil {
 		return "", doc.malformed()
 	}

@@ -1,7 +1,6 @@
 package jwks
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"mime"
@@ -142,7 +141,7 @@ func (q *request) get(ctx context.Context, rawURL, etag string) (document, *fail
 		return none, classify(ctx, err)
 	}
 	t, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	return document{header: resp.Header, body: bytes.TrimPrefix(body, []byte("\xEF\xBB\xBF")), html: t == "text/html"}, nil
+	return document{header: resp.Header, body: body, html: t == "text/html"}, nil
 }
 
 // malformed names a document that is not what was asked for.

@@ -40,7 +40,7 @@ type Source interface {
 // Query asks for the keys that may verify one token.
 type Query struct {
 	Issuer    string    // iss, compared byte for byte
-	KeyID     string    // kid; "" asks for every key that fits Algorithm
+	KeyID     string    // kid; "" asks for every key that fits Algorithm, with or without a kid
 	Algorithm string    // alg; "" asks for any. EdDSA and Ed25519 are one (RFC 9864)
 	IssuedAt  time.Time // iat; tells what a cached copy of a key set proves. Zero means now
 	Tried     []string  // thumbprints of keys that did not verify the signature; they are left out of the answer
@@ -94,7 +94,7 @@ func (k *Key) jwk() *jose.Key {
 	return k.key
 }
 
-// ID returns the kid.
+// ID returns the kid, or "" if the JWK has none.
 func (k *Key) ID() string { return k.jwk().ID }
 
 // Algorithm returns the alg of the JWK, or "" if it names none and any algorithm for this type of key is allowed. It returns

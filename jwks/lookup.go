@@ -7,6 +7,7 @@ import (
 
 	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/verdict"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
@@ -34,6 +35,10 @@ func (c *Cache) Lookup(ctx context.Context, q Query) Result {
 	r, known := v.answer(ask, now)
 	switch {
 	case len(q.Tried) > 0 && known && len(r.Keys) > 0 && (q.KeyID != "" || q.CacheOnly):
+		e.catchUp() // the key may just have come
+		if again, known := e.view.Load().answer(ask, now); known {
+			r = again
+		}
 		return c.mismatch(e, q, r, now)
 	case known && (len(q.Tried) == 0 || len(r.Keys) == 0):
 		return c.settle(q, r, now)
@@ -94,6 +99,9 @@ func (v *issuerView) several(ask keystate.Question, first, last int, now clock.T
 		all = v.state.Candidates(now)
 	}
 	chosen, cut := v.state.Choose(all, ask)
+	if cut && ask.KeyID == "" { // to try some of them would make chance decide
+		return Result{Complete: true, Err: verdict.ErrManyKeys}, true
+	}
 	for _, cand := range chosen {
 		for _, k := range v.keys[first:last] {
 			if k.key.Same(cand.Key) && k.valid(now) {

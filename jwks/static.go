@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/verdict"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
@@ -50,10 +51,20 @@ func (s *static) Lookup(_ context.Context, q Query) Result {
 	}
 	r := Result{Complete: true}
 	ask := keystate.Question{KeyID: q.KeyID, Algorithm: jose.Canonical(q.Algorithm)}
+	var fits []string // thumbprints
 	for _, k := range keys {
-		if ask.Matches(k.key) && !slices.Contains(q.Tried, k.key.Thumbprint) {
+		if !ask.Matches(k.key) {
+			continue
+		}
+		if q.KeyID == "" && !slices.Contains(fits, k.key.Thumbprint) {
+			fits = append(fits, k.key.Thumbprint)
+		}
+		if !slices.Contains(q.Tried, k.key.Thumbprint) {
 			r.Keys = append(r.Keys, k)
 		}
+	}
+	if len(fits) > verdict.MaxUnnamed {
+		return Result{Complete: true, Err: verdict.ErrManyKeys}
 	}
 	return r
 }

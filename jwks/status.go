@@ -25,7 +25,7 @@ type Status struct {
 	State string `json:"state"`
 	// LastSuccess is when the content of the newest good answer was made, of this process or the one that wrote the snapshot.
 	LastSuccess time.Time `json:"last_success,omitzero"`
-	// KeyIDs are those that the URL lists and that are in use.
+	// KeyIDs are those that the URL lists and that are in use. A key without kid is "thumbprint:" and its thumbprint.
 	KeyIDs []string `json:"key_ids,omitempty"`
 	// Skipped are the keys of the last answer that are not used, each as "kid: reason", with its place as "#3" if it has no kid.
 	// They are named even if no key of the answer is usable. At most 100 are.
@@ -124,10 +124,18 @@ func (sl *slot) status(inUse []keystate.Candidate, now, due clock.Time, c *Cache
 	}
 	for i := range inUse {
 		if u.Listing(inUse[i].Key) != nil {
-			st.KeyIDs = append(st.KeyIDs, inUse[i].Key.ID)
+			st.KeyIDs = append(st.KeyIDs, keyName(inUse[i].Key))
 		}
 	}
 	return st
+}
+
+// keyName names a key by its kid, or by its thumbprint.
+func keyName(k *jose.Key) string {
+	if k.ID == "" {
+		return "thumbprint:" + k.Thumbprint
+	}
+	return k.ID
 }
 
 // name describes a skipped key by its kid, or by its place.
@@ -160,7 +168,7 @@ func (s *set) missing(answered *slot, l keystate.Limits, now clock.Time) {
 	all := own.Candidates(now)
 	for _, sl := range s.slots {
 		sl.missing = slices.DeleteFunc(sl.missing, func(kid string) bool {
-			return !slices.ContainsFunc(all, func(c keystate.Candidate) bool { return c.Key.ID == kid })
+			return !slices.ContainsFunc(all, func(c keystate.Candidate) bool { return keyName(c.Key) == kid })
 		})
 	}
 	st := answered.current()
@@ -170,7 +178,7 @@ func (s *set) missing(answered *slot, l keystate.Limits, now clock.Time) {
 	answered.missing = nil
 	for i := range all {
 		if k := st.Listing(all[i].Key); (k == nil || !k.Current) && st.Answer.Made.Since(all[i].First) > time.Minute {
-			answered.missing = append(answered.missing, all[i].Key.ID)
+			answered.missing = append(answered.missing, keyName(all[i].Key))
 		}
 	}
 }

@@ -271,7 +271,6 @@ func TestMaxLifetimeIsChecked(t *testing.T) {
 		"CognitoDerived and CognitoID, and is the only client":  func(p *verifier.Policy) { p.Audience = verifier.CognitoDerived("api", "a", verifier.AllowAnyClient) },
 		"there is no audience or client ID":                     func(p *verifier.Policy) { p.Audience = verifier.CognitoDerived("api") },
 		"an audience or client ID is empty":                     func(p *verifier.Policy) { p.Audience = verifier.CognitoDerived("", "a") },
-		"WithAudience is for CognitoAccess only":                func(p *verifier.Policy) { p.Audience = verifier.CognitoDerived("api", "a").WithAudience("b") },
 	} {
 		p := verifier.Policy{Audience: verifier.Audience("api"), Provider: issuer.OIDC("https://idp.example")}
 		change(&p)
@@ -286,7 +285,7 @@ func TestDerivedTokensOfCognito(t *testing.T) {
 	const client, api = fakeissuer.ClientID, "https://api.example.com"
 	actor := map[string]any{"act": map[string]any{"sub": "agent"}}
 	direct, derived := verifier.CognitoAccess(client), verifier.CognitoDerived(api, client)
-	named := verifier.CognitoAccess(client).WithAudience(api)
+	named := verifier.AnyOf(direct, verifier.AllOf(direct, verifier.Audience(api)))
 	one, other := []string{api}, []string{"https://other.example.com"}
 	for name, c := range map[string]struct {
 		claims                 fakeissuer.Claims

@@ -10,12 +10,10 @@ import (
 // AudiencePolicy says for whom a token must have been issued. It is made by one of the functions of this package. New rejects the
 // zero AudiencePolicy: a verifier without one would accept the tokens of every application of the issuer.
 type AudiencePolicy struct {
-	kind      audienceKind
-	allowed   []string // audiences or client IDs
-	audiences []string // of WithAudience
-	derived   bool     // CognitoDerived: aud must be present
-	invalid   bool     // a method was called that does not fit the kind
-	marks     tokenMarks
+	kind    audienceKind
+	allowed []string         // audiences or client IDs
+	derived string           // the aud of CognitoDerived
+	parts   []AudiencePolicy // of AnyOf and AllOf
 }
 
 type audienceKind int
@@ -24,25 +22,31 @@ const (
 	audUnset audienceKind = iota
 	audAPI
 	audCognitoAccess
+	audCognitoDerived
 	audCognitoID
 	audIDToken
 	audAny
+	audAnyOf
+	audAllOf
 )
 
 // AllowAnyClient makes CognitoAccess, CognitoDerived and CognitoID accept every app client of the user pool.
 const AllowAnyClient = "*"
 
-// Audience accepts access tokens whose aud contains one of the values (RFC 9068 section 4). It rejects tokens with at_hash,
-// c_hash or events: they are no access tokens. An ID token without these claims is accepted if its aud, a client ID, is one of
-// the values. So do not use a client ID as the audience of an API. If you must, see Keycloak and Entra, or list only "at+jwt" in
-// Policy.Types.
+// Audience accepts access tokens whose aud contains one of the values (RFC 9068 section 4). It rejects tokens that certainly are
+// no access tokens: those with at_hash, c_hash or events, ID tokens of Keycloak by their typ claim, and ID tokens of Microsoft
+// Entra by their nonce. Any other ID token is accepted if its aud, a client ID, is one of the values. So do not use a client ID
+// as the audience of an API. If you must, list only "at+jwt" in Policy.Types.
 func Audience(aud ...string) AudiencePolicy {
 	return AudiencePolicy{kind: audAPI, allowed: slices.Clone(aud)}
 }
 
 // CognitoAccess accepts access tokens of Amazon Cognito: token_use is "access" and client_id is one of clientIDs. A token that
-// has an aud is rejected unless WithAudience allows it: it was requested with a resource (RFC 8707), or derived from another token
-// (RFC 8693; see CognitoDerived), for some API.
+// has an aud, as one that was requested with a resource (RFC 8707) or derived from another token (RFC 8693; see CognitoDerived) has, is rejected, unless an Audience that
+// accepts it is joined with AllOf:
+//
+//	AllOf(CognitoAccess(client), Audience(api))                                // tokens for the API only
+//	AnyOf(CognitoAccess(client), AllOf(CognitoAccess(client), Audience(api)))  // and those without an aud
 func CognitoAccess(clientIDs ...string) AudiencePolicy {
 	return AudiencePolicy{kind: audCognitoAccess, allowed: slices.Clone(clientIDs)}
 }
@@ -55,7 +59,7 @@ func CognitoAccess(clientIDs ...string) AudiencePolicy {
 // neither the members of act nor whose ID client_id is, that of the exchanging client or of the first one. A token whose act has
 // no sub is rejected, as always: see Token.Actor.
 func CognitoDerived(audience string, clientIDs ...string) AudiencePolicy {
-	return AudiencePolicy{kind: audCognitoAccess, derived: true, allowed: slices.Clone(clientIDs), audiences: []string{audience}}
+	return AudiencePolicy{kind: audCognitoDerived, derived: audience, allowed: slices.Clone(clientIDs)}
 }
 
 // CognitoID accepts ID tokens of Amazon Cognito: token_use is "id" and aud is one of clientIDs.
@@ -65,7 +69,8 @@ func CognitoID(clientIDs ...string) AudiencePolicy {
 
 // IDToken accepts ID tokens for the clients (OpenID Connect Core section 3.1.3.7): aud contains only clientIDs; azp, if present,
 // is one of them, and it is present if aud has several values; sub and iat are present. It rejects tokens with events, such as
-// logout tokens. The client that requested the token checks its nonce.
+// logout tokens, and access tokens of Keycloak, by their typ claim. An access token of another provider is accepted if its aud is
+// a client ID and its type is not "at+jwt". The client that requested the token checks its nonce.
 func IDToken(clientIDs ...string) AudiencePolicy {
 	return AudiencePolicy{kind: audIDToken, allowed: slices.Clone(clientIDs)}
 }
@@ -74,40 +79,131 @@ func IDToken(clientIDs ...string) AudiencePolicy {
 // against this service.
 func InsecureAnyAudience() AudiencePolicy { return AudiencePolicy{kind: audAny} }
 
-// WithAudience makes CognitoAccess accept tokens with an aud that contains one of the values: tokens that were requested with a
-// resource (RFC 8707). Tokens without an aud are still accepted, unless
-// Policy.RequiredClaims lists "aud": machine tokens never have one.
-func (a AudiencePolicy) WithAudience(aud ...string) AudiencePolicy {
-	a.invalid = a.invalid || a.kind != audCognitoAccess || a.derived
-	a.audiences = slices.Concat(a.audiences, aud)
-	return a
+// AnyOf accepts tokens that at least one of the policies accepts: access tokens and ID tokens of one Cognito user pool, for
+// example.
+func AnyOf(policies ...AudiencePolicy) AudiencePolicy {
+	return AudiencePolicy{kind: audAnyOf, parts: slices.Clone(policies)}
+}
+
+// AllOf accepts tokens that every one of the policies accepts. New rejects policies that no token can meet.
+func AllOf(policies ...AudiencePolicy) AudiencePolicy {
+	return AudiencePolicy{kind: audAllOf, parts: slices.Clone(policies)}
 }
 
 // anyClient reports whether AllowAnyClient was given.
 func (a *AudiencePolicy) anyClient() bool {
-	return len(a.allowed) == 1 && a.allowed[0] == AllowAnyClient && (a.kind == audCognitoAccess || a.kind == audCognitoID)
+	return len(a.allowed) == 1 && a.allowed[0] == AllowAnyClient &&
+		(a.kind == audCognitoAccess || a.kind == audCognitoDerived || a.kind == audCognitoID)
 }
 
-func (a AudiencePolicy) validate() error {
+func (a *AudiencePolicy) validate() error {
 	var errs []error
 	add := func(s string) { errs = append(errs, errors.New("Audience: "+s)) }
+	combined := a.kind == audAnyOf || a.kind == audAllOf
 	switch {
 	case a.kind == audUnset:
 		add("it is not set: use Audience, CognitoAccess, CognitoDerived, CognitoID or IDToken")
-	case len(a.allowed) == 0 && a.kind != audAny:
+	case combined && len(a.parts) == 0:
+		add("AnyOf and AllOf need at least one policy")
+	case !combined && len(a.allowed) == 0 && a.kind != audAny:
 		add("there is no audience or client ID")
 	case slices.Contains(a.allowed, AllowAnyClient) && !a.anyClient():
 		add("AllowAnyClient is for CognitoAccess, CognitoDerived and CognitoID, and is the only client")
 	}
-	if a.invalid {
-		add("WithAudience is for CognitoAccess only, Keycloak for Audience and IDToken, Entra for Audience")
+	if slices.Contains(a.allowed, "") || a.kind == audCognitoDerived && a.derived == "" {
+		add("an audience or client ID is empty")
 	}
-	for _, s := range slices.Concat(a.allowed, a.audiences) {
-		if s == "" {
-			add("an audience or client ID is empty")
+	for i := range a.parts {
+		if err := a.parts[i].validate(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if access, id := a.kinds(); len(errs) == 0 && !access && !id {
+		add("AllOf demands an access token and an ID token at once")
+	}
+	for _, kind := range []audienceKind{audCognitoAccess, audCognitoDerived, audCognitoID, audIDToken} {
+		if a.kind == audAllOf && len(errs) == 0 && a.disjoint(kind) {
+			add("AllOf demands two different clients at once")
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// disjoint reports whether two policies of that kind, which must both accept a token, have no client in common.
+func (a *AudiencePolicy) disjoint(kind audienceKind) bool {
+	var common []string
+	for first, p := range a.all(kind) {
+		switch {
+		case p.anyClient():
+		case common == nil:
+			common = p.allowed
+		default:
+			if common = slices.DeleteFunc(slices.Clone(common), func(id string) bool {
+				return !slices.Contains(p.allowed, id)
+			}); len(common) == 0 {
+				return first > 0
+			}
+		}
+	}
+	return false
+}
+
+// all returns the policies of that kind which a token must meet together.
+func (a *AudiencePolicy) all(kind audienceKind) (found []*AudiencePolicy) {
+	switch a.kind {
+	case kind:
+		return []*AudiencePolicy{a}
+	case audAllOf:
+		for i := range a.parts {
+			found = append(found, a.parts[i].all(kind)...)
+		}
+	default:
+	}
+	return found
+}
+
+// kinds reports whether a accepts access tokens, and whether it accepts ID tokens.
+func (a *AudiencePolicy) kinds() (access, id bool) {
+	switch a.kind {
+	case audAPI, audCognitoAccess, audCognitoDerived:
+		return true, false
+	case audCognitoID, audIDToken:
+		return false, true
+	case audAnyOf:
+		for i := range a.parts {
+			partAccess, partID := a.parts[i].kinds()
+			access, id = access || partAccess, id || partID
+		}
+		return access, id
+	case audAllOf:
+		access, id = true, true
+		for i := range a.parts {
+			partAccess, partID := a.parts[i].kinds()
+			access, id = access && partAccess, id && partID
+		}
+		return access, id
+	default:
+		return true, true
+	}
+}
+
+// any reports whether is holds for a policy that a consists of.
+func (a *AudiencePolicy) any(is func(audienceKind) bool) bool {
+	return is(a.kind) || slices.ContainsFunc(a.parts, func(p AudiencePolicy) bool { return p.any(is) })
+}
+
+// cognito reports whether every token that a accepts is one of Amazon Cognito.
+func (a *AudiencePolicy) cognito() bool {
+	switch a.kind {
+	case audCognitoAccess, audCognitoDerived, audCognitoID:
+		return true
+	case audAllOf:
+		return slices.ContainsFunc(a.parts, func(p AudiencePolicy) bool { return p.cognito() })
+	case audAnyOf:
+		return len(a.parts) > 0 && !slices.ContainsFunc(a.parts, func(p AudiencePolicy) bool { return !p.cognito() })
+	default:
+		return false
+	}
 }
 
 // The defaults of Policy.Algorithms and Types, which all policies share. Types are as mediaType returns them.
@@ -118,75 +214,16 @@ var (
 	accessTypes       = []string{"", "jwt", "at+jwt"}
 )
 
-// forIDTokens reports whether a accepts ID tokens, whose aud names clients.
-func (a *AudiencePolicy) forIDTokens() bool { return a.kind == audCognitoID || a.kind == audIDToken }
-
-func (a AudiencePolicy) defaultAlgorithms() []string {
-	if a.kind == audCognitoAccess || a.kind == audCognitoID {
+func (a *AudiencePolicy) defaultAlgorithms() []string {
+	if a.cognito() {
 		return cognitoAlgorithms
 	}
 	return otherAlgorithms
 }
 
-func (a AudiencePolicy) defaultTypes() []string {
-	if a.forIDTokens() {
-		return idTypes
+func (a *AudiencePolicy) defaultTypes() []string {
+	if access, _ := a.kinds(); access {
+		return accessTypes
 	}
-	return accessTypes
-}
-
-// check returns why the typ of the header and the claims do not fit, and the claim that decided, or "".
-func (a *AudiencePolicy) check(typ string, c *claims) (Reason, string) {
-	if reason, detail := a.checkKind(typ, c); reason != "" {
-		return reason, detail
-	}
-	switch a.kind {
-	case audAPI:
-		if !c.audience.holdsOne(a.allowed) {
-			return ReasonBadAudience, "aud"
-		}
-	case audCognitoAccess:
-		return a.checkCognitoAccess(c)
-	case audCognitoID:
-		if c.use != "id" {
-			return ReasonBadAudience, "token_use"
-		}
-		if !c.audience.holdsOne(a.allowed) && (!a.anyClient() || len(c.audience.values) == 0) {
-			return ReasonBadAudience, "aud"
-		}
-	case audIDToken:
-		return a.checkIDToken(c)
-	case audAny:
-	default:
-		return ReasonBadAudience, "aud" // New accepts none of these
-	}
-	return "", ""
-}
-
-func (a *AudiencePolicy) checkCognitoAccess(c *claims) (Reason, string) {
-	switch {
-	case c.use != "access":
-		return ReasonBadAudience, "token_use"
-	case !a.anyClient() && !slices.Contains(a.allowed, c.clientID):
-		return ReasonBadAudience, "client_id"
-	case c.audience.present && !c.audience.holdsOne(a.audiences):
-		return ReasonBadAudience, "aud"
-	case a.derived && len(c.audience.values) != 1:
-		return ReasonBadAudience, "aud"
-	}
-	return "", ""
-}
-
-func (a *AudiencePolicy) checkIDToken(c *claims) (Reason, string) {
-	switch {
-	case !c.audience.holdsOnly(a.allowed):
-		return ReasonBadAudience, "aud"
-	case (c.azpPresent || len(c.audience.values) > 1) && !slices.Contains(a.allowed, c.azp):
-		return ReasonBadAudience, "azp"
-	case c.subject == "":
-		return ReasonMissingClaim, "sub"
-	case c.iat.IsZero():
-		return ReasonMissingClaim, "iat"
-	}
-	return "", ""
+	return idTypes
 }

@@ -10,6 +10,12 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
+// withAudience accepts tokens of the client without an aud, and those for one of the values.
+func withAudience(aud ...string) verifier.AudiencePolicy {
+	client := verifier.CognitoAccess(fakeissuer.ClientID)
+	return verifier.AnyOf(client, verifier.AllOf(client, verifier.Audience(aud...)))
+}
+
 func TestBindings(t *testing.T) {
 	t.Parallel()
 	api := []string{fakeissuer.Audience}
@@ -26,9 +32,9 @@ func TestBindings(t *testing.T) {
 		"any client":                  {fakeissuer.Cognito, verifier.CognitoAccess(verifier.AllowAnyClient), fakeissuer.Claims{}, ""},
 		"any client, ID token":        {fakeissuer.Cognito, verifier.CognitoAccess(verifier.AllowAnyClient), id, "bad_audience"},
 		"unexpected aud":              {fakeissuer.Cognito, verifier.CognitoAccess(fakeissuer.ClientID), fakeissuer.Claims{Audience: api}, "bad_audience"},
-		"wanted aud":                  {fakeissuer.Cognito, verifier.CognitoAccess(fakeissuer.ClientID).WithAudience(api...), fakeissuer.Claims{Audience: api}, ""},
-		"other aud":                   {fakeissuer.Cognito, verifier.CognitoAccess(fakeissuer.ClientID).WithAudience("x"), fakeissuer.Claims{Audience: api}, "bad_audience"},
-		"aud wanted, absent":          {fakeissuer.Cognito, verifier.CognitoAccess(fakeissuer.ClientID).WithAudience(api...), fakeissuer.Claims{Machine: true}, ""},
+		"wanted aud":                  {fakeissuer.Cognito, withAudience(api...), fakeissuer.Claims{Audience: api}, ""},
+		"other aud":                   {fakeissuer.Cognito, withAudience("x"), fakeissuer.Claims{Audience: api}, "bad_audience"},
+		"aud wanted, absent":          {fakeissuer.Cognito, withAudience(api...), fakeissuer.Claims{Machine: true}, ""},
 		"ID token":                    {fakeissuer.Cognito, verifier.CognitoID(fakeissuer.ClientID), id, ""},
 		"ID token of another client":  {fakeissuer.Cognito, verifier.CognitoID("x"), id, "bad_audience"},
 		"access for ID token":         {fakeissuer.Cognito, verifier.CognitoID(fakeissuer.ClientID), fakeissuer.Claims{Audience: []string{fakeissuer.ClientID}}, "bad_audience"},
@@ -67,16 +73,18 @@ func TestClaimNames(t *testing.T) {
 		tr.RequiredClaims = []string{"/realm_access/roles"}
 	})
 	tok, err := v.Verify(t.Context(), w.Issue(east, fakeissuer.Claims{Set: map[string]any{
-		"scp": []string{"a", "b", ""}, "scope": "c", "azp": "me",
-		"realm_access": map[string]any{"roles": []any{"r1", 7, "r2"}}, "https://x.example/roles": []string{"no"},
+		"scp": []string{"a", "b"}, "scope": "c d", "azp": "me",
+		"realm_access": map[string]any{"roles": []any{"r1", 7, "r2"}}, "https://x.example/roles": []string{"r3", "r1"},
 	}}))
 	require.NoError(t, err)
-	require.Equal(t, []string{"a", "b"}, slices.Collect(tok.Scopes()))
+	require.ElementsMatch(t, []string{"a", "b", "c", "d"}, slices.Collect(tok.Scopes()))
 	require.True(t, tok.HasScope("b"))
-	require.False(t, tok.HasScope("c"))
+	require.True(t, tok.HasScope("c"))
+	require.False(t, tok.HasScope("c d"))
 	require.Equal(t, "me", tok.ClientID())
-	require.Equal(t, []string{"r1", "r2"}, slices.Collect(tok.Groups()))
+	require.Equal(t, []string{"r1", "r2", "r3"}, slices.Collect(tok.Groups()))
 	require.True(t, tok.HasGroup("r1"))
+	require.True(t, tok.HasGroup("r3"))
 	require.Equal(t, []string{fakeissuer.Audience}, slices.Collect(tok.Audience()))
 	for name, set := range map[string]map[string]any{
 		"scope":    {"scp": 1},

@@ -45,12 +45,13 @@ var checks = [...]check{
 	},
 	{
 		"the AudiencePolicy: kind of token, audience, client",
-		[]Reason{ReasonBadAudience, ReasonMalformed, ReasonMissingClaim}, (*state).audienceFits,
+		[]Reason{ReasonBadAudience, ReasonTypNotAllowed, ReasonMissingClaim}, (*state).audienceFits,
 	},
 	{
 		"the keys for iss and kid, which may have to be fetched, and the signature",
 		[]Reason{
-			ReasonKeysUnavailable, ReasonUnknownKeyRateLimited, ReasonKeyNotAllowed, ReasonUnknownKey, ReasonBadSignature,
+			ReasonKeysUnavailable, ReasonUnknownKeyRateLimited, ReasonMalformed, ReasonKeyNotAllowed, ReasonUnknownKey,
+			ReasonBadSignature,
 		},
 		(*state).signatureMatches,
 	},
@@ -86,6 +87,8 @@ type attempt struct {
 	claims claims
 	entry  *issuerEntry // of iss
 
+	idToken bool // the audience policy accepts it as an ID token
+
 	// What the signature proves.
 	key     *jwks.Key
 	regions []string
@@ -120,7 +123,7 @@ func (a *attempt) release() {
 
 func (s *state) sizeFits(_ context.Context, a *attempt) *Error {
 	if len(a.raw) > s.maxBytes {
-		return &Error{Reason: ReasonMalformed, Detail: "size"}
+		return &Error{Reason: ReasonMalformed, Detail: "size, see Config.MaxTokenBytes"}
 	}
 	return nil
 }
@@ -174,7 +177,9 @@ func (s *state) timesFit(_ context.Context, a *attempt) *Error {
 }
 
 func (s *state) audienceFits(_ context.Context, a *attempt) *Error {
-	return a.entry.rejectIf(a.entry.Audience.check(a.header.typ, &a.claims))
+	v := a.entry.checkAudience(a.header.typ, &a.claims)
+	a.idToken = v.id
+	return a.entry.rejectIf(v.reason, v.detail)
 }
 
 func (s *state) signatureMatches(ctx context.Context, a *attempt) (err *Error) {

@@ -51,13 +51,13 @@ func defects() []defect {
 	return []defect{
 		{
 			claims: map[string]any{"pad": strings.Repeat("x", 8<<10)},
-			policy: func(_ *verifier.Policy, c *parts) { c.MaxTokenBytes = 4 << 10 }, want: "malformed size",
+			policy: func(_ *verifier.Policy, c *parts) { c.MaxTokenBytes = 4 << 10 }, want: "malformed size, see Config.MaxTokenBytes",
 		},
 		{raw: func(raw string) string { return raw + ".AA" }, want: "malformed "},
 		{header: map[string]any{"crit": []string{"b64"}}, want: "malformed crit"},
 		{claims: map[string]any{"sub": 1}, want: "malformed sub"},
 		{claims: map[string]any{"iss": "https://other.example.com"}, want: "unknown_issuer "},
-		{header: map[string]any{"typ": "secevent+jwt"}, want: "typ_not_allowed typ"},
+		{header: map[string]any{"typ": "secevent+jwt"}, want: "typ_not_allowed typ, see Policy.Types"},
 		{claims: map[string]any{"exp": time.Now().Add(-time.Hour).Unix()}, want: "expired "},
 		{claims: map[string]any{"aud": "another"}, want: "bad_audience aud"},
 		{forged: true, want: "bad_signature "},

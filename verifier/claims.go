@@ -19,9 +19,10 @@ type claims struct {
 	exp, nbf, iat                           time.Time // zero if absent
 	act                                     strictjson.Value
 
-	client  string   // the first that Policy.ClientIDClaims find
-	clients []string // the other clients that these claims, client_id and azp name, each once
-	scopes  scopes
+	client   string   // the first that Policy.ClientIDClaims find
+	clients  []string // the other clients that these claims, client_id and azp name, each once
+	conflict string   // a claim that names another client than the one that something is granted to
+	scopes   scopes
 }
 
 // audience is the aud claim: one string, or an array of strings (RFC 7519 section 4.1.3).
@@ -39,6 +40,9 @@ func (a audience) holdsOne(wanted []string) bool {
 	}
 	return false
 }
+
+// is reports whether there is one value, the wanted one.
+func (a audience) is(wanted string) bool { return len(a.values) == 1 && a.values[0] == wanted }
 
 // holdsOnly reports whether there is a value, and each is wanted.
 func (a audience) holdsOnly(wanted []string) bool {
@@ -61,8 +65,15 @@ func (c *claims) read(members []strictjson.Member) (wrong string) {
 	return ""
 }
 
+// notNull lists the registered claims of which null does not mean that they are absent. Null for one of the others (nbf, iat, sub,
+// jti, azp, client_id, scope, scp, sid, auth_time, acr, amr) takes nothing back that the claim would have said against the token.
+var notNull = []string{"iss", "aud", "exp", "token_use", "at_hash", "c_hash", "events", "cnf", "act", "status"}
+
 // add reads one claim, and reports whether its type is right.
 func (c *claims) add(name string, v strictjson.Value) bool {
+	if v.Kind() == strictjson.Null {
+		return !slices.Contains(notNull, name)
+	}
 	switch name {
 	case "iss":
 		c.issuerPresent = true

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/regionjwt/regionjwt/internal/fakeissuer"
+	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -134,58 +135,67 @@ func TestCognitoTokensHaveOneUse(t *testing.T) {
 	}
 }
 
-// Keycloak and Entra say more about their tokens, which is looked at if it is asked for.
-func TestProvidersMarkTheirTokens(t *testing.T) {
-	t.Parallel()
-	access, id := verifier.Audience("app").Keycloak(), verifier.IDToken("app").Keycloak()
-	entra := verifier.Audience("app").Entra()
-	for name, c := range map[string]struct {
-		binding verifier.AudiencePolicy
-		claims  set
-		want    string
-	}{
-		"Bearer":                  {access, set{"typ": "Bearer"}, ""},
-		"DPoP":                    {access, set{"typ": "DPoP"}, ""},
-		"Bearer with a nonce":     {access, set{"typ": "Bearer", "nonce": "n"}, ""},
-		"ID for access":           {access, set{"typ": "ID"}, "bad_audience"},
-		"Refresh for access":      {access, set{"typ": "Refresh"}, "bad_audience"},
-		"Logout for access":       {access, set{"typ": "Logout"}, "bad_audience"},
-		"another case":            {access, set{"typ": "bearer"}, "bad_audience"},
-		"no typ":                  {access, nil, "bad_audience"},
-		"empty typ":               {access, set{"typ": ""}, "bad_audience"},
-		"typ a list":              {access, set{"typ": []string{"Bearer"}}, "malformed"},
-		"typ null":                {access, set{"typ": json.RawMessage("null")}, "malformed"},
-		"Bearer with at_hash":     {access, set{"typ": "Bearer", "at_hash": "x"}, "bad_audience"},
-		"ID":                      {id, set{"typ": "ID", "at_hash": "x"}, ""},
-		"Bearer for ID":           {id, set{"typ": "Bearer"}, "bad_audience"},
-		"no typ for ID":           {id, nil, "bad_audience"},
-		"typ of an ID a number":   {id, set{"typ": 1}, "malformed"},
-		"Entra":                   {entra, nil, ""},
-		"Entra, nonce":            {entra, set{"nonce": "n"}, "bad_audience"},
-		"Entra, nonce empty":      {entra, set{"nonce": ""}, "bad_audience"},
-		"Entra, nonce no text":    {entra, set{"nonce": 1}, "malformed"},
-		"Entra, nonce null":       {entra, set{"nonce": json.RawMessage("null")}, "malformed"},
-		"Entra, at_hash":          {entra, set{"at_hash": "x"}, "bad_audience"},
-		"Entra, typ of Keycloak":  {entra, set{"typ": "ID"}, ""},
-		"Entra, another audience": {verifier.Audience("other").Entra(), nil, "bad_audience"},
-	} {
-		claims := fakeissuer.Claims{Audience: []string{"app"}, Set: c.claims}
-		require.Equal(t, c.want, judged(t, fakeissuer.IssuerPerRegion, c.binding, nil, claims), name)
-	}
+// of returns a provider with this iss, and its keys at that path.
+func of(iss, keys string) fakeissuer.Config {
+	return fakeissuer.Config{Algorithm: "ES256", Provider: &issuer.Provider{ID: "p", Regions: []issuer.Region{
+		{Name: west, Issuers: []string{iss}, JWKSURLs: []string{"https://keys.example" + keys}},
+	}}}
 }
 
-// A mark that says nothing about a binding is a mistake.
-func TestMarksFitTheBinding(t *testing.T) {
+// Keycloak and Entra say more about their tokens. They are known by their issuers and key sets. What other providers say in the
+// same claims is theirs.
+func TestProvidersMarkTheirTokens(t *testing.T) {
 	t.Parallel()
-	w := fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion))
-	for i, b := range []verifier.AudiencePolicy{
-		verifier.CognitoAccess("c").Keycloak(), verifier.CognitoID("c").Keycloak(), verifier.InsecureAnyAudience().Keycloak(),
-		verifier.IDToken("c").Entra(), verifier.CognitoAccess("c").Entra(), verifier.InsecureAnyAudience().Entra(),
-		verifier.AudiencePolicy{}.Keycloak(), verifier.AudiencePolicy{}.Entra(), verifier.Audience("a").Keycloak().Entra(),
-		verifier.Audience("a").Entra().Keycloak(),
+	access, id := verifier.Audience("app"), verifier.IDToken("app")
+	keycloak := of("https://idp.example/realms/shop", "/jwks")
+	internal := of("urn:shop", "/realms/shop/protocol/openid-connect/certs")
+	entra := of("https://login.microsoftonline.com/8f6a/v2.0", "/jwks")
+	other := of("https://idp.example/", "/jwks")
+	for name, c := range map[string]struct {
+		provider fakeissuer.Config
+		binding  verifier.AudiencePolicy
+		claims   set
+		want     string
+	}{
+		"Bearer":                  {keycloak, access, set{"typ": "Bearer"}, ""},
+		"DPoP":                    {keycloak, access, set{"typ": "DPoP"}, ""},
+		"Bearer with a nonce":     {keycloak, access, set{"typ": "Bearer", "nonce": "n"}, ""},
+		"ID for access":           {keycloak, access, set{"typ": "ID"}, "bad_audience"},
+		"ID for access, by keys":  {internal, access, set{"typ": "ID"}, "bad_audience"},
+		"Refresh for access":      {keycloak, access, set{"typ": "Refresh"}, "bad_audience"},
+		"Logout for access":       {keycloak, access, set{"typ": "Logout"}, "bad_audience"},
+		"Offline for ID":          {keycloak, id, set{"typ": "Offline"}, "bad_audience"},
+		"another value":           {keycloak, access, set{"typ": "bearer"}, ""},
+		"no typ":                  {keycloak, access, nil, ""},
+		"typ a list":              {keycloak, access, set{"typ": []string{"ID"}}, ""},
+		"Bearer with at_hash":     {keycloak, access, set{"typ": "Bearer", "at_hash": "x"}, "bad_audience"},
+		"ID":                      {keycloak, id, set{"typ": "ID", "at_hash": "x"}, ""},
+		"Bearer for ID":           {keycloak, id, set{"typ": "Bearer"}, "bad_audience"},
+		"DPoP for ID, by keys":    {internal, id, set{"typ": "DPoP"}, "bad_audience"},
+		"no typ for ID":           {keycloak, id, nil, ""},
+		"either":                  {keycloak, verifier.AnyOf(access, id), set{"typ": "ID"}, ""},
+		"either, Refresh":         {keycloak, verifier.AnyOf(access, id), set{"typ": "Refresh"}, "bad_audience"},
+		"Entra":                   {entra, access, nil, ""},
+		"Entra, nonce":            {entra, access, set{"nonce": "n"}, "bad_audience"},
+		"Entra, nonce empty":      {entra, access, set{"nonce": ""}, "bad_audience"},
+		"Entra, nonce no text":    {entra, access, set{"nonce": 1}, "bad_audience"},
+		"Entra, nonce null":       {entra, access, set{"nonce": json.RawMessage("null")}, "bad_audience"},
+		"Entra, nonce of ID":      {entra, id, set{"nonce": "n"}, ""},
+		"Entra, at_hash":          {entra, access, set{"at_hash": "x"}, "bad_audience"},
+		"Entra, typ of Keycloak":  {entra, access, set{"typ": "ID"}, ""},
+		"Entra, another audience": {entra, verifier.Audience("other"), nil, "bad_audience"},
+		"Entra, version 1":        {of("https://login.microsoftonline.com/8f6a/", "/jwks"), access, set{"nonce": "n"}, ""},
+		"host of another":         {of("https://login.microsoftonline.com.example/x/v2.0", "/jwks"), access, set{"nonce": "n"}, ""},
+		"other, typ of Keycloak":  {other, access, set{"typ": "ID"}, ""},
+		"other, nonce":            {other, access, set{"nonce": "n"}, ""},
 	} {
-		_, err := verifier.New([]verifier.Policy{{Provider: w.Provider(), Audience: b}}, &fixed{}, verifier.Config{})
-		require.ErrorContains(t, err, "Audience: ", i)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := fakeissuer.New(t, c.provider)
+			v := newVerifier(t, w, func(tr *verifier.Policy, _ *parts) { tr.Audience = c.binding })
+			_, err := v.Verify(t.Context(), w.Issue(west, fakeissuer.Claims{Audience: []string{"app"}, Set: c.claims}))
+			require.Equal(t, c.want, reasonOf(t, err))
+		})
 	}
 }
 

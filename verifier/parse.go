@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/regionjwt/regionjwt/internal/jose"
@@ -9,8 +10,9 @@ import (
 
 // header holds the parameters that are used. jwk, jku, x5u, x5c and x5t are never looked at.
 type header struct {
-	alg, kid string // alg is canonical
-	typ      string // as a media type: lower case, without "application/"; "" if absent
+	alg string // canonical
+	kid string // "" if absent
+	typ string // as a media type: lower case, without "application/"; "" if absent
 }
 
 // readClaims reads a payload into a.claims. It returns false if it is not strict JSON, or the name of a claim of the wrong type.
@@ -24,12 +26,27 @@ func (a *attempt) readClaims(payload string) (wrong string, ok bool) {
 	return wrong, wrong == ""
 }
 
+// Of the header parameters of nullParameters, null means that they are absent. The others that are known are not null, also those
+// that hold a key or say where one is, which are not looked at.
+var (
+	nullParameters = []string{"typ", "cty", "kid"}
+	keyParameters  = []string{"jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256"}
+)
+
 // read reads the JOSE header (RFC 7515 section 4). It returns "", or why it is rejected.
 func (h *header) read(members []strictjson.Member) (reason Reason, detail string) {
 	var alg strictjson.Value
 	for i := range members {
-		v := members[i].Value
-		switch name := members[i].Name; name {
+		name, v := members[i].Name, members[i].Value
+		if v.Kind() == strictjson.Null {
+			if slices.Contains(nullParameters, name) {
+				continue
+			}
+			if slices.Contains(keyParameters, name) {
+				return ReasonMalformed, name
+			}
+		}
+		switch name {
 		case "alg":
 			alg = v
 		case "kid":
@@ -54,10 +71,7 @@ func (h *header) read(members []strictjson.Member) (reason Reason, detail string
 		return ReasonMalformed, "alg"
 	}
 	if h.alg = jose.Canonical(alg.Text()); !jose.Known(h.alg) {
-		return ReasonAlgNotAllowed, ""
-	}
-	if h.kid == "" {
-		return ReasonMalformed, "kid"
+		return ReasonAlgNotAllowed, "alg"
 	}
 	return reason, detail
 }

@@ -34,18 +34,26 @@ type Policy struct {
 	// RequiredClaims lists claims that must be present and not null: a claim that a region's trigger should add, for example.
 	RequiredClaims []string
 
-	// ScopeClaims lists the claims that may hold the scopes; the first one that is present is used. Empty means "scope", a
-	// string. Claims that are listed here may also be arrays of strings: "scp", "scope".
+	// ScopeClaims lists the claims that hold the scopes: each is one string, with spaces between the scopes, or an array of
+	// strings with one scope each. The scopes of all of them are granted. Empty means "scope", or "scp" if there is no "scope".
 	ScopeClaims []string
 
-	// ClientIDClaims lists the claims that may hold the client; the first one that is present is used. Empty means "client_id".
-	// Others are "azp", "appid" and "cid". Audience policies look at client_id in any case, and a revocation rule for a client
-	// matches every client that a token names: here and in client_id, azp and the aud of an ID token.
+	// ClientIDClaims lists the claims that may hold the client; a token with different clients in them is rejected. Empty means
+	// "client_id". Others are "azp", "appid" and "cid". CognitoAccess looks at client_id in any case, IDToken at azp. A
+	// revocation rule for a client matches every client that a token names: here and in client_id, azp and the aud of an ID
+	// token.
 	ClientIDClaims []string
 
-	// GroupClaims lists the claims that may hold the groups or roles, an array of strings or one string; the first one that is
-	// present is used. Empty means "cognito:groups" with CognitoAccess and CognitoID, otherwise "groups".
+	// GroupClaims lists the claims that hold groups or roles, each an array of strings or one string. The groups of all of them
+	// are those of the user: "/realm_access/roles", "/resource_access/my.api/roles". Empty means "cognito:groups" with
+	// CognitoAccess and CognitoID, otherwise "groups".
 	GroupClaims []string
+
+	// AllowMissingKeyID accepts tokens without kid, and keys without kid (RFC 7515 section 4.1.4). The keys of the issuer that
+	// fit the alg are then tried: a token without kid can be of any key, and a token with one of that key, or else of a key
+	// without kid. At most 4 keys are tried, or as many as the issuer has JWKS URLs, up to 16: a token for which more fit is
+	// malformed.
+	AllowMissingKeyID bool
 
 	// MaxAge rejects tokens that were issued longer ago, and tokens without iat. 0 means no limit but exp.
 	MaxAge time.Duration
@@ -62,13 +70,19 @@ type Policy struct {
 	// ReasonCheckFailed: as ErrInvalid unless it wraps ErrForbidden, ErrUnavailable or ErrRateLimited. A panic is
 	// ErrUnavailable. It must be safe for concurrent use.
 	Check func(context.Context, *Token) error
+
+	aws     bool   // of AWS
+	account string // of AWS
 }
 
 // compiledPolicy is a Policy that has been checked and copied.
 type compiledPolicy struct {
 	Policy
 	providerID string
-	scopeArray bool // ScopeClaims is set, so arrays are allowed
+	firstScope bool // ScopeClaims is the default: the first one that is present is used
+	typesOfID  bool // Types is not the default, and for ID tokens alone
+	byClientID bool // the audience policy looks at client_id
+	byAZP      bool // the audience policy looks at azp
 }
 
 // issuerEntry is what one iss stands for.
@@ -76,11 +90,16 @@ type issuerEntry struct {
 	*compiledPolicy
 	regions []string // that list the iss, in the order of the provider
 	region  string   // the only one, or ""
+	marks   tokenMarks
 }
 
 // compile returns a checked copy of p, and every problem with it.
 func (p Policy) compile() (*compiledPolicy, error) {
-	c := &compiledPolicy{Policy: p, providerID: p.Provider.ID, scopeArray: len(p.ScopeClaims) > 0}
+	c := &compiledPolicy{Policy: p, providerID: p.Provider.ID, firstScope: len(p.ScopeClaims) == 0}
+	access, _ := p.Audience.kinds()
+	c.typesOfID = len(p.Types) > 0 && !access
+	c.byClientID = p.Audience.any(func(k audienceKind) bool { return k == audCognitoAccess || k == audCognitoDerived })
+	c.byAZP = p.Audience.any(func(k audienceKind) bool { return k == audIDToken })
 	c.Algorithms = orElse(p.Algorithms, p.Audience.defaultAlgorithms())
 	c.Types = orElse(p.Types, p.Audience.defaultTypes())
 	for i, alg := range c.Algorithms {
@@ -95,7 +114,7 @@ func (p Policy) compile() (*compiledPolicy, error) {
 	}
 	c.RequiredClaims = slices.Clone(p.RequiredClaims)
 	groups := defaultGroups
-	if p.Audience.kind == audCognitoAccess || p.Audience.kind == audCognitoID {
+	if p.Audience.cognito() {
 		groups = cognitoGroups
 	}
 	c.ScopeClaims = orElse(p.ScopeClaims, defaultScope)
@@ -114,6 +133,7 @@ func (p *Policy) validate() error {
 	}
 	add(issuercheck.Validate(p.Provider))
 	add(p.Audience.validate())
+	add(p.validateAWS())
 	for _, alg := range p.Algorithms {
 		if err := jose.Support(alg); err != nil {
 			add(fmt.Errorf("Algorithms: %w", err))
@@ -148,7 +168,7 @@ func (p *Policy) validate() error {
 
 // The defaults of the lists of claims, which all policies share.
 var (
-	defaultScope    = []string{"scope"}
+	defaultScope    = []string{"scope", "scp"}
 	defaultClientID = []string{"client_id"}
 	defaultGroups   = []string{"groups"}
 	cognitoGroups   = []string{"cognito:groups"}

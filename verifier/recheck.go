@@ -45,7 +45,8 @@ func (s *state) recheckRest(ctx context.Context, e *issuerEntry, tok *Token) *Er
 		if err := e.rejectIf(e.checkHeader(&tok.header, c)); err != nil {
 			return err
 		}
-		if err := e.rejectIf(e.Audience.check(tok.header.typ, c)); err != nil {
+		audience := e.checkAudience(tok.header.typ, c)
+		if err := e.rejectIf(audience.reason, audience.detail); err != nil {
 			return err
 		}
 		if err := e.checkRequired(c); err != nil {
@@ -54,7 +55,10 @@ func (s *state) recheckRest(ctx context.Context, e *issuerEntry, tok *Token) *Er
 		if err := e.rejectIf(e.checkLifetime(tok)); err != nil {
 			return err
 		}
-		now.policy, now.clientID, now.clients = e.compiledPolicy, c.client, c.clients
+		now.policy, now.clientID, now.clients, now.idToken = e.compiledPolicy, c.client, c.clients, audience.id
+	}
+	if tok.key.ID() == "" && tok.header.kid != "" && !e.AllowMissingKeyID {
+		return e.reject(ReasonUnknownKey, "", nil)
 	}
 	regions, rejected := s.recheckKey(ctx, e, tok)
 	if rejected != nil {

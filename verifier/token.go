@@ -31,6 +31,7 @@ type Token struct {
 	oneAudience                   [1]string // backs audience if that has one value
 	scopes                        scopes
 	bound                         bool // it has a cnf claim
+	idToken                       bool // it was accepted as an ID token
 	actor                         *Actor
 	exp, nbf, iat, until          time.Time
 }
@@ -77,7 +78,7 @@ func (t *Token) allClients() iter.Seq[string] {
 				return
 			}
 		}
-		if t.policy == nil || !t.policy.Audience.forIDTokens() {
+		if !t.idToken {
 			return
 		}
 		for _, id := range t.audience {
@@ -118,14 +119,35 @@ func (t *Token) Scopes() iter.Seq[string] { return t.scopes.all() }
 // HasScope reports whether exactly this scope was granted.
 func (t *Token) HasScope(scope string) bool { return contains(t.scopes.all(), scope) && scope != "" }
 
-// Groups yields the groups or roles of the user: see Policy.GroupClaims.
+// Groups yields the groups or roles of the user, each once: see Policy.GroupClaims.
 func (t *Token) Groups() iter.Seq[string] {
 	_ = t.payload // a nil Token panics here, not when the result is used
 	return func(yield func(string) bool) {
 		if t.policy == nil {
 			return
 		}
-		_, v := firstOf(t.members(), t.policy.GroupClaims)
+		var before []string // of claims that were named earlier
+		members := t.members()
+		for i, name := range t.policy.GroupClaims {
+			known := len(before)
+			for group := range textsOf(at(members, name)) {
+				if slices.Contains(before[:known], group) {
+					continue
+				}
+				if !yield(group) {
+					return
+				}
+				if i < len(t.policy.GroupClaims)-1 {
+					before = append(before, group)
+				}
+			}
+		}
+	}
+}
+
+// textsOf yields a text, or the texts of an array.
+func textsOf(v strictjson.Value) iter.Seq[string] {
+	return func(yield func(string) bool) {
 		if v.Kind() == strictjson.String {
 			yield(v.Text())
 			return

@@ -184,18 +184,19 @@ func (c *Config) problems() (errs []error) {
 
 // add enters the issuers of a policy.
 func (s *state) add(p *compiledPolicy) (errs []error) {
-	for _, r := range p.Provider.Regions {
+	for i := range p.Provider.Regions {
+		r := &p.Provider.Regions[i]
 		for _, iss := range r.Issuers {
 			e := s.issuers[iss]
 			switch {
 			case e == nil:
-				s.issuers[iss] = &issuerEntry{compiledPolicy: p, regions: []string{r.Name}, region: r.Name}
+				s.issuers[iss] = &issuerEntry{compiledPolicy: p, regions: []string{r.Name}, region: r.Name, marks: marksOf(iss, r)}
 			case e.compiledPolicy != p:
 				errs = append(errs, fmt.Errorf("verifier: issuer %q is listed by the providers %q and %q",
 					iss, e.providerID, p.providerID))
 			default:
 				e.regions = append(e.regions, r.Name)
-				e.region = ""
+				e.region, e.marks = "", max(e.marks, marksOf(iss, r))
 			}
 		}
 	}

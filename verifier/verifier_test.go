@@ -134,7 +134,7 @@ func TestSpoiledTokens(t *testing.T) {
 		"too large":         {fakeissuer.Claims{Set: map[string]any{"x": long}}, verifier.ReasonMalformed},
 		"required claim":    {fakeissuer.Claims{Set: map[string]any{"tenant": nil}}, verifier.ReasonMissingClaim},
 		"too old":           {fakeissuer.Claims{Set: map[string]any{"tenant": 1}, IssuedAgo: 2 * time.Hour}, verifier.ReasonTooOld},
-		"scope a list":      {fakeissuer.Claims{Set: map[string]any{"scope": []string{"a"}}}, verifier.ReasonMalformed},
+		"scope a list":      {fakeissuer.Claims{Set: map[string]any{"scope": []any{"a", 1}}}, verifier.ReasonMalformed},
 		"client a number":   {fakeissuer.Claims{Set: map[string]any{"client_id": 1}}, verifier.ReasonMalformed},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -241,15 +241,30 @@ func TestNewRefuses(t *testing.T) {
 		"no client":      {with(func(tr *verifier.Policy) { tr.Audience = verifier.CognitoAccess() }), []string{"there is no audience or client ID"}},
 		"empty client":   {with(func(tr *verifier.Policy) { tr.Audience = verifier.CognitoID("") }), []string{"is empty"}},
 		"any and some":   {with(func(tr *verifier.Policy) { tr.Audience = verifier.CognitoAccess("c", verifier.AllowAnyClient) }), []string{"is the only client"}},
-		"empty resource": {with(func(tr *verifier.Policy) { tr.Audience = verifier.CognitoAccess("c").WithAudience("") }), []string{"is empty"}},
-		"misused":        {with(func(tr *verifier.Policy) { tr.Audience = verifier.Audience("c").WithAudience("d") }), []string{"for CognitoAccess only"}},
-		"HS256":          {with(func(tr *verifier.Policy) { tr.Algorithms = []string{"HS256", "none"} }), []string{`"HS256"`, `"none"`}},
-		"odd type":       {with(func(tr *verifier.Policy) { tr.Types = []string{"application/"} }), []string{"not a media type"}},
-		"negative age":   {with(func(tr *verifier.Policy) { tr.MaxAge = -1 }), []string{"MaxAge"}},
-		"empty claim":    {with(func(tr *verifier.Policy) { tr.RequiredClaims = []string{""} }), []string{"claim name is empty"}},
-		"leeway":         {parts{Config: verifier.Config{Leeway: 6 * time.Minute}}, []string{"Leeway 6m0s is longer than 5m0s"}},
-		"size":           {parts{Config: verifier.Config{MaxTokenBytes: -1}}, []string{"MaxTokenBytes"}},
-		"same provider":  {parts{Keys: keys, Policies: []verifier.Policy{good, good}}, []string{"has two policies"}},
+		"empty resource": {with(func(tr *verifier.Policy) {
+			tr.Audience = verifier.AnyOf(verifier.CognitoAccess("c"), verifier.Audience(""))
+		}), []string{"is empty"}},
+		"no parts":      {with(func(tr *verifier.Policy) { tr.Audience = verifier.AnyOf() }), []string{"at least one policy"}},
+		"no parts, all": {with(func(tr *verifier.Policy) { tr.Audience = verifier.AnyOf(verifier.Audience("a"), verifier.AllOf()) }), []string{"at least one policy"}},
+		"an unset part": {with(func(tr *verifier.Policy) {
+			tr.Audience = verifier.AllOf(verifier.Audience("a"), verifier.AudiencePolicy{})
+		}), []string{"it is not set"}},
+		"both kinds": {with(func(tr *verifier.Policy) {
+			tr.Audience = verifier.AllOf(verifier.Audience("a"), verifier.CognitoID("a"))
+		}), []string{"an access token and an ID token at once"}},
+		"both, nested": {with(func(tr *verifier.Policy) {
+			tr.Audience = verifier.AnyOf(verifier.Audience("a"), verifier.AllOf(verifier.IDToken("a"), verifier.AnyOf(verifier.CognitoAccess("a"))))
+		}), []string{"an access token and an ID token at once"}},
+		"two clients": {with(func(tr *verifier.Policy) {
+			tr.Audience = verifier.AllOf(verifier.CognitoAccess("a", "b"), verifier.AllOf(verifier.CognitoAccess("c")))
+		}), []string{"two different clients"}},
+		"HS256":         {with(func(tr *verifier.Policy) { tr.Algorithms = []string{"HS256", "none"} }), []string{`"HS256"`, `"none"`}},
+		"odd type":      {with(func(tr *verifier.Policy) { tr.Types = []string{"application/"} }), []string{"not a media type"}},
+		"negative age":  {with(func(tr *verifier.Policy) { tr.MaxAge = -1 }), []string{"MaxAge"}},
+		"empty claim":   {with(func(tr *verifier.Policy) { tr.RequiredClaims = []string{""} }), []string{"claim name is empty"}},
+		"leeway":        {parts{Config: verifier.Config{Leeway: 6 * time.Minute}}, []string{"Leeway 6m0s is longer than 5m0s"}},
+		"size":          {parts{Config: verifier.Config{MaxTokenBytes: -1}}, []string{"MaxTokenBytes"}},
+		"same provider": {parts{Keys: keys, Policies: []verifier.Policy{good, good}}, []string{"has two policies"}},
 		"same issuer": {
 			parts{Keys: keys, Policies: []verifier.Policy{good, {Provider: other, Audience: good.Audience}}},
 			[]string{`listed by the providers "test-provider" and "other"`},

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
+	"github.com/regionjwt/regionjwt/internal/verdict"
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
@@ -66,7 +66,7 @@ func (s *state) newToken(a *attempt) *Token {
 	tok := &Token{
 		policy: e.compiledPolicy, header: a.header, payload: a.jws.Payload, text: len(a.jws.Text), key: a.key, regions: a.regions,
 		issuer: c.issuer, subject: c.subject, clientID: c.client, id: c.id, bound: c.bound, scopes: c.scopes, clients: c.clients,
-		exp: c.exp, nbf: c.nbf, iat: c.iat,
+		exp: c.exp, nbf: c.nbf, iat: c.iat, idToken: a.idToken,
 	}
 	if len(c.audience.values) == 1 {
 		tok.oneAudience[0] = c.audience.values[0]
@@ -101,12 +101,14 @@ func (e *issuerEntry) checkHeader(h *header, c *claims) (Reason, string) {
 		return ReasonMalformed, wrong
 	}
 	switch {
+	case h.kid == "" && !e.AllowMissingKeyID:
+		return ReasonMalformed, missingKeyID
 	case !c.expPresent:
 		return ReasonMalformed, "exp"
 	case !slices.Contains(e.Algorithms, h.alg):
-		return ReasonAlgNotAllowed, ""
+		return ReasonAlgNotAllowed, "alg, see Policy.Algorithms"
 	case !slices.Contains(e.Types, h.typ):
-		return ReasonTypNotAllowed, "typ"
+		return ReasonTypNotAllowed, "typ, see Policy.Types"
 	}
 	return "", ""
 }
@@ -127,46 +129,6 @@ func (s *state) checkDates(exp, nbf, iat, now time.Time) Reason {
 	return ""
 }
 
-// Limits on what is done for one token, whatever a key source answers: how often keys are looked up, as a key set may be fetched
-// while its first keys are tried, and how many keys are tried.
-const (
-	maxLookups    = 3
-	maxCandidates = 16
-)
-
-// checkSignature finds the key, and the regions that may have signed with it. Only a complete answer makes the token bad. The
-// key source learns of a wrong signature even if its answer was complete: the issuer may have replaced a key under its kid.
-func (s *state) checkSignature(ctx context.Context, a *attempt) (*jwks.Key, []string, *Error) {
-	e, alg := a.entry, a.header.alg
-	q := jwks.Query{Issuer: a.claims.issuer, KeyID: a.header.kid, Algorithm: alg, IssuedAt: a.claims.iat}
-	var r jwks.Result
-	for range maxLookups {
-		r = s.lookup(ctx, q)
-		before := len(q.Tried)
-		for _, k := range r.Keys {
-			switch {
-			case !isKey(k):
-				r.Complete = false
-			case k.Algorithm() != "" && k.Algorithm() != alg: // it was not asked for
-			case slices.Contains(q.Tried, k.Thumbprint()):
-			case len(q.Tried) == maxCandidates:
-				r.Complete = false // it is not tried
-			case jose.Verify(alg, k.Public(), a.jws.Input, a.jws.Signature) != nil:
-				q.Tried = append(slices.Clip(q.Tried), k.Thumbprint())
-			default:
-				if regions := commonRegions(k.Regions(), e.regions); len(regions) > 0 {
-					return k, regions, nil
-				}
-				return nil, nil, e.unavailable(nil) // keys and policies are not of one configuration
-			}
-		}
-		if len(q.Tried) == before {
-			break
-		}
-	}
-	return nil, nil, e.noKey(&r, len(q.Tried) > 0)
-}
-
 // isKey reports whether k is a key. The zero Key is none.
 func isKey(k *jwks.Key) (ok bool) {
 	defer func() { ok = recover() == nil && ok }() //nolint:forbidigo // of the zero Key, whose methods panic
@@ -184,6 +146,8 @@ func (e *issuerEntry) noKey(r *jwks.Result, tried bool) *Error {
 		}
 		rejected.RetryAfter = max(r.RetryAfter, time.Second)
 		return rejected
+	case errors.Is(r.Err, verdict.ErrManyKeys):
+		return e.reject(ReasonMalformed, missingKeyID, nil)
 	case errors.Is(r.Err, jwks.ErrKeyNotAllowed):
 		return e.reject(ReasonKeyNotAllowed, "", nil)
 	case tried:

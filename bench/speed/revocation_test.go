@@ -32,7 +32,7 @@ func BenchmarkRules(b *testing.B) {
 					Provider: issuer.Provider{ID: "bench", Regions: []issuer.Region{{
 						Name: "us-east-1", Issuers: []string{s.iss}, JWKSURLs: []string{s.jwks},
 					}}},
-					Audience: verifier.CognitoAccess(clientID).WithAudience(audience), Algorithms: []string{s.alg},
+					Audience: ofClient, Algorithms: []string{s.alg},
 				}},
 			})
 			if err != nil {

@@ -27,7 +27,7 @@ func TestCompletion(t *testing.T) {
 	complete := func(args ...string) string { return dead.run(t, append([]string{"__complete"}, args...)...).out }
 	require.Contains(t, complete("re"), "revoke\treject tokens")
 	require.Contains(t, complete("revoke", "--thumb"), "--thumbprint")
-	require.Contains(t, complete("inspect", "--audience-kind", ""), "keycloak\n")
+	require.Contains(t, complete("inspect", "--audience-kind", ""), "id-token\n")
 	require.Contains(t, complete("inspect", "--cognito-mode", ""), "updated\n")
 	require.Contains(t, complete("pin", "--user-pool", poolID, "--replica", west, ""), west+"\n")
 	require.Contains(t, complete("help", "un"), "unrevoke\t")

@@ -84,6 +84,10 @@ type Member struct {
 	Value Value
 }
 
+// WithoutMark returns doc without the byte order mark with which some servers begin their documents. RFC 8259, section 8.1, lets
+// a reader ignore it. Tokens have none.
+func WithoutMark(doc []byte) string { return strings.TrimPrefix(string(doc), "\xEF\xBB\xBF") }
+
 // Find returns the value of the member with exactly this name, or an absent Value.
 func Find(members []Member, name string) Value {
 	for i := range members {

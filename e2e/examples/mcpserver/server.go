@@ -42,11 +42,12 @@ type server struct {
 }
 
 func newServer(c config) (*server, error) {
+	clients := verifier.CognitoAccess(c.clients...)
 	v, err := regionjwt.New(regionjwt.Config{
 		Policies: []verifier.Policy{{
 			Provider: c.provider,
 			// A token that was asked for with a resource has to name this one; those of machines name none.
-			Audience: verifier.CognitoAccess(c.clients...).WithAudience(c.resource),
+			Audience: verifier.AnyOf(clients, verifier.AllOf(clients, verifier.Audience(c.resource))),
 		}},
 		Logger: c.logger,
 	})

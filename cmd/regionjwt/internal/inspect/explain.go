@@ -72,7 +72,7 @@ func (j *judgement) explain(at stage, e *verifier.Error, size int) (wanted, foun
 	case stageTime:
 		return r.explainTime(labelOf(e), now)
 	case stageAudience:
-		return j.explainAudience()
+		return j.explainAudience(e)
 	case stageKey, stageSignature:
 		return j.explainKey(at)
 	case stageClaims:
@@ -136,7 +136,7 @@ func (r *report) explainTime(label string, now time.Time) (wanted, found string)
 }
 
 // explainAudience says for whom the token must have been issued.
-func (j *judgement) explainAudience() (wanted, found string) {
+func (j *judgement) explainAudience(e *verifier.Error) (wanted, found string) {
 	f, r := j.flags, j.report
 	switch f.kind {
 	case kindCognitoDerived:
@@ -150,7 +150,7 @@ func (j *judgement) explainAudience() (wanted, found string) {
 		return wanted + ", no aud", r.named("token_use", "client_id", "aud")
 	case kindCognitoID:
 		return "token_use id, aud " + list(f.clients), r.named("token_use", "aud")
-	case kindIDToken, kindKeycloakIDToken:
+	case kindIDToken:
 		wanted = "nothing but " + list(f.clients) + " in aud, one of them in azp if there is one, sub and iat"
 		found = r.named("aud", "azp", "sub", "iat")
 	default:
@@ -163,12 +163,10 @@ func (j *judgement) explainAudience() (wanted, found string) {
 		}
 		found = strings.Join(parts, ", ")
 	}
-	switch f.kind {
-	case kindKeycloak:
-		return wanted + ", typ Bearer or DPoP among the claims", found + ", " + r.named("typ")
-	case kindKeycloakIDToken:
-		return wanted + ", typ ID among the claims", found + ", " + r.named("typ")
-	case kindEntra:
+	switch e.Detail { // by which Keycloak and Entra mark their tokens
+	case "typ":
+		return wanted + ", typ of such a token among the claims", found + ", " + r.named("typ")
+	case "nonce":
 		return wanted + ", no nonce", found + ", " + r.named("nonce")
 	}
 	return wanted, found
@@ -270,10 +268,10 @@ func (j *judgement) claimType(name string) string {
 		return name + " a number of seconds since 1970, before the year 10000"
 	case name == "events", name == "cnf":
 		return name + " an object"
-	case name == "aud", slices.Contains(scopes, name):
+	case name == "aud":
 		return name + " a text or an array of texts"
-	case name == "scope" && len(scopes) == 0:
-		return "scope a text (an array, if --scope-claim names it)"
+	case slices.Contains(scopes, name), len(scopes) == 0 && (name == "scope" || name == "scp"):
+		return name + " a text, or an array of texts without spaces"
 	}
 	return name + " a text"
 }

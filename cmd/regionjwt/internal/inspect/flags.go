@@ -24,7 +24,7 @@ type flags struct {
 	audiences, clients, algorithms, types  cli.List
 	required, scopes, clientClaims, groups cli.List
 	maxAge, maxLifetime                    time.Duration
-	fetch                                  bool
+	fetch, missingKeyID                    bool
 }
 
 func (f *flags) define(c *cli.Call) {
@@ -38,10 +38,11 @@ func (f *flags) define(c *cli.Call) {
 	c.List(&f.algorithms, "algorithm", "`alg` that is accepted (RS256 for Cognito, else RS256, PS256, ES256 and Ed25519, also called EdDSA)")
 	c.List(&f.types, "type", "`typ` of the header that is accepted, or none if it may be absent (none, JWT and at+jwt)")
 	c.List(&f.required, "required-claim", "`name` of a claim that must be there, or a JSON Pointer such as /realm_access/roles")
-	c.List(&f.scopes, "scope-claim", "`name` or JSON Pointer of a claim that may hold the scopes (scope)")
+	c.List(&f.scopes, "scope-claim", "`name` or JSON Pointer of a claim that holds scopes (scope, or else scp)")
 	c.List(&f.clientClaims, "client-id-claim", "`name` or JSON Pointer of a claim that may hold the client (client_id)")
 	c.List(&f.groups, "group-claim",
-		"`name` or JSON Pointer of a claim that may hold the groups (cognito:groups for Cognito, else groups)")
+		"`name` or JSON Pointer of a claim that holds groups (cognito:groups for Cognito, else groups)")
+	c.Bool(&f.missingKeyID, "allow-missing-kid", "accept tokens and keys without kid")
 	c.Duration(&f.maxAge, "max-age", 0, "`time` since a token was issued after which it is rejected (no bound)")
 	c.Duration(&f.maxLifetime, "max-lifetime", 0, "longest `time` from iat to exp of a token (no bound)")
 	c.Bool(&f.fetch, "fetch", "fetch the keys of every region, and check the signature")
@@ -49,20 +50,16 @@ func (f *flags) define(c *cli.Call) {
 
 // The kinds of audience policies.
 const (
-	kindAudience        = "audience"
-	kindKeycloak        = "keycloak"
-	kindEntra           = "entra"
-	kindIDToken         = "id-token"
-	kindKeycloakIDToken = "keycloak-id-token" //nolint:gosec // no credential
-	kindCognitoAccess   = "cognito-access"
-	kindCognitoDerived  = "cognito-derived"
-	kindCognitoID       = "cognito-id"
-	kindAny             = "insecure-any"
+	kindAudience       = "audience"
+	kindIDToken        = "id-token"
+	kindCognitoAccess  = "cognito-access"
+	kindCognitoDerived = "cognito-derived"
+	kindCognitoID      = "cognito-id"
+	kindAny            = "insecure-any"
 )
 
 var kinds = []string{
-	kindAudience, kindKeycloak, kindEntra, kindIDToken, kindKeycloakIDToken, kindCognitoAccess, kindCognitoDerived,
-	kindCognitoID, kindAny,
+	kindAudience, kindIDToken, kindCognitoAccess, kindCognitoDerived, kindCognitoID, kindAny,
 }
 
 // cognito reports whether the audience policy is one of Cognito.
@@ -102,6 +99,7 @@ func (f *flags) policy() (*verifier.Policy, error) {
 	return &verifier.Policy{
 		Provider: p, Audience: audience, Algorithms: f.algorithms, Types: types, RequiredClaims: f.required, MaxAge: f.maxAge,
 		MaxLifetime: f.maxLifetime, ScopeClaims: f.scopes, ClientIDClaims: f.clientClaims, GroupClaims: f.groups,
+		AllowMissingKeyID: f.missingKeyID,
 	}, nil
 }
 
@@ -109,13 +107,7 @@ func (f *flags) policy() (*verifier.Policy, error) {
 func (f *flags) audience() (a verifier.AudiencePolicy, err error) {
 	byClients := map[string]func(...string) verifier.AudiencePolicy{
 		kindIDToken: verifier.IDToken, kindCognitoAccess: verifier.CognitoAccess, kindCognitoID: verifier.CognitoID,
-		kindCognitoDerived:  func(ids ...string) verifier.AudiencePolicy { return verifier.CognitoDerived(f.audiences[0], ids...) },
-		kindKeycloakIDToken: func(ids ...string) verifier.AudiencePolicy { return verifier.IDToken(ids...).Keycloak() },
-	}
-	byAudiences := map[string]func(...string) verifier.AudiencePolicy{
-		kindAudience: verifier.Audience,
-		kindKeycloak: func(aud ...string) verifier.AudiencePolicy { return verifier.Audience(aud...).Keycloak() },
-		kindEntra:    func(aud ...string) verifier.AudiencePolicy { return verifier.Audience(aud...).Entra() },
+		kindCognitoDerived: func(ids ...string) verifier.AudiencePolicy { return verifier.CognitoDerived(f.audiences[0], ids...) },
 	}
 	switch {
 	case f.kind == kindAny:
@@ -125,15 +117,16 @@ func (f *flags) audience() (a verifier.AudiencePolicy, err error) {
 	case f.kind == kindCognitoDerived && len(f.audiences) != 1:
 		return a, cli.Fail(cli.ExitUsage, "say for which API tokens were derived: one --audience AUD")
 	case f.kind == kindCognitoAccess && len(f.audiences) > 0:
-		return verifier.CognitoAccess(f.clients...).WithAudience(f.audiences...), nil
+		clients := verifier.CognitoAccess(f.clients...)
+		return verifier.AnyOf(clients, verifier.AllOf(clients, verifier.Audience(f.audiences...))), nil
 	case byClients[f.kind] != nil:
 		return byClients[f.kind](f.clients...), nil
-	case byAudiences[f.kind] == nil:
+	case f.kind != kindAudience:
 		return a, cli.Fail(cli.ExitUsage, "--audience-kind is one of %s", strings.Join(kinds, ", "))
 	case len(f.audiences) == 0:
 		return a, cli.Fail(cli.ExitUsage, "say for whom tokens must have been issued: --audience AUD")
 	}
-	return byAudiences[f.kind](f.audiences...), nil
+	return verifier.Audience(f.audiences...), nil
 }
 
 // jwksURLs returns the values of --jwks that are URLs, each with its region: one without a region is of all regions.

@@ -163,6 +163,11 @@ func (j *judgement) take(err error, raw string) {
 	r.Rule = j.rules.rule
 	why := r.Detail // of what decode has found
 	r.Reason, r.Detail = "", ""
+	if rejection != nil {
+		named := *rejection
+		named.Detail, _, _ = strings.Cut(rejection.Detail, ", see ") // the option of a Policy, which is a flag here
+		rejection = &named
+	}
 	at := j.stageOf(rejection)
 	unknown := errors.Is(err, verifier.ErrUnavailable) || errors.Is(err, verifier.ErrRateLimited)
 	switch {

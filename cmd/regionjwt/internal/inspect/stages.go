@@ -88,7 +88,9 @@ const detailSize = "size"
 const detailActor = "act"
 
 // headerNames are the details of a malformed token whose header is at fault.
-var headerNames = []string{"alg", "kid", "typ", "crit", "b64", "enc", "zip"}
+var headerNames = []string{
+	"alg", "kid", "typ", "crit", "b64", "enc", "zip", "jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256",
+}
 
 // malformedStage tells a token that is none from one with a header parameter or a claim of the wrong type, by what the error
 // names.
@@ -100,9 +102,7 @@ func (j *judgement) malformedStage(e *verifier.Error) stage {
 		return stageForm
 	case e.Detail == detailActor:
 		return stageClaims
-	case e.Provider != "" && (e.Detail == "nonce" || e.Detail == "typ"): // by which providers mark access and ID tokens
-		return stageAudience
-	case e.Provider == "" && slices.Contains(headerNames, e.Detail):
+	case (e.Provider == "" || e.Detail == "kid") && slices.Contains(headerNames, e.Detail):
 		return stageHeader
 	}
 	return stageTypes
