@@ -33,6 +33,7 @@ var arrows = map[string][]string{
 	"store":                      {"internal/document", "internal/nils", "internal/seen", "internal/trust", "internal/limit"},
 	"store/storetest":            {"store", "internal/document"},
 	"revocation":                 {"store", "verifier", "internal/document", "internal/event", "internal/clients", "internal/guard", "internal/signal", "internal/strictjson", "internal/nils", "internal/replica", "internal/label"},
+	"verifier":                   {"issuer", "jwks", "internal/clients", "internal/joined", "internal/verdict", "internal/guard", "internal/issuercheck", "internal/jose", "internal/signal", "internal/strictjson", "internal/nils", "internal/limit", "internal/tokenkinds"},
 	"observe/audit":              {"verifier", "internal/guard", "internal/nils", "internal/pseudonym"},
 	"middleware":                 {"verifier", "internal/authz", "internal/guard", "internal/jose", "internal/nils"},
 	"middleware/httpauth":        {"middleware", "middleware/dpop", "verifier", "internal/authz", "internal/guard", "internal/nils", "internal/outbound"},
