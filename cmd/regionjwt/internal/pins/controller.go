@@ -86,7 +86,7 @@ func (c *Controller) Load(ctx context.Context) error {
 	case what != "":
 		return cli.Fail(cli.ExitCannotTell, "%s: %s", where, what)
 	}
-	return cli.Fail(cli.ExitCannotTell, "%s: %s (%w)", c.Where, problems[c.ctl.Status().Replica.StoreProblem], err)
+	return nil
 }
 
 // loadToWrite is Load before a change: one store is enough. With overwrite, the change replaces documents that cannot be read.
