@@ -195,6 +195,7 @@ func TestAChangeNeedsOneStore(t *testing.T) {
 		b.set(true, false)
 		c.set(false, true)
 		began := time.Now()
+		require.NoError(t, over(t, store.ReplicaConfig{}, a, b).say(t, "one"), "one of two has it")
 		require.NoError(t, f.say(t, "one"))
 		require.LessOrEqual(t, time.Since(began), 2*time.Second, "the store that hangs holds nothing up")
 		time.Sleep(3 * time.Second)
