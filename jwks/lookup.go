@@ -35,6 +35,10 @@ func (c *Cache) Lookup(ctx context.Context, q Query) Result {
 	r, known := v.answer(ask, now)
 	switch {
 	case len(q.Tried) > 0 && known && len(r.Keys) > 0 && (q.KeyID != "" || q.CacheOnly):
+		e.catchUp() // the key may just have come
+		if again, known := e.view.Load().answer(ask, now); known {
+			r = again
+		}
 		return c.mismatch(e, q, r, now)
 	case known && (len(q.Tried) == 0 || len(r.Keys) == 0):
 		return c.settle(q, r, now)

@@ -166,6 +166,9 @@ func (c *Cache) Preload(ctx context.Context) error {
 		group.Go(func() error { c.preload(ctx, s); return nil })
 	}
 	_ = group.Wait()
+	for _, e := range t.issuers {
+		e.catchUp() // an answer may not be in the view yet
+	}
 	now := c.clock()
 	var errs []error
 	for _, r := range t.regions {

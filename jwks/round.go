@@ -328,8 +328,8 @@ func (c *Cache) end(s *set, r *round) {
 	}
 	good, expired := r.good, s.hasExpired(&own, now)
 	s.mu.Unlock()
-	close(r.done)
 	s.publish() // those who wait look again
+	close(r.done)
 	if expired > 0 {
 		c.log.expired(c.table.Load(), s, expired)
 	}
