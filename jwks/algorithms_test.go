@@ -3,6 +3,7 @@ package jwks_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"maps"
 	"testing"
 	"testing/synctest"
@@ -133,9 +134,51 @@ func TestTokensOfUnsupportedKeysAreNotBad(t *testing.T) {
 				require.Equal(t, 401, outcome(look(t, c, "good", alg), "k"))
 				require.Equal(t, 401, ask(t.Context(), c, "p", "k"), "the key is not for ES256")
 				require.Equal(t, 401, ask(t.Context(), c, "p", "other"))
+
+				fixed := fixedKeys(t, good, jwk)
+				for kid, want := range map[string]int{"k": 503, "": 503, "good": 401, "other": 401} {
+					require.Equal(t, want, outcome(look(t, fixed, kid, alg), "k"), "kid %q", kid)
+				}
+				require.GreaterOrEqual(t, look(t, fixed, "k", alg).RetryAfter, time.Second)
+				require.Equal(t, 200, ask(t.Context(), fixed, "p", "good"))
+				require.Equal(t, 401, ask(t.Context(), fixed, "p", "k"))
+				require.Equal(t, 401, ask(t.Context(), fixed, "p", "other"))
 			})
 		})
 	}
+}
+
+// fixedKeys is a Source of keys of the provider p.
+func fixedKeys(t *testing.T, keys ...map[string]any) jwks.Source {
+	t.Helper()
+	doc, err := json.Marshal(map[string]any{"keys": keys})
+	require.NoError(t, err)
+	s, err := jwks.NewStatic(map[string][]byte{"https://idp.example/p": doc})
+	require.NoError(t, err)
+	return s
+}
+
+// What a fixed set says of a key that cannot be used is what a fetched one says: an entry that cannot be read may be the key, one
+// that is not allowed is named, and one that is not for signatures is no key.
+func TestFixedKeysThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	broken, private, encryption := as(material("b"), "broken", "ES256"), as(material("p"), "private", "ES256"), as(material("e"), "enc", "ES256")
+	broken["y"], private["d"], encryption["use"] = "AAAA", "AAAA", "enc"
+	s := fixedKeys(t, as(material("good"), "good", "ES256"), as(material("good2"), "private", "RS256"), broken, private, encryption)
+	for kid, want := range map[string]int{"good": 200, "broken": 503, "private": 401, "enc": 401, "other": 401, "": 503} {
+		got := look(t, s, kid, "ES256")
+		require.Equal(t, want, outcome(got, kid), kid)
+		require.Equal(t, kid == "private", errors.Is(got.Err, jwks.ErrKeyNotAllowed), kid)
+	}
+	good := look(t, s, "good", "ES256")
+	require.True(t, good.Complete)
+	tried := look(t, s, "good", "ES256", good.Keys[0].Thumbprint())
+	require.True(t, tried.Complete)
+	require.NoError(t, tried.Err)
+	doubled := fixedKeys(t, as(material("good"), "k", "ES256"), as(private, "k", "ES256"))
+	tried = look(t, doubled, "k", "ES256", good.Keys[0].Thumbprint())
+	require.True(t, tried.Complete)
+	require.NoError(t, tried.Err, "a key of that name was tried: its signature is bad")
 }
 
 // A set that lists a key without the support of this build and one with it, under one kid: the second serves its own algorithm.
