@@ -31,8 +31,15 @@ type vector struct {
 	Result       string // "valid" or "invalid"
 }
 
-// readVectors reads a file of the module from the module cache, at the version that go.mod names.
 func readVectors(t *testing.T, name string) vectorFile {
+	t.Helper()
+	var file vectorFile
+	require.NoError(t, json.Unmarshal(vectorText(t, name), &file))
+	return file
+}
+
+// vectorText reads a file of the module from the module cache, at the version that go.mod names.
+func vectorText(t *testing.T, name string) []byte {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", "github.com/c2sp/wycheproof")
 	var stderr bytes.Buffer
@@ -43,9 +50,7 @@ func readVectors(t *testing.T, name string) vectorFile {
 	require.NoError(t, json.Unmarshal(out, &module))
 	doc, err := os.ReadFile(filepath.Join(module.Dir, "testvectors_v1", name))
 	require.NoError(t, err)
-	var file vectorFile
-	require.NoError(t, json.Unmarshal(doc, &file))
-	return file
+	return doc
 }
 
 // Why a JWS was refused, beside the errors of package jose.

@@ -80,10 +80,10 @@ type answer struct {
 	maxAge    time.Duration // of Cache-Control, less Age; 0 if there is none
 }
 
-// unusable returns the entries that cannot be used, but those that say themselves that they do not verify signatures.
-func (a *answer) unusable() []keystate.Unusable {
+// unusable returns the entries that cannot be used, except those that say themselves that they do not verify signatures.
+func unusable(skipped []jose.Skipped) []keystate.Unusable {
 	var all []keystate.Unusable
-	for _, k := range a.skipped {
+	for _, k := range skipped {
 		if k.Why.NotForSignatures() {
 			continue
 		}

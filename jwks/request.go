@@ -241,7 +241,7 @@ func (q *request) event(got *answer) (e keystate.Event, decided bool) {
 	}
 	e = keystate.Event{
 		Started: q.number, StartedAt: q.beganAt, At: q.cache.clock(), Age: got.age, NoCache: q.noCache, Partial: got.partial,
-		Keys: got.keys, Unusable: got.unusable(),
+		Keys: got.keys, Unusable: unusable(got.skipped),
 	}
 	switch f := got.failed; {
 	case f == nil && got.unchanged:

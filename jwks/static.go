@@ -13,14 +13,26 @@ import (
 
 // static is a Source of fixed keys.
 type static struct {
-	issuers map[string][]*Key
+	issuers map[string]fixed
 	changed chan struct{} // never closed
 }
 
+// fixed is a document: its keys, and its entries that cannot be used.
+type fixed struct {
+	keys     []*Key
+	unusable []keystate.Unusable
+}
+
+// errFixed explains an incomplete answer: asking again does not help.
+var errFixed = errors.New("the key is published, and this process cannot use it")
+
 // NewStatic returns a Source of fixed keys, for tests and for services without a network. keySets holds a JWK set (RFC 7517,
 // section 5) for each issuer. A key may be of every region that lists the issuer. A document without a usable key is an error.
+//
+// Entries that cannot be used mean what they mean in a set that a Cache fetches: the answer about one that cannot be read, or that
+// this build of the program does not support, is not complete, and one that is not allowed is ErrKeyNotAllowed.
 func NewStatic(keySets map[string][]byte) (Source, error) {
-	s := &static{issuers: map[string][]*Key{}, changed: make(chan struct{})}
+	s := &static{issuers: map[string]fixed{}, changed: make(chan struct{})}
 	var errs []error
 	for iss, doc := range keySets {
 		keys, skipped, err := jose.ParseSet(doc, jose.Limits{})
@@ -33,9 +45,11 @@ func NewStatic(keySets map[string][]byte) (Source, error) {
 		if err != nil {
 			errs = append(errs, fmt.Errorf("jwks.NewStatic: issuer %q: %w", iss, err))
 		}
+		f := fixed{unusable: unusable(skipped)}
 		for _, k := range keys {
-			s.issuers[iss] = append(s.issuers[iss], &Key{key: k})
+			f.keys = append(f.keys, &Key{key: k})
 		}
+		s.issuers[iss] = f
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -43,19 +57,21 @@ func NewStatic(keySets map[string][]byte) (Source, error) {
 	return s, nil
 }
 
-// Lookup implements Source. Its answers are complete.
+// Lookup implements Source. Its answers are complete, except where an entry that cannot be used may be the key.
 func (s *static) Lookup(_ context.Context, q Query) Result {
-	keys, ok := s.issuers[q.Issuer]
+	f, ok := s.issuers[q.Issuer]
 	if !ok {
 		return Result{Complete: true, Err: ErrUnknownIssuer}
 	}
 	r := Result{Complete: true}
 	ask := keystate.Question{KeyID: q.KeyID, Algorithm: jose.Canonical(q.Algorithm)}
 	var fits []string // thumbprints
-	for _, k := range keys {
+	found := false
+	for _, k := range f.keys {
 		if !ask.Matches(k.key) {
 			continue
 		}
+		found = true
 		if q.KeyID == "" && !slices.Contains(fits, k.key.Thumbprint) {
 			fits = append(fits, k.key.Thumbprint)
 		}
@@ -65,6 +81,16 @@ func (s *static) Lookup(_ context.Context, q Query) Result {
 	}
 	if len(fits) > verdict.MaxUnnamed {
 		return Result{Complete: true, Err: verdict.ErrManyKeys}
+	}
+	for _, u := range f.unusable {
+		switch {
+		case !u.StandsFor(ask):
+		case !u.Policy:
+			r.Complete, r.RetryAfter, r.Err = false, mostRetry, errFixed
+			return r
+		case !found:
+			r.Err = ErrKeyNotAllowed
+		}
 	}
 	return r
 }

@@ -5,6 +5,7 @@ package speed_test
 import (
 	"crypto"
 	"crypto/mldsa"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -13,8 +14,9 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
 
-	ours "github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/verifier"
 )
 
 var mldsaAlgorithms = []string{"ML-DSA-44", "ML-DSA-65", "ML-DSA-87"}
@@ -54,11 +56,38 @@ func TestMLDSAWithGoJose(t *testing.T) {
 		require.NoError(t, err)
 		source, err := jwks.NewStatic(map[string][]byte{s.iss: set})
 		require.NoError(t, err)
+		v, err := verifier.New([]verifier.Policy{{
+			Provider: issuer.Provider{ID: "bench", Regions: []issuer.Region{{
+				Name: "us-east-1", Issuers: []string{s.iss}, JWKSURLs: []string{s.jwks},
+			}}},
+			Audience: ofClient, Algorithms: mldsaAlgorithms,
+		}}, source, verifier.Config{})
+		require.NoError(t, err)
+		for range 2 { // the second time, from the cache
+			got, err := v.Verify(t.Context(), theirs)
+			require.NoError(t, err, "we verify go-jose's")
+			require.Equal(t, alg, header(t, theirs)["alg"])
+			require.NotEmpty(t, got.Subject())
+		}
+		key, err := (&jose.JSONWebKey{Key: private.PublicKey()}).Thumbprint(crypto.SHA256)
+		require.NoError(t, err)
 		keys := source.Lookup(t.Context(), jwks.Query{Issuer: s.iss, KeyID: "theirs", Algorithm: alg}).Keys
 		require.Len(t, keys, 1)
-		dot := strings.LastIndexByte(theirs, '.')
-		input, signature := parts(t, theirs)
-		require.Equal(t, theirs[:dot], string(input))
-		require.NoError(t, ours.Verify(alg, keys[0].Public(), input, signature), "we verify go-jose's")
+		require.Equal(t, b64(key), keys[0].Thumbprint(), "the thumbprints are equal")
+		_, err = v.Verify(t.Context(), token)
+		require.ErrorIs(t, err, verifier.ErrInvalid, "the key of another name is unknown")
+		for _, other := range mldsaAlgorithms { // no parameter set takes the token of another
+			changed := s.keys[0].sign(t, map[string]any{"kid": "theirs", "alg": other}, marshal(t, claims(s, user)))
+			_, err = v.Verify(t.Context(), changed)
+			require.Equal(t, other == alg, err == nil, "%s as %s", alg, other)
+		}
 	}
+}
+
+func header(t *testing.T, token string) (members map[string]any) {
+	t.Helper()
+	text, err := base64.RawURLEncoding.DecodeString(token[:strings.IndexByte(token, '.')])
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, &members))
+	return members
 }

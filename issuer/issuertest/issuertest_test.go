@@ -2,6 +2,7 @@ package issuertest_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/regionjwt/regionjwt"
+	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/jwks"
@@ -107,6 +109,41 @@ func TestTheServerServesAnyProvider(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// The kit issues tokens of every algorithm that this build supports, and refuses the others at the start.
+func TestTheServerSignsWithAnyAlgorithm(t *testing.T) {
+	t.Parallel()
+	for _, alg := range []string{
+		"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA", "ML-DSA-44", "ML-DSA-65", "ML-DSA-87",
+	} {
+		t.Run(alg, func(t *testing.T) {
+			t.Parallel()
+			if jose.Support(alg) != nil {
+				r := new(recorder)
+				require.Panics(t, func() { issuertest.New(r, issuer.OIDC("https://idp.example"), issuertest.Config{Algorithm: alg}) })
+				require.Contains(t, r.failed, `"`+alg+`"`)
+				return
+			}
+			s := issuertest.New(t, issuer.OIDC("https://idp.example"), issuertest.Config{Algorithm: alg})
+			v, err := regionjwt.New(regionjwt.Config{Policies: []verifier.Policy{s.Policy()}})
+			require.NoError(t, err)
+			for range 2 {
+				raw := s.Issue("default", issuertest.Claims{Subject: "alice"})
+				header, err := base64.RawURLEncoding.DecodeString(raw[:strings.IndexByte(raw, '.')])
+				require.NoError(t, err)
+				require.Contains(t, string(header), `"alg":"`+alg+`"`)
+				for range 2 { // the second time, from the cache
+					token, err := v.Verify(t.Context(), raw)
+					require.NoError(t, err)
+					require.Equal(t, "alice", token.Subject())
+				}
+				_, err = v.Verify(t.Context(), s.Issue("default", issuertest.Claims{Forged: true}))
+				require.ErrorIs(t, err, verifier.ErrInvalid)
+				s.Rotate("default")
+			}
+		})
 	}
 }
 

@@ -2,6 +2,7 @@ package dpop_test
 
 import (
 	"crypto/ecdsa"
+	"crypto/fips140"
 	"encoding/json"
 	"maps"
 	"net/http/httptest"
@@ -117,9 +118,21 @@ func TestAccepted(t *testing.T) {
 	}
 }
 
+// shortKey is an RSA key of 1,024 bits, or a signer that only says that it is one where FIPS 140-3 forbids to make them. The key is
+// refused before the signature is looked at.
+func shortKey(t *testing.T) *signer {
+	t.Helper()
+	if !fips140.Enabled() {
+		return newSigner(t, "RS256", 1024)
+	}
+	s := *signerFor(t, "RS256")
+	s.setJWK(t, map[string]any{"kty": "RSA", "n": b64(slices.Repeat([]byte{0xFF}, 128)), "e": "AQAB"})
+	return &s
+}
+
 func TestRejectedHeader(t *testing.T) {
 	t.Parallel()
-	s, rsa, small := signerFor(t, "ES256"), signerFor(t, "RS256"), newSigner(t, "RS256", 1024)
+	s, rsa, small := signerFor(t, "ES256"), signerFor(t, "RS256"), shortKey(t)
 	private := maps.Clone(s.jwk)
 	d, err := s.private.(*ecdsa.PrivateKey).Bytes()
 	require.NoError(t, err)

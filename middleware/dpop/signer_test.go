@@ -74,6 +74,8 @@ func newSigner(t testing.TB, alg string, bits int) *signer {
 		s.private, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	case "ES512":
 		s.private, err = ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	case "ML-DSA-44", "ML-DSA-65", "ML-DSA-87":
+		s.private, err = newMLDSA(alg)
 	default:
 		s.private, err = rsa.GenerateKey(rand.Reader, bits)
 	}
@@ -95,17 +97,25 @@ func (s *signer) describe(t testing.TB) {
 		s.jwk = map[string]any{"kty": "EC", "crv": p.Params().Name, "x": b64(point[1 : 1+half]), "y": b64(point[1+half:])}
 	case *rsa.PublicKey:
 		s.jwk = map[string]any{"kty": "RSA", "n": b64(p.N.Bytes()), "e": b64(big.NewInt(int64(p.E)).Bytes())}
+	default:
+		s.jwk = map[string]any{"kty": "AKP", "alg": s.alg, "pub": b64(publicMLDSA(p))}
 	}
-	canonical, err := json.Marshal(s.jwk) // its names are sorted
+	s.setJWK(t, s.jwk)
+}
+
+// setJWK replaces the key that the signer shows: a JWK with the required members only.
+func (s *signer) setJWK(t testing.TB, jwk map[string]any) {
+	t.Helper()
+	canonical, err := json.Marshal(jwk) // its names are sorted
 	require.NoError(t, err)
 	sum := sha256.Sum256(canonical)
-	s.thumbprint = b64(sum[:])
+	s.jwk, s.thumbprint = jwk, b64(sum[:])
 }
 
 func (s *signer) sign(t testing.TB, header, payload string) string {
 	t.Helper()
 	input := b64([]byte(header)) + "." + b64([]byte(payload))
-	hash := map[string]crypto.Hash{"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512}[s.alg[2:]]
+	hash := map[string]crypto.Hash{"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512}[s.alg[2:]] // 0: none
 	digest := []byte(input)
 	if hash != 0 {
 		h := hash.New()

@@ -233,7 +233,7 @@ func (e *Issuer) Complete(q Question, now clock.Time) (v Verdict, until clock.Ti
 	some, policy := false, false
 	for i, s := range e.Sources {
 		for _, u := range s.Unusable {
-			if !u.standsFor(q) {
+			if !u.StandsFor(q) {
 				continue
 			}
 			if !u.Policy {
@@ -319,6 +319,6 @@ func (e *Issuer) OnlyAge(q Question, arrived uint64, now clock.Time, tried ...st
 func (e *Issuer) Unreadable(q Question, now clock.Time) bool {
 	return slices.ContainsFunc(e.Sources, func(s Source) bool {
 		return s.Failure == nil && now.Since(s.Answer.StartedAt) < withdrawTime &&
-			slices.ContainsFunc(s.Unusable, func(u Unusable) bool { return !u.Policy && u.standsFor(q) })
+			slices.ContainsFunc(s.Unusable, func(u Unusable) bool { return !u.Policy && u.StandsFor(q) })
 	})
 }

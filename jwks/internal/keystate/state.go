@@ -116,8 +116,8 @@ func (u Unusable) holds(k *jose.Key) bool {
 	return u.KeyID == k.ID && (u.KeyType == "" || u.KeyType == k.Type()) && (u.Thumbprint == "" || u.Thumbprint == k.Thumbprint)
 }
 
-// standsFor reports whether u can be the key that q asks for.
-func (u Unusable) standsFor(q Question) bool {
+// StandsFor reports whether u can be the key that q asks for.
+func (u Unusable) StandsFor(q Question) bool {
 	return (q.KeyID == "" || u.KeyID == q.KeyID) && (u.Algorithm == "" || q.Algorithm == "" || u.Algorithm == q.Algorithm) &&
 		(u.KeyType == "" || q.Algorithm == "" || jose.TypeFits(q.Algorithm, u.KeyType))
 }
@@ -228,7 +228,7 @@ func (s *State) listsAny(q Question, tried []string) bool {
 // MayList reports whether the URL may list a key that q asks for, although its last answer has no usable one: an entry of that
 // name could not be read, or such a key was missing from a few answers only.
 func (s *State) MayList(q Question, now clock.Time, l Limits) bool {
-	if slices.ContainsFunc(s.Unusable, func(u Unusable) bool { return !u.Policy && u.standsFor(q) }) {
+	if slices.ContainsFunc(s.Unusable, func(u Unusable) bool { return !u.Policy && u.StandsFor(q) }) {
 		return true
 	}
 	for i := range s.Listed {
