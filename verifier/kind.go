@@ -48,7 +48,8 @@ var (
 )
 
 // checkKind checks whether the token is of the right kind, by what is certain: an ID token is no access token, and a JWT of a
-// third kind is neither. If the typ of the header is not one of access tokens, Policy.Types lists it, and the caller wants that kind of token.
+// third kind is neither. If the typ of the header is not one of access tokens, Policy.Types lists it, and the caller wants that
+// kind of token.
 func (a *AudiencePolicy) checkKind(in *audienceInput) (Reason, string) {
 	access, id := a.kinds()
 	if slices.Contains(accessTypes, in.typ) {
@@ -81,8 +82,8 @@ func (a *AudiencePolicy) checkKind(in *audienceInput) (Reason, string) {
 const (
 	idForAccess = `an ID token passes for an access token if its aud, a client ID, is an audience of the API: give the API an ` +
 		`identifier of its own, such as a URL, or list only "at+jwt" in Types`
-	accessForID = `an access token passes for an ID token if its aud is one of the clients and its type is not "at+jwt": require a ` +
-		`claim that only ID tokens have, such as "at_hash", in RequiredClaims`
+	accessForID = `an access token passes for an ID token if its aud is one of the clients and its type is not "at+jwt": ` +
+		`require a claim that only ID tokens have, such as "at_hash", in RequiredClaims`
 )
 
 var _ = tokenkinds.Provide(func(policy any) []string {
@@ -93,8 +94,8 @@ var _ = tokenkinds.Provide(func(policy any) []string {
 	return p.unclear()
 })
 
-// unclear says which kind of token may pass for the other under p. For Cognito token_use decides, for Keycloak and Entra what they
-// say in other claims.
+// unclear says which kind of token may pass for the other under p. For Cognito token_use decides, for Keycloak and Entra what
+// they say in other claims.
 func (p *Policy) unclear() (texts []string) {
 	for i := range p.Provider.Regions {
 		r := &p.Provider.Regions[i]

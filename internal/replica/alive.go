@@ -116,8 +116,8 @@ func decodeBeat(data []byte, name string) (digests []seen.Digest, err error) {
 	return digests, nil
 }
 
-// Beat writes a heartbeat to every store: it says that the documents of that name are the current ones. It returns how many stores
-// have accepted it, and the error of those that have not. The caller has made sure that no store withholds anything.
+// Beat writes a heartbeat to every store: it says that the documents of that name are the current ones. It returns how many
+// stores have accepted it, and the error of those that have not. The caller has made sure that no store withholds anything.
 func Beat(ctx context.Context, stores []store.Trusted, name string) (accepted int, err error) {
 	b := beat{Version: 1, Name: name}
 	var errs []error
@@ -153,7 +153,8 @@ func Beat(ctx context.Context, stores []store.Trusted, name string) (accepted in
 func replace(ctx context.Context, e *endpoint, name string, data []byte) (err error) {
 	for range tries {
 		a := e.load(ctx, name, "")
-		if a.err != nil && !errors.Is(a.err, store.ErrNotFound) && (!errors.Is(a.err, store.ErrNotAuthentic) || a.revision == "") {
+		if a.err != nil && !errors.Is(a.err, store.ErrNotFound) &&
+			(!errors.Is(a.err, store.ErrNotAuthentic) || a.revision == "") {
 			return a.err
 		}
 		if err = e.save(ctx, name, data, a.revision); !errors.Is(err, store.ErrConflict) {
