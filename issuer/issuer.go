@@ -1,9 +1,10 @@
 // Package issuer describes who issues tokens. A [Provider] is an identity provider that is deployed in one or more regions; each
 // [Region] says which iss its tokens carry and where it publishes its keys.
 //
-// The types are plain values, and nothing in this package does I/O, except the HTTPClient of [Kubernetes] when it is used. Descriptions do not fail: the constructors that receive a
-// Provider, such as jwks.New, verifier.New and failover.New, return every problem with it at once. [Cognito] and
-// [UserPool.Provider] describe an Amazon Cognito user pool, [OIDC] an OpenID Connect provider with a single region, and [Kubernetes] a cluster.
+// The types are plain values, and nothing in this package does I/O, except the HTTPClient of [Kubernetes] when it is used.
+// Descriptions do not fail: the constructors that receive a Provider, such as jwks.New, verifier.New and failover.New, return
+// every problem with it at once. [Cognito] and [UserPool.Provider] describe an Amazon Cognito user pool, [OIDC] an OpenID
+// Connect provider with a single region, and [Kubernetes] a cluster.
 package issuer
 
 import "net/http"

@@ -169,7 +169,7 @@ func parseEntry(v strictjson.Value, newest int) (*entry, bool) {
 		return e, false
 	}
 	for m := range v.Members() {
-		ok := true
+		var ok bool
 		switch m.Name {
 		case "tag":
 			e.tag, ok = parseTag(m.Value.Text())

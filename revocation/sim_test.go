@@ -20,9 +20,10 @@ import (
 	"github.com/regionjwt/regionjwt/store"
 )
 
-// The simulation plays random histories of a fleet: operators and services with clocks and versions of their own, that share rules
-// in several stores. Stores are cut off from some of them, slow, wiped, rolled back, hostile, and lose answers. Processes start
-// again, with and without their local copies. The simulation owns the truth: every Add, and which of them each removal had seen.
+// The simulation plays random histories of a fleet: operators and services with clocks and versions of their own, that share
+// rules in several stores. Stores are cut off from some of them, slow, wiped, rolled back, hostile, and lose answers.
+// Processes start again, with and without their local copies. The simulation owns the truth: every Add, and which of them
+// each removal had seen.
 
 // place is a store of the simulation. It keeps every document that it ever had.
 type place struct {

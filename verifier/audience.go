@@ -41,9 +41,9 @@ func Audience(aud ...string) AudiencePolicy {
 	return AudiencePolicy{kind: audAPI, allowed: slices.Clone(aud)}
 }
 
-// CognitoAccess accepts access tokens of Amazon Cognito: token_use is "access" and client_id is one of clientIDs. A token that
-// has an aud, as one that was requested with a resource (RFC 8707) or derived from another token (RFC 8693; see CognitoDerived) has, is rejected, unless an Audience that
-// accepts it is joined with AllOf:
+// CognitoAccess accepts access tokens of Amazon Cognito: token_use is "access" and client_id is one of clientIDs. A token
+// that has an aud, as one that was requested with a resource (RFC 8707) or derived from another token (RFC 8693; see
+// CognitoDerived) has, is rejected, unless an Audience that accepts it is joined with AllOf:
 //
 //	AllOf(CognitoAccess(client), Audience(api))                                // tokens for the API only
 //	AnyOf(CognitoAccess(client), AllOf(CognitoAccess(client), Audience(api)))  // and those without an aud
@@ -55,9 +55,9 @@ func CognitoAccess(clientIDs ...string) AudiencePolicy {
 // is "access", aud is audience and nothing else, and client_id is one of clientIDs. A token that was requested with a
 // resource (RFC 8707) looks the same and is accepted, too. A token without aud is rejected.
 //
-// A derived token has an act if the exchange had an actor token; otherwise it looks as if the user had asked for it. AWS documents
-// neither the members of act nor whose ID client_id is, that of the exchanging client or of the first one. A token whose act has
-// no sub is rejected, as always: see Token.Actor.
+// A derived token has an act if the exchange had an actor token; otherwise it looks as if the user had asked for it. AWS
+// documents neither the members of act nor whose ID client_id is, that of the exchanging client or of the first one. A token
+// whose act has no sub is rejected, as always: see Token.Actor.
 func CognitoDerived(audience string, clientIDs ...string) AudiencePolicy {
 	return AudiencePolicy{kind: audCognitoDerived, derived: audience, allowed: slices.Clone(clientIDs)}
 }

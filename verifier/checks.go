@@ -28,7 +28,8 @@ var checks = [...]check{
 	},
 	{
 		"the header: strict JSON, a known alg, none of crit, b64, enc, zip and cty; jwk, jku and x5* are never looked at",
-		[]Reason{ReasonMalformed, ReasonAlgNotAllowed, ReasonTypNotAllowed}, (*state).headerIsRead,
+		[]Reason{ReasonMalformed, ReasonAlgNotAllowed, ReasonTypNotAllowed},
+		(*state).headerIsRead,
 	},
 	{
 		"the payload: strict JSON, registered claims of the right types", []Reason{ReasonMalformed}, (*state).payloadIsRead,
@@ -38,14 +39,16 @@ var checks = [...]check{
 	},
 	{
 		"the claims that the provider's Policy names have the right types, and alg and typ are in its lists",
-		[]Reason{ReasonMalformed, ReasonAlgNotAllowed, ReasonTypNotAllowed}, (*state).headerIsAllowed,
+		[]Reason{ReasonMalformed, ReasonAlgNotAllowed, ReasonTypNotAllowed},
+		(*state).headerIsAllowed,
 	},
 	{
 		"exp, nbf and iat, with Leeway", []Reason{ReasonExpired, ReasonNotYetValid}, (*state).timesFit,
 	},
 	{
 		"the AudiencePolicy: kind of token, audience, client",
-		[]Reason{ReasonBadAudience, ReasonTypNotAllowed, ReasonMissingClaim}, (*state).audienceFits,
+		[]Reason{ReasonBadAudience, ReasonTypNotAllowed, ReasonMissingClaim},
+		(*state).audienceFits,
 	},
 	{
 		"the keys for iss and kid, which may have to be fetched, and the signature",

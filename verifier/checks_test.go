@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"go/parser"
 	"go/token"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -83,12 +84,8 @@ func verifyWith(t *testing.T, w *fakeissuer.Server, all ...defect) (reason verif
 	c := fakeissuer.Claims{Set: map[string]any{}, Header: map[string]any{}}
 	for _, d := range all {
 		c.Forged = c.Forged || d.forged
-		for name, v := range d.claims {
-			c.Set[name] = v
-		}
-		for name, v := range d.header {
-			c.Header[name] = v
-		}
+		maps.Copy(c.Set, d.claims)
+		maps.Copy(c.Header, d.header)
 	}
 	raw := w.Issue(east, c)
 	v := newVerifier(t, w, func(p *verifier.Policy, c *parts) {

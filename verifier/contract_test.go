@@ -18,9 +18,9 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// The contract for leniency: another spelling of a token or key set is accepted only if the right spelling of the same token would
-// be accepted with the same issuer, key and claims. canonical is the test's own reader of what is allowed: it knows nothing of the
-// library's.
+// The contract for leniency: another spelling of a token or key set is accepted only if the right spelling of the same token
+// would be accepted with the same issuer, key and claims. canonical is the test's own reader of what is allowed: it knows
+// nothing of the library's.
 
 // canonicalHeader removes the nulls that mean "absent", and names the key.
 func canonicalHeader(h set, kid string) set {
@@ -133,8 +133,20 @@ func (s *scene) fulfils(n int, header, payload []byte, what string) bool {
 // spell writes a token in a way that it may be written in, or in one that it may not.
 func spell(r *rand.Rand, header, claims set) {
 	values := []any{
-		nil, "", "x", "a b", 1, -1, 1.5, true, []any{}, []any{"a"}, []any{"a", "b"}, []any{"a b"}, []any{""}, []any{nil}, []any{1},
-		set{}, set{"a": nil}, "api", []any{"api"}, []any{"api", nil}, json.Number("1e400"),
+		nil, "", "x", "a b", 1, -1, 1.5, true,
+		[]any{},
+		[]any{"a"},
+		[]any{"a", "b"},
+		[]any{"a b"},
+		[]any{""},
+		[]any{nil},
+		[]any{1},
+		set{},
+		set{"a": nil},
+		"api",
+		[]any{"api"},
+		[]any{"api", nil},
+		json.Number("1e400"),
 	}
 	names := []string{
 		"nbf", "iat", "sub", "jti", "azp", "client_id", "scope", "scp", "sid", "auth_time", "acr", "amr", "iss", "aud", "exp", "token_use",

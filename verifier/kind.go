@@ -48,7 +48,8 @@ var (
 )
 
 // checkKind checks whether the token is of the right kind, by what is certain: an ID token is no access token, and a JWT of a
-// third kind is neither. If the typ of the header is not one of access tokens, Policy.Types lists it, and the caller wants that kind of token.
+// third kind is neither. If the typ of the header is not one of access tokens, Policy.Types lists it, and the caller wants
+// that kind of token.
 func (a *AudiencePolicy) checkKind(in *audienceInput) (Reason, string) {
 	access, id := a.kinds()
 	if slices.Contains(accessTypes, in.typ) {
@@ -93,8 +94,8 @@ var _ = tokenkinds.Provide(func(policy any) []string {
 	return p.unclear()
 })
 
-// unclear says which kind of token may pass for the other under p. For Cognito token_use decides, for Keycloak and Entra what they
-// say in other claims.
+// unclear says which kind of token may pass for the other under p. For Cognito token_use decides, for Keycloak and Entra what
+// they say in other claims.
 func (p *Policy) unclear() (texts []string) {
 	for i := range p.Provider.Regions {
 		r := &p.Provider.Regions[i]

@@ -3,7 +3,6 @@ package verifier_test
 import (
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"maps"
 	"slices"
 	"testing"
@@ -120,7 +119,7 @@ func verifyTwice(t testing.TB, policy verifier.Policy, keys jwks.Source, raw str
 			tok, err := v.Verify(t.Context(), raw)
 			var e *verifier.Error
 			if err != nil {
-				require.True(t, errors.As(err, &e), "%v", err)
+				require.ErrorAs(t, err, &e)
 			}
 			if i == 0 && j == 0 {
 				first, firstErr = tok, e

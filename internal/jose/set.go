@@ -39,8 +39,8 @@ type Skipped struct {
 // ParseSet reads a JWK set (RFC 7517, section 5). Keys that cannot be used are left out one by one and listed in skipped, at most
 // 1,000 of them. The error is ErrNotKeySet or one of strictjson's.
 //
-// The document may begin with a byte order mark. Several keys may have one kid: RFC 7517, section 4.5. Equal entries are one key. A key whose private half is public knowledge
-// is skipped unless it is allowed.
+// The document may begin with a byte order mark. Several keys may have one kid: RFC 7517, section 4.5. Equal entries are one
+// key. A key whose private half is public knowledge is skipped unless it is allowed.
 func ParseSet(doc []byte, l Limits) (keys []*Key, skipped []Skipped, err error) {
 	l = l.withDefaults()
 	top, err := strictjson.Parse(nil, strictjson.WithoutMark(doc))

@@ -26,7 +26,8 @@ func Body(body io.Reader, limit int) ([]byte, error) {
 	return read, err
 }
 
-// Classify returns the label of the failure err of a request under ctx, or of Body: all that is said about it. Where ctx has ended, that is why the request failed.
+// Classify returns the label of the failure err of a request under ctx, or of Body: all that is said about it. Where ctx has
+// ended, that is why the request failed.
 func Classify(ctx context.Context, err error) string {
 	var (
 		dns      *net.DNSError

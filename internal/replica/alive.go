@@ -116,8 +116,8 @@ func decodeBeat(data []byte, name string) (digests []seen.Digest, err error) {
 	return digests, nil
 }
 
-// Beat writes a heartbeat to every store: it says that the documents of that name are the current ones. It returns how many stores
-// have accepted it, and the error of those that have not. The caller has made sure that no store withholds anything.
+// Beat writes a heartbeat to every store: it says that the documents of that name are the current ones. It returns how many
+// stores have accepted it, and the error of those that have not. The caller has made sure that no store withholds anything.
 func Beat(ctx context.Context, stores []store.Trusted, name string) (accepted int, err error) {
 	b := beat{Version: 1, Name: name}
 	var errs []error

@@ -72,7 +72,7 @@ func (r *Replica[T]) await(results <-chan error, first bool) error {
 	}
 	var errs []error
 	good, over := false, false
-	for n := 0; n < len(r.members) && !(over && good); {
+	for n := 0; n < len(r.members) && (!over || !good); {
 		select {
 		case err := <-results:
 			n++

@@ -116,8 +116,8 @@ func (s *shelf) has() string {
 }
 
 func (s *shelf) place(epoch uint64, all ...string) {
-	s.memory.mu.Lock()
-	defer s.memory.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.n++
 	s.memory.set("d", document{encode(wordsOf(epoch, all...)), fmt.Sprint(s.n)})
 }
@@ -411,9 +411,9 @@ func TestMaxSilence(t *testing.T) {
 		require.NoError(t, writer.say(t, "two"))
 		_, err = replica.Beat(t.Context(), machine, "d")
 		require.NoError(t, err)
-		a.memory.mu.Lock()
+		a.mu.Lock()
 		a.memory.set("d", withheld["d"])
-		a.memory.mu.Unlock()
+		a.mu.Unlock()
 		time.Sleep(61 * time.Minute)
 		_, err = replica.Beat(t.Context(), []store.Trusted{signed(&merged{a, "two"}, machineKey)}, "d")
 		require.NoError(t, err)

@@ -51,7 +51,7 @@ type flags struct {
 }
 
 func (f *flags) define(c *cli.Call) {
-	f.Options.Define(c, provider.JWKSUsage)
+	f.Define(c, provider.JWKSUsage)
 	c.Duration(&f.timeout, "timeout", storage.DefaultTimeout, "`time` that one answer may take (5s)")
 	c.Int(&f.days, "certificate-days", 14, "warn of certificates that have fewer `days` left (14)")
 	c.Bool(&f.snapshots, "snapshots",

@@ -72,8 +72,8 @@ func (l *List) Load(ctx context.Context) (problem string, err error) {
 	return problem, cli.Fail(cli.ExitCannotTell, "%s", what)
 }
 
-// loadToWrite is Load before a change. What a change repairs is only noted, and so is a store that cannot be written while another
-// one can.
+// loadToWrite is Load before a change. What a change repairs is only noted, and so is a store that cannot be written while
+// another one can.
 func (l *List) loadToWrite(ctx context.Context, c *cli.Call, overwrite bool) error {
 	var old []*storage.Unreadable
 	if overwrite {
