@@ -91,7 +91,8 @@ func (c *Config) warn() {
 	log := guard.Logger(c.Logger)
 	for i := range c.Policies {
 		for _, text := range tokenkinds.Unclear(c.Policies[i]) {
-			log.Warn("access tokens and ID tokens cannot be told apart for certain", "provider", c.Policies[i].Provider.ID, "problem", text)
+			log.Warn("access tokens and ID tokens cannot be told apart for certain",
+				"provider", c.Policies[i].Provider.ID, "problem", text)
 		}
 	}
 }

@@ -152,7 +152,8 @@ func (v *Validator) rulesKnown() error {
 	case r.Origin == label.None:
 		return errors.New("regionjwt: the revocation rules are not known yet")
 	case r.Stale:
-		return errors.New("regionjwt: the revocation rules are stale: there is no proof of Replica.MaxSilence that none is withheld")
+		return errors.New("regionjwt: the revocation rules are stale: " +
+			"there is no proof of Replica.MaxSilence that none is withheld")
 	}
 	return nil
 }

@@ -52,7 +52,8 @@ func (c *cluster) check() error {
 	if u, err := parseURL(c.server); err != nil {
 		errs = append(errs, fmt.Errorf("Kubernetes: server %q: %w", c.server, err))
 	} else if u.Scheme != "https" || u.RawQuery != "" {
-		errs = append(errs, fmt.Errorf("Kubernetes: server %q: an https URL without query is required: the token is a secret", c.server))
+		errs = append(errs, fmt.Errorf(
+			"Kubernetes: server %q: an https URL without query is required: the token is a secret", c.server))
 	}
 	for _, file := range []string{c.ca, c.token} {
 		if !filepath.IsAbs(file) {

@@ -47,7 +47,8 @@ func Signed(inner Store, fleet string, private ed25519.PrivateKey, public ...Pub
 		}
 		for _, name := range k.Documents {
 			if name == "" || len(name) > document.MaxName {
-				s.problem(fmt.Errorf("public key %d is for a document whose name does not have 1 to %d bytes", i, document.MaxName))
+				s.problem(fmt.Errorf(
+					"public key %d is for a document whose name does not have 1 to %d bytes", i, document.MaxName))
 			}
 		}
 		k = PublicKey{Key: slices.Clone(k.Key), Documents: slices.Clone(k.Documents)}

@@ -41,7 +41,7 @@ const (
 	ReasonUnknownKeyRateLimited Reason = "unknown_key_rate_limited" // the kid is unknown, as of too many tokens
 	ReasonBadSignature          Reason = "bad_signature"            // no key of that kid verifies the signature
 	ReasonMissingClaim          Reason = "missing_claim"            // a required claim is absent or null
-	ReasonTooOld                Reason = "too_old"                  // MaxAge has passed, or, if Detail is exp, MaxLifetime is exceeded
+	ReasonTooOld                Reason = "too_old"                  // MaxAge has passed; Detail exp: MaxLifetime is exceeded
 	ReasonRegionInactive        Reason = "region_inactive"          // the region policy rejects its regions
 	ReasonRevoked               Reason = "revoked"                  // a revocation rule matches
 	ReasonRulesUnavailable      Reason = "rules_unavailable"        // the revocation rules are not known

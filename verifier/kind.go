@@ -82,8 +82,8 @@ func (a *AudiencePolicy) checkKind(in *audienceInput) (Reason, string) {
 const (
 	idForAccess = `an ID token passes for an access token if its aud, a client ID, is an audience of the API: give the API an ` +
 		`identifier of its own, such as a URL, or list only "at+jwt" in Types`
-	accessForID = `an access token passes for an ID token if its aud is one of the clients and its type is not "at+jwt": require a ` +
-		`claim that only ID tokens have, such as "at_hash", in RequiredClaims`
+	accessForID = `an access token passes for an ID token if its aud is one of the clients and its type is not "at+jwt": ` +
+		`require a claim that only ID tokens have, such as "at_hash", in RequiredClaims`
 )
 
 var _ = tokenkinds.Provide(func(policy any) []string {

@@ -7,7 +7,8 @@ import (
 )
 
 // ErrUnsupported says that an algorithm of the closed table cannot be used by this process.
-var ErrUnsupported = errors.New("not supported by this build: it needs Go 1.27, and in FIPS 140-3 mode a module of v1.26.0 or later")
+var ErrUnsupported = errors.New("not supported by this build: it " +
+	"needs Go 1.27, and in FIPS 140-3 mode a module of v1.26.0 or later")
 
 // lookupMLDSA holds the lengths of FIPS 204, section 4, table 2. The names are those of RFC 9964.
 func lookupMLDSA(alg string) (algorithm, bool) {

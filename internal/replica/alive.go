@@ -153,7 +153,8 @@ func Beat(ctx context.Context, stores []store.Trusted, name string) (accepted in
 func replace(ctx context.Context, e *endpoint, name string, data []byte) (err error) {
 	for range tries {
 		a := e.load(ctx, name, "")
-		if a.err != nil && !errors.Is(a.err, store.ErrNotFound) && (!errors.Is(a.err, store.ErrNotAuthentic) || a.revision == "") {
+		if a.err != nil && !errors.Is(a.err, store.ErrNotFound) &&
+			(!errors.Is(a.err, store.ErrNotAuthentic) || a.revision == "") {
 			return a.err
 		}
 		if err = e.save(ctx, name, data, a.revision); !errors.Is(err, store.ErrConflict) {

@@ -34,7 +34,8 @@ const (
 //
 // The store is asked at intervals, and soon after a hint of Watch; two loads are at least 50 ms apart.
 func follow(
-	ctx context.Context, e *endpoint, name string, interval time.Duration, unchanged func(seen.Digest), changed func(answer) time.Duration,
+	ctx context.Context, e *endpoint, name string, interval time.Duration,
+	unchanged func(seen.Digest), changed func(answer) time.Duration,
 ) {
 	hints := make(chan struct{}, 1)
 	watching, end := context.WithCancel(ctx)

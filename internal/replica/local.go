@@ -178,7 +178,8 @@ func (r *Replica[T]) swapLocal(ctx context.Context, again bool) (problem string,
 		now.digest = seen.Of(r.config.Name, a.data)
 		if !found || now.complete && !complete || now.epoch > held.Epoch() || !s.Document.IsIn(held, time.Time{}) {
 			if useless != nil {
-				r.config.Logger.Warn("the local copy cannot be used, and is replaced", "document", r.config.Name, "failure", useless)
+				r.config.Logger.Warn("the local copy cannot be used, and is replaced",
+					"document", r.config.Name, "failure", useless)
 			}
 			if now.digest, err = r.writeLocal(ctx, e, now, a.revision); errors.Is(err, store.ErrConflict) {
 				continue

@@ -125,7 +125,8 @@ func (c *check) loadsIfNot(ifNot, want, revision string) {
 // documents, also those that differ only by case, by normalization (U+00E4) or by bytes that are not UTF-8.
 var oddNames = []string{
 	"../a", "..", ".", "/etc/passwd", "a/b", "a/../b", "a//b", "a\\b", "a\x00b", "A", "\u00e4", "a\u0308", "\xe4", "\xff\xfe",
-	"*", "{x}", "a b\nc", " ", "a ", "%2e%2e/", "?x=1", "#", "x\r\nHost: y", "'; --", "$(x)", "CON", "__proto__", "\u202e", "\U0001f600",
+	"*", "{x}", "a b\nc", " ", "a ", "%2e%2e/", "?x=1", "#", "x\r\nHost: y", "'; --", "$(x)", "CON",
+	"__proto__", "\u202e", "\U0001f600",
 }
 
 func (c *check) names() {

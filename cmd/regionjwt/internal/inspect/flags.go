@@ -33,9 +33,11 @@ func (f *flags) define(c *cli.Call) {
 	f.rules.Define(c)
 	c.Choice(&f.kind, "audience-kind", "`kind` of audience policy: "+strings.Join(kinds, ", ")+
 		" (cognito-access with --user-pool, else audience)", kinds...)
-	c.List(&f.audiences, "audience", "`aud` that tokens are accepted for; for cognito-access if a token has an aud; one for cognito-derived")
+	c.List(&f.audiences, "audience", "`aud` that tokens are accepted for; "+
+		"for cognito-access if a token has an aud; one for cognito-derived")
 	c.List(&f.clients, "client-id", "client `ID` that tokens are accepted of")
-	c.List(&f.algorithms, "algorithm", "`alg` that is accepted (RS256 for Cognito, else RS256, PS256, ES256 and Ed25519, also called EdDSA)")
+	c.List(&f.algorithms, "algorithm", "`alg` that is accepted "+
+		"(RS256 for Cognito, else RS256, PS256, ES256 and Ed25519, also called EdDSA)")
 	c.List(&f.types, "type", "`typ` of the header that is accepted, or none if it may be absent (none, JWT and at+jwt)")
 	c.List(&f.required, "required-claim", "`name` of a claim that must be there, or a JSON Pointer such as /realm_access/roles")
 	c.List(&f.scopes, "scope-claim", "`name` or JSON Pointer of a claim that holds scopes (scope, or else scp)")
@@ -107,7 +109,9 @@ func (f *flags) policy() (*verifier.Policy, error) {
 func (f *flags) audience() (a verifier.AudiencePolicy, err error) {
 	byClients := map[string]func(...string) verifier.AudiencePolicy{
 		kindIDToken: verifier.IDToken, kindCognitoAccess: verifier.CognitoAccess, kindCognitoID: verifier.CognitoID,
-		kindCognitoDerived: func(ids ...string) verifier.AudiencePolicy { return verifier.CognitoDerived(f.audiences[0], ids...) },
+		kindCognitoDerived: func(ids ...string) verifier.AudiencePolicy {
+			return verifier.CognitoDerived(f.audiences[0], ids...)
+		},
 	}
 	switch {
 	case f.kind == kindAny:

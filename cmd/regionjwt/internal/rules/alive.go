@@ -39,7 +39,8 @@ func alive(ctx context.Context, c *cli.Call, s *Flags) error {
 		case one.Problem == "" && one.Epoch > 0:
 			well = append(well, l.Places[i].Store)
 		case one.Problem != "" && one.Problem != label.Unavailable:
-			return cli.Fail(cli.ExitCannotTell, "%w; no heartbeat was written: 'regionjwt rules restore' writes back what is missing", err)
+			return cli.Fail(cli.ExitCannotTell,
+				"%w; no heartbeat was written: 'regionjwt rules restore' writes back what is missing", err)
 		}
 	}
 	if len(well) == 0 {

@@ -11,7 +11,8 @@ import (
 
 func rulesCommand() cli.Command {
 	return cli.Command{
-		Name: "rules", Arguments: "[alive | restore]", Short: "list the rules that are in effect, prove that they are current, write them back",
+		Name: "rules", Arguments: "[alive | restore]",
+		Short: "list the rules that are in effect, prove that they are current, write them back",
 		Long: `
 Lists the rules of the stores, the oldest first. If there is a problem with a store, it lists what the others and the local copy
 have, says so, and fails.
