@@ -32,7 +32,7 @@ func TestNilsAreRefused(t *testing.T) {
 		"no provider": {func(c *regionjwt.Config) { c.Failover = map[string]failover.Config{"other": {}} }, []string{`provider "other" is not in Policies`}},
 		"nil Store":   {func(c *regionjwt.Config) { c.Keys.Snapshots = (*nilStore)(nil) }, []string{"jwks: Snapshots"}},
 		"nil rules store": {func(c *regionjwt.Config) {
-			c.Revocation = &revocation.Config{Replica: store.ReplicaConfig{Store: (*nilStore)(nil)}}
+			c.Revocation = &revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{(*nilStore)(nil)}}}
 		}, []string{"revocation: Replica.Store"}},
 		"zero Logger":     {func(c *regionjwt.Config) { c.Logger = new(slog.Logger) }, []string{"regionjwt: Logger"}},
 		"nil Handler":     {func(c *regionjwt.Config) { c.Logger = slog.New((*slog.TextHandler)(nil)) }, []string{"regionjwt: Logger"}},

@@ -48,7 +48,7 @@ func TestObserversReceiveWhatEveryPartDoes(t *testing.T) {
 		_, err := v.Revocation().Add(t.Context(), revocation.Rule{Provider: "*", Subject: subject})
 		require.NoError(t, err)
 		for _, id := range []string{"a", "b"} {
-			require.NoError(t, v.Failover(id).Pin(t.Context(), region, ""))
+			require.NoError(t, v.Failover(id).Pin(t.Context(), region, "", 0))
 		}
 	}
 	act("west", "mallory")

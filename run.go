@@ -135,7 +135,7 @@ func (noKeys) Lookup(context.Context, jwks.Query) jwks.Result { return jwks.Resu
 func (noKeys) Changed() <-chan struct{} { return nil }
 
 // Ready returns nil if tokens can be verified: each provider has usable keys for at least one region, and the revocation rules
-// are known if they must be. Without IDs it looks at every provider.
+// are known if they must be, and not stale. Without IDs it looks at every provider.
 func (v *Validator) Ready(providerIDs ...string) error {
 	if !v.made() {
 		return errNotMade
@@ -145,10 +145,16 @@ func (v *Validator) Ready(providerIDs ...string) error {
 
 // rulesKnown returns an error if tokens are rejected because the revocation rules are not known.
 func (v *Validator) rulesKnown() error {
-	if v.rules == nil || v.unknownRules || v.rules.Status().Replica.Origin != label.None {
+	if v.rules == nil || v.unknownRules {
 		return nil
 	}
-	return errors.New("regionjwt: the revocation rules are not known yet")
+	switch r := v.rules.Status().Replica; {
+	case r.Origin == label.None:
+		return errors.New("regionjwt: the revocation rules are not known yet")
+	case r.Stale:
+		return errors.New("regionjwt: the revocation rules are stale: there is no proof of Replica.MaxSilence that none is withheld")
+	}
+	return nil
 }
 
 // Revocation returns the revocation rules, or nil if Config.Revocation is nil.

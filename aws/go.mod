@@ -2,7 +2,7 @@ module github.com/regionjwt/regionjwt/aws
 
 go 1.25.0
 
-replace github.com/regionjwt/regionjwt => ..
+replace github.com/regionjwt/regionjwt => ../
 
 require (
 	github.com/aws/aws-sdk-go-v2 v1.48.0

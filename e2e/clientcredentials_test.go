@@ -129,7 +129,7 @@ func TestMachineTokens(t *testing.T) {
 		patiently(p, c)
 		controller, err := failover.New(*p, failover.Config{})
 		require.NoError(t, err)
-		require.NoError(t, controller.Pin(t.Context(), west, ""))
+		require.NoError(t, controller.Pin(t.Context(), west, "", 0))
 		c.Failover = controller
 	})
 	switched.one(t, s, west)

@@ -29,7 +29,7 @@ func Example() {
 	c.Report("us-east-1", "token", time.Now(), errors.New("status: 503")) // it issued no token
 	fmt.Println("active:", c.Active())
 
-	if err := c.Pin(context.Background(), "us-east-1", "the drill is over"); err != nil {
+	if err := c.Pin(context.Background(), "us-east-1", "the drill is over", 0); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println("pinned:", c.Status().Pinned)

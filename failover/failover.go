@@ -27,7 +27,6 @@ import (
 	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/internal/replica"
-	"github.com/regionjwt/regionjwt/internal/seen"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/store"
 )
@@ -63,13 +62,14 @@ type Config struct {
 	// not followed), and 503 with Retry-After. It sends requests with Provider.HTTPClient.
 	Probe func(ctx context.Context, r issuer.Region) error
 
-	// RejectInactive makes Admit reject tokens that the active region cannot have issued. It cannot be combined with Automatic,
-	// because a broken network would then reject good tokens; it needs at least two regions, and no two regions that share an iss
-	// and the keys for it, because nobody can tell which of them issued a token. Pin a region once: until the store has a pin,
-	// tokens of other regions are not rejected, but cannot be judged (503).
+	// RejectInactive makes Admit reject tokens that the pinned region cannot have issued. Without a pin, after its end, and while
+	// pins are in conflict, tokens of all regions are admitted; until the pins are known, no token can be judged (503). It cannot
+	// be combined with Automatic, because a broken network would then reject good tokens. It needs a Replica with a MinEpoch of 1
+	// or more, so that an empty store is not taken for one without pins; at least two regions; and no two regions that share an
+	// iss and the keys for it, because nobody can tell which of them issued a token.
 	RejectInactive bool
-	// DrainPeriod is how long tokens of a region are still admitted after it stopped being active. 0 means 1 hour, negative none.
-	// It needs RejectInactive.
+	// DrainPeriod is for how long after a pin the other regions may still issue tokens that are admitted until they expire. 0 means
+	// 1 hour, negative none. It needs RejectInactive.
 	DrainPeriod time.Duration
 
 	// Replica says where a fleet shares the pins of its operators. Anyone who can write there can move the fleet. The name of the
@@ -100,15 +100,15 @@ type Controller struct {
 	woken    chan struct{} // makes Run check what is due; holds one signal
 	notifier event.Notifier[*snapshot]
 	spread   func() float64
-	decoded  seen.Set[decoded] // documents of the store
+	replica  *replica.Replica[*history]
 
 	mu      sync.Mutex // guards what follows; never held during I/O or a callback
 	regions []*region  // in the order of the provider
 	active  *region
 	since   time.Time
 	cause   string
-	pin     pin // the last one of an operator
-	replica replicaState
+	pin     *pin // of an operator, which is followed; nil if there is none
+	pinned  bool // it pins a region
 }
 
 // New returns a Controller for the regions of p, of which the first is the preferred one and active. The error is every problem
@@ -125,9 +125,10 @@ func New(p issuer.Provider, c Config) (*Controller, error) {
 		f.regions = append(f.regions, &region{name: r.Name, health: label.Unknown})
 	}
 	f.active = f.regions[0]
-	if c.Replica.Store != nil || c.Replica.LocalCopy != nil {
-		f.replica.status.Origin = label.None
-	}
+	f.replica = replica.New(replica.Config[*history]{
+		ReplicaConfig: c.Replica, Empty: noPins, Encode: f.encode, Decode: f.decode, Changed: f.replicaChanged,
+		Now: time.Now, Logger: c.Logger,
+	})
 	f.publish()
 	f.notifier.Start(f.snapshot.Load())
 	return f, nil
@@ -147,6 +148,7 @@ func (c *Config) check(p issuer.Provider) (errs []error) {
 	add(c.DrainPeriod != 0 && !c.RejectInactive, "DrainPeriod has no effect without RejectInactive")
 	add(c.Automatic && c.RejectInactive, "Automatic and RejectInactive exclude each other: "+
 		"a broken network would reject good tokens")
+	add(c.RejectInactive && c.Replica.MinEpoch == 0, "RejectInactive needs a Replica with a MinEpoch of 1 or more")
 	if c.RejectInactive {
 		if err := separable(p); err != nil {
 			add(true, "RejectInactive cannot work: %w", err)

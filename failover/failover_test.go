@@ -188,7 +188,7 @@ func TestYearOfSignals(t *testing.T) {
 		c := newController(t, failover.Config{Automatic: true, OnChange: l.add}, names...)
 		start(t, c)
 		sick := map[string]float64{}
-		pinned := ""
+		pinned, ends := "", time.Time{}
 		end := time.Now().Add(365 * 24 * time.Hour)
 		for time.Now().Before(end) {
 			switch n := r.IntN(2000); {
@@ -196,7 +196,9 @@ func TestYearOfSignals(t *testing.T) {
 				sick[names[r.IntN(3)]] = []float64{0, 0, 0.5, 1}[r.IntN(4)]
 			case n == 20:
 				pinned = names[r.IntN(3)]
-				require.NoError(t, c.Pin(t.Context(), pinned, "exercise"))
+				lifetime := time.Duration(1+r.IntN(30*24)) * time.Hour
+				ends = time.Now().Add(lifetime)
+				require.NoError(t, c.Pin(t.Context(), pinned, "exercise", lifetime))
 			case n < 24:
 				pinned = ""
 				require.NoError(t, c.Unpin(t.Context()))
@@ -206,6 +208,9 @@ func TestYearOfSignals(t *testing.T) {
 				c.Report(name, "", time.Time{}, errDown)
 			} else {
 				c.Report(name, "", time.Time{}, nil)
+			}
+			if !time.Now().Before(ends) {
+				pinned = ""
 			}
 			s := c.Status()
 			require.Contains(t, names, s.Active)
@@ -275,19 +280,19 @@ func TestOnChangeMayCallBack(t *testing.T) {
 			l.add(before, now)
 			if before.Active == east && now.Active == west {
 				require.Equal(t, west, c.Active())
-				require.NoError(t, c.Pin(t.Context(), east, "back"))
+				require.NoError(t, c.Pin(t.Context(), east, "back", 0))
 				require.Len(t, l.all(), 1, "that is told next, not within")
 			}
 			if before.Pinned && !now.Pinned {
 				panic("s3cret")
 			}
 		}})
-		require.NoError(t, c.Pin(t.Context(), west, ""))
+		require.NoError(t, c.Pin(t.Context(), west, "", 0))
 		require.Equal(t, []string{"moved " + west, "moved " + east}, l.kinds())
 		require.NoError(t, c.Unpin(t.Context()), "its panic is not the caller's")
 		require.Contains(t, out.String(), `error="OnChange panicked (string)"`)
 		require.NotContains(t, out.String(), "s3cret")
-		require.NoError(t, c.Pin(t.Context(), east, "it still works"))
+		require.NoError(t, c.Pin(t.Context(), east, "it still works", 0))
 		require.Equal(t, "pinned "+east, l.kinds()[3])
 	})
 }
@@ -303,10 +308,10 @@ func TestASlowOnChangeGetsMergedChanges(t *testing.T) {
 			<-release
 			l.add(before, now)
 		}})
-		go func() { _ = c.Pin(t.Context(), west, "") }()
+		go func() { _ = c.Pin(t.Context(), west, "", 0) }()
 		synctest.Wait()
 		for range 2000 {
-			require.NoError(t, c.Pin(t.Context(), west, ""))
+			require.NoError(t, c.Pin(t.Context(), west, "", 0))
 		}
 		close(release)
 		synctest.Wait()
@@ -329,7 +334,7 @@ func TestNewReportsEverything(t *testing.T) {
 	})
 	for _, part := range []string{
 		"no regions", "Threshold is negative", "HoldDown is negative", "ProbeInterval is negative", "PollInterval is negative",
-		"neither Store nor LocalCopy", "exclude", "fewer than two",
+		"neither Stores nor LocalCopy", "exclude", "fewer than two",
 	} {
 		require.ErrorContains(t, err, part)
 	}
@@ -338,21 +343,24 @@ func TestNewReportsEverything(t *testing.T) {
 	})
 	require.ErrorContains(t, err, "DrainPeriod has no effect without RejectInactive")
 	require.ErrorContains(t, err, "Probe is never called: set ProbeInterval")
+	known := store.ReplicaConfig{LocalCopy: store.Dir("x"), MinEpoch: 1}
 	for _, shared := range []issuer.UserPool{
 		{ID: "us-east-1_AbCdEf123", Replicas: []string{west}, Mode: issuer.CognitoUpdated},
 		{ID: "us-east-1_AbCdEf123", Replicas: []string{west}},
 	} {
-		_, err := failover.New(shared.Provider(), failover.Config{RejectInactive: true})
+		_, err := failover.New(shared.Provider(), failover.Config{RejectInactive: true, Replica: known})
 		require.ErrorContains(t, err, "share an issuer and its keys")
 	}
 	pool := issuer.UserPool{ID: "us-east-1_AbCdEf123", Replicas: []string{west}, Mode: issuer.CognitoOriginal}.Provider()
-	_, err = failover.New(pool, failover.Config{RejectInactive: true})
+	_, err = failover.New(pool, failover.Config{RejectInactive: true, Replica: known})
 	require.NoError(t, err)
+	_, err = failover.New(pool, failover.Config{RejectInactive: true, Replica: store.ReplicaConfig{LocalCopy: store.Dir("x")}})
+	require.ErrorContains(t, err, "RejectInactive needs a Replica with a MinEpoch of 1 or more")
 	discovered := providerOf(east, west)
 	for i := range discovered.Regions {
 		discovered.Regions[i].JWKSURLs, discovered.Regions[i].Issuers = nil, []string{"https://one.example.com"}
 	}
-	_, err = failover.New(discovered, failover.Config{RejectInactive: true})
+	_, err = failover.New(discovered, failover.Config{RejectInactive: true, Replica: known})
 	require.ErrorContains(t, err, "share an issuer and its keys")
 }
 

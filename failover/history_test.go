@@ -177,7 +177,7 @@ func (h *history) step() {
 		h.sick[h.one(h.names...)] = []float64{0, 0, 0.3, 1}[h.r.IntN(4)]
 	case n == 3:
 		h.o.pinned = h.one(h.names...)
-		require.NoError(h.o.t, h.c.Pin(h.o.t.Context(), h.o.pinned, "drill"))
+		require.NoError(h.o.t, h.c.Pin(h.o.t.Context(), h.o.pinned, "drill", 0))
 	case n < 8:
 		h.o.pinned = ""
 		require.NoError(h.o.t, h.c.Unpin(h.o.t.Context()))

@@ -7,8 +7,10 @@ import (
 	"github.com/regionjwt/regionjwt/internal/label"
 )
 
-// choose updates the health of the regions, and moves if that is due. The caller holds mu, and calls notify after it.
+// choose follows the pin, updates the health of the regions, and moves if that is due. The caller holds mu, and calls notify after
+// it.
 func (c *Controller) choose(now time.Time) (next time.Time) {
+	next = c.follow(now)
 	for _, r := range c.regions {
 		next = earlier(next, r.update(now, &c.config))
 		if !r.holdDown.IsZero() && !now.Before(r.holdDown) {
@@ -16,7 +18,7 @@ func (c *Controller) choose(now time.Time) (next time.Time) {
 		}
 		next = earlier(next, r.holdDown)
 	}
-	if c.config.Automatic && !c.pin.Pinned {
+	if c.config.Automatic && !c.pinned {
 		if to, cause := c.target(); to != nil {
 			if cause == causeFailed {
 				d := c.config.HoldDown

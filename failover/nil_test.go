@@ -37,7 +37,7 @@ func TestNilAndZeroControllers(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]*failover.Controller{"nil": nil, "zero": {}} {
 		for what, err := range map[string]error{
-			"Pin": c.Pin(t.Context(), east, ""), "Unpin": c.Unpin(t.Context()), "Load": c.Load(t.Context()),
+			"Pin": c.Pin(t.Context(), east, "", 0), "Unpin": c.Unpin(t.Context()), "Load": c.Load(t.Context()),
 			"Run": c.Run(t.Context()), "Admit": c.Admit("orders", []string{east}, time.Now()),
 		} {
 			require.ErrorContains(t, err, "failover.New", "%s %s", name, what)
@@ -59,7 +59,7 @@ func TestNewRejectsTypedNils(t *testing.T) {
 		p := providerOf(east, west)
 		p.HTTPClient = &http.Client{Transport: (*http.Transport)(nil)}
 		_, err := failover.New(p, failover.Config{
-			Replica: store.ReplicaConfig{Store: (*nilStore)(nil), LocalCopy: (*nilStore)(nil)}, Logger: logger,
+			Replica: store.ReplicaConfig{Stores: []store.Trusted{(*nilStore)(nil)}, LocalCopy: (*nilStore)(nil)}, Logger: logger,
 		})
 		require.ErrorContains(t, err, "failover: Provider.HTTPClient.Transport is a nil pointer")
 		require.ErrorContains(t, err, "failover: Replica.Store")

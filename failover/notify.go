@@ -3,8 +3,10 @@ package failover
 import (
 	"context"
 	"log/slog"
+	"slices"
 
 	"github.com/regionjwt/regionjwt/internal/label"
+	"github.com/regionjwt/regionjwt/internal/replica"
 )
 
 // notify logs what has changed since the last call, and calls OnChange. It is called without the lock, and a callback may call the
@@ -24,10 +26,8 @@ func (c *Controller) notify() {
 // differs reports whether something is worth a call of OnChange.
 func (s *snapshot) differs(other *snapshot) bool {
 	a, b := &s.status, &other.status
-	ours, theirs := a.Replica, b.Replica
-	ours.Confirmed = theirs.Confirmed
 	if a.Active != b.Active || !a.Since.Equal(b.Since) || a.Cause != b.Cause || a.Pinned != b.Pinned || a.Note != b.Note ||
-		ours != theirs {
+		!a.Expires.Equal(b.Expires) || !slices.Equal(a.Conflicts, b.Conflicts) || !replica.Same(&a.Replica, &b.Replica) {
 		return true
 	}
 	for i := range a.Regions {
@@ -69,11 +69,14 @@ func (c *Controller) log(before, now *snapshot) {
 	if was.Pinned && !is.Pinned {
 		write(slog.LevelInfo, "region unpinned", was.Active)
 	}
+	if len(is.Conflicts) > 0 && !slices.Equal(is.Conflicts, was.Conflicts) {
+		write(slog.LevelWarn, "pins in conflict", is.Active, slog.Any("pins", is.Conflicts))
+	}
 	for _, p := range []struct {
 		message, was, is string
 		err              error
 	}{
-		{"store of pins", was.Replica.StoreProblem, is.Replica.StoreProblem, now.storeErr},
+		{"store of pins", was.Replica.StoreProblem, is.Replica.StoreProblem, now.failures},
 		{"local copy of pins", was.Replica.LocalProblem, is.Replica.LocalProblem, now.localErr},
 	} {
 		if p.is != p.was {

@@ -51,7 +51,7 @@ func TestErrorsThatPanicProveNothing(t *testing.T) {
 		require.Greater(t, probed.Load(), int64(10))
 		require.Equal(t, "unknown", c.Status().Regions[0].Health)
 		require.Equal(t, "healthy", c.Status().Regions[1].Health)
-		require.NoError(t, c.Pin(t.Context(), west, ""))
+		require.NoError(t, c.Pin(t.Context(), west, "", 0))
 		require.Equal(t, west, c.Active())
 	})
 	require.Contains(t, out.String(), "panicked")
@@ -73,7 +73,7 @@ func (brokenShelf) Save(context.Context, string, []byte, string) (string, error)
 
 // A store whose error panics when it is looked at does not answer.
 func TestErrorsOfAStoreThatPanic(t *testing.T) {
-	bubble(t, failover.Config{Replica: store.ReplicaConfig{Store: store.InsecureTrust(brokenShelf{}), LocalCopy: store.InsecureTrust(brokenShelf{})}}, func(t *testing.T, c *failover.Controller, _ *journal) {
+	bubble(t, failover.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{store.InsecureTrust(brokenShelf{})}, LocalCopy: store.InsecureTrust(brokenShelf{})}}, func(t *testing.T, c *failover.Controller, _ *journal) {
 		start(t, c)
 		time.Sleep(time.Minute)
 		require.Equal(t, "unavailable", c.Status().Replica.StoreProblem)
@@ -104,7 +104,7 @@ func TestCallbacksThatEndTheirGoroutine(t *testing.T) {
 				require.Greater(t, probes.Load(), int64(100))
 				require.Equal(t, west, c.Active())
 				require.EqualValues(t, 2, changes.Load(), "west is healthy; east is unhealthy and left")
-				require.NoError(t, c.Pin(t.Context(), east, ""))
+				require.NoError(t, c.Pin(t.Context(), east, "", 0))
 				require.EqualValues(t, 3, changes.Load())
 			})
 		})

@@ -4,165 +4,98 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
+	"slices"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/regionjwt/regionjwt/internal/replica"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
-	"github.com/regionjwt/regionjwt/internal/trust"
-	"github.com/regionjwt/regionjwt/store"
 )
 
 // Bounds of a document.
 const (
 	formatVersion = 1
-	maxDocument   = 16 << 10 // bytes
+	maxDocument   = 64 << 10 // bytes
 	maxNote       = 256      // bytes
-	maxPinsAhead  = 1 << 32  // that the epoch of a document may be ahead of the known one
+	idLength      = 43       // of a pin
 )
-
-// pin is what an operator last decided: that a region is pinned, or that none is any more. The later of two applies, so that an
-// old document that is put back changes nothing, and a store that lost its document loses no pin. It is immutable.
-type pin struct {
-	Region string               `json:"region"`
-	Pinned bool                 `json:"pinned"`
-	At     time.Time            `json:"at"`
-	Epoch  uint64               `json:"epoch"`
-	Note   string               `json:"note"`
-	Left   map[string]time.Time `json:"left"` // when a region stopped being active by a pin
-}
-
-// later reports whether p replaces old.
-func (p *pin) later(old *pin) bool {
-	if !p.At.Equal(old.At) {
-		return p.At.After(old.At)
-	}
-	return p.Epoch > old.Epoch
-}
-
-// next returns a pin that replaces p, whatever the clocks say, with an epoch above least.
-func (p *pin) next(active string, r request, now time.Time, least uint64) pin {
-	region := r.region
-	if region == "" {
-		region = active
-	}
-	at := now.UTC().Round(0)
-	if !at.After(p.At) {
-		at = p.At.Add(time.Nanosecond)
-	}
-	n := pin{
-		Region: region, Pinned: r.region != "", At: at, Epoch: max(p.Epoch, least) + 1, Note: r.note, Left: maps.Clone(p.Left),
-	}
-	if n.Left == nil {
-		n.Left = map[string]time.Time{}
-	}
-	if active != region {
-		n.Left[active] = at
-	}
-	delete(n.Left, region)
-	return n
-}
 
 // document is what a store holds.
 type document struct {
-	Version  int    `json:"version"`
-	Provider string `json:"provider"`
-	pin
-	// Fleet and Keys are the scope under which a local copy was accepted; a document in a store has none.
-	Fleet string   `json:"fleet,omitempty"`
-	Keys  []string `json:"keys,omitempty"`
+	Version   int               `json:"version"`
+	Provider  string            `json:"provider"`
+	Epoch     uint64            `json:"epoch"`
+	Heads     []*pin            `json:"heads"`
+	Ancestors map[string]uint64 `json:"ancestors"`
+	Floor     uint64            `json:"floor"`
 }
 
 var (
-	errDocument = errors.New("failover: the document is not a pin for this provider")
-	errNewer    = errors.New("failover: the document is of a newer version")
-	errFar      = fmt.Errorf("failover: its epoch is too far ahead: %w", store.ErrNotAuthentic)
+	errDocument = errors.New("the document is not one of pins for this provider")
+	errNewer    = fmt.Errorf("pins: %w", replica.ErrNewer)
 )
 
-// encode writes a pin under a scope, which is zero for the store.
-func (c *Controller) encode(p pin, scope trust.Scope) ([]byte, error) {
-	return json.Marshal(document{formatVersion, c.provider.ID, p, scope.Fleet, scope.Keys})
+// encode writes a document.
+func (c *Controller) encode(h *history) ([]byte, error) {
+	return json.Marshal(document{formatVersion, c.provider.ID, h.epoch, h.heads, h.ancestors, h.floor})
 }
 
-// decode reads a document of the store.
-func (c *Controller) decode(data []byte) (pin, error) {
-	d, err := c.read(data)
-	if err == nil && (d.Fleet != "" || len(d.Keys) > 0) {
-		err = fmt.Errorf("%w: it is a local copy", errDocument)
-	}
-	if err != nil {
-		return pin{}, err
-	}
-	return d.pin, nil
-}
-
-// decodeCopy reads a local copy. It rejects one of another fleet, and one that was made while a key was configured that is no
-// longer.
-func (c *Controller) decodeCopy(data []byte) (pin, error) {
-	d, err := c.read(data)
-	if err != nil {
-		return pin{}, err
-	}
-	ours, err := c.scope()
-	if err != nil {
-		return pin{}, err
-	}
-	theirs := trust.Scope{Fleet: d.Fleet, Keys: d.Keys}
-	switch {
-	case theirs.Fleet != ours.Fleet:
-		return pin{}, fmt.Errorf("%w: it was made in the fleet %q, and this is %q", errDocument, theirs.Fleet, ours.Fleet)
-	case !ours.Covers(theirs):
-		return pin{}, fmt.Errorf("%w: it was made while other keys were configured", errDocument)
-	}
-	return d.pin, nil
-}
-
-// isFar reports whether there cannot have been so many pins, after the known one.
-func (c *Controller) isFar(epoch uint64) bool {
-	known := max(c.snapshot.Load().status.Replica.Epoch, c.config.Replica.MinEpoch)
-	return epoch > known && epoch-known > maxPinsAhead
-}
-
-// read reads a document strictly. A document that names a region which the provider does not have is not a pin for it.
-func (c *Controller) read(data []byte) (document, error) {
+// decode reads a document strictly. One that names a region which the provider does not have is not one of pins for it.
+func (c *Controller) decode(data []byte) (*history, error) {
 	if len(data) > maxDocument {
-		return document{}, errDocument
+		return nil, errDocument
 	}
 	members, err := strictjson.Parse(nil, string(data))
 	if err != nil {
-		return document{}, fmt.Errorf("%w: %w", errDocument, err)
+		return nil, fmt.Errorf("%w: %w", errDocument, err)
 	}
 	var head struct {
 		Version int `json:"version"`
 	}
 	if err := strictjson.Unmarshal(string(data), &head); err == nil && head.Version > formatVersion {
-		return document{}, errNewer
+		return nil, errNewer
 	}
-	for _, m := range members {
-		switch m.Name {
-		case "version", "provider", "region", "pinned", "at", "epoch", "note", "left", "fleet", "keys":
-		default:
-			return document{}, errDocument
+	if !only(members, "version", "provider", "epoch", "heads", "ancestors", "floor") {
+		return nil, errDocument
+	}
+	for v := range strictjson.Find(members, "heads").Elements() {
+		if v.Kind() != strictjson.Object ||
+			!only(slices.Collect(v.Members()), "parents", "n", "provider", "region", "pinned", "note", "at", "expires") {
+			return nil, errDocument
 		}
 	}
 	var d document
-	if err := strictjson.Unmarshal(string(data), &d); err != nil || head.Version != formatVersion ||
-		d.Provider != c.provider.ID || !sane(d.At) || checkNote(d.Note) != nil {
-		return document{}, errDocument
+	if err := strictjson.Unmarshal(string(data), &d); err != nil || d.Version != formatVersion || d.Provider != c.provider.ID ||
+		len(d.Heads) > maxHeads || len(d.Ancestors) > maxAncestors || d.Floor > d.Epoch || (len(d.Heads) == 0) != (d.Epoch == 0) {
+		return nil, errDocument
 	}
-	for name, at := range d.Left {
-		if c.region(name) == nil || !sane(at) {
-			return document{}, errDocument
+	h := &history{epoch: d.Epoch, ancestors: d.Ancestors, floor: d.Floor}
+	for _, p := range d.Heads {
+		if p == nil || !c.isSane(p) || p.N > d.Epoch {
+			return nil, errDocument
+		}
+		h.heads = append(h.heads, p.withID())
+	}
+	for id, n := range d.Ancestors {
+		if len(id) != idLength || n > d.Epoch {
+			return nil, errDocument
 		}
 	}
-	if c.region(d.Region) == nil {
-		return document{}, errDocument
-	}
-	if c.isFar(d.Epoch) {
-		return document{}, errFar
-	}
-	return d, nil
+	h.tidy()
+	return h, nil
+}
+
+// only reports whether an object has no members but these.
+func only(members []strictjson.Member, names ...string) bool {
+	return !slices.ContainsFunc(members, func(m strictjson.Member) bool { return !slices.Contains(names, m.Name) })
+}
+
+// isSane reports whether a pin can be one for the provider.
+func (c *Controller) isSane(p *pin) bool {
+	lasts := p.Expires.Sub(p.At)
+	return p.Provider == c.provider.ID && c.region(p.Region) != nil && sane(p.At) && sane(p.Expires) && checkNote(p.Note) == nil &&
+		p.N > 0 && len(p.Parents) <= maxHeads && slices.IsSorted(p.Parents) && 0 <= lasts && lasts <= maxPinned
 }
 
 // sane reports whether a time can stand in a document, and a later one as well.

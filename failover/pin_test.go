@@ -31,10 +31,10 @@ func newFleet(t *testing.T, size int, c failover.Config, regions ...string) *fle
 	t.Helper()
 	f := &fleet{shelf: newShelf()}
 	f.writer, f.reader = operators(t, f.shelf)
-	f.operator = newController(t, failover.Config{Replica: store.ReplicaConfig{Store: f.writer}}, regions...)
+	f.operator = newController(t, failover.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{f.writer}}}, regions...)
 	for range size {
 		l := &journal{}
-		c.Replica.Store, c.OnChange = f.reader, l.add
+		c.Replica.Stores, c.OnChange = []store.Trusted{f.reader}, l.add
 		m := newController(t, c, regions...)
 		start(t, m)
 		f.members, f.logs = append(f.members, m), append(f.logs, l)
@@ -59,7 +59,7 @@ func TestAnOrderReachesTheFleet(t *testing.T) {
 		report(f.members[0], west, nil, 1)
 		report(f.members[0], east, errDown, 3)
 		require.Equal(t, []string{west, east}, f.actives(), "what one finds out itself moves itself")
-		require.NoError(t, f.operator.Pin(t.Context(), west, "east burns"))
+		require.NoError(t, f.operator.Pin(t.Context(), west, "east burns", 0))
 		require.Equal(t, []string{west, west}, f.actives())
 		s := f.members[1].Status()
 		require.True(t, s.Pinned)
@@ -69,11 +69,11 @@ func TestAnOrderReachesTheFleet(t *testing.T) {
 		report(f.members[1], east, nil, 3)
 		require.Equal(t, west, f.members[1].Active(), "a pin wins over all evidence")
 
-		fresh := newController(t, failover.Config{Replica: store.ReplicaConfig{Store: f.writer}}) // knows nothing of the pin
+		fresh := newController(t, failover.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{f.writer}}}) // knows nothing of the pin
 		require.NoError(t, fresh.Unpin(t.Context()))
 		require.Equal(t, west, fresh.Active(), "it learns of the pin before it ends it")
 		require.Equal(t, []string{west, east}, f.actives(), "each by its own evidence")
-		require.Equal(t, uint64(2), f.members[0].Status().Replica.Epoch)
+		require.Equal(t, uint64(3), f.members[0].Status().Replica.Epoch, "it decided again, on top of what it had learned")
 		require.Empty(t, f.members[0].Status().Note)
 	})
 }
@@ -82,10 +82,10 @@ func TestManualFleetStaysWhereThePinEnded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1, failover.Config{})
-		require.NoError(t, f.operator.Pin(t.Context(), west, ""))
+		require.NoError(t, f.operator.Pin(t.Context(), west, "", 0))
 		require.NoError(t, f.operator.Unpin(t.Context()))
 		require.Equal(t, []string{west}, f.actives())
-		late := newController(t, failover.Config{Replica: store.ReplicaConfig{Store: f.reader}})
+		late := newController(t, failover.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{f.reader}}})
 		require.NoError(t, late.Load(t.Context()))
 		require.Equal(t, west, late.Active())
 		require.False(t, late.Status().Pinned)
@@ -102,9 +102,9 @@ func TestABadStoreMovesNobody(t *testing.T) {
 			require.Equal(t, []string{west, west}, f.actives())
 			require.Equal(t, problem, f.members[0].Status().Replica.StoreProblem)
 		}
-		require.NoError(t, f.operator.Pin(t.Context(), east, "first"))
+		require.NoError(t, f.operator.Pin(t.Context(), east, "first", 0))
 		old := f.copied()
-		require.NoError(t, f.operator.Pin(t.Context(), west, "second"))
+		require.NoError(t, f.operator.Pin(t.Context(), west, "second", 0))
 		good := f.copied()
 		stays("")
 		f.fail(errDown)
@@ -126,28 +126,29 @@ func TestABadStoreMovesNobody(t *testing.T) {
 		}
 		elsewhere := newShelf() // or the members might find the store empty in between
 		other, _ := operators(t, elsewhere)
-		foreign := newController(t, failover.Config{Replica: store.ReplicaConfig{Store: other}})
-		require.NoError(t, foreign.Pin(t.Context(), east, "mine now"))
+		foreign := newController(t, failover.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{other}}})
+		require.NoError(t, foreign.Pin(t.Context(), east, "mine now", 0))
 		f.replace(elsewhere.copied())
 		stays("not_authentic")
-		err := f.operator.Pin(t.Context(), west, "")
+		err := f.operator.Pin(t.Context(), west, "", 0)
 		require.ErrorIs(t, err, store.ErrNotShared)
 		require.ErrorIs(t, err, store.ErrNotAuthentic)
 		stays("not_authentic")
 		scratch := newShelf() // a document that is not authentic is replaced by Save
-		require.NoError(t, newController(t, failover.Config{Replica: store.ReplicaConfig{Store: store.InsecureTrust(scratch)}}).Pin(t.Context(), west, "third"))
+		require.NoError(t, newController(t, failover.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{store.InsecureTrust(scratch)}}}).Pin(t.Context(), west, "third", 0))
 		_, revision, err := f.writer.Load(t.Context(), name, "")
 		require.ErrorIs(t, err, store.ErrNotAuthentic)
 		_, err = f.writer.Save(t.Context(), name, scratch.copied()[name].Data, revision)
 		require.NoError(t, err)
-		stays("")
+		stays("rolled_back")
+		require.Len(t, f.members[0].Status().Conflicts, 2, "nobody said that it replaces the second")
 		var kinds []string
 		for _, e := range f.logs[0].all() {
 			if e.kind == storeChanged {
 				kinds = append(kinds, e.status.Replica.StoreProblem)
 			}
 		}
-		require.Equal(t, "unavailable,,lost,rolled_back,,not_authentic,", strings.Join(kinds, ","), "each once, when it begins or ends")
+		require.Equal(t, "unavailable,,lost,rolled_back,,not_authentic,rolled_back", strings.Join(kinds, ","), "each once, when it begins or ends")
 	})
 }
 
@@ -157,12 +158,12 @@ func TestANewOrderCountsAfterAWipe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1, failover.Config{})
 		for range 3 {
-			require.NoError(t, f.operator.Pin(t.Context(), west, ""))
+			require.NoError(t, f.operator.Pin(t.Context(), west, "", 0))
 		}
 		require.Equal(t, []string{west}, f.actives())
 		f.replace(nil)
-		fresh := newController(t, failover.Config{Replica: store.ReplicaConfig{Store: f.writer}})
-		require.NoError(t, fresh.Pin(t.Context(), east, ""))
+		fresh := newController(t, failover.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{f.writer}}})
+		require.NoError(t, fresh.Pin(t.Context(), east, "", 0))
 		require.Equal(t, []string{east}, f.actives())
 	})
 }
@@ -172,13 +173,13 @@ func TestAnOrderWithoutItsStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1, failover.Config{})
 		require.Equal(t, []string{east}, f.actives())
-		err := f.members[0].Pin(t.Context(), west, "")
+		err := f.members[0].Pin(t.Context(), west, "", 0)
 		require.ErrorIs(t, err, store.ErrNotShared)
 		require.ErrorContains(t, err, "no private key")
 		require.Equal(t, []string{west}, f.actives(), "it counts here all the same")
-		require.ErrorContains(t, f.operator.Pin(t.Context(), "nowhere", ""), `provider "orders" has no region "nowhere"`)
-		require.Error(t, f.operator.Pin(t.Context(), west, "two\nlines"))
-		require.Error(t, f.operator.Pin(t.Context(), west, strings.Repeat("x", 257)))
+		require.ErrorContains(t, f.operator.Pin(t.Context(), "nowhere", "", 0), `provider "orders" has no region "nowhere"`)
+		require.Error(t, f.operator.Pin(t.Context(), west, "two\nlines", 0))
+		require.Error(t, f.operator.Pin(t.Context(), west, strings.Repeat("x", 257), 0))
 		require.Zero(t, f.operator.Status().Replica.Epoch)
 	})
 }
@@ -192,10 +193,10 @@ func TestThePinOutlivesARestart(t *testing.T) {
 		local := newShelf()
 		sealed, _ := operators(t, local)
 		local.fail(errDown)
-		config := failover.Config{Replica: store.ReplicaConfig{Store: f.reader, LocalCopy: sealed}}
+		config := failover.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{f.reader}, LocalCopy: sealed}}
 		first := newController(t, config)
 		stop := start(t, first)
-		require.NoError(t, f.operator.Pin(t.Context(), west, "kept"))
+		require.NoError(t, f.operator.Pin(t.Context(), west, "kept", 0))
 		time.Sleep(time.Second)
 		require.Equal(t, west, first.Active())
 		local.fail(nil)
@@ -211,7 +212,7 @@ func TestThePinOutlivesARestart(t *testing.T) {
 	})
 	alone := newController(t, failover.Config{Replica: store.ReplicaConfig{LocalCopy: dir}})
 	require.NoError(t, alone.Load(t.Context()))
-	require.NoError(t, alone.Pin(t.Context(), west, ""))
+	require.NoError(t, alone.Pin(t.Context(), west, "", 0))
 	other := newController(t, failover.Config{Replica: store.ReplicaConfig{LocalCopy: dir}})
 	require.NoError(t, other.Load(t.Context()))
 	require.Equal(t, west, other.Active())
@@ -226,9 +227,9 @@ func TestManyOperators(t *testing.T) {
 		for i := range 4 {
 			wg.Go(func() {
 				r := rand.New(rand.NewPCG(uint64(i), 7))
-				c := newController(t, failover.Config{Replica: store.ReplicaConfig{Store: f.writer}}, east, west, north)
+				c := newController(t, failover.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{f.writer}}}, east, west, north)
 				for n := range 25 {
-					err := c.Pin(t.Context(), []string{east, west, north}[r.IntN(3)], fmt.Sprint(i, n))
+					err := c.Pin(t.Context(), []string{east, west, north}[r.IntN(3)], fmt.Sprint(i, n), 0)
 					if err != nil {
 						require.ErrorIs(t, err, store.ErrConflict)
 					}
@@ -237,7 +238,7 @@ func TestManyOperators(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		last := newController(t, failover.Config{Replica: store.ReplicaConfig{Store: f.writer}}, east, west, north)
+		last := newController(t, failover.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{f.writer}}}, east, west, north)
 		require.NoError(t, last.Load(t.Context()))
 		for i, active := range f.actives() {
 			require.Equal(t, last.Active(), active)
@@ -247,38 +248,48 @@ func TestManyOperators(t *testing.T) {
 	})
 }
 
-// A document that is not a pin of this provider is rejected, even if its signature is good.
+// A document that is not one of pins of this provider is rejected, even if its signature is good.
 func TestDocumentsAreReadStrictly(t *testing.T) {
 	t.Parallel()
-	good := `{"version":1,"provider":"orders","region":"us-west-2","pinned":true,"at":"2026-01-01T00:00:00Z","epoch":1,"note":"","left":{}}`
+	good := string(failover.PinDocument(2, time.Now().UTC().Truncate(time.Second), east, west))
 	read := func(text string) (*failover.Controller, string) {
 		s := newShelf()
 		writer, reader := operators(t, s)
 		_, err := writer.Save(t.Context(), "regionjwt/failover/orders", []byte(text), "")
 		require.NoError(t, err)
-		c := newController(t, failover.Config{Replica: store.ReplicaConfig{Store: reader}})
-		err = c.Load(t.Context())
-		problem := c.Status().Replica.StoreProblem
-		require.Equal(t, problem != "", err != nil, "%s: %v", text, err)
-		return c, problem
+		c := newController(t, failover.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{reader}}})
+		_ = c.Load(t.Context())
+		return c, c.Status().Replica.StoreProblem
 	}
 	c, problem := read(good)
 	require.Empty(t, problem)
 	require.Equal(t, west, c.Active())
+	at, expires := c.Status().Since.Format(time.RFC3339), c.Status().Expires.Format(time.RFC3339)
 	for _, change := range [][2]string{
-		{`"orders"`, `"others"`},
+		{`"version":1,"provider":"orders"`, `"version":1,"provider":"others"`},
+		{`"n":2,"provider":"orders"`, `"n":2,"provider":"others"`},
 		{`"us-west-2"`, `"eu-west-9"`},
 		{`"version":1`, `"version":0`},
 		{`"version":1`, `"version":2`},
 		{`"pinned"`, `"Pinned"`},
-		{`"epoch":1`, `"epoch":-1`},
-		{`"epoch":1`, `"epoch":1,"epoch":2`},
-		{`"left":{}`, `"left":{"eu-west-9":"2026-01-01T00:00:00Z"}`},
-		{`"left":{}`, `"left":{},"new":1`},
-		{`2026-01-01T00:00:00Z`, `0001-01-01T00:00:00Z`},
+		{`"epoch":2`, `"epoch":-1`},
+		{`"epoch":2`, `"epoch":1`},
+		{`"epoch":2`, `"epoch":2,"epoch":3`},
+		{`"n":2`, `"n":0`},
+		{`"n":2`, `"n":3`},
+		{`"floor":0`, `"floor":3`},
+		{`"floor":0`, `"floor":0,"new":1`},
+		{`"pinned":true`, `"pinned":true,"new":1`},
+		{`"heads":[`, `"heads":[null,`},
+		{`"ancestors":{"`, `"ancestors":{"x`},
+		{`"parents":[`, `"parents":["x",`},
+		{at, `0001-01-01T00:00:00Z`},
+		{expires, c.Status().Since.Add(31 * 24 * time.Hour).Format(time.RFC3339)},
+		{expires, c.Status().Since.Add(-time.Second).Format(time.RFC3339)},
 		{`"note":""`, `"note":"a\u202eb"`},
 		{`"note":""`, `"note":"` + strings.Repeat("x", 20_000) + `"`},
 	} {
+		require.Contains(t, good, change[0])
 		c, problem := read(strings.Replace(good, change[0], change[1], 1))
 		require.Equal(t, "malformed", problem, "%v", change)
 		require.Equal(t, east, c.Active())

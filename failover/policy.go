@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/verdict"
 )
 
@@ -27,25 +26,26 @@ func (unknownError) Is(target error) bool { return target == verdict.ErrUnavaila
 func (e unknownError) Unwrap() error { return e.error }
 
 // Admit rejects tokens of inactive regions if Config.RejectInactive is set. It is a region policy of package verifier: regions
-// are those that may have issued the token. It admits a token that the active region may have issued, one of a region that
-// stopped being active less than DrainPeriod ago, and every token of another provider. Until the pin is known, a token that
-// would be rejected cannot be judged (503) instead, and neither can any token if New has not made the Controller.
-func (c *Controller) Admit(provider string, regions []string, _ time.Time) error {
+// are those that may have issued the token. It admits a token that the pinned region may have issued, one that was issued before
+// the pin or less than DrainPeriod after it, and every token of another provider. Without a pin, and while pins are in conflict, it
+// admits all. Until the pins are known, no token can be judged (503), and neither can any token if New has not made the Controller.
+func (c *Controller) Admit(provider string, regions []string, issuedAt time.Time) error {
 	if !c.made() {
 		return errNotMadeBy
 	}
 	s := c.snapshot.Load()
-	if !c.config.RejectInactive || provider != s.status.Provider || slices.Contains(regions, s.status.Active) {
+	if !c.config.RejectInactive || provider != s.status.Provider {
 		return nil
 	}
-	if s.status.Replica.Origin == label.None {
+	if !c.replica.State().Known {
 		return errNotKnown
 	}
-	now := time.Now()
-	for _, name := range regions {
-		if left, ok := s.left[name]; ok && now.Sub(left) < c.config.DrainPeriod {
-			return nil
-		}
+	p := s.pin
+	if p == nil || !p.inForce(time.Now()) || len(s.status.Conflicts) > 0 || slices.Contains(regions, p.Region) {
+		return nil
+	}
+	if !issuedAt.IsZero() && issuedAt.Before(p.At.Add(c.config.DrainPeriod)) {
+		return nil
 	}
 	return errInactive
 }

@@ -29,12 +29,7 @@ const (
 // startParts starts what Run does beside choosing a region. stop waits until all of it has ended, which it does with ctx.
 func (c *Controller) startParts(ctx context.Context) (stop func()) {
 	var parts sync.WaitGroup
-	if c.config.Replica.Store != nil {
-		parts.Go(func() { c.followStore(ctx) })
-	}
-	if c.config.Replica.LocalCopy != nil {
-		parts.Go(func() { c.keepLocal(ctx) })
-	}
+	parts.Go(func() { _ = c.replica.Run(ctx) })
 	if c.config.ProbeInterval == 0 {
 		return parts.Wait
 	}

@@ -67,7 +67,7 @@ func TestLogLinesNameReporterFailureAndCount(t *testing.T) {
 			observe(c, outcome{region: east, reporter: "keys", started: time.Now()})
 			time.Sleep(time.Second)
 		}
-		require.NoError(t, c.Pin(t.Context(), east, "s3cret"))
+		require.NoError(t, c.Pin(t.Context(), east, "s3cret", 0))
 		require.NoError(t, c.Unpin(t.Context()))
 		const changed = "region health changed provider=orders region="
 		require.Equal(t, []string{
@@ -144,7 +144,7 @@ func TestCodeOfOthersThatPanicsEndsNothing(t *testing.T) {
 		var changes atomic.Int32
 		c := newController(t, failover.Config{
 			Automatic: true, Logger: slog.New(slog.NewTextHandler(&out, nil)),
-			Replica:       store.ReplicaConfig{Store: wild(), LocalCopy: wild()},
+			Replica:       store.ReplicaConfig{Stores: []store.Trusted{wild()}, LocalCopy: wild()},
 			ProbeInterval: 10 * time.Second,
 			Probe:         func(context.Context, issuer.Region) error { panic("s3cret") },
 			OnChange:      func(_, _ failover.Status) { changes.Add(1); panic("s3cret") },
@@ -208,18 +208,21 @@ func wild() store.Trusted { return store.InsecureTrust(panicky{}) }
 func TestAStoreThatPanicsEndsNoPin(t *testing.T) {
 	t.Parallel()
 	for name, r := range map[string]store.ReplicaConfig{
-		"Store": {Store: wild()}, "LocalCopy": {LocalCopy: wild()}, "both": {Store: wild(), LocalCopy: wild()},
+		"Store": {Stores: []store.Trusted{wild()}}, "LocalCopy": {LocalCopy: wild()},
+		"both": {Stores: []store.Trusted{wild()}, LocalCopy: wild()},
 	} {
 		c := newController(t, failover.Config{Replica: r})
-		pinned, loaded := c.Pin(t.Context(), west, ""), c.Load(t.Context())
+		pinned, loaded := c.Pin(t.Context(), west, "", 0), c.Load(t.Context())
 		require.Equal(t, west, c.Active(), name)
-		if r.Store != nil {
+		if len(r.Stores) > 0 {
 			require.ErrorIs(t, pinned, store.ErrNotShared, name)
-			require.ErrorContains(t, loaded, "Replica.Store panicked", name)
+			require.ErrorContains(t, loaded, "Replica.Stores[0] panicked", name)
 			require.ErrorIs(t, c.Unpin(t.Context()), store.ErrNotShared, name)
 			continue
 		}
-		require.NoError(t, errors.Join(pinned, loaded, c.Unpin(t.Context())), name)
+		require.ErrorContains(t, pinned, "not in the local copy", name)
+		require.NoError(t, loaded, name)
+		require.ErrorContains(t, c.Unpin(t.Context()), "not in the local copy", name)
 		require.Equal(t, "unavailable", c.Status().Replica.LocalProblem, name)
 	}
 }

@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -15,6 +16,7 @@ const (
 	causeFailed    = "failed"
 	causeRecovered = "recovered"
 	causePinned    = "pinned"
+	causeExpired   = "expired"
 	causeUnpinned  = "unpinned"
 )
 
@@ -28,17 +30,21 @@ type Status struct {
 	// this process made Active the active region.
 	Since time.Time `json:"since"`
 	// Cause is why Active is active: start (it is the first of the provider), failed (the region before it was unhealthy),
-	// recovered (it is preferred, and healthy again), pinned (an operator has pinned it), or unpinned (it was active when an
-	// operator ended a pin).
+	// recovered (it is preferred, and healthy again), pinned (an operator has pinned it), expired (its pin has expired), or
+	// unpinned (it was active when an operator ended a pin).
 	Cause string `json:"cause"`
 	// Pinned reports whether an operator has pinned Active.
 	Pinned bool `json:"pinned"`
 	// Note is what the operator said about the pin, or "".
 	Note string `json:"note,omitempty"`
+	// Expires is when the pin ends by itself; the zero time if there is none.
+	Expires time.Time `json:"expires,omitzero"`
+	// Conflicts has one line for each of several pins whose writers did not know of each other, and of which one is in effect. The
+	// next Pin or Unpin replaces them all. It is empty if there is at most one.
+	Conflicts []string `json:"conflicts,omitempty"`
 	// Regions are the regions in the order of the provider.
 	Regions []RegionStatus `json:"regions"`
-	// Replica is the state of the shared pin. Epoch counts the pins and their ends. It is the zero value if Config.Replica has
-	// neither a Store nor a LocalCopy.
+	// Replica is the state of the shared pins.
 	Replica store.ReplicaStatus `json:"replica"`
 }
 
@@ -61,10 +67,10 @@ type RegionStatus struct {
 type snapshot struct {
 	status    Status // Reports are added when somebody asks
 	reporters [][]reporter
-	reasons   []reason             // of the health of each region
-	left      map[string]time.Time // when a region stopped being active by a pin
-	storeErr  error                // the cause of StoreProblem
-	localErr  error                // the cause of LocalProblem
+	reasons   []reason // of the health of each region
+	pin       *pin
+	failures  error // the causes of the problems of stores
+	localErr  error // the cause of LocalProblem
 }
 
 // Status returns the state of the controller. It does no I/O and takes no lock. A Controller that New has not made returns the
@@ -73,13 +79,16 @@ func (c *Controller) Status() Status {
 	if !c.made() {
 		return Status{}
 	}
-	return c.snapshot.Load().copied()
+	status := c.snapshot.Load().copied()
+	status.Replica = c.replica.State().Status
+	return status
 }
 
 // copied returns the status as the caller may keep it.
 func (s *snapshot) copied() Status {
 	status := s.status
 	status.Regions = slices.Clone(status.Regions)
+	status.Conflicts = slices.Clone(status.Conflicts)
 	for i, all := range s.reporters {
 		status.Regions[i].Reports = make([]string, 0, len(all))
 		for j := range all {
@@ -104,13 +113,17 @@ func (c *Controller) Active() string {
 
 // publish makes a new snapshot. The caller holds mu.
 func (c *Controller) publish() {
+	known := c.replica.State()
 	s := &snapshot{status: Status{
-		Provider: c.provider.ID, Active: c.active.name, Since: c.since, Cause: c.cause, Pinned: c.pin.Pinned,
-		Replica: c.replica.status,
-	}, left: c.pin.Left, storeErr: c.replica.storeErr, localErr: c.replica.localErr}
-	s.status.Replica.Epoch = c.pin.Epoch
-	if c.pin.Pinned {
-		s.status.Note = c.pin.Note
+		Provider: c.provider.ID, Active: c.active.name, Since: c.since, Cause: c.cause, Pinned: c.pinned, Replica: known.Status,
+	}, pin: c.pin, failures: errors.Join(known.Failures...), localErr: known.LocalFailure}
+	if c.pinned {
+		s.status.Note, s.status.Expires = c.pin.Note, c.pin.Expires
+	}
+	if len(known.Document.heads) > 1 {
+		for _, p := range known.Document.heads {
+			s.status.Conflicts = append(s.status.Conflicts, p.String())
+		}
 	}
 	for _, r := range c.regions {
 		s.status.Regions = append(s.status.Regions, RegionStatus{Region: r.name, Health: r.health, HoldDownUntil: r.holdDown})
@@ -135,4 +148,17 @@ func (r *reporter) String() string {
 	}
 	return fmt.Sprintf("%s: %s, %d failures%s, %d successes, %s",
 		r.name, r.health, r.failures, failure, successes, r.last.UTC().Format(time.RFC3339))
+}
+
+// String is a line of Status.Conflicts.
+func (p *pin) String() string {
+	what := "unpinned"
+	if p.Pinned {
+		what = "pinned until " + p.Expires.Format(time.RFC3339)
+	}
+	text := fmt.Sprintf("%s: %s, %s", p.Region, what, p.At.Format(time.RFC3339))
+	if p.Note != "" {
+		text += ", " + p.Note
+	}
+	return text
 }

@@ -127,7 +127,8 @@ var interfaces = map[string]string{
 	"jwks.Source": "costume", "store.Store": "costume", "store.Trusted": "costume", "verifier.Revocation": "costume",
 	"middleware.Verifier": "costume",
 
-	"fakeissuer.TB": "of tests",
+	"fakeissuer.TB":      "of tests",
+	"dynamostore.Client": "below store.Store: e2e/stores and the faults of module aws", "s3store.Client": "the same",
 }
 
 // Every exported interface is decorated, or does not concern keys and verification.

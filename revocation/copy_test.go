@@ -31,7 +31,7 @@ func newList(t *testing.T, c revocation.Config) *revocation.List {
 // restarted is a List that knows what the copy holds, and no more.
 func restarted(t *testing.T, copied store.Trusted) *revocation.List {
 	t.Helper()
-	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: &memory{down: true}, LocalCopy: copied}})
+	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{&memory{down: true}}, LocalCopy: copied}})
 	require.ErrorIs(t, l.Load(t.Context()), errDown)
 	return l
 }
@@ -46,7 +46,7 @@ func TestCopyLosesNothing(t *testing.T) {
 	const processes, each = 3, 12
 	var wg sync.WaitGroup
 	for p := range processes {
-		l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: &memory{down: true}, LocalCopy: store.Dir(dir)}})
+		l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{&memory{down: true}}, LocalCopy: store.Dir(dir)}})
 		for i := range each {
 			wg.Go(func() {
 				_, err := l.Add(t.Context(), subjectRule(p*each+i))
@@ -71,8 +71,8 @@ func TestSlowCopy(t *testing.T) {
 		copied.hang(true)
 		var changes []revocation.Status
 		var out journal
-		l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: shared, LocalCopy: copied}, OnChange: func(_, now revocation.Status) { changes = append(changes, now) }, Logger: slog.New(slog.NewTextHandler(&out, nil))})
-		other := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: shared}})
+		l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{shared}, LocalCopy: copied}, OnChange: func(_, now revocation.Status) { changes = append(changes, now) }, Logger: slog.New(slog.NewTextHandler(&out, nil))})
+		other := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{shared}}})
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- l.Run(ctx) }()
@@ -161,7 +161,7 @@ func (h *hanging) Save(ctx context.Context, name string, data []byte, ifRevision
 func TestPartialCopy(t *testing.T) {
 	t.Parallel()
 	copied, shared := &memory{}, &memory{down: true}
-	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: shared, LocalCopy: copied}})
+	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{shared}, LocalCopy: copied}})
 	_, err := l.Add(t.Context(), subjectRule(1))
 	require.ErrorIs(t, err, store.ErrNotShared)
 	again := restarted(t, copied)
@@ -195,7 +195,7 @@ func TestStrangeCopies(t *testing.T) {
 		require.Equal(t, c.want != "", string(copied.docs[revocation.DefaultName].Data) == c.doc, name)
 	}
 	copied := &memory{down: true}
-	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: &memory{}, LocalCopy: copied}})
+	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{&memory{}}, LocalCopy: copied}})
 	_, err := l.Add(t.Context(), subjectRule(1))
 	require.NoError(t, err, "it is in the store")
 	require.Equal(t, "unavailable", l.Status().Replica.LocalProblem)

@@ -1,159 +1,228 @@
 package revocation
 
 import (
-	"bytes"
-	"cmp"
+	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	limits "github.com/regionjwt/regionjwt/internal/document"
 	"github.com/regionjwt/regionjwt/internal/replica"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
-	"github.com/regionjwt/regionjwt/store"
 )
 
-// formatVersion grows when a field is added: a reader that ignores a field of a rule would revoke more than it says.
-const formatVersion = 1
+// A document is JSON:
+//
+//	{"version":1,"epoch":7,
+//	 "rules":[{"tag":"...","v":1,"at":1767322800000000,"end":1769914800000000,"rule":{"provider":"*","sub":"..."}}],
+//	 "removed":{"...":1769914800000000}}
+//
+// Times are in microseconds of Unix time. The version of the document changes only with this frame. That of a rule, v, says which
+// members the rule may have. A version that cannot read a rule in full keeps it as it is written, and does not apply it.
+const (
+	formatVersion = 1
+	plainRule     = 1
+	newestRule    = 2 // with sid, actor, actor_iss
+)
 
-// document is the document in a store, and in a local copy. Removed and Forgotten are in microseconds of Unix time.
-type document struct {
-	Version   int              `json:"version"`
-	Epoch     uint64           `json:"epoch"`
-	Rules     []Rule           `json:"rules"`
-	Removed   map[string]int64 `json:"removed,omitempty"`
-	Forgotten int64            `json:"forgotten,omitempty"`
-	// Partial is set in the local copy of a List that did not know the rules of its store when it wrote its own.
-	Partial bool `json:"partial,omitempty"`
-	// Fleet and Keys are the scope of the store when a local copy was written; a document in a store has none.
-	Fleet string   `json:"fleet,omitempty"`
-	Keys  []string `json:"keys,omitempty"`
-}
+const maxDocument = limits.MaxData - 4<<10 // bytes; the rest is for what a store adds
 
 var (
 	errDocument = errors.New("the document is not one of rules")
 	errNewer    = fmt.Errorf("rules: %w", replica.ErrNewer)
-	errFar      = fmt.Errorf("the epoch is too high to be genuine: %w", store.ErrNotAuthentic)
-	errFull     = errors.New("there is no room for the rule: at most 10,000 rules or 1 MiB; remove rules that are over")
+	errFull     = errors.New("there is no room for the rule: at most 10,000 rules or 1.75 MiB; remove rules that are over")
+	errNoRoom   = errors.New("there is no room to remember another removal, so the rule stays in effect: " +
+		"at most 7,000 removals of rules that have not ended")
 )
 
-// maxAhead is how much higher than the known epoch that of a document may be. Each writer adds one.
-const maxAhead = 1 << 32
-
-// isFar reports whether no writer can have reached an epoch, from what is known.
-func (l *List) isFar(epoch uint64) bool {
-	known := max(l.state.Load().rules.epoch, l.config.Replica.MinEpoch)
-	return epoch > known && epoch-known > maxAhead
+// newEntry returns an entry for a valid rule, with a new tag.
+func newEntry(r Rule, now time.Time) *entry {
+	e := &entry{created: now.UTC().Truncate(grain), ends: r.ExpiresAt.UTC().Truncate(grain)}
+	if r.ExpiresAt.IsZero() {
+		e.ends = e.created.Add(defaultLifetime)
+	}
+	_, _ = rand.Read(e.tag[:]) // never fails
+	r.Created, r.ExpiresAt = time.Time{}, time.Time{}
+	r = r.canonical()
+	version := plainRule
+	if r.SessionID != "" || r.Actor != "" {
+		version = newestRule
+	}
+	text, _ := json.Marshal(r) // cannot fail: texts, and times within the years of RFC 3339
+	e.text = fmt.Sprintf(`{"tag":%q,"v":%d,"at":%d,"end":%d,"rule":%s}`,
+		e.tag, version, e.created.UnixMicro(), e.ends.UnixMicro(), text)
+	e.note(r)
+	return e
 }
 
-// read decodes a document of the store. One with a scope is a local copy that someone put there.
-func (l *List) read(data []byte) (*ruleSet, error) {
-	s, copied, err := decode(data, inDocument)
-	switch {
-	case err != nil:
-		return nil, err
-	case copied.Fleet != "" || len(copied.Keys) > 0:
-		return nil, fmt.Errorf("%w: it is a local copy", errDocument)
-	case l.isFar(s.epoch):
-		return nil, errFar
-	}
-	return s, nil
+// note sets the rule of an entry.
+func (e *entry) note(r Rule) {
+	e.id = r.ID()
+	r.Created, r.ExpiresAt = e.created, e.ends
+	e.rule = r
 }
 
-// encode returns the document of s, or errFull. For a local copy, copied has its other fields.
-func (s *ruleSet) encode(r room, copied document) ([]byte, error) {
-	d := document{
-		Version: formatVersion, Epoch: s.epoch, Rules: s.byTime(),
-		Partial: copied.Partial, Fleet: copied.Fleet, Keys: copied.Keys,
+// String is the tag in a document.
+func (t tag) String() string { return base64.RawURLEncoding.EncodeToString(t[:]) }
+
+func parseTag(text string) (t tag, ok bool) {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	return tag(append(raw, make([]byte, len(t))...)[:len(t)]), err == nil && len(raw) == len(t)
+}
+
+// encode returns the document of s, or errFull. It depends on nothing but what s says.
+func (s *ruleSet) encode() ([]byte, error) {
+	entries := make([]*entry, 0, s.entries.n)
+	for _, e := range s.entries.all() {
+		entries = append(entries, e)
 	}
-	if len(s.removed) > 0 {
-		d.Removed = make(map[string]int64, len(s.removed))
-		for id, at := range s.removed {
-			d.Removed[id] = at.UnixMicro()
+	slices.SortFunc(entries, oldestFirst)
+	var b strings.Builder
+	b.Grow(s.bytes + s.removed.n*(removedBytes+8) + 100)
+	fmt.Fprintf(&b, `{"version":%d,"epoch":%d,"rules":[`, formatVersion, s.epoch)
+	for i, e := range entries {
+		if i > 0 {
+			b.WriteByte(',')
 		}
+		b.WriteString(e.text)
 	}
-	if !s.forgotten.IsZero() {
-		d.Forgotten = s.forgotten.UnixMicro()
+	b.WriteString(`],"removed":{`)
+	lines := make([]string, 0, s.removed.n)
+	for t, until := range s.removed.all() {
+		lines = append(lines, `"`+t.String()+`":`+strconv.FormatInt(until.UnixMicro(), 10))
 	}
-	data, err := json.Marshal(d)
-	if err != nil {
-		return nil, err
-	}
-	if len(d.Rules) > r.rules || len(data) > r.document {
+	slices.Sort(lines)
+	b.WriteString(strings.Join(lines, ","))
+	b.WriteString(`}}`)
+	if b.Len() > maxDocument {
 		return nil, errFull
 	}
-	return data, nil
+	return []byte(b.String()), nil
 }
 
-// byTime returns the rules, the oldest first.
-func (s *ruleSet) byTime() []Rule {
-	ids := make([]string, 0, len(s.rules))
-	for id := range s.rules {
-		ids = append(ids, id)
-	}
-	slices.SortFunc(ids, func(a, b string) int {
-		return cmp.Or(s.rules[a].rule.Created.Compare(s.rules[b].rule.Created), cmp.Compare(a, b))
-	})
-	rules := make([]Rule, 0, len(ids))
-	for _, id := range ids {
-		rules = append(rules, s.rules[id].rule)
-	}
-	return rules
-}
-
-// decode reads a document strictly: a rule that is not understood completely would revoke something else. copied has the other
-// fields of a local copy.
-func decode(data []byte, r room) (s *ruleSet, copied document, err error) {
-	if len(data) > r.document {
-		return nil, document{}, fmt.Errorf("%w: it is longer than %d bytes", errDocument, r.document)
+// decode reads a document strictly. Rules of versions beyond newest are kept, and not applied.
+func decode(data []byte, newest int) (*ruleSet, error) {
+	if len(data) > maxDocument {
+		return nil, fmt.Errorf("%w: it is longer than %d bytes", errDocument, maxDocument)
 	}
 	members, err := strictjson.Parse(nil, string(data))
 	if err != nil {
-		return nil, document{}, fmt.Errorf("%w: %w", errDocument, err)
+		return nil, fmt.Errorf("%w: %w", errDocument, err)
 	}
-	if v, err := strconv.Atoi(strictjson.Find(members, "version").Raw()); err == nil && v > formatVersion {
-		return nil, document{}, errNewer
+	switch version, err := strconv.Atoi(strictjson.Find(members, "version").Raw()); {
+	case err != nil || version < formatVersion:
+		return nil, errDocument
+	case version > formatVersion:
+		return nil, errNewer
 	}
-	var d, exact document
-	reader := json.NewDecoder(bytes.NewReader(data)) //nolint:forbidigo // it folds the case of names, so both must agree
-	reader.DisallowUnknownFields()
-	if reader.Decode(&d) != nil || strictjson.Unmarshal(string(data), &exact) != nil || !reflect.DeepEqual(d, exact) ||
-		d.Version != formatVersion || len(d.Rules) > r.rules || len(d.Removed) > maxRemoved {
-		return nil, document{}, errDocument
+	c := noRules.edit()
+	if c.next.epoch, err = strconv.ParseUint(strictjson.Find(members, "epoch").Raw(), 10, 64); err != nil {
+		return nil, errDocument
 	}
-	s = &ruleSet{
-		epoch: d.Epoch, rules: make(map[string]stored, len(d.Rules)), removed: make(map[string]time.Time, len(d.Removed)),
+	rules, removed := strictjson.Find(members, "rules"), strictjson.Find(members, "removed")
+	known := 4
+	if rules.Kind() != strictjson.Array || removed.Kind() != strictjson.Object || len(members) != known {
+		return nil, errDocument
 	}
-	for _, rule := range d.Rules {
-		if rule.validate() != nil || !isSane(rule.Created) {
-			return nil, document{}, errDocument
+	for m := range removed.Members() {
+		t, ok := parseTag(m.Name)
+		until, sane := parseTime(m.Value)
+		if !ok || !sane {
+			return nil, errDocument
 		}
-		rule = rule.canonical()
-		s.rules[rule.ID()] = newStored(rule, rule.Created)
+		c.forbid(t, until)
 	}
-	for id, at := range d.Removed {
-		s.removed[id] = time.UnixMicro(at).UTC()
-		if _, has := s.rules[id]; has || !isID(id) || !isSane(s.removed[id]) {
-			return nil, document{}, errDocument
+	for v := range rules.Elements() {
+		e, ok := parseEntry(v, newest)
+		_, again := c.entries.get(e.tag)
+		_, gone := c.removed.get(e.tag)
+		if !ok || again || gone {
+			return nil, errDocument
 		}
+		c.put(e)
 	}
-	if d.Forgotten != 0 {
-		if s.forgotten = time.UnixMicro(d.Forgotten).UTC(); !isSane(s.forgotten) {
-			return nil, document{}, errDocument
-		}
-	}
-	return s, document{Partial: d.Partial, Fleet: d.Fleet, Keys: d.Keys}, nil
+	return c.done(), nil
 }
 
-// isSane reports whether a document can hold a time, and one microsecond later as well.
-func isSane(t time.Time) bool { return t.UTC().Year() >= minYear && t.UTC().Year() <= maxYear }
+// parseTime reads a time of a document.
+func parseTime(v strictjson.Value) (at time.Time, ok bool) {
+	micros, err := strconv.ParseInt(v.Raw(), 10, 64)
+	at = time.UnixMicro(micros).UTC()
+	return at, err == nil && at.Year() >= minYear && at.Year() <= maxYear+1
+}
 
-// isID reports whether a text can be the ID of a rule.
-func isID(text string) bool {
-	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-	return len(text) == idLength && strings.Trim(text, alphabet) == ""
+// parseEntry reads an entry.
+func parseEntry(v strictjson.Value, newest int) (*entry, bool) {
+	e := &entry{text: v.Raw()}
+	var rule strictjson.Value
+	version, seen, fine := 0, 0, v.Kind() == strictjson.Object
+	check := func(ok bool) {
+		seen++
+		fine = fine && ok
+	}
+	if !fine {
+		return e, false
+	}
+	for m := range v.Members() {
+		ok := true
+		switch m.Name {
+		case "tag":
+			e.tag, ok = parseTag(m.Value.Text())
+		case "v":
+			var err error
+			version, err = strconv.Atoi(m.Value.Raw())
+			ok = err == nil && version >= plainRule
+		case "at":
+			e.created, ok = parseTime(m.Value)
+		case "end":
+			e.ends, ok = parseTime(m.Value)
+		case "rule":
+			rule, ok = m.Value, m.Value.Kind() == strictjson.Object
+		default:
+			ok = false
+		}
+		check(ok)
+	}
+	if r, ok := parseRule(rule, version, newest); ok {
+		e.note(r)
+	}
+	const members = 5
+	return e, fine && seen == members
+}
+
+// parseRule reads a rule, and reports whether this version understands it in full.
+func parseRule(v strictjson.Value, version, newest int) (r Rule, ok bool) {
+	if v.Kind() != strictjson.Object || version > newest {
+		return Rule{}, false
+	}
+	texts := map[string]*string{
+		"provider": &r.Provider, "region": &r.Region, "kid": &r.KeyID, "thumbprint": &r.Thumbprint, "client_id": &r.ClientID,
+		"sub": &r.Subject, "jti": &r.TokenID, "origin_jti": &r.OriginTokenID, "note": &r.Note,
+	}
+	if version >= newestRule {
+		texts["sid"], texts["actor"], texts["actor_iss"] = &r.SessionID, &r.Actor, &r.ActorIssuer
+	}
+	for m := range v.Members() {
+		into, known := texts[m.Name]
+		switch {
+		case m.Value.Kind() != strictjson.String:
+			return Rule{}, false
+		case known:
+			*into = m.Value.Text()
+		case m.Name == "issued_before":
+			at, err := time.Parse(time.RFC3339Nano, m.Value.Text())
+			if err != nil {
+				return Rule{}, false
+			}
+			r.IssuedBefore = at.UTC()
+		default:
+			return Rule{}, false
+		}
+	}
+	return r, r.validate() == nil
 }

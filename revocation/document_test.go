@@ -1,8 +1,9 @@
 package revocation_test
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -32,10 +33,10 @@ func TestADocumentThatCannotBeReadIsNotReplaced(t *testing.T) {
 		m := &memory{}
 		var shared store.Trusted = m
 		if c.encrypted {
-			shared = store.Encrypted(m, "test", []byte(strings.Repeat("k", 32)))
+			shared = store.InsecureTrust(store.Encrypted(m, "test", []byte(strings.Repeat("k", 32))))
 		}
 		m.put(revocation.DefaultName, []byte(c.doc))
-		l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: shared}})
+		l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{shared}}})
 		loaded := l.Load(t.Context())
 		require.Error(t, loaded, name)
 		_, err := l.Add(t.Context(), subjectRule(1))
@@ -51,134 +52,139 @@ func TestADocumentThatCannotBeReadIsNotReplaced(t *testing.T) {
 		m.docs = nil
 		_, err = l.Add(t.Context(), subjectRule(2))
 		require.NoError(t, err, name)
-		other := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: shared}})
+		other := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{shared}}})
 		require.NoError(t, other.Load(t.Context()))
 		require.Len(t, other.Rules(), 2, name)
 	}
 }
 
-// huge is a rule of which some two hundred fill a document.
+// huge is a rule of which some forty fill a document.
 func huge(i int) revocation.Rule {
-	long := strings.Repeat("x", 512)
-	return revocation.Rule{
-		Provider: "*", Subject: fmt.Sprint(i), ClientID: long + long, KeyID: long, Region: long, Thumbprint: long,
-		OriginTokenID: long, Note: long,
-	}
+	return revocation.Rule{Provider: "*", Subject: fmt.Sprint(i), ClientID: strings.Repeat("x", 40<<10)}
 }
 
-// A rule that finds no room in the document counts here, as long as there is memory for it. From a full document rules can be
-// removed, and leave little behind.
+// A rule for which there is no room is not in effect, and the error says so. A rule can be removed when there is no room for
+// another one.
 func TestFullDocument(t *testing.T) {
 	t.Parallel()
 	m := &memory{}
-	size := func() int { return len(m.docs[revocation.DefaultName].Data) }
-	filled := newList(t, revocation.Config{}) // it holds what a document does
+	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}}})
 	fits := 0
 	for ; ; fits++ {
-		if _, err := filled.Add(t.Context(), huge(fits)); err != nil {
+		if _, err := l.Add(t.Context(), huge(fits)); err != nil {
 			require.ErrorIs(t, err, revocation.ErrFull)
 			require.NotErrorIs(t, err, store.ErrNotShared)
 			break
 		}
 	}
-	require.Greater(t, fits, 200)
-	var rules []string
-	for _, r := range filled.Rules() {
-		text, err := json.Marshal(r)
-		require.NoError(t, err)
-		rules = append(rules, string(text))
-	}
-	m.put(revocation.DefaultName, written(t, 1, nil, rules...))
-	full := size()
-	require.Less(t, full, revocation.MaxDocument)
-
-	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: m}})
-	_, err := l.Add(t.Context(), huge(fits))
-	require.ErrorIs(t, err, store.ErrNotShared)
-	require.ErrorIs(t, err, revocation.ErrFull)
-	require.Equal(t, full, size(), "nothing had to go")
-	m.set(true)
-	counting := fits + 1
-	for ; err != nil; counting++ {
-		require.Len(t, l.Rules(), counting)
-		if _, err = l.Add(t.Context(), huge(counting)); !errors.Is(err, store.ErrNotShared) {
-			break
-		}
-	}
-	require.ErrorIs(t, err, revocation.ErrFull)
-	require.Equal(t, 2*fits, counting)
-	require.Len(t, l.Rules(), counting, "the last one does not count")
-	m.set(false)
-
-	other := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: m}})
-	require.NoError(t, other.Load(t.Context()))
-	for i, r := range other.Rules()[:5] {
-		require.NoError(t, other.Remove(t.Context(), r.ID()))
-		require.Less(t, size(), full-(i+1)*3500)
-	}
-	// The next word of the first one writes down what found no room before.
+	require.Greater(t, fits, 40)
+	require.Len(t, l.Rules(), fits)
+	_, err := l.Add(t.Context(), huge(0))
+	require.NoError(t, err, "to renew one needs no more room")
 	require.NoError(t, l.Remove(t.Context(), huge(5).ID()))
-	require.Len(t, l.Rules(), counting-6)
+	_, err = l.Add(t.Context(), huge(fits))
+	require.NoError(t, err)
+	other := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}}})
 	require.NoError(t, other.Load(t.Context()))
-	require.Len(t, other.Rules(), fits)
-	require.Contains(t, other.Rules(), l.Rules()[counting-7], "the newest")
+	require.ElementsMatch(t, l.Rules(), other.Rules())
+}
+
+// What two writers have added who did not know of each other is kept, although it is more than one of them may add.
+func TestAFullDocumentBesideAnotherOne(t *testing.T) {
+	t.Parallel()
+	m := &memory{}
+	var words []string
+	for i := range revocation.MaxRules - 1 {
+		words = append(words, ruleOn(i, time.Now()))
+	}
+	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}}})
+	m.set(true)
+	for i := range 5 {
+		_, err := l.Add(t.Context(), subjectRule(-1-i))
+		require.ErrorIs(t, err, store.ErrNotShared)
+	}
+	m.set(false)
+	m.put(revocation.DefaultName, written(t, 1, nil, words...))
+	require.NoError(t, l.Load(t.Context()))
+	require.Len(t, l.Rules(), revocation.MaxRules+4)
+	_, err := l.Add(t.Context(), subjectRule(-10))
+	require.ErrorIs(t, err, revocation.ErrFull)
+	require.NoError(t, l.Remove(t.Context(), subjectRule(-1).ID()))
+	other := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}}})
+	require.NoError(t, other.Load(t.Context()))
+	require.Len(t, other.Rules(), revocation.MaxRules+3)
+}
+
+// A removal is remembered until its rule would have ended. Where there is no room for that, the rule stays, and the error says so.
+func TestNoRoomForARemoval(t *testing.T) {
+	t.Parallel()
+	m := &memory{}
+	removed := map[string]int64{}
+	for i := range revocation.MaxRemoved - 1 {
+		removed[tagOf(i)] = time.Now().Add(time.Hour).UnixMicro()
+	}
+	m.put(revocation.DefaultName, written(t, 1, removed, ruleOn(-1, time.Now()), ruleOn(-2, time.Now())))
+	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}}})
+	require.NoError(t, l.Load(t.Context()))
+	require.NoError(t, l.Remove(t.Context(), subjectRule(-1).ID()))
+	err := l.Remove(t.Context(), subjectRule(-2).ID())
+	require.ErrorIs(t, err, revocation.ErrNoRoom)
+	require.NotErrorIs(t, err, store.ErrNotShared)
+	require.Len(t, l.Rules(), 1, "it stays")
+	_, err = l.Add(t.Context(), subjectRule(-2))
+	require.NoError(t, err, "and can be renewed")
 }
 
 // written makes a document.
-func written(t *testing.T, epoch int, removed map[string]int64, rules ...string) []byte {
+func written(t *testing.T, epoch int, removed map[string]int64, entries ...string) []byte {
 	t.Helper()
+	if removed == nil {
+		removed = map[string]int64{}
+	}
 	text, err := json.Marshal(removed)
 	require.NoError(t, err)
-	return fmt.Appendf(nil, `{"version":1,"epoch":%d,"rules":[%s],"removed":%s}`, epoch, strings.Join(rules, ","), text)
+	return fmt.Appendf(nil, `{"version":1,"epoch":%d,"rules":[%s],"removed":%s}`, epoch, strings.Join(entries, ","), text)
 }
 
+// tagOf is a tag.
+func tagOf(i int) string {
+	sum := sha256.Sum256(fmt.Append(nil, i))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
+}
+
+// ruleOn is an entry of a document, for a rule on a subject.
 func ruleOn(i int, at time.Time) string {
-	return fmt.Sprintf(`{"provider":"*","sub":"%d","created":%q}`, i, at.UTC().Format(time.RFC3339Nano))
+	return entryOf(i, 1, at, fmt.Sprintf(`{"provider":"*","sub":"%d"}`, i))
 }
 
-// Many removals are remembered. When the oldest are forgotten, an old document still brings none of them back; but a newer
-// document is believed in whole, however old a rule of it is.
-func TestForgottenRemovals(t *testing.T) {
-	t.Parallel()
-	const remembered = 4096
-	began := time.Now().Add(-1000 * 24 * time.Hour)
-	old := []string{ruleOn(-1, began)}
-	removed := map[string]int64{}
-	for i := range remembered {
-		removed[subjectRule(i).ID()] = began.Add(time.Duration(i+1) * time.Minute).UnixMicro()
-		old = append(old, ruleOn(i, began))
-	}
-	for i := range 4 { // these are removed beyond the number
-		old = append(old, ruleOn(remembered+i, began))
-	}
-	m := &memory{}
-	load := func(l *revocation.List, doc []byte) {
-		t.Helper()
-		m.put(revocation.DefaultName, doc)
-		require.NoError(t, l.Load(t.Context()))
-	}
-	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: m}})
-	load(l, written(t, 50, removed, old[0], old[remembered+1]))
-	require.Len(t, l.Rules(), 2)
-	load(l, written(t, 7, nil, old...))
-	require.Equal(t, "rolled_back", l.Status().Replica.StoreProblem)
-	require.Len(t, l.Rules(), 2+3, "those of which nobody said that they were removed")
-	for i := range 4 {
-		require.NoError(t, l.Remove(t.Context(), subjectRule(remembered+i).ID()))
-	}
-	require.Less(t, len(m.docs[revocation.DefaultName].Data), revocation.MaxDocument/4)
-	current := m.docs[revocation.DefaultName].Data
-	load(l, written(t, 7, nil, old...))
-	require.Len(t, l.Rules(), 1, "nothing comes back")
-	again := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: m}})
-	load(again, current)
-	load(again, written(t, 7, nil, old...))
-	require.Len(t, again.Rules(), 1, "nor where only the document is known")
+func entryOf(i, version int, at time.Time, rule string) string {
+	return fmt.Sprintf(`{"tag":%q,"v":%d,"at":%d,"end":%d,"rule":%s}`,
+		tagOf(i), version, at.UnixMicro(), at.Add(30*24*time.Hour).UnixMicro(), rule)
+}
 
-	load(again, written(t, 55, nil, old[0], ruleOn(-2, began)))
-	require.Len(t, again.Rules(), 2, "a rule that arrived late")
-	load(again, written(t, 8, nil, ruleOn(-3, time.Now())))
-	require.Len(t, again.Rules(), 3, "a rule that is new")
+// An old document that comes back adds no rule that was removed, as long as the rule would not have ended.
+func TestAnOldDocumentBringsNothingBack(t *testing.T) {
+	t.Parallel()
+	m := &memory{}
+	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}}})
+	for i := range 3 {
+		_, err := l.Add(t.Context(), subjectRule(i))
+		require.NoError(t, err)
+	}
+	old := m.docs[revocation.DefaultName].Data
+	require.NoError(t, l.Remove(t.Context(), subjectRule(1).ID()))
+	current := m.docs[revocation.DefaultName].Data
+	again := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}}})
+	require.NoError(t, again.Load(t.Context()))
+	for _, one := range []*revocation.List{l, again} {
+		m.put(revocation.DefaultName, old)
+		require.NoError(t, one.Load(t.Context()))
+		require.Len(t, one.Rules(), 2)
+		require.Equal(t, "rolled_back", one.Status().Replica.StoreProblem)
+		m.put(revocation.DefaultName, current)
+		require.NoError(t, one.Load(t.Context()))
+		require.Empty(t, one.Status().Replica.StoreProblem)
+	}
 }
 
 // A clock that jumps ahead and comes back ends no rule; one that goes on forgets what has ended.
@@ -187,7 +193,7 @@ func TestClockGlitch(t *testing.T) {
 	m, copied := &memory{}, &memory{}
 	ahead := time.Duration(0)
 	clock := func() time.Time { return time.Now().Add(ahead) }
-	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: m, LocalCopy: copied}})
+	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}, LocalCopy: copied}})
 	revocation.SetNow(l, clock)
 	add := func(r revocation.Rule) {
 		t.Helper()
@@ -204,15 +210,15 @@ func TestClockGlitch(t *testing.T) {
 	require.NoError(t, l.Load(t.Context()))
 	ahead = 0
 	require.Len(t, l.Rules(), 4)
-	other := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: m}})
+	other := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}}})
 	require.NoError(t, other.Load(t.Context()))
 	require.Len(t, other.Rules(), 4)
 	require.Len(t, restarted(t, copied).Rules(), 4)
 
-	l = newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: m}})
+	l = newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}}})
 	revocation.SetNow(l, clock)
 	stands := func() bool {
-		return strings.Contains(string(m.docs[revocation.DefaultName].Data), rule.ExpiresAt.UTC().Format(time.RFC3339Nano))
+		return strings.Contains(string(m.docs[revocation.DefaultName].Data), `"sub":"s"`)
 	}
 	m.docs = nil
 	add(rule)
@@ -227,18 +233,18 @@ func TestClockGlitch(t *testing.T) {
 func TestMinEpoch(t *testing.T) {
 	t.Parallel()
 	m := &memory{}
-	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: m, MinEpoch: 1}})
+	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}, MinEpoch: 1}})
 	require.ErrorIs(t, l.Load(t.Context()), store.ErrNotFound)
 	require.Equal(t, status(0, "none", 0, "missing"), unconfirmed(l))
-	l = newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: m, MinEpoch: 3}})
+	l = newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}, MinEpoch: 3}})
 	m.put(revocation.DefaultName, written(t, 2, nil, ruleOn(1, time.Now())))
 	require.NoError(t, l.Load(t.Context()))
 	require.Equal(t, status(1, "none", 2, "rolled_back"), unconfirmed(l), "it is in effect, but is not all")
 	_, err := l.Revoked(newIDP(t, nil).verified(east, fakeissuer.Claims{}))
 	require.ErrorIs(t, err, revocation.ErrUnknown)
 	copied := &memory{}
-	copied.put(revocation.DefaultName, written(t, 2, nil, ruleOn(1, time.Now())))
-	start := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: &memory{down: true}, LocalCopy: copied, MinEpoch: 3}})
+	copied.put(revocation.DefaultName, fmt.Appendf(nil, `{"version":1,"document":%s}`, written(t, 2, nil, ruleOn(1, time.Now()))))
+	start := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{&memory{down: true}}, LocalCopy: copied, MinEpoch: 3}})
 	require.ErrorIs(t, start.Load(t.Context()), errDown)
 	require.False(t, known(start), "an old copy")
 	require.Zero(t, l.Status().Replica.Confirmed)
@@ -259,7 +265,7 @@ func status(rules int, origin string, epoch uint64, problem string) revocation.S
 
 func unconfirmed(l *revocation.List) revocation.Status {
 	s := l.Status()
-	s.Replica.Confirmed = time.Time{}
+	s.Replica.Confirmed, s.Replica.Stores = time.Time{}, nil
 	return s
 }
 
@@ -278,7 +284,7 @@ func TestNoLockIsHeld(t *testing.T) {
 	var l *revocation.List
 	told := 0
 	m := &memory{}
-	l = newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: m, LocalCopy: &memory{}}, OnChange: func(_, now revocation.Status) {
+	l = newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}, LocalCopy: &memory{}}, OnChange: func(_, now revocation.Status) {
 		told++
 		if now.Rules == 1 {
 			require.NoError(t, l.Remove(t.Context(), l.Rules()[0].ID()))

@@ -42,7 +42,7 @@ func TestAnOldRevisionHidesNoRule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &hinting{}
 		m.place(written(t, 1, nil, ruleOn(1, time.Now())))
-		l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: m}})
+		l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}}})
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- l.Run(ctx) }()
@@ -77,7 +77,7 @@ func TestADocumentIsDecodedOnce(t *testing.T) { //nolint:paralleltest // it coun
 		words = append(words, ruleOn(i, time.Now()))
 	}
 	m := &memory{}
-	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: m}})
+	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}}})
 	older, newer := written(t, 1, nil, words[1:]...), written(t, 2, nil, words...)
 	junk := append(bytes.Clone(newer), 'x')
 	for name, turns := range map[string][][]byte{"same": {newer}, "in turn": {older, newer}, "refused": {junk}} {
@@ -99,7 +99,7 @@ func TestADocumentIsDecodedOnce(t *testing.T) { //nolint:paralleltest // it coun
 func TestProblemOfKnownDocuments(t *testing.T) {
 	t.Parallel()
 	m := &memory{}
-	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: m}})
+	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}}})
 	older, newer := written(t, 1, nil, ruleOn(1, time.Now())), written(t, 2, nil, ruleOn(1, time.Now()), ruleOn(2, time.Now()))
 	load := func(doc []byte, want string) {
 		t.Helper()
@@ -132,12 +132,12 @@ func TestProblemOfKnownDocuments(t *testing.T) {
 func TestEpochsFarAhead(t *testing.T) {
 	t.Parallel()
 	m := &memory{}
-	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: m}})
+	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}}})
 	at := time.Now()
 	far := func(epoch uint64) []byte {
-		return fmt.Appendf(nil, `{"version":1,"epoch":%d,"rules":[%s]}`, epoch, ruleOn(1, at))
+		return fmt.Appendf(nil, `{"version":1,"epoch":%d,"rules":[%s],"removed":{}}`, epoch, ruleOn(1, at))
 	}
-	for _, epoch := range []uint64{1<<32 + 1, 1 << 63, 1<<64 - 1} {
+	for _, epoch := range []uint64{1<<32 + 2, 1 << 63, 1<<64 - 1} {
 		m.put(revocation.DefaultName, far(epoch))
 		require.ErrorIs(t, l.Load(t.Context()), store.ErrNotAuthentic)
 		require.Equal(t, "not_authentic", l.Status().Replica.StoreProblem)
@@ -147,10 +147,10 @@ func TestEpochsFarAhead(t *testing.T) {
 		require.ErrorIs(t, err, revocation.ErrNotReplaced)
 		require.ErrorIs(t, err, store.ErrNotAuthentic)
 		require.Equal(t, far(epoch), m.docs[revocation.DefaultName].Data)
-		l = newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: m}})
+		l = newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}}})
 	}
 	m.docs = nil
-	_, err := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: m}}).Add(t.Context(), subjectRule(2))
+	_, err := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}}}).Add(t.Context(), subjectRule(2))
 	require.NoError(t, err)
 	require.NoError(t, l.Load(t.Context()))
 	require.EqualValues(t, 1, l.Status().Replica.Epoch)
@@ -158,7 +158,7 @@ func TestEpochsFarAhead(t *testing.T) {
 	require.NoError(t, l.Load(t.Context()))
 	require.Equal(t, "rolled_back", l.Status().Replica.StoreProblem, "it is near enough to what is known, and has only one rule")
 	copied := &memory{}
-	copied.put(revocation.DefaultName, far(1<<63))
+	copied.put(revocation.DefaultName, fmt.Appendf(nil, `{"version":1,"document":%s}`, far(1<<63)))
 	require.Empty(t, restarted(t, copied).Rules(), "nor is a copy believed")
 }
 
@@ -195,32 +195,39 @@ func TestLocalCopiesAreBoundToFleetAndKeys(t *testing.T) {
 		"encrypted instead":         {encryptedIn(t, down, "production"), false},
 	} {
 		copied := &memory{}
-		first := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: signedBy(t, &memory{}, "production", old, recent), LocalCopy: copied}})
+		first := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{signedBy(t, &memory{}, "production", old, recent)}, LocalCopy: copied}})
 		_, err := first.Add(t.Context(), subjectRule(1))
 		require.NoError(t, err)
 		require.Contains(t, string(copied.docs[revocation.DefaultName].Data), `"fleet":"production"`)
 
-		l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: c.store, LocalCopy: copied}})
+		now := store.ReplicaConfig{LocalCopy: copied}
+		if c.store != nil {
+			now.Stores = []store.Trusted{c.store}
+		}
+		l := newList(t, revocation.Config{Replica: now})
 		_ = l.Load(t.Context())
 		require.Equal(t, c.used, len(l.Rules()) == 1, name)
 		require.Equal(t, c.used, known(l), name)
+		if !c.used {
+			require.Equal(t, "malformed", l.Status().Replica.LocalProblem, name)
+		}
 	}
 }
 
 func encryptedIn(t *testing.T, inner store.Store, fleet string) store.Trusted {
 	t.Helper()
-	return store.Encrypted(inner, fleet, bytes.Repeat([]byte("s"), 32))
+	return store.InsecureTrust(store.Encrypted(inner, fleet, bytes.Repeat([]byte("s"), 32)))
 }
 
 // A local copy is no document of a store.
 func TestALocalCopyIsNoDocumentOfAStore(t *testing.T) {
 	t.Parallel()
 	copied, m := &memory{}, &memory{}
-	_, err := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: signedBy(t, &memory{}, "production", keyNumber(1)), LocalCopy: copied}}).Add(t.Context(), subjectRule(1))
+	_, err := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{signedBy(t, &memory{}, "production", keyNumber(1))}, LocalCopy: copied}}).Add(t.Context(), subjectRule(1))
 	require.NoError(t, err)
 	m.put(revocation.DefaultName, copied.docs[revocation.DefaultName].Data)
-	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: m}})
-	require.ErrorContains(t, l.Load(t.Context()), "local copy")
+	l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}}})
+	require.ErrorContains(t, l.Load(t.Context()), "not one of rules")
 	require.Equal(t, "malformed", l.Status().Replica.StoreProblem)
 	require.Empty(t, l.Rules())
 }
@@ -229,12 +236,12 @@ func TestALocalCopyIsNoDocumentOfAStore(t *testing.T) {
 func TestRulesOfAnotherFleet(t *testing.T) {
 	t.Parallel()
 	m := &memory{}
-	_, err := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: signedBy(t, m, "staging", keyNumber(1))}}).Add(t.Context(), subjectRule(1))
+	_, err := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{signedBy(t, m, "staging", keyNumber(1))}}}).Add(t.Context(), subjectRule(1))
 	require.NoError(t, err)
 	var changes []revocation.Status
 	var out bytes.Buffer
 	l := newList(t, revocation.Config{
-		Replica:  store.ReplicaConfig{Store: signedBy(t, m, "production", keyNumber(1))},
+		Replica:  store.ReplicaConfig{Stores: []store.Trusted{signedBy(t, m, "production", keyNumber(1))}},
 		OnChange: func(_, now revocation.Status) { changes = append(changes, now) }, Logger: slog.New(slog.NewTextHandler(&out, nil)),
 	})
 	require.ErrorIs(t, l.Load(t.Context()), store.ErrNotAuthentic)
@@ -245,36 +252,31 @@ func TestRulesOfAnotherFleet(t *testing.T) {
 	require.Contains(t, out.String(), "staging")
 }
 
-// The bounds of a document hold for documents that others wrote, too.
+// A document holds as many rules and removals as there is room for; no more bytes than a store keeps.
 func TestBoundsOfDocuments(t *testing.T) {
 	t.Parallel()
 	removed := map[string]int64{}
-	for i := range 4096 {
-		removed[subjectRule(i).ID()] = time.Now().UnixMicro()
+	for i := range 2 * revocation.MaxRemoved {
+		removed[tagOf(i)] = time.Now().UnixMicro()
 	}
-	most := written(t, 1, removed, ruleOn(-1, time.Now()))
-	removed[subjectRule(4096).ID()] = time.Now().UnixMicro()
-	tooMany := written(t, 1, removed, ruleOn(-1, time.Now()))
 	short := written(t, 1, nil, ruleOn(-1, time.Now()))
 	padded := func(length int) []byte { return append(bytes.Clone(short), strings.Repeat(" ", length-len(short))...) }
 	var words []string
-	for i := range revocation.MaxRules + 1 {
-		words = append(words, fmt.Sprintf(`{"provider":"*","sub":"%d","created":"2026-01-01T00:00:00Z"}`, i))
+	for i := range 2 * revocation.MaxRules {
+		words = append(words, ruleOn(i, time.Now()))
 	}
 	for name, c := range map[string]struct {
 		doc  []byte
 		good bool
 	}{
-		"most removals":     {most, true},
-		"too many removals": {tooMany, false},
-		"longest document":  {padded(revocation.MaxDocument), true},
-		"too long document": {padded(revocation.MaxDocument + 1), false},
-		"most rules":        {written(t, 1, nil, words[1:]...), true},
-		"too many rules":    {written(t, 1, nil, words...), false},
+		"removals of two writers": {written(t, 1, removed, ruleOn(-1, time.Now())), true},
+		"rules of two writers":    {written(t, 1, nil, words...), true},
+		"longest document":        {padded(revocation.MaxDocument), true},
+		"too long document":       {padded(revocation.MaxDocument + 1), false},
 	} {
 		m := &memory{}
 		m.put(revocation.DefaultName, c.doc)
-		l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: m}})
+		l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}}})
 		require.Equal(t, c.good, l.Load(t.Context()) == nil, name)
 		require.Equal(t, c.good, l.Status().Replica.StoreProblem == "", name)
 		require.Equal(t, c.good, len(l.Rules()) > 0, name)
@@ -284,15 +286,15 @@ func TestBoundsOfDocuments(t *testing.T) {
 // New names every store that is a nil pointer, and every problem with the arguments of a store.
 func TestNilStores(t *testing.T) {
 	t.Parallel()
-	_, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: (*memory)(nil), LocalCopy: (*memory)(nil)}})
-	require.ErrorContains(t, err, "revocation: Replica.Store is a nil pointer")
+	_, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{(*memory)(nil)}, LocalCopy: (*memory)(nil)}})
+	require.ErrorContains(t, err, "revocation: Replica.Stores[0] is a nil pointer")
 	require.ErrorContains(t, err, "revocation: Replica.LocalCopy is a nil pointer")
 	_, err = revocation.New(revocation.Config{Replica: store.ReplicaConfig{
-		Store: store.Signed(store.Dir(""), "", nil), LocalCopy: store.Dir(""),
+		Stores: []store.Trusted{store.Signed(store.Dir(""), "", nil)}, LocalCopy: store.Dir(""),
 	}})
 	for _, says := range []string{
-		"revocation: Replica.Store: store.Dir: the path is empty", "revocation: Replica.Store: store.Signed: the fleet is empty",
-		"revocation: Replica.Store: store.Signed: there is no public key", "revocation: Replica.LocalCopy: store.Dir: the path is empty",
+		"revocation: Replica.Stores[0]: store.Dir: the path is empty", "revocation: Replica.Stores[0]: store.Signed: the fleet is empty",
+		"revocation: Replica.Stores[0]: store.Signed: there is no public key", "revocation: Replica.LocalCopy: store.Dir: the path is empty",
 	} {
 		require.ErrorContains(t, err, says)
 	}
@@ -307,7 +309,7 @@ func (*panicking) Load(context.Context, string, string) ([]byte, string, error) 
 func TestAStoreThatPanicsIsUnavailable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: &panicking{}}})
+		l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{&panicking{}}}})
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- l.Run(ctx) }()

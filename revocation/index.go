@@ -1,71 +1,232 @@
 package revocation
 
 import (
-	"iter"
-	"slices"
+	"cmp"
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/clients"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// index finds the rules that may match a token. The cost depends on the number of kinds, and of rules with the same value of the
-// field by which they are found, not on the number of all rules.
-type index struct {
-	kinds []kind
-	rules map[key][]indexed
+// fields are the fields of a rule that match a token by equality; "" matches every token.
+type fields struct {
+	provider, region, keyID, thumbprint, clientID, subject, tokenID, originTokenID, sessionID string
+
+	actor, actorIssuer string
 }
 
-type indexed struct {
-	id   string
-	rule Rule
+func (r *Rule) fields() fields {
+	return fields{
+		r.Provider, r.Region, r.KeyID, r.Thumbprint, r.ClientID, r.Subject, r.TokenID, r.OriginTokenID, r.SessionID,
+		r.Actor, r.ActorIssuer,
+	}
 }
 
-func newIndex(s *ruleSet) *index {
-	x := &index{rules: map[key][]indexed{}}
-	for id, w := range s.rules {
-		at := w.rule.key()
-		x.rules[at] = append(x.rules[at], indexed{id, w.rule})
-		if !slices.Contains(x.kinds, at.kind) {
-			x.kinds = append(x.kinds, at.kind)
+// mask says which fields of a rule are set.
+type mask uint16
+
+const (
+	hasRegion mask = 1 << iota
+	hasKeyID
+	hasThumbprint
+	hasClientID
+	hasSubject
+	hasTokenID
+	hasOriginTokenID
+	hasSessionID
+	hasActor
+	hasActorIssuer
+	forAllProviders
+)
+
+func (f *fields) mask() (m mask) {
+	for i, text := range []string{
+		f.region, f.keyID, f.thumbprint, f.clientID, f.subject, f.tokenID, f.originTokenID, f.sessionID, f.actor, f.actorIssuer,
+	} {
+		if text != "" {
+			m |= 1 << i
 		}
 	}
-	slices.Sort(x.kinds)
-	return x
+	if f.provider == allProviders {
+		m |= forAllProviders
+	}
+	return m
+}
+
+// index finds the rules that may match a token. The cost depends on the number of different masks, not on that of rules.
+type index struct {
+	masks []maskCount // of the rules
+	rules *table[fields, []*entry]
+}
+
+type maskCount struct {
+	mask  mask
+	count int
 }
 
 // match returns the ID of a rule that matches t, or "".
 func (x *index) match(t *verifier.Token, now time.Time) string {
-	for _, k := range x.kinds {
-		for value := range valuesOf(k, t) {
-			if id := x.matchOne(k, value, t, now); id != "" {
-				return id
+	v := values{t: t}
+	for i := range x.masks {
+		if id := x.matchMask(x.masks[i].mask, &v, now); id != "" {
+			return id
+		}
+	}
+	return ""
+}
+
+// matchMask returns the ID of a rule with that mask that matches, or "". A token has several clients, regions and actors.
+func (x *index) matchMask(m mask, v *values, now time.Time) string {
+	f, complete := v.fields(m)
+	if !complete {
+		return ""
+	}
+	for _, region := range v.regions(m) {
+		for _, client := range v.clients(m) {
+			for _, a := range v.actors(m) {
+				f.region, f.clientID, f.actor, f.actorIssuer = region, client, a.subject, a.issuer
+				if rules, found := x.rules.get(f); found {
+					if id := matchTimes(rules, v.t, now); id != "" {
+						return id
+					}
+				}
 			}
 		}
 	}
 	return ""
 }
 
-// valuesOf yields the values of a token for a kind of rules: it may have several clients and several regions.
-func valuesOf(k kind, t *verifier.Token) iter.Seq[string] {
-	switch k {
-	case byClientID:
-		return clients.Of(t)
-	case byRegion:
-		return slices.Values(t.Regions())
-	default:
-		return func(yield func(string) bool) { yield(valueOf(k, t)) }
-	}
-}
-
-func (x *index) matchOne(k kind, value string, t *verifier.Token, now time.Time) string {
-	for _, provider := range [...]string{t.Provider(), allProviders} {
-		rules := x.rules[key{k, provider, value}]
-		for i := range rules {
-			if rules[i].rule.matches(t, now) {
-				return rules[i].id
-			}
+// matchTimes returns the ID of the first of some rules whose times match t, or "". All their other fields match.
+func matchTimes(rules []*entry, t *verifier.Token, now time.Time) string {
+	issued := t.IssuedAt()
+	for _, e := range rules { // those for tokens of all times come first, then the latest IssuedBefore
+		before := e.rule.IssuedBefore
+		if !before.IsZero() && !issued.IsZero() && !issued.Before(before) {
+			return ""
+		}
+		if !e.ended(now) {
+			return e.id
 		}
 	}
 	return ""
+}
+
+// sortTimes brings rules with the same fields into the order of matchTimes.
+func sortTimes(a, b *entry) int {
+	x, y := a.rule.IssuedBefore, b.rule.IssuedBefore
+	if x.IsZero() != y.IsZero() {
+		if x.IsZero() {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(y.Compare(x), b.ends.Compare(a.ends), cmp.Compare(a.text, b.text))
+}
+
+// values are what a token has that rules match. Where a mask has no bit for a field, its only value is "", as in such a rule.
+type values struct {
+	t         *verifier.Token
+	inRegions []string
+	ofClients []string
+}
+
+var (
+	noValue = []string{""}
+	noActor = []actor{{}}
+)
+
+// fields returns the fields of which a token has one value, and whether it has all that a mask asks for.
+func (v *values) fields(m mask) (f fields, complete bool) {
+	t := v.t
+	if f.provider = t.Provider(); m&forAllProviders != 0 {
+		f.provider = allProviders
+	}
+	missing := false
+	set := func(into *string, value string) {
+		*into = value
+		missing = missing || value == ""
+	}
+	if m&hasKeyID != 0 {
+		set(&f.keyID, t.Key().ID())
+	}
+	if m&hasThumbprint != 0 {
+		set(&f.thumbprint, t.Key().Thumbprint())
+	}
+	if m&hasSubject != 0 {
+		set(&f.subject, t.Subject())
+	}
+	if m&hasTokenID != 0 {
+		set(&f.tokenID, t.ID())
+	}
+	if m&hasOriginTokenID != 0 {
+		set(&f.originTokenID, text(t, "origin_jti"))
+	}
+	if m&hasSessionID != 0 {
+		set(&f.sessionID, text(t, "sid"))
+	}
+	return f, !missing
+}
+
+// text returns a claim that is a text, or "".
+func text(t *verifier.Token, name string) string {
+	s, _ := t.Claim(name).(string)
+	return s
+}
+
+func (v *values) regions(m mask) []string {
+	if m&hasRegion == 0 {
+		return noValue
+	}
+	if v.inRegions == nil {
+		v.inRegions = v.t.Regions()
+	}
+	return v.inRegions
+}
+
+func (v *values) clients(m mask) []string {
+	if m&hasClientID == 0 {
+		return noValue
+	}
+	if v.ofClients == nil {
+		for id := range clients.Of(v.t) {
+			if id != "" {
+				v.ofClients = append(v.ofClients, id)
+			}
+		}
+	}
+	return v.ofClients
+}
+
+// actor is one of those who act for the subject of a token.
+type actor struct{ issuer, subject string }
+
+// maxActors is how long a chain of actors may be.
+const maxActors = 16
+
+// actors returns every actor of a token (RFC 8693 section 4.1).
+func (v *values) actors(m mask) (all []actor) {
+	if m&hasActor == 0 {
+		return noActor
+	}
+	act, _ := v.t.Claim("act").(map[string]any)
+	for range maxActors {
+		if act == nil {
+			break
+		}
+		a := actor{issuer: v.t.Issuer()}
+		a.subject, _ = act["sub"].(string)
+		if iss, ok := act["iss"].(string); ok {
+			a.issuer = iss
+		}
+		named := a.subject != ""
+		if m&hasActorIssuer == 0 { // the rule is about actors of the token's own issuer
+			named = named && a.issuer == v.t.Issuer()
+			a.issuer = ""
+		}
+		if named {
+			all = append(all, a)
+		}
+		act, _ = act["act"].(map[string]any)
+	}
+	return all
 }

@@ -2,14 +2,13 @@
 // time. A [List] of rules is a verifier.Revocation. A rule is in effect in this process from the next Verify on, also for cached
 // tokens and open streams, and reaches a fleet through a store.Store that every process follows.
 //
-// A List only adds to what it knows: it merges every document that it receives with its own rules, and takes the later change of
-// each rule. So a store that is unavailable, emptied or rolled back removes no rule; only Remove does, or the end of the rule.
-// Rules that a store has lost return with the next Add of a process that knows them. A process that starts without a local copy
-// must rely on the store, which can withhold rules; see store.ReplicaConfig.MinEpoch.
+// A List only adds to what it knows: it merges every document that a store has with its own rules. Each Add has a tag of its own,
+// and a removal names the tags that it removes. So an Add that the remover had not seen survives, no clock decides, and a store
+// that is unavailable, emptied or rolled back removes no rule; only Remove does, or the end of the rule. Rules that a store has
+// lost are written back by a process that knows them and can write. A process that starts without a local copy must rely on the
+// stores, which can withhold rules; see MinEpoch and MaxSilence of store.ReplicaConfig.
 //
-// A List keeps 4,096 removals, without a limit of time. Beyond that it forgets the oldest, and a document of an earlier epoch
-// then adds no rule that could have been one of them. A process that did not receive a removal before it was forgotten keeps
-// the rule, and reports that the store is rolled back.
+// A rule that a newer version has written, and that this version cannot read, is kept as it is, reported, and not applied.
 package revocation
 
 import (
@@ -17,16 +16,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/event"
 	"github.com/regionjwt/regionjwt/internal/guard"
-	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/internal/replica"
-	"github.com/regionjwt/regionjwt/internal/seen"
 	"github.com/regionjwt/regionjwt/internal/signal"
 	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -62,28 +57,10 @@ type Config struct {
 type List struct {
 	config   Config
 	now      func() time.Time // time.Now, except in tests
-	state    atomic.Pointer[state]
-	saving   chan struct{} // holds a token while the local copy is written
-	wake     chan struct{} // wakes Run to write the local copy
-	verdicts seen.Set[verdict]
+	newest   int              // version of rules that is understood
+	replica  *replica.Replica[*ruleSet]
 	changes  signal.Signal
-
-	mu       sync.Mutex // guards what follows, and changes of state
-	revision uint64     // grows whenever another rule set is published
-	problems problems
 	notifier event.Notifier[Status]
-	running  int // calls of Run
-	local    localCopy
-}
-
-// state is an immutable snapshot of what is known.
-type state struct {
-	known     bool // the store or the local copy has answered
-	rules     *ruleSet
-	index     *index
-	version   uint64    // grows whenever other tokens may match
-	confirmed time.Time // when the store last answered without a problem
-	origin    string
 }
 
 // New returns a List. Its error reports every problem with c. It does no I/O.
@@ -92,7 +69,7 @@ func New(c Config) (*List, error) {
 	for _, problem := range replica.Check(c.Replica) {
 		errs = append(errs, fmt.Errorf("revocation: %w", problem))
 	}
-	alone := c.Replica.Store == nil && c.Replica.LocalCopy == nil
+	alone := len(c.Replica.Stores) == 0 && c.Replica.LocalCopy == nil
 	if alone && c.AllowUnknownRules {
 		errs = append(errs, errors.New("revocation: AllowUnknownRules without a Replica: the rules are always known"))
 	}
@@ -104,26 +81,33 @@ func New(c Config) (*List, error) {
 	}
 	c.Replica = replica.Default(c.Replica, defaultName)
 	c.Logger = guard.Logger(c.Logger)
-	l := &List{config: c, now: time.Now, saving: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
-	none := &ruleSet{rules: map[string]stored{}, removed: map[string]time.Time{}}
-	s := &state{rules: none, index: newIndex(none), origin: label.None}
-	if alone {
-		s.known, s.origin = true, label.Process
-	}
-	l.state.Store(s)
+	l := &List{config: c, now: time.Now, newest: newestRule}
+	l.replica = replica.New(replica.Config[*ruleSet]{
+		ReplicaConfig: c.Replica, Empty: noRules, Encode: (*ruleSet).encode,
+		Decode:  func(data []byte) (*ruleSet, error) { return decode(data, l.newest) },
+		Changed: l.changed, Now: func() time.Time { return l.now() }, Logger: c.Logger,
+	})
 	l.notifier.Start(l.Status())
 	return l, nil
+}
+
+// changed is called after each change of what is known.
+func (l *List) changed(old, now *replica.State[*ruleSet]) {
+	if old.Known != now.Known || old.Document != now.Document {
+		l.changes.Send()
+	}
+	l.notifier.Notify(l.Status, l.report)
 }
 
 // errNotMade is the error of a List that is nil or zero: it knows no rules.
 var errNotMade = fmt.Errorf("%w: make the List with revocation.New", errUnknown)
 
 // current returns what is known, or nil if New has not made l.
-func (l *List) current() *state {
-	if l == nil {
+func (l *List) current() *replica.State[*ruleSet] {
+	if l == nil || l.replica == nil {
 		return nil
 	}
-	return l.state.Load()
+	return l.replica.State()
 }
 
 // Revoked implements verifier.Revocation. It returns the ID of a rule that matches t, or "". The error says that the rules are
@@ -133,10 +117,10 @@ func (l *List) Revoked(t *verifier.Token) (ruleID string, err error) {
 	if s == nil {
 		return "", errNotMade
 	}
-	if id := s.index.match(t, l.now()); id != "" {
+	if id := s.Document.index.match(t, l.now()); id != "" {
 		return id, nil
 	}
-	if !s.known && !l.config.AllowUnknownRules {
+	if !s.Known && !l.config.AllowUnknownRules {
 		return "", errUnknown
 	}
 	return "", nil
@@ -156,27 +140,20 @@ func (l *List) Rules() []Rule {
 	if s == nil {
 		return nil
 	}
-	now := l.now()
-	var rules []Rule
-	for _, r := range s.rules.byTime() {
-		if !r.ended(now) {
-			rules = append(rules, r)
-		}
-	}
-	return rules
+	return s.Document.inEffect(l.now())
 }
 
 // Add adds a rule and returns its ID. The rule is in effect in this process at once. If there is one with the same ID, Add renews
-// its Note and Created. It ignores r.Created.
+// it: its Note, its end and Created. It ignores r.Created.
 //
-// An error that wraps store.ErrNotShared says that the rule is in effect here, but was not written to the store, for example
-// because the store is unavailable, has no room for the rule (10,000 rules, 1 MiB), or has a document that this version cannot
-// read and does not replace. The rule is then written with the next change that succeeds. Without a Store, or if this process
-// already has twice as many rules as a document, an error says that there is no room, and the rule is not in effect.
+// It succeeds if one store has accepted the rule; Status tells which stores have not, and Run goes on to write to them. An error
+// that wraps store.ErrNotShared says that the rule is in effect here, but that no store has it, for example because they are
+// unavailable, or have a document that this version cannot read and does not replace. Run, or the next change, then writes it. If
+// there is no room for the rule (10,000 rules, 1.75 MiB), an error says so, and the rule is not in effect.
 //
-// A change that is not in the Store is written to the LocalCopy before Add returns; it waits at most 1 s for that, or 2 s without
-// a Store. If that fails, the error says so, and Run tries again; until then a restart forgets the rule. A change that is in the
-// Store is copied by Run in the background, or by Add if Run is not running; Status reports whether that failed.
+// A change that is in no store is written to the LocalCopy before Add returns; it waits at most 1 s for that, or 2 s if there are
+// no stores. If that fails, the error says so, and Run tries again; until then a restart forgets the rule. A change that is in a
+// store is copied by Run in the background, or by Add if Run is not running; Status reports whether that failed.
 func (l *List) Add(ctx context.Context, r Rule) (id string, err error) {
 	if l.current() == nil {
 		return "", errNotMade
@@ -184,67 +161,53 @@ func (l *List) Add(ctx context.Context, r Rule) (id string, err error) {
 	if err := r.validate(); err != nil {
 		return "", err
 	}
-	if r.ended(l.now()) {
+	now := l.now()
+	if !r.ExpiresAt.IsZero() && !now.Before(r.ExpiresAt) {
 		return "", errors.New("revocation: ExpiresAt is in the past")
 	}
-	r = r.canonical()
-	return r.ID(), l.change(ctx, r.ID(), r, false)
+	e := newEntry(r, now)
+	return e.id, l.change(ctx, func(s *ruleSet) (*ruleSet, error) { return s.add(e, now) })
 }
 
-// Remove removes a rule. The error is ErrNoRule if there is none with that ID, and otherwise as for Add.
+// Remove removes a rule: every Add of it that this process knows. The error is ErrNoRule if there is none with that ID. If there is
+// no room to remember the removal until the rule would have ended, the error says so, and the rule stays. All other errors are
+// those of Add.
 func (l *List) Remove(ctx context.Context, id string) error {
 	if l.current() == nil {
 		return errNotMade
 	}
-	w, ok := l.current().rules.rules[id]
-	if !ok {
-		return ErrNoRule
-	}
-	return l.change(ctx, id, w.rule, true)
+	return l.change(ctx, func(s *ruleSet) (*ruleSet, error) { return s.remove(id, l.now()) })
 }
 
-// change adds or removes a rule in this process, then in the store.
-func (l *List) change(ctx context.Context, id string, r Rule, removed bool) error {
-	now := l.now()
-	most := inList
-	if l.config.Replica.Store == nil {
-		most = inDocument
+// change changes the rules in this process, then in the stores.
+func (l *List) change(ctx context.Context, f func(*ruleSet) (*ruleSet, error)) error {
+	err := l.replica.Change(ctx, f)
+	if err == nil || errors.Is(err, ErrNoRule) {
+		return err
 	}
-	l.mu.Lock()
-	known := l.state.Load().rules
-	if !removed && !most.fits(known, id, newStored(r, now), now) {
-		l.mu.Unlock()
-		return fmt.Errorf("revocation: %w", errFull)
-	}
-	l.apply(known.with(id, r, removed, now), true, nil)
-	l.mu.Unlock()
-	l.notify()
-	var err error
-	if l.config.Replica.Store != nil {
-		if err = l.push(ctx, id, r, removed); err != nil {
-			err = fmt.Errorf("revocation: %w: %w", store.ErrNotShared, err)
-		}
-	}
-	l.report(nil)
-	return l.persist(ctx, err)
+	return fmt.Errorf("revocation: %w", err)
 }
 
-// apply publishes what is known now, under a new version if other tokens may match. The caller holds mu.
-func (l *List) apply(rules *ruleSet, differs bool, change func(*state)) {
-	s := *l.state.Load()
-	if differs {
-		s.index = newIndex(rules)
-		s.version++
+// Run reads the local copy and follows the stores until ctx ends; it returns the cause. It keeps the local copy up to date, in a
+// goroutine that ends before Run returns, so that a slow copy delays nothing. It writes to a store that misses something, if this
+// process can. Without Run, a List knows what Add and Load bring.
+func (l *List) Run(ctx context.Context) error {
+	if l.current() == nil {
+		return errNotMade
 	}
-	if s.rules != rules {
-		l.revision++
-	}
-	s.rules = rules
-	if change != nil {
-		change(&s)
-	}
-	l.state.Store(&s)
+	return l.replica.Run(ctx)
 }
 
-// notify closes the channel of Changed, under no lock.
-func (l *List) notify() { l.changes.Send() }
+// Load reads the local copy and the stores once, for processes that do not call Run. The first call waits until every store has
+// answered or failed, at most 2 seconds; a later one waits 250 ms for all, or for the first. The error says why no store has made
+// the rules known: they are unavailable, have documents that are not authentic or cannot be read, or have none although
+// Replica.MinEpoch demands one. The rules may then be known from the local copy.
+func (l *List) Load(ctx context.Context) error {
+	if l.current() == nil {
+		return errNotMade
+	}
+	if err := l.replica.Load(ctx); err != nil {
+		return fmt.Errorf("revocation: %w", err)
+	}
+	return nil
+}

@@ -45,7 +45,8 @@ func TestARuleIsInEffectAtOnce(t *testing.T) {
 	p.verified(east, fakeissuer.Claims{Subject: "alice"})
 	require.Equal(t, []revocation.Rule{{
 		Provider: p.Provider().ID, Subject: "mallory", Note: "stolen laptop", Created: list.Rules()[0].Created,
-	}}, list.Rules())
+		ExpiresAt: list.Rules()[0].Created.Add(30 * 24 * time.Hour),
+	}}, list.Rules(), "it ends by default")
 	require.NotZero(t, list.Rules()[0].Created)
 	require.Equal(t, id, list.Rules()[0].ID())
 	require.ErrorIs(t, list.Remove(ctx, "unknown"), revocation.ErrNoRule)
@@ -94,7 +95,7 @@ func TestUnknownRules(t *testing.T) {
 		m := &memory{down: true}
 		ctx, cancel := context.WithCancel(t.Context())
 		var changes []revocation.Status
-		strict, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: m}, OnChange: func(old, now revocation.Status) {
+		strict, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}}, OnChange: func(old, now revocation.Status) {
 			if n := len(changes); n > 0 {
 				old.Replica.Confirmed = changes[n-1].Replica.Confirmed
 				require.Equal(t, changes[n-1], old)
@@ -102,7 +103,7 @@ func TestUnknownRules(t *testing.T) {
 			changes = append(changes, now)
 		}})
 		require.NoError(t, err)
-		lax, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: m}, AllowUnknownRules: true})
+		lax, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}}, AllowUnknownRules: true})
 		require.NoError(t, err)
 		p, q := newIDP(t, strict), newIDP(t, lax)
 		ended := make(chan error, 2)
@@ -113,7 +114,7 @@ func TestUnknownRules(t *testing.T) {
 		require.Equal(t, verifier.ReasonRulesUnavailable, reason(err))
 		require.ErrorIs(t, err, verifier.ErrUnavailable)
 		q.verified(east, fakeissuer.Claims{})
-		require.Equal(t, revocation.Status{Replica: store.ReplicaStatus{Origin: "none", StoreProblem: "unavailable"}}, strict.Status())
+		require.Equal(t, status(0, "none", 0, "unavailable"), unconfirmed(strict))
 
 		// What is said while the store is down counts here, and is not lost.
 		_, err = strict.Add(ctx, revocation.Rule{Provider: "*", Subject: "s"})
@@ -128,11 +129,9 @@ func TestUnknownRules(t *testing.T) {
 		require.NoError(t, err)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		require.Len(t, lax.Rules(), 2, "the first one was written with the second")
-		st := lax.Status()
-		confirmed := st.Replica.Confirmed
-		require.Equal(t, revocation.Status{Rules: 2, Replica: store.ReplicaStatus{Origin: "store", Epoch: 1, Confirmed: confirmed}}, st)
-		require.LessOrEqual(t, time.Since(confirmed), 500*time.Millisecond)
+		require.Len(t, lax.Rules(), 2)
+		require.Equal(t, status(2, "store", 2, ""), unconfirmed(lax))
+		require.LessOrEqual(t, time.Since(lax.Status().Replica.Confirmed), 500*time.Millisecond)
 		cancel()
 		require.ErrorIs(t, <-ended, context.Canceled)
 		require.ErrorIs(t, <-ended, context.Canceled)
@@ -141,7 +140,7 @@ func TestUnknownRules(t *testing.T) {
 			rules   int
 			epoch   uint64
 			problem string
-		}{{0, 0, "unavailable"}, {1, 0, "unavailable"}, {1, 0, ""}, {2, 1, ""}} {
+		}{{0, 0, "unavailable"}, {1, 1, "unavailable"}, {1, 1, ""}, {2, 2, ""}} {
 			require.Equal(t, want.rules, changes[i].Rules, "one's own changes, too")
 			require.Equal(t, want.epoch, changes[i].Replica.Epoch)
 			require.Equal(t, want.problem, changes[i].Replica.StoreProblem)
@@ -163,9 +162,9 @@ func TestHostileStore(t *testing.T) {
 			}
 			return store.Signed(m, "test", key, mine)
 		}
-		operator, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: sign(private)}})
+		operator, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{sign(private)}}})
 		require.NoError(t, err)
-		service, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: sign(nil)}})
+		service, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{sign(nil)}}})
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer func() { cancel(); synctest.Wait() }()
@@ -198,7 +197,7 @@ func TestHostileStore(t *testing.T) {
 		write(withOne)
 		see("rolled_back", "two")
 		mallory := ed25519.NewKeyFromSeed(bytes.Repeat([]byte("m"), 32))
-		forger, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: sign(mallory)}})
+		forger, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{sign(mallory)}}})
 		require.NoError(t, err)
 		rule := revocation.Rule{Provider: "*", Subject: "everybody"}
 		_, err = forger.Add(ctx, rule)
@@ -230,10 +229,10 @@ func TestHostileStore(t *testing.T) {
 func TestClocksDiffer(t *testing.T) {
 	t.Parallel()
 	m := &memory{}
-	ahead, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: m}})
+	ahead, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}}})
 	require.NoError(t, err)
 	revocation.SetNow(ahead, func() time.Time { return time.Now().Add(5 * time.Minute) })
-	behind, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: m}})
+	behind, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}}})
 	require.NoError(t, err)
 	rule := revocation.Rule{Provider: "*", Subject: "s"}
 	id, err := ahead.Add(t.Context(), rule)
@@ -249,54 +248,106 @@ func TestClocksDiffer(t *testing.T) {
 	require.Empty(t, ahead.Rules())
 }
 
-// A rule that the store had removed by another clock is added on top of that. A token that was judged in between is judged again.
-func TestARuleThatIsAddedAgainIsAChange(t *testing.T) {
+// An Add survives a removal whose writer had not seen it, whatever the clocks say; a removal ends what its writer has seen.
+func TestAnAddThatTheRemoverHadNotSeenSurvives(t *testing.T) {
+	t.Parallel()
+	for _, ahead := range []time.Duration{-time.Hour, 0, time.Hour} {
+		m := &memory{}
+		fresh := func() *revocation.List {
+			return newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}}})
+		}
+		remover, adder := fresh(), fresh()
+		revocation.SetNow(remover, func() time.Time { return time.Now().Add(ahead) })
+		rule := revocation.Rule{Provider: "*", Subject: "s"}
+		id, err := remover.Add(t.Context(), rule)
+		require.NoError(t, err)
+		require.NoError(t, adder.Load(t.Context()))
+		m.set(true)
+		rule.Note = "again, on the other side of a partition"
+		_, err = adder.Add(t.Context(), rule)
+		require.ErrorIs(t, err, store.ErrNotShared)
+		m.set(false)
+		require.NoError(t, remover.Remove(t.Context(), id))
+		require.Empty(t, remover.Rules())
+		_, err = adder.Add(t.Context(), revocation.Rule{Provider: "*", Subject: "another"})
+		require.NoError(t, err)
+		require.NoError(t, remover.Load(t.Context()))
+		require.Len(t, remover.Rules(), 2)
+		require.Equal(t, adder.Rules(), remover.Rules())
+		require.NoError(t, remover.Remove(t.Context(), id), "now it has seen it")
+		require.NoError(t, adder.Load(t.Context()))
+		require.Len(t, adder.Rules(), 1)
+	}
+}
+
+// A rule of a newer version is kept byte for byte, reported and not applied; a version that can read it applies it.
+func TestRulesOfANewerVersion(t *testing.T) {
 	t.Parallel()
 	m := &memory{}
-	ahead, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: m}})
-	require.NoError(t, err)
-	revocation.SetNow(ahead, func() time.Time { return time.Now().Add(5 * time.Minute) })
-	rule := revocation.Rule{Provider: "*", Subject: "s"}
-	id, err := ahead.Add(t.Context(), rule)
-	require.NoError(t, err)
-	require.NoError(t, ahead.Remove(t.Context(), id))
-	behind, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: m}})
-	require.NoError(t, err)
-	var taken []<-chan struct{} // whenever the clock was read, so also between the removal and the rule
-	revocation.SetNow(behind, func() time.Time {
-		taken = append(taken, behind.Changed())
-		return time.Now()
-	})
-	_, err = behind.Add(t.Context(), rule)
-	require.NoError(t, err)
-	different := map[<-chan struct{}]bool{}
-	for _, ch := range taken {
-		different[ch] = true
+	of := func(version int) *revocation.List {
+		l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}}})
+		revocation.SetNewest(l, version)
+		return l
 	}
-	require.Len(t, different, 4, "the rule, its removal, the rule again, and what is in effect now")
+	today := of(2)
+	_, err := today.Add(t.Context(), revocation.Rule{Provider: "*", SessionID: "sid", Actor: "a", ActorIssuer: "b"})
+	require.NoError(t, err)
+	_, err = today.Add(t.Context(), revocation.Rule{Provider: "*", Subject: "s"})
+	require.NoError(t, err)
+	doc := string(m.docs[revocation.DefaultName].Data)
+	odd := entryOf(7, 3, time.Now(), `{ "provider":"*", "device":"d", "sub":["x"] }`)
+	wrong := entryOf(8, 1, time.Now(), `{"provider":"*","sid":"of version 2"}`)
+	doc = strings.Replace(doc, `"rules":[`, `"rules":[`+odd+","+wrong+",", 1)
+	m.put(revocation.DefaultName, []byte(doc))
+	for version, want := range map[int]revocation.Status{1: {Rules: 1, Unreadable: 3}, 2: {Rules: 2, Unreadable: 2}} {
+		l := of(version)
+		require.NoError(t, l.Load(t.Context()))
+		require.Equal(t, want.Rules, l.Status().Rules)
+		require.Equal(t, want.Unreadable, l.Status().Unreadable)
+		require.True(t, known(l))
+		_, err := l.Add(t.Context(), subjectRule(version))
+		require.NoError(t, err)
+		require.NoError(t, l.Remove(t.Context(), subjectRule(version).ID()))
+		for _, entry := range []string{odd, wrong} {
+			require.Contains(t, string(m.docs[revocation.DefaultName].Data), entry)
+		}
+	}
+	require.NoError(t, today.Load(t.Context()))
+	require.Len(t, today.Rules(), 2)
+	require.Equal(t, "sid", today.Rules()[0].SessionID)
 }
 
 // A document that is not understood in full is not taken in.
 func TestStrangeDocuments(t *testing.T) {
 	t.Parallel()
-	const rule = `{"provider":"*","sub":"s","created":"2026-01-02T03:04:05Z"}`
+	rule := ruleOn(1, time.Now())
+	with := func(entries ...string) string { return string(written(t, 3, nil, entries...)) }
 	for name, c := range map[string]struct {
 		doc   string
 		rules int
 	}{
-		"good":            {`{"version":1,"epoch":3,"rules":[` + rule + `]}`, 1},
-		"newer":           {`{"version":2,"epoch":3,"rules":[` + rule + `]}`, 0},
-		"a field more":    {`{"version":1,"epoch":3,"rules":[{"provider":"*","sub":"s","device":"d","created":"2026-01-02T03:04:05Z"}]}`, 0},
-		"another case":    {`{"version":1,"epoch":3,"rules":[{"provider":"*","SUB":"s","created":"2026-01-02T03:04:05Z"}]}`, 0},
-		"a member twice":  {`{"version":1,"epoch":3,"epoch":4,"rules":[` + rule + `]}`, 0},
-		"an illegal rule": {`{"version":1,"epoch":3,"rules":[{"provider":"*","created":"2026-01-02T03:04:05Z"}]}`, 0},
-		"no time":         {`{"version":1,"epoch":3,"rules":[{"provider":"*","sub":"s"}]}`, 0},
-		"no JSON":         {`rules`, 0},
-		"too many":        {`{"version":1,"epoch":3,"rules":[` + strings.Repeat(rule+",", revocation.MaxRules) + rule + `]}`, 0},
+		"good":           {with(rule), 1},
+		"newer":          {`{"version":2,"epoch":3,"rules":[` + rule + `],"removed":{}}`, 0},
+		"a member more":  {`{"version":1,"epoch":3,"rules":[` + rule + `],"removed":{},"more":1}`, 0},
+		"no removals":    {`{"version":1,"epoch":3,"rules":[` + rule + `]}`, 0},
+		"a member twice": {`{"version":1,"epoch":3,"epoch":4,"rules":[` + rule + `],"removed":{}}`, 0},
+		"another case":   {`{"version":1,"Epoch":3,"rules":[` + rule + `],"removed":{}}`, 0},
+		"null":           {`{"version":1,"epoch":3,"rules":null,"removed":{}}`, 0},
+		"a tag twice":    {with(rule, rule), 0},
+		"removed, and there": {
+			string(written(t, 3, map[string]int64{tagOf(1): time.Now().UnixMicro()}, rule)), 0,
+		},
+		"a short tag":      {with(strings.Replace(rule, tagOf(1), "AAAA", 1)), 0},
+		"no tag":           {with(strings.Replace(rule, `"tag"`, `"gat"`, 1)), 0},
+		"no end":           {with(strings.Replace(rule, `"end"`, `"END"`, 1)), 0},
+		"an end in words":  {with(strings.Replace(rule, `"end":`, `"end":"x","n":`, 1)), 0},
+		"version 0":        {with(strings.Replace(rule, `"v":1`, `"v":0`, 1)), 0},
+		"an entry of text": {with(`"x"`), 0},
+		"no JSON":          {`rules`, 0},
 	} {
 		m := &memory{}
 		m.put(revocation.DefaultName, []byte(c.doc))
-		l, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: m}})
+		l, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}}})
 		require.NoError(t, err)
 		require.Equal(t, c.rules == 0, l.Load(t.Context()) != nil, name)
 		require.Len(t, l.Rules(), c.rules, name)
@@ -327,10 +378,10 @@ func TestBounds(t *testing.T) {
 	require.Greater(t, n, 750)
 	require.Len(t, l.Rules(), n)
 	require.NoError(t, l.Remove(t.Context(), l.Rules()[0].ID()))
-	_, err = revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: plain{new(memory)}, PollInterval: -1}})
+	_, err = revocation.New(revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{plain{new(memory)}}, PollInterval: -1}})
 	require.ErrorContains(t, err, "store.InsecureTrust")
 	require.ErrorContains(t, err, "PollInterval")
-	_, err = revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: store.InsecureTrust(plain{new(memory)})}})
+	_, err = revocation.New(revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{store.InsecureTrust(plain{new(memory)})}}})
 	require.NoError(t, err)
 	_, err = l.Add(t.Context(), revocation.Rule{})
 	require.Error(t, err)
@@ -346,7 +397,7 @@ func TestWriters(t *testing.T) {
 	m := &memory{}
 	var wg sync.WaitGroup
 	for i := range 6 {
-		l, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: m}})
+		l, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}}})
 		require.NoError(t, err)
 		for j := range 5 {
 			wg.Go(func() {
@@ -358,7 +409,7 @@ func TestWriters(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	l, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: m}})
+	l, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}}})
 	require.NoError(t, err)
 	_, err = l.Add(t.Context(), revocation.Rule{Provider: "*", Subject: "last"})
 	require.NoError(t, err)

@@ -128,7 +128,7 @@ func TestWhateverIsAcceptedCanBeNamed(t *testing.T) {
 		strings.Repeat("\u202e", 3000), strings.Repeat("<", 1500),
 	} {
 		shared := store.Dir(filepath.Join(t.TempDir(), "rules"))
-		list, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: shared}})
+		list, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{shared}}})
 		require.NoError(t, err)
 		require.NoError(t, list.Load(t.Context()))
 		p := trusting(t, list, fakeissuer.IssuerPerRegion, func(tr *verifier.Policy) { tr.Audience = verifier.InsecureAnyAudience() })
@@ -145,7 +145,7 @@ func TestWhateverIsAcceptedCanBeNamed(t *testing.T) {
 			c.rule.Provider, c.rule.ExpiresAt = tok.Provider(), time.Now().Add(time.Hour)
 			id, err := list.Add(t.Context(), c.rule)
 			require.NoError(t, err, "%s %q", field, name)
-			other, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: shared}})
+			other, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{shared}}})
 			require.NoError(t, err)
 			require.NoError(t, other.Load(t.Context()))
 			for _, l := range []*revocation.List{list, other} {

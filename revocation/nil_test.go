@@ -23,15 +23,15 @@ func TestNilsAreRefused(t *testing.T) {
 		config revocation.Config
 		want   []string
 	}{
-		"nil Store":         {revocation.Config{Replica: store.ReplicaConfig{Store: (*nilStore)(nil)}}, []string{"revocation: Replica.Store"}},
+		"nil Store":         {revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{(*nilStore)(nil)}}}, []string{"revocation: Replica.Stores[0]"}},
 		"nil LocalCopy":     {revocation.Config{Replica: store.ReplicaConfig{LocalCopy: (*nilStore)(nil)}}, []string{"revocation: Replica.LocalCopy"}},
 		"zero Logger":       {revocation.Config{Logger: new(slog.Logger)}, []string{"revocation: Logger"}},
 		"nil Handler":       {revocation.Config{Logger: slog.New((*slog.JSONHandler)(nil))}, []string{"revocation: Logger"}},
 		"negative interval": {revocation.Config{Replica: store.ReplicaConfig{PollInterval: -time.Nanosecond}}, []string{"PollInterval is negative"}},
-		"dead MinEpoch":     {revocation.Config{Replica: store.ReplicaConfig{MinEpoch: 1}}, []string{"Replica.MinEpoch, but neither Store nor LocalCopy"}},
+		"dead MinEpoch":     {revocation.Config{Replica: store.ReplicaConfig{MinEpoch: 1}}, []string{"MinEpoch is set, but neither Stores nor LocalCopy"}},
 		"dead Allow":        {revocation.Config{AllowUnknownRules: true}, []string{"AllowUnknownRules without a Replica"}},
 		"all of it": {
-			revocation.Config{Replica: store.ReplicaConfig{Store: (*nilStore)(nil), LocalCopy: (*nilStore)(nil), PollInterval: -1}, Logger: new(slog.Logger)},
+			revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{(*nilStore)(nil)}, LocalCopy: (*nilStore)(nil), PollInterval: -1}, Logger: new(slog.Logger)},
 			[]string{"Store", "LocalCopy", "Logger", "PollInterval"},
 		},
 	} {

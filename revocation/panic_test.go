@@ -13,7 +13,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/regionjwt/regionjwt/internal/trust"
 	"github.com/regionjwt/regionjwt/revocation"
 	"github.com/regionjwt/regionjwt/store"
 )
@@ -75,7 +74,7 @@ func TestAPanicOfAStoreIsAFailureOfIt(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				shared, copied, out := &wild{end: end}, &wild{end: end}, &journal{}
-				l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: shared, LocalCopy: copied}, Logger: slog.New(slog.NewTextHandler(out, nil))})
+				l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{shared}, LocalCopy: copied}, Logger: slog.New(slog.NewTextHandler(out, nil))})
 				ctx, cancel := context.WithCancel(t.Context())
 				done := make(chan error, 1)
 				go func() { done <- l.Run(ctx) }()
@@ -160,7 +159,7 @@ func (*broken) Save(context.Context, string, []byte, string) (string, error) {
 func TestErrorsOfAStoreThatPanic(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: &broken{}, LocalCopy: &broken{}}})
+		l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{&broken{}}, LocalCopy: &broken{}}})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- l.Run(ctx) }()
@@ -174,32 +173,4 @@ func TestErrorsOfAStoreThatPanic(t *testing.T) {
 		cancel()
 		require.ErrorIs(t, <-done, context.Canceled)
 	})
-}
-
-// scopeless is a store that does not return when it is asked whose documents it believes.
-type scopeless struct{ wild }
-
-func (s *scopeless) TrustInfo() trust.Info {
-	s.may()
-	return trust.Info{}
-}
-
-// Where the store does not say whose documents it believes, no local copy is written or believed.
-func TestAScopeThatPanicsIsAFailureOfTheCopy(t *testing.T) {
-	t.Parallel()
-	for ending, end := range endings {
-		synctest.Test(t, func(t *testing.T) {
-			shared, copied := &scopeless{wild{end: end}}, &memory{}
-			before := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: &memory{}, LocalCopy: copied}})
-			_, err := before.Add(t.Context(), subjectRule(1))
-			require.NoError(t, err)
-			l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Store: shared, LocalCopy: copied}})
-			shared.on.Store(true)
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
-			require.ErrorIs(t, l.Run(ctx), context.DeadlineExceeded, ending)
-			require.Equal(t, "unavailable", l.Status().Replica.LocalProblem, ending)
-			require.Empty(t, l.Rules(), ending)
-		})
-	}
 }

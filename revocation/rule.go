@@ -6,25 +6,20 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/regionjwt/regionjwt/internal/clients"
-	"github.com/regionjwt/regionjwt/verifier"
 )
 
 // Limits of rules.
 const (
-	maxRules    = 10_000  // in a document
-	maxDocument = 1 << 20 // bytes of a document; 160 KiB of them are reserved for removed rules
-	maxNote     = 512     // bytes
-	maxName     = 3 << 18 // bytes of another field: the longest text in the longest token that a verifier accepts, one of 1 MiB
-	minYear     = 1970
-	maxYear     = 9998
-	idLength    = 16
+	maxNote = 512     // bytes
+	maxName = 3 << 18 // bytes of another field: the longest text in the longest token that a verifier accepts, one of 1 MiB
+	minYear = 1970
+	maxYear = 9998
+
+	defaultLifetime = 30 * 24 * time.Hour // of a rule without ExpiresAt
 )
 
 // allProviders is the Provider of a rule for the tokens of every provider.
@@ -43,19 +38,23 @@ type Rule struct {
 	Thumbprint    string `json:"thumbprint,omitempty"` // the SHA-256 thumbprint (RFC 7638) of that key
 	ClientID      string `json:"client_id,omitempty"`  // a client that any claim of the token names
 	Subject       string `json:"sub,omitempty"`        // sub
-	TokenID       string `json:"jti,omitempty"`        // jti; such a rule needs ExpiresAt
+	TokenID       string `json:"jti,omitempty"`        // jti
 	OriginTokenID string `json:"origin_jti,omitempty"` // origin_jti of Cognito: every token of one sign-in
+	SessionID     string `json:"sid,omitempty"`        // sid (OpenID Connect): every token of one session
+	Actor         string `json:"actor,omitempty"`      // the sub of any actor in act (RFC 8693): the current one, or one before it
+	ActorIssuer   string `json:"actor_iss,omitempty"`  // the iss of that actor; "" means that of the token
 
 	// IssuedBefore matches tokens whose iat is earlier, and tokens without iat. The zero time matches every token.
 	IssuedBefore time.Time `json:"issued_before,omitzero"`
 
-	// ExpiresAt is when the rule ends by itself. Choose the time when the last matching token expires. The zero time means never.
+	// ExpiresAt is when the rule ends by itself. Choose the time when the last matching token expires. The zero time means 30 days
+	// after the rule is added.
 	ExpiresAt time.Time `json:"expires,omitzero"`
 
 	// Note is for people, such as the number of an incident: at most 512 bytes of one line. It is never sent to clients.
 	Note string `json:"note,omitempty"`
 
-	// Created is when the rule was added or last renewed. List.Add sets it.
+	// Created is when the rule was added or last renewed, by the clock of its writer. List.Add sets it.
 	Created time.Time `json:"created,omitzero"`
 }
 
@@ -68,8 +67,10 @@ func (r Rule) validate() error {
 		}
 	}
 	add(r.Provider == "", `Provider is required; "*" is every provider`)
-	add(r.kind() == 0, "a rule needs a field besides Provider; to revoke all tokens, set IssuedBefore")
-	add(r.TokenID != "" && r.ExpiresAt.IsZero(), "a rule with TokenID needs ExpiresAt: when the token expires")
+	f := r.fields()
+	add(f.mask()&^forAllProviders == 0 && r.IssuedBefore.IsZero(),
+		"a rule needs a field besides Provider; to revoke all tokens, set IssuedBefore")
+	add(r.ActorIssuer != "" && r.Actor == "", "ActorIssuer needs Actor")
 	for _, f := range []struct{ name, text string }{
 		{"Provider", r.Provider},
 		{"Region", r.Region},
@@ -79,6 +80,9 @@ func (r Rule) validate() error {
 		{"Subject", r.Subject},
 		{"TokenID", r.TokenID},
 		{"OriginTokenID", r.OriginTokenID},
+		{"SessionID", r.SessionID},
+		{"Actor", r.Actor},
+		{"ActorIssuer", r.ActorIssuer},
 	} {
 		add(len(f.text) > maxName, fmt.Sprintf("%s has more than %d bytes", f.name, maxName))
 		add(!utf8.ValidString(f.text), f.name+" is not valid UTF-8")
@@ -105,6 +109,9 @@ func unfit(c rune) bool {
 	return c == unicode.ReplacementChar || unicode.In(c, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
 }
 
+// grain is the resolution of the times of a document.
+const grain = time.Microsecond
+
 // canonical returns r with its times in UTC, so that equal rules have equal texts.
 func (r Rule) canonical() Rule {
 	for _, t := range []*time.Time{&r.IssuedBefore, &r.ExpiresAt, &r.Created} {
@@ -115,107 +122,13 @@ func (r Rule) canonical() Rule {
 	return r
 }
 
-// ID returns the ID of the rule: a hash of its fields without Note and Created, which is the same in every process. It has 16
-// letters, digits, dashes and underscores, and begins with a letter.
+// ID returns the ID of the rule: a hash of the fields that match tokens, so without Note, ExpiresAt and Created, which is the same
+// in every process. It has 16 letters, digits, dashes and underscores, and begins with a letter.
 func (r Rule) ID() string {
 	r = r.canonical()
-	r.Note, r.Created = "", time.Time{}
+	r.Note, r.ExpiresAt, r.Created = "", time.Time{}, time.Time{}
 	text, _ := json.Marshal(r) // cannot fail: texts, and times within the years of RFC 3339
 	sum := sha256.Sum256(text)
 	sum[0] &= 0x7F // it begins with a letter, so that no command takes it for a flag
 	return base64.RawURLEncoding.EncodeToString(sum[:12])
-}
-
-// ended reports whether the rule has ended by itself.
-func (r *Rule) ended(now time.Time) bool { return !r.ExpiresAt.IsZero() && !now.Before(r.ExpiresAt) }
-
-// kind is the field by which a rule is found: the one with the most different values.
-type kind uint8
-
-const (
-	byTokenID kind = iota + 1
-	byOriginTokenID
-	bySubject
-	byThumbprint
-	byKeyID
-	byClientID
-	byRegion
-	byTime
-)
-
-func (r *Rule) kind() kind {
-	for i, s := range []string{r.TokenID, r.OriginTokenID, r.Subject, r.Thumbprint, r.KeyID, r.ClientID, r.Region} {
-		if s != "" {
-			return kind(i + 1)
-		}
-	}
-	if !r.IssuedBefore.IsZero() {
-		return byTime
-	}
-	return 0
-}
-
-// key is the place of a rule in an index.
-type key struct {
-	kind            kind
-	provider, value string
-}
-
-func (r *Rule) key() key {
-	values := [...]string{
-		byTokenID: r.TokenID, byOriginTokenID: r.OriginTokenID, bySubject: r.Subject, byThumbprint: r.Thumbprint,
-		byKeyID: r.KeyID, byClientID: r.ClientID, byRegion: r.Region, byTime: "",
-	}
-	k := r.kind()
-	return key{k, r.Provider, values[k]}
-}
-
-// valueOf returns the value of a token for a kind of rules, if it has only one.
-func valueOf(k kind, t *verifier.Token) string {
-	switch k {
-	case byTokenID:
-		return t.ID()
-	case byOriginTokenID:
-		return originTokenID(t)
-	case bySubject:
-		return t.Subject()
-	case byThumbprint:
-		return t.Key().Thumbprint()
-	case byKeyID:
-		return t.Key().ID()
-	default:
-		return ""
-	}
-}
-
-// originTokenID returns origin_jti of Cognito, which all tokens of one sign-in share, or "".
-func originTokenID(t *verifier.Token) string {
-	s, _ := t.Claim("origin_jti").(string)
-	return s
-}
-
-// names reports whether a token names a client.
-func names(t *verifier.Token, client string) bool {
-	for id := range clients.Of(t) {
-		if id == client {
-			return true
-		}
-	}
-	return false
-}
-
-// matches reports whether every field of r matches t.
-func (r *Rule) matches(t *verifier.Token, now time.Time) bool {
-	is := func(want, got string) bool { return want == "" || want == got }
-	switch {
-	case r.ended(now),
-		r.Provider != allProviders && r.Provider != t.Provider(),
-		r.Region != "" && !slices.Contains(t.Regions(), r.Region),
-		!is(r.KeyID, t.Key().ID()), !is(r.Thumbprint, t.Key().Thumbprint()),
-		r.ClientID != "" && !names(t, r.ClientID), !is(r.Subject, t.Subject()), !is(r.TokenID, t.ID()),
-		r.OriginTokenID != "" && r.OriginTokenID != originTokenID(t),
-		!r.IssuedBefore.IsZero() && !t.IssuedAt().IsZero() && !t.IssuedAt().Before(r.IssuedBefore):
-		return false
-	}
-	return true
 }

@@ -2,253 +2,340 @@ package revocation
 
 import (
 	"cmp"
-	"encoding/json"
-	"maps"
 	"slices"
 	"time"
 )
 
-// ruleSet is what is known of the rules: the last change of each, which added or removed it. A merge takes the later change of
-// each rule, so that an old document that is restored undoes nothing, and an empty one removes nothing. It is immutable once
-// published.
+// tag identifies one Add of a rule: 128 random bits. A removal names the tags that its writer has seen, so an Add that it has not
+// seen survives.
+type tag [16]byte
+
+// entry is one Add of a rule. It is immutable.
+type entry struct {
+	tag     tag
+	text    string // its JSON in a document, kept as it was written
+	created time.Time
+	ends    time.Time
+	id      string // of the rule; "" if this version cannot read the rule
+	rule    Rule   // with Created and ExpiresAt
+}
+
+// ended reports whether the rule has ended by itself.
+func (e *entry) ended(now time.Time) bool { return !now.Before(e.ends) }
+
+// ruleSet is what is known of the rules: every Add, and every tag that was removed. A merge is the union of both, without the Adds
+// whose tags were removed; no time and no epoch takes part in it. It is immutable.
 type ruleSet struct {
-	epoch   uint64 // grows with each change that is written
-	rules   map[string]stored
-	removed map[string]time.Time // by ID: when it was removed
+	epoch   uint64
+	entries *table[tag, *entry]
+	removed *table[tag, time.Time] // until when the removal is remembered
+	byID    *table[string, []*entry]
+	index   index
 
-	// forgotten is the time of the newest removal that was forgotten because there was no room. A document of an earlier epoch
-	// may list a rule of that time although it was removed since, so it adds none. A document of the same or a later epoch is
-	// accepted completely, whatever the times of its rules.
-	forgotten time.Time
+	bytes      int       // of the texts
+	unreadable int       // rules that this version cannot read
+	firstEnd   time.Time // of the entries and removals; zero if there are none
 }
 
-// stored is a rule that was not removed.
-type stored struct {
-	rule Rule // with Created
-	size int  // bytes of its JSON, with a comma
+var noRules = &ruleSet{
+	entries: &table[tag, *entry]{}, removed: &table[tag, time.Time]{}, byID: &table[string, []*entry]{},
+	index: index{rules: &table[fields, []*entry]{}},
 }
 
-// grain is the resolution of the times of changes.
-const grain = time.Microsecond
-
-func newStored(r Rule, at time.Time) stored {
-	r.Created = at
-	text, _ := json.Marshal(r) // cannot fail: see Rule.ID
-	return stored{r, len(text) + 1}
-}
-
-// room is the space for rules. That for removals is reserved, so that a rule can always be removed.
-type room struct{ rules, bytes, document int }
-
+// Room for rules. That for removals is reserved, so that a rule can be removed when there is no room for another one.
 const (
-	maxRemoved   = 4 << 10 // removals that are kept
-	removedBytes = 40      // of JSON, for each of them
-	reserved     = maxRemoved*removedBytes + 256
+	maxRules     = 10_000
+	maxBytes     = 7 << 18 // of rules
+	maxRemoved   = 7_000   // removals that are remembered
+	removedBytes = 37      // of JSON, for each of them
 )
 
-var (
-	inDocument = room{maxRules, maxDocument - reserved, maxDocument}
+const settled = 24 * time.Hour // for which a removal is remembered after its rule would have ended
 
-	// inList is the room of a List and of its local copy, which also hold rules for which the document has no room. It limits the
-	// memory that a store can use up that is emptied and filled again and again.
-	inList = room{2 * maxRules, 2 * (maxDocument - reserved), 2 * maxDocument}
-)
+// Epoch implements replica.Document.
+func (s *ruleSet) Epoch() uint64 { return s.epoch }
 
-// fits reports whether there is room for w, the rule with that ID, beside the other rules of s that have not ended.
-func (r room) fits(s *ruleSet, id string, w stored, now time.Time) bool {
-	rules, bytes := 1, w.size
-	for other, w := range s.rules {
-		if other != id && !w.rule.ended(now) {
-			rules++
-			bytes += w.size
-		}
-	}
-	return rules <= r.rules && bytes <= r.bytes
+// WithEpoch implements replica.Document.
+func (s *ruleSet) WithEpoch(epoch uint64) *ruleSet {
+	next := *s
+	next.epoch = epoch
+	return &next
 }
 
-// settled is how long ago a rule must have ended, by the clock, until it is forgotten.
-const settled = 24 * time.Hour
-
-// horizon returns a time: rules that ended before it may be forgotten. A clock that jumps ahead and back must not end a rule. So
-// another change must have happened a day after the end of the rule, and a day ago.
-func (s *ruleSet) horizon(now time.Time) time.Time {
-	var newest time.Time
-	note := func(at time.Time) {
-		if at.After(newest) && !at.After(now.Add(-settled)) {
-			newest = at
-		}
-	}
-	for _, w := range s.rules {
-		note(w.rule.Created)
-	}
-	for _, at := range s.removed {
-		note(at)
-	}
-	return newest.Add(-settled)
+// changing is a ruleSet that is being changed.
+type changing struct {
+	next    ruleSet
+	entries edit[tag, *entry]
+	removed edit[tag, time.Time]
+	byID    edit[string, []*entry]
+	rules   edit[fields, []*entry]
+	changed bool
 }
 
-// lastAt returns the time of the last change of a rule, or the zero time.
-func (s *ruleSet) lastAt(id string) time.Time {
-	if w, ok := s.rules[id]; ok {
-		return w.rule.Created
+func (s *ruleSet) edit() *changing {
+	c := &changing{
+		next: *s, entries: s.entries.edit(), removed: s.removed.edit(), byID: s.byID.edit(), rules: s.index.rules.edit(),
 	}
-	return s.removed[id]
+	c.next.index.masks = slices.Clone(s.index.masks)
+	return c
 }
 
-// merge returns what s and other know together, and whether that matches other tokens than s. It returns s if other adds nothing.
-func (s *ruleSet) merge(other *ruleSet, now time.Time) (merged *ruleSet, more bool) {
-	merged = &ruleSet{
-		epoch: max(s.epoch, other.epoch), rules: maps.Clone(s.rules), removed: maps.Clone(s.removed), forgotten: s.forgotten,
+func (c *changing) done() *ruleSet {
+	c.next.entries, c.next.removed, c.next.byID = c.entries.done(), c.removed.done(), c.byID.done()
+	c.next.index.rules = c.rules.done()
+	return &c.next
+}
+
+// put adds an entry, or replaces that with the same tag.
+func (c *changing) put(e *entry) {
+	c.take(e.tag)
+	c.changed = true
+	c.entries.set(e.tag, e)
+	c.next.bytes += len(e.text) + 1
+	c.noteEnd(e.ends)
+	if e.id == "" {
+		c.next.unreadable++
+		return
 	}
-	if other.forgotten.After(s.forgotten) {
-		merged.forgotten = other.forgotten
+	same, _ := c.byID.get(e.id)
+	c.byID.set(e.id, append(slices.Clip(same), e))
+	f := e.rule.fields()
+	rules, _ := c.rules.get(f)
+	rules = append(slices.Clip(rules), e)
+	slices.SortFunc(rules, sortTimes)
+	c.rules.set(f, rules)
+	c.count(f.mask(), 1)
+}
+
+// take removes the entry with a tag, if there is one, and returns it.
+func (c *changing) take(t tag) *entry {
+	e, found := c.entries.get(t)
+	if !found {
+		return nil
 	}
-	horizon := s.horizon(now)
-	news := func(id string, at time.Time) bool {
-		known := s.lastAt(id)
-		return at.After(known) && (!known.IsZero() || other.epoch >= s.epoch || at.After(s.forgotten))
+	c.changed = true
+	c.entries.remove(t)
+	c.next.bytes -= len(e.text) + 1
+	if e.id == "" {
+		c.next.unreadable--
+		return e
 	}
-	for id, w := range other.rules {
-		old, was := s.removed[id] // of two changes at the same time, the one that revokes wins
-		if (news(id, w.rule.Created) || was && w.rule.Created.Equal(old)) && !w.rule.ended(horizon) {
-			merged.rules[id] = w
-			delete(merged.removed, id)
-			more = true
+	f := e.rule.fields()
+	without(&c.byID, e.id, e)
+	without(&c.rules, f, e)
+	c.count(f.mask(), -1)
+	return e
+}
+
+// without removes an entry from a list of a table.
+func without[K comparable](t *edit[K, []*entry], key K, e *entry) {
+	list, _ := t.get(key)
+	list = slices.DeleteFunc(slices.Clone(list), func(other *entry) bool { return other == e })
+	if len(list) == 0 {
+		t.remove(key)
+		return
+	}
+	t.set(key, list)
+}
+
+// count counts the rules with a mask.
+func (c *changing) count(m mask, n int) {
+	masks := &c.next.index.masks
+	i := slices.IndexFunc(*masks, func(x maskCount) bool { return x.mask == m })
+	if i < 0 {
+		*masks = append(*masks, maskCount{m, n})
+		slices.SortFunc(*masks, func(a, b maskCount) int { return cmp.Compare(a.mask, b.mask) })
+		return
+	}
+	if (*masks)[i].count += n; (*masks)[i].count == 0 {
+		*masks = slices.Delete(*masks, i, i+1)
+	}
+}
+
+// forbid remembers that a tag was removed.
+func (c *changing) forbid(t tag, until time.Time) {
+	c.changed = true
+	c.removed.set(t, until)
+	c.noteEnd(until)
+}
+
+func (c *changing) noteEnd(at time.Time) {
+	if c.next.firstEnd.IsZero() || at.Before(c.next.firstEnd) {
+		c.next.firstEnd = at
+	}
+}
+
+// Merge implements replica.Document.
+func (s *ruleSet) Merge(other *ruleSet, now time.Time) (merged *ruleSet, grew bool) {
+	c := s.edit()
+	for t, until := range other.removed.all() {
+		if known, found := c.removed.get(t); !found || until.After(known) {
+			c.forbid(t, until)
+			c.take(t)
 		}
 	}
-	for id, at := range other.removed {
-		if news(id, at) {
-			_, had := merged.rules[id]
-			merged.removed[id] = at
-			delete(merged.rules, id)
-			more = more || had
+	for t, e := range other.entries.all() {
+		if _, removed := c.removed.get(t); removed {
+			continue
+		}
+		if known, found := c.entries.get(t); !found || e.text > known.text { // one writer wrote one text; any rule will do
+			c.put(e)
 		}
 	}
-	merged.forget(other, horizon, now)
-	if !more && merged.epoch == s.epoch && merged.forgotten.Equal(s.forgotten) &&
-		len(merged.rules) == len(s.rules) && maps.EqualFunc(merged.removed, s.removed, time.Time.Equal) {
+	grew = c.changed
+	c.next.epoch = max(s.epoch, other.epoch)
+	c.forget(now)
+	if !c.changed && c.next.epoch == s.epoch {
 		return s, false
 	}
-	return merged, more
+	return c.done(), grew
 }
 
-// forget drops the rules that have ended, and those for which there is no room: of the rules that are not in the document that
-// was received the least valuable ones, and of the removals the oldest.
-func (s *ruleSet) forget(document *ruleSet, horizon, now time.Time) {
-	bytes := 0
-	for id, w := range s.rules {
-		if w.rule.ended(horizon) {
-			delete(s.rules, id)
+// forget drops rules and removals that ended so long ago that no clock can be wrong by that: a rule was added a day after the end,
+// and a day ago.
+func (c *changing) forget(now time.Time) {
+	if c.next.firstEnd.IsZero() || now.Sub(c.next.firstEnd) < settled {
+		return
+	}
+	var newest time.Time
+	for _, e := range c.entries.all() {
+		if e.created.After(newest) && !e.created.After(now.Add(-settled)) {
+			newest = e.created
+		}
+	}
+	horizon := newest.Add(-settled)
+	if !c.next.firstEnd.Before(horizon) {
+		return
+	}
+	c.next.firstEnd = time.Time{}
+	var old []tag
+	for t, e := range c.entries.all() {
+		if e.ends.Before(horizon) {
+			old = append(old, t)
 		} else {
-			bytes += w.size
+			c.noteEnd(e.ends)
 		}
 	}
-	rules := len(s.rules)
-	if rules > inList.rules || bytes > inList.bytes {
-		for _, id := range s.byValue(now) {
-			if rules <= inList.rules && bytes <= inList.bytes {
-				break
+	for _, t := range old {
+		c.take(t)
+	}
+	old = old[:0]
+	for t, until := range c.removed.all() {
+		if until.Before(horizon) {
+			old = append(old, t)
+		} else {
+			c.noteEnd(until)
+		}
+	}
+	for _, t := range old {
+		c.changed = true
+		c.removed.remove(t)
+	}
+}
+
+// IsIn implements replica.Document: rules that have ended, and removals of them, are of no use any more.
+func (s *ruleSet) IsIn(other *ruleSet, now time.Time) bool {
+	for t, e := range s.entries.all() {
+		if their, found := other.entries.get(t); !e.ended(now) && (!found || their.text != e.text) {
+			return false
+		}
+	}
+	for t, until := range s.removed.all() {
+		if _, found := other.removed.get(t); !found && now.Before(until.Add(-settled)) {
+			return false
+		}
+	}
+	return true
+}
+
+// count returns how many rules are in effect.
+func (s *ruleSet) count(now time.Time) int {
+	if s.firstEnd.IsZero() || now.Before(s.firstEnd) {
+		return s.byID.n
+	}
+	n := 0
+	for _, same := range s.byID.all() {
+		if slices.ContainsFunc(same, func(e *entry) bool { return !e.ended(now) }) {
+			n++
+		}
+	}
+	return n
+}
+
+// inEffect returns the rules that have not ended, the oldest first. Of several Adds of a rule, it is the one that was added last.
+func (s *ruleSet) inEffect(now time.Time) []Rule {
+	var latest []*entry
+	for _, same := range s.byID.all() {
+		var last *entry
+		for _, e := range same {
+			if !e.ended(now) && (last == nil || e.created.After(last.created)) {
+				last = e
 			}
-			if _, has := document.rules[id]; !has {
-				rules--
-				bytes -= s.rules[id].size
-				delete(s.rules, id)
-			}
+		}
+		if last != nil {
+			latest = append(latest, last)
 		}
 	}
-	if excess := len(s.removed) - maxRemoved; excess > 0 {
-		ids := slices.SortedFunc(maps.Keys(s.removed), func(a, b string) int {
-			return cmp.Or(s.removed[a].Compare(s.removed[b]), cmp.Compare(a, b))
-		})
-		for _, id := range ids[:excess] {
-			if at := s.removed[id]; at.After(s.forgotten) {
-				s.forgotten = at
-			}
-			delete(s.removed, id)
-		}
+	slices.SortFunc(latest, oldestFirst)
+	rules := make([]Rule, 0, len(latest))
+	for _, e := range latest {
+		rules = append(rules, e.rule)
 	}
+	return rules
 }
 
-// byValue returns the IDs of the rules, the least valuable first: those that ended the longest ago, then the others, the oldest
-// first.
-func (s *ruleSet) byValue(now time.Time) []string {
-	return slices.SortedFunc(maps.Keys(s.rules), func(a, b string) int {
-		v, w := s.rules[a], s.rules[b]
-		switch ended := w.rule.ended(now); {
-		case v.rule.ended(now) != ended && ended:
-			return 1
-		case v.rule.ended(now) != ended:
-			return -1
-		case ended:
-			return cmp.Or(v.rule.ExpiresAt.Compare(w.rule.ExpiresAt), cmp.Compare(a, b))
-		}
-		return cmp.Or(v.rule.Created.Compare(w.rule.Created), cmp.Compare(a, b))
-	})
+func oldestFirst(a, b *entry) int {
+	return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.id, b.id), slices.Compare(a.tag[:], b.tag[:]))
 }
 
-// fit returns s with the rules for which there is room in a document that replaces another one: first the rules of that one which
-// have not ended, then the rule with that ID, then the most valuable ones.
-func (s *ruleSet) fit(document *ruleSet, id string, now time.Time) *ruleSet {
-	fit := *s
-	fit.rules = map[string]stored{}
-	bytes := 0
-	for id := range s.rules {
-		if w, had := document.rules[id]; had && !w.rule.ended(now) {
-			fit.rules[id] = w
-			bytes += w.size
+// fits reports whether there is room for another rule beside those that have not ended.
+func (s *ruleSet) fits(size int, replaces []*entry, now time.Time) bool {
+	rules, bytes := s.entries.n+1-len(replaces), s.bytes+size
+	if rules <= maxRules && bytes <= maxBytes {
+		return true
+	}
+	rules, bytes = 1, size
+	for _, e := range s.entries.all() {
+		if !e.ended(now) && !slices.Contains(replaces, e) {
+			rules++
+			bytes += len(e.text) + 1
 		}
 	}
-	put := func(id string) {
-		w, known := s.rules[id]
-		old, has := fit.rules[id]
-		if !known || !has && len(fit.rules) >= inDocument.rules || bytes-old.size+w.size > inDocument.bytes {
-			return
-		}
-		fit.rules[id] = w
-		bytes += w.size - old.size
-	}
-	put(id)
-	for _, id := range slices.Backward(s.byValue(now)) {
-		put(id)
-	}
-	return &fit
+	return rules <= maxRules && bytes <= maxBytes
 }
 
-// isNewerThan reports whether other misses the last change of a rule that s knows and that has not ended.
-func (s *ruleSet) isNewerThan(other *ruleSet, now time.Time) bool {
-	for id, w := range s.rules {
-		if !w.rule.ended(now) && (w.rule.Created.After(other.lastAt(id)) || w.rule.Created.Equal(other.removed[id])) {
-			return true
+// add returns s with one more rule, which replaces those with the same ID.
+func (s *ruleSet) add(e *entry, now time.Time) (*ruleSet, error) {
+	same, _ := s.byID.get(e.id)
+	if !s.fits(len(e.text)+1, same, now) {
+		return nil, errFull
+	}
+	c := s.edit()
+	c.forget(now)
+	for _, old := range same {
+		if c.removed.n < maxRemoved { // otherwise both stay
+			c.forbid(old.tag, old.ends.Add(settled))
+			c.take(old.tag)
 		}
 	}
-	for id, at := range s.removed {
-		if theirs := other.lastAt(id); at.After(theirs) && (!theirs.IsZero() || at.After(other.forgotten)) {
-			return true
-		}
-	}
-	return false
+	c.put(e)
+	return c.done(), nil
 }
 
-// with returns s with one more change, which is later than the last one of the rule, whatever the clocks say.
-func (s *ruleSet) with(id string, r Rule, removed bool, now time.Time) *ruleSet {
-	floor := s.forgotten
-	if at := s.lastAt(id); at.After(floor) {
-		floor = at
+// remove returns s without the rule with that ID.
+func (s *ruleSet) remove(id string, now time.Time) (*ruleSet, error) {
+	same, found := s.byID.get(id)
+	if !found {
+		return nil, ErrNoRule
 	}
-	if removed && len(s.removed) >= maxRemoved { // it must not be the first one that is forgotten
-		oldest := slices.MinFunc(slices.Collect(maps.Values(s.removed)), time.Time.Compare)
-		if oldest.After(floor) {
-			floor = oldest
-		}
+	c := s.edit()
+	c.forget(now)
+	if c.removed.n+len(same) > maxRemoved {
+		return nil, errNoRoom
 	}
-	at := now.UTC().Truncate(grain)
-	if !at.After(floor) {
-		at = floor.Truncate(grain).Add(grain)
+	for _, e := range same {
+		c.forbid(e.tag, e.ends.Add(settled))
+		c.take(e.tag)
 	}
-	changed := &ruleSet{epoch: s.epoch, removed: map[string]time.Time{id: at}}
-	if !removed {
-		changed = &ruleSet{epoch: s.epoch, rules: map[string]stored{id: newStored(r, at)}}
-	}
-	changed, _ = s.merge(changed, now)
-	return changed
+	return c.done(), nil
 }

@@ -22,8 +22,8 @@ var encryptMark = []byte("regionjwt-seal-2\n")
 // secret with HKDF-SHA256. For a document that was not encrypted with the secret, for this fleet and under the same name, Load
 // returns ErrNotAuthentic. It does not detect an old document that was restored; its reader must.
 //
-// Every holder of the secret can write for all of them. The secret has at least 32 random bytes. The fleet is described at
-// [Signed].
+// Every holder of the secret can write for all of them. So a fleet must not share its rules or pins in such a store, unless it is
+// spelled: InsecureTrust(Encrypted(...)). The secret has at least 32 random bytes. The fleet is described at [Signed].
 func Encrypted(inner Store, fleet string, secret []byte) Trusted {
 	e := &encrypted{wrapper: wrap("Encrypted", inner)}
 	e.problem(checkFleet(fleet))
@@ -38,7 +38,8 @@ func Encrypted(inner Store, fleet string, secret []byte) Trusted {
 		e.aead, err = newAEAD(secret)
 	}
 	e.problem(err)
-	e.info.Scope = trust.Scope{Fleet: fleet, Keys: []string{hex.EncodeToString(fingerprint)}}
+	e.info.Fleet, e.info.EveryoneWrites = fleet, true
+	e.info.Keys = []trust.Key{{Fingerprint: hex.EncodeToString(fingerprint)}}
 	return e
 }
 
@@ -77,8 +78,8 @@ func (e *encrypted) Load(ctx context.Context, name, ifNot string) ([]byte, strin
 	if err != nil {
 		return nil, revision, fmt.Errorf("%w: it is not encrypted with the configured secret", ErrNotAuthentic)
 	}
-	if fleet != e.info.Scope.Fleet {
-		return nil, revision, otherFleet(fleet, e.info.Scope.Fleet)
+	if fleet != e.info.Fleet {
+		return nil, revision, otherFleet(fleet, e.info.Fleet)
 	}
 	return data, revision, nil
 }
@@ -88,7 +89,7 @@ func (e *encrypted) Save(ctx context.Context, name string, data []byte, ifRevisi
 	if err := e.check(ctx, name, data); err != nil {
 		return "", err
 	}
-	fleet := e.info.Scope.Fleet
+	fleet := e.info.Fleet
 	sealed := e.aead.Seal(envelope(encryptMark, fleet), nil, data, bound(encryptMark, fleet, name))
 	return e.inner.Save(ctx, name, sealed, ifRevision)
 }

@@ -161,15 +161,15 @@ func TestScope(t *testing.T) {
 	t.Parallel()
 	inner := new(memory)
 	signed, encrypted := bind(t, inner, "f")["signed"], bind(t, inner, "f")["encrypted"]
-	one, other := trust.Of(signed).Scope, trust.Of(encrypted).Scope
+	one, other := trust.Of(signed).Scope("a"), trust.Of(encrypted).Scope("a")
 	require.Equal(t, "f", one.Fleet)
 	require.Len(t, one.Keys, 1)
 	require.NotEqual(t, one.Keys, other.Keys)
 	require.NotContains(t, string(secret), other.Keys[0])
-	require.Equal(t, one, trust.Of(store.InsecureTrust(signed)).Scope)
-	require.Equal(t, trust.Scope{}, trust.Of(store.InsecureTrust(inner)).Scope)
-	require.Equal(t, trust.Scope{}, trust.Of(inner).Scope)
-	require.Equal(t, trust.Scope{}, trust.Of(store.Dir(t.TempDir())).Scope)
+	require.Equal(t, one, trust.Of(store.InsecureTrust(signed)).Scope("a"))
+	require.Equal(t, trust.Scope{}, trust.Of(store.InsecureTrust(inner)).Scope("a"))
+	require.Equal(t, trust.Scope{}, trust.Of(inner).Scope("a"))
+	require.Equal(t, trust.Scope{}, trust.Of(store.Dir(t.TempDir())).Scope("a"))
 	both := trust.Scope{Fleet: "f", Keys: append(slices.Clone(one.Keys), other.Keys...)}
 	none := trust.Scope{}
 	for _, c := range []struct {
@@ -187,6 +187,37 @@ func TestScope(t *testing.T) {
 		{one, trust.Scope{Fleet: "f"}, false},
 	} {
 		require.Equal(t, c.covers, c.now.Covers(c.then), c)
+	}
+}
+
+// A key with documents of its own counts for these only, when documents are written and when they are read.
+func TestAKeyCountsForItsDocuments(t *testing.T) {
+	t.Parallel()
+	inner := new(memory)
+	ours := ed25519.NewKeyFromSeed(bytes.Repeat([]byte("o"), 32))
+	machine := ed25519.NewKeyFromSeed(bytes.Repeat([]byte("m"), 32))
+	operator := store.PublicKey{Key: ours.Public().(ed25519.PublicKey)}
+	limited := store.PublicKey{Key: machine.Public().(ed25519.PublicKey), Documents: []string{"rules/alive"}}
+	everything := store.PublicKey{Key: limited.Key}
+	s := store.Signed(inner, "test", machine, operator, limited)
+	require.NoError(t, problems(s))
+	_, err := s.Save(t.Context(), "rules", []byte("x"), "")
+	require.ErrorContains(t, err, "other documents")
+	_, err = store.Signed(inner, "test", machine, everything).Save(t.Context(), "rules", []byte("forged"), "")
+	require.NoError(t, err)
+	_, _, err = s.Load(t.Context(), "rules", "")
+	require.ErrorIs(t, err, store.ErrNotAuthentic)
+	_, err = s.Save(t.Context(), "rules/alive", []byte("alive"), "")
+	require.NoError(t, err)
+	got, _, err := s.Load(t.Context(), "rules/alive", "")
+	require.NoError(t, err)
+	require.Equal(t, "alive", string(got))
+	info := trust.Of(s)
+	require.Len(t, info.Scope("rules").Keys, 1)
+	require.Len(t, info.Scope("rules/alive").Keys, 2)
+	for _, name := range []string{"", strings.Repeat("n", 513)} {
+		bad := store.Signed(inner, "test", nil, store.PublicKey{Key: operator.Key, Documents: []string{name}})
+		require.ErrorContains(t, problems(bad), "public key 0 is for a document whose name")
 	}
 }
 

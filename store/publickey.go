@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/regionjwt/regionjwt/internal/limit"
@@ -15,8 +16,16 @@ import (
 
 // PublicKey is a key that verifies documents; see [Signed].
 type PublicKey struct {
-	// Key is the public half of an operator's key.
+	// Key is the public half of a private key.
 	Key ed25519.PublicKey
+	// Documents are the names of the documents for which the key counts. None means all: an operator's key. Name the documents
+	// for a key that a machine uses, such as that of "regionjwt rules alive".
+	Documents []string
+}
+
+// isFor reports whether a key counts for a document.
+func isFor(name string) func(PublicKey) bool {
+	return func(k PublicKey) bool { return len(k.Documents) == 0 || slices.Contains(k.Documents, name) }
 }
 
 const (

@@ -11,7 +11,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/document"
 	"github.com/regionjwt/regionjwt/internal/seen"
+	"github.com/regionjwt/regionjwt/internal/trust"
 )
 
 // signMark is the start of every signed document. It names the version of the format.
@@ -29,12 +31,12 @@ var errNoPrivateKey = errors.New("store.Signed: there is no private key to sign 
 // text. A document of another fleet is not accepted, even if one of the keys has signed it.
 //
 // Operators have the private key; services pass nil and cannot save. The public half of the private key must be among the public
-// keys. Several public keys make it possible to rotate keys. The signature covers the fleet, the name of the document, the time
-// of signing and the document, which is not encrypted.
+// keys. Several public keys make it possible to rotate keys; a key with PublicKey.Documents counts for these documents only. The
+// signature covers the fleet, the name of the document, the time of signing and the document, which is not encrypted.
 func Signed(inner Store, fleet string, private ed25519.PrivateKey, public ...PublicKey) Trusted {
 	s := &signed{wrapper: wrap("Signed", inner), private: slices.Clone(private)}
 	s.problem(checkFleet(fleet))
-	s.info.Scope.Fleet = fleet
+	s.info.Fleet, s.info.ReadOnly, s.info.Signs = fleet, private == nil, true
 	if len(public) == 0 {
 		s.problem(errors.New("there is no public key"))
 	}
@@ -43,9 +45,15 @@ func Signed(inner Store, fleet string, private ed25519.PrivateKey, public ...Pub
 			s.problem(fmt.Errorf("public key %d has %d bytes, not %d", i, len(k.Key), ed25519.PublicKeySize))
 			continue
 		}
-		s.public = append(s.public, slices.Clone(k.Key))
+		for _, name := range k.Documents {
+			if name == "" || len(name) > document.MaxName {
+				s.problem(fmt.Errorf("public key %d is for a document whose name does not have 1 to %d bytes", i, document.MaxName))
+			}
+		}
+		k = PublicKey{Key: slices.Clone(k.Key), Documents: slices.Clone(k.Documents)}
+		s.public = append(s.public, k)
 		sum := sha256.Sum256(k.Key)
-		s.info.Scope.Keys = append(s.info.Scope.Keys, hex.EncodeToString(sum[:16]))
+		s.info.Keys = append(s.info.Keys, trust.Key{Fingerprint: hex.EncodeToString(sum[:16]), Documents: k.Documents})
 	}
 	if private != nil && len(private) != ed25519.PrivateKeySize {
 		s.problem(fmt.Errorf("the private key has %d bytes, not %d", len(private), ed25519.PrivateKeySize))
@@ -56,13 +64,16 @@ func Signed(inner Store, fleet string, private ed25519.PrivateKey, public ...Pub
 }
 
 // isHalfOf reports whether a key is the public half of private.
-func isHalfOf(private ed25519.PrivateKey) func(ed25519.PublicKey) bool {
-	return func(k ed25519.PublicKey) bool { return k.Equal(private.Public()) }
+func isHalfOf(private ed25519.PrivateKey) func(PublicKey) bool {
+	return func(k PublicKey) bool { return k.Key.Equal(private.Public()) }
 }
+
+// errOtherDocuments is the error of Save if readers would not accept the document.
+var errOtherDocuments = errors.New("store.Signed: the key is for other documents; see PublicKey.Documents")
 
 type signed struct {
 	wrapper
-	public   []ed25519.PublicKey
+	public   []PublicKey
 	private  ed25519.PrivateKey
 	verdicts seen.Set[error] // of documents of inner, so that verifying a document again costs one digest
 }
@@ -76,12 +87,18 @@ func signedText(fleet, name string, at, data []byte) []byte {
 
 // Load implements Store.
 func (s *signed) Load(ctx context.Context, name, ifNot string) ([]byte, string, error) {
+	data, revision, _, err := s.LoadSigned(ctx, name, ifNot)
+	return data, revision, err
+}
+
+// LoadSigned is Load for the packages of this project: it also returns when the document was signed.
+func (s *signed) LoadSigned(ctx context.Context, name, ifNot string) (data []byte, revision string, at time.Time, err error) {
 	if err := s.check(ctx, name, nil); err != nil {
-		return nil, "", err
+		return nil, "", time.Time{}, err
 	}
 	text, revision, err := s.inner.Load(ctx, name, ifNot)
 	if err != nil {
-		return nil, revision, err
+		return nil, revision, time.Time{}, err
 	}
 	digest := seen.Of(name, text)
 	verdict, known := s.verdicts.Get(digest)
@@ -90,10 +107,11 @@ func (s *signed) Load(ctx context.Context, name, ifNot string) ([]byte, string, 
 		s.verdicts.Put(digest, verdict)
 	}
 	if verdict != nil {
-		return nil, revision, verdict
+		return nil, revision, time.Time{}, verdict
 	}
 	_, rest, _ := openEnvelope(text, signMark)
-	return rest[timeSize+ed25519.SignatureSize:], revision, nil
+	at = time.UnixMicro(int64(binary.BigEndian.Uint64(rest[:timeSize])))
+	return rest[timeSize+ed25519.SignatureSize:], revision, at, nil
 }
 
 // verify says why a document is not authentic, or returns nil.
@@ -104,11 +122,19 @@ func (s *signed) verify(name string, data []byte) error {
 	}
 	at, rest := rest[:timeSize], rest[timeSize:]
 	signature, text := rest[:ed25519.SignatureSize], signedText(fleet, name, at, rest[ed25519.SignatureSize:])
-	if !slices.ContainsFunc(s.public, func(k ed25519.PublicKey) bool { return ed25519.Verify(k, text, signature) }) {
-		return fmt.Errorf("%w: it is not signed by a configured key", ErrNotAuthentic)
+	var signer []PublicKey
+	for _, k := range s.public {
+		if ed25519.Verify(k.Key, text, signature) {
+			signer = append(signer, k)
+		}
 	}
-	if fleet != s.info.Scope.Fleet {
-		return otherFleet(fleet, s.info.Scope.Fleet)
+	switch {
+	case len(signer) == 0:
+		return fmt.Errorf("%w: it is not signed by a configured key", ErrNotAuthentic)
+	case !slices.ContainsFunc(signer, isFor(name)):
+		return fmt.Errorf("%w: the key that signed it is for other documents", ErrNotAuthentic)
+	case fleet != s.info.Fleet:
+		return otherFleet(fleet, s.info.Fleet)
 	}
 	return nil
 }
@@ -121,7 +147,11 @@ func (s *signed) Save(ctx context.Context, name string, data []byte, ifRevision 
 	if s.private == nil {
 		return "", errNoPrivateKey
 	}
-	fleet := s.info.Scope.Fleet
+	own, counts := isHalfOf(s.private), isFor(name)
+	if !slices.ContainsFunc(s.public, func(k PublicKey) bool { return own(k) && counts(k) }) {
+		return "", errOtherDocuments
+	}
+	fleet := s.info.Fleet
 	at := binary.BigEndian.AppendUint64(nil, uint64(time.Now().UnixMicro()))
 	signature := ed25519.Sign(s.private, signedText(fleet, name, at, data))
 	return s.inner.Save(ctx, name, slices.Concat(envelope(signMark, fleet), at, signature, data), ifRevision)

@@ -79,7 +79,8 @@ type Trusted interface {
 // means.
 func InsecureTrust(s Store) Trusted {
 	i := &vouched{wrapper: wrap("InsecureTrust", s)}
-	i.info.Scope = trust.Of(s).Scope
+	inner := trust.Of(s)
+	i.info.Fleet, i.info.Keys, i.info.ReadOnly = inner.Fleet, inner.Keys, inner.ReadOnly
 	return i
 }
 

@@ -70,7 +70,7 @@ func startService(ctx context.Context, c serviceConfig) (ready serviceReady, err
 		Policies:   []verifier.Policy{{Provider: a, Audience: verifier.Audience(api)}},
 		Keys:       jwks.Config{RefreshInterval: refresh, Snapshots: snapshots(c.Dir), OnFetch: m.fetched},
 		Tokens:     verifier.Config{Leeway: leeway, CacheSize: cached, OnDecision: m.verified},
-		Revocation: &revocation.Config{Replica: store.ReplicaConfig{Store: rules(c.Dir)}},
+		Revocation: &revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{rules(c.Dir)}}},
 		Failover:   map[string]failover.Config{a.ID: {Automatic: true, HoldDown: 20 * time.Second, OnChange: m.moved}},
 	})
 	if err != nil {

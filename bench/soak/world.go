@@ -50,7 +50,7 @@ func newWorld(ctx context.Context, o options) (*world, error) {
 		}
 		w.regions = append(w.regions, made)
 	}
-	if w.rules, err = revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: rules(dir)}}); err != nil {
+	if w.rules, err = revocation.New(revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{rules(dir)}}}); err != nil {
 		w.close()
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func TestActivateReachesAService(t *testing.T) {
 	signed := store.Signed(store.Dir(filepath.Join(dir, "store")), "test", nil, key)
 	service, err := failover.New(issuer.Provider{ID: "shop", Regions: []issuer.Region{
 		{Name: "eu", Issuers: []string{"https://eu.example"}}, {Name: "us", Issuers: []string{"https://us.example"}},
-	}}, failover.Config{Replica: store.ReplicaConfig{Store: signed}})
+	}}, failover.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{signed}}})
 	require.NoError(t, err)
 	do := func(command string, rest ...string) string { return tl.ok(t, of(command, rest...)...) }
 

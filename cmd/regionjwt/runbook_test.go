@@ -116,7 +116,7 @@ func newService(t *testing.T, w *fakeissuer.Server, dir string) *service {
 	s := &service{}
 	s.Validator, err = regionjwt.New(regionjwt.Config{
 		Policies:   []verifier.Policy{{Provider: w.Provider(), Audience: verifier.Audience(fakeissuer.Audience)}},
-		Revocation: &revocation.Config{Replica: store.ReplicaConfig{Store: signed}, Logger: slog.New(slog.NewTextHandler(&s.log, nil))},
+		Revocation: &revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{signed}}, Logger: slog.New(slog.NewTextHandler(&s.log, nil))},
 	})
 	require.NoError(t, err)
 	return s

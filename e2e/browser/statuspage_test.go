@@ -68,7 +68,7 @@ func service(t *testing.T) *httptest.Server {
 	}
 	v.Failover("orders-realm").Report("us-east-1", "probe", time.Now(), errNoAnswer)
 	v.Failover("orders-realm").Report("us-west-2", "token", time.Now(), nil)
-	require.NoError(t, v.Failover(pinned.Provider().ID).Pin(t.Context(), "eu-west-1", "CHG-2041: drill of the quarter"))
+	require.NoError(t, v.Failover(pinned.Provider().ID).Pin(t.Context(), "eu-west-1", "CHG-2041: drill of the quarter", 0))
 	mux := http.NewServeMux()
 	mux.Handle("/status/", http.StripPrefix("/status", h))
 	server := httptest.NewServer(mux)
@@ -203,7 +203,7 @@ func many(t *testing.T) *regionjwt.Validator {
 	broken := store.InsecureTrust(brokenStore{})
 	c := regionjwt.Config{
 		Keys:       jwks.Config{HTTPClient: &http.Client{Transport: answers{signer.KeySet(signer.Provider().Regions[0].Name)}}},
-		Revocation: &revocation.Config{Replica: store.ReplicaConfig{Store: broken}},
+		Revocation: &revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{broken}}},
 	}
 	for i := range 300 {
 		id, region, kind := fmt.Sprintf("tenant-%03d", i), "us-east-1", "good"

@@ -25,7 +25,7 @@ func (d *drill) tell(ctx context.Context) error {
 		{"The primary region is lost", d.doing(func() { d.idp.Break(primary) }), d.here(secondary)},
 		{"Tokens that the lost region issued before still verify", nil, d.verifies(primary)},
 		{"An operator pins the region that is left: nothing moves by itself any more", func() error {
-			return d.controller.Pin(ctx, secondary, "until we know why")
+			return d.controller.Pin(ctx, secondary, "until we know why", 0)
 		}, d.here(secondary)},
 		{"The primary region comes back, and the pin holds", d.doing(func() { d.idp.Restore(primary) }), d.well},
 		{"The operator ends the pin: the preferred region is entered again", func() error {

@@ -161,7 +161,7 @@ func (c *setup) follow(t *testing.T, region string) *failover.Controller {
 // prefer makes a region the active one.
 func prefer(t *testing.T, c *failover.Controller, region string) {
 	t.Helper()
-	require.NoError(t, c.Pin(t.Context(), region, ""))
+	require.NoError(t, c.Pin(t.Context(), region, "", 0))
 }
 
 // reports returns what a Controller knows about a region, without the times.

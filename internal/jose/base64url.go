@@ -12,6 +12,9 @@ var ErrBase64 = errors.New("not canonical base64url")
 // AppendBase64 appends the bytes that src encodes in base64url without padding (RFC 7515, section 2). It refuses every
 // byte outside the alphabet, line breaks included, impossible lengths, and a last character with unused bits set, so
 // that each value has exactly one spelling.
+//
+// base64.RawURLEncoding.Strict accepts the same texts once line breaks are refused, but makes an uncached verification slower: by
+// 1.0 to 1.1 % with RS256, 0.4 to 0.5 % with ES256 and 0.5 % with Ed25519, for tokens of about 1,000 bytes.
 func AppendBase64(dst []byte, src string) ([]byte, error) {
 	n := len(src)
 	if n%4 == 1 {
@@ -66,7 +69,7 @@ var sextets = func() (table [256]byte) {
 	return table
 }()
 
-// outside marks, in placed, an byte outside the alphabet.
+// outside marks, in placed, a byte outside the alphabet.
 const outside = 1
 
 // placed maps each byte to its six bits at their place among the upper 24 of 32, for the first to the fourth of four bytes.

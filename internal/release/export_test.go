@@ -4,14 +4,11 @@ import (
 	"bytes"
 	"context"
 	"go/types"
-	"io/fs"
 )
 
 // What the tests see of the program.
 var (
-	Classify   = classify
 	Difference = difference
-	Refused    = refused
 	Internal   = internal
 )
 
@@ -27,8 +24,6 @@ func entries(files []File) []file {
 }
 
 func Facts(pkg *types.Package) []string { return facts(pkg) }
-
-func LicenceOf(dir fs.FS) (string, error) { return licenceOf(dir) }
 
 func Pack(path, version string, files []File) ([]byte, error) {
 	return pack(path, version, entries(files))

@@ -1,8 +1,6 @@
 // Release holds the checks of a release that the go command alone does not make. It runs in the root of the tree.
 //
 //	go run ./internal/release api           the exported API is what api/ lists; -write writes the list
-//	go run ./internal/release apidiff       nothing that the last tag of each module exports has changed incompatibly
-//	go run ./internal/release licences      docs/licences.md lists the licences of what is linked; -write writes it
 //	go run ./internal/release examples      every package has its doc, documented names, and an Example with output
 //	go run ./internal/release oldest        modules work with the Go version and the dependencies that go.mod names
 //	go run ./internal/release newest        and with the newest dependencies there are
@@ -36,9 +34,7 @@ type options struct {
 
 var checks = map[string]check{
 	"api":          api,
-	"apidiff":      apidiff,
 	"examples":     examples,
-	"licences":     licences,
 	"modules":      usable,
 	"newest":       newest,
 	"oldest":       oldest,

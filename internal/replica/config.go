@@ -3,8 +3,9 @@ package replica
 import (
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 
-	"github.com/regionjwt/regionjwt/internal/document"
 	"github.com/regionjwt/regionjwt/internal/trust"
 	"github.com/regionjwt/regionjwt/store"
 )
@@ -12,20 +13,47 @@ import (
 // ErrNewer says that a newer version of this library wrote a document. No older version may replace it.
 var ErrNewer = errors.New("the document is of a newer version")
 
+// Limits of a configuration.
+const (
+	maxStores = 8
+	maxName   = 500 // bytes: the names of heartbeats are longer
+)
+
 // Check returns every problem with c, by the names of its fields.
 func Check(c store.ReplicaConfig) (problems []error) {
-	problems = append(trust.Check("Replica.Store", c.Store), trust.Check("Replica.LocalCopy", c.LocalCopy)...)
-	if len(c.Name) > document.MaxName {
-		problems = append(problems, fmt.Errorf("Replica.Name has %d bytes; the maximum is %d", len(c.Name), document.MaxName))
+	add := func(wrong bool, format string, args ...any) {
+		if wrong {
+			problems = append(problems, fmt.Errorf("Replica."+format, args...))
+		}
 	}
-	if c.PollInterval < 0 {
-		problems = append(problems, errors.New("Replica.PollInterval is negative"))
+	for i, s := range c.Stores {
+		field := fmt.Sprintf("Stores[%d]", i)
+		add(s == nil, "%s is nil", field)
+		problems = append(problems, trust.Check("Replica."+field, s)...)
+		info := trust.Of(s)
+		add(info.EveryoneWrites, "%s is encrypted only, so that every process that reads it can write rules and pins: "+
+			"sign it, or spell it: store.InsecureTrust(store.Encrypted(...))", field)
+		add(c.MaxSilence > 0 && !info.Signs && s != nil, "MaxSilence needs signed stores, and %s is none", field)
+		add(i > 0 && info.Fleet != trust.Of(c.Stores[0]).Fleet, "%s is of another fleet than Stores[0]", field)
+		add(slices.ContainsFunc(c.Stores[:i], func(other store.Trusted) bool { return same(s, other) }),
+			"%s is there twice", field)
 	}
-	if c.Store == nil && c.LocalCopy == nil && (c.Name != "" || c.PollInterval > 0 || c.MinEpoch > 0) {
-		problems = append(problems, errors.New(
-			"there is a Replica.Name, Replica.PollInterval or Replica.MinEpoch, but neither Store nor LocalCopy"))
+	add(len(c.Stores) > maxStores, "Stores has %d stores; the maximum is %d", len(c.Stores), maxStores)
+	problems = append(problems, trust.Check("Replica.LocalCopy", c.LocalCopy)...)
+	add(len(c.Name) > maxName, "Name has %d bytes; the maximum is %d", len(c.Name), maxName)
+	add(c.PollInterval < 0, "PollInterval is negative")
+	add(c.MaxSilence < 0, "MaxSilence is negative")
+	if len(c.Stores) == 0 {
+		add(c.LocalCopy == nil && (c.Name != "" || c.PollInterval > 0 || c.MinEpoch > 0),
+			"Name, PollInterval or MinEpoch is set, but neither Stores nor LocalCopy")
+		add(c.MaxSilence > 0, "MaxSilence is set, but not Stores")
 	}
 	return problems
+}
+
+// same reports whether two stores are one value.
+func same(a, b store.Trusted) bool {
+	return a != nil && b != nil && reflect.TypeOf(a).Comparable() && a == b
 }
 
 // Default fills in the defaults of c.
@@ -36,5 +64,6 @@ func Default(c store.ReplicaConfig, name string) store.ReplicaConfig {
 	if c.PollInterval == 0 {
 		c.PollInterval = DefaultPollInterval
 	}
+	c.Stores = slices.Clone(c.Stores)
 	return c
 }

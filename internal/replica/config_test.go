@@ -15,20 +15,30 @@ import (
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	dir := store.Dir(t.TempDir())
+	encrypted := store.Encrypted(dir, "f", make([]byte, 32))
+	signed := store.Signed(dir, "f", nil, store.PublicKey{Key: make([]byte, 32)})
 	for name, c := range map[string]struct {
 		config store.ReplicaConfig
 		want   []string
 	}{
 		"nothing":       {store.ReplicaConfig{}, nil},
-		"a store":       {store.ReplicaConfig{Store: dir, LocalCopy: dir, Name: "n", PollInterval: 1, MinEpoch: 1}, nil},
+		"a store":       {store.ReplicaConfig{Stores: []store.Trusted{dir}, LocalCopy: dir, Name: "n", PollInterval: 1, MinEpoch: 1}, nil},
 		"a local copy":  {store.ReplicaConfig{LocalCopy: dir, Name: "n"}, nil},
-		"dead Name":     {store.ReplicaConfig{Name: "n"}, []string{"neither Store nor LocalCopy"}},
-		"dead MinEpoch": {store.ReplicaConfig{MinEpoch: 1}, []string{"neither Store nor LocalCopy"}},
-		"dead interval": {store.ReplicaConfig{PollInterval: 1}, []string{"neither Store nor LocalCopy"}},
+		"dead Name":     {store.ReplicaConfig{Name: "n"}, []string{"neither Stores nor LocalCopy"}},
+		"dead MinEpoch": {store.ReplicaConfig{MinEpoch: 1}, []string{"neither Stores nor LocalCopy"}},
+		"dead interval": {store.ReplicaConfig{PollInterval: 1}, []string{"neither Stores nor LocalCopy"}},
+		"no store":      {store.ReplicaConfig{Stores: []store.Trusted{nil}}, []string{"Replica.Stores[0] is nil"}},
+		"one twice":     {store.ReplicaConfig{Stores: []store.Trusted{dir, signed, dir}}, []string{"Stores[1] is of another fleet", "Stores[2] is there twice"}},
+		"encrypted":     {store.ReplicaConfig{Stores: []store.Trusted{encrypted}}, []string{"Stores[0] is encrypted only"}},
+		"spelled":       {store.ReplicaConfig{Stores: []store.Trusted{store.InsecureTrust(encrypted)}}, nil},
+		"proven":        {store.ReplicaConfig{Stores: []store.Trusted{signed}, MaxSilence: time.Hour}, nil},
+		"unproven":      {store.ReplicaConfig{Stores: []store.Trusted{dir}, MaxSilence: time.Hour}, []string{"MaxSilence needs signed stores"}},
+		"dead silence":  {store.ReplicaConfig{LocalCopy: dir, MaxSilence: time.Hour}, []string{"MaxSilence is set, but not Stores"}},
+		"no silence":    {store.ReplicaConfig{LocalCopy: dir, MaxSilence: -1}, []string{"MaxSilence is negative"}},
 		"all at once": {
-			store.ReplicaConfig{Store: store.Dir(""), LocalCopy: store.Signed(dir, "", nil), Name: strings.Repeat("n", 513), PollInterval: -1},
+			store.ReplicaConfig{Stores: []store.Trusted{store.Dir("")}, LocalCopy: store.Signed(dir, "", nil), Name: strings.Repeat("n", 513), PollInterval: -1},
 			[]string{
-				"Replica.Store: store.Dir", "Replica.LocalCopy: store.Signed: the fleet is empty", "Replica.LocalCopy: store.Signed: there is no public key",
+				"Replica.Stores[0]: store.Dir", "Replica.LocalCopy: store.Signed: the fleet is empty", "Replica.LocalCopy: store.Signed: there is no public key",
 				"Replica.Name has 513", "Replica.PollInterval is negative",
 			},
 		},

@@ -1,75 +1,65 @@
-// Package replica replicates a document of a store: it checks the configuration, and follows the document.
 package replica
 
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
-	"github.com/regionjwt/regionjwt/internal/guard"
-	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/internal/seen"
 	"github.com/regionjwt/regionjwt/store"
 )
 
-// Default and limits of Follow.
-const (
-	DefaultPollInterval = 500 * time.Millisecond
+// DefaultPollInterval is the default of store.ReplicaConfig.PollInterval.
+const DefaultPollInterval = 500 * time.Millisecond
 
-	loadTimeout    = 2 * time.Second        // of one Load
-	minPause       = 50 * time.Millisecond  // between two Loads
-	uselessPause   = 500 * time.Millisecond // after a Load that brought nothing, although the revision is another one
+// Limits of follow.
+const (
+	minPause       = 50 * time.Millisecond  // between two loads
+	uselessPause   = 500 * time.Millisecond // after a load that brought nothing, although the revision is another one
 	watchRetry     = time.Second            // after a Watch that ended
 	maxUnmodified  = 2 * time.Second        // for which a store may answer that the document is not modified,
 	unmodifiedRate = 512 << 10              // and one more second for each of so many bytes
 )
 
-// Follow calls changed with a document of s until ctx ends: once when Follow begins, then whenever the document has changed, and
-// again after each error. It calls changed with every error of Load, among them ErrNotFound, and no data. It calls unchanged,
-// which may be nil, whenever the store has answered and the document has not changed. Both are called in the goroutine of the
-// caller; a slow one delays the next Load. changed owns the data.
+// follow calls changed with a document of a store until ctx ends: once at the beginning, then whenever the document has changed,
+// and after each error. It calls unchanged with its digest whenever the store has answered and the document has not changed. Both are
+// called in the goroutine of the caller; a slow one delays the next load. changed owns the data, and returns for how long the store is not
+// asked again.
 //
-// The content of the document decides whether it has changed. Follow passes its revision to Load, but not for more than 2 seconds
-// and one more for each 512 KiB of the document: a store cannot hide a new document behind an old revision for longer. If only
-// the revision changes, Follow does not call changed, and waits up to 500 ms until the next Load. The same holds for the next
-// Load after ErrNotAuthentic.
+// The content of the document decides whether it has changed. Its revision is passed to Load, but not for more than 2 seconds and
+// one more for each 512 KiB of the document: a store cannot hide a new document behind an old revision for longer. If only the
+// revision changes, changed is not called, and the next load waits up to 500 ms. So does the load after one that is not authentic.
 //
-// Follow loads at intervals of interval, and soon after a hint of Watch; a Load has 2 seconds. The time between two Loads is at
-// least 50 ms. If interval is zero or negative, it is 500 ms. If s is nil, Follow calls changed once, with an error, and returns.
-func Follow(
-	ctx context.Context, s store.Store, name string, interval time.Duration, unchanged func(), changed func([]byte, error),
+// The store is asked at intervals, and soon after a hint of Watch; two loads are at least 50 ms apart.
+func follow(
+	ctx context.Context, e *endpoint, name string, interval time.Duration, unchanged func(seen.Digest), changed func(answer) time.Duration,
 ) {
-	if nils.Is(s) {
-		changed(nil, errNoStore)
-		return
-	}
 	hints := make(chan struct{}, 1)
 	watching, end := context.WithCancel(ctx)
-	watcher := make(chan struct{})
-	go func() {
-		defer close(watcher)
-		watch(watching, s, name, hints)
-	}()
-	defer func() { end(); <-watcher }() // also if changed panics
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
+		e.watch(watching, name, func() {
+			select {
+			case hints <- struct{}{}:
+			default:
+			}
+		})
+	})
+	defer func() { end(); watcher.Wait() }() // also if changed panics
 	if interval <= 0 {
 		interval = DefaultPollInterval
 	}
 	interval = max(interval, minPause)
 	ticks := time.NewTicker(interval)
 	defer ticks.Stop()
-	pause := time.NewTimer(0)
-	defer pause.Stop()
-	f := follower{store: s, name: name, unchanged: unchanged, changed: changed}
+	f := follower{endpoint: e, name: name, unchanged: unchanged, changed: changed}
 	for ctx.Err() == nil {
-		wait := minPause
-		if f.load(ctx) {
-			wait = min(interval, uselessPause)
+		useless, rest := f.load(ctx)
+		if useless {
+			rest = max(rest, min(interval, uselessPause))
 		}
-		pause.Reset(wait)
-		select {
-		case <-ctx.Done():
-		case <-pause.C:
-		}
+		pause(ctx, max(rest, minPause))
 		select {
 		case <-ctx.Done():
 		case <-hints:
@@ -78,15 +68,12 @@ func Follow(
 	}
 }
 
-// errNoStore is the error of a nil Store.
-var errNoStore = errors.New("there is no store to follow")
-
-// follower is one call of Follow.
+// follower is one call of follow.
 type follower struct {
-	store     store.Store
+	endpoint  *endpoint
 	name      string
-	unchanged func()
-	changed   func([]byte, error)
+	unchanged func(seen.Digest)
+	changed   func(answer) time.Duration
 
 	revision string      // of the document that changed was called with last; "" after an error
 	digest   seen.Digest // of that document
@@ -94,75 +81,45 @@ type follower struct {
 }
 
 // load loads once. It reports whether that was useless: only the revision is another one, or the document is not authentic.
-func (f *follower) load(ctx context.Context) (useless bool) {
-	within, cancel := context.WithTimeout(ctx, loadTimeout)
-	defer cancel()
+func (f *follower) load(ctx context.Context) (useless bool, rest time.Duration) {
 	ifNot := f.revision
 	if !time.Now().Before(f.due) {
 		ifNot = ""
 	}
-	data, revision, err := Load(within, f.store, f.name, ifNot)
-	if ifNot != "" && errors.Is(err, store.ErrNotModified) {
-		f.noteUnchanged()
-		return false
+	a := f.endpoint.load(ctx, f.name, ifNot)
+	if ifNot != "" && errors.Is(a.err, store.ErrNotModified) {
+		f.unchanged(f.digest)
+		return false, 0
 	}
-	if err != nil {
+	if a.err != nil {
 		f.revision = "" // so that changed is called when the store recovers
 		if ctx.Err() == nil {
-			f.changed(nil, err)
+			rest = f.changed(a)
 		}
-		return errors.Is(err, store.ErrNotAuthentic)
+		return errors.Is(a.err, store.ErrNotAuthentic), rest
 	}
-	f.due = time.Now().Add(maxUnmodified + time.Duration(len(data))*time.Second/unmodifiedRate)
-	digest, known := seen.Of(f.name, data), f.revision
-	f.revision = revision
+	f.due = time.Now().Add(maxUnmodified + time.Duration(len(a.data))*time.Second/unmodifiedRate)
+	digest, known := seen.Of(f.name, a.data), f.revision
+	f.revision = a.revision
 	if known != "" && digest == f.digest {
-		f.noteUnchanged()
-		return known != revision
+		f.unchanged(f.digest)
+		return known != a.revision, 0
 	}
 	f.digest = digest
-	f.changed(data, nil)
-	return false
+	return false, f.changed(a)
 }
 
-func (f *follower) noteUnchanged() {
-	if f.unchanged != nil {
-		f.unchanged()
-	}
-}
-
-// Load calls Load of s. A panic is its error.
-func Load(ctx context.Context, s store.Store, name, ifNot string) (data []byte, revision string, err error) {
-	if p := guard.Apart("the store", func() { data, revision, err = s.Load(ctx, name, ifNot) }); p != nil {
-		return nil, "", p
-	}
-	return data, revision, guard.Sound("the error of the store", err)
-}
-
-// Save calls Save of s. A panic is its error.
-func Save(ctx context.Context, s store.Store, name string, data []byte, ifRevision string) (err error) {
-	if p := guard.Apart("the store", func() { _, err = s.Save(ctx, name, data, ifRevision) }); p != nil {
-		return p
-	}
-	return guard.Sound("the error of the store", err)
-}
-
-// watch calls Watch again whenever it ends.
-func watch(ctx context.Context, s store.Store, name string, hints chan<- struct{}) {
-	for ctx.Err() == nil {
-		hint := func() {
-			select {
-			case hints <- struct{}{}:
-			default:
-			}
+// Follow follows the document of one store, for the tests of stores: see follow. unchanged may be nil.
+func Follow(
+	ctx context.Context, s store.Store, name string, interval time.Duration, unchanged func(), changed func([]byte, error),
+) {
+	same := func(seen.Digest) {
+		if unchanged != nil {
+			unchanged()
 		}
-		// Its error does not matter: Follow polls as well.
-		_ = guard.Apart("the store", func() { _ = s.Watch(ctx, name, hint) })
-		timer := time.NewTimer(watchRetry)
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
-		timer.Stop()
 	}
+	follow(ctx, &endpoint{name: "the store", store: s}, name, interval, same, func(a answer) time.Duration {
+		changed(a.data, a.err)
+		return 0
+	})
 }

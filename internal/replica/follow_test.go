@@ -335,16 +335,6 @@ func TestFollowIsNotMadeToVerify(t *testing.T) {
 	})
 }
 
-func TestFollowOfNothing(t *testing.T) {
-	t.Parallel()
-	for _, s := range []store.Store{nil, (*memory)(nil)} {
-		var told []error
-		replica.Follow(t.Context(), s, "a", 0, nil, func(_ []byte, err error) { told = append(told, err) })
-		require.Len(t, told, 1)
-		require.ErrorContains(t, told[0], "no store")
-	}
-}
-
 // Follow calls unchanged for each answer without a change, whether the store compares revisions or not, and for no error.
 func TestFollowNotesUnchangedDocuments(t *testing.T) {
 	t.Parallel()

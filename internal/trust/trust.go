@@ -1,11 +1,13 @@
 // Package trust describes the trusted stores of package store to the other packages of this project: the problems with their
-// arguments, and whose documents they accept.
+// arguments, whose documents they accept, and when a document was signed.
 package trust
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/regionjwt/regionjwt/internal/nils"
 )
@@ -13,7 +15,20 @@ import (
 // Info describes a trusted store.
 type Info struct {
 	Problems []error // every problem with the arguments that the store was made with
-	Scope    Scope
+	Fleet    string
+	Keys     []Key
+	// EveryoneWrites says that every process that can read the documents has what it takes to write them.
+	EveryoneWrites bool
+	// ReadOnly says that this process cannot write documents.
+	ReadOnly bool
+	// Signs says that Load tells when a document was signed.
+	Signs bool
+}
+
+// Key is a key whose documents a store accepts.
+type Key struct {
+	Fingerprint string   // not secret
+	Documents   []string // the documents for which the key counts; none means all
 }
 
 // Scope says whose documents a store accepts. The zero Scope is that of a store without a fleet. A reader that keeps local copies
@@ -21,6 +36,17 @@ type Info struct {
 type Scope struct {
 	Fleet string
 	Keys  []string // fingerprints of the keys, in no particular order; they are not secret
+}
+
+// Scope returns the scope of the documents of that name.
+func (i Info) Scope(name string) Scope {
+	s := Scope{Fleet: i.Fleet}
+	for _, k := range i.Keys {
+		if len(k.Documents) == 0 || slices.Contains(k.Documents, name) {
+			s.Keys = append(s.Keys, k.Fingerprint)
+		}
+	}
+	return s
 }
 
 // described is implemented by the trusted stores of package store.
@@ -32,6 +58,25 @@ func Of(store any) Info {
 		return d.TrustInfo()
 	}
 	return Info{}
+}
+
+// loader is the part of a store that loads documents.
+type loader interface {
+	Load(ctx context.Context, name, ifNot string) (data []byte, revision string, err error)
+}
+
+// signedLoader is implemented by a store that tells when a document was signed.
+type signedLoader interface {
+	LoadSigned(ctx context.Context, name, ifNot string) (data []byte, revision string, at time.Time, err error)
+}
+
+// Load calls Load of a store. It also returns when the document was signed, or the zero time if the store does not tell.
+func Load(ctx context.Context, store loader, name, ifNot string) (data []byte, revision string, at time.Time, err error) {
+	if s, ok := store.(signedLoader); ok {
+		return s.LoadSigned(ctx, name, ifNot)
+	}
+	data, revision, err = store.Load(ctx, name, ifNot)
+	return data, revision, time.Time{}, err
 }
 
 // Check returns every problem with a store that was given as the field of a configuration. A nil store has none.

@@ -117,7 +117,7 @@ func TestOutage(t *testing.T) {
 		require.NoError(t, p.v.Ready())
 		require.Empty(t, statuspage.Providers(document(t, p.page, "/"))[0].Problems)
 
-		require.NoError(t, p.controller().Pin(t.Context(), "us-west-2", "drill"))
+		require.NoError(t, p.controller().Pin(t.Context(), "us-west-2", "drill", 0))
 		_, err := p.v.Revocation().Add(t.Context(), revocation.Rule{Provider: p.fake.Provider().ID, Subject: "who-is-not-named", IssuedBefore: time.Now()})
 		require.NoError(t, err)
 		time.Sleep(time.Second)
@@ -180,7 +180,7 @@ func TestConcurrency(t *testing.T) {
 		}
 		all.Go(func() {
 			for i := range 20 {
-				require.NoError(t, p.controller().Pin(t.Context(), []string{"us-east-1", "us-west-2"}[i%2], ""))
+				require.NoError(t, p.controller().Pin(t.Context(), []string{"us-east-1", "us-west-2"}[i%2], "", 0))
 				_, err := p.v.Revocation().Add(t.Context(), revocation.Rule{Provider: "*", IssuedBefore: time.Now()})
 				require.NoError(t, err)
 				require.NoError(t, p.v.Update(policies))

@@ -173,7 +173,7 @@ func TestReplicas(t *testing.T) {
 		defer s.run(t)()
 		id, err := s.Revocation().Add(t.Context(), revocation.Rule{Provider: "*", Subject: "mallory"})
 		require.NoError(t, err)
-		require.NoError(t, s.controller().Pin(t.Context(), s.west, "a drill"))
+		require.NoError(t, s.controller().Pin(t.Context(), s.west, "a drill", 0))
 		require.Equal(t, 1, s.value(t, "regionjwt.revocation.rules"))
 		require.Equal(t, 1, s.value(t, "regionjwt.failover.active", "regionjwt.region", s.west))
 		require.Zero(t, s.value(t, "regionjwt.failover.active", "regionjwt.region", s.east))

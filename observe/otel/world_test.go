@@ -243,9 +243,9 @@ func start(t testing.TB, fc fakeissuer.Config, c otel.Config, change func(*verif
 	var err error
 	config := regionjwt.Config{Policies: s.policies}
 	if stores {
-		config.Revocation = &revocation.Config{Replica: store.ReplicaConfig{Store: s.rules, LocalCopy: &memory{}}}
+		config.Revocation = &revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{s.rules}, LocalCopy: &memory{}}}
 		config.Failover = map[string]failover.Config{
-			provider.ID: {Automatic: true, Replica: store.ReplicaConfig{Store: s.pins}},
+			provider.ID: {Automatic: true, Replica: store.ReplicaConfig{Stores: []store.Trusted{s.pins}}},
 		}
 	}
 	s.Validator, err = regionjwt.New(config)
@@ -348,7 +348,7 @@ func (s *service) story(t testing.TB) {
 	time.Sleep(5 * time.Second)
 	_, err := s.Revocation().Add(t.Context(), revocation.Rule{Provider: "*", Subject: "mallory"})
 	require.NoError(t, err)
-	require.NoError(t, s.controller().Pin(t.Context(), s.west, "a drill"))
+	require.NoError(t, s.controller().Pin(t.Context(), s.west, "a drill", 0))
 }
 
 func needsTenant(p *verifier.Policy) { p.RequiredClaims = []string{"tenant"} }

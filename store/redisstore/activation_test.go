@@ -65,7 +65,7 @@ func mover(text string) error {
 	}
 	ctl, err := failover.New(c.Provider, failover.Config{
 		Automatic: true, Threshold: 1, HoldDown: time.Second, ProbeInterval: 200 * time.Millisecond,
-		Replica: store.ReplicaConfig{Store: signed},
+		Replica: store.ReplicaConfig{Stores: []store.Trusted{signed}},
 		OnChange: func(before, now failover.Status) {
 			if now.Active != before.Active || now.Pinned != before.Pinned || now.Replica.Epoch != before.Replica.Epoch {
 				fmt.Println(now.Active, time.Now().UnixNano(), now.Pinned)
@@ -161,7 +161,7 @@ func TestActivationOverRedis(t *testing.T) {
 	private := ed25519.NewKeyFromSeed(bytes.Repeat([]byte("k"), ed25519.SeedSize))
 	public := private.Public().(ed25519.PublicKey)
 	signed := store.Signed(newStore(t, client(t, server.socket), redisstore.Config{}), "test", private, store.PublicKey{Key: public})
-	operator, err := failover.New(provider, failover.Config{Replica: store.ReplicaConfig{Store: signed}})
+	operator, err := failover.New(provider, failover.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{signed}}})
 	require.NoError(t, err)
 	var m movers
 	for i := range fleetSize {
@@ -183,7 +183,7 @@ func TestActivationOverRedis(t *testing.T) {
 		t.Helper()
 		for try := range 3 { // an odd one out is allowed
 			began := time.Now()
-			require.NoError(t, operator.Pin(t.Context(), region, fmt.Sprint("try ", try)))
+			require.NoError(t, operator.Pin(t.Context(), region, fmt.Sprint("try ", try), 0))
 			took := m.await(t, true, func(int) string { return region }).Sub(began)
 			fmt.Fprintf(&report, "%s in %d ms; ", region, took.Milliseconds())
 			if took <= promise+own.worst() {

@@ -33,7 +33,7 @@ func Example() {
 		return
 	}
 	rules, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{
-		Store:     store.Signed(shared, "production", nil, operators),
+		Stores: []store.Trusted{store.Signed(shared, "production", nil, operators)},
 		LocalCopy: store.Dir("/var/lib/orders/rules"),
 	}})
 	if err != nil {

@@ -86,7 +86,7 @@ func node(text string) error {
 	}
 	signed := store.Signed(inner, "test", nil, store.PublicKey{Key: c.Public})
 	rules := revocation.Config{
-		Replica: store.ReplicaConfig{Store: signed, LocalCopy: store.Dir(c.Copy), PollInterval: c.Poll},
+		Replica: store.ReplicaConfig{Stores: []store.Trusted{signed}, LocalCopy: store.Dir(c.Copy), PollInterval: c.Poll},
 	}
 	v, err := regionjwt.New(regionjwt.Config{Revocation: &rules, Policies: []verifier.Policy{
 		{Provider: c.Provider, Audience: verifier.Audience(fakeissuer.Audience)},
@@ -200,7 +200,7 @@ func startFleet(t *testing.T, c nodeConfig, operators store.Store) *fleet {
 	c.Public = private.Public().(ed25519.PublicKey)
 	signed := store.Signed(operators, "test", private, store.PublicKey{Key: c.Public})
 	var err error
-	f.operator, err = revocation.New(revocation.Config{Replica: store.ReplicaConfig{Store: signed}})
+	f.operator, err = revocation.New(revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{signed}}})
 	require.NoError(t, err)
 	copies := t.TempDir()
 	for i := range fleetSize {

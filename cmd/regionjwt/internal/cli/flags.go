@@ -143,3 +143,15 @@ func ParseDuration(text string) (time.Duration, error) {
 	}
 	return time.ParseDuration(text)
 }
+
+// Lifetime reads a duration such as 90m, 24h or 30d; "" is 0.
+func Lifetime(flagName, text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	d, err := ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, Fail(ExitUsage, "--%s is not a duration such as 90m, 24h or 30d", flagName)
+	}
+	return d, nil
+}

@@ -105,7 +105,7 @@ func run(ctx context.Context, c *cli.Call, f *flags) error {
 	switch {
 	case s.Timeout <= 0:
 		return cli.Fail(cli.ExitUsage, "--timeout must be positive")
-	case s.Store == "" && s.SignKey == "" && len(s.VerifyKeys) == 0 && s.SecretFile == "" && !f.provider.Given():
+	case len(s.Stores) == 0 && s.SignKey == "" && len(s.VerifyKeys) == 0 && s.SecretFile == "" && !f.provider.Given():
 		return cli.Fail(cli.ExitUsage, "what is to be checked? Give --store and its keys, or a provider: --user-pool or --issuer")
 	}
 	x := &examination{flags: f, call: c}

@@ -10,6 +10,7 @@ import (
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/pins"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/rules"
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/storage"
 	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/issuer"
 )
@@ -27,7 +28,7 @@ func (x *examination) describedProvider() (*issuer.Provider, error) {
 // store checks the store, its documents and the local copy. A key that cannot be used is a line of its own already.
 func (x *examination) store(ctx context.Context, p *issuer.Provider) error {
 	f := x.flags
-	if f.rules.Store == "" {
+	if len(f.rules.Stores) == 0 {
 		return nil
 	}
 	l, err := f.rules.Open(x.call, false, true)
@@ -45,11 +46,16 @@ func (x *examination) store(ctx context.Context, p *issuer.Provider) error {
 	defer l.CloseAll()
 	ctx, cancel := context.WithTimeout(ctx, f.rules.Timeout)
 	defer cancel()
-	if l.Dir != "" {
-		x.directory("store", l.Dir)
+	for _, p := range l.Places {
+		if p.Dir != "" {
+			x.directory("store", p.Dir)
+		}
 	}
-	if x.rulesIn(ctx, l) {
-		x.storeClock(ctx, l)
+	x.rulesIn(ctx, l)
+	for i, one := range l.State().Stores {
+		if one.Problem != label.Unavailable {
+			x.storeClock(ctx, l.Places[i])
+		}
 	}
 	if p != nil && (f.provider.Pool != "" || f.provider.ID != "") {
 		x.pinsIn(ctx, l, *p)
@@ -58,25 +64,34 @@ func (x *examination) store(ctx context.Context, p *issuer.Provider) error {
 	return nil
 }
 
-// rulesIn reads the rules, and reports whether the store has answered.
-func (x *examination) rulesIn(ctx context.Context, l *rules.List) bool {
+// rulesIn reads the rules of every store.
+func (x *examination) rulesIn(ctx context.Context, l *rules.List) {
 	if l.Trust == "plain" {
 		x.warn("store", l.Where, "its documents are neither signed nor encrypted",
 			"sign them: 'regionjwt keygen', then --sign-key here and store.Signed in the services")
 	}
-	problem, err := l.Load(ctx)
+	_, err := l.Load(ctx)
 	st := l.State()
-	switch {
-	case err != nil:
-		x.fail("rules", l.Where, problem+": "+err.Error(), rules.Remedies[problem])
-		return problem != label.Unavailable
-	case st.Epoch == 0:
-		x.warn("rules", l.Where, "it answers, and has no rules: none was ever written here, or it has lost them",
-			"check --store, --prefix and --name; if they are right, there is nothing to correct before the first rule")
-	default:
-		x.ok("rules", l.Where, fmt.Sprintf("authentic for this fleet (%s), epoch %d, rules: %d", l.Trust, st.Epoch, st.Rules))
+	for _, one := range st.Stores {
+		switch {
+		case one.Problem != "":
+			text := one.Problem
+			if err != nil && one.Problem == st.Problem {
+				text += ": " + err.Error()
+			}
+			x.fail("rules", one.Where, text, rules.Remedies[one.Problem])
+		case one.Epoch == 0:
+			x.warn("rules", one.Where, "it answers, and has no rules: none was ever written here, or it has lost them",
+				"check --store, --prefix and --name; if they are right, there is nothing to correct before the first rule")
+		default:
+			x.ok("rules", one.Where,
+				fmt.Sprintf("authentic for this fleet (%s), epoch %d, rules: %d", l.Trust, one.Epoch, st.Rules))
+		}
 	}
-	return true
+	if st.Unreadable > 0 {
+		x.warn("rules", l.Where, fmt.Sprintf("%d rules are of a newer version", st.Unreadable),
+			"services of the version of this tool do not apply them: upgrade them")
+	}
 }
 
 // pinsIn reads the pins of a provider.
@@ -126,7 +141,7 @@ func (x *examination) localCopy(ctx context.Context, l *rules.List) {
 }
 
 // storeClock compares the clock with that of the store, if it has one.
-func (x *examination) storeClock(ctx context.Context, l *rules.List) {
+func (x *examination) storeClock(ctx context.Context, l *storage.Place) {
 	if l.Time == nil {
 		return
 	}

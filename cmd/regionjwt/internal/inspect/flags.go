@@ -76,7 +76,7 @@ func (f *flags) policy() (*verifier.Policy, error) {
 		}
 		return nil, nil
 	}
-	if f.provider.Pool == "" && f.provider.ID == "" && f.fetch && f.rules.Store != "" {
+	if f.provider.Pool == "" && f.provider.ID == "" && f.fetch && len(f.rules.Stores) > 0 {
 		return usage("rules name the provider: give --provider, as the services have it")
 	}
 	urls, err := f.jwksURLs()

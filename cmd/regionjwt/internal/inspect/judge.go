@@ -95,7 +95,7 @@ func judge(ctx context.Context, c *cli.Call, r *report, raw string, p *verifier.
 	if err := j.openKeys(ctx); err != nil {
 		return err
 	}
-	if f.fetch && f.rules.Store != "" {
+	if f.fetch && len(f.rules.Stores) > 0 {
 		list, err := f.rules.Open(c, false, false)
 		if err != nil {
 			return err

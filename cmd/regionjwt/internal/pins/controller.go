@@ -30,6 +30,8 @@ type State struct {
 	Provider, Region string
 	Pinned           bool
 	Note             string
+	Expires          time.Time // of the pin
+	Conflicts        []string  // several pins whose writers did not know of each other
 	Epoch            uint64    // counts the pins and their ends; 0 if there was none
 	At               time.Time // zero if there was none
 }
@@ -37,12 +39,12 @@ type State struct {
 // New returns a Controller. It has not read the store. Each has its own knowledge.
 func New(o *storage.Opened, p issuer.Provider, name string) (*Controller, error) {
 	c := &Controller{Opened: o, provider: p, name: cmp.Or(name, rules.PinName(p.ID))}
-	return c, c.read(o.Store)
+	return c, c.read(o.Stores())
 }
 
-// read makes c one of a store, of which it knows nothing yet.
-func (c *Controller) read(from store.Trusted) error {
-	ctl, err := failover.New(c.provider, failover.Config{Replica: store.ReplicaConfig{Store: from, Name: c.name}})
+// read makes c one of stores, of which it knows nothing yet.
+func (c *Controller) read(from []store.Trusted) error {
+	ctl, err := failover.New(c.provider, failover.Config{Replica: store.ReplicaConfig{Stores: from, Name: c.name}})
 	if err != nil {
 		return cli.Fail(cli.ExitUsage, "%w", err)
 	}
@@ -54,7 +56,8 @@ func (c *Controller) read(from store.Trusted) error {
 func (c *Controller) State() State {
 	st := c.ctl.Status()
 	s := State{Provider: st.Provider, Region: st.Active, Pinned: st.Pinned, Note: st.Note, Epoch: st.Replica.Epoch}
-	if s.Epoch > 0 {
+	s.Expires, s.Conflicts = st.Expires, st.Conflicts
+	if s.Epoch > 0 && st.Cause != "start" {
 		s.At = st.Since
 	}
 	return s
@@ -66,39 +69,68 @@ var problems = map[string]string{
 	label.Malformed:    "its document is not a pin for this provider and these regions: check --pin-name and --provider",
 }
 
-// Load asks the store once. The error says what the problem is, as a failure.
+// Load asks the stores once. The error says what the first problem is, as a failure.
 func (c *Controller) Load(ctx context.Context) error {
 	err := c.ctl.Load(ctx)
-	if err == nil {
-		return nil
+	st := c.ctl.Status().Replica
+	where, what := c.Where, problems[st.StoreProblem]
+	for i, one := range st.Stores {
+		if one.Problem == st.StoreProblem {
+			where = c.Places[i].Where
+			break
+		}
 	}
-	return cli.Fail(cli.ExitCannotTell, "%s: %s (%w)", c.Where, problems[c.ctl.Status().Replica.StoreProblem], err)
+	switch {
+	case err != nil && !errors.Is(err, store.ErrNotFound):
+		return cli.Fail(cli.ExitCannotTell, "%s: %s (%w)", where, what, err)
+	case what != "":
+		return cli.Fail(cli.ExitCannotTell, "%s: %s", where, what)
+	}
+	return nil
 }
 
-// loadToWrite is Load before a change. With overwrite, the change replaces a document that cannot be read.
-func (c *Controller) loadToWrite(ctx context.Context, overwrite bool) error {
-	var old *storage.Unreadable
+// loadToWrite is Load before a change: one store is enough. With overwrite, the change replaces documents that cannot be read.
+func (c *Controller) loadToWrite(ctx context.Context, call *cli.Call, overwrite bool) error {
+	var old []*storage.Unreadable
 	if overwrite {
-		old = storage.Remember(ctx, c.Store, c.name)
+		for _, p := range c.Places {
+			old = append(old, storage.Remember(ctx, p.Store, c.name))
+		}
 	}
 	err := c.Load(ctx)
 	if err == nil {
 		return nil
 	}
-	problem := c.ctl.Status().Replica.StoreProblem
-	if !overwrite || problem != label.NotAuthentic && problem != label.Malformed {
-		return cli.Fail(cli.ExitCannotTell, "%w; nothing was changed", err)
+	stores, writable, replaces := c.Stores(), 0, false
+	for i, one := range c.ctl.Status().Replica.Stores {
+		switch unreadable := one.Problem == label.NotAuthentic || one.Problem == label.Malformed; {
+		case unreadable && overwrite:
+			if stores[i], err = old[i].Replace(err); err != nil {
+				return err
+			}
+			replaces = true
+		case unreadable, one.Problem == label.Unavailable:
+			call.Notef("note: %s has a problem (%s), and is not written\n", c.Places[i].Where, one.Problem)
+		default:
+			writable++
+		}
 	}
-	replaced, err := old.Replace(err)
-	if err != nil {
-		return err
+	switch {
+	case replaces:
+		if err := c.read(stores); err != nil {
+			return err
+		}
+		_ = c.ctl.Load(ctx) // what the others know counts
+		return nil
+	case writable > 0:
+		return nil
 	}
-	return c.read(replaced)
+	return cli.Fail(cli.ExitCannotTell, "%w; nothing was changed", err)
 }
 
-// pin makes a region active until unpin.
-func (c *Controller) pin(ctx context.Context, region, note string) error {
-	return changed(c.ctl.Pin(ctx, region, note))
+// pin makes a region active for a lifetime, or until unpin.
+func (c *Controller) pin(ctx context.Context, region, note string, lifetime time.Duration) error {
+	return changed(c.ctl.Pin(ctx, region, note, lifetime))
 }
 
 // unpin ends a pin.

@@ -28,7 +28,10 @@ func pinCommand() cli.Command {
 		Long: `
 Tells every service that follows the store which region is active: where machine tokens are fetched, which authorization server
 is named first, and, if services reject tokens of inactive regions, whose tokens are accepted. The region stays active, whatever
-the services observe, until 'regionjwt unpin'. Afterwards it says what is in the store.
+the services observe, until the pin ends (24 hours, or --for) or 'regionjwt unpin'. Afterwards it says what is in the stores.
+
+It replaces all pins that the stores have. Pins whose writers did not know of each other are in conflict: one of them is in
+effect, and 'regionjwt active' names all of them.
 
   regionjwt pin --user-pool us-east-1_AbCdEf123 --replica us-west-2 --note "INC-42" us-west-2
 ` + help,
@@ -36,14 +39,19 @@ the services observe, until 'regionjwt unpin'. Afterwards it says what is in the
 		Prepare: func(c *cli.Call) cli.Action {
 			f.define(c)
 			c.Text(&f.note, "note", "`text` for people: one line of at most 256 bytes")
+			c.Text(&f.lifetime, "for", "`duration` of the pin, such as 90m, 12h, 7d, at most 30d (24h)")
 			c.Bool(&f.overwrite, "overwrite",
 				"replace a document that is not authentic or cannot be read, unless it is of a newer version")
 			return func(ctx context.Context, arguments []string) error {
 				if len(arguments) != 1 {
 					return cli.Fail(cli.ExitUsage, "which region? Give the name of one")
 				}
+				lifetime, err := cli.Lifetime("for", f.lifetime)
+				if err != nil {
+					return err
+				}
 				return run(ctx, c, &f, func(ctx context.Context, ctl *Controller) error {
-					return ctl.pin(ctx, arguments[0], f.note)
+					return ctl.pin(ctx, arguments[0], f.note, lifetime)
 				})
 			}
 		},
@@ -96,6 +104,7 @@ type flags struct {
 	store     storage.Flags
 	name      string
 	note      string
+	lifetime  string
 	overwrite bool
 }
 
@@ -140,6 +149,8 @@ type answer struct {
 	Note     string     `json:"note,omitempty"`
 	Epoch    uint64     `json:"epoch"` // counts the pins and their ends; 0 if there was none
 	At       *time.Time `json:"at,omitempty"`
+	Expires  *time.Time `json:"expires,omitempty"`
+	Conflict []string   `json:"conflicts,omitempty"`
 	Store    string     `json:"store"`
 	Trust    string     `json:"trust"`
 }
@@ -165,7 +176,7 @@ func run(ctx context.Context, c *cli.Call, f *flags, apply change) error {
 		if err != nil {
 			return err
 		}
-		if err := ctl.loadToWrite(ctx, f.overwrite); err != nil {
+		if err := ctl.loadToWrite(ctx, c, f.overwrite); err != nil {
 			return err
 		}
 		if err := apply(ctx, ctl); err != nil {
@@ -194,6 +205,11 @@ func write(c *cli.Call, s State, o *storage.Opened) error {
 		at := s.At.UTC()
 		out.At = &at
 	}
+	if !s.Expires.IsZero() {
+		expires := s.Expires.UTC()
+		out.Expires = &expires
+	}
+	out.Conflict = s.Conflicts
 	switch {
 	case c.JSON:
 		return c.WriteJSON(out)
@@ -201,13 +217,19 @@ func write(c *cli.Call, s State, o *storage.Opened) error {
 		c.Printf("%s: no region was ever pinned; services begin with %s\n", out.Provider, out.Region)
 		return nil
 	case out.Pinned:
-		c.Printf("%s: %s, pinned since %s (epoch %d)\n", out.Provider, out.Region, cli.Stamp(*out.At), out.Epoch)
+		c.Printf("%s: %s, pinned since %s until %s (epoch %d)\n",
+			out.Provider, out.Region, cli.Stamp(*out.At), cli.Stamp(*out.Expires), out.Epoch)
+	case out.At == nil:
+		c.Printf("%s: the last pin has ended (epoch %d); services that start begin with %s\n", out.Provider, out.Epoch, out.Region)
 	default:
 		c.Printf("%s: no region is pinned since %s (epoch %d); services with automatic failover choose by health, "+
 			"beginning with %s; others stay with %s\n", out.Provider, cli.Stamp(*out.At), out.Epoch, out.Region, out.Region)
 	}
 	if out.Note != "" {
 		c.Printf("note: %s\n", out.Note)
+	}
+	for _, one := range out.Conflict {
+		c.Printf("in conflict: %s\n", one)
 	}
 	return nil
 }

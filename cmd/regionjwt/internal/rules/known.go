@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/storage"
 	"github.com/regionjwt/regionjwt/store"
 )
 
@@ -70,8 +71,10 @@ func (l *List) providers() (ids []string) {
 
 // hasPin reports whether the store has pins for a provider, whatever they say.
 func (l *List) hasPin(ctx context.Context, id string) bool {
-	_, _, err := l.Store.Load(ctx, PinName(id), "")
-	return err == nil || errors.Is(err, store.ErrNotAuthentic)
+	return slices.ContainsFunc(l.Places, func(p *storage.Place) bool {
+		_, _, err := p.Store.Load(ctx, PinName(id), "")
+		return err == nil || errors.Is(err, store.ErrNotAuthentic)
+	})
 }
 
 // PinName is the name of the document that holds the pins of a provider, unless services configure another one.

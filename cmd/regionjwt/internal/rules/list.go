@@ -19,6 +19,11 @@ import (
 // documentName is the name of the document, unless services configure another one.
 const documentName = "regionjwt/revocation"
 
+// restorePause is the time between two looks at whether everything is written.
+const restorePause = 100 * time.Millisecond
+
+func (f *Flags) documentName() string { return cmp.Or(f.Name, documentName) }
+
 // everyProvider is the provider of a rule for the tokens of all providers.
 const everyProvider = "*"
 
@@ -27,15 +32,25 @@ type Rule = revocation.Rule
 
 // State is the state of a list.
 type State struct {
-	Known   bool
-	Origin  string // "store", "local copy", "none"
-	Rules   int
-	Epoch   uint64
-	Age     time.Duration // since the store answered
-	Problem string        // with the store: unavailable, lost, rolled_back, not_authentic, malformed
+	Known  bool
+	Origin string // "store", "local copy", "none"
+	Rules  int
+	Epoch  uint64
+	// Unreadable is how many rules a newer version wrote.
+	Unreadable int
+	Age        time.Duration // since the store answered
+	Problem    string        // with the first store that has one: unavailable, lost, rolled_back, not_authentic, malformed
+	Stores     []StoreState
 }
 
-// List is the list of rules of an opened store.
+// StoreState is the state of one of the stores.
+type StoreState struct {
+	Where   string `json:"store"`
+	Problem string `json:"problem"`
+	Epoch   uint64 `json:"epoch"`
+}
+
+// List is the list of rules of the opened stores.
 type List struct {
 	*storage.Opened
 	list     *revocation.List
@@ -51,21 +66,21 @@ func (f *Flags) Open(c *cli.Call, writes, examines bool) (*List, error) {
 		return nil, err
 	}
 	l := &List{Opened: o, readOnly: writes || examines}
-	l.replica = store.ReplicaConfig{Store: o.Store, Name: cmp.Or(f.Name, documentName)}
+	l.replica = store.ReplicaConfig{Stores: o.Stores(), Name: f.documentName()}
 	if f.LocalCopy != "" {
 		l.replica.LocalCopy = store.Dir(f.LocalCopy)
 	}
-	if err := l.read(o.Store); err != nil {
+	if err := l.read(o.Stores()); err != nil {
 		o.CloseAll()
 		return nil, err
 	}
 	return l, nil
 }
 
-// read makes the list one of a store, of which it knows nothing yet.
-func (l *List) read(from store.Trusted) error {
+// read makes the list one of stores, of which it knows nothing yet.
+func (l *List) read(from []store.Trusted) error {
 	r := l.replica
-	r.Store = from
+	r.Stores = from
 	if l.readOnly && r.LocalCopy != nil {
 		r.LocalCopy = storage.ReadOnly(r.LocalCopy)
 	}
@@ -82,7 +97,10 @@ func (l *List) State() State {
 	st := l.list.Status()
 	s := State{
 		Known: st.Replica.Origin != label.None, Origin: st.Replica.Origin, Rules: st.Rules, Epoch: st.Replica.Epoch,
-		Problem: st.Replica.StoreProblem,
+		Problem: st.Replica.StoreProblem, Unreadable: st.Unreadable,
+	}
+	for i, one := range st.Replica.Stores {
+		s.Stores = append(s.Stores, StoreState{Where: l.Places[i].Where, Problem: one.Problem, Epoch: one.Epoch})
 	}
 	if !st.Replica.Confirmed.IsZero() {
 		s.Age = max(0, time.Since(st.Replica.Confirmed))
@@ -105,16 +123,23 @@ func check(ctx context.Context, r Rule) error {
 	return err
 }
 
-// overwrite makes the first change replace the document of the store, which cannot be read: what only it held is lost.
-func (l *List) overwrite(ctx context.Context, old *storage.Unreadable, problem error) error {
-	replaced, err := old.Replace(problem)
-	if err != nil {
+// overwrite makes the first change replace the documents that cannot be read: what only they held is lost.
+func (l *List) overwrite(ctx context.Context, old []*storage.Unreadable, problem error) error {
+	stores := l.Stores()
+	for i, one := range l.State().Stores {
+		if one.Problem != label.NotAuthentic && one.Problem != label.Malformed {
+			continue
+		}
+		replaced, err := old[i].Replace(problem)
+		if err != nil {
+			return err
+		}
+		stores[i] = replaced
+	}
+	if err := l.read(stores); err != nil {
 		return err
 	}
-	if err := l.read(replaced); err != nil {
-		return err
-	}
-	_ = l.list.Load(ctx) // of the local copy: its rules are written back
+	_ = l.list.Load(ctx) // what the others and the local copy know is written back
 	return nil
 }
 
@@ -131,6 +156,11 @@ func (l *List) readBack(ctx context.Context) (written, []Rule, error) {
 	}
 	st := fresh.Status()
 	w := written{Epoch: st.Replica.Epoch, Rules: st.Rules, Store: l.Where, Trust: l.Trust}
+	for i, one := range st.Replica.Stores {
+		if one.Problem != "" {
+			w.NotIn = append(w.NotIn, StoreState{Where: l.Places[i].Where, Problem: one.Problem, Epoch: one.Epoch})
+		}
+	}
 	if l.replica.LocalCopy != nil {
 		w.LocalCopy = l.writeCopy(ctx, st.Replica.Epoch)
 	}
@@ -140,7 +170,7 @@ func (l *List) readBack(ctx context.Context) (written, []Rule, error) {
 // writeCopy brings what is in the store to the local copy, and reads it back.
 func (l *List) writeCopy(ctx context.Context, epoch uint64) string {
 	alone := l.replica
-	alone.Store = storage.Unavailable(l.Store)
+	alone.Stores = storage.Unavailable(l.Stores())
 	for _, r := range []store.ReplicaConfig{l.replica, alone} {
 		list, err := revocation.New(revocation.Config{Replica: r})
 		if err != nil {
@@ -156,7 +186,7 @@ func (l *List) writeCopy(ctx context.Context, epoch uint64) string {
 // CopyEpoch returns the epoch of the local copy, without a question to the store, and the error of reading it.
 func (l *List) CopyEpoch(ctx context.Context) (uint64, error) {
 	alone := l.replica
-	alone.Store = storage.Unavailable(l.Store)
+	alone.Stores = storage.Unavailable(l.Stores())
 	alone.LocalCopy = storage.ReadOnly(l.replica.LocalCopy)
 	list, err := revocation.New(revocation.Config{Replica: alone})
 	if err != nil {
@@ -169,7 +199,10 @@ func (l *List) CopyEpoch(ctx context.Context) (uint64, error) {
 }
 
 func (l *List) add(ctx context.Context, r Rule) (id string, err error) {
-	if id, err = l.list.Add(ctx, r); err != nil {
+	if id, err = l.list.Add(ctx, r); err != nil && !errors.Is(err, store.ErrNotShared) { // it is valid: there is no room
+		return "", cli.Fail(cli.ExitNotShared, "%w; nothing was changed", err)
+	}
+	if err != nil {
 		return "", notShared(err)
 	}
 	return id, nil

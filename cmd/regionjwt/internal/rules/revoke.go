@@ -30,17 +30,21 @@ func (r *ruleFlags) define(c *cli.Call) {
 	c.Text(&r.rule.ClientID, "client",
 		"`client ID` that the token names: in client_id, azp, another claim that services read, or the aud of an ID token")
 	c.Text(&r.rule.Subject, "subject", "`sub` of the user")
-	c.Text(&r.rule.TokenID, "token-id", "`jti` of one token; needs --expires")
+	c.Text(&r.rule.TokenID, "token-id", "`jti` of one token")
 	c.Text(&r.rule.OriginTokenID, "origin", "`origin_jti` of Cognito: all tokens of one sign-in")
+	c.Text(&r.rule.SessionID, "session", "`sid` of OpenID Connect: all tokens of one session")
+	c.Text(&r.rule.Actor, "actor", "`sub` of one who acts for the user: any actor in act (RFC 8693)")
+	c.Text(&r.rule.ActorIssuer, "actor-issuer", "`iss` of that actor (that of the token)")
 	c.Text(&r.issuedBefore, "issued-before", "it was issued before this `time`: RFC 3339, or now")
 	c.Text(&r.expires, "expires",
-		"when the rule ends by itself: a `time` by RFC 3339, or a duration such as 90m, 24h, 30d (never)")
+		"when the rule ends by itself: a `time` by RFC 3339, or a duration such as 90m, 24h (30d)")
 	c.Text(&r.rule.Note, "note", "`text` for people: a ticket, an incident")
 }
 
 // matching lists the flags that say which tokens a rule is about.
 var matching = []string{
-	"provider", "all-providers", "region", "kid", "thumbprint", "client", "subject", "token-id", "origin", "issued-before",
+	"provider", "all-providers", "region", "kid", "thumbprint", "client", "subject", "token-id", "origin", "session", "actor",
+	"actor-issuer", "issued-before",
 }
 
 // read makes the rule, or says what the problem is in the words of the flags.
@@ -55,9 +59,6 @@ func (r *ruleFlags) read(ctx context.Context, now time.Time) (Rule, error) {
 	}
 	if (r.rule.Provider == "") == !r.all || r.rule.Provider == everyProvider {
 		errs = append(errs, errors.New("say whose tokens: either --provider ID or --all-providers"))
-	}
-	if r.rule.TokenID != "" && r.expires == "" {
-		errs = append(errs, errors.New("--token-id needs --expires: when the token expires"))
 	}
 	rest := r.rule
 	rest.Provider, rest.ExpiresAt, rest.Note = "", time.Time{}, ""
@@ -196,7 +197,7 @@ func (r *revocationCall) revoke(ctx context.Context, c *cli.Call, rule Rule) err
 	c.Printf("%s\n", id)
 	c.Notef("rejected from now on: %s\n%s\n", describe(rule), w.text())
 	if rule.ExpiresAt.IsZero() {
-		c.Notef("it never ends by itself; to undo it: regionjwt unrevoke %s\n", id)
+		c.Notef("it ends by itself in 30 days; to undo it: regionjwt unrevoke %s\n", id)
 	}
 	if first {
 		c.Notef("note: there was no rule in this store before; " +
@@ -207,6 +208,9 @@ func (r *revocationCall) revoke(ctx context.Context, c *cli.Call, rule Rule) err
 
 func (w written) text() string {
 	text := fmt.Sprintf("read back from %s (%s): epoch %d, rules: %d", w.Store, w.Trust, w.Epoch, w.Rules)
+	for _, one := range w.NotIn {
+		text += fmt.Sprintf("; NOT in %s (%s): repeat it when that is well again", one.Where, one.Problem)
+	}
 	if w.LocalCopy == "failed" {
 		text += "; the local copy could not be written: check the directory of --local-copy"
 	}
@@ -227,6 +231,9 @@ func describe(r Rule) string {
 		{"sub", r.Subject},
 		{"jti", r.TokenID},
 		{"origin_jti", r.OriginTokenID},
+		{"sid", r.SessionID},
+		{"actor", r.Actor},
+		{"actor issuer", r.ActorIssuer},
 	} {
 		if field.value != "" {
 			parts = append(parts, field.name+" "+cli.Quoted(field.value))

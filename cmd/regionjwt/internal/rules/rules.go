@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -10,12 +11,33 @@ import (
 
 func rulesCommand() cli.Command {
 	return cli.Command{
-		Name: "rules", Short: "list the rules that are in effect",
+		Name: "rules", Arguments: "[alive | restore]", Short: "list the rules that are in effect, prove that they are current, write them back",
 		Long: `
-Lists the rules of the store, the oldest first. If there is a problem with the store, it lists what the local copy has, says
-so, and fails.
+Lists the rules of the stores, the oldest first. If there is a problem with a store, it lists what the others and the local copy
+have, says so, and fails.
+
+  regionjwt rules alive     for a timer: proves to services with a MaxSilence that the documents in the stores are the current
+                            ones. --sign-key is a key of its own, which services list for the heartbeat only
+                            (store.PublicKey.Documents: the name of the document and /alive). It needs --local-copy, and refuses
+                            if a store misses something that was known before
+  regionjwt rules restore   writes back what the stores miss, and the local copy or another store knows. Give the directory of a
+                            service's local copy with --local-copy if only services know it
 ` + storage.Help,
-		Prepare: func(c *cli.Call) cli.Action { return withStore(c, listRules) },
+		Prepare: func(c *cli.Call) cli.Action {
+			var s Flags
+			s.Define(c)
+			return func(ctx context.Context, arguments []string) error {
+				switch {
+				case len(arguments) == 0:
+					return s.ask(ctx, c, listRules)
+				case len(arguments) == 1 && arguments[0] == "alive":
+					return alive(ctx, c, &s)
+				case len(arguments) == 1 && arguments[0] == "restore":
+					return restore(ctx, c, &s)
+				}
+				return cli.Fail(cli.ExitUsage, "say rules, rules alive, or rules restore")
+			}
+		},
 	}
 }
 
@@ -39,16 +61,21 @@ func withStore(c *cli.Call, f func(c *cli.Call, l *List, problem string, err err
 		if err := c.None(arguments); err != nil {
 			return err
 		}
-		l, err := s.Open(c, false, false)
-		if err != nil {
-			return err
-		}
-		defer l.CloseAll()
-		ctx, cancel := context.WithTimeout(ctx, s.Timeout)
-		defer cancel()
-		problem, err := l.Load(ctx)
-		return f(c, l, problem, err)
+		return s.ask(ctx, c, f)
 	}
+}
+
+// ask asks the stores, and lets f say what they have.
+func (f *Flags) ask(ctx context.Context, c *cli.Call, say func(c *cli.Call, l *List, problem string, err error) error) error {
+	l, err := f.Open(c, false, false)
+	if err != nil {
+		return err
+	}
+	defer l.CloseAll()
+	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
+	defer cancel()
+	problem, err := l.Load(ctx)
+	return say(c, l, problem, err)
 }
 
 // listed is a rule of the list, in JSON.
@@ -105,13 +132,16 @@ type health struct {
 	Changed *time.Time `json:"last_added,omitempty"`
 	Problem string     `json:"problem"`
 	Detail  string     `json:"detail,omitempty"`
+	// Unreadable is how many rules a newer version wrote; Stores is the state of each store.
+	Unreadable int          `json:"unreadable,omitempty"`
+	Stores     []StoreState `json:"stores"`
 }
 
 func status(c *cli.Call, l *List, problem string, err error) error {
 	st := l.State()
 	h := health{
 		Store: l.Where, Trust: l.Trust, Known: st.Known, Origin: st.Origin, Rules: st.Rules, Epoch: st.Epoch,
-		Age: st.Age.Seconds(), Problem: problem, Detail: detail(err),
+		Age: st.Age.Seconds(), Problem: problem, Detail: detail(err), Unreadable: st.Unreadable, Stores: st.Stores,
 	}
 	for _, r := range l.Rules() {
 		if at := r.Created.UTC(); h.Changed == nil || at.After(*h.Changed) {
@@ -132,6 +162,14 @@ func status(c *cli.Call, l *List, problem string, err error) error {
 	}
 	if h.Changed != nil {
 		c.Printf("changed  last rule added %s, %s\n", cli.Stamp(*h.Changed), cli.Ago(*h.Changed, time.Now()))
+	}
+	if h.Unreadable > 0 {
+		c.Printf("unread   %d rules are of a newer version: services of this version do not apply them\n", h.Unreadable)
+	}
+	if len(h.Stores) > 1 {
+		for _, one := range h.Stores {
+			c.Printf("store    %s: epoch %d, problem: %s\n", one.Where, one.Epoch, cmp.Or(one.Problem, "none"))
+		}
 	}
 	switch {
 	case err != nil:

@@ -4,6 +4,7 @@ package rules
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/storage"
@@ -53,15 +54,17 @@ var Remedies = map[string]string{
 	label.RolledBack: "the store is missing rules that are known: it was rolled back; " + servicesKeep + "; " + writeBack,
 }
 
-// Load asks the store once. The error says what the problem is, as a failure.
+// Load asks the stores once. The error says what the first problem is, as a failure.
 func (l *List) Load(ctx context.Context) (problem string, err error) {
 	err = l.list.Load(ctx)
-	if problem = l.State().Problem; problem == "" {
+	st := l.State()
+	if problem = st.Problem; problem == "" {
 		return "", nil
 	}
-	what := l.Where + ": " + Remedies[problem]
+	where := st.Stores[slices.IndexFunc(st.Stores, func(s StoreState) bool { return s.Problem != "" })].Where
+	what := where + ": " + Remedies[problem]
 	if errors.Is(err, document.ErrTooLarge) {
-		what = l.Where + ": what is there is too large to be rules: check --prefix and --name"
+		what = where + ": what is there is too large to be rules: check --prefix and --name"
 	}
 	if err != nil {
 		return problem, cli.Fail(cli.ExitCannotTell, "%s (%w)", what, err)
@@ -69,24 +72,45 @@ func (l *List) Load(ctx context.Context) (problem string, err error) {
 	return problem, cli.Fail(cli.ExitCannotTell, "%s", what)
 }
 
-// loadToWrite is Load before a change. What a change repairs is only noted.
+// loadToWrite is Load before a change. What a change repairs is only noted, and so is a store that cannot be written while another
+// one can.
 func (l *List) loadToWrite(ctx context.Context, c *cli.Call, overwrite bool) error {
-	var old *storage.Unreadable
+	var old []*storage.Unreadable
 	if overwrite {
-		old = storage.Remember(ctx, l.Store, l.replica.Name)
+		for _, p := range l.Places {
+			old = append(old, storage.Remember(ctx, p.Store, l.replica.Name))
+		}
 	}
-	problem, err := l.Load(ctx)
+	_, err := l.Load(ctx)
+	if err == nil {
+		return nil
+	}
+	writable, unreadable := 0, false
+	for _, one := range l.State().Stores {
+		switch one.Problem {
+		case "":
+			writable++
+		case label.Lost, label.RolledBack:
+			writable++
+			c.Notef("note: %s is missing rules that are known here; they are written back\n", one.Where)
+		case label.Unavailable:
+			c.Notef("note: %s is unavailable, and is not written\n", one.Where)
+		default:
+			unreadable = true
+			if !overwrite {
+				c.Notef("note: %s has a document that cannot be read (%s), and is not written\n", one.Where, one.Problem)
+			}
+		}
+	}
 	switch {
-	case err == nil:
-	case problem == label.Lost, problem == label.RolledBack:
-		c.Notef("note: the store is missing rules of the local copy; they are written back\n")
-	case problem == label.Unavailable:
-		return cli.Fail(cli.ExitCannotTell, "%w; nothing was changed", err)
-	case overwrite:
+	case overwrite && unreadable:
 		if err := l.overwrite(ctx, old, err); err != nil {
 			return err
 		}
 		c.Notef("note: the document in the store is replaced\n")
+	case writable > 0:
+	case !unreadable:
+		return cli.Fail(cli.ExitCannotTell, "%w; nothing was changed", err)
 	case errors.Is(err, replica.ErrNewer):
 		return cli.Fail(cli.ExitCannotTell, "%w; nothing was changed: no older version replaces it", err)
 	default:
@@ -102,4 +126,6 @@ type written struct {
 	Store     string `json:"store"`
 	Trust     string `json:"trust"`
 	LocalCopy string `json:"local_copy,omitempty"` // written, failed
+	// NotIn are the stores that do not have it: they are unavailable, or have documents that were not replaced.
+	NotIn []StoreState `json:"not_in,omitempty"`
 }

@@ -2,6 +2,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/keys"
+	"github.com/regionjwt/regionjwt/internal/replica"
 	"github.com/regionjwt/regionjwt/internal/trust"
 	"github.com/regionjwt/regionjwt/store"
 )
@@ -20,10 +22,14 @@ const DefaultTimeout = 5 * time.Second
 
 // Flags say where documents are, and why they may be trusted.
 type Flags struct {
-	Store, Prefix, Fleet, SignKey, SecretFile string
-	VerifyKeys                                cli.List
-	Plain                                     bool
-	Timeout                                   time.Duration
+	Stores                             cli.List
+	Prefix, Fleet, SignKey, SecretFile string
+	VerifyKeys                         cli.List
+	Plain                              bool
+	Timeout                            time.Duration
+
+	// HeartbeatFor is the document for which --sign-key signs heartbeats only; "" means that it signs everything.
+	HeartbeatFor string
 }
 
 // Help is the part of a command's help that is about the store.
@@ -33,7 +39,7 @@ $` + passwordEnv + `: other users of a machine can see arguments. It is never wr
 
 // Define defines the flags. documents names what is kept, and harm is what a forged one can do.
 func (s *Flags) Define(c *cli.Call, documents, harm string) {
-	c.Text(&s.Store, "store",
+	c.List(&s.Stores, "store",
 		"`place` of the "+documents+": dir:PATH, redis://[USER@]HOST:PORT/DB, rediss://... with TLS, or unix://PATH?db=N")
 	c.Text(&s.Prefix, "prefix", "`text` that begins all Redis keys (regionjwt:)")
 	c.Text(&s.Fleet, "fleet",
@@ -47,40 +53,71 @@ func (s *Flags) Define(c *cli.Call, documents, harm string) {
 	c.Duration(&s.Timeout, "timeout", DefaultTimeout, "`time` that the whole command may take (5s)")
 }
 
-// Opened is a store in use.
+// Opened is the stores in use.
 type Opened struct {
-	Store    store.Trusted
-	Where    string // without passwords
-	Trust    string // "signed", "encrypted", "directory", "plain"
-	Dir      string // the path of a directory, or ""
-	inner    store.Store
-	redis    bool
-	Time     func(context.Context) (time.Time, error) // the store's clock; nil if it has none
-	CloseAll func()
+	Places []*Place
+	Where  string // all places, without passwords
+	Trust  string // "signed", "encrypted", "directory", "plain"
 }
 
-// Open checks everything that can be checked without the store. writes says that something will be written.
+// Place is one of the stores.
+type Place struct {
+	Store store.Trusted
+	Where string                                   // without passwords
+	Dir   string                                   // the path of a directory, or ""
+	Time  func(context.Context) (time.Time, error) // the store's clock; nil if it has none
+
+	inner store.Store
+	redis bool
+	close func()
+}
+
+// Stores returns the stores.
+func (o *Opened) Stores() (all []store.Trusted) {
+	for _, p := range o.Places {
+		all = append(all, p.Store)
+	}
+	return all
+}
+
+// CloseAll closes the connections.
+func (o *Opened) CloseAll() {
+	for _, p := range o.Places {
+		p.close()
+	}
+}
+
+// Open checks everything that can be checked without the stores. writes says that something will be written.
 func (s *Flags) Open(c *cli.Call, writes bool) (*Opened, error) {
 	if s.Timeout <= 0 {
 		return nil, cli.Fail(cli.ExitUsage, "--timeout must be positive")
 	}
-	o, err := s.openPlace(c)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.protect(o, writes); err != nil {
-		o.CloseAll()
-		return nil, err
-	}
-	return o, nil
-}
-
-func (s *Flags) openPlace(c *cli.Call) (*Opened, error) {
-	if s.Store == "" {
+	if len(s.Stores) == 0 {
 		return nil, cli.Fail(cli.ExitUsage,
 			"which store? Give --store dir:PATH or --store rediss://HOST:PORT/0, or set REGIONJWT_STORE")
 	}
-	if path, ok := strings.CutPrefix(s.Store, "dir:"); ok {
+	o := &Opened{}
+	for _, place := range s.Stores {
+		p, err := s.openPlace(c, place)
+		if err == nil {
+			o.Places = append(o.Places, p)
+			err = s.protect(o, p, writes)
+		}
+		if err != nil {
+			o.CloseAll()
+			return nil, err
+		}
+	}
+	var names []string
+	for _, p := range o.Places {
+		names = append(names, p.Where)
+	}
+	o.Where = strings.Join(names, ", ")
+	return o, nil
+}
+
+func (s *Flags) openPlace(c *cli.Call, place string) (*Place, error) {
+	if path, ok := strings.CutPrefix(place, "dir:"); ok {
 		if path == "" {
 			return nil, cli.Fail(cli.ExitUsage, "--store dir: needs a path")
 		}
@@ -88,13 +125,13 @@ func (s *Flags) openPlace(c *cli.Call) (*Opened, error) {
 			return nil, cli.Fail(cli.ExitUsage, "--prefix is for Redis; a directory has none")
 		}
 		dir := store.Dir(path)
-		return &Opened{Store: dir, inner: dir, Where: "dir:" + path, Trust: "directory", Dir: path, CloseAll: func() {}}, nil
+		return &Place{Store: dir, inner: dir, Where: "dir:" + path, Dir: path, close: func() {}}, nil
 	}
-	return s.openRedis(c)
+	return s.openRedis(c, place)
 }
 
-// protect wraps the store in what makes it store.Trusted.
-func (s *Flags) protect(o *Opened, writes bool) error {
+// protect wraps a store in what makes it store.Trusted.
+func (s *Flags) protect(o *Opened, p *Place, writes bool) error {
 	signed := s.SignKey != "" || len(s.VerifyKeys) > 0
 	switch {
 	case signed && s.SecretFile != "":
@@ -104,39 +141,48 @@ func (s *Flags) protect(o *Opened, writes bool) error {
 		return cli.Fail(cli.ExitUsage, "which fleet? Documents are signed or encrypted for one: give --fleet NAME, or set "+
 			"REGIONJWT_FLEET, as the services have it (the fleet of store.Signed or store.Encrypted)")
 	case signed:
-		return s.sign(o, writes)
+		return s.sign(o, p, writes)
 	case s.SecretFile != "":
-		return s.encrypt(o)
-	case o.redis && !s.Plain:
+		return s.encrypt(o, p)
+	case p.redis && !s.Plain:
 		return cli.Fail(cli.ExitUsage, "everyone who has the password of a Redis can write documents there: "+
 			"give --sign-key (to write) "+
 			"or --verify-key (to read), or --secret-file, as the services have it; or "+
 			"--insecure-plain-store, if they trust it as it is")
-	case o.redis:
-		o.Trust, o.Store = "plain", store.InsecureTrust(o.inner)
+	case p.redis:
+		o.Trust, p.Store = "plain", store.InsecureTrust(p.inner)
+	default:
+		o.Trust = cmp.Or(o.Trust, "directory")
 	}
 	return nil
 }
 
-func (s *Flags) encrypt(o *Opened) error {
+func (s *Flags) encrypt(o *Opened, p *Place) error {
 	secret, err := keys.ReadSecret(s.SecretFile)
 	if err != nil {
 		return err
 	}
-	o.Trust, o.Store = "encrypted", store.Encrypted(o.inner, s.Fleet, secret)
-	return checked("--fleet or --secret-file", o.Store)
+	encrypted := store.Encrypted(p.inner, s.Fleet, secret)
+	o.Trust, p.Store = "encrypted", store.InsecureTrust(encrypted) // as the flag spells it
+	return checked("--fleet or --secret-file", encrypted)
 }
 
-func (s *Flags) sign(o *Opened, writes bool) error {
+func (s *Flags) sign(o *Opened, p *Place, writes bool) error {
 	public, private, err := s.Keys()
 	if err != nil {
 		return err
 	}
+	own := slices.IndexFunc(public, func(k store.PublicKey) bool {
+		return private != nil && k.Key.Equal(private.Public())
+	})
+	if s.HeartbeatFor != "" && own >= 0 {
+		public[own].Documents = []string{replica.AliveName(s.HeartbeatFor)}
+	}
 	if private == nil && writes {
 		return cli.Fail(cli.ExitUsage, "to write, give the operators' private key: --sign-key FILE, or set REGIONJWT_SIGN_KEY")
 	}
-	o.Trust, o.Store = "signed", store.Signed(o.inner, s.Fleet, private, public...)
-	return checked("--fleet or --verify-key", o.Store)
+	o.Trust, p.Store = "signed", store.Signed(p.inner, s.Fleet, private, public...)
+	return checked("--fleet or --verify-key", p.Store)
 }
 
 // checked returns every problem with what a store was made of.
@@ -172,4 +218,14 @@ func (s *Flags) Keys() (public []store.PublicKey, private ed25519.PrivateKey, er
 			"the key of --sign-key is none of --verify-key: services that have those would reject what it signs")
 	}
 	return public, private, nil
+}
+
+// Pause waits for d, or until ctx ends.
+func Pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }

@@ -28,11 +28,11 @@ type noLog struct{}
 // Printf implements the client's logger.
 func (noLog) Printf(context.Context, string, ...any) {}
 
-// openRedis opens the Redis of --store. Its errors never hold what was given: it may hold a password.
-func (s *Flags) openRedis(c *cli.Call) (*Opened, error) {
+// openRedis opens a Redis of --store. Its errors never hold what was given: it may hold a password.
+func (s *Flags) openRedis(c *cli.Call, place string) (*Place, error) {
 	Silence()
-	u, errURL := url.Parse(s.Store)
-	options, err := redis.ParseURL(s.Store)
+	u, errURL := url.Parse(place)
+	options, err := redis.ParseURL(place)
 	if errURL != nil || err != nil {
 		return nil, cli.Fail(cli.ExitUsage,
 			"--store is none of dir:PATH, redis://[USER@]HOST:PORT/DB, rediss://... and unix://PATH?db=N "+
@@ -49,8 +49,8 @@ func (s *Flags) openRedis(c *cli.Call) (*Opened, error) {
 		return nil, cli.Fail(cli.ExitUsage, "%w", err)
 	}
 	where := (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
-	return &Opened{
-		inner: inner, Where: where, redis: true, CloseAll: func() { _ = client.Close() },
+	return &Place{
+		inner: inner, Where: where, redis: true, close: func() { _ = client.Close() },
 		Time: func(ctx context.Context) (time.Time, error) { return client.Time(ctx).Result() },
 	}, nil
 }

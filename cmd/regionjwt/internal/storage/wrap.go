@@ -29,8 +29,13 @@ var errReadOnly = errors.New("it is not written")
 // Save implements store.Store.
 func (readOnly) Save(context.Context, string, []byte, string) (string, error) { return "", errReadOnly }
 
-// Unavailable is a store that trusts the same documents as another one, and does not answer.
-func Unavailable(s store.Trusted) store.Trusted { return store.InsecureTrust(unavailable{inside{s}}) }
+// Unavailable returns stores that trust the same documents as others, and do not answer.
+func Unavailable(stores []store.Trusted) (all []store.Trusted) {
+	for _, s := range stores {
+		all = append(all, store.InsecureTrust(&unavailable{inside{s}}))
+	}
+	return all
+}
 
 type unavailable struct{ inside }
 
@@ -38,12 +43,12 @@ type unavailable struct{ inside }
 var ErrUnavailable = errors.New("the store is not asked")
 
 // Load implements store.Store.
-func (unavailable) Load(context.Context, string, string) ([]byte, string, error) {
+func (*unavailable) Load(context.Context, string, string) ([]byte, string, error) {
 	return nil, "", ErrUnavailable
 }
 
 // Save implements store.Store.
-func (unavailable) Save(context.Context, string, []byte, string) (string, error) {
+func (*unavailable) Save(context.Context, string, []byte, string) (string, error) {
 	return "", ErrUnavailable
 }
 

@@ -1,0 +1,417 @@
+package revocation_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/regionjwt/regionjwt/revocation"
+	"github.com/regionjwt/regionjwt/store"
+)
+
+// The simulation plays random histories of a fleet: operators and services with clocks and versions of their own, that share rules
+// in several stores. Stores are cut off from some of them, slow, wiped, rolled back, hostile, and lose answers. Processes start
+// again, with and without their local copies. The simulation owns the truth: every Add, and which of them each removal had seen.
+
+// place is a store of the simulation. It keeps every document that it ever had.
+type place struct {
+	mu      sync.Mutex
+	data    []byte
+	n       int
+	frozen  string // the revision that it tells for whatever it has; "" for the true one
+	history [][]byte
+	down    bool
+	loses   int // answers to Save that get lost
+}
+
+func (p *place) put(data []byte) {
+	p.n++
+	p.data = bytes.Clone(data)
+}
+
+func (p *place) revision() string {
+	if p.frozen != "" {
+		return p.frozen
+	}
+	return strconv.Itoa(p.n)
+}
+
+// link is how a process reaches a place.
+type link struct {
+	*place
+	mu    sync.Mutex
+	cut   bool
+	delay time.Duration
+}
+
+func (l *link) reach(ctx context.Context) error {
+	l.mu.Lock()
+	cut, delay := l.cut, l.delay
+	l.mu.Unlock()
+	if delay > 0 {
+		timer := time.NewTimer(delay)
+		defer timer.Stop()
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
+	}
+	l.place.mu.Lock()
+	defer l.place.mu.Unlock()
+	if cut || l.down || ctx.Err() != nil {
+		return errDown
+	}
+	return nil
+}
+
+func (l *link) set(cut bool, delay time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut, l.delay = cut, delay
+}
+
+func (l *link) Load(ctx context.Context, _, ifNot string) ([]byte, string, error) {
+	if err := l.reach(ctx); err != nil {
+		return nil, "", err
+	}
+	l.place.mu.Lock()
+	defer l.place.mu.Unlock()
+	switch {
+	case l.data == nil:
+		return nil, "", store.ErrNotFound
+	case ifNot == l.revision():
+		return nil, ifNot, store.ErrNotModified
+	}
+	return bytes.Clone(l.data), l.revision(), nil
+}
+
+func (l *link) Save(ctx context.Context, _ string, data []byte, ifRevision string) (string, error) {
+	if err := l.reach(ctx); err != nil {
+		return "", err
+	}
+	l.place.mu.Lock()
+	defer l.place.mu.Unlock()
+	is := ""
+	if l.data != nil {
+		is = l.revision()
+	}
+	if ifRevision != is {
+		return "", store.ErrConflict
+	}
+	l.put(data)
+	l.history = append(l.history, bytes.Clone(data))
+	if l.loses > 0 {
+		l.loses--
+		return "", errDown
+	}
+	return l.revision(), nil
+}
+
+func (l *link) Watch(ctx context.Context, _ string, _ func()) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// process is an operator or a service of the simulation.
+type process struct {
+	*revocation.List
+	key    ed25519.PrivateKey // nil for a service
+	links  []*link
+	copied *memory
+	ahead  time.Duration // its clock
+	newest int           // version of rules that it reads
+	stop   context.CancelFunc
+	known  map[string]bool // the Adds that were in effect here
+}
+
+// truth is what has happened.
+type truth struct {
+	adds map[string]*added // by their note
+}
+
+type added struct {
+	id      string
+	version int
+	shared  bool // some store accepted it
+	removed bool // by somebody who had seen it
+}
+
+type simulation struct {
+	t         *testing.T
+	r         *rand.Rand
+	places    []*place
+	processes []*process
+	truth     truth
+	foreign   [][]byte // genuine documents of another fleet, and forged ones
+	steps     int
+}
+
+const simulated = 60 // steps of a history
+
+func newSimulation(t *testing.T, seed uint64) *simulation {
+	s := &simulation{t: t, r: rand.New(rand.NewPCG(seed, 9)), truth: truth{map[string]*added{}}}
+	for range 1 + s.r.IntN(3) {
+		s.places = append(s.places, &place{})
+	}
+	for i := range 5 {
+		p := &process{
+			copied: &memory{}, ahead: time.Duration(s.r.IntN(21)-10) * time.Minute, newest: 1 + s.r.IntN(2), known: map[string]bool{},
+		}
+		if i < 2 {
+			p.key = keyNumber(1)
+		}
+		for _, one := range s.places {
+			p.links = append(p.links, &link{place: one})
+		}
+		s.processes = append(s.processes, p)
+		s.start(p, false)
+	}
+	for fleet, key := range map[string]ed25519.PrivateKey{"staging": keyNumber(1), "test": keyNumber(2)} {
+		at := &link{place: &place{}}
+		l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{signedBy(t, at, fleet, key)}}})
+		_, err := l.Add(t.Context(), revocation.Rule{Provider: "*", Subject: "foreign", Note: "foreign"})
+		require.NoError(t, err)
+		s.foreign = append(s.foreign, at.data)
+	}
+	return s
+}
+
+// start starts a process, perhaps without its local copy.
+func (s *simulation) start(p *process, forget bool) {
+	if forget {
+		p.copied = &memory{}
+		p.known = map[string]bool{}
+	}
+	c := store.ReplicaConfig{LocalCopy: p.copied}
+	public := store.PublicKey{Key: keyNumber(1).Public().(ed25519.PublicKey)}
+	for _, l := range p.links {
+		c.Stores = append(c.Stores, store.Signed(l, "test", p.key, public))
+	}
+	p.List = newList(s.t, revocation.Config{Replica: c})
+	revocation.SetNow(p.List, func() time.Time { return time.Now().Add(p.ahead) })
+	revocation.SetNewest(p.List, p.newest)
+	ctx, stop := context.WithCancel(s.t.Context())
+	done := make(chan struct{})
+	go func(l *revocation.List) {
+		defer close(done)
+		_ = l.Run(ctx)
+	}(p.List)
+	p.stop = func() { stop(); <-done }
+	synctest.Wait()
+}
+
+// look checks what holds at every moment: nothing that was known is lost, and nothing is in effect that nobody has added.
+func (s *simulation) look() {
+	synctest.Wait()
+	for i, p := range s.processes {
+		now := revocation.Notes(p.List)
+		for note := range now {
+			require.Contains(s.t, s.truth.adds, note, "process %d believes what nobody has added", i)
+		}
+		for note := range p.known {
+			require.True(s.t, now[note] || s.truth.adds[note].removed, "process %d forgot %s after %d steps", i, note, s.steps)
+		}
+		p.known = now
+	}
+}
+
+func (s *simulation) pick() *process { return s.processes[s.r.IntN(len(s.processes))] }
+
+// operator returns one of the processes that can write.
+func (s *simulation) operator() *process { return s.processes[s.r.IntN(2)] }
+
+func (s *simulation) add() {
+	p := s.operator()
+	s.steps++
+	note := fmt.Sprint("add ", s.steps)
+	r := revocation.Rule{Provider: "*", Subject: fmt.Sprint(s.r.IntN(6)), Note: note}
+	version := 1
+	if p.newest > 1 && s.r.IntN(4) == 0 {
+		r.SessionID, version = "sid", 2
+	}
+	s.end(p, r.ID()) // a rule that is added again replaces what its writer has seen of it
+	s.truth.adds[note] = &added{id: r.ID(), version: version}
+	_, err := p.Add(s.t.Context(), r)
+	require.True(s.t, err == nil || errors.Is(err, store.ErrNotShared), "%v", err)
+	s.truth.adds[note].shared = err == nil
+}
+
+// end notes that somebody removes every Add of a rule that a process knows.
+func (s *simulation) end(p *process, id string) {
+	for note := range revocation.Notes(p.List) {
+		if a := s.truth.adds[note]; a.id == id {
+			a.removed = true
+		}
+	}
+}
+
+func (s *simulation) remove() {
+	p := s.operator()
+	rules := p.Rules()
+	if len(rules) == 0 {
+		return
+	}
+	id := rules[s.r.IntN(len(rules))].ID()
+	s.end(p, id)
+	err := p.Remove(s.t.Context(), id)
+	require.True(s.t, err == nil || errors.Is(err, store.ErrNotShared), "%v", err)
+}
+
+// spoil does something to a store that one can do without a key.
+func (s *simulation) spoil() {
+	p := s.places[s.r.IntN(len(s.places))]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.frozen = ""
+	switch s.r.IntN(7) {
+	case 0:
+		p.data = nil
+	case 1, 2:
+		if len(p.history) > 0 {
+			p.put(p.history[s.r.IntN(len(p.history))])
+		}
+	case 3:
+		p.put(s.foreign[s.r.IntN(len(s.foreign))])
+	case 4:
+		if p.data != nil {
+			broken := bytes.Clone(p.data)
+			broken[s.r.IntN(len(broken))] ^= 1
+			p.put(broken)
+		}
+	case 5:
+		p.frozen = "frozen" // every document has one revision
+	case 6:
+		other := s.places[s.r.IntN(len(s.places))]
+		if other != p && len(other.history) > 0 {
+			p.put(other.history[len(other.history)-1])
+		}
+	}
+}
+
+func (s *simulation) step() {
+	switch s.r.IntN(10) {
+	case 0, 1, 2:
+		s.add()
+	case 3:
+		s.remove()
+	case 4:
+		s.spoil()
+	case 5:
+		p := s.places[s.r.IntN(len(s.places))]
+		p.mu.Lock()
+		p.down, p.loses = s.r.IntN(3) == 0, s.r.IntN(2)
+		p.mu.Unlock()
+	case 6:
+		p := s.pick()
+		for _, l := range p.links {
+			l.set(s.r.IntN(3) == 0, time.Duration(s.r.IntN(4)*s.r.IntN(2))*700*time.Millisecond)
+		}
+	case 7: // a process starts again; without its copy, a service may, whose knowledge nobody needs
+		p := s.pick()
+		p.stop()
+		if s.r.IntN(3) == 0 { // a newer version
+			p.newest = 2
+		}
+		s.start(p, p.key == nil && s.r.IntN(2) == 0)
+	default:
+		time.Sleep(time.Duration(s.r.IntN(1500)) * time.Millisecond)
+	}
+}
+
+// settle makes all well again, and checks that all processes know the truth within a second.
+func (s *simulation) settle() {
+	for _, p := range s.places {
+		p.mu.Lock()
+		p.down, p.loses, p.frozen = false, 0, ""
+		if p.data != nil && len(p.history) > 0 {
+			p.put(p.history[0]) // it may be forged: an operator has put something genuine there
+		} else {
+			p.data = nil
+		}
+		p.mu.Unlock()
+	}
+	for _, p := range s.processes {
+		for _, l := range p.links {
+			l.set(false, 0)
+		}
+	}
+	time.Sleep(3 * time.Second) // calls that hang end, and pauses are over
+	for i, p := range s.processes[:2] {
+		note := fmt.Sprint("last ", i)
+		r := revocation.Rule{Provider: "*", KeyID: note, Note: note}
+		s.truth.adds[note] = &added{id: r.ID(), version: 1, shared: true}
+		_, err := p.Add(s.t.Context(), r)
+		require.NoError(s.t, err)
+	}
+	time.Sleep(time.Second)
+	s.look()
+	for i, p := range s.processes {
+		for note, a := range s.truth.adds {
+			if a.version > p.newest {
+				require.False(s.t, p.known[note])
+				continue
+			}
+			if !a.removed {
+				require.True(s.t, p.known[note], "process %d does not know %s", i, note)
+			}
+			if a.removed {
+				require.False(s.t, p.known[note], "process %d still has %s", i, note)
+			}
+		}
+		require.Empty(s.t, p.Status().Replica.StoreProblem)
+		require.NotEqual(s.t, "none", p.Status().Replica.Origin)
+	}
+}
+
+// Whatever befalls the stores, no process forgets a rule that it knows and that nobody who had seen it has removed; none believes
+// what nobody has added; an Add that a remover had not seen survives; and all know the same within a second of contact.
+// SIM_HISTORIES says how many histories are played, and SIM_SEED is the first one.
+func TestSimulation(t *testing.T) {
+	t.Parallel()
+	number := func(name string, otherwise int) int {
+		if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
+			return n
+		}
+		return otherwise
+	}
+	first, histories := number("SIM_SEED", 1), number("SIM_HISTORIES", 60)
+	steps, adds := 0, 0
+	for seed := first; seed < first+histories; seed++ {
+		synctest.Test(t, func(t *testing.T) {
+			defer func() {
+				if t.Failed() {
+					t.Logf("seed %d", seed)
+				}
+			}()
+			s := newSimulation(t, uint64(seed))
+			defer func() {
+				for _, p := range s.processes {
+					p.stop()
+				}
+			}()
+			for range simulated {
+				time.Sleep(time.Millisecond)
+				s.step()
+				s.look()
+			}
+			s.settle()
+			steps += simulated
+			adds += len(s.truth.adds)
+		})
+		if t.Failed() {
+			return
+		}
+	}
+	t.Logf("%d histories, %d steps, %d rules added", histories, steps, adds)
+}
