@@ -18,7 +18,8 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// emulatorKey is the key of cognito-local, whose private half is in its repository: github.com/jagregory/cognito-local, MIT licence.
+// emulatorKey is the key of cognito-local, whose private half is in its repository: github.com/jagregory/cognito-local, MIT
+// licence.
 const (
 	emulatorKey = `{"kty":"RSA","e":"AQAB","use":"sig","kid":"CognitoLocal","alg":"RS256","n":"2uLO7yh1_6Icfd89V3nNTc_qhfpDN7vEmOYlm` +
 		`JQlc9_RmOns26lg88fXXFntZESwHOm7_homO2Ih6NOtu4P5eskGs8d8VQMOQfF4YrP-pawVz-gh1S7eSvzZRDHBT4ItUuoiVP1B9HN_uScKxIqjmitpPqEQB_o2` +

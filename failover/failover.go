@@ -68,8 +68,8 @@ type Config struct {
 	// or more, so that an empty store is not taken for one without pins; at least two regions; and no two regions that share an
 	// iss and the keys for it, because nobody can tell which of them issued a token.
 	RejectInactive bool
-	// DrainPeriod is for how long after a pin the other regions may still issue tokens that are admitted until they expire. 0 means
-	// 1 hour, negative none. It needs RejectInactive.
+	// DrainPeriod is for how long after a pin the other regions may still issue tokens that are admitted until they expire. 0
+	// means 1 hour, negative none. It needs RejectInactive.
 	DrainPeriod time.Duration
 
 	// Replica says where a fleet shares the pins of its operators. Anyone who can write there can move the fleet. The name of the
@@ -78,10 +78,10 @@ type Config struct {
 
 	// Logger gets one line for each change. Panics of its handler are recovered. Nil is silent.
 	Logger *slog.Logger
-	// OnChange is called after a change of the status: another active region, a pin, the health of a region, or a problem with
-	// the store. Reports, HoldDownUntil and Replica.Confirmed alone are no change. Calls do not overlap, and old is the new of
-	// the call before: changes that come at once, or while OnChange runs, are merged into one call. It is called without a lock and
-	// may call the Controller. A panic is logged. Nil is fine.
+	// OnChange is called after a change of the status: another active region, a pin, the health of a region, or a problem
+	// with the store. Reports, HoldDownUntil and Replica.Confirmed alone are no change. Calls do not overlap, and old is the
+	// new of the call before: changes that come at once, or while OnChange runs, are merged into one call. It is called
+	// without a lock and may call the Controller. A panic is logged. Nil is fine.
 	OnChange func(old, new Status)
 }
 

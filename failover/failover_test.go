@@ -176,6 +176,9 @@ func TestProbes(t *testing.T) {
 // failed is not entered within HoldDown; what an operator pins stays; events come in order.
 func TestYearOfSignals(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("it is long")
+	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	synctest.Test(t, func(t *testing.T) {

@@ -7,8 +7,8 @@ import (
 	"github.com/regionjwt/regionjwt/internal/label"
 )
 
-// choose follows the pin, updates the health of the regions, and moves if that is due. The caller holds mu, and calls notify after
-// it.
+// choose follows the pin, updates the health of the regions, and moves if that is due. The caller holds mu, and calls notify
+// after it.
 func (c *Controller) choose(now time.Time) (next time.Time) {
 	next = c.follow(now)
 	for _, r := range c.regions {

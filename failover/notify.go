@@ -9,8 +9,8 @@ import (
 	"github.com/regionjwt/regionjwt/internal/replica"
 )
 
-// notify logs what has changed since the last call, and calls OnChange. It is called without the lock, and a callback may call the
-// Controller.
+// notify logs what has changed since the last call, and calls OnChange. It is called without the lock, and a callback may
+// call the Controller.
 func (c *Controller) notify() {
 	c.notifier.Notify(c.snapshot.Load, func(before, now *snapshot) {
 		if !now.differs(before) {

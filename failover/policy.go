@@ -25,10 +25,11 @@ func (unknownError) Is(target error) bool { return target == verdict.ErrUnavaila
 // Unwrap returns the cause.
 func (e unknownError) Unwrap() error { return e.error }
 
-// Admit rejects tokens of inactive regions if Config.RejectInactive is set. It is a region policy of package verifier: regions
-// are those that may have issued the token. It admits a token that the pinned region may have issued, one that was issued before
-// the pin or less than DrainPeriod after it, and every token of another provider. Without a pin, and while pins are in conflict, it
-// admits all. Until the pins are known, no token can be judged (503), and neither can any token if New has not made the Controller.
+// Admit rejects tokens of inactive regions if Config.RejectInactive is set. It is a region policy of package verifier:
+// regions are those that may have issued the token. It admits a token that the pinned region may have issued, one that was
+// issued before the pin or less than DrainPeriod after it, and every token of another provider. Without a pin, and while pins
+// are in conflict, it admits all. Until the pins are known, no token can be judged (503), and neither can any token if New
+// has not made the Controller.
 func (c *Controller) Admit(provider string, regions []string, issuedAt time.Time) error {
 	if !c.made() {
 		return errNotMadeBy

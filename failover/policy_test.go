@@ -12,8 +12,8 @@ import (
 	"github.com/regionjwt/regionjwt/store"
 )
 
-// A token of another region than the pinned one is rejected if it was issued when the pin had been known for DrainPeriod. Without a
-// pin, after its end and while pins are in conflict, all are admitted; while the pins are not known, none is.
+// A token of another region than the pinned one is rejected if it was issued when the pin had been known for DrainPeriod.
+// Without a pin, after its end and while pins are in conflict, all are admitted; while the pins are not known, none is.
 func TestRejectInactive(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

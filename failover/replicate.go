@@ -13,14 +13,14 @@ import (
 // maxRounds is how often a pin replaces others that operators have written at the same time.
 const maxRounds = 3
 
-// Pin makes a region active, whatever its health, for a lifetime, or until Unpin or another Pin. A lifetime of 0 is 24 hours; the
-// maximum is 30 days. It takes effect in this process at once, and in the fleet when a store has it: if no store has accepted it,
-// the error wraps store.ErrNotShared and the causes, and the pin is in effect here. A document in a store that is not authentic or
-// malformed is not replaced. The note is one line of at most 256 bytes for people; it may be empty. An unknown region, a note that
-// is not one line or another lifetime changes nothing.
+// Pin makes a region active, whatever its health, for a lifetime, or until Unpin or another Pin. A lifetime of 0 is 24 hours;
+// the maximum is 30 days. It takes effect in this process at once, and in the fleet when a store has it: if no store has
+// accepted it, the error wraps store.ErrNotShared and the causes, and the pin is in effect here. A document in a store that
+// is not authentic or malformed is not replaced. The note is one line of at most 256 bytes for people; it may be empty. An
+// unknown region, a note that is not one line or another lifetime changes nothing.
 //
-// A pin replaces all pins that this process knows, so call Load or Run before. Pins that operators have written without knowing of
-// each other are in conflict: see Status.Conflicts.
+// A pin replaces all pins that this process knows, so call Load or Run before. Pins that operators have written without
+// knowing of each other are in conflict: see Status.Conflicts.
 func (c *Controller) Pin(ctx context.Context, region, note string, lifetime time.Duration) error {
 	if !c.made() {
 		return errNotMade
@@ -41,8 +41,8 @@ func (c *Controller) Pin(ctx context.Context, region, note string, lifetime time
 	return c.decide(ctx, pin{Region: region, Pinned: true, Note: note, At: now, Expires: now.Add(lifetime)})
 }
 
-// Unpin ends a pin, and every other one that is in conflict with it. An Automatic Controller then decides by itself, starting with
-// the region that was pinned; another one stays there. The error is that of Pin.
+// Unpin ends a pin, and every other one that is in conflict with it. An Automatic Controller then decides by itself, starting
+// with the region that was pinned; another one stays there. The error is that of Pin.
 func (c *Controller) Unpin(ctx context.Context) error {
 	if !c.made() {
 		return errNotMade

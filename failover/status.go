@@ -39,8 +39,8 @@ type Status struct {
 	Note string `json:"note,omitempty"`
 	// Expires is when the pin ends by itself; the zero time if there is none.
 	Expires time.Time `json:"expires,omitzero"`
-	// Conflicts has one line for each of several pins whose writers did not know of each other, and of which one is in effect. The
-	// next Pin or Unpin replaces them all. It is empty if there is at most one.
+	// Conflicts has one line for each of several pins whose writers did not know of each other, and of which one is in
+	// effect. The next Pin or Unpin replaces them all. It is empty if there is at most one.
 	Conflicts []string `json:"conflicts,omitempty"`
 	// Regions are the regions in the order of the provider.
 	Regions []RegionStatus `json:"regions"`

@@ -172,7 +172,8 @@ func TestRotationDuringAnOutage(t *testing.T) {
 	})
 }
 
-// A key is withdrawn. It is accepted until two answers a minute apart do not list it, then "cannot tell" for a while, then unknown.
+// A key is withdrawn. It is accepted until two answers a minute apart do not list it, then "cannot tell" for a while, then
+// unknown.
 func TestWithdrawal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

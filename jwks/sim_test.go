@@ -40,6 +40,9 @@ type simTally struct {
 // region-years (in a plain test run a twentieth). SIM_SEED and SIM_YEARS together reproduce a run.
 func TestSimulation(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("it is long")
+	}
 	years, seed, first := simSettings(t)
 	keys := newSimKeys(t)
 	var total simTally

@@ -29,8 +29,8 @@ var errFixed = errors.New("the key is published, and this process cannot use it"
 // NewStatic returns a Source of fixed keys, for tests and for services without a network. keySets holds a JWK set (RFC 7517,
 // section 5) for each issuer. A key may be of every region that lists the issuer. A document without a usable key is an error.
 //
-// Entries that cannot be used mean what they mean in a set that a Cache fetches: the answer about one that cannot be read, or that
-// this build of the program does not support, is not complete, and one that is not allowed is ErrKeyNotAllowed.
+// Entries that cannot be used mean what they mean in a set that a Cache fetches: the answer about one that cannot be read, or
+// that this build of the program does not support, is not complete, and one that is not allowed is ErrKeyNotAllowed.
 func NewStatic(keySets map[string][]byte) (Source, error) {
 	s := &static{issuers: map[string]fixed{}, changed: make(chan struct{})}
 	var errs []error

@@ -57,8 +57,8 @@ func Example() {
 	// 403 insufficient_scope
 }
 
-// An agent that acts for a user presents a token with the user as sub, and itself as act (RFC 8693). It is a bearer token like all
-// others; only the requirements of the route tell the difference.
+// An agent that acts for a user presents a token with the user as sub, and itself as act (RFC 8693). It is a bearer token
+// like all others; only the requirements of the route tell the difference.
 func ExampleActors() {
 	server := issuertest.New(nil, issuer.OIDC("https://idp.example.com"), issuertest.Config{Audience: "https://api.example.com"})
 	defer server.Close()

@@ -30,8 +30,8 @@ func Scopes(scopes ...string) Requirement {
 	})
 }
 
-// AnyScope requires at least one of the scopes: "orders", for example, if it includes "orders/read". Challenges name the first one
-// only, so that clients ask for no more than that. It panics as Scopes does.
+// AnyScope requires at least one of the scopes: "orders", for example, if it includes "orders/read". Challenges name the
+// first one only, so that clients ask for no more than that. It panics as Scopes does.
 func AnyScope(scopes ...string) Requirement {
 	scopes = scopesOf("AnyScope", scopes)
 	return scopeRequirement(scopes[:1], func(t *verifier.Token) error {

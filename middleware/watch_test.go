@@ -154,8 +154,8 @@ func TestWatchChanges(t *testing.T) {
 	})
 }
 
-// A stream ends at once if its key may not be used any longer, even if it is not known whether the token is still valid. While the
-// key may be used, it goes on.
+// A stream ends at once if its key may not be used any longer, even if it is not known whether the token is still valid.
+// While the key may be used, it goes on.
 func TestWatchEndsWithTheKey(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

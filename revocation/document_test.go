@@ -115,7 +115,8 @@ func TestAFullDocumentBesideAnotherOne(t *testing.T) {
 	require.Len(t, other.Rules(), revocation.MaxRules+3)
 }
 
-// A removal is remembered until its rule would have ended. Where there is no room for that, the rule stays, and the error says so.
+// A removal is remembered until its rule would have ended. Where there is no room for that, the rule stays, and the error
+// says so.
 func TestNoRoomForARemoval(t *testing.T) {
 	t.Parallel()
 	m := &memory{}

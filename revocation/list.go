@@ -169,9 +169,9 @@ func (l *List) Add(ctx context.Context, r Rule) (id string, err error) {
 	return e.id, l.change(ctx, func(s *ruleSet) (*ruleSet, error) { return s.add(e, now) })
 }
 
-// Remove removes a rule: every Add of it that this process knows. The error is ErrNoRule if there is none with that ID. If there is
-// no room to remember the removal until the rule would have ended, the error says so, and the rule stays. All other errors are
-// those of Add.
+// Remove removes a rule: every Add of it that this process knows. The error is ErrNoRule if there is none with that ID. If
+// there is no room to remember the removal until the rule would have ended, the error says so, and the rule stays. All other
+// errors are those of Add.
 func (l *List) Remove(ctx context.Context, id string) error {
 	if l.current() == nil {
 		return errNotMade

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"sync"
 
 	"github.com/regionjwt/regionjwt/internal/trust"
@@ -80,20 +79,6 @@ func (m *memory) set(down bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.down = down
-}
-
-// lose puts the store back to an earlier state, or empties it.
-func (m *memory) lose(r *rand.Rand) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	docs := map[string]kept(nil)
-	if len(m.old) > 0 && r.IntN(2) == 0 {
-		docs = maps.Clone(m.old[r.IntN(len(m.old))])
-	}
-	m.docs = docs
-	for name, d := range docs {
-		m.put(name, d.Data) // under a revision of its own
-	}
 }
 
 // known reports whether a List knows the rules.

@@ -47,8 +47,8 @@ type Rule struct {
 	// IssuedBefore matches tokens whose iat is earlier, and tokens without iat. The zero time matches every token.
 	IssuedBefore time.Time `json:"issued_before,omitzero"`
 
-	// ExpiresAt is when the rule ends by itself. Choose the time when the last matching token expires. The zero time means 30 days
-	// after the rule is added.
+	// ExpiresAt is when the rule ends by itself. Choose the time when the last matching token expires. The zero time means 30
+	// days after the rule is added.
 	ExpiresAt time.Time `json:"expires,omitzero"`
 
 	// Note is for people, such as the number of an incident: at most 512 bytes of one line. It is never sent to clients.
@@ -122,8 +122,8 @@ func (r Rule) canonical() Rule {
 	return r
 }
 
-// ID returns the ID of the rule: a hash of the fields that match tokens, so without Note, ExpiresAt and Created, which is the same
-// in every process. It has 16 letters, digits, dashes and underscores, and begins with a letter.
+// ID returns the ID of the rule: a hash of the fields that match tokens, so without Note, ExpiresAt and Created, which is the
+// same in every process. It has 16 letters, digits, dashes and underscores, and begins with a letter.
 func (r Rule) ID() string {
 	r = r.canonical()
 	r.Note, r.ExpiresAt, r.Created = "", time.Time{}, time.Time{}

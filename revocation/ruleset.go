@@ -23,8 +23,8 @@ type entry struct {
 // ended reports whether the rule has ended by itself.
 func (e *entry) ended(now time.Time) bool { return !now.Before(e.ends) }
 
-// ruleSet is what is known of the rules: every Add, and every tag that was removed. A merge is the union of both, without the Adds
-// whose tags were removed; no time and no epoch takes part in it. It is immutable.
+// ruleSet is what is known of the rules: every Add, and every tag that was removed. A merge is the union of both, without the
+// Adds whose tags were removed; no time and no epoch takes part in it. It is immutable.
 type ruleSet struct {
 	epoch   uint64
 	entries *table[tag, *entry]
@@ -107,24 +107,23 @@ func (c *changing) put(e *entry) {
 	c.count(f.mask(), 1)
 }
 
-// take removes the entry with a tag, if there is one, and returns it.
-func (c *changing) take(t tag) *entry {
+// take removes the entry with a tag, if there is one.
+func (c *changing) take(t tag) {
 	e, found := c.entries.get(t)
 	if !found {
-		return nil
+		return
 	}
 	c.changed = true
 	c.entries.remove(t)
 	c.next.bytes -= len(e.text) + 1
 	if e.id == "" {
 		c.next.unreadable--
-		return e
+		return
 	}
 	f := e.rule.fields()
 	without(&c.byID, e.id, e)
 	without(&c.rules, f, e)
 	c.count(f.mask(), -1)
-	return e
 }
 
 // without removes an entry from a list of a table.
@@ -191,8 +190,8 @@ func (s *ruleSet) Merge(other *ruleSet, now time.Time) (merged *ruleSet, grew bo
 	return c.done(), grew
 }
 
-// forget drops rules and removals that ended so long ago that no clock can be wrong by that: a rule was added a day after the end,
-// and a day ago.
+// forget drops rules and removals that ended so long ago that no clock can be wrong by that: a rule was added a day after the
+// end, and a day ago.
 func (c *changing) forget(now time.Time) {
 	if c.next.firstEnd.IsZero() || now.Sub(c.next.firstEnd) < settled {
 		return

@@ -50,11 +50,11 @@ type ReplicaStatus struct {
 	// LocalProblem is the problem with the local copy, or "": unavailable, not_authentic or malformed.
 	LocalProblem string `json:"local_problem,omitempty"`
 	// Stores is the state of each store, in the order of ReplicaConfig.Stores. The slice must not be changed.
-	Stores []StoreStatus `json:"stores,omitempty"`
+	Stores []Status `json:"stores,omitempty"`
 }
 
-// StoreStatus is the state of one store of a replica.
-type StoreStatus struct {
+// Status is the state of one store of a replica.
+type Status struct {
 	// Problem is the problem with the store, or "": unavailable (it does not answer, or could not be written), missing (it has no
 	// document, and should), lost (it has no document any more), rolled_back (its document misses something that is known),
 	// not_authentic (no authorized writer wrote it), or malformed (it cannot be read, or is of a newer version). No problem

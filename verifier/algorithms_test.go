@@ -44,21 +44,24 @@ func algPolicy(algorithms []string) verifier.Policy {
 	return verifier.Policy{Provider: issuer.OIDC(algIssuer), Audience: verifier.Audience(fakeissuer.Audience), Algorithms: algorithms}
 }
 
-// algSigner makes a key, and its JWK under a kid.
-func algSigner(t testing.TB, alg, kid string) (*josetest.Signer, map[string]any) {
+// algKeyID is the kid of every key.
+const algKeyID = "one"
+
+// algSigner makes a key, and its JWK.
+func algSigner(t testing.TB, alg string) (*josetest.Signer, map[string]any) {
 	t.Helper()
 	s, err := josetest.NewSigner(alg)
 	require.NoError(t, err)
-	s.ID = kid
+	s.ID = algKeyID
 	jwk, err := s.JWK()
 	require.NoError(t, err)
 	return s, jwk
 }
 
-// algToken is a good token, with the alg and kid that are given and that many more bytes.
-func algToken(t testing.TB, s *josetest.Signer, alg, kid string, padding int) string {
+// algToken is a good token, with the alg that is given and that many more bytes.
+func algToken(t testing.TB, s *josetest.Signer, alg string, padding int) string {
 	t.Helper()
-	header, err := json.Marshal(map[string]any{"alg": alg, "kid": kid})
+	header, err := json.Marshal(map[string]any{"alg": alg, "kid": algKeyID})
 	require.NoError(t, err)
 	payload, err := json.Marshal(map[string]any{
 		"iss": algIssuer, "aud": fakeissuer.Audience, "sub": "alice", "exp": 4102444800, "padding": strings.Repeat("x", padding),
@@ -76,14 +79,14 @@ func TestAKeyVerifiesItsOwnAlgorithmOnly(t *testing.T) {
 	all := supported()
 	signers, keys := map[string]*josetest.Signer{}, []map[string]any{}
 	for _, alg := range all {
-		s, jwk := algSigner(t, alg, "one")
+		s, jwk := algSigner(t, alg)
 		signers[alg], keys = s, append(keys, jwk)
 	}
 	v := algVerifier(t, verifier.Config{}, all, keys...)
 	uncached := algVerifier(t, verifier.Config{CacheSize: -1}, all, keys...)
 	for alg, s := range signers {
 		for _, named := range all {
-			token := algToken(t, s, named, "one", 0)
+			token := algToken(t, s, named, 0)
 			good := jose.Canonical(named) == jose.Canonical(alg)
 			for range 2 {
 				_, err := v.Verify(t.Context(), token)
@@ -97,7 +100,7 @@ func TestAKeyVerifiesItsOwnAlgorithmOnly(t *testing.T) {
 				require.ErrorIs(t, errUncached, verifier.ErrInvalid, "%s as %s", alg, named)
 			}
 		}
-		_, err := v.Verify(t.Context(), fakeissuer.Tamper(algToken(t, s, alg, "one", 0)))
+		_, err := v.Verify(t.Context(), fakeissuer.Tamper(algToken(t, s, alg, 0)))
 		require.ErrorIs(t, err, verifier.ErrInvalid)
 	}
 }
@@ -106,14 +109,14 @@ func TestAKeyVerifiesItsOwnAlgorithmOnly(t *testing.T) {
 func TestEitherNameOfEd25519(t *testing.T) {
 	t.Parallel()
 	names := []string{"Ed25519", "EdDSA"}
-	s, jwk := algSigner(t, "Ed25519", "one")
+	s, jwk := algSigner(t, "Ed25519")
 	noAlg := maps.Clone(jwk)
 	delete(noAlg, "alg")
 	for _, listed := range [][]string{{"Ed25519"}, {"EdDSA"}, names, nil} {
 		for _, key := range append([]map[string]any{noAlg}, renamed(jwk, names...)...) {
 			v := algVerifier(t, verifier.Config{}, listed, key)
 			for _, named := range names {
-				tok, err := v.Verify(t.Context(), algToken(t, s, named, "one", 0))
+				tok, err := v.Verify(t.Context(), algToken(t, s, named, 0))
 				require.NoError(t, err, "%v %v %v", listed, key["alg"], named)
 				require.NoError(t, v.Recheck(t.Context(), tok))
 			}
@@ -121,7 +124,7 @@ func TestEitherNameOfEd25519(t *testing.T) {
 	}
 	v := algVerifier(t, verifier.Config{}, []string{"ES256"}, jwk)
 	for _, named := range append(names, "Ed448", "ed25519", "EDDSA") {
-		_, err := v.Verify(t.Context(), algToken(t, s, named, "one", 0))
+		_, err := v.Verify(t.Context(), algToken(t, s, named, 0))
 		require.Equal(t, "alg_not_allowed", reasonOf(t, err), named)
 	}
 	given := []string{"EdDSA"}
@@ -142,9 +145,9 @@ func renamed(jwk map[string]any, names ...string) (all []map[string]any) {
 func TestUpdateForbidsAnAlgorithm(t *testing.T) {
 	t.Parallel()
 	for _, alg := range supported() {
-		s, jwk := algSigner(t, alg, "one")
+		s, jwk := algSigner(t, alg)
 		v := algVerifier(t, verifier.Config{}, []string{alg, "ES384"}, jwk)
-		token := algToken(t, s, alg, "one", 0)
+		token := algToken(t, s, alg, 0)
 		tok, err := v.Verify(t.Context(), token)
 		require.NoError(t, err)
 		rest := "RS384"
@@ -161,12 +164,12 @@ func TestLongestSignaturesFit(t *testing.T) {
 	if err := jose.Support("ML-DSA-87"); err != nil {
 		t.Skip(err)
 	}
-	s, jwk := algSigner(t, "ML-DSA-87", "one")
+	s, jwk := algSigner(t, "ML-DSA-87")
 	v := algVerifier(t, verifier.Config{}, []string{"ML-DSA-87"}, jwk)
-	token := algToken(t, s, "ML-DSA-87", "one", 7<<10)
+	token := algToken(t, s, "ML-DSA-87", 7<<10)
 	_, err := v.Verify(t.Context(), token)
 	require.NoError(t, err, len(token))
-	_, err = v.Verify(t.Context(), algToken(t, s, "ML-DSA-87", "one", 8<<10))
+	_, err = v.Verify(t.Context(), algToken(t, s, "ML-DSA-87", 8<<10))
 	require.Equal(t, "malformed", reasonOf(t, err))
 }
 
@@ -174,7 +177,7 @@ func TestLongestSignaturesFit(t *testing.T) {
 // it is refused as any algorithm that is not allowed.
 func TestUnsupportedAlgorithms(t *testing.T) {
 	t.Parallel()
-	_, jwk := algSigner(t, "ES256", "one")
+	_, jwk := algSigner(t, "ES256")
 	doc, err := json.Marshal(map[string]any{"keys": []any{jwk}})
 	require.NoError(t, err)
 	source, err := jwks.NewStatic(map[string][]byte{algIssuer: doc})
@@ -184,7 +187,7 @@ func TestUnsupportedAlgorithms(t *testing.T) {
 	if jose.Support("ML-DSA-44") != nil {
 		require.ErrorContains(t, err, `"ML-DSA-44" is not supported by this build`)
 	}
-	s, _ := algSigner(t, "ES256", "one")
-	_, err = algVerifier(t, verifier.Config{}, nil, jwk).Verify(t.Context(), algToken(t, s, "ML-DSA-44", "one", 0))
+	s, _ := algSigner(t, "ES256")
+	_, err = algVerifier(t, verifier.Config{}, nil, jwk).Verify(t.Context(), algToken(t, s, "ML-DSA-44", 0))
 	require.Equal(t, "alg_not_allowed", reasonOf(t, err))
 }

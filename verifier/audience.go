@@ -41,9 +41,9 @@ func Audience(aud ...string) AudiencePolicy {
 	return AudiencePolicy{kind: audAPI, allowed: slices.Clone(aud)}
 }
 
-// CognitoAccess accepts access tokens of Amazon Cognito: token_use is "access" and client_id is one of clientIDs. A token that
-// has an aud, as one that was requested with a resource (RFC 8707) or derived from another token (RFC 8693; see CognitoDerived)
-// has, is rejected, unless an Audience that accepts it is joined with AllOf:
+// CognitoAccess accepts access tokens of Amazon Cognito: token_use is "access" and client_id is one of clientIDs. A token
+// that has an aud, as one that was requested with a resource (RFC 8707) or derived from another token (RFC 8693; see
+// CognitoDerived) has, is rejected, unless an Audience that accepts it is joined with AllOf:
 //
 //	AllOf(CognitoAccess(client), Audience(api))                                // tokens for the API only
 //	AnyOf(CognitoAccess(client), AllOf(CognitoAccess(client), Audience(api)))  // and those without an aud

@@ -17,9 +17,9 @@ var accountPattern = regexp.MustCompile(`^[0-9]{12}$`)
 
 // AWS returns a Policy for the tokens with which IAM roles of one AWS account identify themselves to services outside of AWS
 // (GetWebIdentityToken of AWS STS). issuerURL is that of the account, https://{UUID}.tokens.sts.global.api.aws, as "aws iam
-// get-outbound-web-identity-federation-info" prints it; account is the account's number. Beside what the fields of the Policy say,
-// the token must name the account, and its sub must be the ARN of a role in it. The tags of a request are chosen by the caller:
-// do not use them to tell who it is.
+// get-outbound-web-identity-federation-info" prints it; account is the account's number. Beside what the fields of the Policy
+// say, the token must name the account, and its sub must be the ARN of a role in it. The tags of a request are chosen by the
+// caller: do not use them to tell who it is.
 //
 // Fields of the Policy may be changed. The ID of the Provider is "aws/" and the account. AWS does not fail: New reports every
 // problem.

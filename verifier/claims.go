@@ -65,8 +65,9 @@ func (c *claims) read(members []strictjson.Member) (wrong string) {
 	return ""
 }
 
-// notNull lists the registered claims of which null does not mean that they are absent. Null for one of the others (nbf, iat, sub,
-// jti, azp, client_id, scope, scp, sid, auth_time, acr, amr) takes nothing back that the claim would have said against the token.
+// notNull lists the registered claims of which null does not mean that they are absent. Null for one of the others (nbf, iat,
+// sub, jti, azp, client_id, scope, scp, sid, auth_time, acr, amr) takes nothing back that the claim would have said against
+// the token.
 var notNull = []string{"iss", "aud", "exp", "token_use", "at_hash", "c_hash", "events", "cnf", "act", "status"}
 
 // add reads one claim, and reports whether its type is right.

@@ -18,9 +18,9 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// The contract for leniency: another spelling of a token or key set is accepted only if the right spelling of the same token would
-// be accepted with the same issuer, key and claims. canonical is the test's own reader of what is allowed: it knows nothing of the
-// library's.
+// The contract for leniency: another spelling of a token or key set is accepted only if the right spelling of the same token
+// would be accepted with the same issuer, key and claims. canonical is the test's own reader of what is allowed: it knows
+// nothing of the library's.
 
 // canonicalHeader removes the nulls that mean "absent", and names the key.
 func canonicalHeader(h set, kid string) set {

@@ -48,8 +48,8 @@ var (
 )
 
 // checkKind checks whether the token is of the right kind, by what is certain: an ID token is no access token, and a JWT of a
-// third kind is neither. If the typ of the header is not one of access tokens, Policy.Types lists it, and the caller wants that
-// kind of token.
+// third kind is neither. If the typ of the header is not one of access tokens, Policy.Types lists it, and the caller wants
+// that kind of token.
 func (a *AudiencePolicy) checkKind(in *audienceInput) (Reason, string) {
 	access, id := a.kinds()
 	if slices.Contains(accessTypes, in.typ) {

@@ -47,8 +47,8 @@ func (e *compiledPolicy) readNamed(c *claims) (wrong string) {
 	return ""
 }
 
-// add adds the scopes of a text, split at spaces (RFC 6749 section 3.3), or of an array with one in each element. It returns false
-// if an element is none.
+// add adds the scopes of a text, split at spaces (RFC 6749 section 3.3), or of an array with one in each element. It returns
+// false if an element is none.
 func (s *scopes) add(v strictjson.Value) bool {
 	if v.Kind() == strictjson.String && s.text == "" {
 		s.text = v.Text()

@@ -136,7 +136,7 @@ func (p *Policy) validate() error {
 	add(p.validateAWS())
 	for _, alg := range p.Algorithms {
 		if err := jose.Support(alg); err != nil {
-			add(fmt.Errorf("Algorithms: %w", err))
+			add(fmt.Errorf("field Algorithms: %w", err))
 		}
 	}
 	for _, name := range p.Types {

@@ -41,8 +41,8 @@ func TestSeveralStores(t *testing.T) {
 	both.fails(t, 2, []string{"rules restore"}, "rules", "repair")
 }
 
-// A heartbeat keeps a document fresh for services with a MaxSilence, by a key that can do nothing else. It is refused where a store
-// misses something.
+// A heartbeat keeps a document fresh for services with a MaxSilence, by a key that can do nothing else. It is refused where a
+// store misses something.
 func TestAlive(t *testing.T) {
 	t.Parallel()
 	tl, dir := signing(t)

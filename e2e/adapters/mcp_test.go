@@ -15,8 +15,8 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// recipeMCP puts httpauth in front of an MCP handler. httpauth verifies and rejects; the middleware of the SDK only takes over the
-// verified token, so that tools see it and a session stays with the user who began it.
+// recipeMCP puts httpauth in front of an MCP handler. httpauth verifies and rejects; the middleware of the SDK only takes
+// over the verified token, so that tools see it and a session stays with the user who began it.
 func recipeMCP(auth *httpauth.Middleware, v middleware.Verifier, h http.Handler, requirements ...middleware.Requirement) http.Handler {
 	return auth.Require(requirements...)(recipeWatched(v, mcpauth.RequireBearerToken(recipeTokenInfo, nil)(h)))
 }

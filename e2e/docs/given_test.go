@@ -1,4 +1,5 @@
-// Package docs_test compiles every Go block of the documentation, compares their command lines with the tool, and follows their links.
+// Package docs_test compiles every Go block of the documentation, compares their command lines with the tool, and follows
+// their links.
 package docs_test
 
 import (

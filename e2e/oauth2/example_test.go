@@ -32,9 +32,9 @@ func (endpoints) RoundTrip(req *http.Request) (*http.Response, error) {
 	return answer(http.StatusServiceUnavailable, `{}`)
 }
 
-// tokens is an oauth2.TokenSource. It has no context, so it waits for 10 seconds at most. Use it with an oauth2.Transport, as below:
-// oauth2.NewClient and oauth2.ReuseTokenSource would keep the token a second time, behind a lock, and replace it only when it has
-// expired.
+// tokens is an oauth2.TokenSource. It has no context, so it waits for 10 seconds at most. Use it with an oauth2.Transport, as
+// below: oauth2.NewClient and oauth2.ReuseTokenSource would keep the token a second time, behind a lock, and replace it only
+// when it has expired.
 type tokens struct{ *clientcredentials.TokenSource }
 
 // Token implements oauth2.TokenSource.

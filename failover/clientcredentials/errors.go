@@ -16,8 +16,9 @@ var (
 	ErrRejected = errors.New("the provider rejects the request for an access token")
 )
 
-// Labels of failures, beside those of package label. All but rejected are ErrUnavailable. label.HTTP is a status that is an outage
-// or not one of OAuth, redirects included; label.Malformed is an answer with neither a bearer token nor an OAuth error.
+// Labels of failures, beside those of package label. All but rejected are ErrUnavailable. label.HTTP is a status that is an
+// outage or not one of OAuth, redirects included; label.Malformed is an answer with neither a bearer token nor an OAuth
+// error.
 const (
 	noCredentials = "no_credentials" // CredentialsFunc failed, or the key did not sign
 	panicked      = "panicked"       // the HTTP client panicked

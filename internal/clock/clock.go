@@ -1,5 +1,5 @@
-// Package clock reads the monotonic and the wall clock together, for ages that neither a frozen process nor a clock that is set may
-// change.
+// Package clock reads the monotonic and the wall clock together, for ages that neither a frozen process nor a clock that is
+// set may change.
 package clock
 
 import (
@@ -70,8 +70,8 @@ func Later(t, u Time) Time {
 	return t
 }
 
-// Stamp is a Time that is read without a lock. A reader that meets a writer may see one clock's old reading beside the other's new
-// one. Since then returns the greater age.
+// Stamp is a Time that is read without a lock. A reader that meets a writer may see one clock's old reading beside the
+// other's new one. Since then returns the greater age.
 type Stamp struct{ mono, wall atomic.Int64 }
 
 // Load returns the time.

@@ -22,15 +22,15 @@ const (
 	unmodifiedRate = 512 << 10              // and one more second for each of so many bytes
 )
 
-// follow calls changed with a document of a store until ctx ends: once at the beginning, then whenever the document has changed,
-// and after each error. It calls unchanged with its digest whenever the store has answered and the document has not changed.
-// Both are called in the goroutine of the caller; a slow one delays the next load. changed owns the data, and returns for how
-// long the store is not asked again.
+// follow calls changed with a document of a store until ctx ends: once at the beginning, then whenever the document has
+// changed, and after each error. It calls unchanged with its digest whenever the store has answered and the document has not
+// changed. Both are called in the goroutine of the caller; a slow one delays the next load. changed owns the data, and
+// returns for how long the store is not asked again.
 //
-// The content of the document decides whether it has changed. Its revision is passed to Load, but not for more than 2 seconds and
-// one more for each 512 KiB of the document: a store cannot hide a new document behind an old revision for longer. If only the
-// revision changes, changed is not called, and the next load waits up to 500 ms. So does the load after one that is not
-// authentic.
+// The content of the document decides whether it has changed. Its revision is passed to Load, but not for more than 2 seconds
+// and one more for each 512 KiB of the document: a store cannot hide a new document behind an old revision for longer. If
+// only the revision changes, changed is not called, and the next load waits up to 500 ms. So does the load after one that is
+// not authentic.
 //
 // The store is asked at intervals, and soon after a hint of Watch; two loads are at least 50 ms apart.
 func follow(

@@ -32,8 +32,8 @@ type written[T any] struct {
 	data     []byte
 }
 
-// Change changes what is known by f, and then writes it to the stores and the local copy. f returns a document that says more than
-// the known one; it is called under a lock. An error of f changes nothing, and is returned.
+// Change changes what is known by f, and then writes it to the stores and the local copy. f returns a document that says more
+// than the known one; it is called under a lock. An error of f changes nothing, and is returned.
 //
 // Change returns nil if at least one store has accepted the change; the state tells of the others. If none has, the error wraps
 // store.ErrNotShared, and the change is in effect here.
@@ -217,7 +217,7 @@ func (r *Replica[T]) healStore(ctx context.Context, m *member) {
 		m.heal, m.failed = time.Time{}, 0
 	case m.readOnly:
 	case m.heal.IsZero():
-		m.heal = now.Add(healAfter + rand.N(healAfter)) //nolint:gosec // it spreads writes, and hides nothing
+		m.heal = now.Add(healAfter + rand.N(healAfter)) //nolint:gosec // it only spreads writes
 	default:
 		due = !now.Before(m.heal)
 	}

@@ -132,7 +132,7 @@ func New[T Document[T]](c Config[T]) *Replica[T] {
 				r.scope.Keys = append(r.scope.Keys, k)
 			}
 		}
-		s.Status.Stores = append(s.Status.Stores, store.StoreStatus{})
+		s.Status.Stores = append(s.Status.Stores, store.Status{})
 	}
 	s.Status.Stale = c.MaxSilence > 0
 	r.state.Store(s)
@@ -160,7 +160,7 @@ func (r *Replica[T]) locked(f func()) {
 // Same reports whether two states of a replica differ in nothing but when the stores have answered, and with which epoch.
 func Same(a, b *store.ReplicaStatus) bool {
 	return a.Origin == b.Origin && a.Epoch == b.Epoch && a.Stale == b.Stale && a.LocalProblem == b.LocalProblem &&
-		slices.EqualFunc(a.Stores, b.Stores, func(a, b store.StoreStatus) bool {
+		slices.EqualFunc(a.Stores, b.Stores, func(a, b store.Status) bool {
 			return a.Problem == b.Problem
 		})
 }

@@ -1,5 +1,5 @@
-// Package tokenkinds lets package regionjwt log which policies cannot tell access tokens from ID tokens, without a method for it
-// on a public type.
+// Package tokenkinds lets package regionjwt log which policies cannot tell access tokens from ID tokens, without a method for
+// it on a public type.
 package tokenkinds
 
 var unclear = func(any) []string { return nil }

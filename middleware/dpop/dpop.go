@@ -37,9 +37,9 @@ var defaultAlgorithms = []string{jose.ES256, jose.ES384, jose.PS256, jose.RS256,
 // Config configures a Checker. The zero value of every field is the default. If several processes serve one URL, set NonceKeys or
 // Replay: without Replay, each process accepts a captured proof once while it is not older than MaxAge.
 type Config struct {
-	// Algorithms lists the accepted signature algorithms, those of verifier.Policy. Empty means ES256, ES384, PS256, RS256, Ed25519
-	// and EdDSA. The last two are names of one algorithm: either accepts both. The list is sent to clients as it is, and some know
-	// one of the names only.
+	// Algorithms lists the accepted signature algorithms, those of verifier.Policy. Empty means ES256, ES384, PS256, RS256,
+	// Ed25519 and EdDSA. The last two are names of one algorithm: either accepts both. The list is sent to clients as it is,
+	// and some know one of the names only.
 	Algorithms []string
 
 	// MaxAge is how long ago a proof may have been issued, by its iat. 0 means 1 minute; at most 10 minutes.

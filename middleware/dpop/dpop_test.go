@@ -118,8 +118,8 @@ func TestAccepted(t *testing.T) {
 	}
 }
 
-// shortKey is an RSA key of 1,024 bits, or a signer that only says that it is one where FIPS 140-3 forbids to make them. The key is
-// refused before the signature is looked at.
+// shortKey is an RSA key of 1,024 bits, or a signer that only says that it is one where FIPS 140-3 forbids to make them. The
+// key is refused before the signature is looked at.
 func shortKey(t *testing.T) *signer {
 	t.Helper()
 	if !fips140.Enabled() {

@@ -94,7 +94,7 @@ func TestMLDSAProofs(t *testing.T) {
 			requireRejected(t, err, verifier.ReasonProofFailed, c.cause)
 		}
 		broken := []byte(good)
-		broken[len(broken)-100] ^= 1
+		broken[len(broken)-100] = map[bool]byte{true: 'B', false: 'A'}[good[len(good)-100] == 'A']
 		requireRejected(t, dpop.CheckPresentation(t.Context(), checker, s.request(string(broken))), verifier.ReasonProofFailed, dpop.ErrSignature)
 
 		bound := *s // to a key that claims another parameter set: it has the wrong length

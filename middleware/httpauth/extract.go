@@ -34,10 +34,10 @@ func (m *Middleware) readsAuthorization() bool {
 	return slices.ContainsFunc(m.config.Extractors, isFromAuthorization)
 }
 
-// FromCookie returns an extractor for a cookie. A request with two cookies of that name, or with one that is not a token, is a bad
-// request, not one without a token. Browsers send cookies with requests that other sites cause, so handlers that
-// change something need a defense against cross-site requests, such as http.CrossOriginProtection. FromCookie panics if name is
-// not a cookie name.
+// FromCookie returns an extractor for a cookie. A request with two cookies of that name, or with one that is not a token, is
+// a bad request, not one without a token. Browsers send cookies with requests that other sites cause, so handlers that change
+// something need a defense against cross-site requests, such as http.CrossOriginProtection. FromCookie panics if name is not
+// a cookie name.
 func FromCookie(name string) func(*http.Request) (string, error) {
 	if !isName(name) {
 		misuse("FromCookie: the name is empty or has a character that is not allowed")

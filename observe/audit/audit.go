@@ -52,8 +52,9 @@ import (
 // Config configures a Log. The zero Config records every decision, without names of users, clients, tokens and actors.
 type Config struct {
 	// PseudonymKey is a secret of at least 32 bytes. If it is set, subject, client_id, token_id and actor are written as
-	// pseudonyms, except for those in Plain: "hmac:" and an HMAC-SHA-256 that "regionjwt pseudonym" computes, too. Anyone with
-	// the key can test whether a record belongs to a given name. Nil means that names which are not in Plain are left out.
+	// pseudonyms, except for those in Plain: "hmac:" and an HMAC-SHA-256 that "regionjwt pseudonym" computes, too. Anyone
+	// with the key can test whether a record belongs to a given name. Nil means that names which are not in Plain are left
+	// out.
 	PseudonymKey []byte
 	// Plain lists the attributes that are written in clear: "subject", "client_id", "token_id", "actor".
 	Plain []string

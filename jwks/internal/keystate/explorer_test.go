@@ -230,7 +230,10 @@ func (w *world) checkStep(url int, e *keystate.Event, before, after keySet) erro
 // budget is how many states to explore of each layout, or how long to explore all of them together (EXPLORE_SECONDS).
 func budget(t *testing.T) (states int, together time.Duration) {
 	text, set := os.LookupEnv("EXPLORE_SECONDS")
-	if !set {
+	switch {
+	case !set && testing.Short():
+		return 1_500, 0
+	case !set:
 		return 15_000, 0
 	}
 	n, err := strconv.ParseFloat(text, 64)

@@ -90,7 +90,11 @@ func number(t *testing.T, name string, otherwise uint64) uint64 {
 // WALK_SEED is the seed of the first walk, WALKS how many there are.
 func TestRandomHistoriesAgreeWithTheTruth(t *testing.T) {
 	t.Parallel()
-	seed, n := number(t, "WALK_SEED", 1), number(t, "WALKS", 20)
+	walks := uint64(20)
+	if testing.Short() {
+		walks = 2
+	}
+	seed, n := number(t, "WALK_SEED", 1), number(t, "WALKS", walks)
 	for i := range n {
 		l := wide
 		l.maxStale = []int32{day, 12 * hour, 36 * hour}[(seed+i)%3]

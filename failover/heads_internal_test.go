@@ -34,9 +34,9 @@ func merged(all []*history, order []int) *history {
 	return h
 }
 
-// Random histories of several operators, with documents that are replayed and clocks that differ by days: whatever the order in which
-// documents are merged, the result is the same; a merge that is repeated changes nothing; and a pin whose writer knew another pin
-// is never outlived by that one. PIN_HISTORIES says how many histories are played.
+// Random histories of several operators, with documents that are replayed and clocks that differ by days: whatever the order
+// in which documents are merged, the result is the same; a merge that is repeated changes nothing; and a pin whose writer
+// knew another pin is never outlived by that one. PIN_HISTORIES says how many histories are played.
 func TestHistoriesOfPins(t *testing.T) {
 	t.Parallel()
 	histories := 300
@@ -107,8 +107,8 @@ func TestHistoriesOfPins(t *testing.T) {
 	require.Greater(t, conflicts, histories/10)
 }
 
-// Of two pins in conflict the later one counts, and one that pins a region before the end of another. Clocks count as at most a minute
-// ahead: beyond that, which of two is further ahead decides nothing.
+// Of two pins in conflict the later one counts, and one that pins a region before the end of another. Clocks count as at most
+// a minute ahead: beyond that, which of two is further ahead decides nothing.
 func TestTheOneOfSeveralPinsThatCounts(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1e9, 0)
