@@ -129,7 +129,8 @@ func (q *request) run(ctx context.Context) {
 		q.client.closeIdle()
 	}
 	if got.failed == nil || got.failed.label != label.Canceled {
-		c.hosts.answered(q.ticket, got.failed != nil && got.failed.limited(), got.failed != nil && got.failed.label == label.Timeout)
+		f := got.failed
+		c.hosts.answered(q.ticket, f != nil && f.limited(), f != nil && f.label == label.Timeout)
 	}
 	c.hosts.release(q.ticket) // before any code of others is called
 	q.finish(got)

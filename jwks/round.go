@@ -70,7 +70,8 @@ func (c *Cache) start(s *set, urgent bool, now clock.Time) *round {
 	r := &round{
 		urgent: urgent, due: now.Reached(s.due.Load()), began: now, wanted: map[keystate.Question]struct{}{},
 		roundSignals: roundSignals{
-			promoted: make(chan struct{}, 1), events: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+			promoted: make(chan struct{}, 1), events: make(chan struct{}, 1),
+			stop: make(chan struct{}), done: make(chan struct{}),
 		},
 	}
 	if c.config.Snapshots == nil || s.usable(now, c.config.limits()) {

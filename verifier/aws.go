@@ -25,8 +25,9 @@ var accountPattern = regexp.MustCompile(`^[0-9]{12}$`)
 // problem.
 func AWS(issuerURL, account string, audience ...string) Policy {
 	p := Policy{
-		Provider: issuer.OIDC(issuerURL), Audience: Audience(audience...), Algorithms: []string{"ES384", "RS256"}, MaxAge: time.Hour,
-		aws: true, account: account,
+		Provider: issuer.OIDC(issuerURL), Audience: Audience(audience...), MaxAge: time.Hour,
+		Algorithms: []string{"ES384", "RS256"},
+		aws:        true, account: account,
 	}
 	p.Provider.ID = "aws/" + account
 	return p

@@ -17,7 +17,7 @@ import (
 const (
 	tries      = 20                     // how often a writer tries again after another one was faster
 	othersTime = 2 * time.Second        // for the other stores, after one has accepted a change
-	healAfter  = 200 * time.Millisecond // for which a store misses something until it is written; a random part, up to the same, is added
+	healAfter  = 200 * time.Millisecond // until a store that misses something is written, and up to as much again
 	healPause  = time.Second            // after a failure to write it; doubled each time,
 	maxHeal    = time.Minute            // up to this
 )

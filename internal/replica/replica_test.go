@@ -129,8 +129,9 @@ type fixture struct {
 	behind  time.Duration // its clock
 }
 
-func over(t *testing.T, c store.ReplicaConfig, shelves ...*shelf) *fixture {
+func over(t *testing.T, shelves ...*shelf) *fixture {
 	t.Helper()
+	var c store.ReplicaConfig
 	for _, s := range shelves {
 		c.Stores = append(c.Stores, store.InsecureTrust(s))
 	}
@@ -187,12 +188,12 @@ func TestAChangeNeedsOneStore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a, b, c := &shelf{}, &shelf{}, &shelf{}
-		f := over(t, store.ReplicaConfig{}, a, b, c)
+		f := over(t, a, b, c)
 		f.run(t)
 		b.set(true, false)
 		c.set(false, true)
 		began := time.Now()
-		require.NoError(t, over(t, store.ReplicaConfig{}, a, b).say(t, "one"), "one of two has it")
+		require.NoError(t, over(t, a, b).say(t, "one"), "one of two has it")
 		require.NoError(t, f.say(t, "one"))
 		require.LessOrEqual(t, time.Since(began), 2*time.Second, "the store that hangs holds nothing up")
 		time.Sleep(3 * time.Second)
@@ -234,7 +235,7 @@ func TestStoresThatDifferAreMerged(t *testing.T) {
 		require.Equal(t, []string{"", ""}, reader.problems(), "somebody may be about to write them")
 		time.Sleep(5 * time.Second)
 		require.Equal(t, []string{"rolled_back", "rolled_back"}, reader.problems(), "a reader cannot write")
-		writers := []*fixture{over(t, store.ReplicaConfig{}, a, b), over(t, store.ReplicaConfig{}, a, b)}
+		writers := []*fixture{over(t, a, b), over(t, a, b)}
 		for _, w := range writers {
 			w.run(t)
 		}
@@ -263,7 +264,7 @@ func (reading) Save(context.Context, string, []byte, string) (string, error) {
 func TestALostAnswer(t *testing.T) {
 	t.Parallel()
 	a := &shelf{loses: true}
-	f := over(t, store.ReplicaConfig{}, a)
+	f := over(t, a)
 	require.NoError(t, f.say(t, "one"))
 	require.Equal(t, "one", a.has())
 	require.Equal(t, 1, a.writes, "it is not written twice")
@@ -277,14 +278,14 @@ func TestTheFirstLoadWaitsForEveryStore(t *testing.T) {
 		rolledBack.place(1, "old")
 		good.place(2, "old", "new")
 		good.set(false, true)
-		f := over(t, store.ReplicaConfig{}, rolledBack, good)
+		f := over(t, rolledBack, good)
 		f.run(t)
 		time.Sleep(time.Second)
 		require.False(t, f.State().Known)
 		require.Equal(t, "old", f.State().Document.set, "what it says counts")
 		time.Sleep(1500 * time.Millisecond)
 		require.True(t, f.State().Known, "the other one has failed")
-		one := over(t, store.ReplicaConfig{}, rolledBack, good)
+		one := over(t, rolledBack, good)
 		began := time.Now()
 		require.NoError(t, one.Load(t.Context()))
 		require.InDelta(t, 2*time.Second, time.Since(began), float64(300*time.Millisecond))
@@ -303,7 +304,7 @@ func TestUselessDecodingIsRare(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := &shelf{}
-		f := over(t, store.ReplicaConfig{}, a)
+		f := over(t, a)
 		f.cost = 100 * time.Millisecond
 		a.place(1000, "one")
 		f.run(t)
@@ -320,7 +321,7 @@ func TestUselessDecodingIsRare(t *testing.T) {
 func TestADocumentIsDecodedOnce(t *testing.T) {
 	t.Parallel()
 	a, b := &shelf{}, &shelf{}
-	f := over(t, store.ReplicaConfig{}, a, b)
+	f := over(t, a, b)
 	for range 5 {
 		for i := range 10 {
 			a.place(uint64(i), "one")
