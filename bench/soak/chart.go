@@ -75,7 +75,7 @@ func (r *report) latencyPanel() panel {
 func (r *report) answersPanel() panel {
 	p := panel{Title: "answers", Unit: "1/s", Log: true}
 	seconds := r.stats.window.Seconds()
-	for _, a := range []answer{accepted, refused, unavailable, lost} {
+	for _, a := range []answer{accepted, refused, unavailable, limited, lost} {
 		p.Lines = append(p.Lines, r.overWindows(a.String(), func(c *cell) float64 { return float64(c.answers[a]) / seconds }))
 	}
 	return p

@@ -24,6 +24,7 @@ const (
 	Accepted    = accepted
 	Refused     = refused
 	Unavailable = unavailable
+	Limited     = limited
 	Lost        = lost
 	Other       = other
 )

@@ -9,12 +9,13 @@ const (
 	accepted    answer = iota // 200, OK
 	refused                   // 401, Unauthenticated
 	unavailable               // 503, Unavailable, by the library
+	limited                   // 429, ResourceExhausted, by the library: there were too many unknown keys
 	lost                      // no answer
 	other                     // anything else
 	kindsOfAnswer
 )
 
-var answerNames = [kindsOfAnswer]string{"accepted", "refused", "cannot tell", "lost", "other"}
+var answerNames = [kindsOfAnswer]string{"accepted", "refused", "cannot tell", "rate limited", "lost", "other"}
 
 func (a answer) String() string { return answerNames[a] }
 
@@ -48,6 +49,7 @@ const (
 	acceptedGone     verdict = "accepted after its key was withdrawn"
 	refusedGood      verdict = "refused, and valid"
 	unknownReachable verdict = "503, and the key was in memory or within reach"
+	limitedReachable verdict = "429, and the key was in memory or within reach"
 	lostAnswer       verdict = "no answer, and no restart"
 	strangeAnswer    verdict = "an answer that is not in the table"
 )
@@ -73,6 +75,11 @@ func judge(a answer, f facts, begin, end time.Time, late time.Duration) verdict 
 			return right
 		}
 		return unknownReachable
+	case limited:
+		if f.Unpublished || f.TooNew || f.Unknowable || came(f.Withdrawn, end) {
+			return right
+		}
+		return limitedReachable
 	default:
 		return strangeAnswer
 	}

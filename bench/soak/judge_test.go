@@ -21,10 +21,10 @@ func TestJudge(t *testing.T) {
 	}{
 		"good":                        {soak.Facts{}, "a"},
 		"bad":                         {soak.Facts{Bad: true}, "r"},
-		"bad, key withdrawn":          {soak.Facts{Bad: true, Withdrawn: ago(time.Second)}, "ru"},
-		"of an unknown key":           {soak.Facts{Unpublished: true}, "ru"},
-		"good, key out of reach":      {soak.Facts{Unknowable: true}, "au"},
-		"good, key too new":           {soak.Facts{Unknowable: true, TooNew: true}, "aru"},
+		"bad, key withdrawn":          {soak.Facts{Bad: true, Withdrawn: ago(time.Second)}, "rut"},
+		"of an unknown key":           {soak.Facts{Unpublished: true}, "rut"},
+		"good, key out of reach":      {soak.Facts{Unknowable: true}, "aut"},
+		"good, key too new":           {soak.Facts{Unknowable: true, TooNew: true}, "arut"},
 		"good, service down":          {soak.Facts{Down: true}, "al"},
 		"bad, service down":           {soak.Facts{Bad: true, Down: true}, "rl"},
 		"not yet expired":             {soak.Facts{Expires: now.Add(time.Second)}, "a"},
@@ -33,13 +33,13 @@ func TestJudge(t *testing.T) {
 		"rule being written":          {soak.Facts{RevokedFrom: ago(time.Second)}, "ar"},
 		"rule written just now":       {soak.Facts{RevokedFrom: ago(time.Second), RevokedBy: ago(900 * time.Millisecond)}, "ar"},
 		"rule written a while ago":    {soak.Facts{RevokedFrom: ago(2 * time.Second), RevokedBy: ago(1200 * time.Millisecond)}, "r"},
-		"key withdrawn":               {soak.Facts{Withdrawn: ago(time.Minute)}, "aru"},
-		"key withdrawn, and noticed":  {soak.Facts{Withdrawn: ago(2 * time.Minute), Gone: ago(time.Second)}, "ru"},
-		"revoked, and key unknowable": {soak.Facts{RevokedFrom: ago(time.Minute), RevokedBy: ago(time.Minute), Unknowable: true}, "ru"},
+		"key withdrawn":               {soak.Facts{Withdrawn: ago(time.Minute)}, "arut"},
+		"key withdrawn, and noticed":  {soak.Facts{Withdrawn: ago(2 * time.Minute), Gone: ago(time.Second)}, "rut"},
+		"revoked, and key unknowable": {soak.Facts{RevokedFrom: ago(time.Minute), RevokedBy: ago(time.Minute), Unknowable: true}, "rut"},
 	} {
 		right := ""
 		for letter, a := range map[string]soak.Answer{
-			"a": soak.Accepted, "r": soak.Refused, "u": soak.Unavailable, "l": soak.Lost, "o": soak.Other,
+			"a": soak.Accepted, "r": soak.Refused, "u": soak.Unavailable, "t": soak.Limited, "l": soak.Lost, "o": soak.Other,
 		} {
 			if soak.Judge(a, c.facts, now, now, 0) == "" {
 				right += letter

@@ -167,6 +167,8 @@ func callHTTP(ctx context.Context, client *http.Client, address string, t *token
 		return refused, ""
 	case resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") != "":
 		return unavailable, ""
+	case resp.StatusCode == http.StatusTooManyRequests && resp.Header.Get("Retry-After") != "":
+		return limited, ""
 	}
 	return other, ""
 }
@@ -202,6 +204,8 @@ func answerOf(err error) answer {
 		return refused
 	case ours && s.Code() == codes.Unavailable:
 		return unavailable
+	case ours && s.Code() == codes.ResourceExhausted:
+		return limited
 	case !ours && (s.Code() == codes.Unavailable || s.Code() == codes.DeadlineExceeded || s.Code() == codes.Canceled):
 		return lost
 	}

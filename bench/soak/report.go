@@ -93,9 +93,9 @@ func (r *report) summary(to io.Writer) {
 		}
 	}
 	seconds := r.options.duration().Seconds()
-	_, _ = fmt.Fprintf(to, "%d calls (%.0f/s), %d of them accepted, %d refused, %d could not be told, %d had no answer\n",
+	_, _ = fmt.Fprintf(to, "%d calls (%.0f/s), %d of them accepted, %d refused, %d could not be told, %d limited, %d had no answer\n",
 		all.calls(), float64(all.calls())/seconds, all.answers[accepted], all.answers[refused], all.answers[unavailable],
-		all.answers[lost])
+		all.answers[limited], all.answers[lost])
 	_, _ = fmt.Fprintf(to, "%d messages of streams, %d streams ended by the token, %d by the restart\n",
 		s.messages, s.ends[refused], s.ends[lost])
 	_, _ = fmt.Fprintf(to, "wrong answers: %d\n", s.wrongAnswers())
@@ -136,11 +136,11 @@ func ms(d time.Duration) string {
 	return fmt.Sprintf("%.0f", v)
 }
 
-const head = "calls\taccepted\trefused\tcannot tell\tlost\twrong\tp50\tp90\tp99\tp99.9\tmax\t"
+const head = "calls\taccepted\trefused\tcannot tell\tlimited\tlost\twrong\tp50\tp90\tp99\tp99.9\tmax\t"
 
 func row(to io.Writer, name string, c *cell) {
-	_, _ = fmt.Fprintf(to, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", name, c.calls(), c.answers[accepted], c.answers[refused],
-		c.answers[unavailable], c.answers[lost], c.wrong, latencies(c))
+	_, _ = fmt.Fprintf(to, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", name, c.calls(), c.answers[accepted], c.answers[refused],
+		c.answers[unavailable], c.answers[limited], c.answers[lost], c.wrong, latencies(c))
 }
 
 func (r *report) kinds(to io.Writer) {
