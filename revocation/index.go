@@ -200,33 +200,20 @@ func (v *values) clients(m mask) []string {
 // actor is one of those who act for the subject of a token.
 type actor struct{ issuer, subject string }
 
-// maxActors is how long a chain of actors may be.
-const maxActors = 16
-
 // actors returns every actor of a token (RFC 8693 section 4.1).
 func (v *values) actors(m mask) (all []actor) {
 	if m&hasActor == 0 {
 		return noActor
 	}
-	act, _ := v.t.Claim("act").(map[string]any)
-	for range maxActors {
-		if act == nil {
-			break
-		}
-		a := actor{issuer: v.t.Issuer()}
-		a.subject, _ = act["sub"].(string)
-		if iss, ok := act["iss"].(string); ok {
-			a.issuer = iss
-		}
-		named := a.subject != ""
+	for of := v.t.Actor(); of != nil; of = of.Previous {
+		a := actor{issuer: of.Issuer, subject: of.Subject}
 		if m&hasActorIssuer == 0 { // the rule is about actors of the token's own issuer
-			named = named && a.issuer == v.t.Issuer()
+			if a.issuer != v.t.Issuer() {
+				continue
+			}
 			a.issuer = ""
 		}
-		if named {
-			all = append(all, a)
-		}
-		act, _ = act["act"].(map[string]any)
+		all = append(all, a)
 	}
 	return all
 }

@@ -1,6 +1,7 @@
 package revocation_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 
@@ -30,6 +31,8 @@ func TestRulesForSessionsAndActors(t *testing.T) {
 		"another actor":         {revocation.Rule{Actor: "bot"}, set{"act": set{"sub": "app"}}, false},
 		"no actor":              {revocation.Rule{Actor: "alice"}, set{}, false},
 		"an actor before":       {revocation.Rule{Actor: "bot"}, set{"act": set{"sub": "app", "act": set{"sub": "bot"}}}, true},
+		"beside a number":       {revocation.Rule{Actor: "bot"}, set{"act": set{"sub": "bot", "n": json.RawMessage("1e400")}}, true},
+		"before a number":       {revocation.Rule{Actor: "bot"}, set{"act": set{"sub": "app", "n": json.RawMessage("1e400"), "act": set{"sub": "bot"}}}, true},
 		"issuer of the token":   {revocation.Rule{Actor: "bot", ActorIssuer: "ISS"}, set{"act": set{"sub": "bot"}}, true},
 		"another issuer":        {revocation.Rule{Actor: "bot"}, set{"act": set{"sub": "bot", "iss": "https://other.example"}}, false},
 		"another issuer, named": {revocation.Rule{Actor: "bot", ActorIssuer: "https://other.example"}, set{"act": set{"sub": "bot", "iss": "https://other.example"}}, true},

@@ -59,6 +59,9 @@ func TestCombinedAudiencePolicies(t *testing.T) {
 		"any audience, another client":    {verifier.AllOf(access, verifier.InsecureAnyAudience()), aud("x", "x"), "bad_audience", "client_id"},
 		"two clients in common":           {verifier.AllOf(access, verifier.CognitoAccess("web", "z")), claims{ClientID: "web"}, "", ""},
 		"two clients, one of them":        {verifier.AllOf(access, verifier.CognitoAccess("web", "z")), claims{ClientID: "app"}, "bad_audience", "client_id"},
+		"ID is no access, for one aud":    {verifier.AnyOf(verifier.CognitoAccess("c"), verifier.Audience("c")), claims{ClientID: "c", IDToken: true}, "bad_audience", "token_use"},
+		"an open part takes no ID":        {verifier.AllOf(both, verifier.Audience("app")), claims{ClientID: "app", IDToken: true}, "bad_audience", "token_use"},
+		"access is no ID, of a client":    {verifier.AnyOf(verifier.CognitoAccess("c1"), verifier.IDToken("c2")), aud("evil", "c2"), "bad_audience", "client_id"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -62,6 +62,9 @@ func (a *AudiencePolicy) checkKind(in *audienceInput) (Reason, string) {
 			return ReasonTypNotAllowed, "typ"
 		}
 	}
+	if in.use == "id" && !id || in.use == "access" && !access { // of Amazon Cognito
+		return ReasonBadAudience, "token_use"
+	}
 	switch in.marks {
 	case keycloakMarks:
 		typ := strictjson.Find(in.members, "typ").Text()

@@ -93,7 +93,8 @@ func (r *report) summary(to io.Writer) {
 		}
 	}
 	seconds := r.options.duration().Seconds()
-	_, _ = fmt.Fprintf(to, "%d calls (%.0f/s), %d of them accepted, %d refused, %d could not be told, %d limited, %d had no answer\n",
+	_, _ = fmt.Fprintf(to,
+		"%d calls (%.0f/s), %d of them accepted, %d refused, %d could not be told, %d limited, %d had no answer\n",
 		all.calls(), float64(all.calls())/seconds, all.answers[accepted], all.answers[refused], all.answers[unavailable],
 		all.answers[limited], all.answers[lost])
 	_, _ = fmt.Fprintf(to, "%d messages of streams, %d streams ended by the token, %d by the restart\n",

@@ -217,6 +217,7 @@ func TestParseKey(t *testing.T) {
 		"n is padding":              {rs, map[string]any{"n": "===="}, jose.SkipMalformed},
 		"n is zero":                 {rs, map[string]any{"n": zeros(256)}, jose.SkipMalformed},
 		"n of zeros and 2047 bits":  {rs, map[string]any{"n": enc.EncodeToString(append([]byte{0, 0x7F}, n[1:]...))}, jose.SkipRSASize},
+		"n of 3,000 zeros and more": {rs, map[string]any{"n": enc.EncodeToString(append(make([]byte, 3000), n...))}, jose.SkipMalformed},
 		"n even":                    {rs, map[string]any{"n": enc.EncodeToString(append(n[:255:255], n[255]&^1))}, jose.SkipMalformed},
 		"n of 2047 bits":            {rs, map[string]any{"n": enc.EncodeToString(append([]byte{0x7F}, n[1:]...))}, jose.SkipRSASize},
 		"n of 1024 bits":            {rs, map[string]any{"n": enc.EncodeToString(big1024.Bytes())}, jose.SkipRSASize},
