@@ -174,7 +174,8 @@ func (c *Config) problems() (errs []error) {
 		errs = append(errs, fmt.Errorf("verifier: Leeway %v is longer than %v", c.Leeway, limit.MaxLeeway))
 	}
 	if c.MaxTokenBytes < 0 || c.MaxTokenBytes > limit.MaxTokenBytes {
-		errs = append(errs, fmt.Errorf("verifier: MaxTokenBytes %d is not between 1 and %d", c.MaxTokenBytes, limit.MaxTokenBytes))
+		errs = append(errs, fmt.Errorf("verifier: MaxTokenBytes %d is not between 1 and %d",
+			c.MaxTokenBytes, limit.MaxTokenBytes))
 	}
 	if c.CacheSize > maxCacheSize {
 		errs = append(errs, fmt.Errorf("verifier: CacheSize %d is more than %d", c.CacheSize, maxCacheSize))
@@ -190,7 +191,9 @@ func (s *state) add(p *compiledPolicy) (errs []error) {
 			e := s.issuers[iss]
 			switch {
 			case e == nil:
-				s.issuers[iss] = &issuerEntry{compiledPolicy: p, regions: []string{r.Name}, region: r.Name, marks: marksOf(iss, r)}
+				s.issuers[iss] = &issuerEntry{
+					compiledPolicy: p, regions: []string{r.Name}, region: r.Name, marks: marksOf(iss, r),
+				}
 			case e.compiledPolicy != p:
 				errs = append(errs, fmt.Errorf("verifier: issuer %q is listed by the providers %q and %q",
 					iss, e.providerID, p.providerID))
