@@ -59,9 +59,9 @@ func Example() {
 	for _, line := range scrape(registry, "regionjwt_token_verifications_total") {
 		fmt.Println(line)
 	}
-	// Output: error_type=keys_unavailable regionjwt_cached=false regionjwt_provider=shop regionjwt_region=us-east-1
-	// regionjwt_result=unavailable 1 regionjwt_cached=false regionjwt_provider=shop regionjwt_region=us-west-2
-	// regionjwt_result=accepted 1
+	// Output:
+	// error_type=keys_unavailable regionjwt_cached=false regionjwt_provider=shop regionjwt_region=us-east-1 regionjwt_result=unavailable 1
+	// regionjwt_cached=false regionjwt_provider=shop regionjwt_region=us-west-2 regionjwt_result=accepted 1
 }
 
 // scrape returns the series of a counter.

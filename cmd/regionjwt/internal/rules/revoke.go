@@ -207,14 +207,14 @@ func (r *revocationCall) revoke(ctx context.Context, c *cli.Call, rule Rule) err
 }
 
 func (w written) text() string {
-	text := fmt.Sprintf("read back from %s (%s): epoch %d, rules: %d", w.Store, w.Trust, w.Epoch, w.Rules)
+	parts := []string{fmt.Sprintf("read back from %s (%s): epoch %d, rules: %d", w.Store, w.Trust, w.Epoch, w.Rules)}
 	for _, one := range w.NotIn {
-		text += fmt.Sprintf("; NOT in %s (%s): repeat it when that is well again", one.Where, one.Problem)
+		parts = append(parts, fmt.Sprintf("NOT in %s (%s): repeat it when that is well again", one.Where, one.Problem))
 	}
 	if w.LocalCopy == "failed" {
-		text += "; the local copy could not be written: check the directory of --local-copy"
+		parts = append(parts, "the local copy could not be written: check the directory of --local-copy")
 	}
-	return text
+	return strings.Join(parts, "; ")
 }
 
 // describe says in words which tokens a rule is about.
