@@ -50,9 +50,11 @@ type Policy struct {
 	GroupClaims []string
 
 	// AllowMissingKeyID accepts tokens without kid, and keys without kid (RFC 7515 section 4.1.4). The keys of the issuer that
-	// fit the alg are then tried: a token without kid can be of any key, and a token with one of that key, or else of a key
-	// without kid. At most 4 keys are tried, or as many as the issuer has JWKS URLs, up to 16: a token for which more fit is
-	// malformed.
+	// fit the alg are then tried. For a token without kid, these are all keys. For a token with kid, it is the key of that
+	// kid; if there is none, the keys without kid. At most 4 keys are tried, or as many as the issuer has JWKS URLs, up to
+	// 16. If more fit, the token is rejected as malformed, even if one of them would verify it.
+	//
+	// A revocation rule for a KeyID does not match if the same key is listed without kid, too: use Rule.Thumbprint.
 	AllowMissingKeyID bool
 
 	// MaxAge rejects tokens that were issued longer ago, and tokens without iat. 0 means no limit but exp.

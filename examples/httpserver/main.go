@@ -7,7 +7,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -58,24 +57,22 @@ func run() error {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	refreshed := make(chan error, 1)
-	go func() { refreshed <- v.Run(ctx) }()
+	refresh, cancel := context.WithCancel(context.Background())
+	defer cancel() // when the last request has been answered
+	go func() { _ = v.Run(refresh) }()
 
 	server := &http.Server{Addr: *listen, Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	go func() {
-		<-ctx.Done()
-		grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		_ = server.Shutdown(grace)
-	}()
+	failed := make(chan error, 1)
+	go func() { failed <- server.ListenAndServe() }()
 	slog.Info("listening", "address", *listen)
-	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+	select {
+	case err := <-failed:
 		return err
+	case <-ctx.Done():
 	}
-	if err := <-refreshed; !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return nil
+	grace, done := context.WithTimeout(context.Background(), 10*time.Second)
+	defer done()
+	return server.Shutdown(grace)
 }
 
 func orders(w http.ResponseWriter, r *http.Request) {

@@ -43,7 +43,8 @@ type Claims struct {
 	// Groups are the groups of the user: cognito:groups for a Cognito user pool, otherwise groups. Nil means no such claim.
 	Groups []string
 
-	// ExpiresIn is the time until exp. 0 means 1 hour; with a negative value the token has expired.
+	// ExpiresIn is the time until exp. 0 means 1 hour. With -time.Minute the token has expired; within
+	// the Leeway of a verifier (30 s by default) after exp it is still accepted.
 	ExpiresIn time.Duration
 
 	// Set adds or replaces claims; a nil value removes one.
