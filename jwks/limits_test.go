@@ -135,6 +135,7 @@ func TestNoUsableKeySaysWhy(t *testing.T) {
 		err := c.Preload(t.Context())
 		require.ErrorIs(t, err, jwks.ErrUnavailable)
 		require.ErrorContains(t, err, "no_usable_key")
+		synctest.Wait() // for the log
 		st := c.Status()[0]
 		t.Log("status", st.Skipped, "log", strings.TrimSpace(l.String()))
 		require.Equal(t, "no_usable_key", st.Failure)

@@ -114,14 +114,19 @@ var attempts = sync.Pool{New: func() any {
 	return &attempt{buffer: jose.NewBuffer(2 << 10), members: make([]strictjson.Member, 0, 32)}
 }}
 
-// release keeps the memory, and no text of the token.
+// release gives the memory to another attempt.
 func (a *attempt) release() {
 	if a.buffer.Size() > keptBytes || cap(a.members) > keptMembers {
 		return
 	}
+	a.forget()
+	attempts.Put(a)
+}
+
+// forget keeps the memory, and no text of the token.
+func (a *attempt) forget() {
 	clear(a.members)
 	*a = attempt{buffer: a.buffer, members: a.members, parser: a.parser}
-	attempts.Put(a)
 }
 
 func (s *state) sizeFits(_ context.Context, a *attempt) *Error {

@@ -96,7 +96,7 @@ func Checks() (all []Check) {
 	return all
 }
 
-// Kept returns what an attempt keeps of a token after its release.
+// Kept returns what an attempt keeps of a token once it has forgotten it.
 func Kept(v *Verifier, raw string) string {
 	a := attempts.New().(*attempt)
 	a.raw = raw
@@ -105,7 +105,7 @@ func Kept(v *Verifier, raw string) string {
 			break
 		}
 	}
-	a.release()
+	a.forget()
 	a.buffer, a.members, a.parser = jose.Buffer{}, nil, strictjson.Parser{}
 	return fmt.Sprintf("%+v", *a)
 }
