@@ -14,6 +14,7 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+	"unique"
 
 	"github.com/lestrrat-go/jwx/v2/jwk"
 
@@ -164,7 +165,10 @@ func (m *members) parse(maxRSABits int) (*Key, Skip) {
 	if skip := m.checkUse(); skip != "" {
 		return nil, skip
 	}
-	k := &Key{ID: strings.Clone(m.kid.Text()), Algorithm: Canonical(strings.Clone(m.alg.Text()))} // not to hold the document
+	k := &Key{ID: strings.Clone(m.kid.Text())} // not to hold the document
+	if alg := m.alg.Text(); alg != "" {
+		k.Algorithm = unique.Make(Canonical(alg)).Value() // one copy for all keys
+	}
 	var minimal map[string]string
 	var skip Skip
 	switch {
@@ -300,6 +304,7 @@ func (m *members) rsa(maxBits int) (crypto.PublicKey, map[string]string, Skip) {
 		return nil, nil, SkipMalformed
 	}
 	modulus, exponent := new(big.Int).SetBytes(n), new(big.Int).SetBytes(e)
+	modulus.SetBits(slices.Clone(modulus.Bits())) // without the room that SetBytes leaves to grow
 	if skip := checkRSA(modulus, exponent, maxBits); skip != "" {
 		return nil, nil, skip
 	}
