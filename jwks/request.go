@@ -371,22 +371,27 @@ func (c *Cache) hook(f Fetch) {
 // homes lists the regions that a URL of a set belongs to, those first that list it furthest in front.
 func (t *table) homes(s *set, sl *slot) []regionSets {
 	var of []regionSets
-	place := func(r regionSets) int { return max(0, slices.Index(r.urls, sl.url)) }
 	for _, r := range t.regions {
 		if slices.Contains(r.sets, s) {
 			of = append(of, r)
 		}
 	}
-	slices.SortStableFunc(of, func(a, b regionSets) int { return place(a) - place(b) })
+	slices.SortStableFunc(of, func(a, b regionSets) int { return a.place(sl) - b.place(sl) })
 	home := of[:0:0]
 	for _, r := range of { // another region of the provider may list the URL further in front, in another set
 		if !slices.ContainsFunc(t.regions, func(o regionSets) bool {
-			return o.provider == r.provider && sl.url != "" && slices.Contains(o.urls, sl.url) && place(o) < place(r)
+			at := o.place(sl)
+			return o.provider == r.provider && at >= 0 && at < r.place(sl)
 		}) {
 			home = append(home, r)
 		}
 	}
 	return home
+}
+
+// place returns at which place the region lists the URL, or -1.
+func (r *regionSets) place(sl *slot) int {
+	return slices.IndexFunc(r.sets[0].slots, func(o *slot) bool { return sl.url != "" && o.url == sl.url })
 }
 
 // clientPair is two HTTP clients with connections of their own, so that a request whose connection has died can be repeated.

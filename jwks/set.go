@@ -2,26 +2,23 @@ package jwks
 
 import (
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/jose"
-	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
 // set is a key set: what one list of JWKS URLs publishes. It is fetched as one, whichever providers and issuers it serves.
 type set struct {
-	id      string
 	slots   []*slot // in the order of preference; never changes
 	clients *clientPair
-	users   atomic.Pointer[[]*issuerEntry]
 	due     clock.Stamp // when to refresh; the zero Stamp is long past
 
 	mu       sync.Mutex // guards what follows and what changes in slots; never held over I/O or a callback
+	users    []*issuerEntry
 	round    *round     // under way, or nil
 	pace     *pace      // when rounds may start; nil if nothing keeps them from that
 	copies   *copies    // in the store; nil before the first
@@ -57,62 +54,40 @@ func (sl *slot) name() string {
 	return sl.url
 }
 
-// setsOf returns the key sets of a region.
-func (t *table) setsOf(p *issuer.Provider, region int, pair *clientPair, old *table) []*set {
-	r := &p.Regions[region]
-	find := func(id string, slots func() []*slot) *set {
-		id = pair.id + id
-		s := t.sets[id]
-		if s == nil {
-			s = old.sets[id]
-		}
-		if s == nil {
-			s = &set{id: id, slots: slots(), clients: pair}
-			for _, sl := range s.slots {
-				sl.state.Store(&keystate.URL{})
-				sl.rate = t.rateOf(sl.name(), old)
-			}
-		}
-		t.sets[id] = s
-		return s
+// id tells the set from all others: by its URLs, or by what they are discovered from, and its client.
+func (s *set) id() string {
+	if d := s.slots[0].discovery; d != nil {
+		return s.clients.id + "discovery " + d.issuer + " " + d.url
 	}
-	if len(r.JWKSURLs) > 0 {
-		names := make([]string, 0, len(r.JWKSURLs))
-		for _, u := range r.JWKSURLs {
-			if slices.Contains(r.OptionalJWKSURLs, u) {
-				u = "optional:" + u
-			}
-			names = append(names, u)
+	id := s.clients.id + "urls"
+	for _, sl := range s.slots {
+		id += " "
+		if sl.optional {
+			id += "optional:"
 		}
-		return []*set{find("urls "+strings.Join(names, " "), func() (slots []*slot) {
-			for _, u := range r.JWKSURLs {
-				slots = append(slots, &slot{url: u, optional: slices.Contains(r.OptionalJWKSURLs, u)})
-			}
-			return slots
-		})}
+		id += sl.url
 	}
-	var sets []*set
-	for _, iss := range r.Issuers {
-		sets = append(sets, find("discovery "+iss+" "+r.DiscoveryURL, func() []*slot {
-			return []*slot{{discovery: &discovery{issuer: iss, url: r.DiscoveryURL}}}
-		}))
-	}
-	return sets
+	return id
+}
+
+// use notes which issuers the set serves.
+func (s *set) use(by []*issuerEntry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.users = by
 }
 
 // remove ends what goes on for a set that Update has removed.
 func (c *Cache) remove(s *set) {
 	s.mu.Lock()
-	s.removed = true
+	defer s.mu.Unlock()
+	s.removed, s.users = true, nil
 	if s.round != nil {
 		close(s.round.stop)
 	}
 	for _, a := range s.active {
 		a.cancel()
 	}
-	s.mu.Unlock()
-	none := []*issuerEntry{}
-	s.users.Store(&none)
 }
 
 // own returns the set as an issuer of its own, for questions about this set alone.
@@ -189,9 +164,10 @@ func (sl *slot) settled(arrived uint64) bool {
 
 // publish makes the issuers of the set look at it again.
 func (s *set) publish() {
-	if users := s.users.Load(); users != nil {
-		for _, e := range *users {
-			e.rebuild()
-		}
+	s.mu.Lock()
+	users := s.users
+	s.mu.Unlock()
+	for _, e := range users {
+		e.rebuild()
 	}
 }

@@ -40,7 +40,7 @@ type copies struct {
 
 // snapshotName is the name of a set's document. Its URLs are in the name's hash, and in the document once more.
 func snapshotName(s *set) string {
-	sum := sha256.Sum256([]byte(s.id))
+	sum := sha256.Sum256([]byte(s.id()))
 	return "jwks/" + hex.EncodeToString(sum[:16])
 }
 
@@ -70,7 +70,7 @@ type (
 
 // encode writes what the set knows, and returns a digest of that without the times that every answer changes.
 func (s *set) encode() (data []byte, digest [32]byte, err error) {
-	out := snapshot{Version: snapshotVersion, Set: s.id}
+	out := snapshot{Version: snapshotVersion, Set: s.id()}
 	plain := sha256.New()
 	for _, sl := range s.slots {
 		st := sl.current()
@@ -105,7 +105,7 @@ func (s *set) decode(doc []byte, now clock.Time, c *Config) (events []keystate.E
 	if err != nil {
 		return nil, 0, err
 	}
-	if strictjson.Find(top, "version").Raw() != strconv.Itoa(snapshotVersion) || !strictjson.Find(top, "set").Is(s.id) {
+	if strictjson.Find(top, "version").Raw() != strconv.Itoa(snapshotVersion) || !strictjson.Find(top, "set").Is(s.id()) {
 		return nil, 0, errSnapshot
 	}
 	events = make([]keystate.Event, len(s.slots))
