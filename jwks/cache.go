@@ -29,7 +29,7 @@ type Cache struct {
 
 	seq      atomic.Uint64 // numbers requests and callers; clocks are too coarse for their order
 	waiting  atomic.Int64  // callers that wait
-	stuck    atomic.Int64  // calls of code of others that have not returned in time
+	stuck    atomic.Int32  // calls of code of others that have not returned in time
 	hooks    atomic.Int64  // calls of OnFetch under way
 	outages  outages       // bounds the answers "unavailable"
 	changes  signal.Signal // of keys

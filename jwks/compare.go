@@ -65,8 +65,10 @@ func (c *Cache) compareOne(s *set, sl *slot) {
 			missing = append(missing, keyName(cand.Key))
 		}
 	}
-	before := len(sl.missing)
-	sl.missing = missing
+	r := sl.said()
+	before := len(r.missing)
+	r.missing = missing
+	sl.say(r)
 	s.mu.Unlock()
 	c.log.misses(c.table.Load(), s, sl, len(missing), before)
 }

@@ -278,13 +278,9 @@ func (w *waiter) verdict(limited bool, wait time.Duration, cause error) Result {
 	limited = limited || v.state.OnlyAge(w.ask, w.arrived, now, w.query.Tried...)
 	r := Result{Limited: limited, RetryAfter: wait, Err: cause}
 	for _, s := range e.sets {
-		s.mu.Lock()
-		for _, sl := range s.slots {
-			if r.Err == nil && sl.failure != nil {
-				r.Err = sl.failure
-			}
+		if why := s.why(); r.Err == nil {
+			r.Err = why
 		}
-		s.mu.Unlock()
 	}
 	return r
 }

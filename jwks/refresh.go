@@ -225,8 +225,8 @@ func (s *set) why() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, sl := range s.slots {
-		if sl.failure != nil {
-			return sl.failure
+		if f := sl.said().failure; f != nil {
+			return f
 		}
 	}
 	return nil

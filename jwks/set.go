@@ -31,19 +31,43 @@ type set struct {
 // slot is one URL of a key set: a configured one, or the one that is discovered from an issuer. The set's mutex guards what
 // changes.
 type slot struct {
-	url       string // "" if it is discovered
-	discovery *discovery
-	optional  bool
+	url       string     // "" if it is discovered
+	discovery *discovery // nil if it is configured
 	state     atomic.Pointer[keystate.URL]
 	rate      *rate
-	stuck     atomic.Int64 // requests that have not returned in time
+	etag      *etag    // of the last whole answer; nil if it has none
+	remarks   *remarks // nil if there are none
+	optional  bool
+	stuck     atomic.Int32 // requests that have not returned in time
+}
 
-	inFlight []uint64 // the numbers of the requests under way
-	etag     string   // of the last whole answer
-	etagURL  string   // where that came from
-	failure  *failure // nil after a good answer
-	skipped  []jose.Skipped
-	missing  []string // kids that other URLs of the set have listed for a while, and the last answer did not
+// etag is what asks a server whether an answer is still the same.
+type etag struct {
+	tag, url string
+	at       clock.Time // when the request of the answer began
+}
+
+// remarks is what Status and the log say of a URL beside its state.
+type remarks struct {
+	failure *failure       // nil after a good answer
+	skipped []jose.Skipped // of the last answer
+	missing []string       // kids that other URLs of the set have listed for a while, and the last answer did not
+}
+
+// said returns the remarks on the URL. The caller holds the set's mutex.
+func (sl *slot) said() remarks {
+	if sl.remarks == nil {
+		return remarks{}
+	}
+	return *sl.remarks
+}
+
+// say sets the remarks on the URL. The caller holds the set's mutex.
+func (sl *slot) say(r remarks) {
+	sl.remarks = nil
+	if r.failure != nil || len(r.skipped) > 0 || len(r.missing) > 0 {
+		sl.remarks = &r
+	}
 }
 
 // name is what logs and Status call the URL.
@@ -130,12 +154,26 @@ func (s *set) hasExpired(own *keystate.Issuer, now clock.Time) time.Duration {
 	return now.Since(good)
 }
 
-// oldest returns the number of the oldest request under way, or 0. The caller holds the set's mutex.
-func (sl *slot) oldest() uint64 {
-	if len(sl.inFlight) == 0 {
-		return 0
+// inFlight returns the numbers of the requests to a URL that are under way. The caller holds the set's mutex.
+func (s *set) inFlight(sl *slot) (numbers []uint64) {
+	for _, a := range s.active {
+		if a.slot == sl {
+			numbers = append(numbers, a.inFlight...)
+		}
 	}
-	return slices.Min(sl.inFlight)
+	return numbers
+}
+
+// apply notes an event of a URL, and returns the states before and after it. The caller holds the set's mutex.
+func (s *set) apply(sl *slot, e keystate.Event, l keystate.Limits) (before, after *keystate.URL) {
+	oldest := uint64(0)
+	if under := s.inFlight(sl); len(under) > 0 {
+		oldest = slices.Min(under)
+	}
+	before = sl.current()
+	next := before.Apply(e, oldest, l)
+	sl.state.Store(&next)
+	return before, &next
 }
 
 // resting returns how much longer the URL may not be asked: its server asks not to be, or it was asked too often. most bounds

@@ -227,8 +227,7 @@ func (c *Cache) restore(s *set) (report func()) {
 	}
 	for i, e := range events {
 		if len(e.Listed) > 0 {
-			next := s.slots[i].state.Load().Apply(e, s.slots[i].oldest(), c.config.limits())
-			s.slots[i].state.Store(&next)
+			s.apply(s.slots[i], e, c.config.limits())
 			keys += len(e.Listed)
 		}
 	}
