@@ -3,6 +3,8 @@ package jwks
 import (
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/issuer"
@@ -14,10 +16,12 @@ type builder struct {
 	before, byID map[string]*set // of the old table, of the new one
 	sets         []*set
 	rates        map[string]*rate // of both, by the name of the URL
+	layouts      map[string]*keystate.Layout
 }
 
 func newBuilder(old *table) *builder {
 	b := &builder{before: make(map[string]*set, len(old.sets)), byID: map[string]*set{}, rates: map[string]*rate{}}
+	b.layouts = map[string]*keystate.Layout{}
 	maps.Copy(b.rates, old.gone)
 	for _, s := range old.sets {
 		b.before[s.id()] = s
@@ -65,6 +69,23 @@ func (b *builder) known(s *set) *set {
 	b.byID[id] = s
 	b.sets = append(b.sets, s)
 	return s
+}
+
+// layoutOf returns one layout for all issuers that are configured in the same way, as many are.
+func (b *builder) layoutOf(l *keystate.Layout) *keystate.Layout {
+	var id strings.Builder
+	_, _ = id.WriteString(strconv.FormatBool(l.SeparateKeys))
+	for _, r := range l.Regions {
+		_, _ = id.WriteString("\n" + r.Name) // which has no control character
+		for _, n := range r.Sets {
+			_, _ = id.WriteString("\n" + strconv.Itoa(n))
+		}
+	}
+	if same := b.layouts[id.String()]; same != nil {
+		return same
+	}
+	b.layouts[id.String()] = l
+	return l
 }
 
 // gone counts the clients of each URL, and returns the rates of the URLs that the new table does not have and that were asked a

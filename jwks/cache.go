@@ -141,12 +141,16 @@ func (c *Cache) tableOf(providers []issuer.Provider, old *table) *table {
 			for _, iss := range r.Issuers {
 				e := t.issuers[iss]
 				if e == nil {
-					e = &issuerEntry{cache: c, name: iss, provider: p.ID, separate: p.SeparateKeys}
+					layout := &keystate.Layout{SeparateKeys: p.SeparateKeys, Limits: c.config.limits()}
+					e = &issuerEntry{cache: c, layout: layout}
 					t.issuers[iss] = e
 				}
 				e.add(r.Name, sets)
 			}
 		}
+	}
+	for _, e := range t.issuers {
+		e.layout = b.layoutOf(e.layout)
 	}
 	t.sets, t.gone = b.sets, b.gone(c.clock())
 	return t

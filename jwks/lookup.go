@@ -57,7 +57,7 @@ func (c *Cache) find(iss string) (*issuerEntry, *issuerView) {
 		if e == nil {
 			return nil, nil
 		}
-		if v := e.view.Load(); !v.retired {
+		if v := e.view.Load(); v != retired {
 			return e, v
 		}
 	}
@@ -81,7 +81,7 @@ func (v *issuerView) answer(ask keystate.Question, now clock.Time) (r Result, kn
 	case last > first:
 		return v.several(ask, first, last, now)
 	}
-	if len(r.Keys) > 0 && ask.KeyID != "" && !v.until[first].IsZero() && !now.Reached(v.until[first]) {
+	if len(r.Keys) > 0 && ask.KeyID != "" && v.complete(first, now) {
 		r.Complete = true
 		return r, true
 	}
@@ -93,8 +93,8 @@ func (v *issuerView) several(ask keystate.Question, first, last int, now clock.T
 	var all []keystate.Candidate
 	switch {
 	case first == last:
-	case v.all != nil:
-		all = v.all[first:last]
+	case v.rare != nil && v.rare.all != nil:
+		all = v.rare.all[first:last]
 	default: // a token without kid
 		all = v.state.Candidates(now)
 	}
@@ -187,9 +187,14 @@ func (e *issuerEntry) ask(ctx context.Context, q Query, ask keystate.Question) R
 	defer func() { c.waiting.Add(-1); leave() }()
 	deadline := time.Now().Add(max(c.config.UnknownKeyWait, 0))
 	for {
-		e, v := c.find(q.Issuer) // Update may have replaced it
+		e, _ := c.find(q.Issuer) // Update may have replaced it
 		if e == nil {
 			return w.verdict(false, leastRetry, nil)
+		}
+		changed := e.asked.wait()
+		v := e.view.Load()
+		if v == retired {
+			continue
 		}
 		w.entry = e
 		now := c.clock()
@@ -214,7 +219,7 @@ func (e *issuerEntry) ask(ctx context.Context, q Query, ask keystate.Question) R
 		}
 		timer := time.NewTimer(min(max(wait, time.Millisecond), left))
 		select {
-		case <-v.wait():
+		case <-changed:
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()

@@ -116,7 +116,7 @@ func (c *Cache) remove(s *set) {
 
 // own returns the set as an issuer of its own, for questions about this set alone.
 func (s *set) own(l keystate.Limits) keystate.Issuer {
-	e := keystate.Issuer{Limits: l, Sources: make([]keystate.Source, 0, len(s.slots))}
+	e := keystate.Issuer{Layout: &keystate.Layout{Limits: l}, Sources: make([]keystate.Source, 0, len(s.slots))}
 	for _, sl := range s.slots {
 		e.Sources = append(e.Sources, keystate.Source{State: &sl.current().State, Optional: sl.optional})
 	}

@@ -15,7 +15,7 @@ import (
 // issuerOf returns an issuer with a region for each URL. Each URL has given its answers a second apart, the first one
 // at second 1.
 func issuerOf(urls ...[][]*jose.Key) *keystate.Issuer {
-	e := &keystate.Issuer{Limits: single.limits(), SeparateKeys: true}
+	e := &keystate.Issuer{Layout: &keystate.Layout{Limits: single.limits(), SeparateKeys: true}}
 	for i, answers := range urls {
 		var u keystate.URL
 		for n, list := range answers {

@@ -23,9 +23,14 @@ type Region struct {
 	Sets []int
 }
 
-// Issuer is all that the URLs of one iss have said. SeparateKeys means that no region signs with a key that it does not list.
+// Issuer is all that the URLs of one iss have said.
 type Issuer struct {
-	Sources      []Source // in the order of the configuration
+	*Layout
+	Sources []Source // in the order of the configuration
+}
+
+// Layout is how an issuer is configured. SeparateKeys means that no region signs with a key that it does not list.
+type Layout struct {
 	Regions      []Region // in the order of the configuration
 	SeparateKeys bool
 	Limits       Limits

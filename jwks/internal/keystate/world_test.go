@@ -176,7 +176,7 @@ func (w *world) clone() *world {
 }
 
 func (w *world) issuer() *keystate.Issuer {
-	e := &keystate.Issuer{Regions: w.regions, SeparateKeys: w.separate, Limits: w.limits()}
+	e := &keystate.Issuer{Layout: &keystate.Layout{Regions: w.regions, SeparateKeys: w.separate, Limits: w.limits()}}
 	e.Sources = make([]keystate.Source, len(w.sites))
 	for i := range w.sites {
 		e.Sources[i] = keystate.Source{State: &w.sites[i].url.State, Set: w.sets[i], Optional: w.optional[i]}
