@@ -71,8 +71,8 @@ func TestClassify(t *testing.T) {
 		{&verifier.Error{Reason: verifier.ReasonInsufficientUserAuthentication}, 401, "insufficient_user_authentication", 0},
 		{&verifier.Error{Reason: verifier.ReasonProofFailed}, 401, "invalid_token", 0},
 		{&verifier.Error{Reason: verifier.ReasonProofFailed, Detail: "dpop"}, 401, "invalid_dpop_proof", 0},
-		{&verifier.Error{Reason: "nonce_required"}, 401, "use_dpop_nonce", 0},
-		{&verifier.Error{Reason: "proof_unavailable", RetryAfter: 2 * time.Second}, 503, unavailable, 2 * time.Second},
+		{&verifier.Error{Reason: verifier.ReasonNonceRequired}, 401, "use_dpop_nonce", 0},
+		{&verifier.Error{Reason: verifier.ReasonProofUnavailable, RetryAfter: 2 * time.Second}, 503, unavailable, 2 * time.Second},
 		{&verifier.Error{Reason: verifier.ReasonKeysUnavailable, RetryAfter: 7 * time.Second}, 503, unavailable, 7 * time.Second},
 		{&verifier.Error{Reason: verifier.ReasonRulesUnavailable}, 503, unavailable, time.Second},
 		{&verifier.Error{Reason: verifier.ReasonUnknownKeyRateLimited, RetryAfter: 7 * time.Second}, 429, limited, 7 * time.Second},
@@ -209,6 +209,8 @@ func TestStepUp(t *testing.T) {
 		{"mfa", now.Add(-time.Hour).Unix(), time.Minute, []string{"mfa"}, false},
 		{nil, nil, 2 * time.Hour, nil, false},
 		{nil, "yesterday", 2 * time.Hour, nil, false},
+		{nil, now.Add(20 * time.Second).Unix(), time.Minute, nil, true}, // clocks differ
+		{nil, now.Add(time.Hour).Unix(), time.Minute, nil, false},
 	} {
 		tok := issue(fakeissuer.Claims{Set: map[string]any{"acr": c.acr, "auth_time": c.auth}})
 		err := middleware.Check(tok, middleware.StepUp(c.maxAge, c.classes...))

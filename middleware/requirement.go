@@ -9,6 +9,7 @@ import (
 
 	"github.com/regionjwt/regionjwt/internal/authz"
 	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/limit"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -127,7 +128,10 @@ func StepUp(maxAge time.Duration, acr ...string) Requirement {
 		if len(acr) > 0 && !slices.Contains(acr, classOf(t)) {
 			return errClass
 		}
-		if at := authTime(t); maxAge > 0 && (at.IsZero() || time.Since(at) > maxAge) {
+		if maxAge == 0 {
+			return nil
+		}
+		if at := authTime(t); at.IsZero() || time.Since(at) > maxAge || time.Until(at) > limit.MaxLeeway {
 			return errAuthTime
 		}
 		return nil
@@ -142,7 +146,7 @@ var (
 	errActor    = errors.New("the current actor is missing or another one")
 	errActs     = errors.New("somebody acts for the subject of the token")
 	errClass    = errors.New("acr is missing or another one")
-	errAuthTime = errors.New("auth_time is missing or too long ago")
+	errAuthTime = errors.New("auth_time is missing, too long ago or in the future")
 )
 
 // misuse panics when a requirement is made, not when a request is served.

@@ -41,7 +41,7 @@ func TestAnswers(t *testing.T) {
 		"request": {&verifier.Error{Reason: verifier.ReasonBadRequest, Err: secret}, codes.InvalidArgument, "INVALID_REQUEST", 0, nil},
 		"bound":   {&verifier.Error{Reason: verifier.ReasonProofFailed, Err: secret}, codes.Unauthenticated, "INVALID_TOKEN", 0, scope},
 		"proof":   {&verifier.Error{Reason: verifier.ReasonProofFailed, Detail: "dpop", Err: secret}, codes.Unauthenticated, "INVALID_DPOP_PROOF", 0, scope},
-		"nonce":   {&verifier.Error{Reason: "nonce_required", Err: secret}, codes.Unauthenticated, "USE_DPOP_NONCE", 0, scope},
+		"nonce":   {&verifier.Error{Reason: verifier.ReasonNonceRequired, Err: secret}, codes.Unauthenticated, "USE_DPOP_NONCE", 0, scope},
 		"stepup": {
 			&verifier.Error{Reason: verifier.ReasonInsufficientUserAuthentication, Err: secret}, codes.Unauthenticated,
 			"INSUFFICIENT_USER_AUTHENTICATION", 0,
