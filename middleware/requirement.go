@@ -47,10 +47,10 @@ func scopeRequirement(scopes []string, check func(*verifier.Token) error) Requir
 	return Requirement(authz.NewRequirement(verifier.ReasonInsufficientScope, authz.Challenge{Scopes: scopes}, check))
 }
 
-// Groups requires at least one of the groups or roles; see verifier.Policy.GroupClaims. It panics if there is none, or if one is
+// AnyGroup requires at least one of the groups or roles; see verifier.Policy.GroupClaims. It panics if there is none, or if one is
 // empty.
-func Groups(groups ...string) Requirement {
-	groups = namesOf("Groups", "group", groups)
+func AnyGroup(groups ...string) Requirement {
+	groups = namesOf("AnyGroup", "group", groups)
 	return plain(func(t *verifier.Token) error {
 		if slices.ContainsFunc(groups, t.HasGroup) {
 			return nil

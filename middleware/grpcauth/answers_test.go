@@ -191,7 +191,7 @@ func TestRequirements(t *testing.T) {
 	w, v, _ := world(t)
 	i := guard(t, v, grpcauth.Config{
 		Requirements: map[string][]middleware.Requirement{
-			remove: {middleware.Scopes("orders/write"), middleware.Groups("admin")},
+			remove: {middleware.Scopes("orders/write"), middleware.AnyGroup("admin")},
 			feed:   {},
 		},
 		Default: []middleware.Requirement{middleware.Scopes("orders/read")},
@@ -237,7 +237,7 @@ func TestNewReportsEveryProblem(t *testing.T) {
 		Requirements: map[string][]middleware.Requirement{
 			read: nil, "/pkg.Service/": nil, "Method": nil, "/pkg.Service/Other": nil, chat: {{}},
 		},
-		Default: []middleware.Requirement{middleware.Groups("g"), {}},
+		Default: []middleware.Requirement{middleware.AnyGroup("g"), {}},
 		Grace:   -1, InsecureIgnoreConfirmation: true, RequireCertificate: true,
 	})
 	for _, part := range []string{
