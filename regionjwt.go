@@ -193,10 +193,11 @@ func (c *Config) checkNils() error {
 	return nil
 }
 
-// keptPolicy is a Policy as it was given. The rest of it is kept once for all that are the same but for their providers.
+// keptPolicy is what a Verifier needs of a Policy. What policies of different providers have in common is kept once.
 type keptPolicy struct {
-	provider issuer.Provider
-	rest     *verifier.Policy
+	providerID string
+	regions    []issuer.Region
+	rest       *verifier.Policy
 }
 
 func kept(policies []verifier.Policy) []keptPolicy {
@@ -208,17 +209,17 @@ func kept(policies []verifier.Policy) []keptPolicy {
 		if !reflect.DeepEqual(&p, rest) { // which it is not with functions
 			rest = &p
 		}
-		all = append(all, keptPolicy{provider, rest})
+		all = append(all, keptPolicy{provider.ID, provider.Regions, rest})
 	}
 	return all
 }
 
-// given returns the policies as they were given.
+// given returns the policies for a Verifier.
 func given(policies []keptPolicy) []verifier.Policy {
 	all := make([]verifier.Policy, 0, len(policies))
 	for _, k := range policies {
 		p := *k.rest
-		p.Provider = k.provider
+		p.Provider = issuer.Provider{ID: k.providerID, Regions: k.regions}
 		all = append(all, p)
 	}
 	return all

@@ -118,9 +118,9 @@ func (v *Validator) checkControllers(policies []verifier.Policy) error {
 			errs = append(errs, fmt.Errorf("regionjwt: provider %q has failover, and must stay in the policies", id))
 			continue
 		}
-		was := slices.IndexFunc(v.policies, func(p keptPolicy) bool { return p.provider.ID == id })
+		was := slices.IndexFunc(v.policies, func(p keptPolicy) bool { return p.providerID == id })
 		same := func(a, b issuer.Region) bool { return a.Name == b.Name }
-		if !slices.EqualFunc(policies[i].Provider.Regions, v.policies[was].provider.Regions, same) {
+		if !slices.EqualFunc(policies[i].Provider.Regions, v.policies[was].regions, same) {
 			errs = append(errs, fmt.Errorf("regionjwt: provider %q has failover, and must keep its regions and their order", id))
 		}
 	}

@@ -131,7 +131,7 @@ func (v *issuerView) evaluate(ask keystate.Question, r Result, cut bool, now clo
 // mismatch answers for a token that no candidate has verified: without waiting, but it may cause a refresh of the sets, as
 // the issuer may have replaced a key under its kid.
 func (c *Cache) mismatch(e *issuerEntry, q Query, r Result, now clock.Time) Result {
-	r.Keys = slices.DeleteFunc(slices.Clone(r.Keys), func(k *Key) bool { return slices.Contains(q.Tried, k.key.Thumbprint) })
+	r.Keys = slices.DeleteFunc(slices.Clone(r.Keys), func(k *Key) bool { return k.key.Thumbprint.In(q.Tried) })
 	if len(r.Keys) > 0 || q.CacheOnly {
 		return r
 	}
@@ -231,7 +231,7 @@ func (e *issuerEntry) ask(ctx context.Context, q Query, ask keystate.Question) R
 
 // untried leaves out the keys that did not verify the signature.
 func untried(r Result, tried []string) Result {
-	r.Keys = slices.DeleteFunc(slices.Clone(r.Keys), func(k *Key) bool { return slices.Contains(tried, k.key.Thumbprint) })
+	r.Keys = slices.DeleteFunc(slices.Clone(r.Keys), func(k *Key) bool { return k.key.Thumbprint.In(tried) })
 	return r
 }
 

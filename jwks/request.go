@@ -285,7 +285,9 @@ func (s *set) note(sl *slot, got *answer, began clock.Time) (back recovery) {
 		}
 		return back
 	}
-	back.expired, s.stale = s.stale, false
+	if s.upkeep != nil {
+		back.expired, s.upkeep.stale = s.upkeep.stale, false
+	}
 	r.failure = nil
 	if !got.unchanged {
 		r.skipped, sl.etag = got.skipped, nil

@@ -317,7 +317,7 @@ func (c *Cache) end(s *set, r *round) {
 	}
 	own := s.own(c.config.limits())
 	r.observe(&own, now)
-	if !s.removed {
+	if !s.removed() {
 		s.paced().ended(r, now)
 		c.schedule(s, r, &own, now)
 		if r.mismatch {

@@ -17,16 +17,31 @@ type set struct {
 	clients *clientPair
 	due     clock.Stamp // when to refresh; the zero Stamp is long past
 
-	mu       sync.Mutex // guards what follows and what changes in slots; never held over I/O or a callback
-	users    []*issuerEntry
-	round    *round     // under way, or nil
-	pace     *pace      // when rounds may start; nil if nothing keeps them from that
-	copies   *copies    // in the store; nil before the first
+	mu     sync.Mutex     // guards what follows and what changes in slots; never held over I/O or a callback
+	users  []*issuerEntry // nil once an Update has removed the set
+	round  *round         // under way, or nil
+	pace   *pace          // when rounds may start; nil if nothing keeps them from that
+	upkeep *upkeep        // nil if there is none
+	active []*attempt     // that have not ended
+}
+
+// upkeep is what a set remembers that has several URLs, is kept in a store, or has expired.
+type upkeep struct {
+	copies   copies
 	compared clock.Time // when its URLs were last compared
-	active   []*attempt // that have not ended
-	removed  bool       // by Update
 	stale    bool       // it has been logged that its keys have expired
 }
+
+// kept returns the upkeep of the set to be changed. The caller holds the set's mutex.
+func (s *set) kept() *upkeep {
+	if s.upkeep == nil {
+		s.upkeep = &upkeep{}
+	}
+	return s.upkeep
+}
+
+// removed reports whether an Update has removed the set. The caller holds its mutex.
+func (s *set) removed() bool { return s.users == nil }
 
 // slot is one URL of a key set: a configured one, or the one that is discovered from an issuer. The set's mutex guards what
 // changes.
@@ -105,7 +120,7 @@ func (s *set) use(by []*issuerEntry) {
 func (c *Cache) remove(s *set) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.removed, s.users = true, nil
+	s.users = nil
 	if s.round != nil {
 		close(s.round.stop)
 	}
@@ -147,10 +162,10 @@ func (s *set) lastGood() (good clock.Time) {
 // caller holds the set's mutex.
 func (s *set) hasExpired(own *keystate.Issuer, now clock.Time) time.Duration {
 	good := s.lastGood()
-	if s.stale || good.IsZero() || own.Usable(now) {
+	if good.IsZero() || own.Usable(now) || s.kept().stale {
 		return 0
 	}
-	s.stale = true
+	s.kept().stale = true
 	return now.Since(good)
 }
 

@@ -251,22 +251,20 @@ func (c *Cache) save(ctx context.Context, s *set) {
 	now := c.clock()
 	data, digest, err := s.encode()
 	s.mu.Lock()
-	if s.copies == nil {
-		s.copies = &copies{}
-	}
-	due := s.copies.failed || digest != s.copies.digest || now.Since(s.copies.saved) >= c.config.MaxStale/snapshotsPerAge
-	if !due || s.copies.saving {
+	last := &s.kept().copies
+	due := last.failed || digest != last.digest || now.Since(last.saved) >= c.config.MaxStale/snapshotsPerAge
+	if !due || last.saving {
 		s.mu.Unlock()
 		return
 	}
-	s.copies.saving = true
+	last.saving = true
 	s.mu.Unlock()
 	if err == nil {
 		err = c.replaceSnapshot(ctx, s, data, s.lastGood().Wall)
 	}
 	s.mu.Lock()
-	first := err != nil && !s.copies.failed
-	s.copies = &copies{saved: now, digest: digest, failed: err != nil}
+	first := err != nil && !last.failed
+	*last = copies{saved: now, digest: digest, failed: err != nil}
 	s.mu.Unlock()
 	if first {
 		c.log.Warn("snapshot cannot be saved", "url", s.slots[0].name(), "failure", err)

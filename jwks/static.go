@@ -65,7 +65,7 @@ func (s *static) Lookup(_ context.Context, q Query) Result {
 	}
 	r := Result{Complete: true}
 	ask := keystate.Question{KeyID: q.KeyID, Algorithm: jose.Canonical(q.Algorithm)}
-	var fits []string // thumbprints
+	var fits []jose.Thumbprint
 	found := false
 	for _, k := range f.keys {
 		if !ask.Matches(k.key) {
@@ -75,7 +75,7 @@ func (s *static) Lookup(_ context.Context, q Query) Result {
 		if q.KeyID == "" && !slices.Contains(fits, k.key.Thumbprint) {
 			fits = append(fits, k.key.Thumbprint)
 		}
-		if !slices.Contains(q.Tried, k.key.Thumbprint) {
+		if !k.key.Thumbprint.In(q.Tried) {
 			r.Keys = append(r.Keys, k)
 		}
 	}

@@ -134,7 +134,7 @@ func (sl *slot) status(inUse []keystate.Candidate, now, due clock.Time, c *Cache
 // keyName names a key by its kid, or by its thumbprint.
 func keyName(k *jose.Key) string {
 	if k.ID == "" {
-		return "thumbprint:" + k.Thumbprint
+		return "thumbprint:" + k.Thumbprint.String()
 	}
 	return k.ID
 }

@@ -28,7 +28,7 @@ const fewKeys = 16
 type issuerView struct {
 	state keystate.Issuer
 	keys  []*Key     // in the order of the kids
-	until clock.Time // until when the answer about a kid is complete, whatever alg, but for those that rare names
+	until clock.Time // until when the answer about a kid is complete, whatever alg, except those in rare.open
 	rare  *rareKeys  // nil if no two keys share a kid, there are few, and the answer about each kid is complete
 }
 
@@ -43,6 +43,9 @@ var retired = &issuerView{state: keystate.Issuer{Layout: &keystate.Layout{}}}
 
 // add notes that a region lists the iss.
 func (e *issuerEntry) add(region string, sets []*set) {
+	if e.sets == nil {
+		e.sets = slices.Clip(sets)
+	}
 	r := keystate.Region{Name: region}
 	for _, s := range sets {
 		i := slices.Index(e.sets, s)

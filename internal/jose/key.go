@@ -38,9 +38,21 @@ const (
 type Key struct {
 	ID         string // kid; "" where the key names none
 	Algorithm  string // alg, Canonical; "" where the key names none
-	Thumbprint string // RFC 7638, SHA-256, base64url
+	Thumbprint Thumbprint
 	Public     crypto.PublicKey
 }
+
+// Thumbprint is the SHA-256 thumbprint of a key (RFC 7638).
+type Thumbprint [sha256.Size]byte
+
+// String returns the thumbprint, base64url-encoded.
+func (t Thumbprint) String() string { return encode(t[:]) }
+
+// Compare orders thumbprints.
+func (t Thumbprint) Compare(other Thumbprint) int { return bytes.Compare(t[:], other[:]) }
+
+// In reports whether list names the thumbprint.
+func (t Thumbprint) In(list []string) bool { return len(list) > 0 && slices.Contains(list, t.String()) }
 
 // Same reports whether two keys are one: the same material under the same kid, for the same algorithm.
 func (k *Key) Same(other *Key) bool {
@@ -193,8 +205,7 @@ func (m *members) parse(maxRSABits int) (*Key, Skip) {
 	if !agrees(canonical, k) {
 		return nil, SkipMalformed
 	}
-	sum := sha256.Sum256(canonical)
-	k.Thumbprint = encode(sum[:])
+	k.Thumbprint = sha256.Sum256(canonical)
 	return k, ""
 }
 

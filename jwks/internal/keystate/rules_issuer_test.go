@@ -369,8 +369,8 @@ var (
 
 func TestAQuestionMatchesByKidAndAlgorithm(t *testing.T) {
 	t.Parallel()
-	withAlg := &jose.Key{ID: "a", Algorithm: jose.RS256, Thumbprint: "r", Public: rsaKey}
-	without := &jose.Key{ID: "a", Thumbprint: "e", Public: p256}
+	withAlg := &jose.Key{ID: "a", Algorithm: jose.RS256, Thumbprint: thumbprintOf("r"), Public: rsaKey}
+	without := &jose.Key{ID: "a", Thumbprint: thumbprintOf("e"), Public: p256}
 	for _, tc := range []struct {
 		kid, alg string
 		key      *jose.Key
@@ -384,7 +384,7 @@ func TestAQuestionMatchesByKidAndAlgorithm(t *testing.T) {
 		{"a", jose.ES256, without, true},
 		{"a", jose.ES384, without, false},
 		{"a", jose.RS256, without, false},
-		{"a", jose.RS256, &jose.Key{ID: "a", Thumbprint: "r", Public: rsaKey}, true},
+		{"a", jose.RS256, &jose.Key{ID: "a", Thumbprint: thumbprintOf("r"), Public: rsaKey}, true},
 		{"a", jose.RS256, &jose.Key{ID: "a"}, true},
 	} {
 		got := keystate.Question{KeyID: tc.kid, Algorithm: tc.alg}.Matches(tc.key)

@@ -113,7 +113,7 @@ type Unusable struct {
 
 // holds reports whether u can be the key k in a form that cannot be used: nothing that can be read differs.
 func (u Unusable) holds(k *jose.Key) bool {
-	return u.KeyID == k.ID && (u.KeyType == "" || u.KeyType == k.Type()) && (u.Thumbprint == "" || u.Thumbprint == k.Thumbprint)
+	return u.KeyID == k.ID && (u.KeyType == "" || u.KeyType == k.Type()) && (u.Thumbprint == "" || u.Thumbprint == k.Thumbprint.String())
 }
 
 // StandsFor reports whether u can be the key that q asks for.
@@ -221,7 +221,7 @@ func (s *State) provesByAge(issuedAt time.Time) bool {
 // listsAny reports whether the last that the URL has said of a key that q asks for, and that was not tried, is that it lists it.
 func (s *State) listsAny(q Question, tried []string) bool {
 	return slices.ContainsFunc(s.Listed, func(k Listing) bool {
-		return (k.Miss == nil || k.Current) && q.Matches(k.Key) && !slices.Contains(tried, k.Key.Thumbprint)
+		return (k.Miss == nil || k.Current) && q.Matches(k.Key) && !k.Key.Thumbprint.In(tried)
 	})
 }
 
