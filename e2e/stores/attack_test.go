@@ -92,7 +92,7 @@ func startDirSite(t *testing.T) *site {
 	return s
 }
 
-// Whoever has the password of every store, and no key, adds, removes, forges and replays nothing, in any process; what is
+// An attacker with the password of every store, and no key, adds, removes, forges and replays nothing, in any process; what is
 // withheld shows; no process ends; and all have the rules again when the attack is over. FLEET_ATTACK says how long it lasts.
 func TestFleetUnderAttack(t *testing.T) {
 	t.Parallel()

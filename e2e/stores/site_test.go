@@ -25,7 +25,7 @@ import (
 type site struct {
 	kind   string
 	way    *way
-	direct store.Store                 // around the way, for whoever has the password
+	direct store.Store                 // around the way, for somebody with the password
 	wipe   func(context.Context)       // deletes all
 	freeze func() (thaw func())        // stops the server
 	dir    string                      // the directory, if it is one
@@ -114,7 +114,7 @@ func stop(cmd *exec.Cmd) (thaw func()) {
 	return func() { _ = cmd.Process.Signal(syscall.SIGCONT) }
 }
 
-// redisActs are what whoever has the password of a Redis can do to its key.
+// redisActs are what one can do with the password of a Redis to its key.
 func redisActs(client *redis.Client) []func(context.Context) {
 	key := func(ctx context.Context) string {
 		keys, _ := client.Keys(ctx, "*").Result()
@@ -156,14 +156,16 @@ func startDynamoSite(t *testing.T) *site {
 	s := &site{kind: "dynamo", way: startWay(t, "tcp", strings.TrimPrefix(url, "http://"), httpLie)}
 	s.direct = newDynamo(t, client, "")
 	s.wipe = func(ctx context.Context) {
-		all, err := client.Scan(ctx, &dynamodb.ScanInput{TableName: aws.String("regionjwt")})
-		if err != nil {
-			return
-		}
-		for _, one := range all.Items {
-			_, _ = client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
-				TableName: aws.String("regionjwt"), Key: map[string]types.AttributeValue{"pk": one["pk"]},
-			})
+		for range 100 { // one answer has at most a megabyte
+			all, err := client.Scan(ctx, &dynamodb.ScanInput{TableName: aws.String("regionjwt")})
+			if err != nil || len(all.Items) == 0 {
+				return
+			}
+			for _, one := range all.Items {
+				_, _ = client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+					TableName: aws.String("regionjwt"), Key: map[string]types.AttributeValue{"pk": one["pk"]},
+				})
+			}
 		}
 	}
 	s.freeze = func() func() { return stop(cmd) }

@@ -272,9 +272,10 @@ func (r *Replica[T]) assess(s *State[T], m *member, problem string, err error, p
 		problem = label.Missing
 	}
 	status.Problem = problem
-	if s.Failures[m.index] = err; problem == "" {
-		status.Confirmed = now
+	if problem == "" { // a store that is empty has not failed
+		status.Confirmed, err = now, nil
 	}
+	s.Failures[m.index] = err
 }
 
 // judge merges a document of a store, unless it was merged before, and returns the verdict on it. The time that is spent on

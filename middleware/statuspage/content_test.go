@@ -97,7 +97,7 @@ func TestRulesThatAreNotKnown(t *testing.T) {
 // All that the JSON can hold, by its name.
 const whole = `{"ready":true,"keys":[{"provider":"a","region":"r1","url":"https://idp.example/keys","state":"stale",` +
 	`"last_success":"1999-12-31T23:58:58.001Z","key_ids":["one"],"skipped":["#3: use"],` +
-	`"missing_key_ids":["two"],"failures":2,"failure":"status 503"}],"revocation":{"rules":3,"unreadable":2,"replica":{"origin":"store","epoch":7,` +
+	`"missing_key_ids":["two"],"failures":2,"failure":"status 503"}],"revocation":{"rules":3,"unreadable":2,"reads":0,"replica":{"origin":"store","epoch":7,` +
 	`"confirmed":"1999-12-31T23:59:55Z","stale":true,"store_problem":"lost"}},"failover":[{"provider":"a","active":"r2",` +
 	`"since":"1999-12-31T23:59:00Z","cause":"pinned","pinned":true,"note":"drill","conflicts":["r1: unpinned","r2: pinned"],"regions":[{"region":"r1","health":"unhealthy",` +
 	`"hold_down_until":"2000-01-01T00:05:00Z","reports":["probe: unhealthy, 1 failures (timeout), 2 successes, ` +
