@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
@@ -107,6 +108,11 @@ func (l *List) State() State {
 		s.Age = max(0, time.Since(st.Replica.Confirmed))
 	}
 	return s
+}
+
+// AnyWell reports whether a store has all that is known. Services need no more than one.
+func (l *List) AnyWell() bool {
+	return slices.ContainsFunc(l.State().Stores, func(s StoreState) bool { return s.Problem == "" })
 }
 
 // Rules returns the rules in effect, the oldest first.
