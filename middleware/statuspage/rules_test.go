@@ -25,7 +25,7 @@ func TestRules(t *testing.T) {
 	})
 	require.NoError(t, err)
 	p := statuspage.Handler(v, "")
-	require.Equal(t, `{"rules":[]}`+"\n", ask(p, http.MethodGet, "/rules.json", "").Body.String())
+	require.JSONEq(t, `{"rules":[]}`, ask(p, http.MethodGet, "/rules.json", "").Body.String())
 	rule := revocation.Rule{Provider: "a", Subject: "<m>\u202e", Note: "INC"}
 	id, err := v.Revocation().Add(t.Context(), rule)
 	require.NoError(t, err)

@@ -4,7 +4,7 @@
 //
 //	/                            the page; JSON if Accept prefers application/json
 //	/status.json                 a regionjwt.Status
-//	/rules.json                  the revocation rules, as "regionjwt rules --json" writes them and "regionjwt rules restore" reads them
+//	/rules.json                  the revocation rules, as "regionjwt rules restore" reads them
 //	/health                      200 if tokens can be verified here: regionjwt.Status.Ready
 //	/health/{region}             200 if the region is healthy for every provider that has it
 //	/health/{provider}/{region}  200 if the region is healthy for that provider
@@ -43,9 +43,9 @@
 // # Who may see it
 //
 // The handler does not authenticate requests. It shows the names of providers and regions, JWKS URLs without queries, key IDs,
-// and the notes of operators about pins. It shows nothing from tokens. Only /rules.json has more than the number of the revocation
-// rules: subjects, clients, sessions, tokens and notes that rules name. Serve the handler on an internal listener, or behind
-// httpauth, and /rules.json to operators only.
+// and the notes of operators about pins. It shows nothing from tokens. Only /rules.json has more than the number of the
+// revocation rules: subjects, clients, sessions, tokens and notes that rules name. Serve the handler on an internal listener, or
+// behind httpauth, and /rules.json to operators only.
 package statuspage
 
 import (

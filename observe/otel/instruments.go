@@ -95,7 +95,7 @@ func newInstruments(meter metric.Meter) (instruments, error) {
 		replicaAge:   m.age("regionjwt.replica.age", "Time since the store last answered, at most."),
 		replicaKnown: m.gauge("regionjwt.replica.known", "{replica}", "1 if the document is known, else 0."),
 		problem:      m.gauge("regionjwt.replica.problem", "{replica}", "Replicas whose store has a problem."),
-		stale:        m.gauge("regionjwt.replica.stale", "{replica}", "Replicas without a recent proof that nothing is withheld."),
+		stale:        m.gauge("regionjwt.replica.stale", "{replica}", "Replicas without a recent proof that all is there."),
 		rules:        m.gauge("regionjwt.revocation.rules", "{rule}", "Revocation rules in effect."),
 		unreadable:   m.gauge("regionjwt.revocation.unreadable", "{rule}", "Rules of a newer version, which are not applied."),
 		conflicts:    m.gauge("regionjwt.failover.conflicts", "{pin}", "Pins in conflict."),

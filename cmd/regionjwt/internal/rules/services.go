@@ -27,8 +27,8 @@ type service struct {
 }
 
 func (s *services) define(c *cli.Call) {
-	c.List(&s.files, "service-status", "`file` with the status.json of a service's status page: it says which providers there are, "+
-		"which rules the service can read, and whether a region has answered it")
+	c.List(&s.files, "service-status", "`file` with the status.json of a service's status page: it says which providers "+
+		"there are, which rules the service can read, and whether a region has answered it")
 }
 
 // read reads the files.
@@ -107,8 +107,9 @@ func (s *services) note(c *cli.Call, r Rule, version int) {
 			len(cannot), len(s.all), version, strings.Join(cannot, ", "))
 	}
 	if len(unheard) > 0 {
-		c.Notef("note: the region %s has not answered %d of %d services: there the rule may reject every token of the issuers that "+
-			"the region shares with another one: %s\n", cli.Quoted(r.Region), len(unheard), len(s.all), strings.Join(unheard, ", "))
+		c.Notef("note: the region %s has not answered %d of %d services: there the rule may reject every token of the issuers "+
+			"that the region shares with another one: %s\n",
+			cli.Quoted(r.Region), len(unheard), len(s.all), strings.Join(unheard, ", "))
 	}
 }
 
@@ -120,8 +121,8 @@ func (s *services) noteAll(c *cli.Call, rules []Rule) {
 	}
 	for _, r := range rules {
 		if r.Provider != everyProvider && !slices.Contains(known, r.Provider) {
-			c.Notef("note: the rule %s is about the provider %s, which no service of --service-status has: it matches no token there\n",
-				r.ID(), cli.Quoted(r.Provider))
+			c.Notef("note: the rule %s is about the provider %s, which no service of --service-status has: "+
+				"it matches no token there\n", r.ID(), cli.Quoted(r.Provider))
 		}
 	}
 	for i := range s.all {
