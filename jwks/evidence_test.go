@@ -96,3 +96,28 @@ func TestAHangingURLHoldsNoRotationBack(t *testing.T) {
 		}
 	}
 }
+
+// A fetch that only a token has caused shows no outage, however it fails: anybody can send such tokens.
+func TestAFetchThatATokenCausedShowsNoOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var outages, failures atomic.Int64
+		n := newServers()
+		n.at(keysURL).list("one")
+		c := newCache(t, n, jwks.Config{OnFetch: func(f jwks.Fetch) {
+			if f.Failure != "" {
+				failures.Add(1)
+			}
+			if f.Outage {
+				outages.Add(1)
+			}
+		}}, pool("p", []string{keysURL}))
+		require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
+		time.Sleep(time.Minute) // the next refresh is far away
+		n.at(keysURL).set(func(s *server) { s.status = 503 })
+		require.NotEqual(t, 200, ask(t.Context(), c, "p", "made-up"))
+		synctest.Wait()
+		require.Positive(t, failures.Load())
+		require.Zero(t, outages.Load())
+	})
+}
