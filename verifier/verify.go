@@ -66,12 +66,16 @@ func (s *state) fromCache(ctx context.Context, now time.Time, d digest) (*Token,
 // namesKey reports whether the token names the key that has verified it: nothing but that key decides about it.
 func (t *Token) namesKey() bool { return t.header.kid != "" && t.header.kid == t.key.ID() }
 
-// stillVerifies reports whether the answer for a token that does not name its key still has this very key, of the same regions.
+// stillVerifies reports whether the answer for a token that does not name its key still has this very key, under its name and of
+// the same regions.
 func (s *state) stillVerifies(ctx context.Context, e *issuerEntry, tok *Token) bool {
 	q := e.query(tok.issuer, &tok.header, tok.iat)
 	q.CacheOnly = true
 	r := s.lookup(ctx, q)
-	return slices.Contains(r.Keys, tok.key) && slices.Equal(e.regionsOf(tok.key, r.Keys, q.Algorithm), tok.regions)
+	i := slices.IndexFunc(r.Keys, func(k *jwks.Key) bool {
+		return isKey(k) && k.Thumbprint() == tok.key.Thumbprint() && fits(k, q.Algorithm)
+	})
+	return i >= 0 && r.Keys[i] == tok.key && slices.Equal(e.regionsOf(tok.key, r.Keys, q.Algorithm), tok.regions)
 }
 
 // newToken makes the Token of what was checked. It does not share the memory of a.
