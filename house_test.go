@@ -29,6 +29,7 @@ var arrows = map[string][]string{
 	},
 	"failover":                   {"issuer", "store", "internal/event", "internal/verdict", "internal/guard", "internal/issuercheck", "internal/jose", "internal/nils", "internal/outbound", "internal/replica", "internal/strictjson", "internal/label", "internal/backoff"},
 	"failover/clientcredentials": {"failover", "issuer", "internal/guard", "internal/issuercheck", "internal/nils", "internal/outbound", "internal/strictjson", "internal/label", "internal/clock", "internal/backoff"},
+	"configfile":                 {"", "failover", "issuer", "jwks", "revocation", "store", "verifier", "internal/guard", "internal/nils", "internal/outbound", "internal/strictjson", "internal/trust"},
 	"middleware/statuspage":      {"", "failover", "jwks", "revocation", "internal/label"},
 	"store":                      {"internal/document", "internal/nils", "internal/seen", "internal/trust", "internal/limit"},
 	"store/storetest":            {"store", "internal/document"},
