@@ -42,8 +42,8 @@ var ErrRestart = errors.New("needs a restart")
 
 // Options say how a file is read. The zero value of every field is the default.
 type Options struct {
-	// Stores opens the stores that the file names, by the scheme of their URL: "redis", "dynamodb". A function is called at most
-	// once for each store, by Open, and does no I/O. Directories, "dir:PATH", need none.
+	// Stores opens the stores that the file names, by the scheme of their URL: "redis", "dynamodb". The one under "" opens those
+	// of any other scheme. A function is called once for each store, by Open, and does no I/O. Directories, "dir:PATH", need none.
 	Stores map[string]func(Location) (store.Store, error)
 
 	// Convert makes JSON of a file in another format, such as YAMLToJSON of sigs.k8s.io/yaml. Nil means that the file is JSON.
@@ -94,7 +94,7 @@ func Open(path string, o Options) (*File, error) {
 		return nil, fmt.Errorf("configfile: PollInterval is %v: use 0 for the default, or %v or more", o.PollInterval, minPoll)
 	}
 	for scheme, open := range o.Stores {
-		if open == nil || scheme == "" || scheme == dirScheme {
+		if open == nil || scheme == dirScheme {
 			return nil, fmt.Errorf("configfile: Stores[%q] is nil, or has a scheme that cannot be used", scheme)
 		}
 	}

@@ -272,7 +272,7 @@ func TestMisuse(t *testing.T) {
 	t.Parallel()
 	_, err := open(t, least, configfile.Options{PollInterval: time.Millisecond})
 	require.ErrorContains(t, err, "PollInterval")
-	for _, scheme := range []string{"", "dir", "mem"} {
+	for _, scheme := range []string{"", "mem"} {
 		_, err = open(t, least, configfile.Options{Stores: map[string]func(configfile.Location) (store.Store, error){scheme: nil}})
 		require.ErrorContains(t, err, "Stores")
 	}

@@ -170,4 +170,3 @@ func TestFilesOfOthersAreNotUsed(t *testing.T) {
 	_, err := configfile.Open(t.TempDir(), configfile.Options{})
 	require.ErrorContains(t, err, "is not a regular file")
 }
-

@@ -153,6 +153,9 @@ func (b *builder) opened(l *location, at Location, fine bool) store.Store {
 	}
 	open := b.openers[u.Scheme]
 	if open == nil {
+		open = b.openers[""]
+	}
+	if open == nil {
 		known := slices.Sorted(maps.Keys(b.openers))
 		b.add(l.At, "url: this program opens no store of the kind %q; it opens %s",
 			u.Scheme, strings.Join(append([]string{dirScheme}, known...), ", "))
