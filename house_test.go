@@ -27,6 +27,7 @@ var arrows = map[string][]string{
 		"issuer", "store", "jwks/internal/keystate", "internal/guard", "internal/issuercheck", "internal/jose", "internal/nils",
 		"internal/outbound", "internal/signal", "internal/strictjson", "internal/trust", "internal/verdict", "internal/label", "internal/limit", "internal/clock", "internal/backoff",
 	},
+	"configfile":                   {"", "failover", "issuer", "jwks", "revocation", "store", "verifier", "internal/guard", "internal/nils", "internal/outbound", "internal/strictjson", "internal/trust"},
 	"failover":                     {"issuer", "store", "internal/event", "internal/verdict", "internal/guard", "internal/issuercheck", "internal/jose", "internal/nils", "internal/outbound", "internal/replica", "internal/strictjson", "internal/label", "internal/backoff"},
 	"failover/clientcredentials":   {"failover", "issuer", "internal/guard", "internal/issuercheck", "internal/nils", "internal/outbound", "internal/strictjson", "internal/label", "internal/clock", "internal/backoff"},
 	"middleware/statuspage":        {"", "failover", "jwks", "revocation", "internal/label"},

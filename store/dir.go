@@ -23,6 +23,9 @@ const (
 	dirPermissions  = 0o700
 	lockName        = "lock"
 	lockRetry       = 5 * time.Millisecond
+
+	leftover  = "*.doc.????????????????.tmp" // what replace writes before it renames it
+	leftAfter = time.Minute
 )
 
 // Dir returns a Store that keeps documents in a directory, which the first Save creates. Several processes of one machine may
@@ -30,8 +33,8 @@ const (
 // 0600); otherwise Load and Save return ErrNotAuthentic. On systems other than Unix, these have no meaning: there the access rules of
 // the directory must protect it, and only one process may use it. Names are hashed, so that no name can be a path. Watch has no hints.
 //
-// Save writes a temporary file and renames it, under a lock: after a crash the directory has the old document or the new one. The
-// path must not be empty.
+// Save writes a temporary file and renames it, under a lock: after a crash the directory has the old document or the new one.
+// It also removes temporary files that are older than a minute. The path must not be empty.
 func Dir(path string) Trusted { return &dir{path: path} }
 
 type dir struct {
@@ -141,6 +144,7 @@ func (d *dir) Save(ctx context.Context, name string, data []byte, ifRevision str
 		return "", err
 	}
 	defer unlock()
+	d.tidy()
 	_, current, err := d.read(d.file(name))
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return "", err
@@ -175,6 +179,19 @@ func (d *dir) lock(ctx context.Context) (unlock func(), err error) {
 			return func() { _ = f.Close() }, nil // closing the file releases the lock
 		}
 		timer.Reset(lockRetry)
+	}
+}
+
+// tidy removes what writers have left that were killed a minute ago or more. The caller has the lock.
+func (d *dir) tidy() {
+	all, _ := os.ReadDir(d.path)
+	for _, entry := range all {
+		if left, _ := filepath.Match(leftover, entry.Name()); !left || !entry.Type().IsRegular() {
+			continue
+		}
+		if info, err := entry.Info(); err == nil && time.Since(info.ModTime()) > leftAfter {
+			_ = os.Remove(filepath.Join(d.path, entry.Name()))
+		}
 	}
 }
 

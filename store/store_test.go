@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -216,6 +217,33 @@ func TestCompareAndSwap(t *testing.T) {
 	left, err := filepath.Glob(path + "/*.tmp")
 	require.NoError(t, err)
 	require.Empty(t, left)
+}
+
+// Save removes what a writer that was killed has left, and nothing of a writer that is at work.
+func TestDirRemovesLeftovers(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "d")
+	s := store.Dir(path)
+	revision, err := s.Save(t.Context(), "a", []byte("x"), "")
+	require.NoError(t, err)
+	docs, err := filepath.Glob(filepath.Join(path, "*.doc"))
+	require.NoError(t, err)
+	require.Len(t, docs, 1)
+	old, young := docs[0]+".0123456789abcdef.tmp", docs[0]+".fedcba9876543210.tmp"
+	others := []string{filepath.Join(path, "mine.tmp"), docs[0] + ".tmp"}
+	hourAgo := time.Now().Add(-time.Hour)
+	for _, file := range append([]string{old, young}, others...) {
+		require.NoError(t, os.WriteFile(file, nil, 0o600))
+		if file != young {
+			require.NoError(t, os.Chtimes(file, hourAgo, hourAgo))
+		}
+	}
+	_, err = s.Save(t.Context(), "a", []byte("y"), revision)
+	require.NoError(t, err)
+	require.NoFileExists(t, old)
+	for _, file := range append([]string{young}, others...) {
+		require.FileExists(t, file)
+	}
 }
 
 func TestDirTrustsItsOwnerOnly(t *testing.T) {

@@ -12,6 +12,7 @@ require (
 	github.com/regionjwt/regionjwt v0.0.0
 	github.com/regionjwt/regionjwt/store/redisstore v0.0.0
 	github.com/stretchr/testify v1.11.1
+	go.yaml.in/yaml/v3 v3.0.6
 )
 
 require github.com/inconshreveable/mousetrap v1.1.0 // indirect

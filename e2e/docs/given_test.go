@@ -46,6 +46,8 @@ import (
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/aws/dynamostore"
+	"github.com/regionjwt/regionjwt/aws/lambdaauth"
+	"github.com/regionjwt/regionjwt/configfile"
 	"github.com/regionjwt/regionjwt/failover"
 	"github.com/regionjwt/regionjwt/failover/clientcredentials"
 	"github.com/regionjwt/regionjwt/issuer"
@@ -81,7 +83,7 @@ var (
 		filepath.Join, strings.Fields, syscall.SIGTERM, time.Second, connect.NewErrorWriter, keyfunc.NewDefaultCtx,
 		jwtmiddleware.New, auth0jwks.NewCachingProvider, validator.New, url.Parse,
 		lambda.Start, oidc.NewProvider, jwt.Parse, mcpauth.RequireBearerToken,
-		redis.NewClient, cors.New, require.NoError, issuertest.New, middleware.Scopes, grpcauth.New, store.Dir, redisstore.New, dynamodb.NewFromConfig, dynamostore.New,
+		configfile.Open, lambdaauth.New, redis.NewClient, cors.New, require.NoError, issuertest.New, middleware.Scopes, grpcauth.New, store.Dir, redisstore.New, dynamodb.NewFromConfig, dynamostore.New,
 		statuspage.Handler, jwks.New, otel.Instrument,
 		clientcredentials.New, testing.Short,
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"os"
 	"os/exec"
@@ -55,6 +56,7 @@ type said struct {
 }
 
 func TestMain(m *testing.M) {
+	log.SetOutput(io.Discard) // net/http writes of answers that nobody asked for
 	if text := os.Getenv(childEnv); text != "" {
 		if err := follow(text); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -25,6 +25,7 @@ type Row struct {
 	Challenge, RetryAfter string
 	Code, RetryInfo       string // of gRPC
 	Reason                string
+	REST, HTTPAPI         string // the status of API Gateway with a Lambda authorizer; - if there is no such case
 }
 
 // Rows reads the table.
@@ -36,7 +37,7 @@ func Rows(t fakeissuer.TB, path string) map[string]Row {
 	rows := map[string]Row{}
 	for line := range strings.SplitSeq(string(text), "\n") {
 		cells := strings.Split(line, "|")
-		if len(cells) != 9 || strings.Contains(line, "---") || strings.Contains(line, "| what happened |") {
+		if len(cells) != 11 || strings.Contains(line, "---") || strings.Contains(line, "| what happened |") {
 			continue
 		}
 		for i := range cells {
@@ -44,6 +45,7 @@ func Rows(t fakeissuer.TB, path string) map[string]Row {
 		}
 		rows[cells[1]] = Row{
 			Status: cells[2], Challenge: cells[3], RetryAfter: cells[4], Code: cells[5], RetryInfo: cells[6], Reason: cells[7],
+			REST: cells[8], HTTPAPI: cells[9],
 		}
 	}
 	return rows

@@ -95,6 +95,26 @@ func TestRulesThatAreNotKnown(t *testing.T) {
 }
 
 // All that the JSON can hold, by its name.
+// What a server has chosen reaches neither people nor terminals as a control character, or one that changes the direction of writing.
+func TestNamesOfAServerAreEscaped(t *testing.T) {
+	t.Parallel()
+	const odd = "a\u202eb\x1b[2J\u2028\x7f"
+	p := newPage(regionjwt.Status{Ready: true, Keys: []jwks.Status{{
+		Provider: "a", Region: "r", State: "fresh", KeyIDs: []string{odd}, MissingKeyIDs: []string{odd}, Skipped: []string{odd + ": use"},
+		URL: "https://idp.example/" + odd,
+	}}})
+	const shown = `a\u202eb\u001b[2J\u2028\u007f`
+	text := page(t, p, "/")
+	require.Contains(t, text, "<code>"+shown+"</code>")
+	require.Contains(t, text, "https://idp.example/"+shown)
+	d := document(t, p, "/")
+	require.Equal(t, []string{shown}, d.Keys[0].KeyIDs)
+	for _, raw := range []string{text, ask(p, http.MethodGet, "/status.json", "").Body.String()} {
+		require.NotContains(t, raw, "\u202e")
+		require.NotContains(t, raw, "\x1b")
+	}
+}
+
 const whole = `{"ready":true,"keys":[{"provider":"a","region":"r1","url":"https://idp.example/keys","state":"stale",` +
 	`"last_success":"1999-12-31T23:58:58.001Z","key_ids":["one"],"skipped":["#3: use"],` +
 	`"missing_key_ids":["two"],"failures":2,"failure":"status 503"}],"revocation":{"rules":3,"unreadable":2,"reads":0,"replica":{"origin":"store","epoch":7,` +

@@ -1,7 +1,9 @@
 package statuspage
 
 import (
+	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/failover"
@@ -43,19 +45,39 @@ func shownFailover(f *failover.Status) failover.Status {
 // withoutQuery returns a URL without its query, which may hold a secret.
 func withoutQuery(u string) string {
 	u, _, _ = strings.Cut(u, "?")
-	return u
+	return plain(u)
 }
 
-// short cuts a name that a server has chosen.
+// plain escapes the characters of a text that control a terminal or change the direction of writing.
+func plain(s string) string {
+	if !strings.ContainsFunc(s, controls) {
+		return s
+	}
+	var b strings.Builder
+	for _, c := range s {
+		if controls(c) {
+			fmt.Fprintf(&b, `\u%04x`, c)
+		} else {
+			b.WriteRune(c)
+		}
+	}
+	return b.String()
+}
+
+func controls(c rune) bool {
+	return unicode.In(c, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
+}
+
+// short cuts a name that a server has chosen, and escapes it.
 func short(s string) string {
 	count := 0
 	for i := range s {
 		if count == maxName {
-			return s[:i] + "…"
+			return plain(s[:i]) + "…"
 		}
 		count++
 	}
-	return s
+	return plain(s)
 }
 
 // shortened returns the first names of a list, cut.

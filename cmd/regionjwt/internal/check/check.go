@@ -4,9 +4,11 @@ package check
 import (
 	"context"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/config"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/provider"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/storage"
 )
@@ -21,6 +23,7 @@ and then loses each region in turn: would a service that starts in that hour, an
 that tokens may carry? The answers come from the library itself, which is given what was fetched, less the lost region's hosts.
 It changes nothing, and sends nothing but GET requests. docs/drill.md says how to read what it finds.
 
+  regionjwt check --config /etc/orders/regionjwt.json
   regionjwt check --user-pool us-east-1_AbCdEf123 --replica us-west-2 --cognito-mode updated
   regionjwt check --issuer eu=https://eu.example/shop --issuer us=https://us.example/shop --snapshots --quiet
   regionjwt check --issuer eu=https://idp.example --jwks eu=https://eu.example/keys \
@@ -44,16 +47,21 @@ likelier that this machine is cut off. Progress goes to standard error, if that 
 // flags say whose regions are drilled, how they are reached, and what counts.
 type flags struct {
 	provider.Options
+	config            config.Flags
 	timeout           time.Duration
 	days              int
+	authorizerCache   time.Duration
 	snapshots, strict bool
 	quiet             bool
 }
 
 func (f *flags) define(c *cli.Call) {
 	f.Define(c, provider.JWKSUsage)
+	f.config.Define(c)
 	c.Duration(&f.timeout, "timeout", storage.DefaultTimeout, "`time` that one answer may take (5s)")
 	c.Int(&f.days, "certificate-days", 14, "warn of certificates that have fewer `days` left (14)")
+	c.Duration(&f.authorizerCache, "authorizer-cache", 0,
+		"`time` that API Gateway keeps the answer of a Lambda authorizer, 300s if nothing is set (0, it keeps none)")
 	c.Bool(&f.snapshots, "snapshots",
 		"the services keep snapshots of keys (jwks.Config.Snapshots): one that starts in an outage has them")
 	provider.DefineStrict(c, &f.strict)
@@ -62,22 +70,17 @@ func (f *flags) define(c *cli.Call) {
 
 // drill makes the drill, and writes what it has found.
 func run(ctx context.Context, c *cli.Call, f *flags) error {
+	if f.authorizerCache < 0 {
+		return cli.Fail(cli.ExitUsage, "--authorizer-cache is negative")
+	}
 	if f.timeout <= 0 {
 		return cli.Fail(cli.ExitUsage, "--timeout must be positive")
 	}
-	described, err := f.Provider("checked", f.JWKS)
+	d, err := f.drill(c)
 	if err != nil {
 		return err
 	}
-	client, err := f.Client(f.timeout)
-	if err != nil {
-		return err
-	}
-	defer client.CloseIdleConnections()
-	d := &drill{
-		provider: described, plainHosts: f.PlainHosts, client: client, timeout: f.timeout, days: f.days, snapshots: f.snapshots,
-		progress: func(string, ...any) {},
-	}
+	defer d.client.CloseIdleConnections()
 	if err := d.checkConfig(); err != nil {
 		return cli.Fail(cli.ExitUsage, "%w", err)
 	}
@@ -86,6 +89,7 @@ func run(ctx context.Context, c *cli.Call, f *flags) error {
 	}
 	d.fetchAll(ctx)
 	r := d.report(ctx)
+	r.authorizer(f.authorizerCache)
 	if ctx.Err() != nil {
 		return cli.Fail(cli.ExitCannotTell, "it was interrupted")
 	}
@@ -104,6 +108,39 @@ func run(ctx context.Context, c *cli.Call, f *flags) error {
 		return cli.Told(cli.ExitCannotTell)
 	}
 	return nil
+}
+
+// drill is the drill that the flags or the file describe.
+func (f *flags) drill(c *cli.Call) (*drill, error) {
+	client, err := f.Client(f.timeout)
+	if err != nil {
+		return nil, err
+	}
+	d := &drill{
+		plainHosts: f.PlainHosts, client: client, timeout: f.timeout, days: f.days, snapshots: f.snapshots,
+		progress: func(string, ...any) {},
+	}
+	if !f.config.Given() {
+		d.provider, err = f.Provider("checked", f.JWKS)
+		return d, err
+	}
+	if f.Given() || len(f.JWKS) > 0 {
+		return nil, cli.Fail(cli.ExitUsage, "give --config, or flags that describe a provider, not both")
+	}
+	file, err := f.config.Open(c)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	p, err := file.Policy(f.ID)
+	if err != nil {
+		return nil, err
+	}
+	d.provider, d.snapshots = p.Provider, d.snapshots || file.Keys.Snapshots != nil
+	d.plainHosts = slices.Concat(f.PlainHosts, file.Keys.InsecureHTTPHosts)
+	d.client = file.Client(p, client, d.plainHosts)
+	d.provider.HTTPClient = nil // its requests go through the drill's
+	return d, nil
 }
 
 // wantsProgress reports whether progress goes to standard error: not to a file or a pipe.

@@ -39,6 +39,8 @@ const (
 	codeSharedHost             code = "shared_host"
 	codeDiscoveryOther         code = "discovery_other_issuer"
 	codeKeysElsewhere          code = "keys_elsewhere"
+	codeAuthorizerCache        code = "authorizer_cache"
+	codeAuthorizerCacheLong    code = "authorizer_cache_long"
 	codeNoTokenEndpoint        code = "no_token_endpoint" //nolint:gosec // no credential
 )
 
@@ -53,6 +55,16 @@ var meanings = map[code]meaning{
 	codeRegionUnavailable: {
 		levelError, "No URL of the region gives keys that a verifier would use.",
 		"See which failure each of its URLs has, repair that first, and run the drill again.",
+	},
+	codeAuthorizerCacheLong: {
+		levelWarning,
+		"API Gateway keeps the answer of a Lambda authorizer: what it allows outlives exp and a revocation by that time.",
+		"Set the cache's time (authorizerResultTtlInSeconds) to 0, or to at most 60 seconds.",
+	},
+	codeAuthorizerCache: {
+		levelInfo,
+		"API Gateway keeps the answer of a Lambda authorizer: what it allows outlives exp and a revocation by that time.",
+		"Set the cache's time (authorizerResultTtlInSeconds) to 0 if a revocation must be in effect at once.",
 	},
 	codeNoOtherRegion: {
 		levelError, "There is one region only, so its loss leaves nothing to fail over to.",

@@ -77,9 +77,10 @@ func writeFindings(c *cli.Call, all []finding) {
 				continue
 			}
 			text := f.where()
-			if f.Detail != "" {
-				text += ": " + f.Detail
+			if text != "" && f.Detail != "" {
+				text += ": "
 			}
+			text += f.Detail
 			c.Printf("%-12s %s%s\n", "", text, f.kids())
 		}
 		c.Printf("%-10s %s\n", "", first.Measure)

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/provider"
@@ -73,6 +74,19 @@ func (d *drill) report(ctx context.Context) *drillReport {
 	d.compareKeys(r)
 	d.loseAll(ctx, r, owners)
 	return r
+}
+
+// longCache is how long an authorizer's answer may be kept without a warning.
+const longCache = time.Minute
+
+// authorizer says what it means that API Gateway keeps the answers of an authorizer.
+func (r *drillReport) authorizer(kept time.Duration) {
+	switch at := (finding{Detail: kept.String()}); {
+	case kept > longCache:
+		r.found(codeAuthorizerCacheLong, at)
+	case kept > 0:
+		r.found(codeAuthorizerCache, at)
+	}
 }
 
 // reached reports whether any URL has answered, be it with a certificate that is not trusted.

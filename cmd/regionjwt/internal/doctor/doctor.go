@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/config"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/pins"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/provider"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/rules"
@@ -20,8 +21,11 @@ func Command() cli.Command {
 Checks everything that the other commands need, as flags or the environment describe it: owner and mode of key files and of
 the directories that hold them; whether the keys can be read and belong together; whether the store answers, and whether its rules
 and pins are authentic for this fleet, with their epochs; the local copy; the clock, against the store's and the Date of each
-JWKS URL; and every JWKS URL of the provider. It changes nothing: neither the store nor the local copy, nor any file.
+JWKS URL; and every JWKS URL of the provider. With --config it checks what the services' configuration file describes: the file
+itself, its stores with their rules and pins, and the JWKS URLs of each of its providers. It changes nothing: neither the store
+nor the local copy, nor any file.
 
+  regionjwt doctor --config /etc/orders/regionjwt.json
   regionjwt doctor --store dir:/var/lib/rules --fleet production --sign-key operators.key
   regionjwt doctor --user-pool us-east-1_AbCdEf123 --replica us-west-2 --json
 
@@ -43,6 +47,7 @@ is one (with --strict also if there is a warning), and with 2 if a flag is wrong
 // flags say what is checked.
 type flags struct {
 	provider provider.Options
+	config   config.Flags
 	rules    rules.Flags
 	pinName  string
 	strict   bool
@@ -50,6 +55,7 @@ type flags struct {
 
 func (f *flags) define(c *cli.Call) {
 	f.provider.Define(c, provider.JWKSUsage)
+	f.config.Define(c)
 	f.rules.Define(c)
 	pins.DefineName(c, &f.pinName)
 	provider.DefineStrict(c, &f.strict)
@@ -105,8 +111,12 @@ func run(ctx context.Context, c *cli.Call, f *flags) error {
 	switch {
 	case s.Timeout <= 0:
 		return cli.Fail(cli.ExitUsage, "--timeout must be positive")
-	case len(s.Stores) == 0 && s.SignKey == "" && len(s.VerifyKeys) == 0 && s.SecretFile == "" && !f.provider.Given():
-		return cli.Fail(cli.ExitUsage, "what is to be checked? Give --store and its keys, or a provider: --user-pool or --issuer")
+	case f.config.Given() && (len(s.Stores) > 0 || f.provider.Given()):
+		return cli.Fail(cli.ExitUsage, "give --config, or flags that describe a provider and stores, not both")
+	case !f.config.Given() && !f.provider.Given() &&
+		len(s.Stores) == 0 && s.SignKey == "" && len(s.VerifyKeys) == 0 && s.SecretFile == "":
+		return cli.Fail(cli.ExitUsage,
+			"what is to be checked? Give --config, --store and its keys, or a provider: --user-pool or --issuer")
 	}
 	x := &examination{flags: f, call: c}
 	p, err := x.describedProvider()
@@ -118,7 +128,12 @@ func run(ctx context.Context, c *cli.Call, f *flags) error {
 		return err
 	}
 	if p != nil {
-		if err := x.urls(ctx, *p); err != nil {
+		if err := x.urls(ctx, *p, nil); err != nil {
+			return err
+		}
+	}
+	if f.config.Given() {
+		if err := x.file(ctx); err != nil {
 			return err
 		}
 	}

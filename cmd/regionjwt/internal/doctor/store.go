@@ -4,15 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/check"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/config"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/pins"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/rules"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/storage"
 	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/verifier"
 )
 
 // describedProvider is the provider of the flags, or nil if they describe none.
@@ -58,7 +61,7 @@ func (x *examination) store(ctx context.Context, p *issuer.Provider) error {
 		}
 	}
 	if p != nil && (f.provider.Pool != "" || f.provider.ID != "") {
-		x.pinsIn(ctx, l, *p)
+		x.pinsIn(ctx, l.Opened, *p, f.pinName)
 	}
 	x.localCopy(ctx, l)
 	return nil
@@ -95,8 +98,8 @@ func (x *examination) rulesIn(ctx context.Context, l *rules.List) {
 }
 
 // pinsIn reads the pins of a provider.
-func (x *examination) pinsIn(ctx context.Context, l *rules.List, p issuer.Provider) {
-	ctl, err := pins.New(l.Opened, p, x.flags.pinName)
+func (x *examination) pinsIn(ctx context.Context, l *storage.Opened, p issuer.Provider, name string) {
+	ctl, err := pins.New(l, p, name)
 	if err == nil {
 		err = ctl.Load(ctx)
 	}
@@ -161,14 +164,20 @@ func (x *examination) storeClock(ctx context.Context, l *storage.Place) {
 }
 
 // urls asks every JWKS URL.
-func (x *examination) urls(ctx context.Context, p issuer.Provider) error {
+func (x *examination) urls(ctx context.Context, p issuer.Provider, file *config.Config) error {
 	f := x.flags
 	client, err := f.provider.Client(f.rules.Timeout)
 	if err != nil {
 		return err
 	}
 	defer client.CloseIdleConnections()
-	probes, err := check.ProbeAll(ctx, p, client, f.provider.PlainHosts, f.rules.Timeout)
+	plain := f.provider.PlainHosts
+	if file != nil {
+		plain = slices.Concat(plain, file.Keys.InsecureHTTPHosts)
+		client = file.Client(verifier.Policy{Provider: p}, client, plain)
+		p.HTTPClient = nil // its requests are sent by client
+	}
+	probes, err := check.ProbeAll(ctx, p, client, plain, f.rules.Timeout)
 	if err != nil {
 		return err
 	}

@@ -85,6 +85,9 @@ func (j *judgement) explain(at stage, e *verifier.Error, size int) (wanted, foun
 }
 
 func (j *judgement) issuers() (all []string) {
+	if j.file != nil {
+		return j.file.Issuers()
+	}
 	for _, region := range j.policy.Provider.Regions {
 		for _, iss := range region.Issuers {
 			if !slices.Contains(all, iss) {
@@ -100,6 +103,8 @@ func (j *judgement) algorithms() []string {
 	switch {
 	case len(j.policy.Algorithms) > 0:
 		return j.policy.Algorithms
+	case j.file != nil:
+		return []string{"the default of the policy"}
 	case j.flags.cognito():
 		return []string{"RS256"}
 	}
@@ -108,7 +113,12 @@ func (j *judgement) algorithms() []string {
 
 func (j *judgement) explainTyp() (wanted, found string) {
 	types := []string(j.flags.types)
-	if len(types) == 0 {
+	switch {
+	case j.file != nil && len(j.policy.Types) > 0:
+		types = j.policy.Types
+	case j.file != nil:
+		types = []string{"the default of the policy"}
+	case len(types) == 0:
 		types = []string{"none", "JWT", "at+jwt"}
 		if strings.Contains(j.flags.kind, "id") {
 			types = types[:2]
@@ -139,6 +149,9 @@ func (r *report) explainTime(label string, now time.Time) (wanted, found string)
 func (j *judgement) explainAudience(e *verifier.Error) (wanted, found string) {
 	f, r := j.flags, j.report
 	switch f.kind {
+	case kindFile:
+		return "what the audience of the policy for " + j.policy.Provider.ID + " says: " + e.Detail,
+			r.named("token_use", "client_id", "aud", "azp")
 	case kindCognitoDerived:
 		return "token_use access, client_id " + list(f.clients) + ", nothing but " + list(f.audiences) + " in aud",
 			r.named("token_use", "client_id", "aud")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/config"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/provider"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/rules"
 	"github.com/regionjwt/regionjwt/internal/limit"
@@ -18,6 +19,7 @@ import (
 // flags say what a service demands of a token, and where keys and rules are.
 type flags struct {
 	provider provider.Options
+	config   config.Flags
 	rules    rules.Flags
 
 	kind                                   string
@@ -30,6 +32,7 @@ type flags struct {
 func (f *flags) define(c *cli.Call) {
 	f.provider.Define(c, "`REGION=URL` of a region's keys, a URL of the keys of all regions, or a file that holds a key set: "+
 		"a file is used without --fetch")
+	f.config.Define(c)
 	f.rules.Define(c)
 	c.Choice(&f.kind, "audience-kind", "`kind` of audience policy: "+strings.Join(kinds, ", ")+
 		" (cognito-access with --user-pool, else audience)", kinds...)
@@ -58,6 +61,7 @@ const (
 	kindCognitoDerived = "cognito-derived"
 	kindCognitoID      = "cognito-id"
 	kindAny            = "insecure-any"
+	kindFile           = "" // as a configuration file says
 )
 
 var kinds = []string{
@@ -66,6 +70,27 @@ var kinds = []string{
 
 // cognito reports whether the audience policy is one of Cognito.
 func (f *flags) cognito() bool { return strings.HasPrefix(f.kind, "cognito-") }
+
+// open reads the configuration file, or returns nil if there is none.
+func (f *flags) open(c *cli.Call) (*config.Config, error) {
+	if !f.config.Given() {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	described := f.provider.Given() || f.provider.ID != "" || f.kind != "" || f.missingKeyID ||
+		f.maxAge != 0 || f.maxLifetime != 0
+	for _, list := range []cli.List{
+		f.audiences, f.clients, f.algorithms, f.types, f.required, f.scopes, f.clientClaims, f.groups,
+	} {
+		described = described || len(list) > 0
+	}
+	for _, value := range f.provider.JWKS {
+		described = described || value != f.keyFile()
+	}
+	if described || len(f.rules.Stores) > 0 {
+		return nil, cli.Fail(cli.ExitUsage, "give --config, or flags that describe a provider, a policy and stores, not both")
+	}
+	return f.config.Open(c)
+}
 
 // policy returns what the flags say, or nil if they describe no provider. It is the only function that makes a verifier.Policy.
 func (f *flags) policy() (*verifier.Policy, error) {

@@ -25,13 +25,14 @@ func Command() cli.Command {
 		Name: "inspect", Short: "say what a token is, and whether it would be accepted",
 		Long: `
 Reads one token from standard input, and from nowhere else, and writes its header and its claims. It never writes the signature.
-With --user-pool and --client-id, or --issuer and --audience, it makes the checks of a service with this configuration, in their
-order. If one rejects the token, it says what was wanted and what was found. The other flags about tokens are the fields of
-verifier.Policy. Without --fetch and without a file of keys it can tell that a token would be rejected, but not that it would be
-accepted. With --fetch it fetches the keys of every region, checks the signature, names the key's thumbprint and the regions that
+With --config, or with --user-pool and --client-id, or --issuer and --audience, it makes the checks of a service with this
+configuration, in their order. If one rejects the token, it says what was wanted and what was found. The other flags about tokens
+are the fields of verifier.Policy. Without --fetch and without a file of keys it can tell that a token would be rejected, but not
+that it would be accepted. With --fetch it fetches the keys of every region, checks the signature, names the key's thumbprint and the regions that
 may have issued the token, and with --store asks the rules. With --jwks FILE it checks the signature without a network.
 
   regionjwt inspect < token
+  regionjwt inspect --config /etc/orders/regionjwt.json --fetch < token
   regionjwt inspect --user-pool us-east-1_AbCdEf123 --replica us-west-2 --client-id 7abc... --fetch < token
   regionjwt inspect --issuer eu=https://eu.example/shop --issuer us=https://us.example/shop --audience https://api.example < token
   regionjwt inspect --issuer eu=https://idp.example --audience-kind keycloak --audience orders --jwks keys.json < token
@@ -84,9 +85,17 @@ const (
 )
 
 func run(ctx context.Context, c *cli.Call, f *flags) error {
-	policy, err := f.policy()
+	file, err := f.open(c)
 	if err != nil {
 		return err
+	}
+	var policy *verifier.Policy
+	if file == nil {
+		if policy, err = f.policy(); err != nil {
+			return err
+		}
+	} else {
+		defer file.Close()
 	}
 	raw, err := readToken(c)
 	if err != nil {
@@ -94,8 +103,11 @@ func run(ctx context.Context, c *cli.Call, f *flags) error {
 	}
 	r := &report{Verdict: notChecked}
 	r.decode(raw)
+	if file != nil {
+		policy = file.PolicyOf(strictjson.Find(r.claims, "iss").Text())
+	}
 	if policy != nil {
-		if err := judge(ctx, c, r, raw, policy, f); err != nil {
+		if err := judge(ctx, c, r, raw, &judgement{policy: policy, flags: f, file: file}); err != nil {
 			return err
 		}
 	}
@@ -237,7 +249,8 @@ func (r *report) sentence() string {
 		rejected:    "rejected: " + r.Reason,
 		cannotTell:  "cannot tell: " + r.Reason,
 		notRejected: "not rejected by what can be checked without keys: --fetch checks the rest",
-		notChecked:  "not checked: say for whom it was issued, with --user-pool and --client-id, or --issuer and --audience",
+		notChecked: "not checked: say for whom it was issued, with --config, or " +
+			"--user-pool and --client-id, or --issuer and --audience",
 	}[r.Verdict]
 	if r.Rule != "" {
 		text += ", by the rule " + r.Rule

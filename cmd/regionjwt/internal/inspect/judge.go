@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/config"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/rules"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks"
@@ -82,35 +84,56 @@ type judgement struct {
 	report *report
 	policy *verifier.Policy
 	flags  *flags
+	file   *config.Config // nil if the flags describe the policy
 	keys   *watchedKeys
 	rules  *watchedRules
 	note   error // the problem with the rules, or nil
 }
 
 // judge lets a verifier check the token, and writes down what it found.
-func judge(ctx context.Context, c *cli.Call, r *report, raw string, p *verifier.Policy, f *flags) error {
-	j := &judgement{report: r, policy: p, flags: f, keys: &watchedKeys{Source: noKeys{}}, rules: &watchedRules{}}
-	ctx, cancel := context.WithTimeout(ctx, max(f.rules.Timeout, time.Second))
+func judge(ctx context.Context, c *cli.Call, r *report, raw string, j *judgement) error {
+	j.report, j.keys, j.rules = r, &watchedKeys{Source: noKeys{}}, &watchedRules{}
+	ctx, cancel := context.WithTimeout(ctx, max(j.flags.rules.Timeout, time.Second))
 	defer cancel()
 	if err := j.openKeys(ctx); err != nil {
 		return err
 	}
-	if f.fetch && len(f.rules.Stores) > 0 {
-		list, err := f.rules.Open(c, false, false)
-		if err != nil {
-			return err
-		}
+	list, err := j.openRules(c)
+	if err != nil {
+		return err
+	}
+	if list != nil {
 		defer list.CloseAll()
 		_, j.note = list.Load(ctx)
 		j.rules.list = list
 	}
-	v, err := verifier.New([]verifier.Policy{*p}, j.keys, verifier.Config{Revocation: j.rules, CacheSize: -1})
+	policies, config := []verifier.Policy{*j.policy}, verifier.Config{}
+	if j.file != nil {
+		policies, config = j.file.Policies, j.file.Tokens
+	}
+	config.Revocation, config.CacheSize = j.rules, -1
+	v, err := verifier.New(policies, j.keys, config)
 	if err != nil {
 		return cli.Fail(cli.ExitUsage, "%w", err)
 	}
 	_, err = v.Verify(ctx, raw)
 	j.take(err, raw)
 	return nil
+}
+
+// openRules opens the rules of the flags or the file, or returns nil if there are none to ask.
+func (j *judgement) openRules(c *cli.Call) (*rules.List, error) {
+	f := j.flags
+	switch {
+	case !f.fetch:
+	case j.file != nil:
+		if o := j.file.Rules(); o != nil {
+			return rules.OpenFrom(o, j.file.Revocation.Replica)
+		}
+	case len(f.rules.Stores) > 0:
+		return f.rules.Open(c, false, false)
+	}
+	return nil, nil //nolint:nilnil // there are none
 }
 
 // openKeys opens the keys that the flags name.
@@ -130,8 +153,13 @@ func (j *judgement) openKeys(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		cache, err := jwks.New([]issuer.Provider{j.policy.Provider},
-			jwks.Config{HTTPClient: client, InsecureHTTPHosts: f.provider.PlainHosts})
+		config := jwks.Config{HTTPClient: client, InsecureHTTPHosts: f.provider.PlainHosts}
+		if j.file != nil {
+			config = j.file.Keys
+			config.Snapshots, config.HTTPClient = nil, cmp.Or(config.HTTPClient, client)
+			config.InsecureHTTPHosts = slices.Concat(config.InsecureHTTPHosts, f.provider.PlainHosts)
+		}
+		cache, err := jwks.New([]issuer.Provider{j.policy.Provider}, config)
 		if err != nil {
 			return cli.Fail(cli.ExitUsage, "%w", err)
 		}

@@ -79,6 +79,13 @@ func (f *Flags) Open(c *cli.Call, writes, examines bool) (*List, error) {
 	return l, nil
 }
 
+// OpenFrom returns the list of the rules that a service replicates as it is configured. It changes nothing.
+func OpenFrom(o *storage.Opened, r store.ReplicaConfig) (*List, error) {
+	l := &List{Opened: o, replica: r, readOnly: true}
+	l.replica.Stores, l.replica.Name = o.Stores(), cmp.Or(r.Name, documentName)
+	return l, l.read(o.Stores())
+}
+
 // read makes the list one of stores, of which it knows nothing yet.
 func (l *List) read(from []store.Trusted) error {
 	r := l.replica
