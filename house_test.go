@@ -29,6 +29,7 @@ var arrows = map[string][]string{
 	},
 	"failover/internal/health":   {"internal/label"},
 	"failover":                   {"failover/internal/health", "issuer", "store", "internal/event", "internal/verdict", "internal/guard", "internal/issuercheck", "internal/jose", "internal/nils", "internal/outbound", "internal/replica", "internal/strictjson", "internal/label", "internal/backoff"},
+	"failover/monitor":           {"failover", "failover/internal/health", "store", "internal/backoff", "internal/guard", "internal/jose", "internal/nils", "internal/strictjson"},
 	"failover/clientcredentials": {"failover", "issuer", "internal/guard", "internal/issuercheck", "internal/nils", "internal/outbound", "internal/strictjson", "internal/label", "internal/clock", "internal/backoff"},
 	"middleware/statuspage":      {"", "failover", "jwks", "revocation", "internal/label"},
 	"store":                      {"internal/document", "internal/nils", "internal/seen", "internal/trust", "internal/limit"},

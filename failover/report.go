@@ -25,7 +25,8 @@ var ErrInconclusive = errors.New("failover: the answer proves nothing about the 
 // observation is what an error says about a region.
 type observation struct {
 	failed  bool
-	failure string // label
+	failure string        // label
+	lasts   time.Duration // if it is the verdict of a monitor
 }
 
 // Report records the outcome of a request to a region, by a reporter such as "token". A success of one reporter does not hide
@@ -56,7 +57,9 @@ func (c *Controller) Report(region, reporter string, started time.Time, err erro
 		reporter = defaultReporter
 	}
 	c.mu.Lock()
-	changed := c.signal(&health.Signal{Region: region, Reporter: reporter, Began: started, Failed: o.failed, Failure: o.failure})
+	changed := c.signal(&health.Signal{
+		Region: region, Reporter: reporter, Began: started, Failed: o.failed, Failure: o.failure, Lasts: o.lasts,
+	})
 	c.mu.Unlock()
 	if changed {
 		c.notify()
@@ -69,6 +72,10 @@ func (c *Controller) classify(o *observation, err error) (conclusive bool) {
 	panicked := c.noted(guard.Call("the reported error", func() {
 		if conclusive = !errors.Is(err, context.Canceled) && !errors.Is(err, ErrInconclusive); conclusive {
 			o.failure = failureOf(err)
+			var verdict health.Verdict
+			if errors.As(err, &verdict) {
+				o.lasts = verdict.Lasts
+			}
 		}
 	}))
 	return conclusive && panicked == nil

@@ -164,3 +164,12 @@ func (r *Region) become(health string, why Reason, now time.Time) {
 		}
 	}
 }
+
+// Verdict is the error that a monitor reports about a region: a failure that decides alone, and ends.
+type Verdict struct{ Lasts time.Duration }
+
+// Error implements error.
+func (Verdict) Error() string { return "failover: a monitor says that the region is unhealthy" }
+
+// Failure is the label.
+func (Verdict) Failure() string { return "verdict" }
