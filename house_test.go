@@ -37,7 +37,7 @@ var arrows = map[string][]string{
 	"revocation":                 {"store", "verifier", "internal/document", "internal/event", "internal/clients", "internal/guard", "internal/signal", "internal/strictjson", "internal/nils", "internal/replica", "internal/label"},
 	"verifier":                   {"issuer", "jwks", "internal/clients", "internal/joined", "internal/verdict", "internal/guard", "internal/issuercheck", "internal/jose", "internal/signal", "internal/strictjson", "internal/nils", "internal/limit", "internal/tokenkinds"},
 	"observe/audit":              {"verifier", "internal/guard", "internal/nils", "internal/pseudonym"},
-	"middleware":                 {"verifier", "internal/authz", "internal/guard", "internal/jose", "internal/nils"},
+	"middleware":                 {"verifier", "internal/authz", "internal/guard", "internal/jose", "internal/limit", "internal/nils"},
 	"middleware/httpauth":        {"middleware", "middleware/dpop", "verifier", "internal/authz", "internal/guard", "internal/nils", "internal/outbound"},
 	"middleware/dpop":            {"verifier", "internal/authz", "internal/guard", "internal/jose", "internal/strictjson", "internal/limit"},
 	"internal/authz":             {"verifier", "internal/guard", "internal/limit"},

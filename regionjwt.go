@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -93,6 +95,12 @@ func (c *Config) warn() {
 		for _, text := range tokenkinds.Unclear(c.Policies[i]) {
 			log.Warn("access tokens and ID tokens cannot be told apart for certain",
 				"provider", c.Policies[i].Provider.ID, "problem", text)
+		}
+		for _, name := range c.Policies[i].GroupClaims {
+			if strings.Contains(name, ".") && !strings.ContainsAny(name, "/:") {
+				log.Warn("a group claim is named with a dot", "provider", c.Policies[i].Provider.ID, "claim", name,
+					"help", "if it is a member of an object, write "+strconv.Quote("/"+strings.ReplaceAll(name, ".", "/")))
+			}
 		}
 	}
 }

@@ -93,6 +93,28 @@ func TestEveryLimitCanBeSet(t *testing.T) {
 	require.Error(t, v.Preload(t.Context()))
 }
 
+// New says, in the log, that a group claim is looked up by its whole name, dots included.
+func TestNewSaysHowMembersOfObjectsAreNamed(t *testing.T) {
+	t.Parallel()
+	for name, help := range map[string]string{
+		"realm_access.roles": `/realm_access/roles`, "/realm_access/roles": "", "https://x.example/roles": "", "roles": "", "urn:x.y": "",
+	} {
+		var log bytes.Buffer
+		_, err := regionjwt.New(regionjwt.Config{
+			Policies: []verifier.Policy{{
+				Provider: issuer.OIDC("https://idp.example"), Audience: verifier.Audience("https://api.example"), GroupClaims: []string{name},
+			}},
+			Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		require.NoError(t, err, name)
+		if help == "" {
+			require.Empty(t, log.String(), name)
+			continue
+		}
+		require.Contains(t, log.String(), help, name)
+	}
+}
+
 // New says, in the log, where access tokens and ID tokens cannot be told apart, and only there.
 func TestNewSaysWhereKindsOfTokensAreUnclear(t *testing.T) {
 	t.Parallel()

@@ -34,7 +34,7 @@ func TestValidate(t *testing.T) {
 		"ID not UTF-8":               {func(a *issuer.Provider) { a.ID = "a\xff" }, "invalid UTF-8"},
 		"no regions":                 {func(a *issuer.Provider) { a.Regions = nil }, "no regions"},
 		"too many regions":           {func(a *issuer.Provider) { a.Regions = make([]issuer.Region, 17) }, "more than 16 regions"},
-		"no name":                    {func(a *issuer.Provider) { a.Regions[0].Name = "" }, "name: required"},
+		"no name":                    {func(a *issuer.Provider) { a.Regions[0].Name = "" }, "Regions[0].Name: required"},
 		"name twice":                 {func(a *issuer.Provider) { a.Regions[1].Name = "eu" }, "listed twice"},
 		"no issuers":                 {func(a *issuer.Provider) { a.Regions[0].Issuers = nil }, "no issuers"},
 		"issuer twice":               {func(a *issuer.Provider) { r := &a.Regions[0]; r.Issuers = append(r.Issuers, r.Issuers[0]) }, "listed twice"},
@@ -90,7 +90,7 @@ func TestValidateNamesEveryProblem(t *testing.T) {
 	err := issuercheck.Validate(issuer.Provider{Regions: []issuer.Region{
 		{Issuers: []string{"http://idp.example"}, JWKSURLs: []string{"ftp://idp.example"}}, {Name: "us"},
 	}})
-	for _, want := range []string{"ID: required", "name: required", "ftp://idp.example", `"us": no issuers`} {
+	for _, want := range []string{"ID: required", "Name: required", "ftp://idp.example", `"us": no issuers`} {
 		require.ErrorContains(t, err, want)
 	}
 }

@@ -62,15 +62,17 @@ func (p Provider) validate() error {
 	}
 	seen := map[string]bool{}
 	for i, r := range p.Regions {
+		label := fmt.Sprintf("region %q", r.Name)
 		if err := checkName(r.Name); err != nil {
-			add("region %d: name: %w", i, err)
+			label = fmt.Sprintf("Regions[%d]", i)
+			add("%s.Name: %w", label, err)
 		}
 		if seen[r.Name] {
 			add("region %q is listed twice", r.Name)
 		}
 		seen[r.Name] = true
 		for _, err := range r.validate() {
-			add("region %q: %w", r.Name, err)
+			add("%s: %w", label, err)
 		}
 	}
 	return errors.Join(errs...)

@@ -48,7 +48,7 @@ var rows = []row{
 		"a key that is listed but cannot be used (odd parameters, unknown type, too small)",
 		fakeissuer.IssuerPerRegion, unusableKeys,
 	},
-	{"one name, several keys (by alg, type, JWKS URL or region)", fakeissuer.IssuerPerRegion, oneNameSeveralKeys},
+	{"several keys with one key ID (by alg, type, JWKS URL or region)", fakeissuer.IssuerPerRegion, severalKeysOfOneKeyID},
 	{"`jwks_uri` moves", fakeissuer.IssuerPerRegion, keySetMoves},
 	{"10,000 tokens with random key IDs", fakeissuer.IssuerPerRegion, floodOfKeyIDs},
 	{"unknown key ID", fakeissuer.OneIssuer, unknownKeyID},

@@ -77,7 +77,7 @@ func unusableKeys(s *stage) {
 	}
 }
 
-func oneNameSeveralKeys(s *stage) {
+func severalKeysOfOneKeyID(s *stage) {
 	kid := s.KeyID(east)
 	header := map[string]any{"kid": kid}
 	twin := fakeissuer.New(s.t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion, Algorithm: "ES256"})

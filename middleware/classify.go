@@ -9,7 +9,7 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// ofReason lists the reasons whose answer is not that of their category. nonce_required is of package dpop.
+// ofReason lists the reasons whose answer is not that of their category.
 var ofReason = map[verifier.Reason]struct {
 	status int
 	code   string
@@ -17,7 +17,7 @@ var ofReason = map[verifier.Reason]struct {
 	verifier.ReasonTokenMissing:                   {http.StatusUnauthorized, "token_missing"},
 	verifier.ReasonBadRequest:                     {http.StatusBadRequest, "invalid_request"},
 	verifier.ReasonInsufficientUserAuthentication: {http.StatusUnauthorized, "insufficient_user_authentication"},
-	"nonce_required":                              {http.StatusUnauthorized, "use_dpop_nonce"},
+	verifier.ReasonNonceRequired:                  {http.StatusUnauthorized, "use_dpop_nonce"},
 }
 
 // Classify maps an error of a Verifier, of Check or of package dpop to what to tell the client: an HTTP status, an error code,

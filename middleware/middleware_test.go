@@ -71,8 +71,8 @@ func TestClassify(t *testing.T) {
 		{&verifier.Error{Reason: verifier.ReasonInsufficientUserAuthentication}, 401, "insufficient_user_authentication", 0},
 		{&verifier.Error{Reason: verifier.ReasonProofFailed}, 401, "invalid_token", 0},
 		{&verifier.Error{Reason: verifier.ReasonProofFailed, Detail: "dpop"}, 401, "invalid_dpop_proof", 0},
-		{&verifier.Error{Reason: "nonce_required"}, 401, "use_dpop_nonce", 0},
-		{&verifier.Error{Reason: "proof_unavailable", RetryAfter: 2 * time.Second}, 503, unavailable, 2 * time.Second},
+		{&verifier.Error{Reason: verifier.ReasonNonceRequired}, 401, "use_dpop_nonce", 0},
+		{&verifier.Error{Reason: verifier.ReasonProofUnavailable, RetryAfter: 2 * time.Second}, 503, unavailable, 2 * time.Second},
 		{&verifier.Error{Reason: verifier.ReasonKeysUnavailable, RetryAfter: 7 * time.Second}, 503, unavailable, 7 * time.Second},
 		{&verifier.Error{Reason: verifier.ReasonRulesUnavailable}, 503, unavailable, time.Second},
 		{&verifier.Error{Reason: verifier.ReasonUnknownKeyRateLimited, RetryAfter: 7 * time.Second}, 429, limited, 7 * time.Second},
@@ -107,8 +107,8 @@ func TestRequirements(t *testing.T) {
 		"one scope more":         {middleware.Scopes("a", "c"), false},
 		"any scope":              {middleware.AnyScope("c", "b"), true},
 		"none of them":           {middleware.AnyScope("c"), false},
-		"group":                  {middleware.Groups("x", "g"), true},
-		"other group":            {middleware.Groups("G"), false},
+		"group":                  {middleware.AnyGroup("x", "g"), true},
+		"other group":            {middleware.AnyGroup("G"), false},
 		"client":                 {middleware.Clients("x", fakeissuer.ClientID), true},
 		"other client":           {middleware.Clients("x"), false},
 		"a function, met":        {middleware.RequirementFunc(func(*verifier.Token) error { return nil }), true},
@@ -158,8 +158,8 @@ func TestMisuseOfRequirementsPanicsAtTheCall(t *testing.T) {
 		"middleware: Scopes: a scope is empty or has a character":         func() { middleware.Scopes("a b") },
 		"middleware: AnyScope: no scope":                                  func() { middleware.AnyScope() },
 		"middleware: AnyScope: a scope is empty or has":                   func() { middleware.AnyScope(`a"b`) },
-		"middleware: Groups: no group":                                    func() { middleware.Groups() },
-		"middleware: Groups: a group is empty":                            func() { middleware.Groups("a", "") },
+		"middleware: AnyGroup: no group":                                  func() { middleware.AnyGroup() },
+		"middleware: AnyGroup: a group is empty":                          func() { middleware.AnyGroup("a", "") },
 		"middleware: Clients: no client":                                  func() { middleware.Clients() },
 		"middleware: Clients: a client is empty":                          func() { middleware.Clients("") },
 		"middleware: Actors: no subject":                                  func() { middleware.Actors() },
@@ -176,7 +176,7 @@ func TestMisuseOfRequirementsPanicsAtTheCall(t *testing.T) {
 	for _, scopes := range [][]string{{"ä"}, {"a\\b"}, {"a\x7f"}, {"\t"}} {
 		require.Panics(t, func() { middleware.Scopes(scopes...) }, scopes)
 	}
-	require.NotPanics(t, func() { middleware.Groups("a group with spaces") })
+	require.NotPanics(t, func() { middleware.AnyGroup("a group with spaces") })
 	scopes := []string{"a"}
 	r := middleware.Scopes(scopes...)
 	scopes[0] = "b"
@@ -209,6 +209,8 @@ func TestStepUp(t *testing.T) {
 		{"mfa", now.Add(-time.Hour).Unix(), time.Minute, []string{"mfa"}, false},
 		{nil, nil, 2 * time.Hour, nil, false},
 		{nil, "yesterday", 2 * time.Hour, nil, false},
+		{nil, now.Add(20 * time.Second).Unix(), time.Minute, nil, true}, // clocks differ
+		{nil, now.Add(time.Hour).Unix(), time.Minute, nil, false},
 	} {
 		tok := issue(fakeissuer.Claims{Set: map[string]any{"acr": c.acr, "auth_time": c.auth}})
 		err := middleware.Check(tok, middleware.StepUp(c.maxAge, c.classes...))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/regionjwt/regionjwt/internal/authz"
 	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/limit"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -46,10 +47,10 @@ func scopeRequirement(scopes []string, check func(*verifier.Token) error) Requir
 	return Requirement(authz.NewRequirement(verifier.ReasonInsufficientScope, authz.Challenge{Scopes: scopes}, check))
 }
 
-// Groups requires at least one of the groups or roles; see verifier.Policy.GroupClaims. It panics if there is none, or if one is
+// AnyGroup requires at least one of the groups or roles; see verifier.Policy.GroupClaims. It panics if there is none, or if one is
 // empty.
-func Groups(groups ...string) Requirement {
-	groups = namesOf("Groups", "group", groups)
+func AnyGroup(groups ...string) Requirement {
+	groups = namesOf("AnyGroup", "group", groups)
 	return plain(func(t *verifier.Token) error {
 		if slices.ContainsFunc(groups, t.HasGroup) {
 			return nil
@@ -127,7 +128,10 @@ func StepUp(maxAge time.Duration, acr ...string) Requirement {
 		if len(acr) > 0 && !slices.Contains(acr, classOf(t)) {
 			return errClass
 		}
-		if at := authTime(t); maxAge > 0 && (at.IsZero() || time.Since(at) > maxAge) {
+		if maxAge == 0 {
+			return nil
+		}
+		if at := authTime(t); at.IsZero() || time.Since(at) > maxAge || time.Until(at) > limit.MaxLeeway {
 			return errAuthTime
 		}
 		return nil
@@ -142,7 +146,7 @@ var (
 	errActor    = errors.New("the current actor is missing or another one")
 	errActs     = errors.New("somebody acts for the subject of the token")
 	errClass    = errors.New("acr is missing or another one")
-	errAuthTime = errors.New("auth_time is missing or too long ago")
+	errAuthTime = errors.New("auth_time is missing, too long ago or in the future")
 )
 
 // misuse panics when a requirement is made, not when a request is served.

@@ -51,16 +51,18 @@ const (
 	ReasonInsufficientUserAuthentication Reason = "insufficient_user_authentication"
 	// ReasonProofFailed: the token is bound to a key (RFC 7800), and the sender did not prove that it has the key (RFC 8705,
 	// RFC 9449).
-	ReasonProofFailed Reason = "proof_failed"
+	ReasonProofFailed      Reason = "proof_failed"
+	ReasonNonceRequired    Reason = "nonce_required"    // the DPoP proof does not have the nonce of this server (RFC 9449 section 9)
+	ReasonProofUnavailable Reason = "proof_unavailable" // it could not be found out whether the DPoP proof was used before
 )
 
-// categories holds the reasons that are not ErrInvalid. The last one is of package dpop.
+// categories holds the reasons that are not ErrInvalid.
 var categories = map[Reason]error{
 	ReasonKeysUnavailable:       ErrUnavailable,
 	ReasonRulesUnavailable:      ErrUnavailable,
 	ReasonUnknownKeyRateLimited: ErrRateLimited,
 	ReasonInsufficientScope:     ErrForbidden,
-	"proof_unavailable":         ErrUnavailable,
+	ReasonProofUnavailable:      ErrUnavailable,
 }
 
 // Error says why a token was rejected. It holds only what was configured, and what Policy.Check or a source of keys or rules

@@ -248,7 +248,7 @@ func (f *fixture) requirements(t fakeissuer.TB) {
 	writes := f.add(t, "a scope is missing", f.good, good)
 	writes.Requirements = []middleware.Requirement{middleware.Scopes("orders/write")}
 	groups := f.add(t, "a group is missing", f.good, good)
-	groups.Requirements = []middleware.Requirement{middleware.Groups("admins")}
+	groups.Requirements = []middleware.Requirement{middleware.AnyGroup("admins")}
 	f.add(t, "the user signed in too long ago", f.good,
 		f.token(fakeissuer.Claims{Set: map[string]any{"acr": "mfa", "auth_time": time.Now().Add(-time.Hour).Unix()}}),
 		middleware.StepUp(5*time.Minute, "mfa"))

@@ -96,12 +96,12 @@ func TestChallengeOf(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, authz.Challenge{Scopes: []string{"a", "b", "d"}, ACR: []string{"x"}, MaxAge: time.Minute},
 		authz.ChallengeOf([]middleware.Requirement{
-			middleware.Scopes("a", "b"), middleware.Groups("g"), middleware.AnyScope("b", "c"), middleware.AnyScope("d", "b"),
+			middleware.Scopes("a", "b"), middleware.AnyGroup("g"), middleware.AnyScope("b", "c"), middleware.AnyScope("d", "b"),
 			{},
 			middleware.StepUp(time.Hour, "x"), middleware.StepUp(time.Minute, "y"), middleware.StepUp(0, "z"),
 		}))
 	require.True(t, authz.IsZero(middleware.Requirement{}))
-	require.False(t, authz.IsZero(middleware.Groups("g")))
+	require.False(t, authz.IsZero(middleware.AnyGroup("g")))
 }
 
 // bound returns a function that issues and verifies a token with a cnf claim.

@@ -71,7 +71,7 @@ var (
 //     a valid token are recorded.
 //
 // The error is a *verifier.Error: ReasonProofFailed if the scheme is wrong or the token is not bound by DPoP; ReasonBadRequest
-// for several proofs; nonce_required; proof_unavailable, with RetryAfter, if it is not known which proofs were used; and
+// for several proofs; ReasonNonceRequired; ReasonProofUnavailable, with RetryAfter, if it is not known which proofs were used; and
 // otherwise ReasonProofFailed with Detail "dpop".
 func (c *Checker) Check(r *http.Request, url string, t *verifier.Token) error {
 	if c == nil || c.replay == nil {
@@ -135,7 +135,7 @@ func (c *Checker) check(ctx context.Context, p presentation) error {
 		return invalid(err)
 	}
 	if c.nonces != nil && !c.nonces.valid(cl.nonce) {
-		return &verifier.Error{Reason: reasonNonceRequired, Err: errNonce}
+		return &verifier.Error{Reason: verifier.ReasonNonceRequired, Err: errNonce}
 	}
 	if err := h.verify(j); err != nil {
 		return invalid(err)
@@ -166,7 +166,7 @@ func invalid(err error) error {
 }
 
 func unavailable(err error) error {
-	return &verifier.Error{Reason: reasonProofUnavailable, RetryAfter: time.Second, Err: err}
+	return &verifier.Error{Reason: verifier.ReasonProofUnavailable, RetryAfter: time.Second, Err: err}
 }
 
 // single returns the one proof of the header. A list in one value is the same as several values (RFC 9110 section 5.3), and a

@@ -1,9 +1,7 @@
 // Package dpop checks DPoP proofs (RFC 9449). A proof is a JWT that a client signs for each request with the key that its access
 // token is bound to, so that a stolen token cannot be used without the key.
 //
-// Package httpauth uses a Checker if it is set in httpauth.Config.DPoP. The package adds two labels to those of package verifier,
-// as values of verifier.Error.Reason: "nonce_required" (ErrInvalid) if the proof does not have the nonce of this server, and
-// "proof_unavailable" (ErrUnavailable) if it could not be found out whether the proof was used before.
+// Package httpauth uses a Checker if it is set in httpauth.Config.DPoP.
 package dpop
 
 import (
@@ -15,19 +13,12 @@ import (
 
 	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/internal/limit"
-	"github.com/regionjwt/regionjwt/verifier"
 )
 
 // Defaults and limits of a Config.
 const (
 	defaultMaxAge = time.Minute
 	maxMaxAge     = 10 * time.Minute
-)
-
-// The reasons of this package, beside verifier.ReasonProofFailed with Detail "dpop".
-const (
-	reasonNonceRequired    verifier.Reason = "nonce_required"
-	reasonProofUnavailable verifier.Reason = "proof_unavailable"
 )
 
 // defaultAlgorithms are those that a verifier.Policy allows by default, with both names of Ed25519 for those who compare names,

@@ -328,6 +328,6 @@ func TestNotMadeByNew(t *testing.T) {
 	for _, c := range []*dpop.Checker{nil, {}} {
 		require.Empty(t, c.Nonce())
 		require.Empty(t, c.Algorithms())
-		requireRejected(t, c.Check(httptest.NewRequest(method, url, nil), url, new(verifier.Token)), "proof_unavailable", dpop.ErrNotNew)
+		requireRejected(t, c.Check(httptest.NewRequest(method, url, nil), url, new(verifier.Token)), verifier.ReasonProofUnavailable, dpop.ErrNotNew)
 	}
 }

@@ -74,7 +74,7 @@ func FuzzCheck(f *testing.F) {
 		if err != nil {
 			var e *verifier.Error
 			require.ErrorAs(t, err, &e)
-			require.NotEqual(t, "proof_unavailable", e.Reason)
+			require.NotEqual(t, verifier.ReasonProofUnavailable, e.Reason)
 			return
 		}
 		mine := strings.SplitN(proof, ".", 3)

@@ -168,7 +168,7 @@ func TestAFullMemoryRejects(t *testing.T) {
 		require.Less(t, i, 64)
 		err = dpop.CheckPresentation(t.Context(), c, s.request(s.proof(t, nil, members{"jti": fmt.Sprint(i)})))
 	}
-	requireRejected(t, err, "proof_unavailable", dpop.ErrFull)
+	requireRejected(t, err, verifier.ReasonProofUnavailable, dpop.ErrFull)
 	requireRejected(t, dpop.CheckPresentation(t.Context(), c, s.request(first)), verifier.ReasonProofFailed, dpop.ErrUsed)
 	other := signerFor(t, "EdDSA")
 	require.NoError(t, dpop.CheckPresentation(t.Context(), c, other.request(other.proof(t, nil, nil))), "there is room for others")

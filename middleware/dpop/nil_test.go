@@ -21,8 +21,8 @@ func TestCheckersThatNewHasNotMade(t *testing.T) {
 func TestCheckOfNil(t *testing.T) {
 	t.Parallel()
 	c := newChecker(t, dpop.Config{})
-	requireRejected(t, c.Check(nil, url, new(verifier.Token)), "proof_unavailable", dpop.ErrNil)
-	requireRejected(t, c.Check(httptest.NewRequest(method, url, nil), url, nil), "proof_unavailable", dpop.ErrNil)
+	requireRejected(t, c.Check(nil, url, new(verifier.Token)), verifier.ReasonProofUnavailable, dpop.ErrNil)
+	requireRejected(t, c.Check(httptest.NewRequest(method, url, nil), url, nil), verifier.ReasonProofUnavailable, dpop.ErrNil)
 }
 
 // A negative duration is an error, except for Leeway, where it means none.

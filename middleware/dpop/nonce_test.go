@@ -42,7 +42,7 @@ func TestNonceIsRequired(t *testing.T) {
 	} {
 		err := dpop.CheckPresentation(t.Context(), c, s.request(s.proof(t, nil, claims)))
 		require.Error(t, err, name)
-		requireRejected(t, err, "nonce_required", dpop.ErrNonce)
+		requireRejected(t, err, verifier.ReasonNonceRequired, dpop.ErrNonce)
 	}
 	bad := s.request(s.proof(t, nil, nil))
 	bad.Method = "POST"
@@ -54,7 +54,7 @@ func TestNonceIsRequired(t *testing.T) {
 	require.NoError(t, dpop.CheckPresentation(t.Context(), c, s.request(s.proof(t, nil, members{"jti": "two", "nonce": nonce}))))
 	now = issued.Add(10 * time.Minute)
 	late := s.proof(t, nil, members{"jti": "three", "nonce": nonce})
-	requireRejected(t, dpop.CheckPresentation(t.Context(), c, s.request(late)), "nonce_required", dpop.ErrNonce)
+	requireRejected(t, dpop.CheckPresentation(t.Context(), c, s.request(late)), verifier.ReasonNonceRequired, dpop.ErrNonce)
 }
 
 func TestNoncesRotate(t *testing.T) {

@@ -29,7 +29,7 @@ func TestReplayThatPanics(t *testing.T) {
 		err := dpop.CheckPresentation(t.Context(), c, s.request(s.proof(t, nil, nil)))
 		var e *verifier.Error
 		require.ErrorAs(t, err, &e, name)
-		require.Equal(t, verifier.Reason("proof_unavailable"), e.Reason, name)
+		require.Equal(t, verifier.ReasonProofUnavailable, e.Reason, name)
 		require.ErrorIs(t, err, verifier.ErrUnavailable, name)
 		require.NotContains(t, err.Error(), "s3cret")
 	}

@@ -81,7 +81,7 @@ func TestReplayStore(t *testing.T) {
 
 	store.err = errors.New("connection lost")
 	err := dpop.CheckPresentation(t.Context(), c, a.request(a.proof(t, nil, nil)))
-	requireRejected(t, err, "proof_unavailable", store.err)
+	requireRejected(t, err, verifier.ReasonProofUnavailable, store.err)
 	store.err = verifier.ErrInvalid
 	require.NotErrorIs(t, dpop.CheckPresentation(t.Context(), c, a.request(a.proof(t, nil, nil))), verifier.ErrInvalid, "cannot tell is never invalid")
 }

@@ -205,7 +205,7 @@ func requireRejected(t testing.TB, err error, reason verifier.Reason, cause erro
 		detail = "dpop"
 	}
 	require.Equal(t, detail, e.Detail)
-	if reason == "proof_unavailable" {
+	if reason == verifier.ReasonProofUnavailable {
 		require.ErrorIs(t, err, verifier.ErrUnavailable)
 		require.Equal(t, time.Second, e.RetryAfter)
 		return

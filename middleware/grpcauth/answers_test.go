@@ -41,7 +41,7 @@ func TestAnswers(t *testing.T) {
 		"request": {&verifier.Error{Reason: verifier.ReasonBadRequest, Err: secret}, codes.InvalidArgument, "INVALID_REQUEST", 0, nil},
 		"bound":   {&verifier.Error{Reason: verifier.ReasonProofFailed, Err: secret}, codes.Unauthenticated, "INVALID_TOKEN", 0, scope},
 		"proof":   {&verifier.Error{Reason: verifier.ReasonProofFailed, Detail: "dpop", Err: secret}, codes.Unauthenticated, "INVALID_DPOP_PROOF", 0, scope},
-		"nonce":   {&verifier.Error{Reason: "nonce_required", Err: secret}, codes.Unauthenticated, "USE_DPOP_NONCE", 0, scope},
+		"nonce":   {&verifier.Error{Reason: verifier.ReasonNonceRequired, Err: secret}, codes.Unauthenticated, "USE_DPOP_NONCE", 0, scope},
 		"stepup": {
 			&verifier.Error{Reason: verifier.ReasonInsufficientUserAuthentication, Err: secret}, codes.Unauthenticated,
 			"INSUFFICIENT_USER_AUTHENTICATION", 0,
@@ -191,7 +191,7 @@ func TestRequirements(t *testing.T) {
 	w, v, _ := world(t)
 	i := guard(t, v, grpcauth.Config{
 		Requirements: map[string][]middleware.Requirement{
-			remove: {middleware.Scopes("orders/write"), middleware.Groups("admin")},
+			remove: {middleware.Scopes("orders/write"), middleware.AnyGroup("admin")},
 			feed:   {},
 		},
 		Default: []middleware.Requirement{middleware.Scopes("orders/read")},
@@ -237,7 +237,7 @@ func TestNewReportsEveryProblem(t *testing.T) {
 		Requirements: map[string][]middleware.Requirement{
 			read: nil, "/pkg.Service/": nil, "Method": nil, "/pkg.Service/Other": nil, chat: {{}},
 		},
-		Default: []middleware.Requirement{middleware.Groups("g"), {}},
+		Default: []middleware.Requirement{middleware.AnyGroup("g"), {}},
 		Grace:   -1, InsecureIgnoreConfirmation: true, RequireCertificate: true,
 	})
 	for _, part := range []string{

@@ -63,7 +63,7 @@ func TestMisusePanicsAtTheCall(t *testing.T) {
 		require.PanicsWithValue(t, "httpauth: Optional: the handler is nil", func() { auth.Optional()(next) }, name)
 	}
 	const zero = "httpauth: Require: a requirement was not made by a function of package middleware"
-	require.PanicsWithValue(t, zero, func() { auth.Require(middleware.Groups("g"), middleware.Requirement{}) })
+	require.PanicsWithValue(t, zero, func() { auth.Require(middleware.AnyGroup("g"), middleware.Requirement{}) })
 	require.PanicsWithValue(t, zero, func() { httpauth.Require(known, middleware.Requirement{}) })
 	for _, name := range []string{"", "a b", "a:", "ä", "a=b", "a;"} {
 		require.PanicsWithValue(t, "httpauth: FromCookie: the name is empty or has a character that is not allowed",
