@@ -21,7 +21,7 @@ var arrows = map[string][]string{
 	"issuer":                 {"internal/issuercheck", "internal/outbound"},
 	"internal/issuercheck":   nil,
 	"issuer/issuertest":      {"issuer", "jwks", "verifier", "internal/fakeissuer"},
-	"internal/fakeissuer":    {"issuer", "internal/issuercheck", "internal/jose", "internal/jose/josetest"},
+	"internal/fakeissuer":    {"issuer", "internal/issuercheck", "internal/jose", "internal/jose/josetest", "internal/strictjson"},
 	"jwks/internal/keystate": {"internal/jose", "internal/clock"},
 	"jwks": {
 		"issuer", "store", "jwks/internal/keystate", "internal/guard", "internal/issuercheck", "internal/jose", "internal/nils",
@@ -30,7 +30,7 @@ var arrows = map[string][]string{
 	"failover/internal/health":   {"internal/label"},
 	"failover":                   {"failover/internal/health", "issuer", "store", "internal/event", "internal/verdict", "internal/guard", "internal/issuercheck", "internal/jose", "internal/nils", "internal/outbound", "internal/replica", "internal/strictjson", "internal/label", "internal/backoff"},
 	"failover/monitor":           {"failover", "failover/internal/health", "store", "internal/backoff", "internal/guard", "internal/jose", "internal/nils", "internal/strictjson"},
-	"failover/clientcredentials": {"failover", "issuer", "internal/guard", "internal/issuercheck", "internal/nils", "internal/outbound", "internal/strictjson", "internal/label", "internal/clock", "internal/backoff"},
+	"failover/clientcredentials": {"failover", "issuer", "internal/guard", "internal/issuercheck", "internal/jose", "internal/nils", "internal/outbound", "internal/strictjson", "internal/label", "internal/clock", "internal/backoff"},
 	"middleware/statuspage":      {"", "failover", "jwks", "revocation", "internal/label"},
 	"store":                      {"internal/document", "internal/nils", "internal/seen", "internal/trust", "internal/limit"},
 	"store/storetest":            {"store", "internal/document"},
