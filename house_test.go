@@ -66,6 +66,8 @@ var arrows = map[string][]string{
 	"internal/release":           nil,
 	"internal/mutate":            nil,
 	"internal/answers":           {"issuer", "internal/fakeissuer", "jwks", "middleware", "verifier"},
+	"issuer/issuertest/serve":    {"issuer", "issuer/issuertest"},
+	"examples/agents":            {"", "failover/clientcredentials", "issuer", "issuer/issuertest", "middleware", "middleware/httpauth", "revocation", "verifier"},
 	"examples/outage":            {"", "issuer", "issuer/issuertest", "jwks", "middleware", "middleware/httpauth", "verifier"},
 	"examples/failover-drill": {
 		"", "failover", "failover/clientcredentials", "issuer", "issuer/issuertest", "middleware/httpauth",
