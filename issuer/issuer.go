@@ -20,8 +20,8 @@ type Provider struct {
 	// Regions lists at least one region and at most 16; the first is the primary.
 	Regions []Region
 
-	// SeparateKeys states that no region signs with a key that it does not list. A token is then attributed to the regions that
-	// list its key, even if another one has not answered yet.
+	// SeparateKeys says that each region signs only with keys that it lists itself. A token is then attributed to the regions
+	// that list its key, even if another one has not answered yet.
 	SeparateKeys bool
 
 	// HTTPClient sends the requests for the keys of this provider: with a private CA, or with a bearer token. Nil means the
@@ -48,8 +48,8 @@ type Region struct {
 	// means discovery, on first use.
 	JWKSURLs []string
 
-	// OptionalJWKSURLs lists those of JWKSURLs that may not be enabled. While such a URL has never answered well, 403 and 404
-	// mean that it has no keys, as long as another URL works.
+	// OptionalJWKSURLs lists those of JWKSURLs that may not be enabled yet, and then answer 403 or 404. Until such a URL has had
+	// a good answer, 403 and 404 mean that it has no keys, as long as another URL works.
 	OptionalJWKSURLs []string
 
 	// DiscoveryURL is where the metadata is read if JWKSURLs is empty; optional. "" means the well-known URLs of OpenID Connect

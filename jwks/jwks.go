@@ -23,8 +23,8 @@ import (
 	"github.com/regionjwt/regionjwt/internal/label"
 )
 
-// Source looks up keys. It is safe for concurrent use. A decorator embeds a Source and passes the Query and the Result on. One
-// that forgets a field of the Result causes "cannot tell", never a rejection or an acceptance.
+// Source looks up keys. It is safe for concurrent use. A decorator embeds a Source and passes the Query and the Result on. If
+// it drops a field of the Result, the answer becomes "cannot tell", never a rejection or an acceptance.
 //
 // Lookup has no error result on purpose: the Result is the one place that says what is known.
 type Source interface {
@@ -42,7 +42,7 @@ type Query struct {
 	Issuer    string    // iss, compared byte for byte
 	KeyID     string    // kid; "" asks for every key that fits Algorithm, with or without a kid
 	Algorithm string    // alg; "" asks for any. EdDSA and Ed25519 are one (RFC 9864)
-	IssuedAt  time.Time // iat; tells what a cached copy of a key set proves. Zero means now
+	IssuedAt  time.Time // iat; for key sets that a CDN may have cached before it. Zero means now
 	Tried     []string  // thumbprints of keys that did not verify the signature; they are left out of the answer
 	CacheOnly bool      // answer from memory: never fetch, wait or change anything
 }

@@ -22,7 +22,8 @@ const (
 
 // Run refreshes the key sets ahead of need until ctx ends, and returns the cause of ctx. If there are at most 100 sets, all are
 // fetched when it starts. If there are more, each is fetched when a token first needs it, and refreshed from then on. Without
-// Run, and after it has ended, sets are fetched and refreshed when they are used.
+// Run, and after it has ended, sets are fetched and refreshed when they are used. A fetch under way when ctx ends goes on for
+// seconds at most: a token may wait for it. Run may be called several times, also at once.
 func (c *Cache) Run(ctx context.Context) error {
 	if !c.made() {
 		return errNotMade

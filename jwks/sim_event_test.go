@@ -80,7 +80,7 @@ func (w *simWorld) clocks() {
 		u.asked = nil
 	}
 	if w.rand.IntN(2) == 0 {
-		w.frozen += time.Duration(w.rand.IntN(int(8 * time.Hour)))
+		w.frozen += time.Duration(w.rand.Int64N(int64(8 * time.Hour)))
 		for _, u := range w.urls {
 			u.copy = nil
 		}

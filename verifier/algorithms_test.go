@@ -64,7 +64,7 @@ func algToken(t testing.TB, s *josetest.Signer, alg string, padding int) string 
 	header, err := json.Marshal(map[string]any{"alg": alg, "kid": algKeyID})
 	require.NoError(t, err)
 	payload, err := json.Marshal(map[string]any{
-		"iss": algIssuer, "aud": fakeissuer.Audience, "sub": "alice", "exp": 4102444800, "padding": strings.Repeat("x", padding),
+		"iss": algIssuer, "aud": fakeissuer.Audience, "sub": "alice", "exp": int64(4102444800), "padding": strings.Repeat("x", padding),
 	})
 	require.NoError(t, err)
 	token, err := s.Sign(header, payload)

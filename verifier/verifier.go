@@ -27,9 +27,9 @@
 // fetch, waits, or gets "cannot tell". The iss of a payload that is not verified does one thing: it selects a configured
 // provider.
 //
-// A token that passed is cached (Config.CacheSize), so that its signature need not be checked again. Checks 7 and 11
-// and those from 14 on are repeated each time, except for revocation, which is asked again when its rules have changed. The key
-// must still be one that the key source would return.
+// A token that passed is cached (Config.CacheSize), so that its signature need not be checked again. The checks of
+// time, region policy and Policy.Check are repeated each time, and revocation when its rules have changed. The key must still
+// be one that the key source would return.
 package verifier
 
 import (
