@@ -23,8 +23,8 @@ func (c *Controller) choose() (next time.Time) {
 	return earlier(next, due)
 }
 
-// signal hands a signal to the state, and reports whether more than times has changed. The caller holds mu, and calls notify after
-// it.
+// signal hands a signal to the state, and reports whether more than times has changed. The caller holds mu, and calls notify
+// after it.
 func (c *Controller) signal(g *health.Signal) (changed bool) {
 	at := c.moment()
 	_, followed := c.follow(at.Now)
@@ -60,4 +60,4 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // spread is by how much of a tenth a hold-down is longer, at random.
-func spread() float64 { return rand.Float64() }
+func spread() float64 { return rand.Float64() } //nolint:gosec // it is no secret

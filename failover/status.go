@@ -24,8 +24,8 @@ type Status struct {
 	// recovered (it is preferred, and healthy again), pinned (an operator has pinned it), expired (its pin has expired), or
 	// unpinned (it was active when an operator ended a pin).
 	Cause string `json:"cause"`
-	// Why explains Cause for people, in lines of text: which reports of which reporter, or which monitor, moved the active region,
-	// and since when. Their wording is not stable.
+	// Why explains Cause for people, in lines of text: which reports of which reporter, or which monitor, moved the active
+	// region, and since when. Their wording is not stable.
 	Why []string `json:"why"`
 	// Next says in the same way what would make another region active, such as what is still missing for a return.
 	Next []string `json:"next"`
@@ -126,7 +126,8 @@ func (c *Controller) publish() {
 	}
 	for i := range c.state.Regions {
 		r := &c.state.Regions[i]
-		s.status.Regions = append(s.status.Regions, RegionStatus{Region: r.Name, Health: r.Health, HoldDownUntil: r.HoldDownUntil()})
+		one := RegionStatus{Region: r.Name, Health: r.Health, HoldDownUntil: r.HoldDownUntil()}
+		s.status.Regions = append(s.status.Regions, one)
 	}
 	c.snapshot.Store(s)
 }

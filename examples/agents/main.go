@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strconv"
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/failover/clientcredentials"
@@ -171,7 +172,7 @@ func call(ctx context.Context, tools http.Handler, token string) string {
 		}
 	}
 	if w.Code != http.StatusOK || json.Unmarshal(w.Body.Bytes(), &answer) != nil || len(answer.Result.Content) != 1 {
-		return fmt.Sprint(w.Code)
+		return strconv.Itoa(w.Code)
 	}
 	return fmt.Sprint(w.Code, " ", answer.Result.Content[0].Text)
 }

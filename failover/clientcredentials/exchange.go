@@ -29,7 +29,7 @@ type Exchange struct {
 
 const (
 	exchangeGrant   = "urn:ietf:params:oauth:grant-type:token-exchange"
-	accessTokenType = "urn:ietf:params:oauth:token-type:access_token"
+	accessTokenType = "urn:ietf:params:oauth:token-type:access_token" //nolint:gosec // it is public
 )
 
 // Exchange exchanges a token for another one at the first region that answers: in the order, with the hedging and the credentials

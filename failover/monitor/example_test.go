@@ -68,13 +68,15 @@ func Example() {
 	}
 	signed, err := monitor.Sign(v, "production", "alarms", private)
 	if err != nil {
-		log.Fatal(err)
+		log.Print(err)
+		return
 	}
 	answer, err := instance.Client().Post(instance.URL, "application/jose", strings.NewReader(string(signed)))
 	if err != nil {
-		log.Fatal(err)
+		log.Print(err)
+		return
 	}
-	defer answer.Body.Close()
+	_ = answer.Body.Close()
 	fmt.Println(answer.StatusCode, controller.Active())
 	// Output: 204 us-west-2
 }

@@ -9,8 +9,8 @@
 // another one, and cannot do more: tokens of all regions verify as before, and a pin always wins.
 //
 // A verdict is rejected if it is for another fleet, if its Seq is not greater than that of the last one of this monitor about the
-// region, or if Began is more than 60 seconds ago or more than 30 seconds ahead. A repetition of the last verdict is accepted and has
-// no effect. A process that has just started remembers no Seq, so that a verdict can be replayed to it for up to 60 seconds.
+// region, or if Began is more than 60 seconds ago or more than 30 seconds ahead. A repetition of the last verdict is accepted and
+// has no effect. A process that has just started remembers no Seq, so that a verdict can be replayed to it for up to 60 seconds.
 package monitor
 
 import (
@@ -175,8 +175,8 @@ func hasRegion(ctl *failover.Controller, name string) bool {
 	return slices.ContainsFunc(ctl.Status().Regions, func(r failover.RegionStatus) bool { return r.Region == name })
 }
 
-// ServeHTTP accepts a verdict that is posted: the body is what Sign returns. The answer is 204 if it is accepted, and otherwise 400
-// with one line that says why. A verdict proves itself, but checking it takes some 100 µs: serve it on an internal listener.
+// ServeHTTP accepts a verdict that is posted: the body is what Sign returns. The answer is 204 if it is accepted, and otherwise
+// 400 with one line that says why. A verdict proves itself, but checking it takes some 100 µs: serve it on an internal listener.
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	if req.Method != http.MethodPost {

@@ -91,7 +91,7 @@ func (r *Receiver) poll(ctx context.Context, s store.Store, name string) {
 			r.config.Logger.Warn("store of verdicts", "document", name, "problem", is)
 			problem = is
 		}
-		timer := time.NewTimer(backoff.Spread(r.config.PollInterval, rand.Float64()))
+		timer := time.NewTimer(backoff.Spread(r.config.PollInterval, rand.Float64())) //nolint:gosec // it is no secret
 		select {
 		case <-ctx.Done():
 		case <-timer.C:

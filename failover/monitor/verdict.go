@@ -62,10 +62,11 @@ var payloadNames = []string{"fleet", "provider", "region", "verdict", "began", "
 
 // Sign returns a verdict that the named monitor has signed for a fleet: a JWS in compact serialization (RFC 7515) with alg EdDSA,
 // typ regionjwt-verdict+jws, kid monitor, and a payload with the members fleet, provider, region, verdict (healthy or unhealthy),
-// began (RFC 3339), seq and ttl (milliseconds), and no others. Any JOSE library can make one. The key is one that the monitor uses
-// for its verdicts alone. The error is every problem with the arguments, joined.
+// began (RFC 3339), seq and ttl (milliseconds), and no others. Any JOSE library can make one. The key is one that the monitor
+// uses for its verdicts alone. The error is every problem with the arguments, joined.
 func Sign(v Verdict, fleet, monitor string, key ed25519.PrivateKey) ([]byte, error) {
-	body := signedVerdict{fleet, v.Provider, v.Region, unhealthy, v.Began.UTC().Round(0), v.Seq, uint64(max(v.TTL, 0) / time.Millisecond)}
+	ttl := uint64(max(v.TTL, 0) / time.Millisecond)
+	body := signedVerdict{fleet, v.Provider, v.Region, unhealthy, v.Began.UTC().Round(0), v.Seq, ttl}
 	if v.Healthy {
 		body.Verdict = healthy
 	}
@@ -112,7 +113,7 @@ func checkName(name string) error {
 		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '_'
 	}
 	if name == "" || len(name) > maxName || strings.ContainsFunc(name, other) {
-		return fmt.Errorf("monitor: the name of a monitor has 1 to %d characters of a to z, 0 to 9, hyphen and underscore", maxName)
+		return fmt.Errorf("monitor: the name of a monitor has 1 to %d characters: a to z, 0 to 9, hyphen, underscore", maxName)
 	}
 	return nil
 }

@@ -26,8 +26,8 @@ type oauthError string
 func (e oauthError) Error() string { return string(e) }
 
 // token answers a request to the token endpoint: the client credentials grant (RFC 6749, section 4.4), with a token for a machine
-// client, and token exchange (RFC 8693). It does not authenticate the client. With a DPoP proof, the token is bound to its key (RFC
-// 9449, section 5).
+// client, and token exchange (RFC 8693). It does not authenticate the client. With a DPoP proof, the token is bound to its key
+// (RFC 9449, section 5).
 func (s *Server) token(w http.ResponseWriter, req *http.Request, r *region) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")

@@ -108,7 +108,8 @@ type Server struct {
 // ends. If t is nil, for programs, problems panic, and the caller must call Close.
 func New(t tb, p issuer.Provider, c Config) *Server {
 	fake := fakeissuer.New(t, fakeissuer.Config{
-		Provider: &p, Algorithm: c.Algorithm, ClientID: c.ClientID, Audience: c.Audience, Addresses: c.Addresses, Keys: c.Keys, Now: c.Now,
+		Provider: &p, Algorithm: c.Algorithm, ClientID: c.ClientID, Audience: c.Audience,
+		Addresses: c.Addresses, Keys: c.Keys, Now: c.Now,
 	})
 	if fake.Cognito() && c.Audience != "" {
 		fake.Fatalf("Config.Audience is set, and access tokens of a user pool have no aud: set it in Claims.Set")

@@ -48,7 +48,7 @@ func TestOneURLIsBroken(t *testing.T) {
 			client = http.DefaultClient
 		}
 		answers := func(url string) bool {
-			resp, err := client.Get(url) //nolint:noctx // in a test
+			resp, err := client.Get(url)
 			if err != nil {
 				return false
 			}

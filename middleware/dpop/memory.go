@@ -56,8 +56,10 @@ type holder struct {
 var (
 	timeOrder = order[*entry]{func(a, b *entry) bool { return a.until < b.until }, func(e *entry) *int { return &e.inTime }}
 	idOrder   = order[*entry]{func(a, b *entry) bool { return a.until < b.until }, func(e *entry) *int { return &e.inHeap }}
-	sizeOrder = order[*holder]{func(a, b *holder) bool { return len(a.ids) > len(b.ids) }, func(h *holder) *int { return &h.inSize }}
+	sizeOrder = order[*holder]{moreIDs, func(h *holder) *int { return &h.inSize }}
 )
+
+func moreIDs(a, b *holder) bool { return len(a.ids) > len(b.ids) }
 
 func newMemory(most int, now func() time.Time) *memory {
 	return &memory{max: most, now: now, entries: map[string]*entry{}, holders: map[string]*holder{}}

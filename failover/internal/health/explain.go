@@ -129,7 +129,7 @@ func (r *Region) recovery(rules *Rules) string {
 	if !r.ill {
 		return "one success"
 	}
-	text := fmt.Sprintf("%s in a row of one reporter", count(rules.Threshold, "success"))
+	text := count(rules.Threshold, "success") + " in a row of one reporter"
 	if !r.failed.IsZero() {
 		text += " of requests that began after " + stamp(r.failed)
 	}

@@ -134,7 +134,8 @@ func (r *Region) update(now time.Time, rules *Rules) (next time.Time) {
 	}
 	switch {
 	case worst != nil:
-		r.become(label.Unhealthy, Reason{worst.Name, worst.Failure, worst.Failures, worst.from, worst.to, !worst.ends.IsZero()}, now)
+		why := Reason{worst.Name, worst.Failure, worst.Failures, worst.from, worst.to, !worst.ends.IsZero()}
+		r.become(label.Unhealthy, why, now)
 	case best != nil:
 		r.become(label.Healthy, Reason{Reporter: best.Name, From: best.firstOK, To: best.began}, now)
 	case expired != nil:
@@ -166,7 +167,7 @@ func (r *Region) become(health string, why Reason, now time.Time) {
 }
 
 // Verdict is the error that a monitor reports about a region: a failure that decides alone, and ends.
-type Verdict struct{ Lasts time.Duration }
+type Verdict struct{ Lasts time.Duration } //nolint:errname // it is what a monitor says
 
 // Error implements error.
 func (Verdict) Error() string { return "failover: a monitor says that the region is unhealthy" }
