@@ -43,14 +43,20 @@ func livePython(t *testing.T, port string) *live {
 	}
 }
 
-func pythonValidator(t *testing.T, eastern, western *live, audience verifier.AudiencePolicy) *regionjwt.Validator {
+// issuing makes a region issue its tokens of that name.
+func issuing(r *live, name string) *live {
+	again := r.again
+	r.issue = func(t *testing.T) string { t.Helper(); return r.tokensOfPython(t)[name] }
+	r.again = func(t *testing.T) *live { t.Helper(); return issuing(again(t), name) }
+	return r
+}
+
+func pythonValidator(t *testing.T, eastern, western *live, policy verifier.Policy) *regionjwt.Validator {
 	t.Helper()
-	return validator(t, nil, verifier.Policy{
-		Provider: issuer.Provider{ID: "tenant", Regions: []issuer.Region{
-			{Name: east, Issuers: []string{eastern.issuer}}, {Name: west, Issuers: []string{western.issuer}},
-		}},
-		Audience: audience,
-	})
+	policy.Provider = issuer.Provider{ID: "tenant", Regions: []issuer.Region{
+		{Name: east, Issuers: []string{eastern.issuer}}, {Name: west, Issuers: []string{western.issuer}},
+	}}
+	return validator(t, nil, policy)
 }
 
 // Tokens as PyJWT and Authlib write them: in their order of members, with times as fractions, with and without typ. They verify
@@ -58,7 +64,7 @@ func pythonValidator(t *testing.T, eastern, western *live, audience verifier.Aud
 func TestPython(t *testing.T) {
 	t.Parallel()
 	eastern, western := livePython(t, "0"), livePython(t, "0")
-	v := pythonValidator(t, eastern, western, verifier.Audience(api))
+	v := pythonValidator(t, eastern, western, verifier.Policy{Audience: verifier.Audience(api)})
 	bad := map[string]verifier.Reason{
 		"bad: pyjwt, expired":            verifier.ReasonExpired,
 		"bad: pyjwt, no exp":             verifier.ReasonMalformed,
@@ -71,10 +77,12 @@ func TestPython(t *testing.T) {
 		"no kid: pyjwt":                  verifier.ReasonMalformed,
 		"no kid: authlib":                verifier.ReasonMalformed,
 		"no kid: authlib, ID token":      verifier.ReasonMalformed,
+		"bare key: pyjwt":                verifier.ReasonMalformed,
+		"bare key: pyjwt, kid":           verifier.ReasonAlgNotAllowed,
 	}
 	for region, r := range map[string]*live{east: eastern, west: western} {
 		raws := r.tokensOfPython(t)
-		require.Len(t, raws, 27)
+		require.Len(t, raws, 29)
 		for _, name := range slices.Sorted(maps.Keys(raws)) {
 			t.Run(region+"/"+name, func(t *testing.T) {
 				if reason, rejected := bad[name]; rejected {
@@ -88,4 +96,34 @@ func TestPython(t *testing.T) {
 		}
 	}
 	outlives(t, v, map[string]*live{east: eastern, west: western})
+}
+
+// Tokens and keys without kid, as PyJWT makes both and Authlib the tokens, verify where a policy allows it, in both regions, and go
+// on to while one of them is down.
+func TestPythonWithoutKeyIDs(t *testing.T) {
+	t.Parallel()
+	eastern, western := livePython(t, "0"), livePython(t, "0")
+	algorithms := []string{"RS256", "ES256", "ES384", "Ed25519"}
+	strict := pythonValidator(t, eastern, western, verifier.Policy{Audience: verifier.Audience(api), Algorithms: algorithms})
+	lax := verifier.Policy{Audience: verifier.Audience(api), Algorithms: algorithms, AllowMissingKeyID: true}
+	v := pythonValidator(t, eastern, western, lax)
+	forClient := lax
+	forClient.Audience = verifier.IDToken("app")
+	ids := pythonValidator(t, eastern, western, forClient)
+	for region, r := range map[string]*live{east: eastern, west: western} {
+		raws := r.tokensOfPython(t)
+		for _, name := range []string{"no kid: pyjwt", "no kid: authlib", "bare key: pyjwt"} {
+			require.Equal(t, region, accepted(t, v, raws[name]).Region(), name)
+			refused(t, strict, raws[name], verifier.ReasonMalformed)
+		}
+		require.Equal(t, region, accepted(t, v, raws["bare key: pyjwt, kid"]).Region())
+		refused(t, strict, raws["bare key: pyjwt, kid"], verifier.ReasonUnknownKey)
+		require.Equal(t, region, accepted(t, ids, raws["no kid: authlib, ID token"]).Region())
+		refused(t, v, raws["no kid: authlib, ID token"], verifier.ReasonBadAudience)
+		refused(t, v, raws["bad: authlib, key of the other"], verifier.ReasonBadSignature)
+	}
+	for _, name := range []string{"no kid: authlib", "bare key: pyjwt, kid"} {
+		regions := map[string]*live{east: issuing(livePython(t, "0"), name), west: issuing(livePython(t, "0"), name)}
+		outlives(t, pythonValidator(t, regions[east], regions[west], lax), regions)
+	}
 }

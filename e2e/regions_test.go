@@ -70,7 +70,7 @@ func liveRegion(t *testing.T, alg, port string) *live {
 // Both names of Ed25519 (RFC 9864) are those of one algorithm, though the regions do not use the same.
 func TestRegionsWithEd25519(t *testing.T) {
 	t.Parallel()
-	eastern, western := liveRegion(t, "EdDSA", ""), liveRegion(t, "EdDSA", "")
+	eastern, western := liveRegion(t, "EdDSA", ""), liveRegion(t, "Ed25519", "")
 	s := serve(t, eastern.process, western.process)
 	outlives(t, s.Validator, map[string]*live{east: eastern, west: western})
 }

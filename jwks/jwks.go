@@ -45,6 +45,10 @@ type Query struct {
 	IssuedAt  time.Time // iat; for key sets that a CDN may have cached before it. Zero means now
 	Tried     []string  // thumbprints of keys that did not verify the signature; they are left out of the answer
 	CacheOnly bool      // answer from memory: never fetch, wait or change anything
+
+	// AllowMissingKeyID asks for the keys without kid, too, if no key has the KeyID: see verifier.Policy. A key that is listed
+	// under several names is in the answer under each of them.
+	AllowMissingKeyID bool
 }
 
 // Result is the answer to a Query. The zero Result means "cannot tell".

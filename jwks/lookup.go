@@ -31,10 +31,10 @@ func (c *Cache) Lookup(ctx context.Context, q Query) Result {
 	if !q.CacheOnly {
 		c.refreshDue(e, now)
 	}
-	ask := keystate.Question{KeyID: q.KeyID, Algorithm: jose.Canonical(q.Algorithm)}
+	ask := q.question()
 	r, known := v.answer(ask, now)
 	switch {
-	case len(q.Tried) > 0 && known && len(r.Keys) > 0 && (q.KeyID != "" || q.CacheOnly):
+	case len(q.Tried) > 0 && known && len(r.Keys) > 0 && (q.CacheOnly || q.KeyID != "" && r.Keys[0].ID() == q.KeyID):
 		e.catchUp() // the key may just have come
 		if again, known := e.view.Load().answer(ask, now); known {
 			r = again
@@ -43,11 +43,16 @@ func (c *Cache) Lookup(ctx context.Context, q Query) Result {
 	case known && (len(q.Tried) == 0 || len(r.Keys) == 0):
 		return c.settle(q, r, now)
 	case q.CacheOnly:
-		r.Complete = v.state.AbsentRecently(ask, q.IssuedAt, now)
+		r.Complete = v.state.AbsentRecently(v.narrow(ask, now), q.IssuedAt, now)
 		r.RetryAfter = leastRetry
 		return r
 	}
 	return c.settle(q, e.ask(ctx, q, ask), now)
+}
+
+// question is what q asks of the state of an issuer.
+func (q *Query) question() keystate.Question {
+	return keystate.Question{KeyID: q.KeyID, Algorithm: jose.Canonical(q.Algorithm), Unnamed: q.AllowMissingKeyID && q.KeyID != ""}
 }
 
 // find returns an issuer, and what is known of it; nil if no provider lists it.
@@ -63,15 +68,47 @@ func (c *Cache) find(iss string) (*issuerEntry, *issuerView) {
 	}
 }
 
-// answer answers from memory. known is false if somebody must be asked.
-func (v *issuerView) answer(ask keystate.Question, now clock.Time) (r Result, known bool) {
-	first := v.find(ask.KeyID)
-	last := first
-	for last < len(v.keys) && v.keys[last].key.ID == ask.KeyID {
+// of returns the range of the keys of that kid.
+func (v *issuerView) of(kid string) (first, last int) {
+	first = v.find(kid)
+	last = first
+	for last < len(v.keys) && v.keys[last].key.ID == kid {
 		last++
 	}
-	if ask.KeyID == "" {
+	return first, last
+}
+
+// narrow leaves out the keys without kid if a key of that kid fits, or more of them fit than are tried.
+func (v *issuerView) narrow(ask keystate.Question, now clock.Time) keystate.Question {
+	if !ask.Unnamed {
+		return ask
+	}
+	first, last := v.of(ask.KeyID)
+	fits := func(k *Key) bool { return ask.Matches(k.key) && k.valid(now) }
+	if slices.ContainsFunc(v.keys[first:last], fits) {
+		ask.Unnamed = false
+		return ask
+	}
+	var unnamed []string // thumbprints
+	first, last = v.of("")
+	for _, k := range v.keys[first:last] {
+		if fits(k) && !slices.Contains(unnamed, k.key.Thumbprint) {
+			unnamed = append(unnamed, k.key.Thumbprint)
+		}
+	}
+	ask.Unnamed = len(unnamed) <= v.state.Most()
+	return ask
+}
+
+// answer answers from memory. known is false if somebody must be asked.
+func (v *issuerView) answer(ask keystate.Question, now clock.Time) (r Result, known bool) {
+	ask = v.narrow(ask, now)
+	first, last := v.of(ask.KeyID)
+	switch {
+	case ask.KeyID == "":
 		first, last = 0, len(v.keys)
+	case ask.Unnamed:
+		first, last = v.of("")
 	}
 	switch {
 	case last-first == 1:
@@ -102,9 +139,9 @@ func (v *issuerView) several(ask keystate.Question, first, last int, now clock.T
 	if cut && ask.KeyID == "" { // to try some of them would make chance decide
 		return Result{Complete: true, Err: verdict.ErrManyKeys}, true
 	}
-	for _, cand := range chosen {
+	for _, cand := range chosen { // with each of its names, as other regions may use another one
 		for _, k := range v.keys[first:last] {
-			if k.key.Same(cand.Key) && k.valid(now) {
+			if k.key.Thumbprint == cand.Key.Thumbprint && ask.Matches(k.key) && k.valid(now) {
 				r.Keys = append(r.Keys, k)
 			}
 		}
@@ -200,7 +237,7 @@ func (e *issuerEntry) ask(ctx context.Context, q Query, ask keystate.Question) R
 				return r
 			}
 		}
-		if v.state.Absent(ask, w.arrived, q.IssuedAt, now, q.Tried...) {
+		if v.state.Absent(v.narrow(ask, now), w.arrived, q.IssuedAt, now, q.Tried...) {
 			e.asked.note(ask, now)
 			return Result{Complete: true}
 		}
@@ -272,10 +309,10 @@ func (w *waiter) verdict(limited bool, wait time.Duration, cause error) Result {
 			return r
 		}
 	}
-	if v.state.Absent(w.ask, w.arrived, w.query.IssuedAt, now, w.query.Tried...) {
+	if v.state.Absent(v.narrow(w.ask, now), w.arrived, w.query.IssuedAt, now, w.query.Tried...) {
 		return Result{Complete: true}
 	}
-	limited = limited || v.state.OnlyAge(w.ask, w.arrived, now, w.query.Tried...)
+	limited = limited || v.state.OnlyAge(v.narrow(w.ask, now), w.arrived, now, w.query.Tried...)
 	r := Result{Limited: limited, RetryAfter: wait, Err: cause}
 	for _, s := range e.sets {
 		s.mu.Lock()

@@ -64,7 +64,7 @@ func (s *static) Lookup(_ context.Context, q Query) Result {
 		return Result{Complete: true, Err: ErrUnknownIssuer}
 	}
 	r := Result{Complete: true}
-	ask := keystate.Question{KeyID: q.KeyID, Algorithm: jose.Canonical(q.Algorithm)}
+	ask := f.narrow(q.question())
 	var fits []string // thumbprints
 	found := false
 	for _, k := range f.keys {
@@ -93,6 +93,22 @@ func (s *static) Lookup(_ context.Context, q Query) Result {
 		}
 	}
 	return r
+}
+
+// narrow leaves out the keys without kid if a key of that kid fits, or more of them fit than are tried.
+func (f *fixed) narrow(ask keystate.Question) keystate.Question {
+	var unnamed []string // thumbprints
+	for _, k := range f.keys {
+		switch {
+		case !ask.Unnamed || !ask.Matches(k.key):
+		case k.key.ID == ask.KeyID:
+			ask.Unnamed = false
+		case !slices.Contains(unnamed, k.key.Thumbprint):
+			unnamed = append(unnamed, k.key.Thumbprint)
+		}
+	}
+	ask.Unnamed = ask.Unnamed && len(unnamed) <= verdict.MaxUnnamed
+	return ask
 }
 
 // Changed implements Source. The channel is never closed.

@@ -99,7 +99,9 @@ func (r *round) askAgain(arrived uint64) {
 // want makes the round look for a key, urgently. The caller holds the set's mutex.
 func (r *round) want(w *waiter) {
 	if len(r.wanted) < maxWanted {
-		r.wanted[w.ask] = struct{}{}
+		ask := w.ask
+		ask.Unnamed = false // the keys without kid that are known are not what is wanted
+		r.wanted[ask] = struct{}{}
 	}
 	if len(w.query.Tried) > 0 { // the keys that are known are not what is wanted
 		r.recheck = true

@@ -34,8 +34,8 @@ type Rule struct {
 	Provider string `json:"provider,omitempty"` // the ID of the provider that issued the token; "*" matches every provider
 
 	Region        string `json:"region,omitempty"`     // a region that may have issued it: see verifier.Token.Regions
-	KeyID         string `json:"kid,omitempty"`        // the kid of the key that signed it
-	Thumbprint    string `json:"thumbprint,omitempty"` // the SHA-256 thumbprint (RFC 7638) of that key
+	KeyID         string `json:"kid,omitempty"`        // the kid under which the key that signed it was found
+	Thumbprint    string `json:"thumbprint,omitempty"` // the SHA-256 thumbprint (RFC 7638) of that key, whatever its kids
 	ClientID      string `json:"client_id,omitempty"`  // a client that any claim of the token names
 	Subject       string `json:"sub,omitempty"`        // sub
 	TokenID       string `json:"jti,omitempty"`        // jti

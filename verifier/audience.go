@@ -85,7 +85,8 @@ func AnyOf(policies ...AudiencePolicy) AudiencePolicy {
 	return AudiencePolicy{kind: audAnyOf, parts: slices.Clone(policies)}
 }
 
-// AllOf accepts tokens that every one of the policies accepts. New rejects policies that no token can meet.
+// AllOf accepts tokens that every one of the policies accepts, each as an access token or each as an ID token. New rejects
+// policies that no token can meet.
 func AllOf(policies ...AudiencePolicy) AudiencePolicy {
 	return AudiencePolicy{kind: audAllOf, parts: slices.Clone(policies)}
 }

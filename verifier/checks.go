@@ -186,7 +186,7 @@ func (s *state) timesFit(_ context.Context, a *attempt) *Error {
 
 func (s *state) audienceFits(_ context.Context, a *attempt) *Error {
 	v := a.entry.checkAudience(a.header.typ, &a.claims)
-	a.idToken = v.id
+	a.idToken = v.client
 	return a.entry.rejectIf(v.reason, v.detail)
 }
 

@@ -112,3 +112,33 @@ func TestCombinedAudiencePoliciesOfOpenID(t *testing.T) {
 		require.Equal(t, c.want, reasonOf(t, errOf(err)), name)
 	}
 }
+
+// A token is of one kind, under every part of the policy: an ID token that one part accepts is not made an access token by another
+// part, and the reverse.
+func TestATokenIsOfOneKind(t *testing.T) {
+	t.Parallel()
+	api, app := verifier.Audience("api"), verifier.IDToken("app")
+	either := verifier.AnyOf(api, app)
+	for name, c := range map[string]struct {
+		policy verifier.AudiencePolicy
+		claims set
+		want   string
+	}{
+		"ID, and access for the client":     {verifier.AllOf(either, verifier.Audience("app")), set{"aud": "app"}, "bad_audience"},
+		"the same, in the other order":      {verifier.AllOf(verifier.Audience("app"), either), set{"aud": "app"}, "bad_audience"},
+		"the same, deeper":                  {verifier.AnyOf(verifier.AllOf(verifier.AllOf(either), verifier.AnyOf(verifier.Audience("app")))), set{"aud": "app"}, "bad_audience"},
+		"access for both":                   {verifier.AllOf(either, verifier.Audience("app")), set{"aud": []string{"app", "api"}}, ""},
+		"either of both, no kind in common": {verifier.AllOf(either, verifier.AnyOf(verifier.Audience("app"), verifier.IDToken("api"))), set{"aud": "app"}, "bad_audience"},
+		"either of both, as access":         {verifier.AllOf(either, verifier.AnyOf(verifier.Audience("app"), verifier.IDToken("api"))), set{"aud": []string{"app", "api"}}, ""},
+		"either of both, as ID":             {verifier.AllOf(either, verifier.AnyOf(api, verifier.IDToken("app", "x"))), set{"aud": "app", "at_hash": "x"}, ""},
+		"ID, and any audience":              {verifier.AllOf(app, verifier.InsecureAnyAudience()), set{"aud": "app", "at_hash": "x"}, ""},
+		"access, and any audience":          {verifier.AllOf(api, verifier.InsecureAnyAudience()), set{"aud": "api"}, ""},
+		"ID for access and any audience":    {verifier.AllOf(api, verifier.InsecureAnyAudience()), set{"aud": "api", "at_hash": "x"}, "bad_audience"},
+		"ID, or access for the client":      {verifier.AnyOf(app, verifier.Audience("app")), set{"aud": "app"}, ""},
+	} {
+		s := newScene(t, 1)
+		s.policy.Audience = c.policy
+		_, err := s.verify(s.sign(0, nil, c.claims))
+		require.Equal(t, c.want, reasonOf(t, errOf(err)), name)
+	}
+}

@@ -7,9 +7,11 @@ type audienceVerdict struct {
 	reason Reason // "" if it is accepted
 	detail string // the claim that decided
 
-	id    bool // it is accepted as an ID token: its aud names clients
-	named bool // a policy has accepted its aud
-	open  bool // it is one of Cognito with an aud, which a policy beside must accept
+	access, id bool // it is accepted as an access token, as an ID token, or as either
+
+	client bool // a part accepts it as an ID token: its aud names clients
+	named  bool // a policy has accepted its aud
+	open   bool // it is one of Cognito with an aud, which a policy beside must accept
 }
 
 // audienceInput is what an AudiencePolicy looks at.
@@ -43,7 +45,9 @@ func (a *AudiencePolicy) judge(in *audienceInput) audienceVerdict {
 		return a.judgeAll(in)
 	default:
 	}
-	v := audienceVerdict{id: a.kind == audIDToken || a.kind == audCognitoID}
+	var v audienceVerdict
+	v.access, v.id = a.kinds()
+	v.client = v.id && !v.access
 	if v.reason, v.detail = a.checkKind(in); v.reason != "" {
 		return v
 	}
@@ -74,18 +78,19 @@ func (a *AudiencePolicy) judge(in *audienceInput) audienceVerdict {
 	return v
 }
 
-// judgeAll accepts what every part accepts.
+// judgeAll accepts what every part accepts, as a token of one and the same kind.
 func (a *AudiencePolicy) judgeAll(in *audienceInput) audienceVerdict {
-	var all audienceVerdict
+	all := audienceVerdict{access: true, id: true}
 	for i := range a.parts {
 		v := a.parts[i].judge(in)
 		if v.reason != "" {
 			return v
 		}
-		all.id, all.named, all.open = all.id || v.id, all.named || v.named, all.open || v.open
+		all.access, all.id, all.client = all.access && v.access, all.id && v.id, all.client || v.client
+		all.named, all.open = all.named || v.named, all.open || v.open
 	}
-	if len(a.parts) == 0 {
-		return audienceVerdict{reason: ReasonBadAudience, detail: "aud"} // New accepts none of these
+	if len(a.parts) == 0 || !all.access && !all.id { // New accepts none without parts
+		return audienceVerdict{reason: ReasonBadAudience, detail: "aud"}
 	}
 	all.open = all.open && !all.named
 	return all
@@ -100,7 +105,8 @@ func (a *AudiencePolicy) judgeAny(in *audienceInput) audienceVerdict {
 		switch v := a.parts[i].judge(in); {
 		case v.reason == "":
 			accepted = true
-			some.id, some.named, some.open = some.id || v.id, some.named || v.named, some.open && v.open
+			some.access, some.id, some.client = some.access || v.access, some.id || v.id, some.client || v.client
+			some.named, some.open = some.named || v.named, some.open && v.open
 		case i == 0, closeness(v) > closeness(rejected):
 			rejected = v
 		}

@@ -52,9 +52,11 @@ type Policy struct {
 	// AllowMissingKeyID accepts tokens without kid, and keys without kid (RFC 7515 section 4.1.4). The keys of the issuer that
 	// fit the alg are then tried. For a token without kid, these are all keys. For a token with kid, it is the key of that
 	// kid; if there is none, the keys without kid. At most 4 keys are tried, or as many as the issuer has JWKS URLs, up to
-	// 16. If more fit, the token is rejected as malformed, even if one of them would verify it.
+	// 16. If more fit a token without kid, it is rejected as malformed, even if one of them would verify it. If more keys
+	// without kid fit a token with kid, none of them is tried.
 	//
-	// A revocation rule for a KeyID does not match if the same key is listed without kid, too: use Rule.Thumbprint.
+	// A key may be listed under several kids, or with and without one, and a token is verified under one of these names. A
+	// revocation rule for a KeyID matches that name only: use Rule.Thumbprint.
 	AllowMissingKeyID bool
 
 	// MaxAge rejects tokens that were issued longer ago, and tokens without iat. 0 means no limit but exp.
@@ -68,7 +70,7 @@ type Policy struct {
 	// as ErrInvalid unless it wraps ErrUnavailable. A panic is ErrUnavailable. It must be safe for concurrent use.
 	RegionPolicy func(provider string, regions []string, issuedAt time.Time) error
 
-	// Check is called for every token that passed all other checks, each time it is verified. An error rejects the token with
+	// Check is called for every token that passed all other checks, each time it is verified or checked again. An error rejects the token with
 	// ReasonCheckFailed: as ErrInvalid unless it wraps ErrForbidden, ErrUnavailable or ErrRateLimited. A panic is
 	// ErrUnavailable. It must be safe for concurrent use.
 	Check func(context.Context, *Token) error

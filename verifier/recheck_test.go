@@ -188,3 +188,48 @@ func TestRecheckRegions(t *testing.T) {
 		require.Equal(t, "region_inactive", reasonOf(t, v.Recheck(t.Context(), tok)))
 	})
 }
+
+// Recheck calls the Check of the policy in force, with the token as that policy reads it, and with the caller's context also if
+// the token has become too old in the meantime.
+func TestRecheckCallsCheck(t *testing.T) {
+	t.Parallel()
+	type key struct{}
+	for _, aged := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newScene(t, 1)
+			v, err := verifier.New([]verifier.Policy{s.policy}, s.static(), verifier.Config{})
+			require.NoError(t, err)
+			tok, err := v.Verify(t.Context(), s.sign(0, nil, set{"scope": "a", "scp": "b", "roles": []string{"admin"}}))
+			require.NoError(t, err)
+			if aged {
+				time.Sleep(2 * time.Hour)
+			}
+			var outcome error
+			called := 0
+			s.policy.ScopeClaims, s.policy.GroupClaims, s.policy.MaxAge = []string{"scp"}, []string{"roles"}, time.Minute*30
+			s.policy.Check = func(ctx context.Context, tok *verifier.Token) error {
+				called++
+				require.Equal(t, true, ctx.Value(key{}))
+				require.NoError(t, ctx.Err())
+				require.True(t, tok.HasScope("b") && !tok.HasScope("a") && tok.HasGroup("admin"))
+				require.Equal(t, tok.IssuedAt().Add(30*time.Minute+30*time.Second), tok.ValidUntil())
+				return outcome
+			}
+			require.NoError(t, v.Update([]verifier.Policy{s.policy}))
+			ctx := context.WithValue(t.Context(), key{}, true)
+			want := map[bool]string{true: "expired"}[aged]
+			require.Equal(t, want, reasonOf(t, v.Recheck(ctx, tok)))
+			outcome = verifier.ErrForbidden
+			err = v.Recheck(ctx, tok)
+			require.Equal(t, "check_failed", reasonOf(t, err))
+			require.ErrorIs(t, err, verifier.ErrForbidden)
+			outcome = verifier.ErrUnavailable
+			require.Equal(t, map[bool]string{true: "expired", false: "check_failed"}[aged], reasonOf(t, v.Recheck(ctx, tok)))
+			require.Equal(t, 3, called)
+			s.policy.RequiredClaims = []string{"tenant"}
+			require.NoError(t, v.Update([]verifier.Policy{s.policy}))
+			require.Equal(t, "missing_claim", reasonOf(t, v.Recheck(ctx, tok)))
+			require.Equal(t, 3, called, "only for a token that passes all other checks")
+		})
+	}
+}

@@ -3,6 +3,7 @@ package verifier
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/internal/verdict"
@@ -32,90 +33,97 @@ type search struct {
 func (s *state) checkSignature(ctx context.Context, a *attempt) (*jwks.Key, []string, *Error) {
 	f := search{
 		issuerEntry: a.entry, s: s, input: a.jws.Input, signature: a.jws.Signature,
-		q: jwks.Query{Issuer: a.claims.issuer, KeyID: a.header.kid, Algorithm: a.header.alg, IssuedAt: a.claims.iat},
-	}
-	if a.entry.AllowMissingKeyID && a.header.kid != "" {
-		return f.tryWithUnnamed(ctx)
+		q: a.entry.query(a.claims.issuer, &a.header, a.claims.iat),
 	}
 	return f.try(ctx)
 }
 
-// try tries the keys that the query asks for. Only a complete answer makes the token bad. The key source learns of a wrong
-// signature even if its answer was complete: the issuer may have replaced a key under its kid.
+// query asks for the keys that may verify a token.
+func (e *issuerEntry) query(iss string, h *header, issuedAt time.Time) jwks.Query {
+	return jwks.Query{
+		Issuer: iss, KeyID: h.kid, Algorithm: h.alg, IssuedAt: issuedAt, AllowMissingKeyID: e.AllowMissingKeyID,
+	}
+}
+
+// try tries the keys that the query asks for, each material once. Only a complete answer makes the token bad. The key source
+// learns of a wrong signature even if its answer was complete: the issuer may have replaced a key under its kid.
 func (f *search) try(ctx context.Context) (*jwks.Key, []string, *Error) {
 	q := f.q
 	var r jwks.Result
+	named := false // a key of the token's kid was tried
 	for range maxLookups {
 		r = f.s.lookup(ctx, q)
 		before := len(q.Tried)
-		if q.KeyID == "" && len(r.Keys) > maxCandidates {
+		if q.KeyID == "" && manyKeys(r.Keys) {
 			r = jwks.Result{Complete: true, Err: verdict.ErrManyKeys}
 		}
 		for _, k := range r.Keys {
 			switch {
 			case !isKey(k):
 				r.Complete = false
-			case k.Algorithm() != "" && k.Algorithm() != q.Algorithm: // it was not asked for
+			case !fits(k, q.Algorithm): // it was not asked for
 			case slices.Contains(q.Tried, k.Thumbprint()):
 			case len(q.Tried) == maxCandidates:
 				r.Complete = false // it is not tried
 			case !f.verifiedBy(k):
 				q.Tried = append(slices.Clip(q.Tried), k.Thumbprint())
+				named = named || q.KeyID != "" && k.ID() != ""
 			default:
-				return f.found(k)
+				return f.found(k, r.Keys)
 			}
 		}
 		if len(q.Tried) == before {
 			break
 		}
 	}
-	// Of a token without kid that no key has verified, the key is not known.
-	return nil, nil, f.noKey(&r, q.KeyID != "" && len(q.Tried) > 0)
+	return nil, nil, f.noKey(&r, named) // if none of that name was tried, the key is not known
 }
 
-// tryWithUnnamed tries the key that the token names, or if there is none the keys without kid that are in memory.
-func (f *search) tryWithUnnamed(ctx context.Context) (*jwks.Key, []string, *Error) {
-	if k := f.unnamed(ctx); k != nil {
-		return f.found(k)
+// manyKeys reports whether there are more keys than are tried.
+func manyKeys(keys []*jwks.Key) bool {
+	if len(keys) <= maxCandidates {
+		return false
 	}
-	key, regions, err := f.try(ctx)
-	if err == nil {
-		return key, regions, nil
-	}
-	if k := f.unnamed(ctx); k != nil { // it may have been fetched
-		return f.found(k)
-	}
-	return nil, nil, err
-}
-
-// unnamed returns the key without kid that has verified the token, if no key has its kid.
-func (f *search) unnamed(ctx context.Context) *jwks.Key {
-	q := f.q
-	q.CacheOnly = true
-	if named := f.s.lookup(ctx, q); len(named.Keys) > 0 {
-		return nil
-	}
-	q.KeyID = ""
-	r := f.s.lookup(ctx, q)
-	if len(r.Keys) > maxCandidates {
-		return nil
-	}
-	for _, k := range r.Keys {
-		if isKey(k) && k.ID() == "" && (k.Algorithm() == "" || k.Algorithm() == q.Algorithm) && f.verifiedBy(k) {
-			return k
+	thumbprints := map[string]bool{}
+	for _, k := range keys {
+		if isKey(k) {
+			thumbprints[k.Thumbprint()] = true
 		}
 	}
-	return nil
+	return len(thumbprints) > maxCandidates
 }
+
+// fits reports whether the alg of a key allows that of a token.
+func fits(k *jwks.Key, alg string) bool { return k.Algorithm() == "" || k.Algorithm() == alg }
 
 func (f *search) verifiedBy(k *jwks.Key) bool {
 	return jose.Verify(f.q.Algorithm, k.Public(), f.input, f.signature) == nil
 }
 
-// found returns the key that has verified the token.
-func (f *search) found(k *jwks.Key) (*jwks.Key, []string, *Error) {
-	if regions := commonRegions(k.Regions(), f.regions); len(regions) > 0 {
+// found returns the key that has verified the token, and the regions that may have signed with it.
+func (f *search) found(k *jwks.Key, all []*jwks.Key) (*jwks.Key, []string, *Error) {
+	if regions := f.regionsOf(k, all, f.q.Algorithm); len(regions) > 0 {
 		return k, regions, nil
 	}
 	return nil, nil, f.unavailable(nil) // keys and policies are not of one configuration
+}
+
+// regionsOf returns the regions that list the issuer and may have signed with a key, under any of the names under which it is
+// among the keys of an answer.
+func (e *issuerEntry) regionsOf(k *jwks.Key, all []*jwks.Key, alg string) []string {
+	regions := commonRegions(k.Regions(), e.regions)
+	if len(regions) == len(e.regions) {
+		return regions
+	}
+	for _, other := range all {
+		if other == k || !isKey(other) || other.Thumbprint() != k.Thumbprint() || !fits(other, alg) {
+			continue
+		}
+		more := commonRegions(other.Regions(), e.regions)
+		if slices.ContainsFunc(more, func(r string) bool { return !slices.Contains(regions, r) }) {
+			either := func(r string) bool { return slices.Contains(regions, r) || slices.Contains(more, r) }
+			regions = slices.DeleteFunc(slices.Clone(e.regions), func(r string) bool { return !either(r) })
+		}
+	}
+	return regions
 }

@@ -363,3 +363,11 @@ func TestTokensThemselvesStayStrict(t *testing.T) {
 		require.Equal(t, "malformed", reasonOf(t, errOf(err)))
 	}
 }
+
+// static is a source of the scene's keys.
+func (s *scene) static() jwks.Source {
+	s.t.Helper()
+	keys, err := jwks.NewStatic(map[string][]byte{sceneIssuer: s.keySet()})
+	require.NoError(s.t, err)
+	return keys
+}

@@ -111,6 +111,7 @@ func TestOtherSuites(t *testing.T) {
 		sum = tally{sum.cases + n.cases, sum.agree + n.agree, sum.decided + n.decided, sum.wrong + n.wrong}
 	}
 	fmt.Fprintf(table, "| **all** | | %s |\n", sum)
+	require.Zero(t, sum.wrong, "%v", wrong)
 	require.ElementsMatch(t, slices.Collect(maps.Keys(why)), slices.Collect(maps.Keys(used)), "every decision is used")
 	t.Log("\n" + table.String())
 	table.WriteString("\n| we differ | cases | because | option |\n|---|---|---|---|\n")

@@ -234,8 +234,8 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (*Token, error) {
 	return t, nil
 }
 
-// Recheck checks a verified token again, for streams and long responses: its time, its key, the region policy and revocation.
-// The error is an *Error.
+// Recheck checks a verified token again, for streams and long responses: its time, its key, the region policy, revocation and
+// Policy.Check, and, if Update has replaced its policy, whatever else that demands. The error is an *Error.
 func (v *Verifier) Recheck(ctx context.Context, t *Token) error {
 	s := v.current()
 	if s == nil {

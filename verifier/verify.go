@@ -43,6 +43,9 @@ func (s *state) fromCache(ctx context.Context, now time.Time, d digest) (*Token,
 		return nil, nil
 	}
 	tok, e := r.token, r.entry
+	if !tok.namesKey() && !s.stillVerifies(ctx, e, tok) {
+		return nil, nil
+	}
 	if err := s.checkPolicy(e, tok, now); err != nil {
 		return nil, err
 	}
@@ -60,6 +63,21 @@ func (s *state) fromCache(ctx context.Context, now time.Time, d digest) (*Token,
 	return tok, nil
 }
 
+// namesKey reports whether the token names the key that has verified it: nothing but that key decides about it.
+func (t *Token) namesKey() bool { return t.header.kid != "" && t.header.kid == t.key.ID() }
+
+// stillVerifies reports whether the answer for a token that does not name its key still has this very key, under its name and of
+// the same regions.
+func (s *state) stillVerifies(ctx context.Context, e *issuerEntry, tok *Token) bool {
+	q := e.query(tok.issuer, &tok.header, tok.iat)
+	q.CacheOnly = true
+	r := s.lookup(ctx, q)
+	i := slices.IndexFunc(r.Keys, func(k *jwks.Key) bool {
+		return isKey(k) && k.Thumbprint() == tok.key.Thumbprint() && fits(k, q.Algorithm)
+	})
+	return i >= 0 && r.Keys[i] == tok.key && slices.Equal(e.regionsOf(tok.key, r.Keys, q.Algorithm), tok.regions)
+}
+
 // newToken makes the Token of what was checked. It does not share the memory of a.
 func (s *state) newToken(a *attempt) *Token {
 	e, c := a.entry, &a.claims
@@ -74,12 +92,17 @@ func (s *state) newToken(a *attempt) *Token {
 	} else {
 		tok.audience = slices.Clone(c.audience.values)
 	}
-	tok.until = tok.exp
-	if e.MaxAge > 0 && tok.iat.Add(e.MaxAge).Before(tok.until) {
-		tok.until = tok.iat.Add(e.MaxAge)
-	}
-	tok.until = tok.until.Add(s.leeway)
+	tok.until = s.validUntil(e, tok)
 	return tok
+}
+
+// validUntil is the time from which the token is too old.
+func (s *state) validUntil(e *issuerEntry, tok *Token) time.Time {
+	until := tok.exp
+	if e.MaxAge > 0 && tok.iat.Add(e.MaxAge).Before(until) {
+		until = tok.iat.Add(e.MaxAge)
+	}
+	return until.Add(s.leeway)
 }
 
 // reject makes an Error that names the provider.

@@ -37,6 +37,9 @@ def rotate():
         jwk['kid'] = f'pyjwt-{alg}-{serial}'
         signing[alg] = (pem[alg], jwk['kid'])
         published.insert(0, jwk)
+    signing['bare'] = ec.generate_private_key(ec.SECP384R1())
+    numbers = signing['bare'].public_key().public_numbers()
+    published.insert(0, {'kty': 'EC', 'crv': 'P-384', 'x': b64(numbers.x, 48), 'y': b64(numbers.y, 48)})
     for name, args in (('authlib-rsa', ('RSA', 2048)), ('authlib-okp', ('OKP', 'Ed25519'))):
         key = JsonWebKey.generate_key(*args, options={'use': 'sig'}, is_private=True)
         key.as_dict(add_kid=True)
@@ -44,8 +47,8 @@ def rotate():
         published.insert(0, key.as_dict(is_private=False, add_kid=True))
 
 
-def b64(number):
-    return base64.urlsafe_b64encode(number.to_bytes(32, 'big')).rstrip(b'=').decode()
+def b64(number, width=32):
+    return base64.urlsafe_b64encode(number.to_bytes(width, 'big')).rstrip(b'=').decode()
 
 
 def tokens():
@@ -87,6 +90,8 @@ def tokens():
         'bad: pyjwt, not a number': pyjwt({**base, 'x': float('nan')}),
         'bad: authlib, other audience': authlib({'alg': 'RS256'}, {**base, 'aud': ['x']}, rsa_key),
         'bad: authlib, key of the other': authlib({'alg': 'RS256', 'kid': rs[1]}, base, rsa_key),
+        'bare key: pyjwt': jwt.encode(base, signing['bare'], 'ES384'),
+        'bare key: pyjwt, kid': jwt.encode(base, signing['bare'], 'ES384', headers={'kid': 'any'}),
         'no kid: pyjwt': jwt.encode(base, es[0], 'ES256'),
         'no kid: authlib': JsonWebToken(['EdDSA']).encode({'alg': 'EdDSA'}, base,
                                                           okp.as_pem(is_private=True)).decode(),

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/clock"
@@ -12,7 +13,8 @@ import (
 )
 
 func question(kid string) keystate.Question {
-	return keystate.Question{KeyID: kid, Algorithm: jose.EdDSA}
+	kid, unnamed := strings.CutSuffix(kid, orUnnamed)
+	return keystate.Question{KeyID: kid, Algorithm: jose.EdDSA, Unnamed: unnamed}
 }
 
 // setOf returns the keys of candidates.
@@ -44,7 +46,7 @@ func (w *world) check() error {
 			return fmt.Errorf("key %v may be signed with by %v, not %v", keySet(1<<k), c.Regions, truth)
 		}
 	}
-	for _, kid := range kids {
+	for _, kid := range w.kids() {
 		if err := w.checkKid(e, kid); err != nil {
 			return fmt.Errorf("kid %s: %w", kid, err)
 		}

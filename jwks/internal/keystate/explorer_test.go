@@ -39,7 +39,7 @@ type alphabet struct {
 	actions []action
 }
 
-const a, b, c, a2 = 0, 1, 2, 3 // numbers of keys
+const a, b, c, a2, u = 0, 1, 2, 3, 4 // numbers of keys
 
 var steps = []action{{do: wait, n: second}, {do: wait, n: minute + 1}, {do: wait, n: hour}, {do: wait, n: 13 * hour}}
 
@@ -76,6 +76,8 @@ var alphabets = []alphabet{
 		[]action{{do: freeze, n: 25 * hour}, {do: freeze, n: -2 * hour}, {do: restart}, {do: toggle, n: a}, {do: burst}})},
 	{"entries", join(steps, both(action{do: good}, action{do: unreadable, n: a}, action{do: forbidden, n: a}, action{do: unmodified},
 		action{do: reuse}, action{do: thin, n: a}), []action{{do: hourly}, {do: restart}, {do: fail, url: 1}, {do: thin, n: a2}})},
+	{"unnamed", join(steps, both(action{do: good}, action{do: toggle, n: u}, action{do: unreadable, n: u}, action{do: thin, n: u}),
+		[]action{{do: forbidden, n: u}, {do: thin, n: a}, {do: toggle, n: a}, {do: fail}, {do: burst}, {do: restart}})},
 	{"overlap", join(steps[:3], both(action{do: begin}, action{do: beginThin, n: a}, action{do: land}, action{do: land, n: 1},
 		action{do: lose}, action{do: lose, n: 1}), []action{{do: toggle, n: a}, {do: good}})},
 	{"all", join(steps, both(action{do: good}, action{do: thin, n: a}, action{do: thin, n: b}, action{do: unreadable, n: a},

@@ -145,6 +145,9 @@ func (e *Issuer) regions(c *Candidate, now clock.Time) []string {
 	return slices.Clip(names)
 }
 
+// Most is how many keys are tried for a token.
+func (e *Issuer) Most() int { return min(max(4, len(e.Sources)), maxCandidates) }
+
 // Choose returns the candidates to try for q, which are all of one kid if q names one, in the order in which to try them. cut
 // reports that there were more. No URL can crowd out the first key of another: a key goes by its best place at any URL.
 func (e *Issuer) Choose(all []Candidate, q Question) (chosen []Candidate, cut bool) {
@@ -164,7 +167,7 @@ func (e *Issuer) Choose(all []Candidate, q Question) (chosen []Candidate, cut bo
 	if len(chosen) < 2 {
 		return chosen, false
 	}
-	places, most := e.places(chosen), min(max(4, len(e.Sources)), maxCandidates)
+	places, most := e.places(chosen), e.Most()
 	cut = len(chosen) > most
 	chosen = slices.DeleteFunc(chosen, func(c Candidate) bool { return places[c.Key].rank >= most }) // before they are sorted
 	slices.SortStableFunc(chosen, func(a, b Candidate) int {

@@ -82,7 +82,7 @@ func (w *world) checkSettled(unlessUnsteady bool) error {
 		return fmt.Errorf("accepts %v, not %v", accepted, served)
 	}
 	e, now := w.issuer(), w.now.time()
-	for _, kid := range kids {
+	for _, kid := range w.kids() {
 		absent := e.Absent(question(kid), w.seq-uint64(len(w.sites)), issuedAt(w.now.wall), now)
 		if want := served&named[kid] == 0; absent != want && (kid == "x" || !unlessUnsteady || !w.anyUnsteady()) {
 			return fmt.Errorf("absent of kid %s is %v", kid, absent)
@@ -99,7 +99,7 @@ func (w *world) checkWithout(down int) error {
 		return fmt.Errorf("accepts %v, not %v", accepted, served)
 	}
 	e, now := w.issuer(), w.now.time()
-	for _, kid := range kids {
+	for _, kid := range w.kids() {
 		absent := e.Absent(question(kid), w.seq-uint64(len(w.sites)), issuedAt(w.now.wall), now)
 		if want := served&named[kid] == 0 && !alone && !w.unreadable(down, kid); absent != want {
 			return fmt.Errorf("absent of kid %s is %v", kid, absent)

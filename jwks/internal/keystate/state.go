@@ -118,16 +118,25 @@ func (u Unusable) holds(k *jose.Key) bool {
 
 // StandsFor reports whether u can be the key that q asks for.
 func (u Unusable) StandsFor(q Question) bool {
-	return (q.KeyID == "" || u.KeyID == q.KeyID) && (u.Algorithm == "" || q.Algorithm == "" || u.Algorithm == q.Algorithm) &&
+	return q.names(u.KeyID) && (u.Algorithm == "" || q.Algorithm == "" || u.Algorithm == q.Algorithm) &&
 		(u.KeyType == "" || q.Algorithm == "" || jose.TypeFits(q.Algorithm, u.KeyType))
 }
 
-// Question names the key that a token asks for. "" as KeyID or Algorithm means any.
-type Question struct{ KeyID, Algorithm string }
+// Question names the key that a token asks for. "" as KeyID or Algorithm means any. Unnamed means that the keys without kid are
+// asked for, too.
+type Question struct {
+	KeyID, Algorithm string
+	Unnamed          bool
+}
+
+// names reports whether a key of that kid is one that q asks for.
+func (q Question) names(kid string) bool {
+	return q.KeyID == "" || kid == q.KeyID || q.Unnamed && kid == ""
+}
 
 // Matches reports whether k can be the key.
 func (q Question) Matches(k *jose.Key) bool {
-	if q.KeyID != "" && k.ID != q.KeyID {
+	if !q.names(k.ID) {
 		return false
 	}
 	switch {
@@ -233,7 +242,8 @@ func (s *State) MayList(q Question, now clock.Time, l Limits) bool {
 	}
 	for i := range s.Listed {
 		k := &s.Listed[i]
-		if k.Miss == nil || q.KeyID != "" && k.Key.ID != q.KeyID || q.KeyID == "" && !q.Matches(k.Key) {
+		byName := q.KeyID != "" && k.Key.ID == q.KeyID // whatever its algorithm
+		if k.Miss == nil || !byName && !q.Matches(k.Key) {
 			continue
 		}
 		if !l.over(now, k.Last, memory) && (k.Miss.Count < absentMisses || s.Unsteady(now, l)) {

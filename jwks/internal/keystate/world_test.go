@@ -16,13 +16,14 @@ import (
 // keySet is a set of the keys of the world, one bit each.
 type keySet uint8
 
-// The keys of the world. Key A2 has the kid of key A and other material.
+// The keys of the world. Key A2 has the kid of key A and other material. Key U has the material of key A and no kid.
 const (
 	keyA keySet = 1 << iota
 	keyB
 	keyC
 	keyA2
-	keyCount = 4
+	keyU
+	keyCount = 5
 )
 
 func newKey(kid, alg, thumbprint string) *jose.Key {
@@ -31,14 +32,30 @@ func newKey(kid, alg, thumbprint string) *jose.Key {
 
 var keys = [keyCount]*jose.Key{
 	newKey("a", jose.EdDSA, "first a"), newKey("b", jose.EdDSA, "b"), newKey("c", jose.EdDSA, "c"),
-	newKey("a", jose.EdDSA, "second a"),
+	newKey("a", jose.EdDSA, "second a"), newKey("", jose.EdDSA, "first a"),
 }
 
-// kids are the names that tokens ask for. Nobody ever publishes the last one.
-var kids = [...]string{"a", "b", "c", "x"}
+// kids are the names that tokens ask for. Nobody ever publishes x. Those that end with orUnnamed ask for keys without kid, too, and
+// "" asks for any key: they are asked for in worlds in which a key without kid was ever published.
+var kids = [...]string{"a", "b", "c", "x", "x" + orUnnamed, "a" + orUnnamed, ""}
+
+const orUnnamed = " or unnamed"
 
 // named holds the keys of each kid.
-var named = map[string]keySet{"a": keyA | keyA2, "b": keyB, "c": keyC, "x": 0}
+var named = map[string]keySet{
+	"a": keyA | keyA2, "b": keyB, "c": keyC, "x": 0, "": keyA | keyB | keyC | keyA2 | keyU,
+	"x" + orUnnamed: keyU, "a" + orUnnamed: keyA | keyA2 | keyU,
+}
+
+// kids are the names that tokens ask for in the world.
+func (w *world) kids() []string {
+	for i := range w.sites {
+		if s := &w.sites[i]; s.lists&keyU != 0 || s.ledger.keys[u].known || s.ledger.said.unreadable&keyU != 0 {
+			return kids[:]
+		}
+	}
+	return kids[:4]
+}
 
 func (s keySet) each(yield func(int) bool) {
 	for ; s != 0; s &= s - 1 {
@@ -51,7 +68,7 @@ func (s keySet) each(yield func(int) bool) {
 func (s keySet) String() string {
 	var names []string
 	for k := range s.each {
-		names = append(names, [...]string{"a", "b", "c", "a2"}[k])
+		names = append(names, [...]string{"a", "b", "c", "a2", "u"}[k])
 	}
 	return "{" + strings.Join(names, " ") + "}"
 }
