@@ -175,5 +175,5 @@ func (s *Server) checkProof(req *http.Request, proofs []string) (thumbprint stri
 		at.RawQuery != "" || age > proofAge || age < -proofAge {
 		return "", bad
 	}
-	return key.Thumbprint, nil
+	return key.Thumbprint.String(), nil
 }
