@@ -83,6 +83,7 @@ examples: ## build every example, and run those that need no set-up
 	go build -o /dev/null ./examples/httpserver
 	go run ./examples/outage
 	go run ./examples/failover-drill
+	go run ./examples/agents
 	cd e2e && go run ./examples/grpcserver
 	cd e2e && go run ./examples/mcpserver
 

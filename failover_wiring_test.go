@@ -2,6 +2,8 @@ package regionjwt_test
 
 import (
 	"context"
+	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -115,6 +117,104 @@ func TestAnswersOfAKeyServerAreNoLossOfItsRegion(t *testing.T) {
 			require.Empty(t, moves, name)
 			require.NotEmpty(t, changes, "%s: each region is healthy from the start", name)
 			require.LessOrEqual(t, len(changes), 2, "%s: one for each region, or one for both", name)
+		})
+	}
+}
+
+// limited is an issuer that answers few requests, and rejects the others in some way.
+type limited struct {
+	http.RoundTripper
+
+	reject  func(*http.Request) (*http.Response, error)
+	mu      sync.Mutex
+	last    time.Time
+	refused int
+}
+
+func (l *limited) RoundTrip(r *http.Request) (*http.Response, error) {
+	l.mu.Lock()
+	now := time.Now()
+	if now.Sub(l.last) < 10*time.Second {
+		l.refused++
+		l.mu.Unlock()
+		return l.reject(r)
+	}
+	l.last = now
+	l.mu.Unlock()
+	return l.RoundTripper.RoundTrip(r)
+}
+
+// A flood of forged tokens, each with a key ID of its own, makes an issuer reject requests. That moves nobody, and no region
+// becomes unhealthy, whatever the issuer answers to those that are too many: their failures count only for refreshes.
+func TestAFloodAgainstARateLimitedIssuerMovesNobody(t *testing.T) {
+	t.Parallel()
+	answer := func(status int, header http.Header) func(*http.Request) (*http.Response, error) {
+		return func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: status, Header: header, Body: http.NoBody, Request: r, ProtoMajor: 1, ProtoMinor: 1}, nil
+		}
+	}
+	for name, reject := range map[string]func(*http.Request) (*http.Response, error){
+		"429":              answer(429, http.Header{}),
+		"429, Retry-After": answer(429, http.Header{"Retry-After": {"20"}}),
+		"503, Retry-After": answer(503, http.Header{"Retry-After": {"20"}}),
+		"403":              answer(403, http.Header{}),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			fake := fakeissuer.New(t, fakeissuer.Config{Algorithm: "ES256"})
+			issuer := &limited{RoundTripper: fake.Client().Transport, reject: reject}
+			var mu sync.Mutex
+			var moves []failover.Status
+			unhealthy := 0
+			v, err := regionjwt.New(regionjwt.Config{
+				Keys: jwks.Config{HTTPClient: &http.Client{Transport: issuer}},
+				Policies: []verifier.Policy{{
+					Provider: fake.Provider(), Audience: verifier.CognitoAccess(fakeissuer.ClientID), Algorithms: []string{"ES256"},
+				}},
+				Failover: map[string]failover.Config{fake.Provider().ID: {Automatic: true, OnChange: func(before, now failover.Status) {
+					mu.Lock()
+					defer mu.Unlock()
+					for _, r := range now.Regions {
+						if r.Health == "unhealthy" {
+							unhealthy++
+						}
+					}
+					if before.Active != now.Active {
+						moves = append(moves, now)
+					}
+				}}},
+			})
+			require.NoError(t, err)
+			ctx, cancel := context.WithCancel(t.Context())
+			var running sync.WaitGroup
+			running.Go(func() { _ = v.Run(ctx) })
+			for i := range 10 {
+				running.Go(func() {
+					for n := 0; ctx.Err() == nil; n++ {
+						token := fake.Issue("us-east-1", fakeissuer.Claims{
+							Forged: true, Header: map[string]any{"kid": fmt.Sprint("made-up-", i, "-", n)},
+						})
+						_, err := v.Verify(ctx, token)
+						if err == nil {
+							t.Error("a forged token is accepted")
+						}
+						select {
+						case <-ctx.Done():
+						case <-time.After(time.Second):
+						}
+					}
+				})
+			}
+			time.Sleep(30 * time.Minute)
+			cancel()
+			running.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			issuer.mu.Lock()
+			defer issuer.mu.Unlock()
+			t.Logf("%s: %d requests rejected, %d moves", name, issuer.refused, len(moves))
+			require.Greater(t, issuer.refused, 20, name)
+			require.Empty(t, moves, name)
+			require.Zero(t, unhealthy, name)
 		})
 	}
 }

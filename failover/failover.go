@@ -21,10 +21,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/regionjwt/regionjwt/failover/internal/health"
 	"github.com/regionjwt/regionjwt/internal/event"
 	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/issuercheck"
-	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/internal/replica"
 	"github.com/regionjwt/regionjwt/issuer"
@@ -48,9 +48,10 @@ type Config struct {
 	// once. 0 means 3.
 	Threshold int
 	// HoldDown is how long an Automatic Controller does not return to a region that it has left because it was unhealthy. Up to a
-	// tenth is added at random, so that a fleet does not return all at once. It is also how long a reporter's view that a region
-	// is unhealthy lasts without another failure. After that the region is unknown, which moves nothing, until Threshold
-	// successes. 0 means 5 minutes.
+	// tenth is added at random, so that a fleet does not return all at once. If a region fails again within 12 times HoldDown of
+	// its return, the time doubles for its next return, up to 12 times HoldDown; this longer time ends early if the active region
+	// becomes unhealthy. HoldDown is also how long a reporter's view that a region is unhealthy lasts without another failure.
+	// After that the region is unknown, which moves nothing, until Threshold successes. 0 means 5 minutes.
 	HoldDown time.Duration
 
 	// ProbeInterval is the time between two probes of a region while Run runs, plus or minus a tenth. 0 means no probes.
@@ -102,13 +103,9 @@ type Controller struct {
 	spread   func() float64
 	replica  *replica.Replica[*history]
 
-	mu      sync.Mutex // guards what follows; never held during I/O or a callback
-	regions []*region  // in the order of the provider
-	active  *region
-	since   time.Time
-	cause   string
-	pin     *pin // of an operator, which is followed; nil if there is none
-	pinned  bool // it pins a region
+	mu    sync.Mutex // guards what follows; never held during I/O or a callback
+	state health.State
+	pin   *pin // of an operator, which is followed; nil if there is none
 }
 
 // New returns a Controller for the regions of p, of which the first is the preferred one and active. The error is every problem
@@ -119,12 +116,13 @@ func New(p issuer.Provider, c Config) (*Controller, error) {
 	}
 	c.setDefaults(p)
 	p.Regions = slices.Clone(p.Regions)
-	now := time.Now()
-	f := &Controller{provider: p, config: c, woken: make(chan struct{}, 1), spread: spread, since: now, cause: causeStart}
+	f := &Controller{provider: p, config: c, woken: make(chan struct{}, 1), spread: spread}
+	var names []string
 	for _, r := range p.Regions {
-		f.regions = append(f.regions, &region{name: r.Name, health: label.Unknown})
+		names = append(names, r.Name)
 	}
-	f.active = f.regions[0]
+	rules := health.Rules{Automatic: c.Automatic, Threshold: c.Threshold, HoldDown: c.HoldDown}
+	f.state = health.New(rules, names, time.Now())
 	f.replica = replica.New(replica.Config[*history]{
 		ReplicaConfig: c.Replica, Empty: noPins, Encode: f.encode, Decode: f.decode, Changed: f.replicaChanged,
 		Now: time.Now, Logger: c.Logger,
@@ -160,6 +158,11 @@ func (c *Config) check(p issuer.Provider) (errs []error) {
 	add(nils.Logger(c.Logger), "Logger has no handler: make it with slog.New")
 	add(p.HTTPClient != nil && nils.Typed(p.HTTPClient.Transport), "Provider.HTTPClient.Transport is a nil pointer")
 	return errs
+}
+
+// has reports whether the provider has a region.
+func (c *Controller) has(region string) bool {
+	return slices.ContainsFunc(c.provider.Regions, func(r issuer.Region) bool { return r.Name == region })
 }
 
 func (c *Config) setDefaults(p issuer.Provider) {

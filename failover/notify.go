@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 
+	"github.com/regionjwt/regionjwt/failover/internal/health"
 	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/replica"
 )
@@ -48,21 +49,18 @@ func (c *Controller) log(before, now *snapshot) {
 	levels := map[bool]slog.Level{false: slog.LevelInfo, true: slog.LevelWarn}
 	for i := range is.Regions {
 		if r := &is.Regions[i]; r.Health != was.Regions[i].Health {
-			attrs := append([]slog.Attr{slog.String("health", r.Health)}, now.reasons[i].attrs()...)
-			write(levels[r.Health == label.Unhealthy], "region health changed", r.Region, attrs...)
+			all := append([]slog.Attr{slog.String("health", r.Health)}, attrs(&now.state.Regions[i].Reason)...)
+			write(levels[r.Health == label.Unhealthy], "region health changed", r.Region, all...)
 		}
 	}
 	switch {
 	case is.Active != was.Active:
-		attrs := []slog.Attr{slog.String("from", was.Active), slog.String("cause", is.Cause)}
-		switch is.Cause {
-		case causeFailed:
-			attrs = append(attrs, now.reasons[now.index(was.Active)].attrs()...)
-		case causeRecovered:
-			attrs = append(attrs, now.reasons[now.index(is.Active)].attrs()...)
+		all := []slog.Attr{slog.String("from", was.Active), slog.String("cause", is.Cause)}
+		if is.Cause == health.Failed || is.Cause == health.Recovered {
+			all = append(all, attrs(now.state.MoveReason())...)
 		}
-		attrs = append(attrs, slog.Bool("pinned", is.Pinned))
-		write(levels[is.Cause == causeFailed], "active region changed", is.Active, attrs...)
+		all = append(all, slog.Bool("pinned", is.Pinned))
+		write(levels[is.Cause == health.Failed], "active region changed", is.Active, all...)
 	case is.Pinned && (!was.Pinned || is.Replica.Epoch != was.Replica.Epoch):
 		write(slog.LevelInfo, "region pinned", is.Active)
 	}
@@ -90,6 +88,6 @@ func (c *Controller) log(before, now *snapshot) {
 }
 
 // attrs says which reporter decided, and its last failures.
-func (r reason) attrs() []slog.Attr {
-	return []slog.Attr{slog.String("reporter", r.reporter), slog.String("failure", r.failure), slog.Int("failures", r.failures)}
+func attrs(r *health.Reason) []slog.Attr {
+	return []slog.Attr{slog.String("reporter", r.Reporter), slog.String("failure", r.Failure), slog.Int("failures", r.Failures)}
 }

@@ -94,7 +94,7 @@ func only(members []strictjson.Member, names ...string) bool {
 // isSane reports whether a pin can be one for the provider.
 func (c *Controller) isSane(p *pin) bool {
 	lasts := p.Expires.Sub(p.At)
-	return p.Provider == c.provider.ID && c.region(p.Region) != nil &&
+	return p.Provider == c.provider.ID && c.has(p.Region) &&
 		sane(p.At) && sane(p.Expires) && checkNote(p.Note) == nil &&
 		p.N > 0 && len(p.Parents) <= maxHeads && slices.IsSorted(p.Parents) && 0 <= lasts && lasts <= maxPinned
 }

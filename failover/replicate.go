@@ -25,7 +25,7 @@ func (c *Controller) Pin(ctx context.Context, region, note string, lifetime time
 	if !c.made() {
 		return errNotMade
 	}
-	if c.region(region) == nil {
+	if !c.has(region) {
 		return fmt.Errorf("failover: provider %q has no region %q", c.provider.ID, region)
 	}
 	if lifetime == 0 {
@@ -94,40 +94,8 @@ func (c *Controller) Load(ctx context.Context) error {
 // replicaChanged is called after each change of what is known.
 func (c *Controller) replicaChanged(_, _ *replica.State[*history]) {
 	c.mu.Lock()
-	c.choose(time.Now())
+	c.choose()
 	c.mu.Unlock()
 	c.notify()
 	c.wake()
-}
-
-// follow follows the pin that is in effect, and returns when it expires, or the zero time. The caller holds mu.
-func (c *Controller) follow(now time.Time) (next time.Time) {
-	p := c.replica.State().Document.inEffect(now)
-	if p == nil {
-		return time.Time{}
-	}
-	pinned := p.inForce(now)
-	if pinned {
-		next = p.Expires
-	}
-	was := c.pinned
-	if c.pin != nil && c.pin.id == p.id && was == pinned {
-		return next
-	}
-	c.pin, c.pinned = p, pinned
-	to := c.region(p.Region)
-	moves := to != c.active && (pinned || !p.Pinned && !c.config.Automatic)
-	if moves {
-		to.holdDown = time.Time{}
-		c.active = to
-	}
-	switch {
-	case pinned:
-		c.since, c.cause = p.At, causePinned
-	case p.Pinned && was:
-		c.since, c.cause = p.Expires, causeExpired
-	case !p.Pinned && (was || moves || to == c.active):
-		c.since, c.cause = p.At, causeUnpinned
-	}
-	return next
 }

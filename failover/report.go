@@ -6,27 +6,27 @@ import (
 	"net"
 	"time"
 
+	"github.com/regionjwt/regionjwt/failover/internal/health"
 	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/outbound"
 )
 
 const (
-	defaultReporter = "report"         // of a report without a reporter
-	otherFailure    = "other"          // label of a failure that has no label of its own
-	maxLabel        = 40               // bytes of a label
-	maxAhead        = 30 * time.Second // that started may be ahead of the clock
+	defaultReporter = "report" // of a report without a reporter
+	otherFailure    = "other"  // label of a failure that has no label of its own
+	maxLabel        = 40       // bytes of a label
 )
 
 // ErrInconclusive says that an answer proves neither that a region works nor that it has failed, such as status 429. Report
 // ignores an error that wraps it, and so do the probes.
 var ErrInconclusive = errors.New("failover: the answer proves nothing about the region")
 
-// observation is the outcome of one request to a region.
+// observation is what an error says about a region.
 type observation struct {
-	started time.Time // the zero Time means now
 	failed  bool
-	failure string // label
+	failure string        // label
+	lasts   time.Duration // if it is the verdict of a monitor
 }
 
 // Report records the outcome of a request to a region, by a reporter such as "token". A success of one reporter does not hide
@@ -49,7 +49,7 @@ func (c *Controller) Report(region, reporter string, started time.Time, err erro
 	if !c.made() {
 		return
 	}
-	o := observation{started: started, failed: err != nil}
+	o := observation{failed: err != nil}
 	if o.failed && !c.classify(&o, err) {
 		return
 	}
@@ -57,25 +57,14 @@ func (c *Controller) Report(region, reporter string, started time.Time, err erro
 		reporter = defaultReporter
 	}
 	c.mu.Lock()
-	now := time.Now()
-	r := c.region(region)
-	if r == nil {
-		c.mu.Unlock()
-		return
-	}
-	due := r.expired(now, &c.config)
-	if due { // first, as Run does
-		c.choose(now)
-	}
-	if r.count(reporter, &o, now, &c.config) {
-		c.choose(now)
-	} else if !due {
-		c.mu.Unlock()
-		return
-	}
+	changed := c.signal(&health.Signal{
+		Region: region, Reporter: reporter, Began: started, Failed: o.failed, Failure: o.failure, Lasts: o.lasts,
+	})
 	c.mu.Unlock()
-	c.notify()
-	c.wake()
+	if changed {
+		c.notify()
+		c.wake()
+	}
 }
 
 // classify finds the label of a failure, and reports whether it proves anything. An error with a method that panics does not.
@@ -83,6 +72,10 @@ func (c *Controller) classify(o *observation, err error) (conclusive bool) {
 	panicked := c.noted(guard.Call("the reported error", func() {
 		if conclusive = !errors.Is(err, context.Canceled) && !errors.Is(err, ErrInconclusive); conclusive {
 			o.failure = failureOf(err)
+			var verdict health.Verdict
+			if errors.As(err, &verdict) {
+				o.lasts = verdict.Lasts
+			}
 		}
 	}))
 	return conclusive && panicked == nil

@@ -18,9 +18,8 @@ func (c *Controller) Run(ctx context.Context) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		now := time.Now()
 		c.mu.Lock()
-		next := c.choose(now)
+		next := c.choose()
 		c.mu.Unlock()
 		c.notify()
 		if next.IsZero() {

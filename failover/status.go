@@ -6,18 +6,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/regionjwt/regionjwt/failover/internal/health"
 	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/store"
-)
-
-// The labels of the cause.
-const (
-	causeStart     = "start"
-	causeFailed    = "failed"
-	causeRecovered = "recovered"
-	causePinned    = "pinned"
-	causeExpired   = "expired"
-	causeUnpinned  = "unpinned"
 )
 
 // Status is the state of a Controller. It is a copy. The labels and the JSON names are stable; new ones may be added.
@@ -33,6 +24,11 @@ type Status struct {
 	// recovered (it is preferred, and healthy again), pinned (an operator has pinned it), expired (its pin has expired), or
 	// unpinned (it was active when an operator ended a pin).
 	Cause string `json:"cause"`
+	// Why explains Cause for people, in lines of text: which reports of which reporter, or which monitor, moved the active
+	// region, and since when. Their wording is not stable.
+	Why []string `json:"why"`
+	// Next says in the same way what would make another region active, such as what is still missing for a return.
+	Next []string `json:"next"`
 	// Pinned reports whether an operator has pinned Active.
 	Pinned bool `json:"pinned"`
 	// Note is what the operator said about the pin, or "".
@@ -55,6 +51,8 @@ type RegionStatus struct {
 	// Health is healthy (the last reports were successes), unhealthy (Threshold failures of one reporter in a row), or unknown
 	// (too few reports, or every failure is older than HoldDown).
 	Health string `json:"health"`
+	// Why explains Health for people: which reports decided it, and what would change it. Its wording is not stable.
+	Why string `json:"why"`
 	// HoldDownUntil is until when an Automatic Controller does not return to the region, or the zero time if it may.
 	HoldDownUntil time.Time `json:"hold_down_until,omitzero"`
 	// Reports has one line for each reporter: its name, its view of the region, its failures in a row with the last label, its
@@ -65,12 +63,11 @@ type RegionStatus struct {
 
 // snapshot is an immutable copy of the state of a Controller.
 type snapshot struct {
-	status    Status // Reports are added when somebody asks
-	reporters [][]reporter
-	reasons   []reason // of the health of each region
-	pin       *pin
-	failures  error // the causes of the problems of stores
-	localErr  error // the cause of LocalProblem
+	status   Status // without the lines that say why, which are added when somebody asks
+	state    health.State
+	pin      *pin
+	failures error // the causes of the problems of stores
+	localErr error // the cause of LocalProblem
 }
 
 // Status returns the state of the controller. It does no I/O and takes no lock. A Controller that New has not made returns the
@@ -89,18 +86,16 @@ func (s *snapshot) copied() Status {
 	status := s.status
 	status.Regions = slices.Clone(status.Regions)
 	status.Conflicts = slices.Clone(status.Conflicts)
-	for i, all := range s.reporters {
-		status.Regions[i].Reports = make([]string, 0, len(all))
-		for j := range all {
-			status.Regions[i].Reports = append(status.Regions[i].Reports, all[j].String())
+	status.Why, status.Next = s.state.Why(), s.state.Next()
+	for i := range s.state.Regions {
+		r, to := &s.state.Regions[i], &status.Regions[i]
+		to.Why = r.Why(&s.state.Rules)
+		to.Reports = make([]string, 0, len(r.Reporters))
+		for j := range r.Reporters {
+			to.Reports = append(to.Reports, reportLine(&r.Reporters[j]))
 		}
 	}
 	return status
-}
-
-// index is the index of a region, or -1.
-func (s *snapshot) index(name string) int {
-	return slices.IndexFunc(s.status.Regions, func(r RegionStatus) bool { return r.Region == name })
 }
 
 // Active returns the name of the active region: one atomic load. It is "" for a Controller that New has not made.
@@ -114,10 +109,14 @@ func (c *Controller) Active() string {
 // publish makes a new snapshot. The caller holds mu.
 func (c *Controller) publish() {
 	known := c.replica.State()
-	s := &snapshot{status: Status{
-		Provider: c.provider.ID, Active: c.active.name, Since: c.since, Cause: c.cause, Pinned: c.pinned, Replica: known.Status,
-	}, pin: c.pin, failures: errors.Join(known.Failures...), localErr: known.LocalFailure}
-	if c.pinned {
+	s := &snapshot{
+		status: Status{
+			Provider: c.provider.ID, Active: c.state.Regions[c.state.Active].Name, Since: c.state.Since, Cause: c.state.Cause,
+			Pinned: c.state.Pinned, Replica: known.Status,
+		},
+		state: c.state, pin: c.pin, failures: errors.Join(known.Failures...), localErr: known.LocalFailure,
+	}
+	if c.state.Pinned {
 		s.status.Note, s.status.Expires = c.pin.Note, c.pin.Expires
 	}
 	if len(known.Document.heads) > 1 {
@@ -125,29 +124,25 @@ func (c *Controller) publish() {
 			s.status.Conflicts = append(s.status.Conflicts, p.String())
 		}
 	}
-	for _, r := range c.regions {
-		s.status.Regions = append(s.status.Regions, RegionStatus{Region: r.name, Health: r.health, HoldDownUntil: r.holdDown})
-		s.reasons = append(s.reasons, r.reason)
-		all := make([]reporter, 0, len(r.reporters))
-		for _, from := range r.reporters {
-			all = append(all, *from)
-		}
-		s.reporters = append(s.reporters, all)
+	for i := range c.state.Regions {
+		r := &c.state.Regions[i]
+		one := RegionStatus{Region: r.Name, Health: r.Health, HoldDownUntil: r.HoldDownUntil()}
+		s.status.Regions = append(s.status.Regions, one)
 	}
 	c.snapshot.Store(s)
 }
 
-// String is a line of RegionStatus.Reports.
-func (r *reporter) String() string {
+// reportLine is a line of RegionStatus.Reports.
+func reportLine(r *health.Reporter) string {
 	failure, successes := "", 0
-	if r.failures > 0 {
-		failure = " (" + r.failure + ")"
+	if r.Failures > 0 {
+		failure = " (" + r.Failure + ")"
 	}
-	if r.health != label.Healthy {
-		successes = r.successes
+	if r.Health != label.Healthy {
+		successes = r.Successes
 	}
 	return fmt.Sprintf("%s: %s, %d failures%s, %d successes, %s",
-		r.name, r.health, r.failures, failure, successes, r.last.UTC().Format(time.RFC3339))
+		r.Name, r.Health, r.Failures, failure, successes, r.Last.UTC().Format(time.RFC3339))
 }
 
 // String is a line of Status.Conflicts.

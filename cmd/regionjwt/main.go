@@ -20,6 +20,7 @@ import (
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/pins"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/pseudonyms"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/rules"
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/why"
 )
 
 func main() {
@@ -32,6 +33,6 @@ func main() {
 // run runs the tool and returns its exit code.
 func run(ctx context.Context, args []string, streams cli.IO) int {
 	commands := slices.Concat(rules.Commands(), pins.Commands(),
-		[]cli.Command{check.Command(), doctor.Command(), inspect.Command(), keys.Command(), pseudonyms.Command()})
+		[]cli.Command{check.Command(), doctor.Command(), inspect.Command(), keys.Command(), pseudonyms.Command(), why.Command()})
 	return cli.Run(ctx, args, streams, commands...)
 }

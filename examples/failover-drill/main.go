@@ -1,5 +1,5 @@
-// Failover-drill tells the whole story of a lost region in one command, in memory, within half a minute: a controller watches the
-// regions, machine tokens follow it, an operator pins a region and resumes, and a page shows how things stand.
+// Failover-drill tells the whole story of a lost region in one command, in memory, in less than five seconds: a controller watches
+// the regions, machine tokens follow it, an operator pins a region and resumes, and a page shows how things stand.
 //
 //	go run ./examples/failover-drill
 //	go run ./examples/failover-drill -listen localhost:8080    # and look at the page meanwhile, and afterwards
@@ -107,14 +107,14 @@ func newDrill(out io.Writer) (*drill, error) {
 			Name: region, Issuers: []string{base}, JWKSURLs: []string{base + "/keys"}, TokenURL: base + "/token",
 		})
 	}
-	d := &drill{out: out, idp: issuertest.New(nil, described, issuertest.Config{})}
+	d := &drill{out: out, idp: issuertest.New(nil, described, issuertest.Config{Algorithm: "ES256"})}
 	d.provider = d.idp.Provider()
 	var err error
 	// The numbers are small so that the story is short; the defaults are made for production.
 	if d.validator, err = regionjwt.New(regionjwt.Config{
 		Policies: []verifier.Policy{d.idp.Policy()},
 		Failover: map[string]failover.Config{d.provider.ID: {
-			Automatic: true, Threshold: 2, HoldDown: 3 * time.Second, ProbeInterval: time.Second, OnChange: d.changed,
+			Automatic: true, Threshold: 2, HoldDown: time.Second, ProbeInterval: 100 * time.Millisecond, OnChange: d.changed,
 		}},
 	}); err != nil {
 		return nil, err
@@ -146,6 +146,9 @@ func (d *drill) changed(before, now failover.Status) {
 	switch {
 	case now.Active != before.Active:
 		_, _ = fmt.Fprintf(d.out, "  * moved from %s to %s: %s\n", before.Active, now.Active, now.Cause)
+		for _, line := range now.Why {
+			_, _ = fmt.Fprintf(d.out, "    %s\n", line)
+		}
 	case now.Pinned && !before.Pinned:
 		_, _ = fmt.Fprintf(d.out, "  * pinned: %s\n", now.Active)
 	}

@@ -58,7 +58,7 @@ func (*drill) doing(f func()) func() error {
 func eventually(ctx context.Context, so func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	ticks := time.NewTicker(100 * time.Millisecond)
+	ticks := time.NewTicker(20 * time.Millisecond)
 	defer ticks.Stop()
 	for {
 		err := so(ctx)
@@ -146,6 +146,9 @@ func (d *drill) show(ctx context.Context) {
 	}
 	_, _ = fmt.Fprintf(d.out, "  active %s (%s, pinned: %t), machine tokens from %s, clients are sent to %s\n",
 		s.Active, s.Cause, s.Pinned, from, d.controller.Issuers()[0])
+	for _, line := range s.Next {
+		_, _ = fmt.Fprintf(d.out, "  what would move it: %s\n", line)
+	}
 }
 
 // get asks a handler for JSON.

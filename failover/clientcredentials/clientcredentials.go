@@ -47,7 +47,11 @@ type TokenSource struct {
 	log     logger
 	clock   clock.Clock
 	form    url.Values
-	regions []*region // the token endpoints, in the order of the provider
+	regions []*region    // the token endpoints, in the order of the provider
+	prover  *prover      // nil for bearer tokens
+	parent  *TokenSource // of which this one is a part, for one exchange
+
+	certificate bool // the HTTP client may have one
 
 	current  atomic.Pointer[Token]
 	rejected atomic.Pointer[Token] // by a resource server; counts while it is the current one

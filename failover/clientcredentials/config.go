@@ -3,10 +3,12 @@ package clientcredentials
 import (
 	"cmp"
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -55,6 +57,12 @@ type Config struct {
 	// until it succeeds.
 	CredentialsFunc func(ctx context.Context, region string) (Credentials, error)
 
+	// DPoPKey binds the tokens to a key (RFC 9449): a P-256, P-384 or P-521 key, an Ed25519 key, or an RSA key of 2048 bits or
+	// more, like Credentials.Key. Each request for a token has a proof, and so has each request that Transport sends; nonces of
+	// servers are used. An answer whose token is not bound is malformed. Nil means bearer tokens. Processes may share a key, or
+	// make one each.
+	DPoPKey crypto.Signer
+
 	// Scopes are requested (RFC 6749, section 3.3). None means what the client is registered for.
 	Scopes []string
 
@@ -102,8 +110,13 @@ func (c *Config) check(p issuer.Provider) (errs []error) {
 	given := !c.Credentials.isZero()
 	add(given == (c.CredentialsFunc != nil), "one of Credentials and CredentialsFunc is required")
 	if given {
-		if err := c.Credentials.check(); err != nil {
+		if err := c.Credentials.check(hasCertificate(p.HTTPClient)); err != nil {
 			add(true, "Credentials: %w", err)
+		}
+	}
+	if c.DPoPKey != nil {
+		if err := checkDPoPKey(c.DPoPKey); err != nil {
+			add(true, "DPoPKey: %w", err)
 		}
 	}
 	some := false
@@ -144,6 +157,19 @@ func (c *Config) check(p issuer.Provider) (errs []error) {
 // reserved lists the parameters that Params cannot have.
 var reserved = []string{"grant_type", "scope", "client_id", "client_secret", "client_assertion", "client_assertion_type"}
 
+// hasCertificate reports whether an HTTP client may have a client certificate: certainly not if it is nil.
+func hasCertificate(c *http.Client) bool {
+	if c == nil || c.Transport == nil {
+		return false
+	}
+	t, plain := c.Transport.(*http.Transport)
+	if !plain {
+		return true // who knows
+	}
+	return t != nil && t.TLSClientConfig != nil &&
+		(len(t.TLSClientConfig.Certificates) > 0 || t.TLSClientConfig.GetClientCertificate != nil)
+}
+
 // isScope reports whether s is one scope-token: RFC 6749, section 3.3.
 func isScope(s string) bool {
 	for i := range len(s) {
@@ -173,7 +199,15 @@ func New(p issuer.Provider, c Config) (*TokenSource, error) {
 		return nil, err
 	}
 	c = c.withDefaults()
+	var prover *prover
+	if c.DPoPKey != nil {
+		var err error
+		if prover, err = newProver(c.DPoPKey); err != nil {
+			return nil, fmt.Errorf("clientcredentials: DPoPKey: %w", err)
+		}
+	}
 	return &TokenSource{
+		certificate: hasCertificate(p.HTTPClient), prover: prover,
 		config: c, log: logger{c.Logger}, clock: clock.System(), form: c.form(), regions: regions(p),
 		client: outbound.Client(p.HTTPClient, outbound.Transport(requestTimeout, idleFor)),
 	}, nil

@@ -25,6 +25,9 @@ type Credentials struct {
 	// 6749 demands; if a provider does not decode them, and they contain other characters than letters, digits and "-._", use
 	// SecretInBody.
 	Secret string `json:"-"`
+	// PreviousSecret is another secret that is still valid while Secret is introduced: where a region rejects one of the two with
+	// invalid_client, the other one is tried at once, and the one that worked is used first from then on. Optional.
+	PreviousSecret string `json:"-"`
 	// SecretInBody sends ClientID and Secret in the body of the request.
 	SecretInBody bool
 
@@ -46,11 +49,14 @@ type Credentials struct {
 
 // isZero reports whether nothing of c is set.
 func (c Credentials) isZero() bool {
-	return !c.SecretInBody && c.Key == nil && c.ClientID+c.Secret+c.KeyID+c.Algorithm+c.Audience == ""
+	return !c.SecretInBody && c.Key == nil && c.ClientID+c.Secret+c.PreviousSecret+c.KeyID+c.Algorithm+c.Audience == ""
 }
 
 // check returns every problem with c.
-func (c Credentials) check() error {
+//
+// Without a Secret and a Key, the certificate of the TLS connection authenticates the client (tls_client_auth or
+// self_signed_tls_client_auth of RFC 8705): that needs an HTTP client with one.
+func (c Credentials) check(certificate bool) error {
 	var errs []error
 	add := func(wrong bool, text string) {
 		if wrong {
@@ -59,11 +65,13 @@ func (c Credentials) check() error {
 	}
 	add(c.ClientID == "", "a ClientID is required")
 	if c.Key == nil {
-		add(c.Secret == "", "a Secret or a Key is required")
+		add(c.Secret == "" && !certificate, "a Secret, a Key, or a Provider.HTTPClient with a client certificate is required")
+		add(c.Secret == "" && c.SecretInBody, "SecretInBody needs a Secret")
+		add(c.PreviousSecret != "" && (c.Secret == "" || c.Secret == c.PreviousSecret), "PreviousSecret needs another Secret")
 		add(c.KeyID != "" || c.Algorithm != "" || c.Audience != "", "KeyID, Algorithm and Audience need a Key")
 		return errors.Join(errs...)
 	}
-	add(c.Secret != "" || c.SecretInBody, "Secret and SecretInBody cannot be used with a Key")
+	add(c.Secret != "" || c.PreviousSecret != "" || c.SecretInBody, "Secrets and SecretInBody cannot be used with a Key")
 	var err error
 	if guard.Apart("Public", func() { _, err = c.scheme() }) != nil {
 		err = errors.New("the Key has no public key")
@@ -89,6 +97,8 @@ func (c Credentials) newRequest(ctx context.Context, target string, values url.V
 	case c.SecretInBody:
 		values.Set("client_id", c.ClientID)
 		values.Set("client_secret", c.Secret)
+	case c.Secret == "":
+		values.Set("client_id", c.ClientID)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(values.Encode()))
 	if err != nil {
@@ -96,7 +106,7 @@ func (c Credentials) newRequest(ctx context.Context, target string, values url.V
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
-	if c.Key == nil && !c.SecretInBody {
+	if c.Key == nil && !c.SecretInBody && c.Secret != "" {
 		req.SetBasicAuth(url.QueryEscape(c.ClientID), url.QueryEscape(c.Secret))
 	}
 	return req, nil

@@ -84,11 +84,14 @@ func (e *tokenError) Is(target error) bool {
 	return target == ErrUnavailable
 }
 
-// codes has the errors of RFC 6749, section 5.2, and RFC 8707, section 2.
+// codes has the errors of RFC 6749, section 5.2, RFC 8707, section 2, and RFC 9449, section 5.
 var codes = map[string]bool{
 	"invalid_request": true, "invalid_client": true, "invalid_grant": true, "unauthorized_client": true,
-	"unsupported_grant_type": true, "invalid_scope": true, "invalid_target": true,
+	"unsupported_grant_type": true, "invalid_scope": true, "invalid_target": true, needsNonce: true, "invalid_dpop_proof": true,
 }
+
+// needsNonce is the code of RFC 9449, section 8, for a proof without the nonce of the server.
+const needsNonce = "use_dpop_nonce"
 
 // outages has codes that say nothing about the client, which some providers send with status 400 (RFC 6749, section 4.1.2.1, has
 // them for another endpoint).

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/backoff"
@@ -12,11 +13,14 @@ import (
 )
 
 // region is what is known of one token endpoint: that of a region, or of several regions with one token URL. The mutex of the
-// TokenSource guards all but the first three fields.
+// TokenSource guards all but the first five fields.
 type region struct {
 	name  string   // of its regions, joined by commas
 	names []string // of its regions
 	url   string
+
+	previous *atomic.Bool // Credentials.PreviousSecret worked last; shared with its copies
+	origin   *region      // of which this one is a copy, for one exchange
 
 	busy     bool // a request is in progress
 	failures int  // in a row
@@ -51,7 +55,7 @@ func regions(p issuer.Provider) (endpoints []*region) {
 			shared.name += "," + r.Name
 			continue
 		}
-		at[key] = &region{name: r.Name, names: []string{r.Name}, url: r.TokenURL}
+		at[key] = &region{name: r.Name, names: []string{r.Name}, url: r.TokenURL, previous: new(atomic.Bool)}
 		endpoints = append(endpoints, at[key])
 	}
 	return endpoints

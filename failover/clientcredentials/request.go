@@ -30,51 +30,97 @@ func (c *Config) form() url.Values {
 	return v
 }
 
-// request asks r for a token, which is as old as began.
+// request asks r for a token, which is as old as began. It asks again where the answer demands it: with a nonce, or with the
+// other secret.
 func (s *TokenSource) request(ctx context.Context, r *region, began clock.Time) (*Token, *tokenError) {
-	fail := func(failure string) *tokenError { return &tokenError{failure: failure, region: r.name} }
 	cred, err := s.credentials(ctx, r)
-	var req *http.Request
-	if err == nil {
-		if panicked := s.guarded("Credentials.Key", func() {
-			req, err = cred.newRequest(ctx, r.url, s.form)
-		}); panicked != nil {
-			err = panicked
+	if err != nil {
+		return nil, s.noCredentials(ctx, r, err)
+	}
+	if cred.PreviousSecret != "" && r.previous.Load() {
+		cred.Secret, cred.PreviousSecret = cred.PreviousSecret, cred.Secret
+	}
+	token, failed := s.attempt(ctx, r, cred, began)
+	if failed != nil && failed.code == "invalid_client" && cred.PreviousSecret != "" {
+		cred.Secret = cred.PreviousSecret
+		if other, err := s.attempt(ctx, r, cred, began); err == nil {
+			r.previous.Store(!r.previous.Load())
+			return other, nil
 		}
 	}
+	return token, failed
+}
+
+// attempt asks r for a token with one secret, and once more if the answer is that a nonce is needed (RFC 9449, section 8).
+func (s *TokenSource) attempt(ctx context.Context, r *region, cred Credentials, began clock.Time) (*Token, *tokenError) {
+	token, failed, learned := s.send(ctx, r, cred, began)
+	if failed != nil && failed.code == needsNonce && learned {
+		token, failed, _ = s.send(ctx, r, cred, began)
+	}
+	return token, failed
+}
+
+// noCredentials is the error of a request that cannot be made.
+func (s *TokenSource) noCredentials(ctx context.Context, r *region, err error) *tokenError {
+	if ctx.Err() != nil {
+		return &tokenError{failure: ended(ctx), region: r.name}
+	}
+	return &tokenError{failure: noCredentials, region: r.name, cause: err}
+}
+
+// newRequest returns a request for a token, with a proof if tokens are bound to a key.
+func (s *TokenSource) newRequest(ctx context.Context, r *region, cred Credentials) (req *http.Request, err error) {
+	if panicked := s.guarded("Credentials.Key", func() {
+		req, err = cred.newRequest(ctx, r.url, s.form)
+	}); panicked != nil {
+		return nil, panicked
+	}
+	if err != nil || s.prover == nil {
+		return req, err
+	}
+	if panicked := s.guarded("DPoPKey", func() { err = s.prover.prove(req, "") }); panicked != nil {
+		return nil, panicked
+	}
+	return req, err
+}
+
+// send asks r for a token once. learned reports whether the answer has a nonce that the request did not have.
+func (s *TokenSource) send(
+	ctx context.Context, r *region, cred Credentials, began clock.Time,
+) (token *Token, failed *tokenError, learned bool) {
+	fail := func(failure string) *tokenError { return &tokenError{failure: failure, region: r.name} }
+	req, err := s.newRequest(ctx, r, cred)
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, fail(ended(ctx))
-		}
-		e := fail(noCredentials)
-		e.cause = err
-		return nil, e
+		return nil, s.noCredentials(ctx, r, err), false
 	}
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return nil, fail(classify(ctx, err))
+		return nil, fail(classify(ctx, err)), false
 	}
 	defer func() { _ = resp.Body.Close() }()
+	if s.prover != nil {
+		learned = s.prover.learn(req.URL, resp.Header)
+	}
 	body, err := outbound.Body(resp.Body, maxBody)
 	if resp.StatusCode != http.StatusOK {
-		return nil, s.rejection(r, resp, body)
+		return nil, s.rejection(r, resp, body), learned
 	}
 	if err != nil {
-		return nil, fail(classify(ctx, err))
+		return nil, fail(classify(ctx, err)), learned
 	}
 	members, ok := parse(resp.Header, body)
 	if !ok {
-		return nil, fail(label.Malformed)
+		return nil, fail(label.Malformed), learned
 	}
-	token := s.read(members)
+	token = s.read(members)
 	if token == nil {
 		if strictjson.Find(members, "error").Kind() == strictjson.String {
-			return nil, s.rejection(r, resp, body)
+			return nil, s.rejection(r, resp, body), learned
 		}
-		return nil, fail(label.Malformed)
+		return nil, fail(label.Malformed), learned
 	}
 	token.from, token.got = r, began
-	return token, nil
+	return token, nil, learned
 }
 
 // credentials returns those of the first region of r that has any.
@@ -89,7 +135,7 @@ func (s *TokenSource) credentials(ctx context.Context, r *region) (cred Credenti
 			err = panicked
 		}
 		if err = guard.Sound("the error of CredentialsFunc", err); err == nil {
-			err = cred.check()
+			err = cred.check(s.certificate)
 		}
 		if err == nil || ctx.Err() != nil {
 			break
@@ -111,7 +157,7 @@ func parse(h http.Header, body []byte) ([]strictjson.Member, bool) {
 // read returns the token of an answer (RFC 6749, section 5.1); nil if it has none that can be used.
 func (s *TokenSource) read(members []strictjson.Member) *Token {
 	value := strictjson.Find(members, "access_token").Text()
-	if !isToken(value) || !strings.EqualFold(strictjson.Find(members, "token_type").Text(), "Bearer") {
+	if !isToken(value) || !strings.EqualFold(strictjson.Find(members, "token_type").Text(), s.tokenType()) {
 		return nil
 	}
 	t := &Token{value: value, life: defaultLifetime}
@@ -130,6 +176,14 @@ func (s *TokenSource) read(members []strictjson.Member) *Token {
 	early := refreshAfter - earlySpread*rand.Float64() //nolint:gosec // it is no secret
 	t.renew = time.Duration(early * float64(t.life))
 	return t
+}
+
+// tokenType is the type of the tokens, and the scheme of an Authorization with one.
+func (s *TokenSource) tokenType() string {
+	if s.prover != nil {
+		return "DPoP"
+	}
+	return "Bearer"
 }
 
 // isToken reports whether s can be sent as a bearer token: RFC 6750, section 2.1.

@@ -210,8 +210,8 @@ func TestConfig(t *testing.T) {
 		want        string
 	}{
 		{clientcredentials.Credentials{Secret: "s3cret"}, "a ClientID is required"},
-		{clientcredentials.Credentials{ClientID: "x"}, "a Secret or a Key is required"},
-		{clientcredentials.Credentials{ClientID: "x", SecretInBody: true}, "a Secret or a Key is required"},
+		{clientcredentials.Credentials{ClientID: "x"}, "a Secret, a Key, or a Provider.HTTPClient with a client certificate is required"},
+		{clientcredentials.Credentials{ClientID: "x", SecretInBody: true}, "a Secret, a Key, or a Provider.HTTPClient with a client certificate is required"},
 		{clientcredentials.Credentials{ClientID: "x", Secret: "s3cret", KeyID: "k"}, "KeyID, Algorithm and Audience need a Key"},
 		{clientcredentials.Credentials{ClientID: "x", Key: short}, "the Key has less than 2048 bits"},
 		{clientcredentials.Credentials{ClientID: "x", Secret: "s3cret", Key: curveKey(t, elliptic.P256())}, "cannot be used with a Key"},

@@ -258,6 +258,7 @@ func (s *search) take(o outcome) (tell func()) {
 		first = r.failed(o.failed, now)
 	}
 	s.mu.Unlock()
+	s.tellParent(r, o, now)
 	return func() {
 		switch {
 		case first:
@@ -265,13 +266,28 @@ func (s *search) take(o outcome) (tell func()) {
 		case recovered:
 			s.log.recovered(r.name)
 		}
-		if rejects {
+		if rejects && s.parent == nil { // an exchange may be rejected because of the token of a user
 			s.log.rejected(o.failed)
 		}
 		if old != nil && old.from != r {
 			s.log.moved(old.from.name, r.name)
 		}
 		s.report(r, o)
+	}
+}
+
+// tellParent tells the TokenSource for whose exchange s searches whether a region works.
+func (s *search) tellParent(r *region, o outcome, now clock.Time) {
+	if s.parent == nil {
+		return
+	}
+	s.parent.mu.Lock()
+	defer s.parent.mu.Unlock()
+	switch {
+	case o.failed == nil || o.failed.failure == rejected:
+		r.origin.failures, r.origin.outage = 0, nil
+	default:
+		r.origin.failed(o.failed, now)
 	}
 }
 

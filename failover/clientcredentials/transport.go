@@ -21,6 +21,9 @@ const maxDrain = 16 << 10
 // origin is https, or http on a loopback host or one of Config.InsecureHTTPHosts; at least one is required. The error is every
 // problem, joined.
 //
+// With Config.DPoPKey the token is sent with a proof for the request (RFC 9449, section 7), and once more with a nonce if the
+// server demands one.
+//
 // After status 401 the request is sent once more with another token, if Invalidate reports that there is one, and if the
 // request has no body or one with GetBody. If no token can be had, the request is not sent, and the error is that of Token.
 func (s *TokenSource) Transport(base http.RoundTripper, origins ...string) (http.RoundTripper, error) {
@@ -82,34 +85,89 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	resp, err := t.base.RoundTrip(withToken(req, token))
+	resp, err := t.send(req, token)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
 	replaceable := t.source.Invalidate(token)
-	if !replaceable || req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
+	if !replaceable || !repeatable(req) {
 		return resp, nil
 	}
 	another, err := t.source.Token(req.Context())
 	if err != nil || another == token {
 		return resp, nil // the answer of the server tells the caller more
 	}
-	again := withToken(req, another)
-	if req.GetBody != nil {
-		if again.Body, err = req.GetBody(); err != nil {
-			return resp, nil
-		}
+	again, err := repeated(req)
+	if err != nil {
+		return resp, nil
 	}
-	_, _ = io.CopyN(io.Discard, resp.Body, maxDrain)
-	_ = resp.Body.Close()
-	return t.base.RoundTrip(again)
+	discard(resp)
+	return t.send(again, another)
 }
 
-// withToken returns a copy of req with the token.
-func withToken(req *http.Request, token *Token) *http.Request {
+// send sends a request with a token; with a proof once more, if the server demands a nonce (RFC 9449, section 9).
+func (t *transport) send(req *http.Request, token *Token) (*http.Response, error) {
+	signed, err := t.withToken(req, token)
+	if err != nil {
+		if req.Body != nil {
+			_ = req.Body.Close()
+		}
+		return nil, err
+	}
+	resp, err := t.base.RoundTrip(signed)
+	if err != nil || t.source.prover == nil {
+		return resp, err
+	}
+	learned := t.source.prover.learn(req.URL, resp.Header)
+	if resp.StatusCode != http.StatusUnauthorized || !learned || !repeatable(req) {
+		return resp, nil
+	}
+	again, err := repeated(req)
+	if err != nil {
+		return resp, nil
+	}
+	if signed, err = t.withToken(again, token); err != nil {
+		return resp, nil
+	}
+	discard(resp)
+	return t.base.RoundTrip(signed)
+}
+
+// repeatable reports whether a request can be sent again.
+func repeatable(req *http.Request) bool {
+	return req.Body == nil || req.Body == http.NoBody || req.GetBody != nil
+}
+
+// repeated returns a copy of a request that was sent.
+func repeated(req *http.Request) (*http.Request, error) {
+	again := req.Clone(req.Context())
+	if req.GetBody != nil {
+		body, err := req.GetBody()
+		if err != nil {
+			return nil, err
+		}
+		again.Body = body
+	}
+	return again, nil
+}
+
+// discard reads what is left of a short answer, so that its connection can be used again.
+func discard(resp *http.Response) {
+	_, _ = io.CopyN(io.Discard, resp.Body, maxDrain)
+	_ = resp.Body.Close()
+}
+
+// withToken returns a copy of req with the token, and with a proof if it is bound to a key.
+func (t *transport) withToken(req *http.Request, token *Token) (_ *http.Request, err error) {
 	req = req.Clone(req.Context())
-	req.Header.Set("Authorization", "Bearer "+token.Value())
-	return req
+	req.Header.Set("Authorization", t.source.tokenType()+" "+token.Value())
+	if t.source.prover == nil {
+		return req, nil
+	}
+	if panicked := t.source.guarded("DPoPKey", func() { err = t.source.prover.prove(req, token.Value()) }); panicked != nil {
+		err = panicked
+	}
+	return req, err
 }
 
 // CloseIdleConnections makes http.Client.CloseIdleConnections reach the base.

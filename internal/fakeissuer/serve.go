@@ -1,6 +1,7 @@
 package fakeissuer
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,13 +24,14 @@ func (s *Server) Serve() {
 	defer s.mu.Unlock()
 	bases := map[string]string{}
 	for _, r := range s.regions {
-		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+		address := cmp.Or(s.config.Addresses[r.name], "127.0.0.1:0")
+		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address)
 		if err != nil {
 			s.Fatalf("%v", err)
 			return
 		}
 		server := &http.Server{Handler: s.handler(r), ReadHeaderTimeout: 10 * time.Second}
-		s.servers = append(s.servers, server)
+		s.servers, s.listeners = append(s.servers, server), append(s.listeners, l)
 		r.base = "http://" + l.Addr().String()
 		bases[r.name] = r.base
 		go func() { _ = server.Serve(l) }()
@@ -52,13 +54,13 @@ func (s *Server) Serve() {
 
 // visit counts a request and waits as long as the fault of r demands. It returns the handler that answers instead of r, or the
 // error of a request that gets no answer.
-func (s *Server) visit(r *region, done <-chan struct{}) (http.Handler, error) {
+func (s *Server) visit(r *region, path string, done <-chan struct{}) (http.Handler, error) {
 	s.mu.Lock()
 	r.requests++
-	f, restored := r.fault, r.restored
+	f, restored, broken := r.fault, r.restored, r.brokenPaths[path]
 	s.mu.Unlock()
 	switch {
-	case f.broken:
+	case f.broken, broken:
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	case f.hanging:
 		select {
@@ -102,33 +104,12 @@ func (s *Server) answer(w http.ResponseWriter, req *http.Request, u *url.URL) {
 	}
 }
 
-// token answers a request to the token endpoint with a token for a machine client (RFC 6749, section 4.4). It does not
-// authenticate the client.
-func (s *Server) token(w http.ResponseWriter, req *http.Request, r *region) {
-	w.Header().Set("Content-Type", "application/json")
-	if err := req.ParseForm(); err != nil || req.Method != http.MethodPost || req.Form.Get("grant_type") != "client_credentials" {
-		w.WriteHeader(http.StatusBadRequest)
-		_ = json.NewEncoder(w).Encode(map[string]any{"error": "unsupported_grant_type"})
-		return
-	}
-	client := req.Form.Get("client_id")
-	if name, _, ok := req.BasicAuth(); ok {
-		if plain, err := url.QueryUnescape(name); err == nil {
-			client = plain
-		}
-	}
-	_ = json.NewEncoder(w).Encode(map[string]any{
-		"access_token": s.Issue(r.name, Claims{Machine: true, ClientID: client, Scope: req.Form.Get("scope")}),
-		"token_type":   "Bearer", "expires_in": 3600,
-	})
-}
-
 // handler answers for r on a listener.
 func (s *Server) handler(r *region) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		body, _ := io.ReadAll(io.LimitReader(req.Body, 1<<20)) // or the server does not notice that the client leaves
 		req.Body = io.NopCloser(strings.NewReader(string(body)))
-		instead, err := s.visit(r, req.Context().Done())
+		instead, err := s.visit(r, req.URL.EscapedPath(), req.Context().Done())
 		switch {
 		case err != nil:
 			panic(http.ErrAbortHandler) // closes the connection
@@ -160,7 +141,7 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if r == nil {
 		return nil, &net.DNSError{Err: "no such host", Name: req.URL.Host, IsNotFound: true}
 	}
-	instead, err := t.s.visit(r, req.Context().Done())
+	instead, err := t.s.visit(r, req.URL.EscapedPath(), req.Context().Done())
 	if req.Context().Err() != nil {
 		return nil, req.Context().Err()
 	}

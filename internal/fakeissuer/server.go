@@ -6,9 +6,12 @@
 package fakeissuer
 
 import (
+	"crypto"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -48,6 +51,10 @@ type Config struct {
 	Algorithm string // empty: RS256; ES256, EdDSA, ...
 	ClientID  string // empty: the constant
 	Audience  string // empty: the constant
+
+	Addresses map[string]string        // where Serve listens, by region; empty: any port of 127.0.0.1
+	Keys      map[string]crypto.Signer // that regions sign with until Rotate, by region; nil: new ones
+	Now       func() time.Time         // for tokens and proofs; nil: time.Now
 }
 
 // Server serves one provider with all its regions. It is safe for concurrent use.
@@ -61,6 +68,8 @@ type Server struct {
 	regions  []*region
 	site     *site
 	servers  []*http.Server
+
+	listeners []net.Listener // of servers, which may not know them yet
 }
 
 // region is one deployment. The mutex of the Server guards it.
@@ -72,7 +81,9 @@ type region struct {
 	fault    fault
 	restored chan struct{} // closed by Restore
 	lagging  []byte        // the key set that Lag has frozen
-	requests int
+
+	brokenPaths map[string]bool // by BreakURL
+	requests    int
 }
 
 // ring holds the keys that are published together; the last one signs.
@@ -96,7 +107,7 @@ func New(tb TB, c Config) *Server {
 		made := &region{name: r.Name, iss: r.Issuers[0], ring: s.sharedRing(i), restored: make(chan struct{})}
 		if made.ring == nil {
 			made.ring = &ring{}
-			s.rotate(made)
+			s.firstKey(made)
 		}
 		s.regions = append(s.regions, made)
 	}
@@ -123,13 +134,16 @@ func isCognito(u string) bool {
 // Close closes the listeners of Serve and releases hanging requests. It may be called more than once; New registers it with tb.
 func (s *Server) Close() {
 	s.mu.Lock()
-	servers := s.servers
-	s.servers = nil
+	servers, listeners := s.servers, s.listeners
+	s.servers, s.listeners = nil, nil
 	for _, r := range s.regions {
 		r.restore()
 	}
 	s.mu.Unlock()
 	for _, l := range servers {
+		_ = l.Close()
+	}
+	for _, l := range listeners {
 		_ = l.Close()
 	}
 }
@@ -162,6 +176,29 @@ func (s *Server) Rotate(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.rotate(s.region(name))
+}
+
+// firstKey gives a region the key that it begins with.
+func (s *Server) firstKey(r *region) {
+	key := s.config.Keys[r.name]
+	if key == nil {
+		s.rotate(r)
+		return
+	}
+	signer, err := josetest.SignerOf(key, s.config.Algorithm)
+	if err != nil {
+		s.Fatalf("Keys[%q]: %v", r.name, err)
+		return
+	}
+	r.ring.signers = append(r.ring.signers, signer)
+}
+
+// now is the time of the Server.
+func (s *Server) now() time.Time {
+	if s.config.Now != nil {
+		return s.config.Now()
+	}
+	return time.Now()
 }
 
 func (s *Server) rotate(r *region) {
@@ -210,6 +247,26 @@ type fault struct {
 // Break makes the region refuse or reset connections, until Restore.
 func (s *Server) Break(name string) { s.setFault(name, fault{broken: true}) }
 
+// BreakURL makes one URL of the provider refuse connections, until Restore of the region that serves it.
+func (s *Server) BreakURL(u string) {
+	parsed, err := url.Parse(u)
+	if err != nil {
+		s.Fatalf("%q is no URL", u)
+		return
+	}
+	d, r := s.at(parsed)
+	if d.region == nil && r == nil {
+		s.Fatalf("there is nothing at %q", u)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.brokenPaths == nil {
+		r.brokenPaths = map[string]bool{}
+	}
+	r.brokenPaths[parsed.EscapedPath()] = true
+}
+
 // Hang makes the region accept requests and never answer, until Restore, which releases them.
 func (s *Server) Hang(name string) { s.setFault(name, fault{hanging: true}) }
 
@@ -255,7 +312,7 @@ func (s *Server) Restore(name string) {
 func (r *region) restore() {
 	close(r.restored)
 	r.restored = make(chan struct{})
-	r.fault, r.lagging = fault{}, nil
+	r.fault, r.lagging, r.brokenPaths = fault{}, nil, nil
 }
 
 func (s *Server) setFault(name string, f fault) {

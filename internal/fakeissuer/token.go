@@ -80,7 +80,7 @@ func (r *region) signer() *josetest.Signer { return r.ring.signers[len(r.ring.si
 
 // payload returns the claims, shaped as those of a user pool or of another provider. The caller holds mu.
 func (s *Server) payload(r *region, c Claims) map[string]any {
-	now := time.Now()
+	now := s.now()
 	p := map[string]any{
 		"iss": cmp.Or(c.Issuer, r.iss),
 		"sub": cmp.Or(c.Subject, Subject),

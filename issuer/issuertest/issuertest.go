@@ -12,6 +12,7 @@ package issuertest
 import (
 	"cmp"
 	"context"
+	"crypto"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -50,6 +51,9 @@ type Claims struct {
 	// Set adds or replaces claims; a nil value removes one.
 	Set map[string]any
 
+	// Header adds or replaces parameters of the header; a nil value removes one: {"kid": nil} makes a token without kid.
+	Header map[string]any
+
 	// Forged signs with a key that is not published, under the kid of one that is.
 	Forged bool
 }
@@ -57,7 +61,7 @@ type Claims struct {
 func (c Claims) fake() fakeissuer.Claims {
 	return fakeissuer.Claims{
 		IDToken: c.IDToken, Subject: c.Subject, Scope: c.Scope, Groups: c.Groups,
-		ExpiresIn: c.ExpiresIn, Set: c.Set, Forged: c.Forged,
+		ExpiresIn: c.ExpiresIn, Set: c.Set, Header: c.Header, Forged: c.Forged,
 	}
 }
 
@@ -73,14 +77,27 @@ type Config struct {
 	// Audience is the aud of access tokens; "" means "https://api.example.com". Access tokens of a Cognito user pool have no aud,
 	// so it must be "" for one; Claims.Set can add an aud.
 	Audience string
+
+	// Addresses are where Serve listens, by region: "127.0.0.1:9001". None means a free port of 127.0.0.1.
+	Addresses map[string]string
+
+	// Keys are what regions sign with until Rotate, by region, such as keys from a file; Algorithm must fit them. The kid is the
+	// thumbprint. Of regions that share their keys the first one counts. None means new keys.
+	Keys map[string]crypto.Signer
+
+	// Now is the clock for tokens and proofs. Nil means time.Now.
+	Now func() time.Time
 }
 
 // Server is a fake identity provider. It is safe for concurrent use.
 //
 // A URL that several regions list is served by the region that lists it first in its list, then by the one that is first in the
 // provider. Regions that share a JWKS URL share their keys, and so do all regions of a Cognito user pool. If a region has no
-// JWKSURLs, the Server serves its discovery document. A TokenURL answers the client credentials grant with a token for a machine
-// client, without authenticating it.
+// JWKSURLs, the Server serves its discovery document.
+//
+// A TokenURL answers the client credentials grant with a token for a machine client, and token exchange (RFC 8693) of tokens of the
+// Server, without authenticating the client. The parameters audience and resource become the aud. With a DPoP proof, the token is
+// bound to its key.
 type Server struct {
 	fake   *fakeissuer.Server
 	config Config
@@ -90,7 +107,10 @@ type Server struct {
 // New returns a Server for p with new signing keys. Problems with p and with c fail the test. The Server is closed when the test
 // ends. If t is nil, for programs, problems panic, and the caller must call Close.
 func New(t tb, p issuer.Provider, c Config) *Server {
-	fake := fakeissuer.New(t, fakeissuer.Config{Provider: &p, Algorithm: c.Algorithm, ClientID: c.ClientID, Audience: c.Audience})
+	fake := fakeissuer.New(t, fakeissuer.Config{
+		Provider: &p, Algorithm: c.Algorithm, ClientID: c.ClientID, Audience: c.Audience,
+		Addresses: c.Addresses, Keys: c.Keys, Now: c.Now,
+	})
 	if fake.Cognito() && c.Audience != "" {
 		fake.Fatalf("Config.Audience is set, and access tokens of a user pool have no aud: set it in Claims.Set")
 	}
@@ -136,6 +156,10 @@ func (s *Server) Withdraw(region string) { s.fake.Withdraw(region) }
 // Break makes a region refuse connections until Restore.
 func (s *Server) Break(region string) { s.fake.Break(region) }
 
+// BreakURL makes one URL of the provider refuse connections, such as one of two JWKSURLs, until Restore of the region that serves
+// it.
+func (s *Server) BreakURL(url string) { s.fake.BreakURL(url) }
+
 // Hang makes a region accept requests and not answer until Restore, which releases them.
 func (s *Server) Hang(region string) { s.fake.Hang(region) }
 
@@ -143,7 +167,7 @@ func (s *Server) Hang(region string) { s.fake.Hang(region) }
 // when h returns, and a panic of h breaks the connection.
 func (s *Server) Handle(region string, h http.Handler) { s.fake.Handle(region, h) }
 
-// Restore ends Break, Hang and Handle.
+// Restore ends Break, BreakURL, Hang and Handle.
 func (s *Server) Restore(region string) { s.fake.Restore(region) }
 
 // Serve makes every region listen on a loopback address. Call it before Provider and Policy.

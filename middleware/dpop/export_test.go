@@ -33,6 +33,7 @@ var (
 	ErrSignature  = errSignature
 	ErrUsed       = errUsed
 	ErrFull       = errFull
+	ErrFloor      = errFloor
 )
 
 // NormalURL lets tests reach the normal form of URLs.
@@ -61,12 +62,12 @@ func NewMemory(most int, now func() time.Time) (r Replay, entries func() int) {
 	return m.seen, func() int {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if len(m.entries) != len(m.byTime) {
+		if len(m.entries) != len(m.byTime) || len(m.holders) != len(m.bySize) {
 			return -1
 		}
 		n := 0
 		for _, of := range m.holders {
-			n += of
+			n += len(of.ids)
 		}
 		if n != len(m.entries) {
 			return -1

@@ -119,9 +119,9 @@ const whole = `{"ready":true,"keys":[{"provider":"a","region":"r1","url":"https:
 	`"last_success":"1999-12-31T23:58:58.001Z","key_ids":["one"],"skipped":["#3: use"],` +
 	`"missing_key_ids":["two"],"failures":2,"failure":"status 503"}],"revocation":{"rules":3,"unreadable":2,"reads":0,"replica":{"origin":"store","epoch":7,` +
 	`"confirmed":"1999-12-31T23:59:55Z","stale":true,"store_problem":"lost"}},"failover":[{"provider":"a","active":"r2",` +
-	`"since":"1999-12-31T23:59:00Z","cause":"pinned","pinned":true,"note":"drill","conflicts":["r1: unpinned","r2: pinned"],"regions":[{"region":"r1","health":"unhealthy",` +
+	`"since":"1999-12-31T23:59:00Z","cause":"pinned","why":["an operator pinned r2"],"next":["only an operator"],"pinned":true,"note":"drill","conflicts":["r1: unpinned","r2: pinned"],"regions":[{"region":"r1","health":"unhealthy","why":"probe: 1 failure",` +
 	`"hold_down_until":"2000-01-01T00:05:00Z","reports":["probe: unhealthy, 1 failures (timeout), 2 successes, ` +
-	`1999-12-31T23:55:00Z"]},{"region":"r2","health":"unknown","reports":[]}],"replica":{"origin":"none","epoch":2,` +
+	`1999-12-31T23:55:00Z"]},{"region":"r2","health":"unknown","why":"","reports":[]}],"replica":{"origin":"none","epoch":2,` +
 	`"confirmed":"1999-12-31T23:57:00Z","stale":true,"store_problem":"rolled_back"}}]}`
 
 func TestDocument(t *testing.T) {
@@ -131,9 +131,10 @@ func TestDocument(t *testing.T) {
 		ago := func(minutes int) time.Time { return now.Add(-time.Duration(minutes) * time.Minute) }
 		moved := failover.Status{
 			Provider: "a", Active: "r2", Since: ago(1), Cause: "pinned", Pinned: true, Note: "drill",
+			Why: []string{"an operator pinned r2"}, Next: []string{"only an operator"},
 			Conflicts: []string{"r1: unpinned", "r2: pinned"}, Replica: store.ReplicaStatus{Stale: true, Origin: "none", Epoch: 2, Confirmed: ago(3), StoreProblem: "rolled_back"},
 			Regions: []failover.RegionStatus{
-				{Region: "r1", Health: "unhealthy", HoldDownUntil: ago(-5), Reports: []string{
+				{Region: "r1", Health: "unhealthy", Why: "probe: 1 failure", HoldDownUntil: ago(-5), Reports: []string{
 					"probe: unhealthy, 1 failures (timeout), 2 successes, 1999-12-31T23:55:00Z",
 				}},
 				{Region: "r2", Health: "unknown"},
@@ -162,6 +163,8 @@ func TestDocument(t *testing.T) {
 			"Pin 2.", "last answered 3 min ago", "the store was rolled back", "no automatic return for 5 min",
 			"1 failure in a row, 2 successes in a row, last 5 min ago", "1 key, 1 min 1 s old", "is missing 1 key that another one lists",
 			"1 published key is not used: #3 use", "2 fetches failed in a row: status 503",
+			"<dt>Why</dt><dd>an operator pinned r2</dd>", "<dt>What would move it</dt><dd>only an operator</dd>",
+			"unhealthy, by reports to the controller: probe: 1 failure</dd>", "<q>drill</q><br>an operator pinned r2<br>",
 			"3 rules are in effect, epoch 7", "last answered 5 s ago", "the store has lost its document",
 		} {
 			require.Contains(t, text, words)
@@ -177,8 +180,9 @@ func TestHostileNames(t *testing.T) {
 	t.Parallel()
 	s := failover.Status{
 		Provider: nasty, Active: nasty, Cause: "failed", Pinned: true, Note: nasty,
+		Why: []string{nasty}, Next: []string{nasty},
 		Replica: store.ReplicaStatus{StoreProblem: nasty, LocalProblem: nasty}, Regions: []failover.RegionStatus{
-			{Region: nasty, Health: nasty, Reports: []string{nasty + ": " + nasty, nasty}},
+			{Region: nasty, Health: nasty, Why: nasty, Reports: []string{nasty + ": " + nasty, nasty}},
 		},
 	}
 	lost := revocation.Status{Replica: store.ReplicaStatus{Origin: nasty, StoreProblem: nasty, LocalProblem: nasty}}

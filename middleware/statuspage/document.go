@@ -34,6 +34,7 @@ func (v *view) document() regionjwt.Status {
 // shownFailover returns a status whose lists are never null.
 func shownFailover(f *failover.Status) failover.Status {
 	st := *f
+	st.Why, st.Next = append([]string{}, f.Why...), append([]string{}, f.Next...)
 	st.Regions = make([]failover.RegionStatus, len(f.Regions))
 	for i, r := range f.Regions {
 		r.Reports = append([]string{}, r.Reports...)

@@ -15,11 +15,12 @@ type event struct {
 	Provider string // "" for the rules
 	Kind     string // moved, pinned, unpinned, health_changed, store_changed; rules for the rules
 	Region   string
-	From     string // the region that was active before, for moved
-	Cause    string // for moved
-	Health   string // of Region, for health_changed
-	Note     string // of the operator, for moved and pinned
-	Problem  string // of the store
+	From     string   // the region that was active before, for moved
+	Cause    string   // for moved
+	Health   string   // of Region, for health_changed
+	Note     string   // of the operator, for moved and pinned
+	Reasons  []string // for moved and health_changed
+	Problem  string   // of the store
 	Rules    int
 	Epoch    uint64 // of the rules
 }
@@ -44,12 +45,12 @@ func (e *events) failover(before, now failover.Status) {
 	}
 	for i, r := range now.Regions {
 		if i < len(before.Regions) && r.Health != before.Regions[i].Health {
-			keep(event{Kind: "health_changed", Region: r.Region, Health: r.Health})
+			keep(event{Kind: "health_changed", Region: r.Region, Health: r.Health, Reasons: reasons(r.Why)})
 		}
 	}
 	switch {
 	case now.Active != before.Active:
-		keep(event{Kind: "moved", Region: now.Active, From: before.Active, Cause: now.Cause, Note: now.Note})
+		keep(event{Kind: "moved", Region: now.Active, From: before.Active, Cause: now.Cause, Note: now.Note, Reasons: now.Why})
 	case now.Pinned && (!before.Pinned || now.Replica.Epoch != before.Replica.Epoch):
 		keep(event{Kind: "pinned", Region: now.Active, Note: now.Note})
 	}
@@ -59,6 +60,14 @@ func (e *events) failover(before, now failover.Status) {
 	if now.Replica.StoreProblem != before.Replica.StoreProblem {
 		keep(event{Kind: "store_changed", Problem: now.Replica.StoreProblem})
 	}
+}
+
+// reasons are the lines of a reason, if there is one.
+func reasons(why string) []string {
+	if why == "" {
+		return nil
+	}
+	return []string{why}
 }
 
 // revocation keeps a change of the rules.

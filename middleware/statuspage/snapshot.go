@@ -63,6 +63,7 @@ type region struct {
 	Why     string // where Healthy comes from
 	Active  bool
 	Health  string // by the reports
+	Reason  string // of Health
 	Held    time.Time
 	Reports []report
 	URLs    []jwks.Status
@@ -122,7 +123,7 @@ func (s *snapshot) addFailover(f *failover.Status) {
 	p.Failover = f
 	for _, r := range f.Regions {
 		to := p.region(r.Region)
-		to.Active, to.Health, to.Held = r.Region == f.Active, r.Health, r.HoldDownUntil
+		to.Active, to.Health, to.Reason, to.Held = r.Region == f.Active, r.Health, r.Why, r.HoldDownUntil
 		for _, line := range r.Reports {
 			to.Reports = append(to.Reports, reportOf(line))
 		}

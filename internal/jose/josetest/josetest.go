@@ -11,6 +11,7 @@ import (
 	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 
 	"github.com/lestrrat-go/jwx/v2/jwa"
 	"github.com/lestrrat-go/jwx/v2/jwk"
@@ -45,6 +46,21 @@ func NewSigner(alg string) (*Signer, error) {
 	default:
 		s.private, err = newMLDSA(alg)
 	}
+	return s, err
+}
+
+// SignerOf returns a Signer for a key that alg fits. Its kid is the thumbprint of the key (RFC 7638), so that it is always the same.
+func SignerOf(key crypto.Signer, alg string) (*Signer, error) {
+	if !jose.Fits(alg, key.Public()) {
+		return nil, fmt.Errorf("the algorithm %q does not fit the key", alg)
+	}
+	s := &Signer{Algorithm: alg, private: key}
+	k, err := jwk.FromRaw(s.Public())
+	if err != nil {
+		return nil, err
+	}
+	sum, err := k.Thumbprint(crypto.SHA256)
+	s.ID = base64.RawURLEncoding.EncodeToString(sum)
 	return s, err
 }
 
