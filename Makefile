@@ -9,6 +9,8 @@ TOOLS := $(CURDIR)/.tools
 GOLANGCI := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 10m
 SIM_YEARS ?= 10
+SIM_HISTORIES ?= 2000
+PIN_HISTORIES ?= 10000
 EXPLORE_SECONDS ?= 600
 
 # The published modules whose tests need nothing but Go, the root first.
@@ -30,7 +32,7 @@ FUZZ := ./internal/strictjson:FuzzParse ./internal/jose:FuzzAppendBase64 ./inter
 	./verifier:FuzzVerify ./verifier:FuzzNumericDate ./middleware/dpop:FuzzCheck ./middleware/dpop:FuzzURL \
 	./store/redisstore:FuzzReplies ./store/redisstore:FuzzFraming
 
-.PHONY: toolchains help explore long soak spelling test test-rest test-all browser lint fmt fmt-check examples fuzz sim outages mutate allocs bench cover tidy-check check
+.PHONY: toolchains help explore long soak spelling test test-rest test-all browser lint fmt fmt-check examples fuzz sim sim-fleet outages mutate allocs bench cover tidy-check check
 
 include release.mk
 
@@ -94,6 +96,10 @@ browser: ## the status page in a real headless browser, both themes, phone width
 
 sim: ## simulate SIM_YEARS region-years (10) against the key engine; SIM_SEED reproduces a run
 	SIM_YEARS=$(SIM_YEARS) go test -run '^TestSimulation$$' -timeout 0 -v ./jwks
+
+sim-fleet: ## simulate SIM_HISTORIES fleets (2000) that revoke and PIN_HISTORIES (10000) that pin; SIM_SEED reproduces a run
+	SIM_HISTORIES=$(SIM_HISTORIES) go test -run '^TestSimulation$$' -count=1 -timeout 0 -v ./revocation
+	PIN_HISTORIES=$(PIN_HISTORIES) go test -run '^(TestFleetsThatPin|TestHistoriesOfPins)$$' -count=1 -timeout 0 -v ./failover
 
 explore: ## every small history of the state of key sets, for EXPLORE_SECONDS (600)
 	EXPLORE_SECONDS=$(EXPLORE_SECONDS) WALKS=$(EXPLORE_SECONDS) go test -run 'TestEveryHistory|TestRandomHistories' -timeout 0 -v \

@@ -28,3 +28,12 @@ func PinDocument(epoch uint64, at time.Time, regions ...string) []byte {
 	data, _ := c.encode(h.WithEpoch(epoch)) // it is a good one
 	return data
 }
+
+// Heads are the notes of the pins that no other one replaces, by their IDs.
+func Heads(c *Controller) map[string]string {
+	heads := map[string]string{}
+	for _, p := range c.replica.State().Document.heads {
+		heads[p.id] = p.Note
+	}
+	return heads
+}

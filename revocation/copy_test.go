@@ -1,6 +1,7 @@
 package revocation_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -229,4 +230,17 @@ func TestContestedCopy(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, l.Rules(), 2)
 	require.Len(t, restarted(t, copied).Rules(), 2)
+}
+
+// A start with an empty store is no failure, and the log has none.
+func TestAnEmptyStoreIsNoFailure(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	l := newList(t, revocation.Config{
+		Replica: store.ReplicaConfig{Stores: []store.Trusted{&memory{}}}, Logger: slog.New(slog.NewTextHandler(&out, nil)),
+	})
+	require.NoError(t, l.Load(t.Context()))
+	require.Contains(t, out.String(), "level=INFO")
+	require.Contains(t, out.String(), "origin=store")
+	require.NotContains(t, out.String(), "not found")
 }

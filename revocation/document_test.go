@@ -261,7 +261,7 @@ func TestMinEpoch(t *testing.T) {
 }
 
 func status(rules int, origin string, epoch uint64, problem string) revocation.Status {
-	return revocation.Status{Rules: rules, Replica: store.ReplicaStatus{Origin: origin, Epoch: epoch, StoreProblem: problem}}
+	return revocation.Status{Rules: rules, Reads: 2, Replica: store.ReplicaStatus{Origin: origin, Epoch: epoch, StoreProblem: problem}}
 }
 
 func unconfirmed(l *revocation.List) revocation.Status {
@@ -276,7 +276,7 @@ func TestStatusOfAListWithoutAReplica(t *testing.T) {
 	l := newList(t, revocation.Config{})
 	text, err := json.Marshal(l.Status())
 	require.NoError(t, err)
-	require.JSONEq(t, `{"rules":0,"replica":{"origin":"process","epoch":0}}`, string(text))
+	require.JSONEq(t, `{"rules":0,"reads":2,"replica":{"origin":"process","epoch":0}}`, string(text))
 }
 
 // No lock is held while the clock is read or OnChange is called: both may call the List.

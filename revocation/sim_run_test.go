@@ -16,18 +16,11 @@ import (
 // settle makes all well again, and checks that all processes know the truth within a second.
 func (s *simulation) settle() {
 	for _, p := range s.places {
-		p.mu.Lock()
-		p.down, p.loses, p.frozen = false, 0, ""
-		if p.data != nil && len(p.history) > 0 {
-			p.put(p.history[0]) // it may be forged: an operator has put something genuine there
-		} else {
-			p.data = nil
-		}
-		p.mu.Unlock()
+		p.Repair()
 	}
 	for _, p := range s.processes {
 		for _, l := range p.links {
-			l.set(false, 0)
+			l.Set(false, 0)
 		}
 	}
 	time.Sleep(3 * time.Second) // calls that hang end, and pauses are over

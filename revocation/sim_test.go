@@ -1,20 +1,18 @@
 package revocation_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strconv"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/internal/replica/replicatest"
 	"github.com/regionjwt/regionjwt/revocation"
 	"github.com/regionjwt/regionjwt/store"
 )
@@ -24,110 +22,11 @@ import (
 // Processes start again, with and without their local copies. The simulation owns the truth: every Add, and which of them
 // each removal had seen.
 
-// place is a store of the simulation. It keeps every document that it ever had.
-type place struct {
-	mu      sync.Mutex
-	data    []byte
-	n       int
-	frozen  string // the revision that it tells for whatever it has; "" for the true one
-	history [][]byte
-	down    bool
-	loses   int // answers to Save that get lost
-}
-
-func (p *place) put(data []byte) {
-	p.n++
-	p.data = bytes.Clone(data)
-}
-
-func (p *place) revision() string {
-	if p.frozen != "" {
-		return p.frozen
-	}
-	return strconv.Itoa(p.n)
-}
-
-// link is how a process reaches a place.
-type link struct {
-	*place
-	mu    sync.Mutex
-	cut   bool
-	delay time.Duration
-}
-
-func (l *link) reach(ctx context.Context) error {
-	l.mu.Lock()
-	cut, delay := l.cut, l.delay
-	l.mu.Unlock()
-	if delay > 0 {
-		timer := time.NewTimer(delay)
-		defer timer.Stop()
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
-	}
-	l.place.mu.Lock()
-	defer l.place.mu.Unlock()
-	if cut || l.down || ctx.Err() != nil {
-		return errDown
-	}
-	return nil
-}
-
-func (l *link) set(cut bool, delay time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.cut, l.delay = cut, delay
-}
-
-func (l *link) Load(ctx context.Context, _, ifNot string) ([]byte, string, error) {
-	if err := l.reach(ctx); err != nil {
-		return nil, "", err
-	}
-	l.place.mu.Lock()
-	defer l.place.mu.Unlock()
-	switch {
-	case l.data == nil:
-		return nil, "", store.ErrNotFound
-	case ifNot == l.revision():
-		return nil, ifNot, store.ErrNotModified
-	}
-	return bytes.Clone(l.data), l.revision(), nil
-}
-
-func (l *link) Save(ctx context.Context, _ string, data []byte, ifRevision string) (string, error) {
-	if err := l.reach(ctx); err != nil {
-		return "", err
-	}
-	l.place.mu.Lock()
-	defer l.place.mu.Unlock()
-	is := ""
-	if l.data != nil {
-		is = l.revision()
-	}
-	if ifRevision != is {
-		return "", store.ErrConflict
-	}
-	l.put(data)
-	l.history = append(l.history, bytes.Clone(data))
-	if l.loses > 0 {
-		l.loses--
-		return "", errDown
-	}
-	return l.revision(), nil
-}
-
-func (l *link) Watch(ctx context.Context, _ string, _ func()) error {
-	<-ctx.Done()
-	return ctx.Err()
-}
-
 // process is an operator or a service of the simulation.
 type process struct {
 	*revocation.List
 	key    ed25519.PrivateKey // nil for a service
-	links  []*link
+	links  []*replicatest.Link
 	copied *memory
 	ahead  time.Duration // its clock
 	newest int           // version of rules that it reads
@@ -150,7 +49,7 @@ type added struct {
 type simulation struct {
 	t         *testing.T
 	r         *rand.Rand
-	places    []*place
+	places    []*replicatest.Place
 	processes []*process
 	truth     truth
 	foreign   [][]byte // genuine documents of another fleet, and forged ones
@@ -162,7 +61,7 @@ const simulated = 60 // steps of a history
 func newSimulation(t *testing.T, seed uint64) *simulation {
 	s := &simulation{t: t, r: rand.New(rand.NewPCG(seed, 9)), truth: truth{map[string]*added{}}}
 	for range 1 + s.r.IntN(3) {
-		s.places = append(s.places, &place{})
+		s.places = append(s.places, &replicatest.Place{})
 	}
 	for i := range 5 {
 		p := &process{
@@ -172,17 +71,17 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 			p.key = keyNumber(1)
 		}
 		for _, one := range s.places {
-			p.links = append(p.links, &link{place: one})
+			p.links = append(p.links, &replicatest.Link{Place: one})
 		}
 		s.processes = append(s.processes, p)
 		s.start(p, false)
 	}
 	for fleet, key := range map[string]ed25519.PrivateKey{"staging": keyNumber(1), "test": keyNumber(2)} {
-		at := &link{place: &place{}}
+		at := &replicatest.Link{Place: &replicatest.Place{}}
 		l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{signedBy(t, at, fleet, key)}}})
 		_, err := l.Add(t.Context(), revocation.Rule{Provider: "*", Subject: "foreign", Note: "foreign"})
 		require.NoError(t, err)
-		s.foreign = append(s.foreign, at.data)
+		s.foreign = append(s.foreign, at.Place.Text())
 	}
 	return s
 }
@@ -226,6 +125,8 @@ func (s *simulation) look() {
 	}
 }
 
+func (s *simulation) place() *replicatest.Place { return s.places[s.r.IntN(len(s.places))] }
+
 func (s *simulation) pick() *process { return s.processes[s.r.IntN(len(s.processes))] }
 
 // operator returns one of the processes that can write.
@@ -268,37 +169,6 @@ func (s *simulation) remove() {
 	require.True(s.t, err == nil || errors.Is(err, store.ErrNotShared), "%v", err)
 }
 
-// spoil does something to a store that one can do without a key.
-func (s *simulation) spoil() {
-	p := s.places[s.r.IntN(len(s.places))]
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.frozen = ""
-	switch s.r.IntN(7) {
-	case 0:
-		p.data = nil
-	case 1, 2:
-		if len(p.history) > 0 {
-			p.put(p.history[s.r.IntN(len(p.history))])
-		}
-	case 3:
-		p.put(s.foreign[s.r.IntN(len(s.foreign))])
-	case 4:
-		if p.data != nil {
-			broken := bytes.Clone(p.data)
-			broken[s.r.IntN(len(broken))] ^= 1
-			p.put(broken)
-		}
-	case 5:
-		p.frozen = "frozen" // every document has one revision
-	case 6:
-		other := s.places[s.r.IntN(len(s.places))]
-		if other != p && len(other.history) > 0 {
-			p.put(other.history[len(other.history)-1])
-		}
-	}
-}
-
 func (s *simulation) step() {
 	switch s.r.IntN(10) {
 	case 0, 1, 2:
@@ -306,16 +176,13 @@ func (s *simulation) step() {
 	case 3:
 		s.remove()
 	case 4:
-		s.spoil()
+		s.place().Spoil(s.r, s.foreign, s.place())
 	case 5:
-		p := s.places[s.r.IntN(len(s.places))]
-		p.mu.Lock()
-		p.down, p.loses = s.r.IntN(3) == 0, s.r.IntN(2)
-		p.mu.Unlock()
+		s.place().Set(s.r.IntN(3) == 0, s.r.IntN(2))
 	case 6:
 		p := s.pick()
 		for _, l := range p.links {
-			l.set(s.r.IntN(3) == 0, time.Duration(s.r.IntN(4)*s.r.IntN(2))*700*time.Millisecond)
+			l.Set(s.r.IntN(3) == 0, time.Duration(s.r.IntN(4)*s.r.IntN(2))*700*time.Millisecond)
 		}
 	case 7: // a process starts again; without its copy, a service may, whose knowledge nobody needs
 		p := s.pick()

@@ -15,8 +15,10 @@ import (
 type Status struct {
 	Rules int `json:"rules"` // in effect now
 	// Unreadable is how many rules a newer version has written that this version cannot read. They are not applied.
-	Unreadable int                 `json:"unreadable,omitempty"`
-	Replica    store.ReplicaStatus `json:"replica"` // Origin "none" means that the rules are not known
+	Unreadable int `json:"unreadable,omitempty"`
+	// Reads is the newest version of rules that this version reads: 1, or 2 with SessionID and Actor.
+	Reads   int                 `json:"reads"`
+	Replica store.ReplicaStatus `json:"replica"` // Origin "none" means that the rules are not known
 }
 
 // Status returns the state of the list. It does no I/O.
@@ -29,7 +31,7 @@ func (l *List) Status() Status {
 }
 
 func (l *List) statusOf(s *replica.State[*ruleSet]) Status {
-	return Status{Rules: s.Document.count(l.now()), Unreadable: s.Document.unreadable, Replica: s.Status}
+	return Status{Rules: s.Document.count(l.now()), Unreadable: s.Document.unreadable, Reads: l.newest, Replica: s.Status}
 }
 
 // report logs a change of Status, and calls OnChange.

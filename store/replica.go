@@ -18,6 +18,9 @@ type ReplicaConfig struct {
 	Stores []Trusted
 	// LocalCopy keeps the document for a start while no store is available: a [Dir], or an encrypted or signed store. Several
 	// processes may share one. Nil means that the document is unknown until a store has answered.
+	//
+	// Without Stores it is the only place: changes of this process survive its restarts, reach no other machine, and reach
+	// another process that shares the copy when that one starts or makes a change itself.
 	LocalCopy Trusted
 	// Name is the name of the document, 1 to 500 bytes. "" means the default of the package.
 	Name string

@@ -102,21 +102,24 @@ func (s *shell) do(t *testing.T, commands string) string {
 	}
 }
 
-// service is one that follows the rules of a directory, and trusts what the operators' key has signed.
+// service is one that follows the rules of directories, and trusts what the operators' key has signed.
 type service struct {
 	log bytes.Buffer
 	*regionjwt.Validator
 }
 
-func newService(t *testing.T, w *fakeissuer.Server, dir string) *service {
+func newService(t *testing.T, w *fakeissuer.Server, dir string, places ...string) *service {
 	t.Helper()
 	key, err := store.ReadPublicKey(filepath.Join(dir, "operators.key.pub"))
 	require.NoError(t, err)
-	signed := store.Signed(store.Dir(filepath.Join(dir, "rules")), "test", nil, key)
+	var stores []store.Trusted
+	for _, place := range places {
+		stores = append(stores, store.Signed(store.Dir(filepath.Join(dir, place)), "test", nil, key))
+	}
 	s := &service{}
 	s.Validator, err = regionjwt.New(regionjwt.Config{
 		Policies:   []verifier.Policy{{Provider: w.Provider(), Audience: verifier.Audience(fakeissuer.Audience)}},
-		Revocation: &revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{signed}}, Logger: slog.New(slog.NewTextHandler(&s.log, nil))},
+		Revocation: &revocation.Config{Replica: store.ReplicaConfig{Stores: stores}, Logger: slog.New(slog.NewTextHandler(&s.log, nil))},
 	})
 	require.NoError(t, err)
 	return s
@@ -137,9 +140,22 @@ func (s *service) revoked(t *testing.T, token string) bool {
 }
 
 // What the runbook says is done, in its order, by one shell; after each block a service refuses the tokens that the block
-// is about, and no others.
+// is about, and no others. The same holds while one of two stores is lost: the tool says so, and its exit code is not 0 where it
+// lists what there is.
 func TestRunbook(t *testing.T) {
 	t.Parallel()
+	t.Run("one store", func(t *testing.T) {
+		t.Parallel()
+		playRunbook(t, "rules")
+	})
+	t.Run("one of two stores is lost", func(t *testing.T) {
+		t.Parallel()
+		playRunbook(t, "lost", "rules")
+	})
+}
+
+func playRunbook(t *testing.T, places ...string) {
+	t.Helper()
 	const east, west = "us-east-1", "us-west-2"
 	w := fakeissuer.New(t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion, Algorithm: "ES256", ID: "shop"})
 	w.Serve()
@@ -185,8 +201,16 @@ func TestRunbook(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "bad.txt"), []byte(tokens["east, leaked key"]), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "good.txt"), []byte(tokens["east"]), 0o600))
+	var stores []string
+	for _, place := range places {
+		stores = append(stores, "dir:"+filepath.Join(dir, place))
+	}
+	lost := len(places) > 1
+	if lost {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "lost"), nil, 0o600)) // no directory: it cannot be reached
+	}
 	sh := openShell(t, dir,
-		"REGIONJWT_STORE=dir:"+filepath.Join(dir, "rules"), "REGIONJWT_PROVIDER=shop", "REGIONJWT_FLEET=test",
+		"REGIONJWT_STORE="+strings.Join(stores, ","), "REGIONJWT_PROVIDER=shop", "REGIONJWT_FLEET=test",
 		"REGIONJWT_ISSUER="+issuers(w), "REGIONJWT_AUDIENCE="+fakeissuer.Audience, "THUMBPRINT="+thumbprint, "KID="+leakedKID,
 		"REGION="+west, "CLIENT=rogue", "SUBJECT=mallory", "ORIGIN=origin-1", "TOKEN_ID=token-1")
 
@@ -196,7 +220,15 @@ func TestRunbook(t *testing.T) {
 	dead := map[string]bool{}
 	for i, step := range steps {
 		require.Equal(t, step.heading, all[i].heading)
-		out := sh.do(t, all[i].commands)
+		commands := all[i].commands
+		if lost {
+			commands = "set +e\n" + commands // a problem is told by the exit code, too
+		}
+		out := sh.do(t, commands)
+		if lost && strings.Contains(all[i].commands, "status") {
+			require.Contains(t, out, "the store is unavailable", "it says what is lost")
+			out += "the store is empty"
+		}
 		require.Contains(t, out, step.says)
 		if step.heading == "Does it work?" {
 			epoch := regexp.MustCompile(`epoch +(\d+)`).FindStringSubmatch(out)[1]
@@ -206,7 +238,7 @@ func TestRunbook(t *testing.T) {
 			require.NotContains(t, out, token[strings.LastIndexByte(token, '.')+1:], "no signature")
 		}
 		if s == nil {
-			s = newService(t, w, dir)
+			s = newService(t, w, dir, places...)
 		}
 		for _, name := range step.dies {
 			require.False(t, dead[name])

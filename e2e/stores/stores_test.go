@@ -7,6 +7,8 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -48,6 +50,12 @@ var installed = sync.OnceValue(func() error {
 // startDynamo starts an emulator with a table and returns its URL.
 func startDynamo(t *testing.T) string {
 	t.Helper()
+	url, _ := startDynamoProcess(t)
+	return url
+}
+
+func startDynamoProcess(t *testing.T) (url string, server *exec.Cmd) {
+	t.Helper()
 	require.NoError(t, installed())
 	cmd := exec.Command("node", "server.js")
 	cmd.Dir, cmd.Stderr = "dynalite", os.Stderr
@@ -63,14 +71,14 @@ func startDynamo(t *testing.T) string {
 	})
 	port, err := bufio.NewReader(out).ReadString('\n')
 	require.NoError(t, err)
-	url := "http://127.0.0.1:" + strings.TrimSpace(port)
+	url = "http://127.0.0.1:" + strings.TrimSpace(port)
 	_, err = dynamo(url, http.DefaultTransport).CreateTable(t.Context(), &dynamodb.CreateTableInput{
 		TableName: aws.String("regionjwt"), BillingMode: types.BillingModePayPerRequest,
 		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("pk"), AttributeType: types.ScalarAttributeTypeS}},
 		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("pk"), KeyType: types.KeyTypeHash}},
 	})
 	require.NoError(t, err)
-	return url
+	return url, cmd
 }
 
 // keys are credentials that every emulator accepts.
@@ -110,7 +118,9 @@ func startS3(t *testing.T) string {
 	t.Helper()
 	backend := s3mem.New()
 	require.NoError(t, backend.CreateBucket("fleet"))
-	server := httptest.NewServer(gofakes3.New(backend, gofakes3.WithLogger(gofakes3.DiscardLog())).Server())
+	server := httptest.NewUnstartedServer(gofakes3.New(backend, gofakes3.WithLogger(gofakes3.DiscardLog())).Server())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains of itself where connections end
+	server.Start()
 	t.Cleanup(server.Close)
 	return server.URL
 }

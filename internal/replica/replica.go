@@ -107,6 +107,7 @@ type verdict struct {
 }
 
 const (
+	uselessRate = 2 << 20         // bytes a second of documents that bring nothing
 	behindGrace = 2 * time.Second // for which one of several stores may miss something without a problem
 	maxAhead    = 1 << 32         // by which the epoch of a document may exceed the known one: each writer adds one
 )
@@ -271,17 +272,21 @@ func (r *Replica[T]) assess(s *State[T], m *member, problem string, err error, p
 		problem = label.Missing
 	}
 	status.Problem = problem
-	if s.Failures[m.index] = err; problem == "" {
-		status.Confirmed = now
+	if problem == "" { // a store that is empty has not failed
+		status.Confirmed, err = now, nil
 	}
+	s.Failures[m.index] = err
 }
 
 // judge merges a document of a store, unless it was merged before, and returns the verdict on it. The time that is spent on
-// documents that bring nothing is at most a twentieth of all.
+// documents that bring nothing is at most a twentieth of all. That includes the time to receive and verify a known one, which its
+// size tells.
 func (r *Replica[T]) judge(a answer) (v verdict, rest time.Duration) {
 	digest := seen.Of(r.config.Name, a.data)
 	v, known := r.verdicts.Get(digest)
-	if !known {
+	if known {
+		rest = time.Duration(len(a.data)) * time.Second / uselessRate
+	} else {
 		began := time.Now()
 		var grew bool
 		if v, grew = r.merge(a.data); !grew {

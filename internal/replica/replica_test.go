@@ -317,6 +317,31 @@ func TestUselessDecodingIsRare(t *testing.T) {
 	})
 }
 
+// A writer without a key who puts back large documents that are known, as often as there are hints, has them loaded rarely.
+func TestKnownDocumentsAreLoadedRarely(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := &moody{hints: make(chan struct{})}
+		f := with(t, store.ReplicaConfig{Stores: []store.Trusted{store.InsecureTrust(a)}})
+		docs := []string{"1:one", "2:one " + strings.Repeat("w", 1<<20)}
+		f.run(t)
+		for i := range 2000 {
+			a.mood.Lock()
+			other := a.calls % 2
+			a.mood.Unlock()
+			a.mu.Lock()
+			a.set("d", document{[]byte(docs[other]), fmt.Sprint(i)})
+			a.mu.Unlock()
+			select {
+			case a.hints <- struct{}{}:
+			default:
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		require.Less(t, a.loaded(), 100, "half a second for each MiB")
+	})
+}
+
 // A document that was merged is not decoded again, in whichever store it is.
 func TestADocumentIsDecodedOnce(t *testing.T) {
 	t.Parallel()

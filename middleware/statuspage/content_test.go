@@ -97,12 +97,12 @@ func TestRulesThatAreNotKnown(t *testing.T) {
 // All that the JSON can hold, by its name.
 const whole = `{"ready":true,"keys":[{"provider":"a","region":"r1","url":"https://idp.example/keys","state":"stale",` +
 	`"last_success":"1999-12-31T23:58:58.001Z","key_ids":["one"],"skipped":["#3: use"],` +
-	`"missing_key_ids":["two"],"failures":2,"failure":"status 503"}],"revocation":{"rules":3,"replica":{"origin":"store","epoch":7,` +
-	`"confirmed":"1999-12-31T23:59:55Z","store_problem":"lost"}},"failover":[{"provider":"a","active":"r2",` +
-	`"since":"1999-12-31T23:59:00Z","cause":"pinned","pinned":true,"note":"drill","regions":[{"region":"r1","health":"unhealthy",` +
+	`"missing_key_ids":["two"],"failures":2,"failure":"status 503"}],"revocation":{"rules":3,"unreadable":2,"reads":0,"replica":{"origin":"store","epoch":7,` +
+	`"confirmed":"1999-12-31T23:59:55Z","stale":true,"store_problem":"lost"}},"failover":[{"provider":"a","active":"r2",` +
+	`"since":"1999-12-31T23:59:00Z","cause":"pinned","pinned":true,"note":"drill","conflicts":["r1: unpinned","r2: pinned"],"regions":[{"region":"r1","health":"unhealthy",` +
 	`"hold_down_until":"2000-01-01T00:05:00Z","reports":["probe: unhealthy, 1 failures (timeout), 2 successes, ` +
 	`1999-12-31T23:55:00Z"]},{"region":"r2","health":"unknown","reports":[]}],"replica":{"origin":"none","epoch":2,` +
-	`"confirmed":"1999-12-31T23:57:00Z","store_problem":"rolled_back"}}]}`
+	`"confirmed":"1999-12-31T23:57:00Z","stale":true,"store_problem":"rolled_back"}}]}`
 
 func TestDocument(t *testing.T) {
 	t.Parallel()
@@ -111,7 +111,7 @@ func TestDocument(t *testing.T) {
 		ago := func(minutes int) time.Time { return now.Add(-time.Duration(minutes) * time.Minute) }
 		moved := failover.Status{
 			Provider: "a", Active: "r2", Since: ago(1), Cause: "pinned", Pinned: true, Note: "drill",
-			Replica: store.ReplicaStatus{Origin: "none", Epoch: 2, Confirmed: ago(3), StoreProblem: "rolled_back"},
+			Conflicts: []string{"r1: unpinned", "r2: pinned"}, Replica: store.ReplicaStatus{Stale: true, Origin: "none", Epoch: 2, Confirmed: ago(3), StoreProblem: "rolled_back"},
 			Regions: []failover.RegionStatus{
 				{Region: "r1", Health: "unhealthy", HoldDownUntil: ago(-5), Reports: []string{
 					"probe: unhealthy, 1 failures (timeout), 2 successes, 1999-12-31T23:55:00Z",
@@ -119,8 +119,8 @@ func TestDocument(t *testing.T) {
 				{Region: "r2", Health: "unknown"},
 			},
 		}
-		lost := revocation.Status{Rules: 3, Replica: store.ReplicaStatus{
-			Origin: "store", Epoch: 7, Confirmed: now.Add(-5 * time.Second), StoreProblem: "lost",
+		lost := revocation.Status{Rules: 3, Unreadable: 2, Replica: store.ReplicaStatus{
+			Origin: "store", Stale: true, Epoch: 7, Confirmed: now.Add(-5 * time.Second), StoreProblem: "lost",
 		}}
 		st := regionjwt.Status{
 			Ready: true, Failover: []failover.Status{moved}, Revocation: &lost, Keys: []jwks.Status{{
@@ -137,7 +137,8 @@ func TestDocument(t *testing.T) {
 		require.NotContains(t, text, "secret")
 		for _, words := range []string{
 			"<strong>r2</strong> is active since", "for 1 min:", "an operator pinned it",
-			"Pinned</strong> until an operator ends the pin: <q>drill</q>.", "in place of r1: an operator pinned it: <q>drill</q>",
+			"Pinned</strong> until an operator ends the pin: <q>drill</q>.", "2 pins are in conflict", "<q>r1: unpinned</q>; <q>r2: pinned</q>",
+			"2 rules are not applied: a newer version wrote them", "withholds no rule", "withholds no pin", "in place of r1: an operator pinned it: <q>drill</q>",
 			"Pin 2.", "last answered 3 min ago", "the store was rolled back", "no automatic return for 5 min",
 			"1 failure in a row, 2 successes in a row, last 5 min ago", "1 key, 1 min 1 s old", "is missing 1 key that another one lists",
 			"1 published key is not used: #3 use", "2 fetches failed in a row: status 503",

@@ -122,10 +122,10 @@ func (v *view) Rules() *revocation.Status { return v.now.status.Revocation }
 // RulesKnown reports whether the rules are known.
 func (v *view) RulesKnown() bool { return v.Rules().Replica.Origin != label.None }
 
-// RulesProblem reports whether the rules are unknown, or their store or local copy has a problem.
+// RulesProblem reports whether the rules are unknown, not all are applied, or their store or local copy has a problem.
 func (v *view) RulesProblem() bool {
 	r := v.Rules().Replica
-	return !v.RulesKnown() || r.Stale || r.StoreProblem != "" || r.LocalProblem != ""
+	return !v.RulesKnown() || r.Stale || v.Rules().Unreadable > 0 || r.StoreProblem != "" || r.LocalProblem != ""
 }
 
 // Oldest is the age of the oldest key set with keys that is shown, in seconds, or -1.

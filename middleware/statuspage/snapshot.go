@@ -18,6 +18,7 @@ const (
 	regionUnhealthy  = "region_unhealthy"
 	fetchFailing     = "fetch_failing"
 	keysInconsistent = "keys_inconsistent"
+	pinConflict      = "pin_conflict"
 	pinUnknown       = "pin_unknown"
 	storeProblem     = "store_problem"
 )
@@ -187,8 +188,9 @@ func (p *provider) judge() {
 		{anyUnhealthy, regionUnhealthy},
 		{failing, fetchFailing},
 		{missing, keysInconsistent},
+		{f != nil && len(f.Conflicts) > 0, pinConflict},
 		{f != nil && f.Replica.Origin == label.None, pinUnknown},
-		{f != nil && (f.Replica.StoreProblem != "" || f.Replica.LocalProblem != ""), storeProblem},
+		{f != nil && (f.Replica.Stale || f.Replica.StoreProblem != "" || f.Replica.LocalProblem != ""), storeProblem},
 	} {
 		if t.found {
 			p.Problems = append(p.Problems, t.name)

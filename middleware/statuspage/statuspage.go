@@ -4,6 +4,7 @@
 //
 //	/                            the page; JSON if Accept prefers application/json
 //	/status.json                 a regionjwt.Status
+//	/rules.json                  the revocation rules, as "regionjwt rules restore" reads them
 //	/health                      200 if tokens can be verified here: regionjwt.Status.Ready
 //	/health/{region}             200 if the region is healthy for every provider that has it
 //	/health/{provider}/{region}  200 if the region is healthy for that provider
@@ -42,8 +43,9 @@
 // # Who may see it
 //
 // The handler does not authenticate requests. It shows the names of providers and regions, JWKS URLs without queries, key IDs,
-// and the notes of operators about pins. It shows nothing from tokens, and only the number of the revocation rules. Serve it on
-// an internal listener, or behind httpauth.
+// and the notes of operators about pins. It shows nothing from tokens. Only /rules.json has more than the number of the
+// revocation rules: subjects, clients, sessions, tokens and notes that rules name. Serve the handler on an internal listener, or
+// behind httpauth, and /rules.json to operators only.
 package statuspage
 
 import (
@@ -57,6 +59,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/regionjwt/regionjwt"
+	"github.com/regionjwt/regionjwt/revocation"
 )
 
 const (
@@ -85,6 +88,9 @@ func Handler(v *regionjwt.Validator, title string) http.Handler {
 		panic("statuspage.Handler: the Validator is nil: make it with regionjwt.New")
 	}
 	p := newPage(v.Status, title)
+	if list := v.Revocation(); list != nil {
+		p.rules = list.Rules
+	}
 	v.Observe(p.events.observer())
 	return p
 }
@@ -92,6 +98,7 @@ func Handler(v *regionjwt.Validator, title string) http.Handler {
 // page is the handler.
 type page struct {
 	status func() regionjwt.Status
+	rules  func() []revocation.Rule // nil if there are none
 	title  string
 	events events
 	latest atomic.Pointer[snapshot]
@@ -143,6 +150,8 @@ func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.serveStatus(w, r, prefersJSON(r.Header.Values("Accept")))
 	case len(path) == 1 && path[0] == "status.json":
 		p.serveStatus(w, r, true)
+	case len(path) == 1 && path[0] == "rules.json" && p.rules != nil:
+		p.serveRules(w, r)
 	case len(path) <= 3 && path[0] == "health":
 		p.serveHealth(w, r, path[1:])
 	case len(path) > 1 && len(path) <= 3 && path[0] == "active":

@@ -128,6 +128,7 @@ func TestRoutes(t *testing.T) {
 		"/favicon.ico":                   {404, "not found\n"},
 		"/Health":                        {404, "not found\n"},
 		"/status.json/":                  {404, "not found\n"},
+		"/rules.json":                    {404, "not found\n"}, // there are no rules
 	} {
 		for prefix, h := range map[string]http.Handler{"": p, "/ops/status": mounted} {
 			w := ask(h, http.MethodGet, prefix+path, "")

@@ -86,6 +86,7 @@ var sentences = map[string]string{
 	regionUnhealthy:  "a region is unhealthy",
 	fetchFailing:     "fetching keys fails",
 	keysInconsistent: "JWKS URLs list different keys",
+	pinConflict:      "pins of several operators are in conflict",
 	pinUnknown:       "it is not known whether an operator pinned a region",
 	storeProblem:     "a problem with the store or the local copy of the pin",
 

@@ -189,8 +189,8 @@ func sourceOf(st *jwks.Status) string {
 
 // replicas gathers the state of the shared documents.
 type replicas struct {
-	epoch, unknown, problem series[int64]
-	age                     series[float64]
+	epoch, unknown, problem, stale series[int64]
+	age                            series[float64]
 }
 
 // add adds the replica of a document; that of a failover without a store is the zero value.
@@ -201,6 +201,7 @@ func (r *replicas) add(p place, name string, st *store.ReplicaStatus) {
 	here := set(p, keyReplica.String(name))
 	r.epoch.highest(here, int64(st.Epoch))
 	r.unknown.add(here, count(st.Origin == label.None))
+	r.stale.add(here, count(st.Stale))
 	if !st.Confirmed.IsZero() {
 		r.age.highest(here, max(0, time.Since(st.Confirmed).Seconds()))
 	}
@@ -213,16 +214,18 @@ func (r *replicas) add(p place, name string, st *store.ReplicaStatus) {
 }
 
 func (r *replicas) emit(to metric.Observer, i *instruments) {
-	emit(to, []gauge{{i.replicaEpoch, &r.epoch}, {i.problem, &r.problem}})
+	emit(to, []gauge{{i.replicaEpoch, &r.epoch}, {i.problem, &r.problem}, {i.stale, &r.stale}})
 	r.unknown.each(func(v int64, at metric.ObserveOption) { to.ObserveInt64(i.replicaKnown, count(v == 0), at) })
 	r.age.each(func(v float64, at metric.ObserveOption) { to.ObserveFloat64(i.replicaAge, v, at) })
 }
 
 func (o *instrumentation) observeFailover(to metric.Observer, all []failover.Status, r *replicas) {
-	var active, health, pinned series[int64]
+	var active, health, pinned, conflicts series[int64]
 	for i := range all {
 		st := &all[i]
-		r.add(place{provider: o.provider(st.Provider)}, replicaFailover, &st.Replica)
+		p := place{provider: o.provider(st.Provider)}
+		r.add(p, replicaFailover, &st.Replica)
+		conflicts.add(set(p), int64(len(st.Conflicts)))
 		for _, region := range st.Regions {
 			p := o.place(st.Provider, region.Region)
 			active.add(set(p), count(region.Region == st.Active))
@@ -233,7 +236,7 @@ func (o *instrumentation) observeFailover(to metric.Observer, all []failover.Sta
 		}
 	}
 	i := &o.instruments
-	emit(to, []gauge{{i.active, &active}, {i.health, &health}, {i.pinned, &pinned}})
+	emit(to, []gauge{{i.active, &active}, {i.health, &health}, {i.pinned, &pinned}, {i.conflicts, &conflicts}})
 }
 
 func (o *instrumentation) observeRules(to metric.Observer, st *revocation.Status, r *replicas) {
@@ -241,5 +244,6 @@ func (o *instrumentation) observeRules(to metric.Observer, st *revocation.Status
 		return
 	}
 	to.ObserveInt64(o.instruments.rules, int64(st.Rules), metric.WithAttributeSet(attribute.NewSet()))
+	to.ObserveInt64(o.instruments.unreadable, int64(st.Unreadable), metric.WithAttributeSet(attribute.NewSet()))
 	r.add(place{}, replicaRevocation, &st.Replica)
 }

@@ -24,10 +24,10 @@ type instruments struct {
 	keySetAge                               metric.Float64ObservableGauge
 	keySets, keySetSources, keys            metric.Int64ObservableGauge
 	keySetFailures, urlFailing, missingKeys metric.Int64ObservableGauge
-	active, health, pinned                  metric.Int64ObservableGauge
+	active, health, pinned, conflicts       metric.Int64ObservableGauge
 	replicaAge                              metric.Float64ObservableGauge
 	replicaEpoch, replicaKnown, problem     metric.Int64ObservableGauge
-	rules                                   metric.Int64ObservableGauge
+	stale, rules, unreadable                metric.Int64ObservableGauge
 }
 
 // maker makes instruments and keeps the errors.
@@ -95,7 +95,10 @@ func newInstruments(meter metric.Meter) (instruments, error) {
 		replicaAge:   m.age("regionjwt.replica.age", "Time since the store last answered, at most."),
 		replicaKnown: m.gauge("regionjwt.replica.known", "{replica}", "1 if the document is known, else 0."),
 		problem:      m.gauge("regionjwt.replica.problem", "{replica}", "Replicas whose store has a problem."),
+		stale:        m.gauge("regionjwt.replica.stale", "{replica}", "Replicas without a recent proof that all is there."),
 		rules:        m.gauge("regionjwt.revocation.rules", "{rule}", "Revocation rules in effect."),
+		unreadable:   m.gauge("regionjwt.revocation.unreadable", "{rule}", "Rules of a newer version, which are not applied."),
+		conflicts:    m.gauge("regionjwt.failover.conflicts", "{pin}", "Pins in conflict."),
 	}
 	return i, errors.Join(m.errs...)
 }
@@ -104,6 +107,7 @@ func newInstruments(meter metric.Meter) (instruments, error) {
 func (i *instruments) observed() []metric.Observable {
 	return []metric.Observable{
 		i.keySetAge, i.keySets, i.keySetSources, i.keySetFailures, i.urlFailing, i.keys, i.missingKeys, i.active, i.health,
-		i.pinned, i.replicaEpoch, i.replicaAge, i.replicaKnown, i.problem, i.rules,
+		i.pinned, i.replicaEpoch, i.replicaAge, i.replicaKnown, i.stale, i.problem, i.rules,
+		i.unreadable, i.conflicts,
 	}
 }

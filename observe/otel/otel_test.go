@@ -207,15 +207,17 @@ func TestReplicas(t *testing.T) {
 	})
 }
 
-// A problem with a local copy has its own series, and a failover without a store has none.
-func TestProblemsOfLocalCopies(t *testing.T) {
+// A problem with a local copy has its own series, and a failover without a store has none. What is stale, not applied or in
+// conflict shows.
+func TestProblemsOfReplicas(t *testing.T) {
 	t.Parallel()
 	tel := newTelemetry(t)
 	o := &observed{status: func() regionjwt.Status {
 		return regionjwt.Status{
-			Failover: []failover.Status{{Provider: "a", Active: "east"}},
+			Failover: []failover.Status{{Provider: "a", Active: "east", Conflicts: []string{"east", "west"}}},
 			Revocation: &revocation.Status{
-				Rules: 3, Replica: store.ReplicaStatus{Origin: "local copy", StoreProblem: "lost", LocalProblem: "malformed"},
+				Rules: 3, Unreadable: 2,
+				Replica: store.ReplicaStatus{Origin: "local copy", Stale: true, StoreProblem: "lost", LocalProblem: "malformed"},
 			},
 		}
 	}}
@@ -226,7 +228,10 @@ func TestProblemsOfLocalCopies(t *testing.T) {
 	require.Equal(t, 1, tel.value(t, "regionjwt.replica.problem", "regionjwt.replica", "revocation_local_copy",
 		"regionjwt.problem", "malformed"))
 	require.Equal(t, 3, tel.value(t, "regionjwt.revocation.rules"))
-	for _, name := range []string{"known", "epoch", "age", "problem"} {
+	require.Equal(t, 2, tel.value(t, "regionjwt.revocation.unreadable"))
+	require.Equal(t, 2, tel.value(t, "regionjwt.failover.conflicts"))
+	require.Equal(t, 1, tel.value(t, "regionjwt.replica.stale", "regionjwt.replica", "revocation"))
+	for _, name := range []string{"known", "epoch", "age", "problem", "stale"} {
 		require.Equal(t, -1, tel.value(t, "regionjwt.replica."+name, "regionjwt.replica", "failover"), name)
 	}
 	require.Equal(t, -1, tel.value(t, "regionjwt.replica.age"), "no store has answered")

@@ -189,7 +189,7 @@ func (j *judgement) take(err error, raw string) {
 	}
 	if j.note != nil {
 		r.Detail = j.note.Error()
-		if r.Verdict == accepted { // by rules that may not be all
+		if r.Verdict == accepted && !j.rules.list.AnyWell() { // by rules that may not be all
 			r.Verdict, r.Reason = cannotTell, rulesUnavailable
 			wanted, found = "rules that are known to be complete", "a problem with the store"
 		}

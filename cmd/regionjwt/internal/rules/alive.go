@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
-	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/storage"
 	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/replica"
 	"github.com/regionjwt/regionjwt/store"
@@ -60,51 +59,4 @@ func alive(ctx context.Context, c *cli.Call, s *Flags) error {
 	}
 	c.Printf("alive: epoch %d, stores: %d\n", out.Epoch, out.Stores)
 	return nil
-}
-
-// restore writes back what stores miss.
-func restore(ctx context.Context, c *cli.Call, s *Flags) error {
-	l, err := s.Open(c, true, false)
-	if err != nil {
-		return err
-	}
-	defer l.CloseAll()
-	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
-	defer cancel()
-	if _, err := l.Load(ctx); err == nil {
-		c.Notef("nothing is missing\n")
-	}
-	running, stop := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = l.list.Run(running) // it writes what is missing
-	}()
-	for ctx.Err() == nil && l.isMissing() {
-		storage.Pause(ctx, restorePause)
-	}
-	stop()
-	<-done
-	w, _, err := l.readBack(ctx)
-	if err != nil {
-		return cli.Fail(cli.ExitNotShared, "it could not be read back: %w", err)
-	}
-	if l.isMissing() {
-		return cli.Fail(cli.ExitNotShared, "not everything was written: %s", w.text())
-	}
-	if c.JSON {
-		return c.WriteJSON(w)
-	}
-	c.Printf("%s\n", w.text())
-	return nil
-}
-
-// isMissing reports whether a store that could be written misses something.
-func (l *List) isMissing() bool {
-	for _, one := range l.State().Stores {
-		if one.Problem == label.Lost || one.Problem == label.RolledBack {
-			return true
-		}
-	}
-	return false
 }

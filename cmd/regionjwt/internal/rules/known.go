@@ -19,21 +19,26 @@ const maxNamed = 10
 type knownFlags struct {
 	providers cli.List
 	new       bool
+	services  services
 }
 
 func (k *knownFlags) define(c *cli.Call) {
 	c.List(&k.providers, "known-provider",
 		"`ID` of a provider that services have: a rule for another one is rejected (those of the rules and pins in the store)")
+	k.services.define(c)
 	c.Bool(&k.new, "new-provider", "the provider of the rule is not known yet, and this is no mistake")
 }
 
 // check rejects a provider that is none of those that are known: a rule for it matches no token. Without a store it looks at the
 // flags only.
 func (k *knownFlags) check(ctx context.Context, c *cli.Call, l *List, r Rule) error {
-	if r.Provider == everyProvider || k.new || slices.Contains(k.providers, r.Provider) {
+	if r.Provider == everyProvider || k.new {
 		return nil
 	}
-	known := slices.Clone(k.providers)
+	known := slices.Concat(k.providers, k.services.providers())
+	if slices.Contains(known, r.Provider) {
+		return nil
+	}
 	if len(known) == 0 && l != nil {
 		known = l.providers()
 		if slices.Contains(known, r.Provider) || l.hasPin(ctx, r.Provider) {

@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/storage"
 	"github.com/regionjwt/regionjwt/internal/label"
+	"github.com/regionjwt/regionjwt/internal/strictjson"
 	"github.com/regionjwt/regionjwt/revocation"
 	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -108,19 +110,39 @@ func (l *List) State() State {
 	return s
 }
 
+// AnyWell reports whether a store has all that is known. Services need no more than one.
+func (l *List) AnyWell() bool {
+	return slices.ContainsFunc(l.State().Stores, func(s StoreState) bool { return s.Problem == "" })
+}
+
 // Rules returns the rules in effect, the oldest first.
 func (l *List) Rules() []Rule { return l.list.Rules() }
 
 // Revoked returns the ID of a rule that matches a token, or "".
 func (l *List) Revoked(t *verifier.Token) (string, error) { return l.list.Revoked(t) }
 
-// check reports why a rule is not valid: it adds it to a list that is not shared.
-func check(ctx context.Context, r Rule) error {
-	list, err := revocation.New(revocation.Config{})
-	if err == nil {
-		_, err = list.Add(ctx, r)
+// check reports why a rule is not valid, and which version it has: it adds it to a list that is not shared.
+func check(ctx context.Context, r Rule) (version int, err error) {
+	var written storage.Memory
+	copied := store.InsecureTrust(&written)
+	list, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{LocalCopy: copied}})
+	if err != nil {
+		return 0, err
 	}
-	return err
+	if _, err = list.Add(ctx, r); err != nil {
+		return 0, err
+	}
+	var d struct {
+		Document struct {
+			Rules []struct {
+				Version int `json:"v"`
+			} `json:"rules"`
+		} `json:"document"`
+	}
+	if err := strictjson.Unmarshal(string(written.Data), &d); err != nil || len(d.Document.Rules) != 1 {
+		return 0, errors.New("the rule cannot be written")
+	}
+	return d.Document.Rules[0].Version, nil
 }
 
 // overwrite makes the first change replace the documents that cannot be read: what only they held is lost.

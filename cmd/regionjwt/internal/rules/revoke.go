@@ -17,6 +17,7 @@ type ruleFlags struct {
 	rule                  Rule
 	all                   bool
 	issuedBefore, expires string
+	version               int // of the rule, set by read
 }
 
 func (r *ruleFlags) define(c *cli.Call) {
@@ -69,7 +70,9 @@ func (r *ruleFlags) read(ctx context.Context, now time.Time) (Rule, error) {
 		if r.all {
 			r.rule.Provider = everyProvider
 		}
-		errs = append(errs, check(ctx, r.rule))
+		var err error
+		r.version, err = check(ctx, r.rule)
+		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return r.rule, cli.Fail(cli.ExitUsage, "%w", err)
@@ -103,7 +106,11 @@ For the first rule or pin of another provider, add --new-provider. If the store 
 				if err != nil {
 					return err
 				}
+				if err := r.known.services.read(); err != nil {
+					return err
+				}
 				r.noteEnvironment(c)
+				r.known.services.note(c, rule, r.version)
 				if r.dry {
 					return r.dryRun(ctx, c, rule)
 				}

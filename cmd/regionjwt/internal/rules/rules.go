@@ -3,6 +3,8 @@ package rules
 import (
 	"cmp"
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
@@ -22,19 +24,31 @@ have, says so, and fails.
                             (store.PublicKey.Documents: the name of the document and /alive). It needs --local-copy, and refuses
                             if a store misses something that was known before
   regionjwt rules restore   writes back what the stores miss, and the local copy or another store knows. Give the directory of a
-                            service's local copy with --local-copy if only services know it
+                            service's local copy with --local-copy if only services know it; or give --from the rules.json of
+                            its status page, and look at what --dry-run lists: a rule that somebody removed comes back as well
 ` + storage.Help,
 		Prepare: func(c *cli.Call) cli.Action {
 			var s Flags
+			var back restoreFlags
+			var sv services
 			s.Define(c)
+			back.define(c)
+			sv.define(c)
 			return func(ctx context.Context, arguments []string) error {
+				if err := sv.read(); err != nil {
+					return err
+				}
+				restores := len(arguments) == 1 && arguments[0] == "restore"
+				if !restores && (len(back.from) > 0 || back.dry) {
+					return cli.Fail(cli.ExitUsage, "--from and --dry-run are for 'regionjwt rules restore'")
+				}
 				switch {
 				case len(arguments) == 0:
 					return s.ask(ctx, c, listRules)
 				case len(arguments) == 1 && arguments[0] == "alive":
 					return alive(ctx, c, &s)
-				case len(arguments) == 1 && arguments[0] == "restore":
-					return restore(ctx, c, &s)
+				case restores:
+					return back.restore(ctx, c, &s, &sv)
 				}
 				return cli.Fail(cli.ExitUsage, "say rules, rules alive, or rules restore")
 			}
@@ -50,19 +64,28 @@ Says whether the store answers, whether its document is authentic, how many rule
 every change, and is the same in the log lines of services that have caught up), and what the problem is, if there is one.
 Without --local-copy it cannot tell a store that has lost its rules from a new one.
 ` + storage.Help,
-		Prepare: func(c *cli.Call) cli.Action { return withStore(c, status) },
+		Prepare: func(c *cli.Call) cli.Action {
+			var sv services
+			sv.define(c)
+			return withStore(c, &sv, status)
+		},
 	}
 }
 
 // withStore is an action that asks the store, and nothing else.
-func withStore(c *cli.Call, f func(c *cli.Call, l *List, problem string, err error) error) cli.Action {
+func withStore(
+	c *cli.Call, sv *services, f func(c *cli.Call, l *List, sv *services, problem string, err error) error,
+) cli.Action {
 	var s Flags
 	s.Define(c)
 	return func(ctx context.Context, arguments []string) error {
 		if err := c.None(arguments); err != nil {
 			return err
 		}
-		return s.ask(ctx, c, f)
+		if err := sv.read(); err != nil {
+			return err
+		}
+		return s.ask(ctx, c, func(c *cli.Call, l *List, problem string, err error) error { return f(c, l, sv, problem, err) })
 	}
 }
 
@@ -136,9 +159,11 @@ type health struct {
 	// Unreadable is how many rules a newer version wrote; Stores is the state of each store.
 	Unreadable int          `json:"unreadable,omitempty"`
 	Stores     []StoreState `json:"stores"`
+	// Everything lists the providers of which rules reject every token that was issued before a time; "*" is all of them.
+	Everything []string `json:"everything,omitempty"`
 }
 
-func status(c *cli.Call, l *List, problem string, err error) error {
+func status(c *cli.Call, l *List, sv *services, problem string, err error) error {
 	st := l.State()
 	h := health{
 		Store: l.Where, Trust: l.Trust, Known: st.Known, Origin: st.Origin, Rules: st.Rules, Epoch: st.Epoch,
@@ -148,7 +173,11 @@ func status(c *cli.Call, l *List, problem string, err error) error {
 		if at := r.Created.UTC(); h.Changed == nil || at.After(*h.Changed) {
 			h.Changed = &at
 		}
+		if matchesAll(r) && !slices.Contains(h.Everything, r.Provider) {
+			h.Everything = append(h.Everything, r.Provider)
+		}
 	}
+	sv.noteAll(c, l.Rules())
 	if c.JSON {
 		if errOut := c.WriteJSON(h); errOut != nil || err == nil {
 			return errOut
@@ -166,6 +195,10 @@ func status(c *cli.Call, l *List, problem string, err error) error {
 	}
 	if h.Unreadable > 0 {
 		c.Printf("unread   %d rules are of a newer version: services of this version do not apply them\n", h.Unreadable)
+	}
+	if len(h.Everything) > 0 {
+		c.Printf("all      every token up to a time of issue is rejected of providers: %d: %s\n", len(h.Everything),
+			strings.Join(quoted(h.Everything), ", "))
 	}
 	if len(h.Stores) > 1 {
 		for _, one := range h.Stores {

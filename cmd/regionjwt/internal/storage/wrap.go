@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strconv"
@@ -123,4 +124,29 @@ func (r *replacing) Save(ctx context.Context, name string, data []byte, ifRevisi
 		r.revision = ""
 	}
 	return revision, err
+}
+
+// Memory is a store of one document in memory, for one goroutine at a time.
+type Memory struct {
+	Data []byte
+}
+
+// Load implements store.Store.
+func (m *Memory) Load(context.Context, string, string) ([]byte, string, error) {
+	if m.Data == nil {
+		return nil, "", store.ErrNotFound
+	}
+	return bytes.Clone(m.Data), "1", nil
+}
+
+// Save implements store.Store.
+func (m *Memory) Save(_ context.Context, _ string, data []byte, _ string) (string, error) {
+	m.Data = bytes.Clone(data)
+	return "1", nil
+}
+
+// Watch implements store.Store.
+func (*Memory) Watch(ctx context.Context, _ string, _ func()) error {
+	<-ctx.Done()
+	return ctx.Err()
 }
