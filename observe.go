@@ -105,12 +105,13 @@ func (v *Validator) observeDecisions() {
 		return
 	}
 	v.tokens.OnDecision = v.observers.decision
-	next, err := verifier.New(v.wired(v.policies), v.source, v.tokens)
+	policies := v.wired(given(v.policies))
+	next, err := verifier.New(policies, v.source, v.tokens)
 	if err != nil {
 		return // it is what New has checked
 	}
 	before := v.verifier.Swap(next)
-	_ = before.Update(v.wired(v.policies)) // closes the channels of open streams, which then ask the new one
+	_ = before.Update(policies) // closes the channels of open streams, which then ask the new one
 }
 
 // fetched reports whether the regions answer to the controllers, and tells the observers.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,14 +61,14 @@ type Validator struct {
 	observers    observers
 
 	updating sync.Mutex // guards policies, and the order of updates
-	policies []verifier.Policy
+	policies []keptPolicy
 }
 
 // New returns a Validator, or every problem with c as one joined error. It does no I/O and starts no goroutine: keys are fetched
 // when a token first needs them, or by Run.
 func New(c Config) (*Validator, error) {
 	v := &Validator{
-		tokens: c.Tokens, policies: slices.Clone(c.Policies),
+		tokens: c.Tokens, policies: kept(c.Policies),
 		controllers: map[string]*failover.Controller{}, rejecting: map[string]bool{},
 	}
 	v.observers.add(Observer{Decision: c.Tokens.OnDecision, Fetch: c.Keys.OnFetch})
@@ -190,6 +191,38 @@ func (c *Config) checkNils() error {
 		return errors.New("regionjwt: Logger has no handler: make it with slog.New")
 	}
 	return nil
+}
+
+// keptPolicy is what a Verifier needs of a Policy. What policies of different providers have in common is kept once.
+type keptPolicy struct {
+	providerID string
+	regions    []issuer.Region
+	rest       *verifier.Policy
+}
+
+func kept(policies []verifier.Policy) []keptPolicy {
+	all := make([]keptPolicy, 0, len(policies))
+	var rest *verifier.Policy
+	for _, p := range policies {
+		provider := p.Provider
+		p.Provider = issuer.Provider{}
+		if !reflect.DeepEqual(&p, rest) { // which it is not with functions
+			rest = &p
+		}
+		all = append(all, keptPolicy{provider.ID, provider.Regions, rest})
+	}
+	return all
+}
+
+// given returns the policies for a Verifier.
+func given(policies []keptPolicy) []verifier.Policy {
+	all := make([]verifier.Policy, 0, len(policies))
+	for _, k := range policies {
+		p := *k.rest
+		p.Provider = issuer.Provider{ID: k.providerID, Regions: k.regions}
+		all = append(all, p)
+	}
+	return all
 }
 
 func providersOf(policies []verifier.Policy) []issuer.Provider {

@@ -106,7 +106,7 @@ func (v *Validator) Update(policies []verifier.Policy) error {
 	if err := v.keys.Update(providersOf(policies)); err != nil { // first: new policies find their keys
 		return err
 	}
-	v.policies = slices.Clone(policies)
+	v.policies = kept(policies)
 	return v.verifier.Load().Update(wired)
 }
 
@@ -119,9 +119,9 @@ func (v *Validator) checkControllers(policies []verifier.Policy) error {
 			errs = append(errs, fmt.Errorf("regionjwt: provider %q has failover, and must stay in the policies", id))
 			continue
 		}
-		was := slices.IndexFunc(v.policies, func(p verifier.Policy) bool { return p.Provider.ID == id })
+		was := slices.IndexFunc(v.policies, func(p keptPolicy) bool { return p.providerID == id })
 		same := func(a, b issuer.Region) bool { return a.Name == b.Name }
-		if !slices.EqualFunc(policies[i].Provider.Regions, v.policies[was].Provider.Regions, same) {
+		if !slices.EqualFunc(policies[i].Provider.Regions, v.policies[was].regions, same) {
 			errs = append(errs, fmt.Errorf("regionjwt: provider %q has failover, and must keep its regions and their order", id))
 		}
 	}

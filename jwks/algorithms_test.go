@@ -201,3 +201,23 @@ func TestUnsupportedKeyBesideAnotherOfItsName(t *testing.T) {
 		})
 	}
 }
+
+// A kid under which an entry cannot be read has no complete answer, even where another key has it. Other kids do.
+func TestUnreadableEntryBesideAnotherOfItsName(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(time.Minute)
+		n := newServers()
+		broken := as(material("b"), "k", "ES256")
+		broken["y"] = "AAAA"
+		n.at(keysURL).publish(as(material("a"), "a", "ES256"), as(material("k"), "k", "ES256"), broken, as(material("z"), "z", "ES256"))
+		c := newCache(t, n, jwks.Config{}, pool("p", []string{keysURL}))
+		require.NoError(t, c.Preload(t.Context()))
+		for kid, complete := range map[string]bool{"a": true, "k": false, "z": true} {
+			r := look(t, c, kid, "ES256")
+			require.Len(t, r.Keys, 1, kid)
+			require.Equal(t, complete, r.Complete, kid)
+			require.Equal(t, complete, look(t, c, kid, "ES256", thumbprints(r)...).Complete, kid)
+		}
+	})
+}

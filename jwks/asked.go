@@ -19,6 +19,7 @@ type askedKeys struct {
 }
 
 type askedTables struct {
+	changed  chan struct{}  // closed at the next view of the issuer; nil if nobody waits for it
 	waiting  map[uint64]int // callers
 	once     recent[clock.Time]
 	repeated recent[askedTimes]
@@ -94,8 +95,29 @@ func (a *askedKeys) forget(now clock.Time) {
 
 // free drops the tables if they are empty.
 func (a *askedKeys) free() {
-	if a.waiting == nil && a.once.LRU == nil && a.repeated.LRU == nil && a.absent.LRU == nil {
+	if a.changed == nil && a.waiting == nil && a.once.LRU == nil && a.repeated.LRU == nil && a.absent.LRU == nil {
 		a.askedTables = nil
+	}
+}
+
+// wait returns a channel that is closed when another view of the issuer replaces the one that is there.
+func (a *askedKeys) wait() <-chan struct{} {
+	a.lock()
+	defer a.mu.Unlock()
+	if a.changed == nil {
+		a.changed = make(chan struct{})
+	}
+	return a.changed
+}
+
+// wake wakes those who wait for another view.
+func (a *askedKeys) wake() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.askedTables != nil && a.changed != nil {
+		close(a.changed)
+		a.changed = nil
+		a.free()
 	}
 }
 

@@ -29,7 +29,7 @@ type Cache struct {
 
 	seq      atomic.Uint64 // numbers requests and callers; clocks are too coarse for their order
 	waiting  atomic.Int64  // callers that wait
-	stuck    atomic.Int64  // calls of code of others that have not returned in time
+	stuck    atomic.Int32  // calls of code of others that have not returned in time
 	hooks    atomic.Int64  // calls of OnFetch under way
 	outages  outages       // bounds the answers "unavailable"
 	changes  signal.Signal // of keys
@@ -39,15 +39,14 @@ type Cache struct {
 // table is an immutable picture of what is served.
 type table struct {
 	issuers map[string]*issuerEntry
-	regions []regionSets // in the order of the configuration
-	sets    map[string]*set
-	rates   map[string]*rate // by the names of URLs, also of those that an Update has just removed
+	regions []regionSets     // in the order of the configuration
+	sets    []*set           // the same
+	gone    map[string]*rate // by the names of URLs that an Update has just removed
 }
 
 // regionSets is a region with its key sets: one for its JWKS URLs, or one for each issuer whose URL is discovered.
 type regionSets struct {
 	provider, name string
-	urls           []string
 	sets           []*set
 }
 
@@ -100,16 +99,15 @@ func (c *Cache) Update(providers []issuer.Provider) error {
 	defer c.updating.Unlock()
 	old := c.table.Load()
 	t := c.tableOf(providers, old)
-	t.keepRates(old, c.clock())
-	t.share(old)
+	users := t.share(old)
 	for iss, e := range t.issuers {
 		if old.issuers[iss] != e {
 			e.rebuild() // before anybody can look at it
 		}
 	}
 	c.table.Store(t)
-	for id, s := range old.sets {
-		if t.sets[id] == nil {
+	for _, s := range old.sets {
+		if users[s] == nil {
 			c.remove(s)
 		}
 	}
@@ -131,30 +129,36 @@ func (c *Cache) tableOf(providers []issuer.Provider, old *table) *table {
 		n += len(providers[i].Regions)
 	}
 	t := &table{
-		issuers: make(map[string]*issuerEntry, n), sets: make(map[string]*set, n), rates: make(map[string]*rate, n),
-		regions: make([]regionSets, 0, n),
+		issuers: make(map[string]*issuerEntry, n), sets: make([]*set, 0, n), regions: make([]regionSets, 0, n),
 	}
+	b := newBuilder(old)
 	for _, p := range providers {
 		pair := c.clients.of(p.HTTPClient, &c.config)
-		for i, r := range p.Regions {
-			t.regions = append(t.regions, regionSets{p.ID, r.Name, slices.Clone(r.JWKSURLs), t.setsOf(&p, i, pair, old)})
-			sets := t.regions[len(t.regions)-1].sets
+		for i := range p.Regions {
+			r := &p.Regions[i]
+			sets := b.setsOf(r, pair)
+			t.regions = append(t.regions, regionSets{p.ID, r.Name, sets})
 			for _, iss := range r.Issuers {
 				e := t.issuers[iss]
 				if e == nil {
-					e = &issuerEntry{cache: c, name: iss, provider: p.ID, separate: p.SeparateKeys}
+					layout := &keystate.Layout{SeparateKeys: p.SeparateKeys, Limits: c.config.limits()}
+					e = &issuerEntry{cache: c, layout: layout}
 					t.issuers[iss] = e
 				}
 				e.add(r.Name, sets)
 			}
 		}
 	}
+	for _, e := range t.issuers {
+		e.layout = b.layoutOf(e.layout)
+	}
+	t.sets, t.gone = b.sets, b.gone(c.clock())
 	return t
 }
 
-// share tells the key sets who uses them. Issuers that are unchanged keep their pointers, and their keys.
-func (t *table) share(old *table) {
-	users := map[*set][]*issuerEntry{}
+// share tells the key sets who uses them, and returns it. Issuers that are unchanged keep their pointers, and their keys.
+func (t *table) share(old *table) map[*set][]*issuerEntry {
+	users := make(map[*set][]*issuerEntry, len(t.sets))
 	for iss, e := range t.issuers {
 		if was := old.issuers[iss]; was != nil && was.equal(e) {
 			t.issuers[iss], e = was, was
@@ -163,10 +167,10 @@ func (t *table) share(old *table) {
 			users[s] = append(users[s], e)
 		}
 	}
-	for _, s := range t.sets {
-		of := users[s]
-		s.users.Store(&of)
+	for s, of := range users {
+		s.use(of)
 	}
+	return users
 }
 
 // made reports whether New has made c.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/guard"
 )
 
@@ -16,13 +17,8 @@ const compareAfter = 24 * time.Hour
 func (c *Cache) compare(s *set, r *round) {
 	now := c.clock()
 	s.mu.Lock()
-	if s.compared.IsZero() {
-		s.compared = now
-	}
-	due := len(s.slots) > 1 && r.good && !r.urgent && now.Since(s.compared) >= compareAfter
 	var others []*slot
-	if due {
-		s.compared = now
+	if s.compareNow(r, now) {
 		for _, sl := range s.slots {
 			if r.attempt(sl) == nil && sl.resting(now, refreshRest) == 0 && !sl.refused(now) {
 				others = append(others, sl)
@@ -33,6 +29,19 @@ func (c *Cache) compare(s *set, r *round) {
 	for _, sl := range others {
 		c.compareOne(s, sl)
 	}
+}
+
+// compareNow reports whether the URLs of the set are to be compared now. The caller holds the set's mutex.
+func (s *set) compareNow(r *round, now clock.Time) bool {
+	if len(s.slots) < 2 {
+		return false
+	}
+	last := s.kept().compared
+	due := r.good && !r.urgent && now.Since(last) >= compareAfter
+	if last.IsZero() || due {
+		s.kept().compared = now
+	}
+	return due && !last.IsZero()
 }
 
 // compareOne asks one URL, and notes which keys of the set it misses.
@@ -65,8 +74,10 @@ func (c *Cache) compareOne(s *set, sl *slot) {
 			missing = append(missing, keyName(cand.Key))
 		}
 	}
-	before := len(sl.missing)
-	sl.missing = missing
+	r := sl.said()
+	before := len(r.missing)
+	r.missing = missing
+	sl.say(r)
 	s.mu.Unlock()
 	c.log.misses(c.table.Load(), s, sl, len(missing), before)
 }

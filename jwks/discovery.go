@@ -100,9 +100,8 @@ func (q *request) note(got answer) {
 	e, decided := q.event(&got)
 	if decided = decided && e.Kind == keystate.Good; decided {
 		e.Kind = keystate.Added
-		back, before := s.note(sl, &got), sl.current()
-		next := before.Apply(e, sl.oldest(), c.config.limits())
-		sl.state.Store(&next)
+		back := s.note(sl, &got, q.beganAt)
+		before, next := s.apply(sl, e, c.config.limits())
 		back.changed = !next.ListsSame(&before.State)
 		q.early = &back
 	}

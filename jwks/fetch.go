@@ -154,15 +154,15 @@ func (d *document) malformed() *failure {
 
 // fetchSet fetches a key set from a URL.
 func (q *request) fetchSet(ctx context.Context, rawURL string) answer {
-	etag := ""
+	tag := ""
 	if !q.plain {
 		q.set.mu.Lock()
-		if q.attempt.slot.etagURL == rawURL {
-			etag = q.attempt.slot.etag
+		if known := q.attempt.slot.etag; known != nil && known.url == rawURL && q.beganAt.Since(known.at) < fullAfter {
+			tag = known.tag
 		}
 		q.set.mu.Unlock()
 	}
-	doc, failed := q.get(ctx, rawURL, etag)
+	doc, failed := q.get(ctx, rawURL, tag)
 	if failed != nil {
 		return answer{failed: failed}
 	}

@@ -21,7 +21,7 @@ import (
 // the issuer can still be right.
 var mistaken = []row{
 	{
-		"a token that is signed with new material under a key ID in use, until the refresh that it causes",
+		"a token of a new key under a key ID in use: the first such token gets 401 and causes a fetch",
 		fakeissuer.IssuerPerRegion, newMaterial,
 	},
 	{"a token that arrives before its key is published", fakeissuer.IssuerPerRegion, tooEarly},
@@ -30,7 +30,7 @@ var mistaken = []row{
 		fakeissuer.IssuerPerRegion, missingForLong,
 	},
 	{
-		"a token whose key was published more than 2 minutes after it signed, behind a cache that serves copies",
+		"a token whose key was published more than 2 minutes after it signed the token, at a URL behind a CDN that serves copies",
 		fakeissuer.IssuerPerRegion, publishedLate,
 	},
 	{"a token whose key only an optional URL lists that says 403 or 404 by mistake", fakeissuer.OneIssuer, optionalByMistake},

@@ -106,7 +106,12 @@ func (k *Key) ID() string { return k.jwk().ID }
 func (k *Key) Algorithm() string { return k.jwk().Algorithm }
 
 // Thumbprint returns the SHA-256 thumbprint (RFC 7638), base64url-encoded.
-func (k *Key) Thumbprint() string { return k.jwk().Thumbprint }
+func (k *Key) Thumbprint() string {
+	if k == nil || k.key == nil {
+		return ""
+	}
+	return k.key.Thumbprint.String()
+}
 
 // Public returns the key: an *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey or, with Go 1.27, *mldsa.PublicKey. It must not
 // be modified.

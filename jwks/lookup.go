@@ -63,7 +63,7 @@ func (c *Cache) find(iss string) (*issuerEntry, *issuerView) {
 		if e == nil {
 			return nil, nil
 		}
-		if v := e.view.Load(); !v.retired {
+		if v := e.view.Load(); v != retired {
 			return e, v
 		}
 	}
@@ -90,7 +90,7 @@ func (v *issuerView) narrow(ask keystate.Question, now clock.Time) keystate.Ques
 		ask.Unnamed = false
 		return ask
 	}
-	var unnamed []string // thumbprints
+	var unnamed []jose.Thumbprint
 	first, last = v.of("")
 	for _, k := range v.keys[first:last] {
 		if fits(k) && !slices.Contains(unnamed, k.key.Thumbprint) {
@@ -119,7 +119,7 @@ func (v *issuerView) answer(ask keystate.Question, now clock.Time) (r Result, kn
 	case last > first:
 		return v.several(ask, first, last, now)
 	}
-	if len(r.Keys) > 0 && ask.KeyID != "" && !v.until[first].IsZero() && !now.Reached(v.until[first]) {
+	if len(r.Keys) > 0 && ask.KeyID != "" && v.complete(first, now) {
 		r.Complete = true
 		return r, true
 	}
@@ -131,8 +131,8 @@ func (v *issuerView) several(ask keystate.Question, first, last int, now clock.T
 	var all []keystate.Candidate
 	switch {
 	case first == last:
-	case v.all != nil:
-		all = v.all[first:last]
+	case v.rare != nil && v.rare.all != nil:
+		all = v.rare.all[first:last]
 	default: // a token without kid
 		all = v.state.Candidates(now)
 	}
@@ -169,7 +169,7 @@ func (v *issuerView) evaluate(ask keystate.Question, r Result, cut bool, now clo
 // mismatch answers for a token that no candidate has verified: without waiting, but it may cause a refresh of the sets, as
 // the issuer may have replaced a key under its kid.
 func (c *Cache) mismatch(e *issuerEntry, q Query, r Result, now clock.Time) Result {
-	r.Keys = slices.DeleteFunc(slices.Clone(r.Keys), func(k *Key) bool { return slices.Contains(q.Tried, k.key.Thumbprint) })
+	r.Keys = slices.DeleteFunc(slices.Clone(r.Keys), func(k *Key) bool { return k.key.Thumbprint.In(q.Tried) })
 	if len(r.Keys) > 0 || q.CacheOnly {
 		return r
 	}
@@ -225,9 +225,14 @@ func (e *issuerEntry) ask(ctx context.Context, q Query, ask keystate.Question) R
 	defer func() { c.waiting.Add(-1); leave() }()
 	deadline := time.Now().Add(max(c.config.UnknownKeyWait, 0))
 	for {
-		e, v := c.find(q.Issuer) // Update may have replaced it
+		e, _ := c.find(q.Issuer) // Update may have replaced it
 		if e == nil {
 			return w.verdict(false, leastRetry, nil)
+		}
+		changed := e.asked.wait()
+		v := e.view.Load()
+		if v == retired {
+			continue
 		}
 		w.entry = e
 		now := c.clock()
@@ -252,7 +257,7 @@ func (e *issuerEntry) ask(ctx context.Context, q Query, ask keystate.Question) R
 		}
 		timer := time.NewTimer(min(max(wait, time.Millisecond), left))
 		select {
-		case <-v.wait():
+		case <-changed:
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
@@ -264,7 +269,7 @@ func (e *issuerEntry) ask(ctx context.Context, q Query, ask keystate.Question) R
 
 // untried leaves out the keys that did not verify the signature.
 func untried(r Result, tried []string) Result {
-	r.Keys = slices.DeleteFunc(slices.Clone(r.Keys), func(k *Key) bool { return slices.Contains(tried, k.key.Thumbprint) })
+	r.Keys = slices.DeleteFunc(slices.Clone(r.Keys), func(k *Key) bool { return k.key.Thumbprint.In(tried) })
 	return r
 }
 
@@ -316,13 +321,9 @@ func (w *waiter) verdict(limited bool, wait time.Duration, cause error) Result {
 	limited = limited || v.state.OnlyAge(v.narrow(w.ask, now), w.arrived, now, w.query.Tried...)
 	r := Result{Limited: limited, RetryAfter: wait, Err: cause}
 	for _, s := range e.sets {
-		s.mu.Lock()
-		for _, sl := range s.slots {
-			if r.Err == nil && sl.failure != nil {
-				r.Err = sl.failure
-			}
+		if why := s.why(); r.Err == nil {
+			r.Err = why
 		}
-		s.mu.Unlock()
 	}
 	return r
 }

@@ -62,45 +62,6 @@ func (r *rate) trim(now clock.Time) {
 	r.times = r.times[n:]
 }
 
-// rateOf returns the rate of a URL by its name, the same for all sets and across Updates.
-func (t *table) rateOf(name string, old *table) *rate {
-	r := t.rates[name]
-	if r == nil {
-		r = old.rates[name]
-	}
-	if r == nil {
-		r = new(rate)
-	}
-	t.rates[name] = r
-	return r
-}
-
-// keepRates counts the clients of each URL, and keeps the rates of URLs that are gone and were asked a moment ago.
-func (t *table) keepRates(old *table, now clock.Time) {
-	type use struct {
-		rate *rate
-		by   *clientPair
-	}
-	uses, clients := map[use]struct{}{}, map[*rate]int32{}
-	for _, s := range t.sets {
-		for _, sl := range s.slots {
-			t.rates[sl.name()] = sl.rate
-			if _, known := uses[use{sl.rate, s.clients}]; !known {
-				uses[use{sl.rate, s.clients}] = struct{}{}
-				clients[sl.rate]++
-			}
-		}
-	}
-	for name, r := range old.rates {
-		if t.rates[name] == nil && !r.idle(now) {
-			t.rates[name] = r
-		}
-	}
-	for _, r := range t.rates {
-		r.clients.Store(clients[r])
-	}
-}
-
 // spent returns how long no URL of the set may be asked. The caller holds the set's mutex.
 func (s *set) spent(now clock.Time) time.Duration {
 	least := urlWindow + 1

@@ -73,7 +73,7 @@ func (c *Cache) refreshDue(e *issuerEntry, now clock.Time) {
 func (c *Cache) refresh(s *set, now clock.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.round != nil || s.removed || !now.Reached(s.due.Load()) {
+	if s.round != nil || s.removed() || !now.Reached(s.due.Load()) {
 		return
 	}
 	if wait := s.spent(now); wait > 0 {
@@ -95,7 +95,7 @@ func (c *Cache) recheckMismatch(s *set, now clock.Time) {
 		s.round.mismatch = !s.round.recheck
 		return
 	}
-	if s.removed || s.pace.waitMismatch(now) > 0 ||
+	if s.removed() || s.pace.waitMismatch(now) > 0 ||
 		s.pace.wait(c.config.UnknownKeyInterval, now) > 0 || s.rest(now, urgentRest) > 0 {
 		return
 	}
@@ -194,7 +194,7 @@ func (c *Cache) preload(ctx context.Context, s *set) {
 	for {
 		now := c.clock()
 		s.mu.Lock()
-		if s.usable(now, c.config.limits()) || s.removed {
+		if s.usable(now, c.config.limits()) || s.removed() {
 			s.mu.Unlock()
 			return
 		}
@@ -226,8 +226,8 @@ func (s *set) why() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, sl := range s.slots {
-		if sl.failure != nil {
-			return sl.failure
+		if f := sl.said().failure; f != nil {
+			return f
 		}
 	}
 	return nil

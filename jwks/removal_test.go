@@ -57,7 +57,7 @@ func TestRemovedIssuersEnd(t *testing.T) { // not parallel: it counts goroutines
 	})
 }
 
-const mostMemory = 6 << 10 // bytes of an issuer of two regions
+const mostMemory = 3 << 10 // bytes of an issuer of two regions
 
 // total is the number of requests to all of these URLs.
 func total(n *servers, urls []string) (sum int) {

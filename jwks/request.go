@@ -26,8 +26,9 @@ const (
 type attempt struct {
 	slot      *slot
 	state     attemptState
-	requests  int // so far
-	pending   int // of them, those that have not ended
+	requests  int      // so far
+	pending   int      // of them, those that have not ended
+	inFlight  []uint64 // their numbers, of those that have a connection
 	connected time.Time
 	cancels   []context.CancelFunc // of its requests
 	ticket    *ticket              // of the first request, until it has a connection
@@ -148,8 +149,8 @@ func (q *request) start() time.Time {
 	q.urgent = r.urgent
 	st := a.slot.current()
 	q.noCache = r.urgent || r.recheck
-	q.plain = q.noCache || a.requests > 1 || st.Missing() || q.beganAt.Since(st.Answer.Full) >= fullAfter
-	a.slot.inFlight = append(a.slot.inFlight, q.number)
+	q.plain = q.noCache || a.requests > 1 || st.Missing()
+	a.inFlight = append(a.inFlight, q.number)
 	r.requested = q.beganAt
 	if r.until.IsZero() {
 		r.until = q.began.Add(roundTime)
@@ -187,23 +188,24 @@ func (q *request) finish(got answer) {
 	c, s, a, sl := q.cache, q.set, q.attempt, q.attempt.slot
 	s.mu.Lock()
 	a.pending--
-	sl.inFlight = slices.DeleteFunc(sl.inFlight, func(n uint64) bool { return n == q.number })
+	a.inFlight = slices.DeleteFunc(a.inFlight, func(n uint64) bool { return n == q.number })
 	e, decided := q.event(&got)
 	var back recovery
 	if decided {
 		a.cancel()
-		back = s.note(sl, &got)
+		back = s.note(sl, &got, q.beganAt)
 		if q.early != nil {
 			back.failures, back.expired, back.changed = q.early.failures, q.early.expired, q.early.changed
 		}
-		before := sl.current()
-		next := before.Apply(e, sl.oldest(), c.config.limits())
-		sl.state.Store(&next)
+		before, next := s.apply(sl, e, c.config.limits())
+		r := sl.said()
 		if got.failed != nil && next.Failure == nil { // a later request has answered well
-			sl.failure, back.first = nil, false
+			r.failure, back.first = nil, false
+			sl.say(r)
 		}
 		s.missing(sl, c.config.limits(), c.clock())
-		back.misses, back.changed = len(sl.missing), back.changed || got.failed == nil && !next.ListsSame(&before.State)
+		back.misses = len(sl.said().missing)
+		back.changed = back.changed || got.failed == nil && !next.ListsSame(&before.State)
 		if got.failed == nil {
 			a.state = attemptGood
 		} else {
@@ -267,25 +269,31 @@ type recovery struct {
 	misses, missed int  // keys that other URLs list: now, and before
 }
 
-// note keeps what the answer says beside the state. The caller holds the set's mutex.
-func (s *set) note(sl *slot, got *answer) (back recovery) {
-	st := sl.current()
-	back.missed = len(sl.missing)
+// note keeps what the answer to a request that began then says beside the state. The caller holds the set's mutex.
+func (s *set) note(sl *slot, got *answer, began clock.Time) (back recovery) {
+	st, r := sl.current(), sl.said()
+	defer func() { sl.say(r) }()
+	back.missed = len(r.missing)
 	if st.Failure != nil {
 		back.failures = st.Failure.Count
 	}
 	if got.failed != nil {
-		sl.failure = got.failed
+		r.failure = got.failed
 		back.first = st.Failure == nil
 		if len(got.skipped) > 0 {
-			sl.skipped = got.skipped
+			r.skipped = got.skipped
 		}
 		return back
 	}
-	back.expired, s.stale = s.stale, false
-	sl.failure = nil
+	if s.upkeep != nil {
+		back.expired, s.upkeep.stale = s.upkeep.stale, false
+	}
+	r.failure = nil
 	if !got.unchanged {
-		sl.skipped, sl.etag, sl.etagURL = got.skipped, got.etag, got.url
+		r.skipped, sl.etag = got.skipped, nil
+		if got.etag != "" {
+			sl.etag = &etag{got.etag, got.url, began}
+		}
 	}
 	return back
 }
@@ -314,7 +322,7 @@ func bounded[T any](ctx context.Context, f func() T) (result T, ok bool) {
 }
 
 // counted runs f as bounded does. stuck counts the calls that go on alone.
-func counted[T any](ctx context.Context, stuck *atomic.Int64, f func() T) (result T, ok bool) {
+func counted[T any](ctx context.Context, stuck *atomic.Int32, f func() T) (result T, ok bool) {
 	var settled atomic.Bool // by the first of: the call, its time
 	result, ok = bounded(ctx, func() T {
 		defer func() { // also if it ends its goroutine
@@ -371,22 +379,27 @@ func (c *Cache) hook(f Fetch) {
 // homes lists the regions that a URL of a set belongs to, those first that list it furthest in front.
 func (t *table) homes(s *set, sl *slot) []regionSets {
 	var of []regionSets
-	place := func(r regionSets) int { return max(0, slices.Index(r.urls, sl.url)) }
 	for _, r := range t.regions {
 		if slices.Contains(r.sets, s) {
 			of = append(of, r)
 		}
 	}
-	slices.SortStableFunc(of, func(a, b regionSets) int { return place(a) - place(b) })
+	slices.SortStableFunc(of, func(a, b regionSets) int { return a.place(sl) - b.place(sl) })
 	home := of[:0:0]
 	for _, r := range of { // another region of the provider may list the URL further in front, in another set
 		if !slices.ContainsFunc(t.regions, func(o regionSets) bool {
-			return o.provider == r.provider && sl.url != "" && slices.Contains(o.urls, sl.url) && place(o) < place(r)
+			at := o.place(sl)
+			return o.provider == r.provider && at >= 0 && at < r.place(sl)
 		}) {
 			home = append(home, r)
 		}
 	}
 	return home
+}
+
+// place returns at which place the region lists the URL, or -1.
+func (r *regionSets) place(sl *slot) int {
+	return slices.IndexFunc(r.sets[0].slots, func(o *slot) bool { return sl.url != "" && o.url == sl.url })
 }
 
 // clientPair is two HTTP clients with connections of their own, so that a request whose connection has died can be repeated.

@@ -171,7 +171,7 @@ func (c *Cache) silence(a *attempt, t time.Time) time.Duration {
 // the set's mutex.
 func (s *set) busy(r *round, now clock.Time) bool {
 	for _, sl := range s.slots {
-		if r.attempt(sl) == nil && len(sl.inFlight) >= maxInFlight && sl.resting(now, urgentRest) == 0 {
+		if r.attempt(sl) == nil && len(s.inFlight(sl)) >= maxInFlight && sl.resting(now, urgentRest) == 0 {
 			return true
 		}
 	}
@@ -199,7 +199,7 @@ func (c *Cache) repeat(s *set, r *round, t time.Time, next time.Duration) time.D
 		switch {
 		case left > 0:
 			next = min(next, left)
-		case len(a.slot.inFlight) < maxInFlight && a.slot.rate.wait(c.clock()) == 0:
+		case len(s.inFlight(a.slot)) < maxInFlight && a.slot.rate.wait(c.clock()) == 0:
 			c.request(s, r, a)
 			next = min(next, repeatAfter)
 		default:
@@ -294,7 +294,7 @@ func (r *round) unasked(s *set, usable bool, now clock.Time) []*slot {
 	for _, sl := range s.slots {
 		f := sl.current().Failure
 		switch {
-		case r.attempt(sl) != nil, sl.resting(now, most) > 0, len(sl.inFlight) >= maxInFlight:
+		case r.attempt(sl) != nil, sl.resting(now, most) > 0, len(s.inFlight(sl)) >= maxInFlight:
 		case sl.refused(now) && usable && !r.urgent:
 		case f != nil && (r.urgent || now.Since(f.At) < backOff(f.Count)):
 			later = append(later, sl)
@@ -317,7 +317,7 @@ func (c *Cache) end(s *set, r *round) {
 	}
 	own := s.own(c.config.limits())
 	r.observe(&own, now)
-	if !s.removed {
+	if !s.removed() {
 		s.paced().ended(r, now)
 		c.schedule(s, r, &own, now)
 		if r.mismatch {

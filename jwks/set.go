@@ -2,51 +2,87 @@ package jwks
 
 import (
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/jose"
-	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
 )
 
 // set is a key set: what one list of JWKS URLs publishes. It is fetched as one, whichever providers and issuers it serves.
 type set struct {
-	id      string
 	slots   []*slot // in the order of preference; never changes
 	clients *clientPair
-	users   atomic.Pointer[[]*issuerEntry]
 	due     clock.Stamp // when to refresh; the zero Stamp is long past
 
-	mu       sync.Mutex // guards what follows and what changes in slots; never held over I/O or a callback
-	round    *round     // under way, or nil
-	pace     *pace      // when rounds may start; nil if nothing keeps them from that
-	copies   *copies    // in the store; nil before the first
+	mu     sync.Mutex     // guards what follows and what changes in slots; never held over I/O or a callback
+	users  []*issuerEntry // nil once an Update has removed the set
+	round  *round         // under way, or nil
+	pace   *pace          // when rounds may start; nil if nothing keeps them from that
+	upkeep *upkeep        // nil if there is none
+	active []*attempt     // that have not ended
+}
+
+// upkeep is what a set remembers that has several URLs, is kept in a store, or has expired.
+type upkeep struct {
+	copies   copies
 	compared clock.Time // when its URLs were last compared
-	active   []*attempt // that have not ended
-	removed  bool       // by Update
 	stale    bool       // it has been logged that its keys have expired
 }
+
+// kept returns the upkeep of the set to be changed. The caller holds the set's mutex.
+func (s *set) kept() *upkeep {
+	if s.upkeep == nil {
+		s.upkeep = &upkeep{}
+	}
+	return s.upkeep
+}
+
+// removed reports whether an Update has removed the set. The caller holds its mutex.
+func (s *set) removed() bool { return s.users == nil }
 
 // slot is one URL of a key set: a configured one, or the one that is discovered from an issuer. The set's mutex guards what
 // changes.
 type slot struct {
-	url       string // "" if it is discovered
-	discovery *discovery
-	optional  bool
+	url       string     // "" if it is discovered
+	discovery *discovery // nil if it is configured
 	state     atomic.Pointer[keystate.URL]
 	rate      *rate
-	stuck     atomic.Int64 // requests that have not returned in time
+	etag      *etag    // of the last whole answer; nil if it has none
+	remarks   *remarks // nil if there are none
+	optional  bool
+	stuck     atomic.Int32 // requests that have not returned in time
+}
 
-	inFlight []uint64 // the numbers of the requests under way
-	etag     string   // of the last whole answer
-	etagURL  string   // where that came from
-	failure  *failure // nil after a good answer
-	skipped  []jose.Skipped
-	missing  []string // kids that other URLs of the set have listed for a while, and the last answer did not
+// etag is what asks a server whether an answer is still the same.
+type etag struct {
+	tag, url string
+	at       clock.Time // when the request of the answer began
+}
+
+// remarks is what Status and the log say of a URL beside its state.
+type remarks struct {
+	failure *failure       // nil after a good answer
+	skipped []jose.Skipped // of the last answer
+	missing []string       // kids that other URLs of the set have listed for a while, and the last answer did not
+}
+
+// said returns the remarks on the URL. The caller holds the set's mutex.
+func (sl *slot) said() remarks {
+	if sl.remarks == nil {
+		return remarks{}
+	}
+	return *sl.remarks
+}
+
+// say sets the remarks on the URL. The caller holds the set's mutex.
+func (sl *slot) say(r remarks) {
+	sl.remarks = nil
+	if r.failure != nil || len(r.skipped) > 0 || len(r.missing) > 0 {
+		sl.remarks = &r
+	}
 }
 
 // name is what logs and Status call the URL.
@@ -57,67 +93,45 @@ func (sl *slot) name() string {
 	return sl.url
 }
 
-// setsOf returns the key sets of a region.
-func (t *table) setsOf(p *issuer.Provider, region int, pair *clientPair, old *table) []*set {
-	r := &p.Regions[region]
-	find := func(id string, slots func() []*slot) *set {
-		id = pair.id + id
-		s := t.sets[id]
-		if s == nil {
-			s = old.sets[id]
-		}
-		if s == nil {
-			s = &set{id: id, slots: slots(), clients: pair}
-			for _, sl := range s.slots {
-				sl.state.Store(&keystate.URL{})
-				sl.rate = t.rateOf(sl.name(), old)
-			}
-		}
-		t.sets[id] = s
-		return s
+// id tells the set from all others: by its URLs, or by what they are discovered from, and its client.
+func (s *set) id() string {
+	if d := s.slots[0].discovery; d != nil {
+		return s.clients.id + "discovery " + d.issuer + " " + d.url
 	}
-	if len(r.JWKSURLs) > 0 {
-		names := make([]string, 0, len(r.JWKSURLs))
-		for _, u := range r.JWKSURLs {
-			if slices.Contains(r.OptionalJWKSURLs, u) {
-				u = "optional:" + u
-			}
-			names = append(names, u)
+	id := s.clients.id + "urls"
+	for _, sl := range s.slots {
+		id += " "
+		if sl.optional {
+			id += "optional:"
 		}
-		return []*set{find("urls "+strings.Join(names, " "), func() (slots []*slot) {
-			for _, u := range r.JWKSURLs {
-				slots = append(slots, &slot{url: u, optional: slices.Contains(r.OptionalJWKSURLs, u)})
-			}
-			return slots
-		})}
+		id += sl.url
 	}
-	var sets []*set
-	for _, iss := range r.Issuers {
-		sets = append(sets, find("discovery "+iss+" "+r.DiscoveryURL, func() []*slot {
-			return []*slot{{discovery: &discovery{issuer: iss, url: r.DiscoveryURL}}}
-		}))
-	}
-	return sets
+	return id
+}
+
+// use notes which issuers the set serves.
+func (s *set) use(by []*issuerEntry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.users = by
 }
 
 // remove ends what goes on for a set that Update has removed.
 func (c *Cache) remove(s *set) {
 	s.mu.Lock()
-	s.removed = true
+	defer s.mu.Unlock()
+	s.users = nil
 	if s.round != nil {
 		close(s.round.stop)
 	}
 	for _, a := range s.active {
 		a.cancel()
 	}
-	s.mu.Unlock()
-	none := []*issuerEntry{}
-	s.users.Store(&none)
 }
 
 // own returns the set as an issuer of its own, for questions about this set alone.
 func (s *set) own(l keystate.Limits) keystate.Issuer {
-	e := keystate.Issuer{Limits: l, Sources: make([]keystate.Source, 0, len(s.slots))}
+	e := keystate.Issuer{Layout: &keystate.Layout{Limits: l}, Sources: make([]keystate.Source, 0, len(s.slots))}
 	for _, sl := range s.slots {
 		e.Sources = append(e.Sources, keystate.Source{State: &sl.current().State, Optional: sl.optional})
 	}
@@ -148,19 +162,33 @@ func (s *set) lastGood() (good clock.Time) {
 // caller holds the set's mutex.
 func (s *set) hasExpired(own *keystate.Issuer, now clock.Time) time.Duration {
 	good := s.lastGood()
-	if s.stale || good.IsZero() || own.Usable(now) {
+	if good.IsZero() || own.Usable(now) || s.kept().stale {
 		return 0
 	}
-	s.stale = true
+	s.kept().stale = true
 	return now.Since(good)
 }
 
-// oldest returns the number of the oldest request under way, or 0. The caller holds the set's mutex.
-func (sl *slot) oldest() uint64 {
-	if len(sl.inFlight) == 0 {
-		return 0
+// inFlight returns the numbers of the requests to a URL that are under way. The caller holds the set's mutex.
+func (s *set) inFlight(sl *slot) (numbers []uint64) {
+	for _, a := range s.active {
+		if a.slot == sl {
+			numbers = append(numbers, a.inFlight...)
+		}
 	}
-	return slices.Min(sl.inFlight)
+	return numbers
+}
+
+// apply notes an event of a URL, and returns the states before and after it. The caller holds the set's mutex.
+func (s *set) apply(sl *slot, e keystate.Event, l keystate.Limits) (before, after *keystate.URL) {
+	oldest := uint64(0)
+	if under := s.inFlight(sl); len(under) > 0 {
+		oldest = slices.Min(under)
+	}
+	before = sl.current()
+	next := before.Apply(e, oldest, l)
+	sl.state.Store(&next)
+	return before, &next
 }
 
 // resting returns how much longer the URL may not be asked: its server asks not to be, or it was asked too often. most bounds
@@ -189,9 +217,10 @@ func (sl *slot) settled(arrived uint64) bool {
 
 // publish makes the issuers of the set look at it again.
 func (s *set) publish() {
-	if users := s.users.Load(); users != nil {
-		for _, e := range *users {
-			e.rebuild()
-		}
+	s.mu.Lock()
+	users := s.users
+	s.mu.Unlock()
+	for _, e := range users {
+		e.rebuild()
 	}
 }

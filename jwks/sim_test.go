@@ -164,7 +164,7 @@ func newSimKeys(t *testing.T) *simKeys {
 		require.NoError(t, err)
 		keys.jwks = append(keys.jwks, jwk)
 		keys.signatures = append(keys.signatures, signature)
-		keys.prints = append(keys.prints, parsed[0].Thumbprint)
+		keys.prints = append(keys.prints, parsed[0].Thumbprint.String())
 	}
 	return keys
 }

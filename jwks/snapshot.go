@@ -40,7 +40,7 @@ type copies struct {
 
 // snapshotName is the name of a set's document. Its URLs are in the name's hash, and in the document once more.
 func snapshotName(s *set) string {
-	sum := sha256.Sum256([]byte(s.id))
+	sum := sha256.Sum256([]byte(s.id()))
 	return "jwks/" + hex.EncodeToString(sum[:16])
 }
 
@@ -70,7 +70,7 @@ type (
 
 // encode writes what the set knows, and returns a digest of that without the times that every answer changes.
 func (s *set) encode() (data []byte, digest [32]byte, err error) {
-	out := snapshot{Version: snapshotVersion, Set: s.id}
+	out := snapshot{Version: snapshotVersion, Set: s.id()}
 	plain := sha256.New()
 	for _, sl := range s.slots {
 		st := sl.current()
@@ -105,7 +105,7 @@ func (s *set) decode(doc []byte, now clock.Time, c *Config) (events []keystate.E
 	if err != nil {
 		return nil, 0, err
 	}
-	if strictjson.Find(top, "version").Raw() != strconv.Itoa(snapshotVersion) || !strictjson.Find(top, "set").Is(s.id) {
+	if strictjson.Find(top, "version").Raw() != strconv.Itoa(snapshotVersion) || !strictjson.Find(top, "set").Is(s.id()) {
 		return nil, 0, errSnapshot
 	}
 	events = make([]keystate.Event, len(s.slots))
@@ -227,8 +227,7 @@ func (c *Cache) restore(s *set) (report func()) {
 	}
 	for i, e := range events {
 		if len(e.Listed) > 0 {
-			next := s.slots[i].state.Load().Apply(e, s.slots[i].oldest(), c.config.limits())
-			s.slots[i].state.Store(&next)
+			s.apply(s.slots[i], e, c.config.limits())
 			keys += len(e.Listed)
 		}
 	}
@@ -252,22 +251,20 @@ func (c *Cache) save(ctx context.Context, s *set) {
 	now := c.clock()
 	data, digest, err := s.encode()
 	s.mu.Lock()
-	if s.copies == nil {
-		s.copies = &copies{}
-	}
-	due := s.copies.failed || digest != s.copies.digest || now.Since(s.copies.saved) >= c.config.MaxStale/snapshotsPerAge
-	if !due || s.copies.saving {
+	last := &s.kept().copies
+	due := last.failed || digest != last.digest || now.Since(last.saved) >= c.config.MaxStale/snapshotsPerAge
+	if !due || last.saving {
 		s.mu.Unlock()
 		return
 	}
-	s.copies.saving = true
+	last.saving = true
 	s.mu.Unlock()
 	if err == nil {
 		err = c.replaceSnapshot(ctx, s, data, s.lastGood().Wall)
 	}
 	s.mu.Lock()
-	first := err != nil && !s.copies.failed
-	s.copies = &copies{saved: now, digest: digest, failed: err != nil}
+	first := err != nil && !last.failed
+	*last = copies{saved: now, digest: digest, failed: err != nil}
 	s.mu.Unlock()
 	if first {
 		c.log.Warn("snapshot cannot be saved", "url", s.slots[0].name(), "failure", err)

@@ -65,7 +65,7 @@ func (s *static) Lookup(_ context.Context, q Query) Result {
 	}
 	r := Result{Complete: true}
 	ask := f.narrow(q.question())
-	var fits []string // thumbprints
+	var fits []jose.Thumbprint
 	found := false
 	for _, k := range f.keys {
 		if !ask.Matches(k.key) {
@@ -75,7 +75,7 @@ func (s *static) Lookup(_ context.Context, q Query) Result {
 		if q.KeyID == "" && !slices.Contains(fits, k.key.Thumbprint) {
 			fits = append(fits, k.key.Thumbprint)
 		}
-		if !slices.Contains(q.Tried, k.key.Thumbprint) {
+		if !k.key.Thumbprint.In(q.Tried) {
 			r.Keys = append(r.Keys, k)
 		}
 	}
@@ -97,7 +97,7 @@ func (s *static) Lookup(_ context.Context, q Query) Result {
 
 // narrow leaves out the keys without kid if a key of that kid fits, or more of them fit than are tried.
 func (f *fixed) narrow(ask keystate.Question) keystate.Question {
-	var unnamed []string // thumbprints
+	var unnamed []jose.Thumbprint
 	for _, k := range f.keys {
 		switch {
 		case !ask.Unnamed || !ask.Matches(k.key):

@@ -92,17 +92,18 @@ func (c *Cache) Status() []Status {
 // status describes a URL. The caller holds the set's mutex.
 func (sl *slot) status(inUse []keystate.Candidate, now, due clock.Time, c *Cache) Status {
 	u := sl.current()
-	st := Status{URL: sl.name(), State: label.Empty, MissingKeyIDs: slices.Clone(sl.missing)}
+	said := sl.said()
+	st := Status{URL: sl.name(), State: label.Empty, MissingKeyIDs: slices.Clone(said.missing)}
 	if u.Failure != nil {
 		st.Failures = u.Failure.Count
 	}
-	if sl.failure != nil {
-		st.Failure = sl.failure.String()
+	if said.failure != nil {
+		st.Failure = said.failure.String()
 		if sl.refused(now) {
 			st.State, st.Failure = label.NotEnabled, label.NotEnabled
 		}
 	}
-	for i, k := range sl.skipped {
+	for i, k := range said.skipped {
 		if i == maxSkipped {
 			break
 		}
@@ -133,7 +134,7 @@ func (sl *slot) status(inUse []keystate.Candidate, now, due clock.Time, c *Cache
 // keyName names a key by its kid, or by its thumbprint.
 func keyName(k *jose.Key) string {
 	if k.ID == "" {
-		return "thumbprint:" + k.Thumbprint
+		return "thumbprint:" + k.Thumbprint.String()
 	}
 	return k.ID
 }
@@ -167,18 +168,22 @@ func (s *set) missing(answered *slot, l keystate.Limits, now clock.Time) {
 	own := s.own(l)
 	all := own.Candidates(now)
 	for _, sl := range s.slots {
-		sl.missing = slices.DeleteFunc(sl.missing, func(kid string) bool {
+		r := sl.said()
+		r.missing = slices.DeleteFunc(r.missing, func(kid string) bool {
 			return !slices.ContainsFunc(all, func(c keystate.Candidate) bool { return keyName(c.Key) == kid })
 		})
+		sl.say(r)
 	}
 	st := answered.current()
 	if st.Answer.Started == 0 || st.Failure != nil {
 		return
 	}
-	answered.missing = nil
+	r := answered.said()
+	r.missing = nil
 	for i := range all {
-		if k := st.Listing(all[i].Key); (k == nil || !k.Current) && st.Answer.Made.Since(all[i].First) > time.Minute {
-			answered.missing = append(answered.missing, keyName(all[i].Key))
+		if k := st.Listing(all[i].Key); (k == nil || !k.Current) && st.Answer.Made().Since(all[i].First) > time.Minute {
+			r.missing = append(r.missing, keyName(all[i].Key))
 		}
 	}
+	answered.say(r)
 }

@@ -12,15 +12,13 @@ import (
 
 // issuerEntry is one iss: the key sets of the regions that list it.
 type issuerEntry struct {
-	cache          *Cache
-	name, provider string
-	separate       bool // Provider.SeparateKeys
-	regions        []keystate.Region
-	sets           []*set // by number
+	cache  *Cache
+	layout *keystate.Layout
+	sets   []*set // by number
 
 	building sync.Mutex
 	view     atomic.Pointer[issuerView]
-	asked    askedKeys // the key IDs that are not there
+	asked    askedKeys // the key IDs that are not there, and who waits
 }
 
 // fewKeys is how many keys of an issuer are compared again when a token names none.
@@ -29,40 +27,25 @@ const fewKeys = 16
 // issuerView is an immutable picture of the keys of one iss.
 type issuerView struct {
 	state keystate.Issuer
-	keys  []*Key               // in the order of the kids
-	all   []keystate.Candidate // the same; nil if no two share a kid, and there are few
-	until []clock.Time         // for the first of each kid: until when the answer is complete, whatever alg; zero if it is not
-
-	mu      sync.Mutex
-	changed chan struct{} // closed when another view replaces this one; nil while nobody waits
-	ended   bool
-	retired bool // Update has replaced the entry: nothing is known any more, and this is its last view
+	keys  []*Key     // in the order of the kids
+	until clock.Time // until when the answer about a kid is complete, whatever alg, except those in rare.open
+	rare  *rareKeys  // nil if no two keys share a kid, there are few, and the answer about each kid is complete
 }
 
-// wait returns a channel that is closed when another view replaces v.
-func (v *issuerView) wait() <-chan struct{} {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.changed == nil {
-		v.changed = make(chan struct{})
-		if v.ended {
-			close(v.changed)
-		}
-	}
-	return v.changed
+// rareKeys is what a view says of keys that most issuers do not have.
+type rareKeys struct {
+	all  []keystate.Candidate // in the order of the keys; nil if no two share a kid, and there are few
+	open []bool               // for the first of each kid: the answer is not complete
 }
 
-// end wakes those who wait for another view.
-func (v *issuerView) end() {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.ended = true; v.changed != nil {
-		close(v.changed)
-	}
-}
+// retired is the view of an issuer whose entry Update has replaced: nothing is known any more, and this is its last view.
+var retired = &issuerView{state: keystate.Issuer{Layout: &keystate.Layout{}}}
 
 // add notes that a region lists the iss.
 func (e *issuerEntry) add(region string, sets []*set) {
+	if e.sets == nil {
+		e.sets = slices.Clip(sets)
+	}
 	r := keystate.Region{Name: region}
 	for _, s := range sets {
 		i := slices.Index(e.sets, s)
@@ -72,25 +55,24 @@ func (e *issuerEntry) add(region string, sets []*set) {
 		}
 		r.Sets = append(r.Sets, i)
 	}
-	e.regions = append(e.regions, r)
+	e.layout.Regions = append(e.layout.Regions, r)
 }
 
 // equal reports whether two entries serve the same.
 func (e *issuerEntry) equal(o *issuerEntry) bool {
-	return e.provider == o.provider && e.separate == o.separate && slices.Equal(e.sets, o.sets) &&
-		slices.EqualFunc(e.regions, o.regions, func(a, b keystate.Region) bool {
+	return e.layout.SeparateKeys == o.layout.SeparateKeys && slices.Equal(e.sets, o.sets) &&
+		slices.EqualFunc(e.layout.Regions, o.layout.Regions, func(a, b keystate.Region) bool {
 			return a.Name == b.Name && slices.Equal(a.Sets, b.Sets)
 		})
 }
 
 // state collects what the URLs have said.
 func (e *issuerEntry) state() keystate.Issuer {
-	st := keystate.Issuer{Regions: e.regions, SeparateKeys: e.separate, Limits: e.cache.config.limits()}
 	n := 0
 	for _, s := range e.sets {
 		n += len(s.slots)
 	}
-	st.Sources = make([]keystate.Source, 0, n)
+	st := keystate.Issuer{Layout: e.layout, Sources: make([]keystate.Source, 0, n)}
 	for i, s := range e.sets {
 		for _, sl := range s.slots {
 			st.Sources = append(st.Sources, keystate.Source{State: &sl.current().State, Set: i, Optional: sl.optional})
@@ -124,7 +106,7 @@ func (v *issuerView) holds(e *issuerEntry) bool {
 	n := 0
 	for _, s := range e.sets {
 		for _, sl := range s.slots {
-			if !v.retired && v.state.Sources[n].State != &sl.current().State {
+			if v != retired && v.state.Sources[n].State != &sl.current().State {
 				return false
 			}
 			n++
@@ -138,15 +120,15 @@ func (e *issuerEntry) build() {
 	now := e.cache.clock()
 	e.asked.tidy(now)
 	old := e.view.Load()
-	if old != nil && old.retired {
+	if old == retired {
 		return
 	}
 	v := &issuerView{state: e.state()}
 	all := v.state.Candidates(now)
-	v.keys, v.until = make([]*Key, len(all)), make([]clock.Time, len(all))
+	v.keys = make([]*Key, len(all))
 	changed := old == nil || len(old.keys) != len(all)
 	if len(all) > fewKeys {
-		v.all = all
+		v.mayBeRare().all = all
 	}
 	for i := range all {
 		k := old.keep(&all[i])
@@ -159,12 +141,11 @@ func (e *issuerEntry) build() {
 		}
 		v.keys[i] = k
 		if i > 0 && all[i].Key.ID == all[i-1].Key.ID {
-			v.all = all
+			v.mayBeRare().all = all
+		} else if verdict, until := v.state.Complete(keystate.Question{KeyID: k.key.ID}, now); verdict != keystate.Incomplete {
+			v.until = until
 		} else {
-			ask := keystate.Question{KeyID: all[i].Key.ID}
-			if verdict, until := v.state.Complete(ask, now); verdict != keystate.Incomplete {
-				v.until[i] = until
-			}
+			v.mayBeRare().open[i] = true
 		}
 	}
 	e.view.Store(v)
@@ -180,20 +161,32 @@ func (e *issuerEntry) build() {
 		}
 		defer e.cache.changes.Send()
 	}
-	old.end()
+	e.asked.wake()
+}
+
+// mayBeRare returns what is rare of a view that is being built.
+func (v *issuerView) mayBeRare() *rareKeys {
+	if v.rare == nil {
+		v.rare = &rareKeys{open: make([]bool, len(v.keys))}
+	}
+	return v.rare
+}
+
+// complete reports whether the answer about the kid of a key is complete, which is the first of that kid.
+func (v *issuerView) complete(key int, now clock.Time) bool {
+	return !now.Reached(v.until) && (v.rare == nil || !v.rare.open[key])
 }
 
 // retire ends an entry that Update has replaced: its keys are no longer valid, and those who wait look again.
 func (e *issuerEntry) retire() {
 	e.building.Lock()
 	defer e.building.Unlock()
-	old := e.view.Load()
-	e.view.Store(&issuerView{retired: true})
+	old := e.view.Swap(retired)
 	if old != nil {
 		for _, k := range old.keys {
 			k.gone.Store(true)
 		}
-		old.end()
+		e.asked.wake()
 	}
 }
 
@@ -219,14 +212,14 @@ func (v *issuerView) find(kid string) int {
 // attribute makes a refresh due soon where a region may have begun to sign with a key since its last answer: only its next answer
 // tells.
 func (e *issuerEntry) attribute(all []keystate.Candidate, now clock.Time) {
-	if e.separate || len(e.regions) < 2 {
+	if e.layout.SeparateKeys || len(e.layout.Regions) < 2 {
 		return
 	}
 	for i := range all {
 		if len(all[i].Regions) < 2 {
 			continue
 		}
-		for _, r := range e.regions {
+		for _, r := range e.layout.Regions {
 			for _, n := range r.Sets {
 				good := e.sets[n].lastGood()
 				if good.IsZero() || good.Mono >= all[i].First.Mono {

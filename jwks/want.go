@@ -21,7 +21,7 @@ const (
 func (c *Cache) want(s *set, w *waiter, now clock.Time, left time.Duration) (d time.Duration, held bool, state roundState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.removed {
+	if s.removed() {
 		return 0, false, roundSettled
 	}
 	if r := s.round; r != nil && !r.good && r.snapshot != snapshotOver { // the snapshot may have the key

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -81,8 +82,13 @@ type Policy struct {
 
 // compiledPolicy is a Policy that has been checked and copied.
 type compiledPolicy struct {
-	Policy
+	*demands
 	providerID string
+}
+
+// demands is what a compiledPolicy demands of tokens. Policies of many providers are often the same in it, and share it.
+type demands struct {
+	Policy          // without Provider
 	firstScope bool // ScopeClaims is the default: the first one that is present is used
 	typesOfID  bool // Types is not the default, and for ID tokens alone
 	byClientID bool // the audience policy looks at client_id
@@ -93,13 +99,13 @@ type compiledPolicy struct {
 type issuerEntry struct {
 	*compiledPolicy
 	regions []string // that list the iss, in the order of the provider
-	region  string   // the only one, or ""
 	marks   tokenMarks
 }
 
-// compile returns a checked copy of p, and every problem with it.
-func (p Policy) compile() (*compiledPolicy, error) {
-	c := &compiledPolicy{Policy: p, providerID: p.Provider.ID, firstScope: len(p.ScopeClaims) == 0}
+// compile returns a checked copy of p, and every problem with it. It shares the demands of before if they are the same.
+func (p Policy) compile(before *demands) (*compiledPolicy, error) {
+	c := &demands{Policy: p, firstScope: len(p.ScopeClaims) == 0}
+	c.Provider = issuer.Provider{}
 	access, _ := p.Audience.kinds()
 	c.typesOfID = len(p.Types) > 0 && !access
 	c.byClientID = p.Audience.any(func(k audienceKind) bool { return k == audCognitoAccess || k == audCognitoDerived })
@@ -124,7 +130,10 @@ func (p Policy) compile() (*compiledPolicy, error) {
 	c.ScopeClaims = orElse(p.ScopeClaims, defaultScope)
 	c.ClientIDClaims = orElse(p.ClientIDClaims, defaultClientID)
 	c.GroupClaims = orElse(p.GroupClaims, groups)
-	return c, p.validate()
+	if reflect.DeepEqual(c, before) { // never with functions
+		c = before
+	}
+	return &compiledPolicy{c, p.Provider.ID}, p.validate()
 }
 
 // validate returns every problem with p.

@@ -62,7 +62,7 @@ func (f *search) try(ctx context.Context) (*jwks.Key, []string, *Error) {
 			case !isKey(k):
 				r.Complete = false
 			case !fits(k, q.Algorithm): // it was not asked for
-			case slices.Contains(q.Tried, k.Thumbprint()):
+			case len(q.Tried) > 0 && slices.Contains(q.Tried, k.Thumbprint()):
 			case len(q.Tried) == maxCandidates:
 				r.Complete = false // it is not tried
 			case !f.verifiedBy(k):

@@ -44,6 +44,7 @@ import (
 
 	"github.com/regionjwt/regionjwt/internal/limit"
 	"github.com/regionjwt/regionjwt/internal/nils"
+	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
@@ -151,16 +152,18 @@ func compile(policies []Policy, keys jwks.Source, c Config) (*state, error) {
 		s.now = time.Now
 	}
 	ids := map[string]bool{}
+	var before *demands
 	for _, p := range policies {
-		compiled, err := p.compile()
+		compiled, err := p.compile(before)
 		if err != nil {
 			errs = append(errs, err)
 		}
+		before = compiled.demands
 		if ids[p.Provider.ID] {
 			errs = append(errs, fmt.Errorf("verifier: provider %q has two policies", p.Provider.ID))
 		}
 		ids[p.Provider.ID] = true
-		errs = append(errs, s.add(compiled)...)
+		errs = append(errs, s.add(compiled, p.Provider.Regions)...)
 	}
 	return s, errors.Join(errs...)
 }
@@ -184,22 +187,20 @@ func (c *Config) problems() (errs []error) {
 }
 
 // add enters the issuers of a policy.
-func (s *state) add(p *compiledPolicy) (errs []error) {
-	for i := range p.Provider.Regions {
-		r := &p.Provider.Regions[i]
+func (s *state) add(p *compiledPolicy, regions []issuer.Region) (errs []error) {
+	for i := range regions {
+		r := &regions[i]
 		for _, iss := range r.Issuers {
 			e := s.issuers[iss]
 			switch {
 			case e == nil:
-				s.issuers[iss] = &issuerEntry{
-					compiledPolicy: p, regions: []string{r.Name}, region: r.Name, marks: marksOf(iss, r),
-				}
+				s.issuers[iss] = &issuerEntry{compiledPolicy: p, regions: []string{r.Name}, marks: marksOf(iss, r)}
 			case e.compiledPolicy != p:
 				errs = append(errs, fmt.Errorf("verifier: issuer %q is listed by the providers %q and %q",
 					iss, e.providerID, p.providerID))
 			default:
 				e.regions = append(e.regions, r.Name)
-				e.region, e.marks = "", max(e.marks, marksOf(iss, r))
+				e.marks = max(e.marks, marksOf(iss, r))
 			}
 		}
 	}

@@ -107,7 +107,11 @@ func (s *state) validUntil(e *issuerEntry, tok *Token) time.Time {
 
 // reject makes an Error that names the provider.
 func (e *issuerEntry) reject(r Reason, detail string, cause error) *Error {
-	return &Error{Reason: r, Provider: e.providerID, Region: e.region, Detail: detail, Err: cause}
+	err := &Error{Reason: r, Provider: e.providerID, Detail: detail, Err: cause}
+	if len(e.regions) == 1 {
+		err.Region = e.regions[0]
+	}
+	return err
 }
 
 // rejectIf returns nil if there is no reason.

@@ -14,6 +14,7 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+	"unique"
 
 	"github.com/lestrrat-go/jwx/v2/jwk"
 
@@ -37,9 +38,21 @@ const (
 type Key struct {
 	ID         string // kid; "" where the key names none
 	Algorithm  string // alg, Canonical; "" where the key names none
-	Thumbprint string // RFC 7638, SHA-256, base64url
+	Thumbprint Thumbprint
 	Public     crypto.PublicKey
 }
+
+// Thumbprint is the SHA-256 thumbprint of a key (RFC 7638).
+type Thumbprint [sha256.Size]byte
+
+// String returns the thumbprint, base64url-encoded.
+func (t Thumbprint) String() string { return encode(t[:]) }
+
+// Compare orders thumbprints.
+func (t Thumbprint) Compare(other Thumbprint) int { return bytes.Compare(t[:], other[:]) }
+
+// In reports whether list names the thumbprint.
+func (t Thumbprint) In(list []string) bool { return len(list) > 0 && slices.Contains(list, t.String()) }
 
 // Same reports whether two keys are one: the same material under the same kid, for the same algorithm.
 func (k *Key) Same(other *Key) bool {
@@ -164,7 +177,10 @@ func (m *members) parse(maxRSABits int) (*Key, Skip) {
 	if skip := m.checkUse(); skip != "" {
 		return nil, skip
 	}
-	k := &Key{ID: strings.Clone(m.kid.Text()), Algorithm: Canonical(strings.Clone(m.alg.Text()))} // not to hold the document
+	k := &Key{ID: strings.Clone(m.kid.Text())} // not to hold the document
+	if alg := m.alg.Text(); alg != "" {
+		k.Algorithm = unique.Make(Canonical(alg)).Value() // one copy for all keys
+	}
 	var minimal map[string]string
 	var skip Skip
 	switch {
@@ -189,8 +205,7 @@ func (m *members) parse(maxRSABits int) (*Key, Skip) {
 	if !agrees(canonical, k) {
 		return nil, SkipMalformed
 	}
-	sum := sha256.Sum256(canonical)
-	k.Thumbprint = encode(sum[:])
+	k.Thumbprint = sha256.Sum256(canonical)
 	return k, ""
 }
 
@@ -300,6 +315,7 @@ func (m *members) rsa(maxBits int) (crypto.PublicKey, map[string]string, Skip) {
 		return nil, nil, SkipMalformed
 	}
 	modulus, exponent := new(big.Int).SetBytes(n), new(big.Int).SetBytes(e)
+	modulus.SetBits(slices.Clone(modulus.Bits())) // without the room that SetBytes leaves to grow
 	if skip := checkRSA(modulus, exponent, maxBits); skip != "" {
 		return nil, nil, skip
 	}

@@ -53,7 +53,7 @@ func TestExamplesOfRFC9964(t *testing.T) {
 			require.Equal(t, c.public, hash(pub))
 			k, skip := parseKey(t, map[string]any{"kty": "AKP", "alg": c.alg, "kid": c.thumbprint, "pub": enc.EncodeToString(pub)})
 			require.Empty(t, skip)
-			require.Equal(t, c.thumbprint, k.Thumbprint)
+			require.Equal(t, c.thumbprint, k.Thumbprint.String())
 			input := enc.EncodeToString([]byte(`{"alg":"`+c.alg+`","kid":"`+c.thumbprint+`"}`)) + "." + enc.EncodeToString([]byte(payload))
 			signature, err := private.SignDeterministic([]byte(input), nil)
 			require.NoError(t, err)

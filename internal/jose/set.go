@@ -3,7 +3,6 @@ package jose
 import (
 	"cmp"
 	"errors"
-	"slices"
 	"strings"
 
 	"github.com/regionjwt/regionjwt/internal/strictjson"
@@ -86,7 +85,7 @@ func (m *members) skipped(index int, why Skip, k *Key) Skipped {
 		Index: index, Why: why, KeyID: short(m.kid), KeyType: short(m.kty), Algorithm: Canonical(short(m.alg)),
 	}
 	if k != nil {
-		s.Thumbprint = k.Thumbprint
+		s.Thumbprint = k.Thumbprint.String()
 	}
 	return s
 }
@@ -101,5 +100,5 @@ func short(v strictjson.Value) string {
 
 // IsForbidden reports whether the private half of k is public knowledge and its thumbprint is not in allowed.
 func IsForbidden(k *Key, allowed []string) bool {
-	return IsPublishedPrivateKey(k.Thumbprint) && !slices.Contains(allowed, k.Thumbprint)
+	return IsPublishedPrivateKey(k.Thumbprint.String()) && !k.Thumbprint.In(allowed)
 }

@@ -110,7 +110,7 @@ func (h *header) readKey(jwk strictjson.Value) error {
 func (h *header) verify(j jose.JWS) error {
 	members, _ := strictjson.Parse(nil, h.key) // its values were parsed before
 	key, skip := jose.ParseKey(strictjson.Find(members, "jwk"), jose.MaxRSABits)
-	if skip != "" || key.Thumbprint != h.thumbprint || !jose.Fits(h.alg, key.Public) {
+	if skip != "" || key.Thumbprint.String() != h.thumbprint || !jose.Fits(h.alg, key.Public) {
 		return errKey
 	}
 	if key.Algorithm != "" && key.Algorithm != h.alg {

@@ -134,10 +134,6 @@ func (s State) failed(e *Event) State {
 // is known adds keys and ends no miss.
 func (s State) answered(e *Event, l Limits) State {
 	made := e.made()
-	full := s.Answer.Full
-	if e.Kind == Good {
-		full = e.StartedAt
-	}
 	ignored := s.Answer.NoCacheIgnored
 	if e.NoCache {
 		ignored++
@@ -149,8 +145,8 @@ func (s State) answered(e *Event, l Limits) State {
 	once := s.Answer.Started == 0 && s.Known && made.Lived(s.Good) > unsteadyTime // the keys come from an old snapshot
 	s.Known, s.Failure, s.Good = true, nil, clock.Later(s.Good, made)
 	s.Answer = Answer{
-		Started: e.Started, StartedAt: e.StartedAt, Made: made, Full: full, Age: e.Age,
-		NoCacheIgnored: ignored, Partial: e.Partial, Unmodified: e.Kind == NotModified,
+		Started: e.Started, StartedAt: e.StartedAt, Age: e.Age, NoCacheIgnored: ignored, Partial: e.Partial,
+		Unmodified: e.Kind == NotModified,
 	}
 	if e.Kind == Good {
 		s.Unusable = e.Unusable

@@ -2,6 +2,7 @@ package keystate_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 // issuerOf returns an issuer with a region for each URL. Each URL has given its answers a second apart, the first one
 // at second 1.
 func issuerOf(urls ...[][]*jose.Key) *keystate.Issuer {
-	e := &keystate.Issuer{Limits: single.limits(), SeparateKeys: true}
+	e := &keystate.Issuer{Layout: &keystate.Layout{Limits: single.limits(), SeparateKeys: true}}
 	for i, answers := range urls {
 		var u keystate.URL
 		for n, list := range answers {
@@ -31,7 +32,7 @@ func issuerOf(urls ...[][]*jose.Key) *keystate.Issuer {
 
 func thumbprints(list []keystate.Candidate) (names []string) {
 	for _, c := range list {
-		names = append(names, c.Key.Thumbprint)
+		names = append(names, strings.TrimRight(string(c.Key.Thumbprint[:]), "\x00"))
 	}
 	return names
 }
@@ -103,8 +104,8 @@ func TestKeysOfOtherAlgorithmsAndNamesAreNotChosen(t *testing.T) {
 	t.Parallel()
 	e := issuerOf([][]*jose.Key{{
 		newKey("a", jose.EdDSA, "1"), newKey("b", jose.EdDSA, "2"),
-		{ID: "a", Algorithm: jose.RS256, Thumbprint: "3", Public: rsaKey},
-		{ID: "a", Thumbprint: "4", Public: p256},
+		{ID: "a", Algorithm: jose.RS256, Thumbprint: thumbprintOf("3"), Public: rsaKey},
+		{ID: "a", Thumbprint: thumbprintOf("4"), Public: p256},
 		newKey("a", "", "5"),
 	}})
 	chosen, _ := choose(e, question("a"))

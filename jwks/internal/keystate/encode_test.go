@@ -116,7 +116,7 @@ func (e *encoder) state(s *keystate.State) {
 	e.flag(s.Answer.Age > 0)
 	if s.Answer.Age > 0 {
 		e.int(int64(s.Answer.Age))
-		e.time(s.Answer.Made)
+		e.time(s.Answer.Made())
 	}
 	e.flag(s.Failure != nil)
 	if f := s.Failure; f != nil {

@@ -23,9 +23,14 @@ type Region struct {
 	Sets []int
 }
 
-// Issuer is all that the URLs of one iss have said. SeparateKeys means that no region signs with a key that it does not list.
+// Issuer is all that the URLs of one iss have said.
 type Issuer struct {
-	Sources      []Source // in the order of the configuration
+	*Layout
+	Sources []Source // in the order of the configuration
+}
+
+// Layout is how an issuer is configured. SeparateKeys means that no region signs with a key that it does not list.
+type Layout struct {
 	Regions      []Region // in the order of the configuration
 	SeparateKeys bool
 	Limits       Limits
@@ -118,6 +123,9 @@ func (e *Issuer) Candidates(now clock.Time) []Candidate {
 	}
 	for i := range all {
 		all[i].Regions = e.regions(&all[i], now)
+		if i > 0 && slices.Equal(all[i].Regions, all[i-1].Regions) {
+			all[i].Regions = all[i-1].Regions // keys are kept for long
+		}
 	}
 	slices.SortStableFunc(all, func(a, b Candidate) int { return cmp.Compare(a.Key.ID, b.Key.ID) })
 	return slices.Clip(all)
@@ -151,7 +159,7 @@ func (e *Issuer) Most() int { return min(max(4, len(e.Sources)), maxCandidates) 
 // Choose returns the candidates to try for q, which are all of one kid if q names one, in the order in which to try them. cut
 // reports that there were more. No URL can crowd out the first key of another: a key goes by its best place at any URL.
 func (e *Issuer) Choose(all []Candidate, q Question) (chosen []Candidate, cut bool) {
-	index := map[string]int{} // by thumbprint
+	index := map[jose.Thumbprint]int{}
 	for _, c := range all {
 		if !q.Matches(c.Key) {
 			continue
@@ -173,7 +181,7 @@ func (e *Issuer) Choose(all []Candidate, q Question) (chosen []Candidate, cut bo
 	slices.SortStableFunc(chosen, func(a, b Candidate) int {
 		pa, pb := places[a.Key], places[b.Key]
 		return cmp.Or(cmp.Compare(pa.rank, pb.rank), cmp.Compare(pa.source, pb.source),
-			cmp.Compare(a.Key.Thumbprint, b.Key.Thumbprint))
+			a.Key.Thumbprint.Compare(b.Key.Thumbprint))
 	})
 	return chosen[:min(len(chosen), most)], cut
 }
@@ -209,7 +217,7 @@ func (e *Issuer) places(chosen []Candidate) map[*jose.Key]place {
 			case b.first.After(a.first):
 				return 1
 			}
-			return cmp.Compare(a.key.Thumbprint, b.key.Thumbprint)
+			return a.key.Thumbprint.Compare(b.key.Thumbprint)
 		})
 		for rank, k := range entries {
 			if rank < places[k.key].rank {

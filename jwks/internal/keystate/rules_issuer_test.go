@@ -305,9 +305,9 @@ func TestRulesOfEntriesThatCannotBeUsed(t *testing.T) {
 		holds, stands bool
 	}{
 		{"an entry of which only the kid is known may be the key", entry("a", "", "", ""), true, true},
-		{"one of the same material is the key", entry("a", "OKP", jose.EdDSA, "first a"), true, true},
+		{"one of the same material is the key", entry("a", "OKP", jose.EdDSA, thumbprintOf("first a").String()), true, true},
 		{"one of another kid is not", entry("b2", "", "", ""), false, false},
-		{"one without a kid is not", entry("", "OKP", jose.EdDSA, "first a"), false, false},
+		{"one without a kid is not", entry("", "OKP", jose.EdDSA, thumbprintOf("first a").String()), false, false},
 		{"one of another type is not", entry("a", "RSA", "", ""), false, false},
 		{"one of other material is another key, but may be the one that is asked for", entry("a", "OKP", "", "other"), false, true},
 		{"one for another algorithm is not asked for", entry("a", "", jose.RS256, ""), true, false},
@@ -369,8 +369,8 @@ var (
 
 func TestAQuestionMatchesByKidAndAlgorithm(t *testing.T) {
 	t.Parallel()
-	withAlg := &jose.Key{ID: "a", Algorithm: jose.RS256, Thumbprint: "r", Public: rsaKey}
-	without := &jose.Key{ID: "a", Thumbprint: "e", Public: p256}
+	withAlg := &jose.Key{ID: "a", Algorithm: jose.RS256, Thumbprint: thumbprintOf("r"), Public: rsaKey}
+	without := &jose.Key{ID: "a", Thumbprint: thumbprintOf("e"), Public: p256}
 	for _, tc := range []struct {
 		kid, alg string
 		key      *jose.Key
@@ -384,7 +384,7 @@ func TestAQuestionMatchesByKidAndAlgorithm(t *testing.T) {
 		{"a", jose.ES256, without, true},
 		{"a", jose.ES384, without, false},
 		{"a", jose.RS256, without, false},
-		{"a", jose.RS256, &jose.Key{ID: "a", Thumbprint: "r", Public: rsaKey}, true},
+		{"a", jose.RS256, &jose.Key{ID: "a", Thumbprint: thumbprintOf("r"), Public: rsaKey}, true},
 		{"a", jose.RS256, &jose.Key{ID: "a"}, true},
 	} {
 		got := keystate.Question{KeyID: tc.kid, Algorithm: tc.alg}.Matches(tc.key)

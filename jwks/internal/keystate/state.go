@@ -64,19 +64,19 @@ type Miss struct {
 	Once  bool       // one answer withdraws the key: it was of an old snapshot
 }
 
-// Answer is the last good answer of a URL. Started numbers its request, StartedAt is when that began. Made is when the content
-// was made: StartedAt less Age. Full is when the request of the last whole answer (200) began. Partial means that what it
+// Answer is the last good answer of a URL. Started numbers its request, StartedAt is when that began. Partial means that what it
 // does not list proves nothing.
 type Answer struct {
 	Started        uint64
 	StartedAt      clock.Time
-	Made           clock.Time
-	Full           clock.Time
 	Age            time.Duration
-	NoCacheIgnored int // times in a row that a request for a fresh copy was answered with an old one
+	NoCacheIgnored int32 // times in a row that a request for a fresh copy was answered with an old one
 	Partial        bool
 	Unmodified     bool // it was 304
 }
+
+// Made returns when the content of the answer was made.
+func (a *Answer) Made() clock.Time { return a.StartedAt.Add(-a.Age) }
 
 // Whole reports whether the last answer was not 304: servers may share an ETag, so 304 proves nothing about what the URL does not
 // list.
@@ -113,7 +113,7 @@ type Unusable struct {
 
 // holds reports whether u can be the key k in a form that cannot be used: nothing that can be read differs.
 func (u Unusable) holds(k *jose.Key) bool {
-	return u.KeyID == k.ID && (u.KeyType == "" || u.KeyType == k.Type()) && (u.Thumbprint == "" || u.Thumbprint == k.Thumbprint)
+	return u.KeyID == k.ID && (u.KeyType == "" || u.KeyType == k.Type()) && (u.Thumbprint == "" || u.Thumbprint == k.Thumbprint.String())
 }
 
 // StandsFor reports whether u can be the key that q asks for.
@@ -224,13 +224,13 @@ func (s *State) proves(issuedAt time.Time) bool {
 }
 
 func (s *State) provesByAge(issuedAt time.Time) bool {
-	return !issuedAt.IsZero() && s.Answer.Made.Wall > issuedAt.Add(published).UnixNano()
+	return !issuedAt.IsZero() && s.Answer.Made().Wall > issuedAt.Add(published).UnixNano()
 }
 
 // listsAny reports whether the last that the URL has said of a key that q asks for, and that was not tried, is that it lists it.
 func (s *State) listsAny(q Question, tried []string) bool {
 	return slices.ContainsFunc(s.Listed, func(k Listing) bool {
-		return (k.Miss == nil || k.Current) && q.Matches(k.Key) && !slices.Contains(tried, k.Key.Thumbprint)
+		return (k.Miss == nil || k.Current) && q.Matches(k.Key) && !k.Key.Thumbprint.In(tried)
 	})
 }
 

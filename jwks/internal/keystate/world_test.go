@@ -27,7 +27,15 @@ const (
 )
 
 func newKey(kid, alg, thumbprint string) *jose.Key {
-	return &jose.Key{ID: kid, Algorithm: alg, Thumbprint: thumbprint, Public: make(ed25519.PublicKey, ed25519.PublicKeySize)}
+	return &jose.Key{
+		ID: kid, Algorithm: alg, Thumbprint: thumbprintOf(thumbprint), Public: make(ed25519.PublicKey, ed25519.PublicKeySize),
+	}
+}
+
+// thumbprintOf returns a thumbprint that begins with a text.
+func thumbprintOf(text string) (t jose.Thumbprint) {
+	copy(t[:], text)
+	return t
 }
 
 var keys = [keyCount]*jose.Key{
@@ -101,7 +109,7 @@ func (d document) unusable() []keystate.Unusable {
 		list = append(list, keystate.Unusable{KeyID: keys[k].ID})
 	}
 	for k := range d.forbidden.each {
-		list = append(list, keystate.Unusable{KeyID: keys[k].ID, KeyType: "OKP", Thumbprint: keys[k].Thumbprint, Policy: true})
+		list = append(list, keystate.Unusable{KeyID: keys[k].ID, KeyType: "OKP", Thumbprint: keys[k].Thumbprint.String(), Policy: true})
 	}
 	return list
 }
@@ -193,7 +201,7 @@ func (w *world) clone() *world {
 }
 
 func (w *world) issuer() *keystate.Issuer {
-	e := &keystate.Issuer{Regions: w.regions, SeparateKeys: w.separate, Limits: w.limits()}
+	e := &keystate.Issuer{Layout: &keystate.Layout{Regions: w.regions, SeparateKeys: w.separate, Limits: w.limits()}}
 	e.Sources = make([]keystate.Source, len(w.sites))
 	for i := range w.sites {
 		e.Sources[i] = keystate.Source{State: &w.sites[i].url.State, Set: w.sets[i], Optional: w.optional[i]}
