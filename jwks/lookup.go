@@ -52,7 +52,8 @@ func (c *Cache) Lookup(ctx context.Context, q Query) Result {
 
 // question is what q asks of the state of an issuer.
 func (q *Query) question() keystate.Question {
-	return keystate.Question{KeyID: q.KeyID, Algorithm: jose.Canonical(q.Algorithm), Unnamed: q.AllowMissingKeyID && q.KeyID != ""}
+	unnamed := q.AllowMissingKeyID && q.KeyID != ""
+	return keystate.Question{KeyID: q.KeyID, Algorithm: jose.Canonical(q.Algorithm), Unnamed: unnamed}
 }
 
 // find returns an issuer, and what is known of it; nil if no provider lists it.

@@ -71,8 +71,8 @@ type Policy struct {
 	// as ErrInvalid unless it wraps ErrUnavailable. A panic is ErrUnavailable. It must be safe for concurrent use.
 	RegionPolicy func(provider string, regions []string, issuedAt time.Time) error
 
-	// Check is called for every token that passed all other checks, each time it is verified or checked again. An error rejects the token with
-	// ReasonCheckFailed: as ErrInvalid unless it wraps ErrForbidden, ErrUnavailable or ErrRateLimited. A panic is
+	// Check is called for every token that passed all other checks, each time it is verified or checked again. An error rejects
+	// the token with ReasonCheckFailed: as ErrInvalid unless it wraps ErrForbidden, ErrUnavailable or ErrRateLimited. A panic is
 	// ErrUnavailable. It must be safe for concurrent use.
 	Check func(context.Context, *Token) error
 

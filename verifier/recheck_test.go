@@ -233,3 +233,27 @@ func TestRecheckCallsCheck(t *testing.T) {
 		})
 	}
 }
+
+// If none of the keys in the answer is that of the token, Recheck asks once more without them, as Verify does: only the answer to
+// that is about the key that is missing.
+func TestRecheckAsksAgainWithoutTheKeysThatAreNotTheTokens(t *testing.T) {
+	t.Parallel()
+	w := fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion))
+	own := keyWith(t, published(t, w, east), nil)
+	another := keyWith(t, published(t, fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion)), east), map[string]any{"kid": own.ID()})
+	key, complete := own, true
+	v := newVerifier(t, w, func(_ *verifier.Policy, c *parts) {
+		c.Keys = answering(func(_ context.Context, q jwks.Query) jwks.Result {
+			if len(q.Tried) > 0 {
+				return jwks.Result{Complete: complete}
+			}
+			return jwks.Result{Keys: []*jwks.Key{key}, Complete: true}
+		})
+	})
+	tok, err := v.Verify(t.Context(), w.Issue(east, fakeissuer.Claims{}))
+	require.NoError(t, err)
+	key = another
+	require.Equal(t, "unknown_key", reasonOf(t, v.Recheck(t.Context(), tok)))
+	complete = false
+	require.Equal(t, "keys_unavailable", reasonOf(t, v.Recheck(t.Context(), tok)))
+}

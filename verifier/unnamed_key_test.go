@@ -29,7 +29,7 @@ type publishedSets struct {
 }
 
 // newSets makes a Verifier that allows tokens and keys without kid. It is called within a bubble.
-func newSets(s *scene, sets map[string][]map[string]any, alter func(*verifier.Policy)) *publishedSets {
+func newSets(s *scene, sets map[string][]map[string]any) *publishedSets {
 	p := issuer.Provider{ID: "p"}
 	for _, region := range slices.Sorted(maps.Keys(sets)) {
 		p.Regions = append(p.Regions, issuer.Region{
@@ -51,9 +51,6 @@ func newSets(s *scene, sets map[string][]map[string]any, alter func(*verifier.Po
 	synctest.Wait()
 	published.stop = func() { cancel(); time.Sleep(time.Minute) }
 	s.policy.Provider, s.policy.AllowMissingKeyID = p, true
-	if alter != nil {
-		alter(&s.policy)
-	}
 	published.Verifier, err = verifier.New([]verifier.Policy{s.policy}, published.cache, verifier.Config{})
 	require.NoError(s.t, err)
 	return published
@@ -120,7 +117,7 @@ func TestRegionsOfAKeyWithSeveralNames(t *testing.T) {
 				s := newScene(t, 2)
 				p := newSets(s, map[string][]map[string]any{
 					east: {withKid(s.members[0], c.names[0])}, west: {withKid(s.members[0], c.names[1]), s.members[1]},
-				}, nil)
+				})
 				tok, reason := p.agree(s.sign(0, c.header, nil))
 				require.Empty(t, reason)
 				require.ElementsMatch(t, c.want, tok.Regions())
@@ -137,7 +134,7 @@ func TestCachedTokenOfAKeyWithSeveralNamesFollowsTheKeySets(t *testing.T) {
 		s := newScene(t, 2)
 		p := newSets(s, map[string][]map[string]any{
 			east: {withKid(s.members[0], "one"), s.members[1]}, west: {withKid(s.members[0], "two"), s.members[1]},
-		}, nil)
+		})
 		raw := s.sign(0, set{"kid": nil}, nil)
 		tok, _ := p.agree(raw)
 		require.ElementsMatch(t, []string{east, west}, tok.Regions())
@@ -154,7 +151,7 @@ func TestANamedKeyTakesTheTokensOfItsKid(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene(t, 2)
-		p := newSets(s, map[string][]map[string]any{east: {withKid(s.members[0], nil)}}, nil)
+		p := newSets(s, map[string][]map[string]any{east: {withKid(s.members[0], nil)}})
 		raw := s.sign(0, set{"kid": "name"}, nil)
 		tok, reason := p.agree(raw)
 		require.Empty(t, reason)
@@ -176,7 +173,7 @@ func TestNamedKeysDoNotCrowdOutAKeyWithoutKid(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newScene(t, named+1)
 			delete(s.members[named], "kid")
-			p := newSets(s, map[string][]map[string]any{east: s.members}, nil)
+			p := newSets(s, map[string][]map[string]any{east: s.members})
 			raw := s.sign(named, set{"kid": "other"}, nil)
 			_, reason := p.agree(raw)
 			require.Empty(t, reason, named)
@@ -221,7 +218,7 @@ func TestEntriesWithoutKidThatCannotBeRead(t *testing.T) {
 				}
 				raw := s.sign(2, header, nil)
 				s.members = s.members[:2]
-				p := newSets(s, map[string][]map[string]any{east: s.members}, nil)
+				p := newSets(s, map[string][]map[string]any{east: s.members})
 				_, err := p.Verify(t.Context(), raw)
 				require.Equal(t, c.want, reasonOf(t, err))
 				keys, newErr := jwks.NewStatic(map[string][]byte{sceneIssuer: s.keySet()})
@@ -240,7 +237,7 @@ func TestAKeyWithoutKidThatIsMissingFromAnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene(t, 2)
 		unnamed := withKid(s.members[1], nil)
-		p := newSets(s, map[string][]map[string]any{east: {s.members[0], unnamed}}, nil)
+		p := newSets(s, map[string][]map[string]any{east: {s.members[0], unnamed}})
 		raw := s.sign(1, set{"kid": "other"}, nil)
 		_, reason := p.agree(raw)
 		require.Empty(t, reason)

@@ -96,7 +96,7 @@ func TestTokensWithoutKidAgreeWithAnotherReader(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 7))
 			s := newScene(t, 7) // nobody ever publishes the last key
 			sets := generatedSets(r)
-			p := newSets(s, map[string][]map[string]any{east: s.published(sets[east]), west: s.published(sets[west])}, nil)
+			p := newSets(s, map[string][]map[string]any{east: s.published(sets[east]), west: s.published(sets[west])})
 			tokens := map[string]string{}
 			check := func() {
 				for _, kid := range []string{"", "a", "x"} {
