@@ -43,7 +43,7 @@ var ErrRestart = errors.New("needs a restart")
 // Options say how a file is read. The zero value of every field is the default.
 type Options struct {
 	// Stores opens the stores that the file names, by the scheme of their URL: "redis", "dynamodb". The one under "" opens those
-	// of any other scheme. A function is called once for each store, by Open, and does no I/O. Directories, "dir:PATH", need none.
+	// of any other scheme. A function is called once for each store, by Open, and does no I/O. Directories (dir:PATH) need none.
 	Stores map[string]func(Location) (store.Store, error)
 
 	// Convert makes JSON of a file in another format, such as YAMLToJSON of sigs.k8s.io/yaml. Nil means that the file is JSON.

@@ -60,4 +60,4 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // spread is by how much of a tenth a hold-down is longer, at random.
-func spread() float64 { return rand.Float64() } //nolint:gosec // it is no secret
+func spread() float64 { return rand.Float64() }

@@ -18,5 +18,5 @@ func (c *Cache) random() float64 {
 	if c.config.random != nil {
 		return c.config.random()
 	}
-	return rand.Float64() //nolint:gosec // it only spreads requests
+	return rand.Float64()
 }

@@ -2,6 +2,7 @@ package jwks
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -98,15 +99,16 @@ func (s *set) id() string {
 	if d := s.slots[0].discovery; d != nil {
 		return s.clients.id + "discovery " + d.issuer + " " + d.url
 	}
-	id := s.clients.id + "urls"
+	var id strings.Builder
+	id.WriteString(s.clients.id + "urls")
 	for _, sl := range s.slots {
-		id += " "
+		id.WriteByte(' ')
 		if sl.optional {
-			id += "optional:"
+			id.WriteString("optional:")
 		}
-		id += sl.url
+		id.WriteString(sl.url)
 	}
-	return id
+	return id.String()
 }
 
 // use notes which issuers the set serves.

@@ -47,8 +47,8 @@ func scopeRequirement(scopes []string, check func(*verifier.Token) error) Requir
 	return Requirement(authz.NewRequirement(verifier.ReasonInsufficientScope, authz.Challenge{Scopes: scopes}, check))
 }
 
-// AnyGroup requires at least one of the groups or roles; see verifier.Policy.GroupClaims. It panics if there is none, or if one is
-// empty.
+// AnyGroup requires at least one of the groups or roles; see verifier.Policy.GroupClaims. It panics if there is none, or if one
+// is empty.
 func AnyGroup(groups ...string) Requirement {
 	groups = namesOf("AnyGroup", "group", groups)
 	return plain(func(t *verifier.Token) error {

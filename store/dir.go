@@ -30,8 +30,9 @@ const (
 
 // Dir returns a Store that keeps documents in a directory, which the first Save creates. Several processes of one machine may
 // share it. The directory and its files belong to the user of the process, and no other user can read or write them (0700 and
-// 0600); otherwise Load and Save return ErrNotAuthentic. On systems other than Unix, these have no meaning: there the access rules of
-// the directory must protect it, and only one process may use it. Names are hashed, so that no name can be a path. Watch has no hints.
+// 0600); otherwise Load and Save return ErrNotAuthentic. Systems other than Unix have no such modes: there the access rules
+// of the directory must protect it, and only one process may use it. Names are hashed, so that no name can be a path. Watch
+// has no hints.
 //
 // Save writes a temporary file and renames it, under a lock: after a crash the directory has the old document or the new one.
 // It also removes temporary files that are older than a minute. The path must not be empty.

@@ -52,7 +52,7 @@ const (
 	// ReasonProofFailed: the token is bound to a key (RFC 7800), and the sender did not prove that it has the key (RFC 8705,
 	// RFC 9449).
 	ReasonProofFailed      Reason = "proof_failed"
-	ReasonNonceRequired    Reason = "nonce_required"    // the DPoP proof does not have the nonce of this server (RFC 9449 section 9)
+	ReasonNonceRequired    Reason = "nonce_required"    // the DPoP proof does not have the nonce of this server
 	ReasonProofUnavailable Reason = "proof_unavailable" // it could not be found out whether the DPoP proof was used before
 )
 

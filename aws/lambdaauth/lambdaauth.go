@@ -18,9 +18,10 @@
 //
 // # The cache of API Gateway
 //
-// API Gateway keeps an Allow or a Deny: by default 300 seconds in a REST API, and not at all in an HTTP API. For that time what is
-// allowed outlives exp and every revocation rule. Set the time (authorizerResultTtlInSeconds) to 0, where a token that was
-// verified before costs little in a running function, or to at most 60. "regionjwt check --authorizer-cache" reminds of it.
+// API Gateway keeps an Allow or a Deny: by default 300 seconds in a REST API, and not at all in an HTTP API. For that time
+// what is allowed outlives exp and every revocation rule. Set the time (authorizerResultTtlInSeconds) to 0, where a token
+// that was verified before costs little in a running function, or to at most 60. "regionjwt check --authorizer-cache" reminds
+// of it.
 //
 // That it cannot be found out is never kept, because an error is no answer. An answer depends on the token alone, not on the
 // method, and its policy is for all methods. The key of the cache are the identity sources of the API. The header Authorization

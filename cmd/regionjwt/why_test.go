@@ -59,7 +59,7 @@ func TestFailoverWhyExplainsAMove(t *testing.T) {
 	}
 	require.NotContains(t, text, "s3cret")
 
-	answer, err := http.Get(page.URL + "/status/status.json") //nolint:noctx // of this test
+	answer, err := http.Get(page.URL + "/status/status.json")
 	require.NoError(t, err)
 	defer func() { require.NoError(t, answer.Body.Close()) }()
 	json, err := io.ReadAll(answer.Body)

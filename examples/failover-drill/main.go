@@ -1,5 +1,5 @@
-// Failover-drill tells the whole story of a lost region in one command, in memory, in less than five seconds: a controller watches
-// the regions, machine tokens follow it, an operator pins a region and resumes, and a page shows how things stand.
+// Failover-drill tells the whole story of a lost region in one command, in memory, in less than five seconds: a controller
+// watches the regions, machine tokens follow it, an operator pins a region and resumes, and a page shows how things stand.
 //
 //	go run ./examples/failover-drill
 //	go run ./examples/failover-drill -listen localhost:8080    # and look at the page meanwhile, and afterwards

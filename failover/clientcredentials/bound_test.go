@@ -90,17 +90,18 @@ func boundAPI(t *testing.T, s *issuertest.Server, c dpop.Config) (http.RoundTrip
 	require.NoError(t, err)
 	var mu sync.Mutex
 	var seen []string
-	return local{m.Require()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			body, _ := io.ReadAll(r.Body)
-			mu.Lock()
-			defer mu.Unlock()
-			seen = append(seen, verifier.FromContext(r.Context()).Subject()+" "+r.URL.Path+" "+string(body))
-			w.WriteHeader(http.StatusNoContent)
-		}))}, func() []string {
-			mu.Lock()
-			defer mu.Unlock()
-			return seen
-		}
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		seen = append(seen, verifier.FromContext(r.Context()).Subject()+" "+r.URL.Path+" "+string(body))
+		w.WriteHeader(http.StatusNoContent)
+	})
+	return local{m.Require()(handler)}, func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return seen
+	}
 }
 
 // A client that is DPoP-only is served, with each kind of key, by a service that demands nonces, also with the region lost that

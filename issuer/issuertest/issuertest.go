@@ -95,9 +95,9 @@ type Config struct {
 // provider. Regions that share a JWKS URL share their keys, and so do all regions of a Cognito user pool. If a region has no
 // JWKSURLs, the Server serves its discovery document.
 //
-// A TokenURL answers the client credentials grant with a token for a machine client, and token exchange (RFC 8693) of tokens of the
-// Server, without authenticating the client. The parameters audience and resource become the aud. With a DPoP proof, the token is
-// bound to its key.
+// A TokenURL answers the client credentials grant with a token for a machine client, and token exchange (RFC 8693) of tokens
+// of the Server, without authenticating the client. The parameters audience and resource become the aud. With a DPoP proof,
+// the token is bound to its key.
 type Server struct {
 	fake   *fakeissuer.Server
 	config Config

@@ -70,9 +70,9 @@ var (
 //   - key, URL and jti together were not used before. This check is the last one, so that only proofs of clients with the key of
 //     a valid token are recorded.
 //
-// The error is a *verifier.Error: ReasonProofFailed if the scheme is wrong or the token is not bound by DPoP; ReasonBadRequest
-// for several proofs; ReasonNonceRequired; ReasonProofUnavailable, with RetryAfter, if it is not known which proofs were used; and
-// otherwise ReasonProofFailed with Detail "dpop".
+// The error is a *verifier.Error: ReasonProofFailed if the scheme is wrong or the token is not bound by DPoP;
+// ReasonBadRequest for several proofs; ReasonNonceRequired; ReasonProofUnavailable, with RetryAfter, if it is not known which
+// proofs were used; and otherwise ReasonProofFailed with Detail "dpop".
 func (c *Checker) Check(r *http.Request, url string, t *verifier.Token) error {
 	if c == nil || c.replay == nil {
 		return unavailable(errNotNew)

@@ -58,9 +58,9 @@ type Config struct {
 	// digests, and contain nothing from a token or proof.
 	//
 	// Nil means the memory of this process, for 131,072 proofs, about 1,400 per second with the other defaults and 290 bytes
-	// each. If it is full, each key gets what it needs up to a fair share, and a key with more gives up its oldest proofs: 10,000
-	// clients that use 10 proofs each within their time are not disturbed by 1,000 keys that use as many as they can. A proof that
-	// may be one that was given up, or for which there is no room, is rejected as proof_unavailable.
+	// each. If it is full, each key gets what it needs up to a fair share, and a key with more gives up its oldest proofs:
+	// 10,000 clients that use 10 proofs each within their time are not disturbed by 1,000 keys that use as many as they can.
+	// A proof that may be one that was given up, or for which there is no room, is rejected as proof_unavailable.
 	Replay func(ctx context.Context, id string, until time.Time) (seen bool, err error)
 }
 

@@ -47,8 +47,8 @@ func (s *State) Next() (lines []string) {
 		return []string{"only a pin of an operator: Automatic is not set"}
 	}
 	if active.Health == label.Unhealthy {
-		return []string{active.Name + " is unhealthy, and there is no other region to move to: the first one is entered that is " +
-			"healthy, or else unknown, and not in hold-down" + s.inHoldDown()}
+		return []string{active.Name + " is unhealthy, and there is no other region to move to: the first one is entered that " +
+			"is healthy, or else unknown, and not in hold-down" + s.inHoldDown()}
 	}
 	for i := range s.Regions[:s.Active] {
 		lines = append(lines, s.returnTo(i))

@@ -49,7 +49,7 @@ func NewSigner(alg string) (*Signer, error) {
 	return s, err
 }
 
-// SignerOf returns a Signer for a key that alg fits. Its kid is the thumbprint of the key (RFC 7638), so that it is always the same.
+// SignerOf returns a Signer for a key that alg fits. Its kid is the thumbprint of the key (RFC 7638), which does not change.
 func SignerOf(key crypto.Signer, alg string) (*Signer, error) {
 	if !jose.Fits(alg, key.Public()) {
 		return nil, fmt.Errorf("the algorithm %q does not fit the key", alg)

@@ -35,7 +35,7 @@ func (l *list) Set(s string) error { *l = append(*l, s); return nil }
 
 func main() {
 	var regions list
-	flag.Var(&regions, "region", "`NAME=HOST:PORT` of a region, repeatable (us-east-1=127.0.0.1:9001 and us-west-2=127.0.0.1:9002)")
+	flag.Var(&regions, "region", "`NAME=HOST:PORT` of a region, repeatable (us-east-1=127.0.0.1:9001, us-west-2=127.0.0.1:9002)")
 	control := flag.String("control", "127.0.0.1:9000", "`address` of the requests that break regions and issue tokens")
 	id := flag.String("id", "local", "`ID` of the provider")
 	audience := flag.String("audience", "", "`aud` of access tokens (https://api.example.com)")

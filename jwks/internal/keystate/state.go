@@ -113,7 +113,8 @@ type Unusable struct {
 
 // holds reports whether u can be the key k in a form that cannot be used: nothing that can be read differs.
 func (u Unusable) holds(k *jose.Key) bool {
-	return u.KeyID == k.ID && (u.KeyType == "" || u.KeyType == k.Type()) && (u.Thumbprint == "" || u.Thumbprint == k.Thumbprint.String())
+	return u.KeyID == k.ID && (u.KeyType == "" || u.KeyType == k.Type()) &&
+		(u.Thumbprint == "" || u.Thumbprint == k.Thumbprint.String())
 }
 
 // StandsFor reports whether u can be the key that q asks for.

@@ -28,8 +28,9 @@ Reads one token from standard input, and from nowhere else, and writes its heade
 With --config, or with --user-pool and --client-id, or --issuer and --audience, it makes the checks of a service with this
 configuration, in their order. If one rejects the token, it says what was wanted and what was found. The other flags about tokens
 are the fields of verifier.Policy. Without --fetch and without a file of keys it can tell that a token would be rejected, but not
-that it would be accepted. With --fetch it fetches the keys of every region, checks the signature, names the key's thumbprint and the regions that
-may have issued the token, and with --store asks the rules. With --jwks FILE it checks the signature without a network.
+that it would be accepted. With --fetch it fetches the keys of every region, checks the signature, names the key's thumbprint and
+the regions that may have issued the token, and with --store asks the rules. With --jwks FILE it checks the signature without a
+network.
 
   regionjwt inspect < token
   regionjwt inspect --config /etc/orders/regionjwt.json --fetch < token

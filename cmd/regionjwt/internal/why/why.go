@@ -3,7 +3,6 @@ package why
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -16,6 +15,7 @@ import (
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
 	"github.com/regionjwt/regionjwt/failover"
 	"github.com/regionjwt/regionjwt/internal/outbound"
+	"github.com/regionjwt/regionjwt/internal/strictjson"
 )
 
 const (
@@ -54,7 +54,7 @@ func run(ctx context.Context, c *cli.Call, from, id string) error {
 		return err
 	}
 	var page regionjwt.Status
-	if err := json.Unmarshal(text, &page); err != nil {
+	if err := strictjson.Unmarshal(string(text), &page); err != nil {
 		return cli.Fail(cli.ExitUsage, "%s is not the JSON of a status page", cli.Clip(from))
 	}
 	shown := []failover.Status{}
@@ -89,7 +89,7 @@ func read(ctx context.Context, c *cli.Call, from, id string) (text []byte, more 
 		return fetch(ctx, from, id)
 	default:
 		var f *os.File
-		if f, err = os.Open(from); err == nil {
+		if f, err = os.Open(from); err == nil { //nolint:gosec // the operator names it
 			defer func() { _ = f.Close() }()
 			text, err = limited(f)
 		}
