@@ -183,13 +183,17 @@ func clockJumps(s *stage) {
 	s.start()
 	s.accepts(east)
 	s.pass(time.Second)
-	s.becomes(time.Minute, func() bool { // the first round has ended
-		st := s.cache.Status()[0] // while a round is under way, the next one is put off by seconds
-		return jwks.NextRefresh(s.cache, 0).After(st.LastSuccess.Add(time.Minute))
-	})
+	var before time.Time
+	ended := func() bool { // a round later than before; while one is under way, the next one is put off by seconds
+		st := s.cache.Status()[0]
+		return st.LastSuccess.After(before) && jwks.NextRefresh(s.cache, 0).After(st.LastSuccess.Add(time.Minute))
+	}
+	s.becomes(time.Minute, ended)
+	before = s.cache.Status()[0].LastSuccess
 	s.wall.Add(int64(10 * time.Hour)) // frozen: only the wall clock went on
 	s.accepts(east)
-	s.becomes(time.Minute, func() bool { return s.Fetches(east) == 2 })
+	s.becomes(time.Minute, ended)
+	require.Equal(s.t, 2, s.Fetches(east))
 	s.wall.Add(-int64(48 * time.Hour))
 	s.accepts(east)
 	require.False(s.t, slices.ContainsFunc(s.cache.Status(), func(st jwks.Status) bool { return st.Region == east && st.State != "fresh" }))
