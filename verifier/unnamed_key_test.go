@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,7 +23,8 @@ import (
 // publishedSets are the key sets of the regions of one issuer, which a test changes: each region has an HTTP server.
 type publishedSets struct {
 	*scene
-	sets  map[string][]map[string]any
+	sets  map[string][]map[string]any // what is published, as the test knows it
+	docs  sync.Map                    // the same by region, as a server answers it
 	cache *jwks.Cache
 	stop  func()
 	*verifier.Verifier
@@ -37,10 +39,12 @@ func newSets(s *scene, sets map[string][]map[string]any) *publishedSets {
 		})
 	}
 	w := fakeissuer.New(s.t, fakeissuer.Config{Provider: &p, Algorithm: "ES256"})
-	published := &publishedSets{scene: s, sets: sets}
-	for region := range sets {
+	published := &publishedSets{scene: s, sets: map[string][]map[string]any{}}
+	for region, keys := range sets {
+		published.publish(region, keys...)
 		w.Handle(region, http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
-			_ = json.NewEncoder(rw).Encode(map[string]any{"keys": published.sets[region]})
+			doc, _ := published.docs.Load(region)
+			_, _ = rw.Write(doc.([]byte))
 		}))
 	}
 	var err error
@@ -54,6 +58,15 @@ func newSets(s *scene, sets map[string][]map[string]any) *publishedSets {
 	published.Verifier, err = verifier.New([]verifier.Policy{s.policy}, published.cache, verifier.Config{})
 	require.NoError(s.t, err)
 	return published
+}
+
+// publish replaces the key set of a region.
+func (p *publishedSets) publish(region string, keys ...map[string]any) {
+	p.t.Helper()
+	doc, err := json.Marshal(map[string]any{"keys": keys})
+	require.NoError(p.t, err)
+	p.sets[region] = keys
+	p.docs.Store(region, doc)
 }
 
 // refresh waits until every region was asked twice.
@@ -138,7 +151,7 @@ func TestCachedTokenOfAKeyWithSeveralNamesFollowsTheKeySets(t *testing.T) {
 		raw := s.sign(0, set{"kid": nil}, nil)
 		tok, _ := p.agree(raw)
 		require.ElementsMatch(t, []string{east, west}, tok.Regions())
-		p.sets[west] = s.members[1:]
+		p.publish(west, s.members[1:]...)
 		p.refresh()
 		tok, _ = p.agree(raw)
 		require.Equal(t, []string{east}, tok.Regions())
@@ -155,7 +168,7 @@ func TestANamedKeyTakesTheTokensOfItsKid(t *testing.T) {
 		raw := s.sign(0, set{"kid": "name"}, nil)
 		tok, reason := p.agree(raw)
 		require.Empty(t, reason)
-		p.sets[east] = append(p.sets[east], withKid(s.members[1], "name"))
+		p.publish(east, p.sets[east][0], withKid(s.members[1], "name"))
 		p.refresh()
 		_, reason = p.agree(raw)
 		require.Equal(t, "bad_signature", reason)
@@ -241,7 +254,7 @@ func TestAKeyWithoutKidThatIsMissingFromAnAnswer(t *testing.T) {
 		raw := s.sign(1, set{"kid": "other"}, nil)
 		_, reason := p.agree(raw)
 		require.Empty(t, reason)
-		p.sets[east] = s.members[:1]
+		p.publish(east, s.members[:1]...)
 		p.refresh()
 		_, err := p.Verify(t.Context(), raw)
 		require.ErrorIs(t, err, verifier.ErrUnavailable, "as for a kid that is missing")

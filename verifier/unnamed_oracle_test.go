@@ -124,7 +124,7 @@ func TestTokensWithoutKidAgreeWithAnotherReader(t *testing.T) {
 			check()
 			added := entry{material: r.IntN(6), kid: []string{"", "a", "b"}[r.IntN(3)]} // in a set, nothing else changes
 			sets[west] = append(slices.Clone(sets[west]), added)
-			p.sets[west] = s.published(sets[west])
+			p.publish(west, s.published(sets[west])...)
 			p.refresh()
 			check()
 			p.stop()
