@@ -112,9 +112,9 @@ func (r *reader) token() (json.Token, error) {
 	t, err := r.decoder.Token()
 	var syntax *json.SyntaxError
 	switch {
-	case errors.As(err, &syntax):
+	case errors.As(err, &syntax) && !strings.HasPrefix(syntax.Error(), "unexpected end"): // that is an early end from Go 1.27 on
 		return nil, fmt.Errorf("line %d: not JSON: %w", max(r.line(max(0, int(syntax.Offset)-1)), r.next()), err)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case syntax != nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, fmt.Errorf("line %d: the JSON ends too early", r.line(len(r.doc)-1))
 	case err != nil:
 		return nil, fmt.Errorf("line %d: not JSON: %w", r.here(), err)
