@@ -1,6 +1,7 @@
 package speed_test
 
 import (
+	"math"
 	"testing"
 
 	"github.com/regionjwt/regionjwt"
@@ -11,7 +12,10 @@ func TestProvidersTakeLittleMemory(t *testing.T) { // not parallel: it measures 
 	const size, most = 700, 4096
 	e := theEstate(t, size)
 	e.openWarm(t) // the runtime keeps what it needs for the goroutines
-	each := e.memory(t, func() *regionjwt.Validator { return e.use(t, e.openWarm(t)) })
+	each := math.Inf(1) // the least of several: what the runtime allocates meanwhile is counted, too
+	for range 5 {
+		each = min(each, e.memory(t, func() *regionjwt.Validator { return e.use(t, e.openWarm(t)) }))
+	}
 	t.Logf("%.0f bytes of each provider", each)
 	if each > most {
 		t.Errorf("a provider takes %.0f bytes, more than %d", each, most)
