@@ -11,7 +11,7 @@ import (
 func TestProvidersTakeLittleMemory(t *testing.T) { // not parallel: it measures memory
 	const size, most = 700, 4096
 	e := theEstate(t, size)
-	e.openWarm(t) // the runtime keeps what it needs for the goroutines
+	e.openWarm(t)       // the runtime keeps what it needs for the goroutines
 	each := math.Inf(1) // the least of several: what the runtime allocates meanwhile is counted, too
 	for range 5 {
 		each = min(each, e.memory(t, func() *regionjwt.Validator { return e.use(t, e.openWarm(t)) }))
