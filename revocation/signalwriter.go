@@ -1,0 +1,143 @@
+package revocation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/replica"
+	"github.com/regionjwt/regionjwt/internal/trust"
+	"github.com/regionjwt/regionjwt/revocation/internal/signaldoc"
+	"github.com/regionjwt/regionjwt/store"
+)
+
+var _ = signaldoc.Provide(openSignals)
+
+// signalWriter is the document of a receiver, which writes it.
+type signalWriter struct {
+	replica *replica.Replica[signalSet]
+	now     func() time.Time
+	room    room
+
+	mu      sync.Mutex
+	waiting []*addition
+	writing bool
+}
+
+// addition is a call of Add.
+type addition struct {
+	rules   []signaldoc.Rule
+	results []signaldoc.Result
+	err     error
+	done    chan struct{}
+}
+
+const (
+	maxBatch  = 256             // calls of Add that one write carries
+	writeTime = 5 * time.Second // for one write
+)
+
+func openSignals(c signaldoc.Config) (signaldoc.Document, error) {
+	errs := replica.Check(c.Replica)
+	if len(c.Replica.Stores) == 0 && c.Replica.LocalCopy == nil {
+		errs = append(errs, errors.New("Replica.Stores is empty: rules would not reach any service"))
+	}
+	for i, s := range c.Replica.Stores {
+		if s != nil && trust.Of(s).ReadOnly {
+			errs = append(errs, fmt.Errorf("Replica.Stores[%d] has no private key to sign rules with", i))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	w := &signalWriter{now: c.Now, room: roomFor(len(c.Providers))}
+	if w.now == nil {
+		w.now = time.Now
+	}
+	w.replica = replica.New(replica.Config[signalSet]{
+		ReplicaConfig: replica.Default(c.Replica, signaldoc.DefaultName), Empty: noSignals, Encode: signalSet.encode,
+		Decode:  func(data []byte) (signalSet, error) { return decodeSignals(data, newestRule, nil) },
+		Changed: func(_, _ *replica.State[signalSet]) {}, Now: w.now, Logger: guard.Logger(c.Logger),
+	})
+	return w, nil
+}
+
+// Run implements signaldoc.Document.
+func (w *signalWriter) Run(ctx context.Context) error { return w.replica.Run(ctx) }
+
+// Status implements signaldoc.Document.
+func (w *signalWriter) Status() store.ReplicaStatus { return w.replica.State().Status }
+
+// Add implements signaldoc.Document. Calls that arrive while a write is under way share the next one. A write goes on although the
+// caller has gone: the transmitter then sends the event again, and it changes nothing.
+func (w *signalWriter) Add(ctx context.Context, rules []signaldoc.Rule) ([]signaldoc.Result, error) {
+	a := &addition{rules: rules, done: make(chan struct{})}
+	w.mu.Lock()
+	w.waiting = append(w.waiting, a)
+	begin := !w.writing
+	w.writing = true
+	w.mu.Unlock()
+	if begin {
+		go w.write()
+	}
+	select {
+	case <-a.done:
+		return a.results, a.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// write writes until nobody waits.
+func (w *signalWriter) write() {
+	for {
+		w.mu.Lock()
+		n := min(len(w.waiting), maxBatch)
+		batch := w.waiting[:n:n]
+		w.waiting = w.waiting[n:]
+		if n == 0 {
+			w.waiting, w.writing = nil, false
+			w.mu.Unlock()
+			return
+		}
+		w.mu.Unlock()
+		err := error(nil)
+		if p := guard.Call("the replica", func() { err = w.writeBatch(batch) }); p != nil {
+			err = p
+		}
+		for _, a := range batch {
+			if a.err == nil {
+				a.err = err
+			}
+			close(a.done)
+		}
+	}
+}
+
+func (w *signalWriter) writeBatch(batch []*addition) error {
+	ctx, cancel := context.WithTimeout(context.Background(), writeTime)
+	defer cancel()
+	return w.replica.Change(ctx, func(known signalSet) (signalSet, error) {
+		adding := known.adding(w.now(), w.room)
+		grew := false
+		for _, a := range batch {
+			a.results = a.results[:0]
+			for _, r := range a.rules {
+				result, err := adding.add(r)
+				if err != nil {
+					a.err = err
+					break
+				}
+				grew = grew || result.New
+				a.results = append(a.results, result)
+			}
+		}
+		if !grew {
+			return known, nil
+		}
+		return signalSet{adding.done()}, nil
+	})
+}
