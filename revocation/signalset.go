@@ -115,10 +115,10 @@ type bounds struct {
 // admit reports whether a rule is one that the receiver may make: for one of its providers, for one subject, session or token,
 // and for a short time.
 func (b *bounds) admit(r *Rule, created, ends time.Time) bool {
-	few := *r
-	few.Provider, few.Subject, few.SessionID, few.TokenID, few.Note, few.IssuedBefore = "", "", "", "", "", time.Time{}
+	f := r.fields()
+	f.provider, f.subject, f.sessionID, f.tokenID = "", "", "", ""
 	switch {
-	case !slices.Contains(b.providers, r.Provider), few != Rule{}:
+	case !slices.Contains(b.providers, r.Provider), f != fields{}:
 		return false
 	case r.Subject == "" && r.SessionID == "" && r.TokenID == "":
 		return false

@@ -38,7 +38,10 @@ func verifySecurityEvent(ctx context.Context, raw string, c *secevent.Check) (se
 		}
 	}
 	regions, known := c.Issuers[a.claims.issuer]
-	if !known {
+	switch {
+	case !a.claims.issuerPresent:
+		return secevent.Token{}, &Error{Reason: ReasonMalformed, Detail: "iss"}
+	case !known:
 		return secevent.Token{}, &Error{Reason: ReasonUnknownIssuer, Detail: "iss"}
 	}
 	a.entry = &issuerEntry{compiledPolicy: &compiledPolicy{demands: &demands{}, providerID: c.Transmitter}, regions: regions}

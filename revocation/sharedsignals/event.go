@@ -189,9 +189,6 @@ func timeOf(t *secevent.Token, event strictjson.Value) (time.Time, error) {
 		}
 		return at, nil
 	}
-	if s := t.IssuedAt.Unix(); s > milliFrom {
-		return time.UnixMilli(s), nil
-	}
 	return t.IssuedAt, nil
 }
 
