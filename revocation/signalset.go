@@ -211,10 +211,6 @@ func (a *adding) add(r signaldoc.Rule) (signaldoc.Result, error) {
 	if i := slices.IndexFunc(same, func(other *entry) bool { return other.covers(e) }); i >= 0 && r.Subject != "" {
 		return signaldoc.Result{ID: same[i].id}, nil
 	}
-	share := a.room
-	if !r.Reserved {
-		share = room{share.rules / 4 * 3, share.bytes / 4 * 3}
-	}
 	freed := room{}
 	for _, other := range same {
 		if r.Subject != "" && e.covers(other) {
@@ -223,12 +219,20 @@ func (a *adding) add(r signaldoc.Rule) (signaldoc.Result, error) {
 	}
 	used := a.used[r.Provider]
 	used = room{used.rules - freed.rules + 1, used.bytes - freed.bytes + len(e.text) + 1}
-	if used.rules > share.rules || used.bytes > share.bytes ||
-		a.entries.n-freed.rules >= maxRules || a.next.bytes-freed.bytes+len(e.text) >= maxBytes {
+	if freed.rules == 0 && !a.fits(used, r.Reserved) { // a later event about the same subject takes the place of the earlier one
 		return signaldoc.Result{Err: signaldoc.ErrNoRoom}, nil
 	}
 	a.replace(e, same, used)
 	return signaldoc.Result{ID: e.id, New: true}, nil
+}
+
+// fits reports whether a provider may use so much room. A quarter of it is reserved.
+func (a *adding) fits(used room, reserved bool) bool {
+	share := a.room
+	if !reserved {
+		share = room{share.rules / 4 * 3, share.bytes / 4 * 3}
+	}
+	return used.rules <= share.rules && used.bytes <= share.bytes && a.entries.n < maxRules && a.next.bytes < maxBytes
 }
 
 // replace puts e in the place of those that it covers.
