@@ -84,7 +84,7 @@ const document = "regionjwt/signals"
 // world is a provider, its transmitter, a receiver and a service.
 type world struct {
 	t        *testing.T
-	ctx      context.Context
+	stop     func() // ends everything that runs
 	memory   *memory
 	server   *issuertest.Server
 	sender   *signalstest.Transmitter
@@ -110,7 +110,7 @@ func provider(id, iss string) issuer.Provider {
 func newWorld(t *testing.T, change func(*sharedsignals.Config)) *world {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	w := &world{t: t, ctx: ctx, memory: &memory{}}
+	w := &world{t: t, memory: &memory{}}
 	w.server = issuertest.New(t, provider("shop", realm), issuertest.Config{Algorithm: "ES256", Audience: "api"})
 	w.sender = signalstest.New(w.server, "eu", "services")
 	opPublic, opPrivate, err := ed25519.GenerateKey(nil)
@@ -155,7 +155,8 @@ func newWorld(t *testing.T, change func(*sharedsignals.Config)) *world {
 	for _, run := range []func(context.Context) error{w.receiver.Run, w.operator.Run, w.rules.Run} {
 		running.Go(func() { _ = run(ctx) })
 	}
-	t.Cleanup(func() { cancel(); running.Wait() })
+	w.stop = func() { cancel(); running.Wait() }
+	t.Cleanup(w.stop)
 	w.settle()
 	return w
 }
