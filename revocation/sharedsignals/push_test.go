@@ -101,7 +101,7 @@ func TestOperatorsEndRules(t *testing.T) {
 func TestForgedTokensMakeNoRule(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, nil)
-		stranger := issuertest.New(t, provider("shop", realm), issuertest.Config{Algorithm: "ES256"})
+		another := issuertest.New(t, provider("shop", realm), issuertest.Config{Algorithm: "ES256"})
 		event := signalstest.Event{Subject: user("alice")}
 		with := func(set map[string]any) string {
 			e := event
@@ -124,7 +124,7 @@ func TestForgedTokensMakeNoRule(t *testing.T) {
 			status    int
 		}{
 			"forged":             {w.sender.Issue(forged), "authentication_failed", 400},
-			"of another server":  {signalstest.New(stranger, "eu", "services").Issue(event), "invalid_key", 400},
+			"of another server":  {signalstest.New(another, "eu", "services").Issue(event), "invalid_key", 400},
 			"alg none":           {none + "." + payload + ".AA", "invalid_request", 400},
 			"no signature":       {header + "." + payload + ".", "invalid_request", 400},
 			"another iss":        {with(map[string]any{"iss": "https://other.example.com"}), "invalid_issuer", 400},
