@@ -314,3 +314,37 @@ func TestReceiversAgree(t *testing.T) {
 		})
 	}
 }
+
+// A store that hangs delays no event: each reaches the other store at once, although the writes before it still wait.
+func TestAStoreThatHangsDelaysNoEvent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m, n := &memory{}, &mute{}
+		d, err := signaldoc.Open(signaldoc.Config{
+			Replica: store.ReplicaConfig{Stores: []store.Trusted{m, n}, Name: signaldoc.DefaultName}, Providers: []string{"p"},
+		})
+		require.NoError(t, err)
+		now := time.Now()
+		answered := make(chan error, 5)
+		for i := range 5 {
+			go func() {
+				_, err := d.Add(t.Context(), []signaldoc.Rule{event(i, fmt.Sprintf("u%d", i), "", now)})
+				answered <- err
+			}()
+			time.Sleep(200 * time.Millisecond)
+			synctest.Wait()
+			require.Len(t, withSignals(t, m, "p").Rules(), i+1)
+		}
+		for range 5 {
+			require.NoError(t, <-answered)
+		}
+	})
+}
+
+// mute is a store that does not answer before its context ends.
+type mute struct{ memory }
+
+func (*mute) Load(ctx context.Context, _, _ string) ([]byte, string, error) {
+	<-ctx.Done()
+	return nil, "", ctx.Err()
+}

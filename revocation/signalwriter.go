@@ -24,7 +24,7 @@ type signalWriter struct {
 
 	mu      sync.Mutex
 	waiting []*addition
-	writing bool
+	writers int
 }
 
 // addition is a call of Add.
@@ -36,8 +36,10 @@ type addition struct {
 }
 
 const (
-	maxBatch  = 256             // calls of Add that one write carries
-	writeTime = 5 * time.Second // for one write
+	maxBatch  = 256                    // calls of Add that one write carries
+	writeTime = 5 * time.Second        // for one write
+	patience  = 100 * time.Millisecond // after which a call does not wait for the write before it, such as that to a store that hangs
+	maxWrites = 8                      // at once
 )
 
 func openSignals(c signaldoc.Config) (signaldoc.Document, error) {
@@ -77,33 +79,53 @@ func (w *signalWriter) Add(ctx context.Context, rules []signaldoc.Rule) ([]signa
 	a := &addition{rules: rules, done: make(chan struct{})}
 	w.mu.Lock()
 	w.waiting = append(w.waiting, a)
-	begin := !w.writing
-	w.writing = true
+	first := w.writers == 0
 	w.mu.Unlock()
-	if begin {
+	if first {
+		w.startWriter()
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		select {
+		case <-a.done:
+			return a.results, a.err
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-timer.C:
+			w.startWriter()
+		}
+	}
+}
+
+// startWriter starts another writer if somebody waits.
+func (w *signalWriter) startWriter() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.waiting) > 0 && w.writers < maxWrites {
+		w.writers++
 		go w.write()
 	}
-	select {
-	case <-a.done:
-		return a.results, a.err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+}
+
+// next returns the calls for the next write; none ends the writer.
+func (w *signalWriter) next() []*addition {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := min(len(w.waiting), maxBatch)
+	if n == 0 {
+		w.waiting = nil
+		w.writers--
+		return nil
 	}
+	batch := w.waiting[:n:n]
+	w.waiting = w.waiting[n:]
+	return batch
 }
 
 // write writes until nobody waits.
 func (w *signalWriter) write() {
-	for {
-		w.mu.Lock()
-		n := min(len(w.waiting), maxBatch)
-		batch := w.waiting[:n:n]
-		w.waiting = w.waiting[n:]
-		if n == 0 {
-			w.waiting, w.writing = nil, false
-			w.mu.Unlock()
-			return
-		}
-		w.mu.Unlock()
+	for batch := w.next(); len(batch) > 0; batch = w.next() {
 		err := error(nil)
 		if p := guard.Call("the replica", func() { err = w.writeBatch(batch) }); p != nil {
 			err = p
