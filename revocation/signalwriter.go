@@ -11,7 +11,6 @@ import (
 	"github.com/regionjwt/regionjwt/internal/replica"
 	"github.com/regionjwt/regionjwt/internal/trust"
 	"github.com/regionjwt/regionjwt/revocation/internal/signaldoc"
-	"github.com/regionjwt/regionjwt/store"
 )
 
 var _ = signaldoc.Provide(openSignals)
@@ -59,19 +58,23 @@ func openSignals(c signaldoc.Config) (signaldoc.Document, error) {
 	if w.now == nil {
 		w.now = time.Now
 	}
+	log := guard.Logger(c.Logger)
+	changed := func(old, now *replica.State[signalSet]) {
+		if before, after := old.Status.StoreProblem, now.Status.StoreProblem; before != after {
+			log.Warn("the problem of the store of security events has changed", "store_problem", after,
+				"store_failure", errors.Join(now.Failures...))
+		}
+	}
 	w.replica = replica.New(replica.Config[signalSet]{
 		ReplicaConfig: replica.Default(c.Replica, signaldoc.DefaultName), Empty: noSignals, Encode: signalSet.encode,
 		Decode:  func(data []byte) (signalSet, error) { return decodeSignals(data, newestRule, nil) },
-		Changed: func(_, _ *replica.State[signalSet]) {}, Now: w.now, Logger: guard.Logger(c.Logger),
+		Changed: changed, Now: w.now, Logger: log,
 	})
 	return w, nil
 }
 
 // Run implements signaldoc.Document.
 func (w *signalWriter) Run(ctx context.Context) error { return w.replica.Run(ctx) }
-
-// Status implements signaldoc.Document.
-func (w *signalWriter) Status() store.ReplicaStatus { return w.replica.State().Status }
 
 // Add implements signaldoc.Document. Calls that arrive while a write is under way share the next one. A write goes on although the
 // caller has gone: the transmitter then sends the event again, and it changes nothing.

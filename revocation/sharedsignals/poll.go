@@ -86,7 +86,7 @@ func (r *Receiver) receiveAll(ctx context.Context, t *transmitter, sets []strict
 	_ = group.Wait()
 	for i, a := range answers {
 		switch id := sets[i].Name; {
-		case a.later > 0:
+		case a.later > 0 && !a.full: // one for which there is no room must not keep back those that have reserved room
 			wait = max(wait, a.later)
 		case a.code != "":
 			if next.SetErrs == nil {

@@ -79,6 +79,27 @@ func TestManyPolledEvents(t *testing.T) {
 	})
 }
 
+// Session events for which there is no room do not keep back an account that was disabled.
+func TestPolledEventsDoNotKeepOthersBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, func(c *sharedsignals.Config) {
+			polling(c)
+			for i := range 30 { // they share the room
+				c.Transmitters[0].Issuers[fmt.Sprintf("https://%d.example.com", i)] = fmt.Sprint("p", i)
+			}
+		})
+		token := w.token("victim", "", time.Minute)
+		for i := range 600 {
+			w.queue(fmt.Sprintf("id-%d", i), signalstest.Event{Subject: user(fmt.Sprintf("user-%d", i))})
+		}
+		w.queue("last", signalstest.Event{Type: "risc/account-disabled", Subject: user("victim")})
+		time.Sleep(20 * time.Second)
+		w.settle()
+		require.Contains(t, w.told(), "session-revoked no_room")
+		require.True(t, w.rejected(token))
+	})
+}
+
 // A transmitter that sends no verification event is told apart from one that has nothing to say.
 func TestSilenceIsNoticed(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -63,8 +63,10 @@ func (r *Receiver) serve(w http.ResponseWriter, req *http.Request, t *transmitte
 		writeError(w, logout, answer{code: errAuthentication, description: "the Authorization header is not the one of the stream"})
 		return
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTime)) // of servers that can
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(readTime)) // of servers that can
 	body, err := outbound.Body(req.Body, maxBody)
+	_ = control.SetReadDeadline(time.Time{})
 	if err != nil {
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
 		return

@@ -35,6 +35,7 @@ type answer struct {
 	description string        // for people
 	later       time.Duration // it could not be found out, or not be done: the transmitter must send it again
 	limited     bool          // later, because of too many requests
+	full        bool          // later, because there is no room
 }
 
 func (a *answer) accepts() bool { return a.code == "" && a.later == 0 }
@@ -130,7 +131,7 @@ func (r *Receiver) apply(ctx context.Context, t *transmitter, token *secevent.To
 			outcome := outcomeRepeated
 			switch result := results[0]; {
 			case result.Err != nil:
-				outcome, a.later = outcomeNoRoom, retryRoom
+				outcome, a.later, a.full = outcomeNoRoom, retryRoom, true
 				r.log.Error("there is no room for the rule of a security event", "transmitter", t.id, "kind", f.kind)
 			case result.New:
 				outcome = outcomeApplied

@@ -60,8 +60,6 @@ type Document interface {
 	Add(ctx context.Context, rules []Rule) ([]Result, error)
 	// Run follows the stores until ctx ends.
 	Run(ctx context.Context) error
-	// Status returns the state of the replica.
-	Status() store.ReplicaStatus
 }
 
 var open func(Config) (Document, error)
