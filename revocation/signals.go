@@ -75,13 +75,13 @@ func checkReceiverKeys(field, name string, s store.Trusted) (errs []error) {
 	for _, k := range info.Keys {
 		others := slices.ContainsFunc(k.Documents, func(d string) bool { return d != name })
 		if slices.Contains(k.Documents, name) && others {
-			errs = append(errs, fmt.Errorf("%s: key %s is listed for %q and for other documents: give a receiver a key of its own",
+			errs = append(errs, fmt.Errorf("%s: key %s is listed for %q and for other documents: give a receiver its own key",
 				field, k.Fingerprint, name))
 		}
 	}
 	if info.Signs && len(info.Problems) == 0 &&
 		!slices.ContainsFunc(info.Keys, func(k trust.Key) bool { return slices.Contains(k.Documents, name) }) {
-		errs = append(errs, fmt.Errorf("%s: no key is listed for the document %q: set Documents of the receiver's store.PublicKey",
+		errs = append(errs, fmt.Errorf("%s: no key is listed for the document %q: set Documents of the receiver's PublicKey",
 			field, name))
 	}
 	return errs

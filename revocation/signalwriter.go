@@ -37,7 +37,7 @@ type addition struct {
 const (
 	maxBatch  = 256                    // calls of Add that one write carries
 	writeTime = 5 * time.Second        // for one write
-	patience  = 100 * time.Millisecond // after which a call does not wait for the write before it, such as that to a store that hangs
+	patience  = 100 * time.Millisecond // after which a call does not wait for the write before it: a store may hang
 	maxWrites = 8                      // at once
 )
 
@@ -76,8 +76,8 @@ func openSignals(c signaldoc.Config) (signaldoc.Document, error) {
 // Run implements signaldoc.Document.
 func (w *signalWriter) Run(ctx context.Context) error { return w.replica.Run(ctx) }
 
-// Add implements signaldoc.Document. Calls that arrive while a write is under way share the next one. A write goes on although the
-// caller has gone: the transmitter then sends the event again, and it changes nothing.
+// Add implements signaldoc.Document. Calls that arrive while a write is under way share the next one. A write goes on although
+// the caller has gone: the transmitter then sends the event again, and it changes nothing.
 func (w *signalWriter) Add(ctx context.Context, rules []signaldoc.Rule) ([]signaldoc.Result, error) {
 	a := &addition{rules: rules, done: make(chan struct{})}
 	w.mu.Lock()

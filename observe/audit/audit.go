@@ -10,8 +10,8 @@
 //
 // # Records
 //
-// The level is slog.LevelInfo. The message is "token" for a decision, "security event" for a record of RecordSignal, and "rejections
-// suppressed" for a record of Flush. These attributes are stable; one without a value is left out:
+// The level is slog.LevelInfo. The message is "token" for a decision, "security event" for a record of RecordSignal, and
+// "rejections suppressed" for a record of Flush. These attributes are stable; one without a value is left out:
 //
 //   - outcome: accepted; or the category of the error: invalid, forbidden, unavailable or rate_limited
 //   - reason: the verifier.Reason of a rejection
@@ -176,8 +176,8 @@ func (l *Log) Record(ctx context.Context, d verifier.Decision) {
 	l.write(ctx, r)
 }
 
-// RecordSignal writes a record of a security event. It is for OnEvent of sharedsignals.Config. Config.MaxRejectionsPerSecond limits
-// the records of events that made no rule, for each outcome.
+// RecordSignal writes a record of a security event. It is for OnEvent of sharedsignals.Config. Config.MaxRejectionsPerSecond
+// limits the records of events that made no rule, for each outcome.
 func (l *Log) RecordSignal(transmitter, kind, outcome, ruleID string) {
 	if !l.made() {
 		return

@@ -14,8 +14,8 @@ import (
 )
 
 // SignalEvents returns a function for OnEvent of sharedsignals.Config, which records the events of each transmitter, and when the
-// last verification event came. It is safe for concurrent use. The metrics are recorded until the process ends. Config.MaxProviders
-// bounds the attribute regionjwt.transmitter; the other fields but MeterProvider are not used.
+// last verification event came. It is safe for concurrent use. The metrics are recorded until the process ends.
+// Config.MaxProviders bounds the attribute regionjwt.transmitter; the other fields but MeterProvider are not used.
 func SignalEvents(c Config) (onEvent func(transmitter, kind, outcome, ruleID string), err error) {
 	if err := c.check(); err != nil {
 		return nil, err

@@ -38,8 +38,8 @@ type pollError struct {
 	Description string `json:"description"`
 }
 
-// poll polls a transmitter until ctx ends. A token is acknowledged with the next request, when its rule is durable; one that could
-// not be judged is not acknowledged, so the transmitter sends it again.
+// poll polls a transmitter until ctx ends. A token is acknowledged with the next request, when its rule is durable; one that
+// could not be judged is not acknowledged, so the transmitter sends it again.
 func (r *Receiver) poll(ctx context.Context, t *transmitter) {
 	client := outbound.Client(t.Provider.HTTPClient, outbound.Transport(requestTime, 2*pollTime))
 	next := pollRequest{MaxEvents: pollEvents}
@@ -70,7 +70,9 @@ func (r *Receiver) poll(ctx context.Context, t *transmitter) {
 
 // receiveAll receives the tokens of an answer, several at once so that they share writes, and notes what to say about each. It
 // returns how long to wait if some must be sent again.
-func (r *Receiver) receiveAll(ctx context.Context, t *transmitter, sets []strictjson.Member, next *pollRequest) (wait time.Duration) {
+func (r *Receiver) receiveAll(
+	ctx context.Context, t *transmitter, sets []strictjson.Member, next *pollRequest,
+) (wait time.Duration) {
 	answers := make([]answer, len(sets))
 	var group errgroup.Group
 	group.SetLimit(pollAtOnce)

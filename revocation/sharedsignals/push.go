@@ -60,7 +60,7 @@ func (r *Receiver) serve(w http.ResponseWriter, req *http.Request, t *transmitte
 		return
 	case !t.authorized(req.Header.Values("Authorization")):
 		r.tell(t, "", outcomeAuth, "")
-		writeError(w, logout, answer{code: errAuthentication, description: "the Authorization header is not the one of the stream"})
+		writeError(w, logout, answer{code: errAuthentication, description: "the Authorization header is not that of the stream"})
 		return
 	}
 	control := http.NewResponseController(w)

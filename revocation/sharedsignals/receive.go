@@ -164,7 +164,8 @@ func (r *Receiver) tell(t *transmitter, kind, outcome, ruleID string) {
 	case outcomeApplied, outcomeRepeated, outcomeNoRule, outcomeVerified, outcomeIgnored, outcomeNoted:
 		level = slog.LevelInfo
 	}
-	r.log.Log(context.Background(), level, "security event", "transmitter", t.id, "kind", kind, "outcome", outcome, "rule", ruleID)
+	r.log.Log(context.Background(), level, "security event",
+		"transmitter", t.id, "kind", kind, "outcome", outcome, "rule", ruleID)
 	if r.config.OnEvent == nil {
 		return
 	}
