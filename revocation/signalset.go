@@ -72,8 +72,8 @@ func ofSubject(r *Rule) bool {
 	return r.Subject != "" && r.SessionID == "" && r.TokenID == ""
 }
 
-// covers reports whether the rule of other has no effect beside that of e, which is for a whole subject. Of two that are the same,
-// the one with the greater text stays.
+// covers reports whether the rule of other has no effect beside that of e, which is for a whole subject. Of two that are the
+// same, the one with the greater text stays.
 func (e *entry) covers(other *entry) bool {
 	a, b := &e.rule, &other.rule
 	if e == other || !ofSubject(a) || ownerOf(a) != ownerOf(b) || b.TokenID != "" ||

@@ -1,8 +1,8 @@
 // Package signalstest helps to test services that receive security events: a [Transmitter] signs events with the keys of an
 // issuertest.Server, pushes them to a handler, and answers polls.
 //
-// Faults of a transmitter are made of its parts. A late event has Event.Ago. Push a token twice, or two in another order, or
-// one from another test. Event.Forged signs with a key that nobody publishes. [Transmitter.Silence] makes it answer nothing. Leave out
+// Faults of a transmitter are made of its parts. A late event has Event.Ago. Push a token twice, in another order, or from
+// another test. Event.Forged signs with a key that nobody publishes. [Transmitter.Silence] makes it answer nothing. Leave out
 // Event.Subject, or give one that cannot be mapped.
 package signalstest
 
