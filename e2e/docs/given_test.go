@@ -33,6 +33,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/gin-gonic/gin"
 	"github.com/golang-jwt/jwt/v5"
@@ -47,6 +48,7 @@ import (
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/aws/dynamostore"
 	"github.com/regionjwt/regionjwt/aws/lambdaauth"
+	"github.com/regionjwt/regionjwt/aws/workload"
 	"github.com/regionjwt/regionjwt/configfile"
 	"github.com/regionjwt/regionjwt/failover"
 	"github.com/regionjwt/regionjwt/failover/clientcredentials"
@@ -84,6 +86,7 @@ var (
 		jwtmiddleware.New, auth0jwks.NewCachingProvider, validator.New, url.Parse,
 		lambda.Start, oidc.NewProvider, jwt.Parse, mcpauth.RequireBearerToken,
 		configfile.Open, lambdaauth.New, redis.NewClient, cors.New, require.NoError, issuertest.New, middleware.Scopes, grpcauth.New, store.Dir, redisstore.New, dynamodb.NewFromConfig, dynamostore.New,
+		sts.NewFromConfig, workload.New,
 		statuspage.Handler, jwks.New, otel.Instrument,
 		clientcredentials.New, testing.Short,
 	}

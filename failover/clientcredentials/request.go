@@ -95,7 +95,7 @@ func (s *TokenSource) send(
 	}
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return nil, fail(classify(ctx, err)), false
+		return nil, noAnswer(ctx, r, err), false
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if s.prover != nil {
@@ -221,6 +221,20 @@ func (s *TokenSource) rejection(r *region, resp *http.Response, body []byte) *to
 		e.code = code.Text()
 	}
 	return e
+}
+
+// noAnswer is the error of a request without an answer of HTTP, unless a RoundTripper has read it already.
+func noAnswer(ctx context.Context, r *region, err error) *tokenError {
+	var read *outbound.Refusal
+	switch {
+	case !errors.As(err, &read):
+		return &tokenError{failure: classify(ctx, err), region: r.name}
+	case read.Code != "":
+		return &tokenError{failure: rejected, region: r.name, status: read.Status, code: read.Code, cause: read.Err}
+	case read.Label != "":
+		return &tokenError{failure: read.Label, region: r.name, cause: read.Err}
+	}
+	return &tokenError{failure: label.HTTP, region: r.name, status: read.Status, cause: read.Err}
 }
 
 // ended is why ctx has ended.
