@@ -23,6 +23,7 @@ import (
 	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/internal/outbound"
+	"github.com/regionjwt/regionjwt/internal/strictjson"
 )
 
 const (
@@ -133,7 +134,7 @@ func (t *transport) duration(ctx context.Context, client Client) (time.Duration,
 func (t *transport) input(duration time.Duration) *sts.GetWebIdentityTokenInput {
 	in := &sts.GetWebIdentityTokenInput{
 		Audience: slices.Clone(t.config.Audiences), SigningAlgorithm: aws.String(t.config.Algorithm),
-		DurationSeconds: aws.Int32(int32(duration / time.Second)), //nolint:gosec // at most an hour
+		DurationSeconds: aws.Int32(int32(duration / time.Second)),
 	}
 	for key, value := range t.config.Tags {
 		in.Tags = append(in.Tags, types.Tag{Key: aws.String(key), Value: aws.String(value)})
@@ -194,7 +195,7 @@ func lifetime(token string, otherwise time.Duration) time.Duration {
 		Issued  int64 `json:"iat"`
 		Expires int64 `json:"exp"`
 	}
-	if err != nil || json.Unmarshal(payload, &claims) != nil || claims.Issued <= 0 || claims.Expires <= claims.Issued {
+	if err != nil || strictjson.Unmarshal(string(payload), &claims) != nil || claims.Issued <= 0 || claims.Expires <= claims.Issued {
 		return otherwise
 	}
 	return time.Duration(min(claims.Expires-claims.Issued, int64(longest/time.Second))) * time.Second

@@ -95,8 +95,8 @@ type Identity struct {
 	Region string
 }
 
-// IdentityOf returns the identity in a token that was accepted by a Policy of a Trust, or of verifier.AWS, with the Provider.ID of
-// that Policy. For any other token, ok is false. It is safe for concurrent use.
+// IdentityOf returns the identity in a token that was accepted by a Policy of a Trust, or of verifier.AWS, with the Provider.ID
+// of that Policy. For any other token, ok is false. It is safe for concurrent use.
 func IdentityOf(token *verifier.Token) (id Identity, ok bool) {
 	if token == nil {
 		return Identity{}, false

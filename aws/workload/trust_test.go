@@ -1,6 +1,7 @@
 package workload_test
 
 import (
+	"maps"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,13 +34,9 @@ func newSide(t *testing.T, alg string, who workload.Trust) *side {
 // issue returns a token with claims of a role's, some of which are replaced.
 func (s *side) issue(claims map[string]any, of map[string]any) string {
 	set := map[string]any{"aws_account": account, "org_id": organization, "source_region": west}
-	for name, value := range of {
-		set[name] = value
-	}
+	maps.Copy(set, of)
 	all := map[string]any{namespace: set, "sub": role}
-	for name, value := range claims {
-		all[name] = value
-	}
+	maps.Copy(all, claims)
 	return s.idp.Issue(s.idp.Provider().Regions[0].Name, issuertest.Claims{ExpiresIn: 5 * time.Minute, Set: all})
 }
 

@@ -4,10 +4,10 @@
 //
 // # Tokens of a workload
 //
-// [New] returns a clientcredentials.TokenSource: it keeps one token for all callers, renews it ahead of time with jitter, and asks
-// the next Region as well if the first one does not answer for 150 ms, or at once if it fails. Its Transport adds the tokens to
-// HTTP requests, and grpcauth.PerRPCCredentials to gRPC calls. All Regions issue tokens of one issuer and with the same rights, so
-// a service needs no list of them.
+// [New] returns a clientcredentials.TokenSource: it keeps one token for all callers, renews it ahead of time with jitter, and
+// asks the next Region as well if the first one does not answer for 150 ms, or at once if it fails. Its Transport adds the tokens
+// to HTTP requests, and grpcauth.PerRPCCredentials to gRPC calls. All Regions issue tokens of one issuer and with the same
+// rights, so a service needs no list of them.
 //
 // The feature has to be enabled for the account ("aws iam enable-outbound-web-identity-federation"), and the role needs this
 // policy, with sts:TagGetWebIdentityToken as well if Config.Tags are used:
@@ -22,9 +22,9 @@
 // What clientcredentials says about rejections and outages holds here, with the answers of AWS STS in place of those of OAuth. The
 // label of a failure, in errors, logs and Config.OnRequest, is one of:
 //
-//   - "rejected" and a code of AWS, such as "rejected AccessDenied" or "rejected OutboundWebIdentityFederationDisabledException".
-//     That is final, and wraps clientcredentials.ErrRejected. "rejected ExpiredTokenException" means that the role session has ended and the
-//     client still has its credentials.
+//   - "rejected" and a code of AWS, such as "rejected AccessDenied" or "rejected
+//     OutboundWebIdentityFederationDisabledException". That is final, and wraps clientcredentials.ErrRejected. "rejected
+//     ExpiredToken" means that the role session has ended and the client still has its credentials.
 //   - throttled: the next Region is asked. Each Region has limits of its own.
 //   - session_ending: a token of one minute would outlive the role session. As soon as the client has new credentials, there is a
 //     token again.
