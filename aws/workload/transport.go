@@ -195,7 +195,10 @@ func lifetime(token string, otherwise time.Duration) time.Duration {
 		Issued  int64 `json:"iat"`
 		Expires int64 `json:"exp"`
 	}
-	if err != nil || strictjson.Unmarshal(string(payload), &claims) != nil || claims.Issued <= 0 || claims.Expires <= claims.Issued {
+	if err != nil || strictjson.Unmarshal(string(payload), &claims) != nil {
+		return otherwise
+	}
+	if claims.Issued <= 0 || claims.Expires <= claims.Issued {
 		return otherwise
 	}
 	return time.Duration(min(claims.Expires-claims.Issued, int64(longest/time.Second))) * time.Second

@@ -19,8 +19,8 @@
 //
 // # Failures
 //
-// What clientcredentials says about rejections and outages holds here, with the answers of AWS STS in place of those of OAuth. The
-// label of a failure, in errors, logs and Config.OnRequest, is one of:
+// What clientcredentials says about rejections and outages holds here, with the answers of AWS STS in place of those of OAuth.
+// The label of a failure, in errors, logs and Config.OnRequest, is one of:
 //
 //   - "rejected" and a code of AWS, such as "rejected AccessDenied" or "rejected
 //     OutboundWebIdentityFederationDisabledException". That is final, and wraps clientcredentials.ErrRejected. "rejected
