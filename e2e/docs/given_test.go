@@ -71,7 +71,7 @@ import (
 func Given(
 	ctx context.Context, w http.ResponseWriter, r *http.Request, next http.Handler, mux *http.ServeMux, orders http.Handler,
 	pool issuer.Provider, v *regionjwt.Validator, auth *httpauth.Middleware, raw string,
-	rules *revocation.List, controller *failover.Controller, config verifier.Config,
+	rules *revocation.List, controller *failover.Controller, config verifier.Config, source *clientcredentials.TokenSource,
 	fleetSecret []byte, awsConfig aws.Config, meters metric.MeterProvider, tracers trace.TracerProvider,
 	watched func(middleware.Verifier, http.Handler) http.Handler, mcpHandler http.Handler,
 ) error {

@@ -75,10 +75,10 @@ func (s *TokenSource) newRequest(ctx context.Context, r *region, cred Credential
 	}); panicked != nil {
 		return nil, panicked
 	}
-	if err != nil || s.prover == nil {
+	if err != nil || s.tools.prover == nil {
 		return req, err
 	}
-	if panicked := s.guarded("DPoPKey", func() { err = s.prover.prove(req, "") }); panicked != nil {
+	if panicked := s.guarded("DPoPKey", func() { err = s.tools.prover.prove(req, "") }); panicked != nil {
 		return nil, panicked
 	}
 	return req, err
@@ -93,13 +93,13 @@ func (s *TokenSource) send(
 	if err != nil {
 		return nil, s.noCredentials(ctx, r, err), false
 	}
-	resp, err := s.client.Do(req)
+	resp, err := s.tools.client.Do(req)
 	if err != nil {
 		return nil, noAnswer(ctx, r, err), false
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if s.prover != nil {
-		learned = s.prover.learn(req.URL, resp.Header)
+	if s.tools.prover != nil {
+		learned = s.tools.prover.learn(req.URL, resp.Header)
 	}
 	body, err := outbound.Body(resp.Body, maxBody)
 	if resp.StatusCode != http.StatusOK {
@@ -135,7 +135,7 @@ func (s *TokenSource) credentials(ctx context.Context, r *region) (cred Credenti
 			err = panicked
 		}
 		if err = guard.Sound("the error of CredentialsFunc", err); err == nil {
-			err = cred.check(s.certificate)
+			err = cred.check(s.tools.certificate)
 		}
 		if err == nil || ctx.Err() != nil {
 			break
@@ -180,7 +180,7 @@ func (s *TokenSource) read(members []strictjson.Member) *Token {
 
 // tokenType is the type of the tokens, and the scheme of an Authorization with one.
 func (s *TokenSource) tokenType() string {
-	if s.prover != nil {
+	if s.tools.prover != nil {
 		return "DPoP"
 	}
 	return "Bearer"

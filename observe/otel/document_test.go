@@ -132,7 +132,7 @@ func TestTheDocumentationListsWhatIsEmitted(t *testing.T) {
 			require.Contains(t, values[label], "`"+v+"`", label)
 		}
 	}
-	require.Len(t, listed, 24)
+	require.Len(t, listed, 27)
 	require.Len(t, values, 13)
 }
 
@@ -237,7 +237,7 @@ func TestAlertsUseWhatIsEmitted(t *testing.T) {
 		require.Regexp(t, `^[A-Z].*\.$`, r.Annotations["summary"])
 		require.Contains(t, headings(t, r.Annotations["runbook"]), r.Annotations["runbook"])
 	}
-	require.Len(t, seen, 19)
+	require.Len(t, seen, 21)
 }
 
 func TestTheDashboardUsesWhatIsEmitted(t *testing.T) {
