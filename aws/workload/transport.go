@@ -67,7 +67,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if v, err := url.ParseQuery(string(form)); err != nil || v.Get("grant_type") != "client_credentials" {
-		return nil, &outbound.Refusal{Code: "unsupported_grant_type"} // such as an exchange
+		return nil, &outbound.ServiceError{Code: "unsupported_grant_type"} // such as an exchange
 	}
 	token, life, err := t.ask(req.Context(), t.clients[req.URL.Host])
 	if err != nil {
@@ -96,7 +96,7 @@ func (t *transport) ask(ctx context.Context, client Client) (token string, life 
 		code := codeOf(err)
 		switch {
 		case err == nil && out == nil:
-			return "", 0, &outbound.Refusal{Label: label.Malformed}
+			return "", 0, &outbound.ServiceError{Label: label.Malformed}
 		case err == nil:
 			token = aws.ToString(out.WebIdentityToken)
 			return token, min(duration, lifetime(token, duration)), nil
@@ -123,7 +123,7 @@ func (t *transport) duration(ctx context.Context, client Client) (time.Duration,
 	case err != nil && ctx.Err() != nil:
 		return 0, err
 	case err != nil:
-		return 0, &outbound.Refusal{Label: noCredentials, Err: err}
+		return 0, &outbound.ServiceError{Label: noCredentials, Err: err}
 	case credentials.CanExpire:
 		left := time.Until(credentials.Expires).Truncate(time.Second)
 		duration = min(duration, max(shortest, left))
@@ -173,15 +173,15 @@ func refusal(err error, code string) error {
 	case code == "" && status == 0:
 		return err
 	case slow || status == http.StatusTooManyRequests:
-		return &outbound.Refusal{Label: throttled, Err: err}
+		return &outbound.ServiceError{Label: throttled, Err: err}
 	case code == escalation:
-		return &outbound.Refusal{Label: sessionEnding, Err: err}
+		return &outbound.ServiceError{Label: sessionEnding, Err: err}
 	case final[code] && status < http.StatusInternalServerError:
-		return &outbound.Refusal{Code: code, Status: status, Err: err}
+		return &outbound.ServiceError{Code: code, Status: status, Err: err}
 	case status == http.StatusOK || status == 0:
-		return &outbound.Refusal{Label: label.Malformed, Err: err}
+		return &outbound.ServiceError{Label: label.Malformed, Err: err}
 	}
-	return &outbound.Refusal{Status: status, Err: err}
+	return &outbound.ServiceError{Status: status, Err: err}
 }
 
 // lifetime returns for how long a token was issued, or otherwise if it does not say so. It is no check of the token.

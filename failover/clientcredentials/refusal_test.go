@@ -17,7 +17,7 @@ import (
 func TestARoundTripperMayReadTheAnswer(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("s3cret")
-	for want, refusal := range map[string]*outbound.Refusal{
+	for want, refusal := range map[string]*outbound.ServiceError{
 		"clientcredentials: region us-east-1: rejected AccessDenied":                                    {Code: "AccessDenied", Status: 403, Err: cause},
 		"clientcredentials: no region answers; region us-east-1: throttled; region us-west-2: network":  {Label: "throttled", Err: cause},
 		"clientcredentials: no region answers; region us-east-1: status 503; region us-west-2: network": {Status: 503, Err: cause},

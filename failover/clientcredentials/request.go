@@ -225,7 +225,7 @@ func (s *TokenSource) rejection(r *region, resp *http.Response, body []byte) *to
 
 // noAnswer is the error of a request without an answer of HTTP, unless a RoundTripper has read it already.
 func noAnswer(ctx context.Context, r *region, err error) *tokenError {
-	var read *outbound.Refusal
+	var read *outbound.ServiceError
 	switch {
 	case !errors.As(err, &read):
 		return &tokenError{failure: classify(ctx, err), region: r.name}

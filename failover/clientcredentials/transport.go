@@ -164,7 +164,8 @@ func (t *transport) withToken(req *http.Request, token *Token) (_ *http.Request,
 	if t.source.tools.prover == nil {
 		return req, nil
 	}
-	if panicked := t.source.guarded("DPoPKey", func() { err = t.source.tools.prover.prove(req, token.Value()) }); panicked != nil {
+	prover := t.source.tools.prover
+	if panicked := t.source.guarded("DPoPKey", func() { err = prover.prove(req, token.Value()) }); panicked != nil {
 		err = panicked
 	}
 	return req, err

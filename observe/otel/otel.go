@@ -1,5 +1,5 @@
-// Package otel records OpenTelemetry metrics and traces: [Instrument] those of a Validator, [InstrumentTokens] those of a source of
-// machine tokens.
+// Package otel records OpenTelemetry metrics and traces: [Instrument] those of a Validator, [InstrumentTokens] those of a source
+// of machine tokens.
 //
 // The names of instruments and attributes are part of the API; docs/observability.md lists them. Attributes have configured names
 // and labels from closed lists, never a value from a token or a server, and each is bounded: [Config.MaxProviders] providers, 64

@@ -101,8 +101,8 @@ func (o *tokens) request(r tokenwatch.Request) {
 	}
 }
 
-// resultOfRequest returns the result of a request for a token, and for a failure its type: the code of a rejection, or the failure
-// without the number. Both are closed lists.
+// resultOfRequest returns the result of a request for a token, and for a failure its type: the code of a rejection, or the
+// failure without the number. Both are closed lists.
 func resultOfRequest(failure string) []attribute.KeyValue {
 	code, rejected := strings.CutPrefix(failure, "rejected ")
 	switch {

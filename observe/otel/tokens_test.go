@@ -73,7 +73,7 @@ func TestMachineTokensAreMeasured(t *testing.T) {
 		time.Sleep(20 * time.Minute)
 		require.Equal(t, 2400, m.value(t, expiresIn, "regionjwt.region", m.east))
 
-		m.Server.Status(m.east, 503, nil)
+		m.Status(m.east, 503, nil)
 		time.Sleep(40 * time.Minute)
 		require.Zero(t, m.value(t, expiresIn, "regionjwt.region", m.east), "it has expired")
 		require.Equal(t, m.west, m.token(t))
