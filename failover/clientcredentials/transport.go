@@ -161,10 +161,10 @@ func discard(resp *http.Response) {
 func (t *transport) withToken(req *http.Request, token *Token) (_ *http.Request, err error) {
 	req = req.Clone(req.Context())
 	req.Header.Set("Authorization", t.source.tokenType()+" "+token.Value())
-	if t.source.tools.prover == nil {
+	prover := t.source.tools.prover
+	if prover == nil {
 		return req, nil
 	}
-	prover := t.source.tools.prover
 	if panicked := t.source.guarded("DPoPKey", func() { err = prover.prove(req, token.Value()) }); panicked != nil {
 		err = panicked
 	}
