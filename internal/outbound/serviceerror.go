@@ -10,7 +10,9 @@ type ServiceError struct {
 }
 
 // Error implements error.
-func (e *ServiceError) Error() string { return "outbound: the service has not given what was asked for" }
+func (e *ServiceError) Error() string {
+	return "outbound: the service has not given what was asked for"
+}
 
 // Unwrap returns the cause.
 func (e *ServiceError) Unwrap() error { return e.Err }
