@@ -57,13 +57,13 @@ var (
 
 // fake is AWS STS in two Regions, behind clients of the SDK. It knows one role session.
 type fake struct {
-	t       *testing.T
-	idp     *issuertest.Server // signs the tokens; nil: they are not signed
-	session time.Time          // when the role session ends; zero: never
-	skew    time.Duration      // how far the clock of AWS is ahead
-	tags    map[string]any     // of the principal
+	t    *testing.T
+	idp  *issuertest.Server // signs the tokens; nil: they are not signed
+	skew time.Duration      // how far the clock of AWS is ahead
+	tags map[string]any     // of the principal
 
 	mu       sync.Mutex
+	session  time.Time // when the role session ends; zero: never
 	answers  map[string]answer
 	requests map[string][]url.Values
 }
@@ -77,6 +77,20 @@ func (f *fake) set(region string, a answer) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.answers[region] = a
+}
+
+// end sets when the role session ends.
+func (f *fake) end(at time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.session = at
+}
+
+// ends is when the role session ends.
+func (f *fake) ends() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.session
 }
 
 // asked returns how many requests the Regions got since it was last called.
@@ -147,15 +161,15 @@ func (f *fake) issue(region string, form url.Values, req *http.Request) (status 
 	signed, err := time.Parse("20060102T150405Z", req.Header.Get("X-Amz-Date"))
 	seconds, wrong := strconv.Atoi(form.Get("DurationSeconds"))
 	duration := time.Duration(seconds) * time.Second
-	alg := form.Get("SigningAlgorithm")
+	alg, session := form.Get("SigningAlgorithm"), f.ends()
 	switch {
 	case err != nil || f.now().Sub(signed).Abs() > 5*time.Minute:
 		return http.StatusForbidden, "SignatureDoesNotMatch", ""
-	case !f.session.IsZero() && !time.Now().Before(f.session):
+	case !session.IsZero() && !time.Now().Before(session):
 		return http.StatusForbidden, "ExpiredToken", ""
 	case wrong != nil || seconds < 60 || seconds > 3600 || alg != "ES384" && alg != "RS256" || form.Get("Audience.member.1") == "":
 		return http.StatusBadRequest, "ValidationError", ""
-	case !f.session.IsZero() && time.Now().Add(duration).After(f.session):
+	case !session.IsZero() && time.Now().Add(duration).After(session):
 		return http.StatusForbidden, "SessionDurationEscalationException", ""
 	}
 	token := fmt.Sprintf("%s.%d.%s", region, time.Now().UnixNano(), form.Get("DurationSeconds"))

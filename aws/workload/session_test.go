@@ -24,14 +24,14 @@ func TestASessionAboutToEndGivesShorterTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
 		s := f.sourceOf(workload.Config{Audiences: []string{audience}, Duration: time.Hour}, f.client(east), f.client(west))
-		f.session = time.Now().Add(20 * time.Minute)
+		f.end(time.Now().Add(20 * time.Minute))
 		token := have(t, s, east, 0)
 		require.Equal(t, []string{"3600", "1800", "900"}, f.durations(east))
 		require.Equal(t, 15*time.Minute, time.Until(token.Expiry()))
-		for time.Until(f.session) > 75*time.Second { // a token is renewed before 3/4 of a minute has passed, or a bit later
+		for time.Until(f.ends()) > 75*time.Second { // a token is renewed before 3/4 of a minute has passed, or a bit later
 			token, err := s.Token(t.Context())
 			require.NoError(t, err)
-			require.False(t, token.Expiry().After(f.session))
+			require.False(t, token.Expiry().After(f.ends()))
 			time.Sleep(time.Second)
 		}
 		time.Sleep(75 * time.Second)
@@ -39,12 +39,12 @@ func TestASessionAboutToEndGivesShorterTokens(t *testing.T) {
 		require.ErrorIs(t, err, clientcredentials.ErrRejected)
 		require.ErrorContains(t, err, "rejected ExpiredToken")
 
-		f.session = time.Now().Add(30 * time.Second)
+		f.end(time.Now().Add(30 * time.Second))
 		s = f.source()
 		_, err = s.Token(t.Context())
 		require.ErrorIs(t, err, clientcredentials.ErrUnavailable)
 		require.EqualError(t, err, "clientcredentials: no region answers; region us-east-1: session_ending; region us-west-2: session_ending")
-		f.session = time.Now().Add(time.Hour) // there are new credentials
+		f.end(time.Now().Add(time.Hour)) // there are new credentials
 		time.Sleep(time.Second)
 		require.Equal(t, 5*time.Minute, time.Until(have(t, s, east, 0).Expiry()))
 	})
@@ -55,10 +55,10 @@ func TestCredentialsThatExpireAreHeeded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
-		f.session = time.Now().Add(10*time.Minute + 500*time.Millisecond)
+		f.end(time.Now().Add(10*time.Minute + 500*time.Millisecond))
 		s := f.sourceOf(workload.Config{Audiences: []string{audience}, Duration: time.Hour}, f.client(east, func(o *sts.Options) {
 			o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-				return aws.Credentials{AccessKeyID: "A", SecretAccessKey: "b", CanExpire: true, Expires: f.session}, nil
+				return aws.Credentials{AccessKeyID: "A", SecretAccessKey: "b", CanExpire: true, Expires: f.ends()}, nil
 			})
 		}))
 		require.Equal(t, 10*time.Minute, time.Until(have(t, s, east, 0).Expiry()))
