@@ -54,3 +54,23 @@ func (b *Buffer) Decode(c Compact) (j JWS, ok bool) {
 	j.Input, j.Signature = b.input, all[endPayload:]
 	return j, true
 }
+
+// DecodePadded is Decode for a kind of token whose segments are padded with "=" (RFC 4648 section 3.2), against RFC 7515 section 2.
+// Either every segment has the padding that it needs, or none has any. The signature is over the text as it was received.
+func (b *Buffer) DecodePadded(c Compact) (j JWS, ok bool) {
+	padded, bare := false, false
+	for _, segment := range []*string{&c.Header, &c.Payload, &c.Signature} {
+		text := *segment
+		switch {
+		case len(text)%4 != 0:
+			bare = true
+		case text[len(text)-1] == '=':
+			padded = true
+			*segment = strings.TrimSuffix(text[:len(text)-1], "=") // a third one is not in the alphabet
+		}
+	}
+	if padded && bare {
+		return JWS{}, false
+	}
+	return b.Decode(c)
+}
