@@ -10,9 +10,10 @@ import (
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 )
 
-// albTerms is what the policy for tokens of Application Load Balancers (the header x-amzn-oidc-data) demands. These tokens are not
-// JWTs of an issuer. A load balancer signs what the issuer has said about a user, and says in the JOSE header who has signed,
-// until when, for which client, and who the issuer is. Their segments are padded, and the signature is over the padding, too.
+// albTerms is what the policy for tokens of Application Load Balancers (the header x-amzn-oidc-data) demands. These tokens are
+// not JWTs of an issuer. A load balancer signs what the issuer has said about a user, and says in the JOSE header who has
+// signed, until when, for which client, and who the issuer is. Their segments are padded, and the signature is over the
+// padding, too.
 type albTerms struct {
 	signers map[string]string // the region of each load balancer, by its ARN
 	issuers []string

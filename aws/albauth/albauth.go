@@ -1,42 +1,42 @@
-// Package albauth verifies the tokens of Application Load Balancers: the header x-amzn-oidc-data, which a load balancer adds to the
-// requests of users that it has authenticated (actions authenticate-oidc and authenticate-cognito). A [Verifier] is a
+// Package albauth verifies the tokens of Application Load Balancers: the header x-amzn-oidc-data, which a load balancer adds to
+// the requests of users that it has authenticated (actions authenticate-oidc and authenticate-cognito). A [Verifier] is a
 // middleware.Verifier, so requirements, revocation rules and answers are those of any other token:
 //
 //	m, err := httpauth.New(v, httpauth.Config{Extractors: []func(*http.Request) (string, error){albauth.FromHeader}})
 //
 // # What is checked
 //
-// Such a token is not a JWT of the provider. The load balancer signs what the provider has said about the user, and says in the JOSE
-// header who has signed (signer), for which client, until when (exp), and who the provider is (iss). The server of the keys has
-// the keys of all load balancers of all accounts of its Region. So a good signature alone proves nothing: signer must be the ARN of
-// one of Config.LoadBalancers, byte for byte, client one of Config.Clients, and iss one that Config.Provider lists. These members
-// and exp are those of the header, and required; if the payload has iss or exp, it must be the same. The payload must have a
-// sub. The algorithm is ES256, and kid is a UUID in lower case.
+// Such a token is not a JWT of the provider. The load balancer signs what the provider has said about the user, and says in the
+// JOSE header who has signed (signer), for which client, until when (exp), and who the provider is (iss). The server of the
+// keys has the keys of all load balancers of all accounts of its Region. So a good signature alone proves nothing: signer must
+// be the ARN of one of Config.LoadBalancers, byte for byte, client one of Config.Clients, and iss one that Config.Provider
+// lists. These members and exp are those of the header, and required; if the payload has iss or exp, it must be the same. The
+// payload must have a sub. The algorithm is ES256, and kid is a UUID in lower case.
 //
-// The segments are padded with "=", which RFC 7515 does not allow, and the signature is over the padding. That is accepted for these
-// tokens only, and only where it belongs. A token that is not accepted has the Reason that any other token would have; Detail names
-// the member.
+// The segments are padded with "=", which RFC 7515 does not allow, and the signature is over the padding. That is accepted for
+// these tokens only, and only where it belongs. A token that is not accepted has the Reason that any other token would have;
+// Detail names the member.
 //
 // Token.Region is the region of the load balancer, and Token.ClientID the client of the header. The tokens have no iat, jti and
 // aud: rules that need them match none. Token.Provider and Token.Subject are those of the access tokens of the same user.
 //
 // # Keys
 //
-// The key of a token is fetched when the first token names it, from the server of the Region that its load balancer is configured
-// with. A key never changes. One that has verified a token is kept for 24 hours after the server has last returned it, and
-// renewed after 12 hours, when a token uses it; no token waits for that. There are 64 places for such keys of each load
+// The key of a token is fetched when the first token names it, from the server of the Region that its load balancer is
+// configured with. A key never changes. One that has verified a token is kept for 24 hours after the server has last returned
+// it, and renewed after 12 hours, when a token uses it; no token waits for that. There are 64 places for such keys of each load
 // balancer, and 8 for keys that have verified nothing.
 //
-// For an unknown key, Verify waits at most 3 seconds. A token gets 401 only if the server answers 404 or 403 to a request for its
-// own key that began after the token had arrived. For each load balancer, 5 of these requests may begin at once and then one in 2
-// seconds: other tokens with unknown keys get 429. If the server does not answer, they get 503, or 429 after three in a row. Load
-// balancers have no influence on each other. A key is in one Region only, and so is the load balancer: a Region that is unavailable
-// takes its own tokens with it, and only those whose key is not known yet.
+// For an unknown key, Verify waits at most 3 seconds. A token gets 401 only if the server answers 404 or 403 to a request for
+// its own key that began after the token had arrived. For each load balancer, 5 of these requests may begin at once and then
+// one in 2 seconds: other tokens with unknown keys get 429. If the server does not answer, they get 503, or 429 after three in
+// a row. Load balancers have no influence on each other. A key is in one Region only, and so is the load balancer: a Region
+// that is unavailable takes its own tokens with it, and only those whose key is not known yet.
 //
 // # Before you use it
 //
-// Let the security group of the targets accept traffic from the load balancer only. Otherwise a token that somebody has copied can
-// be presented until it expires. The header x-amzn-oidc-identity is not signed: use Token.Subject.
+// Let the security group of the targets accept traffic from the load balancer only. Otherwise a token that somebody has copied
+// can be presented until it expires. The header x-amzn-oidc-identity is not signed: use Token.Subject.
 package albauth
 
 import (
@@ -57,8 +57,8 @@ import (
 // Config configures a Verifier. Provider, LoadBalancers and Clients are required. The zero value of every other field is the
 // default. All functions must be safe for concurrent use.
 type Config struct {
-	// Provider is the identity provider that the load balancers send users to. Its ID becomes Token.Provider, and every iss that
-	// its regions list is accepted. Its key sets are not used.
+	// Provider is the identity provider that the load balancers send users to. Its ID becomes Token.Provider, and every iss
+	// that its regions list is accepted. Its key sets are not used.
 	Provider issuer.Provider
 	// LoadBalancers lists the load balancers whose tokens are accepted, at most 64: one in each Region, for example.
 	LoadBalancers []LoadBalancer
@@ -82,7 +82,8 @@ type Config struct {
 
 // LoadBalancer is an Application Load Balancer whose tokens are accepted.
 type LoadBalancer struct {
-	// ARN is the signer of its tokens: arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/app/shop/50dc6c495c0c9188.
+	// ARN is the signer of its tokens:
+	// arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/app/shop/50dc6c495c0c9188.
 	ARN string
 	// Region is the Token.Region of its tokens. "" means the Region of the ARN.
 	Region string
@@ -91,8 +92,8 @@ type LoadBalancer struct {
 	KeysURL string
 }
 
-// Verifier verifies tokens of load balancers. It is a middleware.Verifier, safe for concurrent use, and needs no Close. New makes
-// it; the zero Verifier answers that it cannot tell.
+// Verifier verifies tokens of load balancers. It is a middleware.Verifier, safe for concurrent use, and needs no Close. New
+// makes it; the zero Verifier answers that it cannot tell.
 type Verifier struct {
 	verifier *verifier.Verifier
 	engine   *engine
@@ -142,8 +143,8 @@ func issuersOf(p issuer.Provider) (all []string) {
 	return all
 }
 
-// Verify checks a token: the value of the header x-amzn-oidc-data. The error is a *verifier.Error. It waits only if the key that the
-// token names is not in memory, and never beyond ctx.
+// Verify checks a token: the value of the header x-amzn-oidc-data. The error is a *verifier.Error. It waits only if the key
+// that the token names is not in memory, and never beyond ctx.
 func (v *Verifier) Verify(ctx context.Context, token string) (*verifier.Token, error) {
 	if v == nil || v.verifier == nil {
 		return nil, errNotNew()
@@ -179,8 +180,8 @@ func errNotNew() error {
 	}
 }
 
-// FromHeader returns the token of the header x-amzn-oidc-data, or "" if there is none, for httpauth.Config.Extractors. The error is a
-// *verifier.Error with ReasonBadRequest if there are several headers, or one without a value.
+// FromHeader returns the token of the header x-amzn-oidc-data, or "" if there is none, for httpauth.Config.Extractors. The
+// error is a *verifier.Error with ReasonBadRequest if there are several headers, or one without a value.
 func FromHeader(r *http.Request) (string, error) {
 	values := r.Header["X-Amzn-Oidc-Data"]
 	switch {

@@ -27,8 +27,8 @@ const (
 	maxCallers = 65_536
 )
 
-// engine is the jwks.Source of a Verifier. Its issuers are load balancers, which have nothing in common but the HTTP client and the
-// bound on the answers "unavailable".
+// engine is the jwks.Source of a Verifier. Its issuers are load balancers, which have nothing in common but the HTTP client and
+// the bound on the answers "unavailable".
 type engine struct {
 	signers map[string]*signer
 	clock   clock.Clock

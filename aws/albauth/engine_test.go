@@ -63,8 +63,8 @@ func TestAKeyThatIsPublishedLater(t *testing.T) {
 	})
 }
 
-// While a Region is unavailable, its tokens verify with keys that are known, for 24 hours; other tokens get 503, and those of the
-// other Region notice nothing.
+// While a Region is unavailable, its tokens verify with keys that are known, for 24 hours; other tokens get 503, and those of
+// the other Region notice nothing.
 func TestOneRegionIsUnavailable(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"hang", "refuse", "500", "503", "429", "302", "{}", "panic"} {
@@ -110,7 +110,8 @@ func TestOneRegionIsUnavailable(t *testing.T) {
 	}
 }
 
-// A key that is used is renewed before it is too old, without a token that waits; one that the server has removed ends after 24 hours.
+// A key that is used is renewed before it is too old, without a token that waits; one that the server has removed ends after 24
+// hours.
 func TestKeysAreRenewedAheadOfNeed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -163,8 +164,8 @@ func TestASilentConnection(t *testing.T) {
 	})
 }
 
-// A flood of made-up keys: at most 5 requests at once and then one in 2 seconds; 401 or 429, never 5xx; known keys and the other
-// load balancer do not notice; a rotation in the middle of it is found.
+// A flood of made-up keys: at most 5 requests at once and then one in 2 seconds; 401 or 429, never 5xx; known keys and the
+// other load balancer do not notice; a rotation in the middle of it is found.
 func TestFlood(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

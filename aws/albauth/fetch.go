@@ -64,8 +64,8 @@ func newFetcher(user *http.Client) *fetcher {
 	return f
 }
 
-// get asks for a key. If there is no answer in a second, it asks again on a new connection. The first answer that says something
-// decides.
+// get asks for a key. If there is no answer in a second, it asks again on a new connection. The first answer that says
+// something decides.
 func (f *fetcher) get(url, kid string) answer {
 	url += "/" + kid
 	if f.running.Load() >= maxRequests { // of a client that does not heed contexts

@@ -1,5 +1,5 @@
-// Package albtoken lets package aws/albauth verify the tokens of Application Load Balancers with a Verifier, without a method for
-// it on a public type.
+// Package albtoken lets package aws/albauth verify the tokens of Application Load Balancers with a Verifier, without a method
+// for it on a public type.
 package albtoken
 
 // Terms say which tokens of load balancers are accepted.
@@ -18,6 +18,6 @@ func Provide(f func(policy any, t Terms) any) struct{} {
 	return struct{}{}
 }
 
-// Policy returns a copy of a verifier.Policy for tokens of load balancers, which is the only Policy of its Verifier. The key source
-// is asked with the ARN of the load balancer instead of an issuer.
+// Policy returns a copy of a verifier.Policy for tokens of load balancers, which is the only Policy of its Verifier. The key
+// source is asked with the ARN of the load balancer instead of an issuer.
 func Policy(policy any, t Terms) any { return maker(policy, t) }

@@ -1,9 +1,9 @@
-// Package keys is what is known of the keys of one load balancer: a state that reads no clock and does no I/O. Times and answers
-// are given to it.
+// Package keys is what is known of the keys of one load balancer: a state that reads no clock and does no I/O. Times and
+// answers are given to it.
 //
-// Each key has a URL of its own, and never changes. A key that has verified a token is kept for 24 hours after the server has last
-// returned it, and renewed on use. Keys that have verified nothing yet have few places: anybody can name the key of another load
-// balancer of the Region. Requests for unknown keys are bounded, whatever tokens arrive.
+// Each key has a URL of its own, and never changes. A key that has verified a token is kept for 24 hours after the server has
+// last returned it, and renewed on use. Keys that have verified nothing yet have few places: anybody can name the key of
+// another load balancer of the Region. Requests for unknown keys are bounded, whatever tokens arrive.
 package keys
 
 import (
@@ -170,9 +170,9 @@ func (s *State[V]) keep(proven bool, most int) {
 	}
 }
 
-// Arrive notes that a caller wants an unknown key, and returns when it came. It returns false if there is no place to wait: then
-// it is only noted, so that there is one of a few more places if the key is asked for again. If it returns true, Leave must
-// follow.
+// Arrive notes that a caller wants an unknown key, and returns when it came. It returns false if there is no place to wait:
+// then it is only noted, so that there is one of a few more places if the key is asked for again. If it returns true, Leave
+// must follow.
 func (s *State[V]) Arrive(id string, now clock.Time) (arrived uint64, ok bool) {
 	w := s.waits[id]
 	if w == nil {
@@ -237,8 +237,8 @@ func (s *State[V]) Look(id string, arrived uint64) Verdict {
 	return Open
 }
 
-// Wait says what a caller waits for: a request is running, or when the next one may begin. resting means that the server has asked
-// for that time.
+// Wait says what a caller waits for: a request is running, or when the next one may begin. resting means that the server has
+// asked for that time.
 func (s *State[V]) Wait(id string, now clock.Time) (running bool, d time.Duration, resting bool) {
 	budget, rest := s.budget(now), now.Until(s.resting)
 	return s.waits[id].running > 0, max(budget, rest), rest > budget
@@ -249,8 +249,8 @@ func (s *State[V]) budget(now clock.Time) time.Duration {
 	return max(0, now.Until(s.full)-(Burst-1)*Every)
 }
 
-// Begin returns the request that begins now, or nil. It is for the key that was asked for first or, every other time, for the one
-// that was asked for most often: a flood of made-up keys asks for each once, and its callers do not wait for long.
+// Begin returns the request that begins now, or nil. It is for the key that was asked for first or, every other time, for the
+// one that was asked for most often: a flood of made-up keys asks for each once, and its callers do not wait for long.
 func (s *State[V]) Begin(now clock.Time) *Request {
 	if s.budget(now) > 0 || now.Until(s.resting) > 0 {
 		return nil

@@ -207,7 +207,7 @@ func (w *world) check() {
 func TestTheStateIsTrue(t *testing.T) {
 	t.Parallel()
 	var found, proven, renewed, expired int
-	for seed := range uint64(300) {
+	for seed := range uint64(150) {
 		w := newWorld(t, seed)
 		for range 400 {
 			w.step()
