@@ -62,7 +62,7 @@ func (c *Config) signers() (all []*signer, errs []error) {
 			add("[%d]: %q is listed twice", i, b.ARN)
 		}
 		known[b.ARN] = true
-		if b.Region != "" && (len(b.Region) > 256 || strings.ContainsFunc(b.Region, func(r rune) bool { return r <= ' ' || r == 0x7f })) {
+		if len(b.Region) > 256 || strings.ContainsFunc(b.Region, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
 			add("[%d]: Region %q has a space or a control character, or more than 256 bytes", i, b.Region)
 		}
 		s := &signer{arn: b.ARN, region: cmp.Or(b.Region, region), url: strings.TrimSuffix(b.KeysURL, "/")}

@@ -276,8 +276,8 @@ func (f *fixture) outages(t fakeissuer.TB) {
 		half.Issue(east, fakeissuer.Claims{Subject: Secret, Forged: true}))
 }
 
-// Doors reads the table of docs/aws.md: what each door answers, by what happens and by the door. Answers that differ from token to
-// token stand together, in alphabetical order.
+// Doors reads the table of docs/aws.md: what each door answers, by what happens and by the door. Answers that differ from token
+// to token stand together, in alphabetical order.
 func Doors(t fakeissuer.TB, path string) map[string]map[string]string {
 	text, err := os.ReadFile(path) //nolint:gosec // a file of this repository
 	if err != nil {
