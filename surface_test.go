@@ -38,7 +38,7 @@ func TestTheSurfaceIsSmall(t *testing.T) {
 const maxNamesOfAnAddition = 25
 
 var additions = []string{
-	"aws/dynamostore", "aws/s3store", "aws/lambdaauth", "aws/workload", "configfile", "failover/monitor",
+	"aws/dynamostore", "aws/s3store", "aws/lambdaauth", "aws/albauth", "aws/workload", "configfile", "failover/monitor",
 	"revocation/sharedsignals", "revocation/sharedsignals/signalstest",
 }
 

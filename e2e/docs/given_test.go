@@ -47,6 +47,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/regionjwt/regionjwt"
+	"github.com/regionjwt/regionjwt/aws/albauth"
 	"github.com/regionjwt/regionjwt/aws/dynamostore"
 	"github.com/regionjwt/regionjwt/aws/lambdaauth"
 	"github.com/regionjwt/regionjwt/aws/workload"
@@ -87,7 +88,7 @@ var (
 		filepath.Join, strings.Fields, syscall.SIGTERM, time.Second, connect.NewErrorWriter, keyfunc.NewDefaultCtx,
 		jwtmiddleware.New, auth0jwks.NewCachingProvider, validator.New, url.Parse,
 		lambda.Start, oidc.NewProvider, jwt.Parse, mcpauth.RequireBearerToken,
-		configfile.Open, lambdaauth.New, redis.NewClient, cors.New, require.NoError, issuertest.New, middleware.Scopes, grpcauth.New, store.Dir, redisstore.New, dynamodb.NewFromConfig, dynamostore.New,
+		configfile.Open, albauth.New, lambdaauth.New, redis.NewClient, cors.New, require.NoError, issuertest.New, middleware.Scopes, grpcauth.New, store.Dir, redisstore.New, dynamodb.NewFromConfig, dynamostore.New,
 		sts.NewFromConfig, workload.New,
 		statuspage.Handler, jwks.New, otel.Instrument,
 		clientcredentials.New, testing.Short,
