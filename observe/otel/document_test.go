@@ -237,7 +237,7 @@ func TestAlertsUseWhatIsEmitted(t *testing.T) {
 		require.Regexp(t, `^[A-Z].*\.$`, r.Annotations["summary"])
 		require.Contains(t, headings(t, r.Annotations["runbook"]), r.Annotations["runbook"])
 	}
-	require.Len(t, seen, 21)
+	require.Len(t, seen, 23)
 }
 
 func TestTheDashboardUsesWhatIsEmitted(t *testing.T) {
