@@ -269,6 +269,7 @@ func TestMaxLifetimeIsChecked(t *testing.T) {
 		"MaxLifetime is negative":                               func(p *verifier.Policy) { p.MaxLifetime = -1 },
 		"MaxAge 1h0m0s has no effect, as MaxLifetime is 1h0m0s": func(p *verifier.Policy) { p.MaxAge, p.MaxLifetime = time.Hour, time.Hour },
 		"CognitoDerived and CognitoID, and is the only client":  func(p *verifier.Policy) { p.Audience = verifier.CognitoDerived("api", "a", verifier.AllowAnyClient) },
+		"AllowAnyClient is for CognitoAccess":                   func(p *verifier.Policy) { p.Audience = verifier.CognitoDerived(verifier.AllowAnyClient, "a") },
 		"there is no audience or client ID":                     func(p *verifier.Policy) { p.Audience = verifier.CognitoDerived("api") },
 		"an audience or client ID is empty":                     func(p *verifier.Policy) { p.Audience = verifier.CognitoDerived("", "a") },
 	} {
