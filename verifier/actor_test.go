@@ -197,6 +197,20 @@ func TestTheActorIsCheckedInItsPlace(t *testing.T) {
 	}
 }
 
+// A token whose cnf cannot be read is not one of a sender without a key.
+func TestABrokenConfirmationIsNoBearer(t *testing.T) {
+	t.Parallel()
+	h := newHandmade(t)
+	v := h.verifier(t, func(*verifier.Policy) {})
+	for _, cnf := range []string{`null`, `"x"`, `7`, `true`, `[]`, `[{"jkt":"x"}]`} {
+		_, err := v.Verify(t.Context(), h.token(t, `,"cnf":`+cnf))
+		require.Equal(t, "malformed", reasonOf(t, err), cnf)
+	}
+	tok, err := v.Verify(t.Context(), h.token(t, `,"cnf":{}`))
+	require.NoError(t, err)
+	require.Equal(t, map[string]any{}, tok.Claim("cnf"))
+}
+
 // A token that is cached has its actor, and so has one that is checked again.
 func TestACachedTokenHasItsActor(t *testing.T) {
 	t.Parallel()
