@@ -132,7 +132,7 @@ func TestTheDocumentationListsWhatIsEmitted(t *testing.T) {
 			require.Contains(t, values[label], "`"+v+"`", label)
 		}
 	}
-	require.Len(t, listed, 27)
+	require.Len(t, listed, 30)
 	require.Len(t, values, 15)
 }
 
