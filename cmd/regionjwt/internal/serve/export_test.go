@@ -1,0 +1,41 @@
+package serve
+
+import (
+	"sync/atomic"
+
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/serve/routes"
+	"github.com/regionjwt/regionjwt/middleware"
+)
+
+// DoorOf returns a door whose routes are those of a document.
+func DoorOf(v middleware.Verifier, doc string) (*Door, error) {
+	table, err := routes.Read([]byte(doc))
+	if err != nil {
+		return nil, err
+	}
+	rules, err := NewRules(v, table)
+	if err != nil {
+		return nil, err
+	}
+	return door(rules), nil
+}
+
+// DoorFor returns a door at which every request needs the requirements.
+func DoorFor(v middleware.Verifier, reqs ...middleware.Requirement) (*Door, error) {
+	table, err := routes.Read([]byte(`{"routes": [{"path": "/"}], "headers": [{"name": "X-Auth-Subject", "value": "subject"}]}`))
+	if err != nil {
+		return nil, err
+	}
+	rules, err := NewRules(v, table)
+	if err != nil {
+		return nil, err
+	}
+	rules.handlers[table.Entries()[0]] = rules.handler(&routes.Entry{Token: routes.Required, Requirements: reqs})
+	return door(rules), nil
+}
+
+func door(r *Rules) *Door {
+	p := &atomic.Pointer[Rules]{}
+	p.Store(r)
+	return &Door{Rules: p}
+}
