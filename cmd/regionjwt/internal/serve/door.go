@@ -78,7 +78,7 @@ func (r *Rules) handler(e *routes.Entry) http.Handler {
 	}
 }
 
-// admit answers a request that is admitted, with the identity headers in the answer.
+// admit answers a request that is admitted, with every identity header in the answer; one that is empty must be removed.
 func (r *Rules) admit(w http.ResponseWriter, req *http.Request) {
 	token := verifier.FromContext(req.Context())
 	h := w.Header()
@@ -89,8 +89,8 @@ func (r *Rules) admit(w http.ResponseWriter, req *http.Request) {
 			r.forbidden.ServeHTTP(w, req)
 			return
 		}
+		h.Set(header.Name, value) // Caddy 2.6 makes a value of its own of a header that is missing
 		if value != "" {
-			h.Set(header.Name, value)
 			continue
 		}
 		if _, brought := req.Header[http.CanonicalHeaderKey(header.Name)]; brought { // a proxy may pass it on
