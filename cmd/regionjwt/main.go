@@ -1,6 +1,6 @@
 // Regionjwt is an operations tool: it revokes tokens for a fleet that follows a store of rules, moves the fleet to another region
-// and back, decides on requests for Envoy, nginx and Caddy, says what would break if a region were lost, what a token is, and whether and why it would be rejected, and computes
-// the pseudonyms of audit records.
+// and back, decides on requests for Envoy, nginx and Caddy, says what would break if a region were lost, what a token is, and
+// whether and why it would be rejected, and computes the pseudonyms of audit records.
 //
 //	regionjwt help
 package main
@@ -33,7 +33,8 @@ func main() {
 
 // run runs the tool and returns its exit code.
 func run(ctx context.Context, args []string, streams cli.IO) int {
-	commands := slices.Concat(rules.Commands(), pins.Commands(),
-		[]cli.Command{check.Command(), doctor.Command(), inspect.Command(), keys.Command(), pseudonyms.Command(), serve.Command(), why.Command()})
+	commands := slices.Concat(rules.Commands(), pins.Commands(), []cli.Command{
+		check.Command(), doctor.Command(), inspect.Command(), keys.Command(), pseudonyms.Command(), serve.Command(), why.Command(),
+	})
 	return cli.Run(ctx, args, streams, commands...)
 }

@@ -53,7 +53,7 @@ type serving struct {
 // files writes the two files of serve, for the tokens of w.
 func serveFiles(t *testing.T, w *fakeissuer.Server) (dir string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "serve") // short: the paths of sockets are
+	dir, err := os.MkdirTemp("", "serve") //nolint:usetesting // its path is short, as those of sockets are
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	var regions []map[string]any

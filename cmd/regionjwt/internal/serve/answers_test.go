@@ -2,6 +2,7 @@ package serve_test
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -40,9 +41,7 @@ func ask(t testing.TB, d *serve.Door, dialect string, r request) answer {
 		return askEnvoy(t, d, r)
 	}
 	about := httptest.NewRequest(http.MethodGet, "/anything", nil)
-	for name, values := range r.header {
-		about.Header[name] = values
-	}
+	maps.Copy(about.Header, r.header)
 	about.Header[names[dialect][0]], about.Header[names[dialect][1]] = []string{r.method}, []string{r.uri}
 	w := httptest.NewRecorder()
 	d.Forward(dialect).ServeHTTP(w, about)

@@ -32,7 +32,8 @@ func (a *authorization) Check(ctx context.Context, call *authv3.CheckRequest) (*
 	rules := a.door.Rules.Load()
 	o := original{method: asked.GetMethod(), uri: asked.GetPath()}
 	req := &http.Request{
-		Method: http.MethodGet, URL: &url.URL{Path: "/"}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Body: http.NoBody,
+		Method: http.MethodGet, URL: &url.URL{Path: "/"}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{}, Body: http.NoBody,
 	}
 	each(asked, func(name, value string) {
 		switch {
@@ -113,9 +114,10 @@ func denied(answer *recorder) *authv3.CheckResponse {
 // allowed makes an answer of Envoy that overwrites or removes every identity header, and removes their aliases.
 func (r *Rules) allowed(answer *recorder) *authv3.CheckResponse {
 	response := &authv3.OkHttpResponse{HeadersToRemove: slices.Clip(r.aliases)}
+	const overwrite = corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD
 	for _, h := range r.table.Headers {
 		if value := answer.header.Get(h.Name); value != "" {
-			response.Headers = append(response.Headers, option(h.Name, value, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD))
+			response.Headers = append(response.Headers, option(h.Name, value, overwrite))
 			continue
 		}
 		response.HeadersToRemove = append(response.HeadersToRemove, strings.ToLower(h.Name))

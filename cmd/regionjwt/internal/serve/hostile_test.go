@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -179,7 +180,7 @@ func TestNobodyBringsTheirOwnIdentity(t *testing.T) {
 		require.Equal(t, 200, got.status, name)
 		require.Equal(t, c.want, got.header.Get("X-Auth-Subject"), name)
 		for _, identity := range []string{"x-auth-subject", "x-auth-tenant", "x-auth-groups"} {
-			require.Equal(t, got.header.Get(identity) == "", contains(got.remove, identity), "%s: %s is overwritten or removed", name, identity)
+			require.Equal(t, got.header.Get(identity) == "", slices.Contains(got.remove, identity), "%s: %s is overwritten or removed", name, identity)
 			for _, alias := range []string{strings.Replace(identity, "-", "_", 1), strings.ReplaceAll(identity, "-", "_")} {
 				require.Contains(t, got.remove, alias, name)
 			}
@@ -199,15 +200,6 @@ func TestNobodyBringsTheirOwnIdentity(t *testing.T) {
 			}
 		}
 	}
-}
-
-func contains(all []string, s string) bool {
-	for _, one := range all {
-		if one == s {
-			return true
-		}
-	}
-	return false
 }
 
 // An identity that cannot be written denies the request, with no part of it in the answer.

@@ -29,8 +29,7 @@ func places(listen []string, status string) ([]place, error) {
 		name, address, ok := strings.Cut(text, "=")
 		if _, known := dialects[name]; !ok || !known {
 			return nil, cli.Fail(cli.ExitUsage,
-				"--listen %s: give nginx=ADDRESS, caddy=ADDRESS or envoy=ADDRESS, such as nginx=127.0.0.1:9180 or envoy=unix:/run/regionjwt/envoy.sock",
-				cli.Clip(text))
+				"--listen %s: give nginx=ADDRESS, caddy=ADDRESS or envoy=ADDRESS; an address is HOST:PORT or unix:PATH", cli.Clip(text))
 		}
 		all = append(all, place{name, address})
 	}
@@ -41,7 +40,8 @@ func places(listen []string, status string) ([]place, error) {
 		all = append(all, place{"", status})
 	}
 	for i, p := range all {
-		if slices.ContainsFunc(all[:i], func(other place) bool { return other.address == p.address && !strings.HasSuffix(p.address, ":0") }) {
+		same := func(other place) bool { return other.address == p.address && !strings.HasSuffix(p.address, ":0") }
+		if slices.ContainsFunc(all[:i], same) {
 			return nil, cli.Fail(cli.ExitUsage, "%s is there twice: one listener speaks one dialect", cli.Clip(p.address))
 		}
 	}

@@ -38,9 +38,9 @@ Decides on the requests that a proxy asks about, for services that are not writt
 the configuration file, and checks what the routes file requires. The answers are 401, 403, 429 and 503 as docs/answers.md says.
 
 Each listener speaks one dialect: envoy is ext_authz version 3 by gRPC, nginx is auth_request with the headers X-Original-Method
-and X-Original-URI, caddy is forward_auth with X-Forwarded-Method and X-Forwarded-Uri. An address is HOST:PORT or unix:PATH. Requests
-are not encrypted: listen on loopback or a socket, or in a network that only the proxy is in. docs/serve.md has the configuration of
-each proxy.
+and X-Original-URI, caddy is forward_auth with X-Forwarded-Method and X-Forwarded-Uri. An address is HOST:PORT or unix:PATH.
+Requests are not encrypted: listen on loopback or a socket, or in a network that only the proxy is in. docs/serve.md has the
+configuration of each proxy.
 
   regionjwt serve --config regionjwt.json --routes routes.json --listen nginx=127.0.0.1:9180 --status 127.0.0.1:9181
 
@@ -51,7 +51,7 @@ answered.
 			f := &flags{}
 			f.config.Define(c)
 			c.File(&f.routes, "routes", "`file` of routes, in JSON or YAML")
-			c.List(&f.listen, "listen", "`DIALECT=ADDRESS` to answer on: nginx=127.0.0.1:9180, envoy=unix:/run/regionjwt/envoy.sock")
+			c.List(&f.listen, "listen", "`DIALECT=ADDRESS` to answer on: nginx=HOST:PORT, envoy=unix:PATH")
 			c.Text(&f.status, "status", "`address` of the status page, /health, /live and /metrics; empty means none")
 			c.Duration(&f.grace, "grace", defaultGrace, "`time` that requests have to end after SIGTERM")
 			f.audit.define(c)

@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -196,7 +197,7 @@ func (d *decoder) header(t *Table) func(string, strictjson.Value) {
 				value = d.text(path, v)
 				h.source, several = sources[value], isList[value]
 				if h.source == nil {
-					d.problem(path, "%q is none of actor, clientID, groups, issuer, provider, region, scopes, subject, tokenID", value)
+					d.problem(path, "%q is none of %s", value, strings.Join(slices.Sorted(maps.Keys(sources)), ", "))
 				}
 			},
 			"claim": func(path string, v strictjson.Value) {
@@ -225,10 +226,11 @@ func (d *decoder) header(t *Table) func(string, strictjson.Value) {
 
 // taken lists names, and beginnings of names, that mean something else.
 var taken = []string{
-	"accept", "age", "allow", "alt-svc", "authorization", "cache-", "connection", "content-", "cookie", "date", "dpop", "etag", "expect",
-	"forwarded", "host", "if-", "keep-alive", "last-modified", "location", "origin", "pragma", "proxy-", "range", "referer", "retry-after",
-	"server", "set-cookie", "strict-", "te", "trailer", "transfer-", "upgrade", "user-agent", "vary", "via", "warning", "www-authenticate",
-	"x-accel-", "x-envoy-", "x-forwarded-", "x-original-", "x-rewrite-", "x-http-method", "x-method-override", "sec-", "access-control-",
+	"accept", "age", "allow", "alt-svc", "authorization", "cache-", "connection", "content-", "cookie", "date", "dpop",
+	"etag", "expect", "forwarded", "host", "if-", "keep-alive", "last-modified", "location", "origin", "pragma",
+	"proxy-", "range", "referer", "retry-after", "server", "set-cookie", "strict-", "te", "trailer", "transfer-",
+	"upgrade", "user-agent", "vary", "via", "warning", "www-authenticate", "x-accel-", "x-envoy-", "x-forwarded-",
+	"x-original-", "x-rewrite-", "x-http-method", "x-method-override", "sec-", "access-control-",
 }
 
 // headerName checks the name of an identity header, and returns its aliases.
@@ -246,7 +248,8 @@ func (d *decoder) headerName(path, name string) []string {
 	lower := strings.ToLower(name)
 	for _, t := range taken {
 		if lower == t || strings.HasSuffix(t, "-") && strings.HasPrefix(lower, t) {
-			d.problem(path, "%s means something else to servers: choose a name such as X-Auth-Subject", http.CanonicalHeaderKey(name))
+			d.problem(path, "%s means something else to servers: choose a name such as X-Auth-Subject",
+				http.CanonicalHeaderKey(name))
 		}
 	}
 	return aliases(name)

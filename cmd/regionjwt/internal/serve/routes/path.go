@@ -52,7 +52,7 @@ func readings(uri string, allowed []string) ([]string, error) {
 	}
 	all := []string{plain}
 	if len(allowed) > 0 && (strings.ContainsAny(plain, `%\;`) || strings.Contains(plain, "//") || strings.Contains(plain, "/.")) {
-		for _, step := range []func(string) string{decodeAll, decodeAll, fromBackslashes, withoutParameters, withoutEmpty, withoutDots} {
+		for _, step := range steps {
 			for _, r := range all {
 				if other := step(r); !slices.Contains(all, other) {
 					all = append(all, other)
@@ -139,8 +139,10 @@ func oddEncoding(c byte, rest string) string {
 // looksEncoded reports whether "%" and rest are read as an encoding by a server that decodes twice.
 func looksEncoded(rest string) bool {
 	_, ok := encoded("%" + rest)
-	_, nested := encoded(rest) // %25%32%66
-	return ok || nested || len(rest) > 1 && hex(rest[0]) >= 0 && rest[1] == '%' || len(rest) > 0 && (rest[0] == 'u' || rest[0] == 'U')
+	_, nested := encoded(rest)                                              // %25%32%66
+	half := len(rest) > 1 && hex(rest[0]) >= 0 && rest[1] == '%'            // %252%66
+	unicode := strings.HasPrefix(rest, "u") || strings.HasPrefix(rest, "U") // %25u002f
+	return ok || nested || half || unicode
 }
 
 // oddIn names something in a reading that is not allowed, or returns "".
@@ -179,7 +181,8 @@ func oddIn(s string, allowed []string) string {
 	return found
 }
 
-// The steps that servers take or do not take.
+// steps are what servers do to a path, or do not do. Some decode twice.
+var steps = []func(string) string{decodeAll, decodeAll, fromBackslashes, withoutParameters, withoutEmpty, withoutDots}
 
 func decodeAll(s string) string {
 	out := make([]byte, 0, len(s))
