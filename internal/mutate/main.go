@@ -157,7 +157,8 @@ func (r rule) noticed() (bool, error) {
 func fails(overlay, binary, pkg string) (bool, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-overlay", overlay, "-o", binary, pkg)
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-overlay", overlay, "-o", binary, ".")
+	build.Dir = pkg // which may be in another module
 	if out, err := build.CombinedOutput(); err != nil {
 		return false, fmt.Errorf("without it the code does not compile: %s", out)
 	}

@@ -128,11 +128,11 @@ type Door struct {
 	Rules *atomic.Pointer[Rules]
 	// OnAnswer is called with the status of each answer. Nil is fine.
 	OnAnswer func(dialect string, status int)
-	// OnMistake is called with what is wrong with a request that only the proxy can have caused. Nil is fine.
+	// OnMistake is called with the problem with a request that only the proxy can have caused. Nil is fine.
 	OnMistake func(dialect, problem string)
 }
 
-// original is the request that a proxy asks about, or what is wrong with it.
+// original is the request that a proxy asks about, or the problem with it.
 type original struct {
 	method, uri string
 	problem     error
