@@ -121,31 +121,35 @@ func TestAnswersOfAKeyServerAreNoLossOfItsRegion(t *testing.T) {
 	}
 }
 
-// limited is an issuer that answers few requests, and rejects the others in some way.
+// limited is an issuer that answers five requests to each host, and then one in ten seconds. It rejects the others in some way.
 type limited struct {
 	http.RoundTripper
 
 	reject  func(*http.Request) (*http.Response, error)
 	mu      sync.Mutex
-	last    time.Time
+	full    map[string]time.Time // by host, when five requests are allowed again
 	refused int
 }
 
 func (l *limited) RoundTrip(r *http.Request) (*http.Response, error) {
 	l.mu.Lock()
 	now := time.Now()
-	if now.Sub(l.last) < 10*time.Second {
+	full := l.full[r.URL.Host]
+	if full.Sub(now) > 40*time.Second {
 		l.refused++
 		l.mu.Unlock()
 		return l.reject(r)
 	}
-	l.last = now
+	if full.Before(now) {
+		full = now
+	}
+	l.full[r.URL.Host] = full.Add(10 * time.Second)
 	l.mu.Unlock()
 	return l.RoundTripper.RoundTrip(r)
 }
 
 // A flood of forged tokens, each with a key ID of its own, makes an issuer reject requests. That moves nobody, and no region
-// becomes unhealthy, whatever the issuer answers to those that are too many: their failures count only for refreshes.
+// becomes unhealthy, whatever the issuer answers to those that are too many: their failures say nothing of a region that answers in between.
 func TestAFloodAgainstARateLimitedIssuerMovesNobody(t *testing.T) {
 	t.Parallel()
 	answer := func(status int, header http.Header) func(*http.Request) (*http.Response, error) {
@@ -158,10 +162,11 @@ func TestAFloodAgainstARateLimitedIssuerMovesNobody(t *testing.T) {
 		"429, Retry-After": answer(429, http.Header{"Retry-After": {"20"}}),
 		"503, Retry-After": answer(503, http.Header{"Retry-After": {"20"}}),
 		"403":              answer(403, http.Header{}),
+		"503":              answer(503, http.Header{}),
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			fake := fakeissuer.New(t, fakeissuer.Config{Algorithm: "ES256"})
-			issuer := &limited{RoundTripper: fake.Client().Transport, reject: reject}
+			issuer := &limited{RoundTripper: fake.Client().Transport, reject: reject, full: map[string]time.Time{}}
 			var mu sync.Mutex
 			var moves []failover.Status
 			unhealthy := 0

@@ -3,6 +3,7 @@ package jwks_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -63,6 +64,36 @@ func testEvidence(t *testing.T, breaks func(*server), rate int, run bool) {
 	require.GreaterOrEqual(t, outages.Load(), int64(10), "of %d failures", failures.Load())
 	cancel()
 	time.Sleep(10 * time.Second) // until all have ended
+}
+
+// A fetch of a URL that several regions list is reported once for each provider, for the region that lists it furthest in front.
+func TestAFetchIsReportedForOneRegionOfAProvider(t *testing.T) {
+	t.Parallel()
+	for name, regions := range map[string][][]string{
+		"the same list":       {{keysURL}, {keysURL}},
+		"further in front":    {{keysURL}, {regionB, keysURL}},
+		"in front, backwards": {{keysURL, regionB}, {regionA, regionB, keysURL}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newServers()
+			for _, url := range []string{keysURL, regionA, regionB} {
+				n.at(url).list("one")
+			}
+			var told sync.Map
+			c := newCache(t, n, jwks.Config{OnFetch: func(f jwks.Fetch) {
+				if f.URL == keysURL {
+					at, _ := told.LoadOrStore(f.Provider+" "+f.Region, new(atomic.Int64))
+					at.(*atomic.Int64).Add(1)
+				}
+			}}, pool("p", regions...), pool("q", []string{keysURL}))
+			require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
+			synctest.Wait()
+			_, ofA := told.Load("p a")
+			_, ofB := told.Load("p b")
+			require.True(t, ofA, name)
+			require.False(t, ofB, name)
+		})
+	}
 }
 
 // One URL of a key set hangs. A caller with a made-up key waits for it, but no other caller does: the URL that answers

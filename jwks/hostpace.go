@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/clock"
+	"github.com/regionjwt/regionjwt/internal/label"
 )
 
 // hostPace slows a host that asks for fewer requests.
@@ -39,15 +40,19 @@ func (p *hostPace) wait(now clock.Time) time.Duration {
 	return now.Until(p.next)
 }
 
-// answered notes an answer of a host. If enough sets were asked for fewer requests, the host is slowed to the rate at which it
-// gave good answers, which then grows until it asks again.
-func (h *hosts) answered(t *ticket, limited, silent bool) {
+// answered notes the outcome of a request to a host. If enough sets were asked for fewer requests, the host is slowed to the rate
+// at which it gave good answers, which then grows until it asks again.
+func (h *hosts) answered(t *ticket, f *failure) {
 	now := h.clock()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !silent {
+	if f == nil {
+		t.host.served = now
+	}
+	if f == nil || f.label != label.Timeout {
 		t.host.heard = now
 	}
+	limited := f != nil && f.limited()
 	p := &t.host.pace
 	if now.Since(p.began) >= paceWindow {
 		p.began, p.answers, p.asked, p.sets = now, 0, 0, nil
@@ -78,6 +83,14 @@ func (h *hosts) answered(t *ticket, limited, silent bool) {
 		p.rate, p.slowed = slower, now
 		p.next = now.Add(time.Duration(float64(time.Second) / p.rate))
 	}
+}
+
+// serves reports whether the host of a ticket has given a good answer within d.
+func (h *hosts) serves(t *ticket, d time.Duration) bool {
+	now := h.clock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !t.host.served.IsZero() && now.Since(t.host.served) < d
 }
 
 // silence returns for how long a ticket has waited for a host that answered nobody meanwhile.

@@ -72,6 +72,8 @@ type host struct {
 	credit [2][classes]int
 	spent  float64    // of urgentBurst
 	heard  clock.Time // when a request last had an outcome other than silence
+	served clock.Time // when it last gave a good answer
+	asked  clock.Time // when a set last asked it in a flood of unknown keys
 	filled clock.Time
 	timer  *time.Timer
 	pace   hostPace
@@ -105,6 +107,9 @@ func (h *hosts) enqueue(rawURL string, s *set, urgent bool) *ticket {
 		h.sweep()
 		t.host = &host{name: name}
 		h.byName[name] = t.host
+	}
+	if s.pace.flooded(now) {
+		t.host.asked = now
 	}
 	t.push()
 	h.dispatch(t.host, now)
@@ -235,10 +240,12 @@ func (t *ticket) before(o *ticket) bool {
 	return o.since.After(t.since)
 }
 
-// forget drops a host that nobody uses. A host that is slowed is kept.
+// forget drops a host that nobody uses. A host that is slowed is kept, and one that was asked in a flood.
 func (h *hosts) forget(o *host) {
-	slowed := (o.pace.rate > 0 || o.pace.asked > 0) && h.clock().Since(o.pace.began) < paceWindow
-	if o.inUse != [2]int{} || o.waits() || slowed {
+	now := h.clock()
+	slowed := (o.pace.rate > 0 || o.pace.asked > 0) && now.Since(o.pace.began) < paceWindow
+	flooded := !o.asked.IsZero() && now.Since(o.asked) < limitedTime
+	if o.inUse != [2]int{} || o.waits() || slowed || flooded {
 		return
 	}
 	if o.timer != nil {
@@ -247,7 +254,7 @@ func (h *hosts) forget(o *host) {
 	delete(h.byName, o.name)
 }
 
-// sweep forgets the hosts that were kept because they were slowed, when many more are known than the last time.
+// sweep forgets the hosts that were kept without being used, when many more are known than the last time.
 func (h *hosts) sweep() {
 	if len(h.byName) <= 2*h.kept+minHosts {
 		return

@@ -3,6 +3,7 @@ package jwks_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -93,4 +94,20 @@ func TestCallerGivesUp(t *testing.T) {
 		require.Equal(t, 200, <-good)
 		require.Equal(t, 1, s.requests())
 	})
+}
+
+// The problems of several documents are told in the order of their issuers, so that two runs say the same.
+func TestNewStaticTellsProblemsInOrder(t *testing.T) {
+	t.Parallel()
+	sets := map[string][]byte{}
+	for _, iss := range []string{"c", "a", "e", "b", "d"} {
+		sets[iss] = []byte("{}")
+	}
+	_, err := jwks.NewStatic(sets)
+	require.Error(t, err)
+	var told []string
+	for line := range strings.Lines(err.Error()) {
+		told = append(told, strings.Split(line, `"`)[1])
+	}
+	require.Equal(t, []string{"a", "b", "c", "d", "e"}, told)
 }

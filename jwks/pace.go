@@ -16,7 +16,11 @@ const (
 	repeats      = 3                // times that a key is asked for within repeatTime, to be asked for beyond the burst
 	repeatTime   = 10 * time.Second
 	mismatchTime = time.Minute // between rounds that wrong signatures cause
-	coldTime     = 30 * time.Second
+
+	// limitedTime is how long a host that rejects requests in a flood of tokens must have answered none well to have failed. It is
+	// so long that a host that answers some of the requests has answered one.
+	limitedTime = time.Minute
+	coldTime    = 30 * time.Second
 
 	maxPlaces   = 1024 // distinct keys of one iss that callers wait for
 	morePlaces  = 64   // the same, for keys that were asked for at least twice within repeatTime
@@ -28,6 +32,7 @@ const (
 type pace struct {
 	spent     float64    // of the burst
 	refilled  clock.Time // when spent was last brought up to date
+	caused    clock.Time // when an unknown key last caused requests
 	fruitless clock.Time // since when rounds for unknown keys have found nothing; zero if the last one found its key
 	repeated  clock.Time // when a round last began for a key that was asked for again and again
 	mismatch  clock.Time // when a wrong signature last caused a round
@@ -64,8 +69,13 @@ func (p *pace) idle(least time.Duration, now clock.Time) bool {
 	}
 	p.wait(least, now)
 	old := func(t clock.Time) bool { return t.IsZero() || now.Since(t) >= mismatchTime }
-	return p.failed == 0 && p.spent == 0 && p.fruitless.IsZero() && p.resting.IsZero() && old(p.urgent) && old(p.repeated) &&
-		old(p.mismatch)
+	return p.failed == 0 && p.spent == 0 && p.fruitless.IsZero() && p.resting.IsZero() && !p.flooded(now) && old(p.urgent) &&
+		old(p.repeated) && old(p.mismatch)
+}
+
+// flooded reports whether unknown keys have caused requests lately.
+func (p *pace) flooded(now clock.Time) bool {
+	return p != nil && !p.caused.IsZero() && now.Since(p.caused) < limitedTime
 }
 
 // failures returns the number of rounds in a row without a good answer.

@@ -108,7 +108,7 @@ func (c *Cache) recheckMismatch(s *set, now clock.Time) {
 
 // schedule sets when the set is refreshed next. The caller holds the set's mutex.
 func (c *Cache) schedule(s *set, r *round, own *keystate.Issuer, now clock.Time) {
-	if !r.good && !r.due && s.pace.rests() {
+	if !r.good && r.cause == causeToken && s.pace.rests() {
 		return // a failed round that tokens have caused does not put off the refresh
 	}
 	if !r.good {

@@ -10,14 +10,14 @@ import (
 )
 
 // onFetch calls the hook of the configuration.
-func (c *Cache) onFetch(q *request, got *answer) {
+func (c *Cache) onFetch(q *request, got *answer, outage bool) {
 	if c.config.OnFetch == nil {
 		return
 	}
 	told := map[string]bool{}
 	f := Fetch{URL: q.attempt.slot.name(), Duration: time.Since(q.began), OnDemand: q.urgent}
 	if got.failed != nil {
-		f.Failure, f.Outage = got.failed.String(), got.failed.outage() && q.round.due
+		f.Failure, f.Outage = got.failed.String(), outage
 		if got.failed.refused() && q.attempt.slot.optional && !q.attempt.slot.current().Known {
 			f.Failure = label.NotEnabled
 		}
@@ -30,6 +30,23 @@ func (c *Cache) onFetch(q *request, got *answer) {
 		f.Provider, f.Region = home.provider, home.name
 		c.hook(f)
 	}
+}
+
+// isOutage reports whether a failure says that the region fails. One of a round that a token caused does not: anybody can
+// send tokens. A host may also reject requests because a flood of tokens makes them too many. So while there is one, a status
+// says something only of a host that has answered none well for a while.
+// The caller holds the set's mutex.
+func (q *request) isOutage(f *failure) bool {
+	if f == nil || !f.outage() {
+		return false
+	}
+	switch q.round.cause {
+	case causeRefresh:
+		return true
+	case causeFlood:
+		return f.status == 0 || !q.cache.hosts.serves(q.ticket, limitedTime)
+	}
+	return false
 }
 
 // hook calls OnFetch, unless too many calls have not returned.

@@ -130,8 +130,7 @@ func (q *request) run(ctx context.Context) {
 		q.client.closeIdle()
 	}
 	if got.failed == nil || got.failed.label != label.Canceled {
-		f := got.failed
-		c.hosts.answered(q.ticket, f != nil && f.limited(), f != nil && f.label == label.Timeout)
+		c.hosts.answered(q.ticket, got.failed)
 	}
 	c.hosts.release(q.ticket) // before any code of others is called
 	q.finish(got)
@@ -221,7 +220,7 @@ func (q *request) finish(got answer) {
 			s.active = nil
 		}
 	}
-	late := q.round.ended
+	late, outage := q.round.ended, q.isOutage(got.failed)
 	s.mu.Unlock()
 	if decided {
 		s.publish()
@@ -229,7 +228,7 @@ func (q *request) finish(got answer) {
 	q.round.wake() // before any code of others
 	if decided {
 		c.log.fetched(c.table.Load(), s, sl, &got, back)
-		c.onFetch(q, &got)
+		c.onFetch(q, &got, outage)
 	}
 	if late && decided {
 		c.reschedule(s)

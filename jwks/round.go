@@ -34,7 +34,7 @@ type round struct {
 	roundSignals
 	urgent    bool // somebody waits for it
 	charged   bool // unknown keys have caused it
-	due       bool // a refresh was due when it began
+	cause     roundCause
 	recheck   bool // it must not be answered with what is known
 	mismatch  bool // a signature was wrong meanwhile, so a recheck follows
 	good      bool // a URL has answered well
@@ -56,6 +56,15 @@ type roundSignals struct {
 	done     chan struct{} // closed when it has ended
 }
 
+// roundCause is why a round began.
+type roundCause uint8
+
+const (
+	causeToken   roundCause = iota // a token asked, and no refresh was due
+	causeRefresh                   // a refresh was due
+	causeFlood                     // a refresh was due, and unknown keys have caused requests as well
+)
+
 // snapshotUse is what a round does with the snapshot of its set.
 type snapshotUse uint8
 
@@ -67,8 +76,15 @@ const (
 
 // start begins a round. The caller holds the set's mutex.
 func (c *Cache) start(s *set, urgent bool, now clock.Time) *round {
+	cause := causeToken
+	switch due := now.Reached(s.due.Load()); {
+	case due && s.pace.flooded(now):
+		cause = causeFlood
+	case due:
+		cause = causeRefresh
+	}
 	r := &round{
-		urgent: urgent, due: now.Reached(s.due.Load()), began: now, wanted: map[keystate.Question]struct{}{},
+		urgent: urgent, cause: cause, began: now, wanted: map[keystate.Question]struct{}{},
 		roundSignals: roundSignals{
 			promoted: make(chan struct{}, 1), events: make(chan struct{}, 1),
 			stop: make(chan struct{}), done: make(chan struct{}),

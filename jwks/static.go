@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/regionjwt/regionjwt/internal/jose"
@@ -34,8 +35,8 @@ var errFixed = errors.New("the key is published, and this process cannot use it"
 func NewStatic(keySets map[string][]byte) (Source, error) {
 	s := &static{issuers: map[string]fixed{}, changed: make(chan struct{})}
 	var errs []error
-	for iss, doc := range keySets {
-		keys, skipped, err := jose.ParseSet(doc, jose.Limits{})
+	for _, iss := range slices.Sorted(maps.Keys(keySets)) {
+		keys, skipped, err := jose.ParseSet(keySets[iss], jose.Limits{})
 		switch {
 		case iss == "":
 			err = errors.New("the issuer is empty")

@@ -166,13 +166,16 @@ func (p *Policy) validate() error {
 	case p.MaxLifetime > 0 && p.MaxAge >= p.MaxLifetime:
 		add(fmt.Errorf("MaxAge %v has no effect, as MaxLifetime is %v", p.MaxAge, p.MaxLifetime))
 	}
-	for field, names := range map[string][]string{
-		"RequiredClaims": p.RequiredClaims, "ScopeClaims": p.ScopeClaims,
-		"ClientIDClaims": p.ClientIDClaims, "GroupClaims": p.GroupClaims,
+	for _, of := range []struct {
+		field string
+		names []string
+	}{
+		{"RequiredClaims", p.RequiredClaims}, {"ScopeClaims", p.ScopeClaims},
+		{"ClientIDClaims", p.ClientIDClaims}, {"GroupClaims", p.GroupClaims},
 	} {
-		for _, name := range names {
+		for _, name := range of.names {
 			if err := checkClaimName(name); err != nil {
-				add(fmt.Errorf("%s: %w", field, err))
+				add(fmt.Errorf("%s: %w", of.field, err))
 			}
 		}
 	}
