@@ -68,7 +68,8 @@ func askGRPC(address string, tokens []string) (func(context.Context, int) error,
 		response, err := client.Check(ctx, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
 			Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
 				Method: http.MethodGet, Path: "/orders/1", Host: "app.example", Headers: map[string]string{
-					":authority": "app.example", ":path": "/orders/1", ":method": http.MethodGet, "accept": "*/*", "user-agent": "curl/8.5.0",
+					":authority": "app.example", ":path": "/orders/1", ":method": http.MethodGet, "accept": "*/*",
+					"user-agent": "curl/8.5.0",
 					"authorization": "Bearer " + tokens[n%len(tokens)], "x-request-id": "7e0d6c1a-93c5-4a0e-b5a5-0d6c1a93c54a",
 				},
 			}},

@@ -1,6 +1,6 @@
-// Doors measures what regionjwt serve adds to each request behind a proxy: against a bare ext_authz server, which admits everything,
-// a bare forward-auth server, and oauth2-proxy, which also verifies bearer tokens. All run as processes of their own, one after the
-// other in rounds, under the same load.
+// Doors measures what regionjwt serve adds to each request behind a proxy: against a bare ext_authz server, which admits
+// everything, a bare forward-auth server, and oauth2-proxy, which also verifies bearer tokens. All run as processes of their own,
+// one after the other in rounds, under the same load.
 //
 //	go run ./doors                                        # three rounds of 2 s
 //	go run ./doors -oauth2-proxy ~/go/bin/oauth2-proxy    # with github.com/oauth2-proxy/oauth2-proxy/v7
@@ -115,7 +115,8 @@ func table(out io.Writer, subjects []*subject, results map[string][]result) erro
 		added := func(of func(result) float64) time.Duration {
 			return time.Duration(middle(own, of) - middle(bare, of)).Round(time.Microsecond)
 		}
-		_, _ = fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%v\t%v\n", s.name, middle(own, rate), middle(own, rate)/middle(bare, rate), added(p50), added(p99))
+		_, _ = fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%v\t%v\n",
+			s.name, middle(own, rate), middle(own, rate)/middle(bare, rate), added(p50), added(p99))
 	}
 	return w.Flush()
 }

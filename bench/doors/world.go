@@ -98,7 +98,8 @@ func (w *world) bare(ctx context.Context, dir string, tokens []string) error {
 			return err
 		}
 		if kind == "http" {
-			w.subjects = append(w.subjects, &subject{"bare forward-auth", "bare forward-auth", askHTTP("unix", socket, "/", tokens[:cached])})
+			ask := askHTTP("unix", socket, "/", tokens[:cached])
+			w.subjects = append(w.subjects, &subject{"bare forward-auth", "bare forward-auth", ask})
 			continue
 		}
 		if err := w.grpc("bare ext_authz", socket, tokens[:cached]); err != nil {
@@ -127,7 +128,8 @@ func (w *world) regionjwt(ctx context.Context, dir, iss string, tokens []string)
 	}
 	config, routes := filepath.Join(dir, "regionjwt.json"), filepath.Join(dir, "routes.json")
 	doc := `{"policies": [{"provider": {"oidc": "` + iss + `"}, "audience": {"audience": ["` + audience + `"]}}]}`
-	table := `{"routes": [{"path": "/orders/", "scopes": ["orders/read"]}], "headers": [{"name": "X-Auth-Subject", "value": "subject"}]}`
+	table := `{"routes": [{"path": "/orders/", "scopes": ["orders/read"]}],
+		"headers": [{"name": "X-Auth-Subject", "value": "subject"}]}`
 	if err := errors.Join(os.WriteFile(config, []byte(doc), 0o600), os.WriteFile(routes, []byte(table), 0o600)); err != nil {
 		return err
 	}
@@ -145,7 +147,8 @@ func (w *world) regionjwt(ctx context.Context, dir, iss string, tokens []string)
 		&subject{"regionjwt forward-auth", "bare forward-auth", askHTTP("unix", httpSocket, "/", tokens[:cached])},
 		&subject{"regionjwt forward-auth, 20,000 tokens", "bare forward-auth", askHTTP("unix", httpSocket, "/", tokens)})
 	w.ours = 4
-	return errors.Join(w.grpc("regionjwt ext_authz", grpcSocket, tokens[:cached]), w.grpc("regionjwt ext_authz, 20,000 tokens", grpcSocket, tokens))
+	return errors.Join(w.grpc("regionjwt ext_authz", grpcSocket, tokens[:cached]),
+		w.grpc("regionjwt ext_authz, 20,000 tokens", grpcSocket, tokens))
 }
 
 // oauth2Proxy starts oauth2-proxy, which checks the signature of each token and reads no scopes.
@@ -156,8 +159,8 @@ func (w *world) oauth2Proxy(ctx context.Context, program, iss string, tokens []s
 	}
 	address := l.Addr().String()
 	_ = l.Close()
-	_, err = w.start(ctx, program, "--http-address="+address, "--provider=oidc", "--oidc-issuer-url="+iss, "--client-id="+audience,
-		"--client-secret=none", "--cookie-secret=0123456789abcdef0123456789abcdef", "--email-domain=*", "--oidc-email-claim=sub",
+	_, err = w.start(ctx, program, "--http-address="+address, "--provider=oidc", "--oidc-issuer-url="+iss,
+		"--client-id="+audience, "--client-secret=none", "--cookie-secret=0123456789abcdef0123456789abcdef", "--email-domain=*", "--oidc-email-claim=sub",
 		"--skip-jwt-bearer-tokens=true", "--upstream=static://202", "--request-logging=false", "--auth-logging=false",
 		"--standard-logging=false", "--insecure-oidc-allow-unverified-email=true")
 	if err != nil {
@@ -166,7 +169,8 @@ func (w *world) oauth2Proxy(ctx context.Context, program, iss string, tokens []s
 	if err := reached(ctx, "tcp", address); err != nil {
 		return err
 	}
-	w.subjects = append(w.subjects, &subject{"oauth2-proxy /oauth2/auth", "bare forward-auth", askHTTP("tcp", address, "/oauth2/auth", tokens[:cached])})
+	ask := askHTTP("tcp", address, "/oauth2/auth", tokens[:cached])
+	w.subjects = append(w.subjects, &subject{"oauth2-proxy /oauth2/auth", "bare forward-auth", ask})
 	return nil
 }
 

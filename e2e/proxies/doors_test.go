@@ -1,6 +1,7 @@
 package proxies_test
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"net"
@@ -75,7 +76,7 @@ func (s *site) through(socket string) door {
 		s.app.take()
 		_, err = io.WriteString(conn, b.String()+"\r\n")
 		require.NoError(t, err)
-		resp, err := http.ReadResponse(newReader(conn), nil)
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		require.NoError(t, err, "%+v", r)
 		_, _ = io.Copy(io.Discard, resp.Body)
 		return answer{resp.StatusCode, resp.Header, s.app.take()}

@@ -1,7 +1,6 @@
 package proxies_test
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"maps"
@@ -17,8 +16,6 @@ import (
 
 	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 )
-
-func newReader(r io.Reader) *bufio.Reader { return bufio.NewReader(r) }
 
 func issuer(t *testing.T) *fakeissuer.Server {
 	return fakeissuer.New(t, fakeissuer.Config{Algorithm: "ES256", Layout: fakeissuer.IssuerPerRegion})

@@ -23,7 +23,7 @@ type auditFlags struct {
 func (f *auditFlags) define(c *cli.Call) {
 	c.File(&f.file, "audit", "`file` to which decisions on tokens are appended, one JSON object a line; - for standard output")
 	c.List(&f.plain, "audit-plain", "`attribute` that is recorded in clear: subject, client_id, token_id, actor")
-	c.File(&f.keyFile, "pseudonym-key", "`file` with the key of pseudonyms for --audit, in base64; without it other names are left out")
+	c.File(&f.keyFile, "pseudonym-key", "`file` with the key of pseudonyms for --audit, in base64 (other names are left out)")
 }
 
 // open records the decisions of v until what it returns is called.

@@ -29,7 +29,7 @@ func places(listen []string, status string) ([]place, error) {
 		name, address, ok := strings.Cut(text, "=")
 		if _, known := dialects[name]; !ok || !known {
 			return nil, cli.Fail(cli.ExitUsage,
-				"--listen %s: give nginx=ADDRESS, caddy=ADDRESS or envoy=ADDRESS; an address is HOST:PORT or unix:PATH", cli.Clip(text))
+				"--listen %s: give nginx=ADDRESS, caddy=ADDRESS or envoy=ADDRESS, with HOST:PORT or unix:PATH", cli.Clip(text))
 		}
 		all = append(all, place{name, address})
 	}
