@@ -52,7 +52,7 @@ func TestConformanceTables(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, 7, headings)
+	require.Equal(t, 8, headings)
 	require.Greater(t, rows, 70)
 }
 

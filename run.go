@@ -149,12 +149,15 @@ func (v *Validator) rulesKnown() error {
 	if v.rules == nil || v.unknownRules {
 		return nil
 	}
-	switch r := v.rules.Status().Replica; {
-	case r.Origin == label.None:
-		return errors.New("regionjwt: the revocation rules are not known yet")
-	case r.Stale:
-		return errors.New("regionjwt: the revocation rules are stale: " +
-			"there is no proof of Replica.MaxSilence that none is withheld")
+	status := v.rules.Status()
+	for _, s := range append([]revocation.Status{status}, status.Signals...) {
+		switch r := s.Replica; {
+		case r.Origin == label.None:
+			return errors.New("regionjwt: the revocation rules are not known yet")
+		case r.Stale:
+			return errors.New("regionjwt: the revocation rules are stale: " +
+				"there is no proof of Replica.MaxSilence that none is withheld")
+		}
 	}
 	return nil
 }

@@ -64,11 +64,11 @@ type maskCount struct {
 	count int
 }
 
-// match returns the ID of a rule that matches t, or "".
-func (x *index) match(t *verifier.Token, now time.Time) string {
-	v := values{t: t}
+// match returns the ID of a rule that matches t, or "". applies says which rules are applied; nil means all.
+func (x *index) match(t *verifier.Token, now time.Time, applies func(*entry) bool) string {
+	v := values{t: t, now: now, applies: applies}
 	for i := range x.masks {
-		if id := x.matchMask(x.masks[i].mask, &v, now); id != "" {
+		if id := x.matchMask(x.masks[i].mask, &v); id != "" {
 			return id
 		}
 	}
@@ -76,7 +76,7 @@ func (x *index) match(t *verifier.Token, now time.Time) string {
 }
 
 // matchMask returns the ID of a rule with that mask that matches, or "". A token has several clients, regions and actors.
-func (x *index) matchMask(m mask, v *values, now time.Time) string {
+func (x *index) matchMask(m mask, v *values) string {
 	f, complete := v.fields(m)
 	if !complete {
 		return ""
@@ -86,7 +86,7 @@ func (x *index) matchMask(m mask, v *values, now time.Time) string {
 			for _, a := range v.actors(m) {
 				f.region, f.clientID, f.actor, f.actorIssuer = region, client, a.subject, a.issuer
 				if rules, found := x.rules.get(f); found {
-					if id := matchTimes(rules, v.t, now); id != "" {
+					if id := v.matchTimes(rules); id != "" {
 						return id
 					}
 				}
@@ -96,15 +96,15 @@ func (x *index) matchMask(m mask, v *values, now time.Time) string {
 	return ""
 }
 
-// matchTimes returns the ID of the first of some rules whose times match t, or "". All their other fields match.
-func matchTimes(rules []*entry, t *verifier.Token, now time.Time) string {
-	issued := t.IssuedAt()
+// matchTimes returns the ID of the first of some rules whose times match, or "". All their other fields match.
+func (v *values) matchTimes(rules []*entry) string {
+	issued := v.t.IssuedAt()
 	for _, e := range rules { // those for tokens of all times come first, then the latest IssuedBefore
 		before := e.rule.IssuedBefore
 		if !before.IsZero() && !issued.IsZero() && !issued.Before(before) {
 			return ""
 		}
-		if !e.ended(now) {
+		if !e.ended(v.now) && (v.applies == nil || v.applies(e)) {
 			return e.id
 		}
 	}
@@ -126,6 +126,8 @@ func sortTimes(a, b *entry) int {
 // values are what a token has that rules match. Where a mask has no bit for a field, its only value is "", as in such a rule.
 type values struct {
 	t         *verifier.Token
+	now       time.Time
+	applies   func(*entry) bool
 	inRegions []string
 	ofClients []string
 }

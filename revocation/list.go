@@ -16,6 +16,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/event"
@@ -40,6 +42,10 @@ type Config struct {
 	// Replica says where the rules are shared. The default name of the document is "regionjwt/revocation".
 	Replica store.ReplicaConfig
 
+	// Signals are documents of rules that receivers of security events write: see package sharedsignals. A token is rejected if a
+	// rule of any document matches it.
+	Signals []Signals
+
 	// AllowUnknownRules accepts tokens while the rules are not known, if no known rule matches. Otherwise such tokens are
 	// rejected with the reason rules_unavailable (503). It needs a Replica.
 	AllowUnknownRules bool
@@ -59,6 +65,7 @@ type List struct {
 	now      func() time.Time // time.Now, except in tests
 	newest   int              // version of rules that is understood
 	replica  *replica.Replica[*ruleSet]
+	signals  []*signalList
 	changes  signal.Signal
 	notifier event.Notifier[Status]
 }
@@ -69,7 +76,8 @@ func New(c Config) (*List, error) {
 	for _, problem := range replica.Check(c.Replica) {
 		errs = append(errs, fmt.Errorf("revocation: %w", problem))
 	}
-	alone := len(c.Replica.Stores) == 0 && c.Replica.LocalCopy == nil
+	errs = append(errs, c.checkSignals()...)
+	alone := len(c.Replica.Stores) == 0 && c.Replica.LocalCopy == nil && len(c.Signals) == 0
 	if alone && c.AllowUnknownRules {
 		errs = append(errs, errors.New("revocation: AllowUnknownRules without a Replica: the rules are always known"))
 	}
@@ -81,12 +89,14 @@ func New(c Config) (*List, error) {
 	}
 	c.Replica = replica.Default(c.Replica, defaultName)
 	c.Logger = guard.Logger(c.Logger)
+	c.Signals = slices.Clone(c.Signals)
 	l := &List{config: c, now: time.Now, newest: newestRule}
 	l.replica = replica.New(replica.Config[*ruleSet]{
 		ReplicaConfig: c.Replica, Empty: noRules, Encode: (*ruleSet).encode,
 		Decode:  func(data []byte) (*ruleSet, error) { return decode(data, l.newest) },
 		Changed: l.changed, Now: func() time.Time { return l.now() }, Logger: c.Logger,
 	})
+	l.followSignals()
 	l.notifier.Start(l.Status())
 	return l, nil
 }
@@ -117,10 +127,15 @@ func (l *List) Revoked(t *verifier.Token) (ruleID string, err error) {
 	if s == nil {
 		return "", errNotMade
 	}
-	if id := s.Document.index.match(t, l.now()); id != "" {
+	now := l.now()
+	if id := s.Document.index.match(t, now, nil); id != "" {
 		return id, nil
 	}
-	if !s.Known && !l.config.AllowUnknownRules {
+	id, known := l.signalRevoked(s.Document, t, now)
+	if id != "" {
+		return id, nil
+	}
+	if (!s.Known || !known) && !l.config.AllowUnknownRules {
 		return "", errUnknown
 	}
 	return "", nil
@@ -134,13 +149,13 @@ func (l *List) Changed() <-chan struct{} {
 	return l.changes.Changed()
 }
 
-// Rules returns the rules in effect, the oldest first.
+// Rules returns the rules in effect, the oldest first: those of operators, then those of Config.Signals.
 func (l *List) Rules() []Rule {
 	s := l.current()
 	if s == nil {
 		return nil
 	}
-	return s.Document.inEffect(l.now())
+	return append(s.Document.inEffect(l.now()), l.signalsInEffect(s.Document, l.now())...)
 }
 
 // Add adds a rule and returns its ID. The rule is in effect in this process at once. If there is one with the same ID, Add renews
@@ -169,14 +184,15 @@ func (l *List) Add(ctx context.Context, r Rule) (id string, err error) {
 	return e.id, l.change(ctx, func(s *ruleSet) (*ruleSet, error) { return s.add(e, now) })
 }
 
-// Remove removes a rule: every Add of it that this process knows. The error is ErrNoRule if there is none with that ID. If
+// Remove removes a rule: every Add of it that this process knows, also in the documents of Config.Signals. A rule that a security
+// event has made stays removed for that event. The error is ErrNoRule if there is none with that ID. If
 // there is no room to remember the removal until the rule would have ended, the error says so, and the rule stays. All other
 // errors are those of Add.
 func (l *List) Remove(ctx context.Context, id string) error {
 	if l.current() == nil {
 		return errNotMade
 	}
-	return l.change(ctx, func(s *ruleSet) (*ruleSet, error) { return s.remove(id, l.now()) })
+	return l.change(ctx, func(s *ruleSet) (*ruleSet, error) { return s.remove(id, l.signalsOf(id), l.now()) })
 }
 
 // change changes the rules in this process, then in the stores.
@@ -195,6 +211,11 @@ func (l *List) Run(ctx context.Context) error {
 	if l.current() == nil {
 		return errNotMade
 	}
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	for _, s := range l.signals {
+		parts.Go(func() { _ = s.replica.Run(ctx) }) // it ends as the other one does
+	}
 	return l.replica.Run(ctx)
 }
 
@@ -206,7 +227,18 @@ func (l *List) Load(ctx context.Context) error {
 	if l.current() == nil {
 		return errNotMade
 	}
-	if err := l.replica.Load(ctx); err != nil {
+	errs := make([]error, 1+len(l.signals))
+	var parts sync.WaitGroup
+	parts.Go(func() { errs[0] = l.replica.Load(ctx) })
+	for i, s := range l.signals {
+		parts.Go(func() {
+			if err := s.replica.Load(ctx); err != nil {
+				errs[i+1] = fmt.Errorf("signals %q: %w", s.name, err)
+			}
+		})
+	}
+	parts.Wait()
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("revocation: %w", err)
 	}
 	return nil

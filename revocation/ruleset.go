@@ -321,10 +321,11 @@ func (s *ruleSet) add(e *entry, now time.Time) (*ruleSet, error) {
 	return c.done(), nil
 }
 
-// remove returns s without the rule with that ID.
-func (s *ruleSet) remove(id string, now time.Time) (*ruleSet, error) {
-	same, found := s.byID.get(id)
-	if !found {
+// remove returns s without the rule with that ID, and with the removal of entries of other documents.
+func (s *ruleSet) remove(id string, others []*entry, now time.Time) (*ruleSet, error) {
+	same, _ := s.byID.get(id)
+	same = append(slices.Clip(same), others...)
+	if len(same) == 0 {
 		return nil, ErrNoRule
 	}
 	c := s.edit()

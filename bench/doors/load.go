@@ -69,7 +69,7 @@ func askGRPC(address string, tokens []string) (func(context.Context, int) error,
 			Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
 				Method: http.MethodGet, Path: "/orders/1", Host: "app.example", Headers: map[string]string{
 					":authority": "app.example", ":path": "/orders/1", ":method": http.MethodGet, "accept": "*/*",
-					"user-agent": "curl/8.5.0",
+					"user-agent":    "curl/8.5.0",
 					"authorization": "Bearer " + tokens[n%len(tokens)], "x-request-id": "7e0d6c1a-93c5-4a0e-b5a5-0d6c1a93c54a",
 				},
 			}},

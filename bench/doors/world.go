@@ -160,8 +160,9 @@ func (w *world) oauth2Proxy(ctx context.Context, program, iss string, tokens []s
 	address := l.Addr().String()
 	_ = l.Close()
 	_, err = w.start(ctx, program, "--http-address="+address, "--provider=oidc", "--oidc-issuer-url="+iss,
-		"--client-id="+audience, "--client-secret=none", "--cookie-secret=0123456789abcdef0123456789abcdef", "--email-domain=*", "--oidc-email-claim=sub",
-		"--skip-jwt-bearer-tokens=true", "--upstream=static://202", "--request-logging=false", "--auth-logging=false",
+		"--client-id="+audience, "--client-secret=none", "--cookie-secret=0123456789abcdef0123456789abcdef",
+		"--email-domain=*", "--oidc-email-claim=sub", "--skip-jwt-bearer-tokens=true", "--upstream=static://202",
+		"--request-logging=false", "--auth-logging=false",
 		"--standard-logging=false", "--insecure-oidc-allow-unverified-email=true")
 	if err != nil {
 		return err

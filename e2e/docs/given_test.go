@@ -4,6 +4,7 @@ package docs_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -59,6 +60,7 @@ import (
 	"github.com/regionjwt/regionjwt/middleware/statuspage"
 	"github.com/regionjwt/regionjwt/observe/otel"
 	"github.com/regionjwt/regionjwt/revocation"
+	"github.com/regionjwt/regionjwt/revocation/sharedsignals"
 	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/store/redisstore"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -70,7 +72,7 @@ func Given(
 	ctx context.Context, w http.ResponseWriter, r *http.Request, next http.Handler, mux *http.ServeMux, orders http.Handler,
 	pool issuer.Provider, v *regionjwt.Validator, auth *httpauth.Middleware, raw string,
 	rules *revocation.List, controller *failover.Controller, config verifier.Config,
-	fleetSecret []byte, awsConfig aws.Config, meters metric.MeterProvider, tracers trace.TracerProvider,
+	private ed25519.PrivateKey, shared store.Store, fleetSecret []byte, awsConfig aws.Config, meters metric.MeterProvider, tracers trace.TracerProvider,
 	watched func(middleware.Verifier, http.Handler) http.Handler, mcpHandler http.Handler,
 ) error {
 	return nil
@@ -88,6 +90,7 @@ var (
 		clientcredentials.New, testing.Short,
 	}
 	_ = slices.Sorted[string]
+	_ = sharedsignals.New
 	_ *gin.Context
 	_ *grpc.Server
 	_ events.APIGatewayV2HTTPRequest

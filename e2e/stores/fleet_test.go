@@ -43,6 +43,12 @@ type world struct {
 // newWorld starts as many processes as FLEET_PROCESSES says.
 func newWorld(t *testing.T, sites ...*site) *world {
 	t.Helper()
+	return newFleet(t, nil, sites...)
+}
+
+// newFleet is newWorld with the key of a receiver of security events.
+func newFleet(t *testing.T, receiver ed25519.PublicKey, sites ...*site) *world {
+	t.Helper()
 	w := &world{sites: sites, truth: truth{added: map[string]bool{}, removed: map[string]bool{}}}
 	var stores []store.Trusted
 	var places []place
@@ -63,7 +69,7 @@ func newWorld(t *testing.T, sites ...*site) *world {
 	running.Go(func() { _ = w.operator.Run(ctx) })
 	t.Cleanup(func() { cancel(); running.Wait() })
 	for range processes(t) {
-		d := duty{Stores: places, Operators: public, Copy: filepath.Join(t.TempDir(), "copy")}
+		d := duty{Stores: places, Operators: public, Receiver: receiver, Copy: filepath.Join(t.TempDir(), "copy")}
 		w.duties = append(w.duties, d)
 		w.processes = append(w.processes, launch(t, d, &w.truth))
 	}

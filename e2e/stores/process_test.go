@@ -45,13 +45,14 @@ type place struct {
 type duty struct {
 	Stores    []place
 	Operators ed25519.PublicKey
-	Copy      string // directory of its local copy
+	Receiver  ed25519.PublicKey // of security events; nil if there is none
+	Copy      string            // directory of its local copy
 }
 
 // said is a line that a process writes when something has changed.
 type said struct {
 	Known    bool
-	Rules    []string // their notes
+	Rules    []string // their subjects
 	Problems []string // of the stores
 }
 
@@ -80,20 +81,28 @@ func follow(text string) error {
 		return err
 	}
 	c := store.ReplicaConfig{LocalCopy: store.Dir(d.Copy)}
+	var events []store.Trusted
 	for _, p := range d.Stores {
 		inner, err := p.open()
 		if err != nil {
 			return err
 		}
 		c.Stores = append(c.Stores, store.Signed(inner, fleet, nil, store.PublicKey{Key: d.Operators}))
+		if d.Receiver != nil {
+			events = append(events, store.Signed(inner, fleet, nil, receiverKey(d.Receiver)))
+		}
 	}
 	changed := make(chan struct{}, 1)
-	list, err := revocation.New(revocation.Config{Replica: c, OnChange: func(_, _ revocation.Status) {
+	config := revocation.Config{Replica: c, OnChange: func(_, _ revocation.Status) {
 		select {
 		case changed <- struct{}{}:
 		default:
 		}
-	}})
+	}}
+	if d.Receiver != nil {
+		config.Signals = []revocation.Signals{{Replica: store.ReplicaConfig{Stores: events}, Providers: []string{"shop"}}}
+	}
+	list, err := revocation.New(config)
 	if err != nil {
 		return err
 	}
@@ -118,7 +127,7 @@ func stateOf(list *revocation.List) said {
 	status := list.Status()
 	s := said{Known: status.Replica.Origin != "none", Rules: []string{}}
 	for _, r := range list.Rules() {
-		s.Rules = append(s.Rules, r.Note)
+		s.Rules = append(s.Rules, r.Subject)
 	}
 	for _, one := range status.Replica.Stores {
 		s.Problems = append(s.Problems, one.Problem)

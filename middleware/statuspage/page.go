@@ -125,6 +125,12 @@ func (v *view) RulesKnown() bool { return v.Rules().Replica.Origin != label.None
 // RulesProblem reports whether the rules are unknown, not all are applied, or their store or local copy has a problem.
 func (v *view) RulesProblem() bool {
 	r := v.Rules().Replica
+	for i := range v.Rules().Signals {
+		s := &v.Rules().Signals[i]
+		if s.Replica.Origin == label.None || s.Replica.Stale || s.Refused > 0 || s.Ignored || s.Replica.StoreProblem != "" {
+			return true
+		}
+	}
 	return !v.RulesKnown() || r.Stale || v.Rules().Unreadable > 0 || r.StoreProblem != "" || r.LocalProblem != ""
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/middleware/statuspage"
 	"github.com/regionjwt/regionjwt/revocation"
+	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -39,4 +40,25 @@ func TestRules(t *testing.T) {
 		require.NotContains(t, text, "INC")
 		require.NotContains(t, text, id)
 	}
+}
+
+// The page tells the state of the documents of receivers of security events.
+func TestThePageTellsOfSignals(t *testing.T) {
+	t.Parallel()
+	signals := revocation.Status{Name: "regionjwt/signals", Rules: 1, Refused: 1, Ignored: true, Replica: store.ReplicaStatus{
+		Origin: "store", Stale: true, StoreProblem: "lost",
+	}}
+	st := regionjwt.Status{Ready: true, Revocation: &revocation.Status{
+		Replica: store.ReplicaStatus{Origin: "store"}, Signals: []revocation.Status{signals, {Name: "b", Replica: store.ReplicaStatus{Origin: "none"}}},
+	}}
+	p, _ := statuspage.New(func() regionjwt.Status { return st }, "T")
+	text := page(t, p, "/")
+	for _, words := range []string{
+		"Security events, regionjwt/signals: 1 rule is in effect.", "Operators have them ignored",
+		"1 rule is not applied: the receiver may not make it", "withholds no rule", "the store has lost its document",
+		`Security events, b: <strong class="wrong">the rules are not known`,
+	} {
+		require.Contains(t, text, words)
+	}
+	require.Contains(t, text, `<div class="warn"><dt>Revocation rules`)
 }

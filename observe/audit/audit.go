@@ -10,8 +10,8 @@
 //
 // # Records
 //
-// The level is slog.LevelInfo. The message is "token" for a decision, and "rejections suppressed" for a record of Flush. These
-// attributes are stable; one without a value is left out:
+// The level is slog.LevelInfo. The message is "token" for a decision, "security event" for a record of RecordSignal, and
+// "rejections suppressed" for a record of Flush. These attributes are stable; one without a value is left out:
 //
 //   - outcome: accepted; or the category of the error: invalid, forbidden, unavailable or rate_limited
 //   - reason: the verifier.Reason of a rejection
@@ -28,6 +28,8 @@
 //     written in the same way
 //   - one_in: the record is one of so many decisions that accepted a token again; see Config.SampleCached
 //   - suppressed: how many rejections for this reason were not recorded since the last record of that reason
+//
+// A record of a security event has transmitter, event, outcome and rule: see OnEvent of package sharedsignals. It has no names.
 //
 // Only records of accepted tokens have issuer, key_id, thumbprint, key_origin, key_age_seconds, subject, client_id, token_id,
 // delegated, actor and actor_issuer.
@@ -172,6 +174,28 @@ func (l *Log) Record(ctx context.Context, d verifier.Decision) {
 		r.AddAttrs(slog.Int("one_in", l.config.SampleCached))
 	}
 	l.write(ctx, r)
+}
+
+// RecordSignal writes a record of a security event. It is for OnEvent of sharedsignals.Config. Config.MaxRejectionsPerSecond
+// limits the records of events that made no rule, for each outcome.
+func (l *Log) RecordSignal(transmitter, kind, outcome, ruleID string) {
+	if !l.made() {
+		return
+	}
+	ctx := context.Background()
+	r := slog.NewRecord(time.Now(), slog.LevelInfo, "security event", 0)
+	r.AddAttrs(slog.String("transmitter", transmitter), slog.String("outcome", outcome))
+	if kind != "" {
+		r.AddAttrs(slog.String("event", kind))
+	}
+	if ruleID != "" {
+		r.AddAttrs(slog.String("rule", ruleID))
+		l.write(ctx, r)
+		return
+	}
+	if suppressed, ok := l.admit(verifier.Reason(outcome), r.Time); ok {
+		l.writeSuppressed(ctx, r, verifier.Reason(outcome), suppressed)
+	}
 }
 
 // Flush writes one record for each reason with rejections that no record has reported. Call it when the process ends.

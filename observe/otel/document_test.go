@@ -126,14 +126,14 @@ func TestTheDocumentationListsWhatIsEmitted(t *testing.T) {
 		}
 		require.Contains(t, values, label)
 		for v := range met {
-			if label == "error_type" || slices.Contains([]string{"regionjwt_region", "regionjwt_provider", "regionjwt_issuer"}, label) {
+			if label == "error_type" || slices.Contains([]string{"regionjwt_region", "regionjwt_provider", "regionjwt_issuer", "regionjwt_transmitter"}, label) {
 				continue // reasons, failures and configured names
 			}
 			require.Contains(t, values[label], "`"+v+"`", label)
 		}
 	}
-	require.Len(t, listed, 24)
-	require.Len(t, values, 13)
+	require.Len(t, listed, 27)
+	require.Len(t, values, 15)
 }
 
 func kindOf(m metricdata.Metrics) string {
@@ -237,7 +237,7 @@ func TestAlertsUseWhatIsEmitted(t *testing.T) {
 		require.Regexp(t, `^[A-Z].*\.$`, r.Annotations["summary"])
 		require.Contains(t, headings(t, r.Annotations["runbook"]), r.Annotations["runbook"])
 	}
-	require.Len(t, seen, 19)
+	require.Len(t, seen, 21)
 }
 
 func TestTheDashboardUsesWhatIsEmitted(t *testing.T) {

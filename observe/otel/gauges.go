@@ -18,6 +18,7 @@ import (
 const (
 	replicaFailover   = "failover"
 	replicaRevocation = "revocation"
+	replicaSignals    = "signals"
 	localCopy         = "_local_copy" // the suffix of a problem with a local copy
 )
 
@@ -246,4 +247,13 @@ func (o *instrumentation) observeRules(to metric.Observer, st *revocation.Status
 	to.ObserveInt64(o.instruments.rules, int64(st.Rules), metric.WithAttributeSet(attribute.NewSet()))
 	to.ObserveInt64(o.instruments.unreadable, int64(st.Unreadable), metric.WithAttributeSet(attribute.NewSet()))
 	r.add(place{}, replicaRevocation, &st.Replica)
+	if len(st.Signals) == 0 {
+		return
+	}
+	refused := 0
+	for i := range st.Signals {
+		refused += st.Signals[i].Refused
+		r.add(place{}, replicaSignals, &st.Signals[i].Replica)
+	}
+	to.ObserveInt64(o.instruments.refused, int64(refused), metric.WithAttributeSet(attribute.NewSet()))
 }

@@ -27,7 +27,7 @@ type instruments struct {
 	active, health, pinned, conflicts       metric.Int64ObservableGauge
 	replicaAge                              metric.Float64ObservableGauge
 	replicaEpoch, replicaKnown, problem     metric.Int64ObservableGauge
-	stale, rules, unreadable                metric.Int64ObservableGauge
+	stale, rules, unreadable, refused       metric.Int64ObservableGauge
 }
 
 // maker makes instruments and keeps the errors.
@@ -98,6 +98,7 @@ func newInstruments(meter metric.Meter) (instruments, error) {
 		stale:        m.gauge("regionjwt.replica.stale", "{replica}", "Replicas without a recent proof that all is there."),
 		rules:        m.gauge("regionjwt.revocation.rules", "{rule}", "Revocation rules in effect."),
 		unreadable:   m.gauge("regionjwt.revocation.unreadable", "{rule}", "Rules of a newer version, which are not applied."),
+		refused:      m.gauge("regionjwt.revocation.refused", "{rule}", "Rules of receivers of events, which are not applied."),
 		conflicts:    m.gauge("regionjwt.failover.conflicts", "{pin}", "Pins in conflict."),
 	}
 	return i, errors.Join(m.errs...)
@@ -108,6 +109,6 @@ func (i *instruments) observed() []metric.Observable {
 	return []metric.Observable{
 		i.keySetAge, i.keySets, i.keySetSources, i.keySetFailures, i.urlFailing, i.keys, i.missingKeys, i.active, i.health,
 		i.pinned, i.replicaEpoch, i.replicaAge, i.replicaKnown, i.stale, i.problem, i.rules,
-		i.unreadable, i.conflicts,
+		i.unreadable, i.refused, i.conflicts,
 	}
 }

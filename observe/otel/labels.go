@@ -26,6 +26,9 @@ const (
 	keyHealth     = attribute.Key("regionjwt.health")
 	keyReplica    = attribute.Key("regionjwt.replica")
 	keyProblem    = attribute.Key("regionjwt.problem")
+
+	keyTransmitter = attribute.Key("regionjwt.transmitter")
+	keyEvent       = attribute.Key("regionjwt.event")
 )
 
 const (

@@ -244,6 +244,9 @@ func start(t testing.TB, fc fakeissuer.Config, c otel.Config, change func(*verif
 	config := regionjwt.Config{Policies: s.policies}
 	if stores {
 		config.Revocation = &revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{s.rules}, LocalCopy: &memory{}}}
+		config.Revocation.Signals = []revocation.Signals{{
+			Replica: store.ReplicaConfig{Stores: []store.Trusted{s.rules}}, Providers: []string{provider.ID},
+		}}
 		config.Failover = map[string]failover.Config{
 			provider.ID: {Automatic: true, Replica: store.ReplicaConfig{Stores: []store.Trusted{s.pins}}},
 		}
@@ -349,6 +352,16 @@ func (s *service) story(t testing.TB) {
 	_, err := s.Revocation().Add(t.Context(), revocation.Rule{Provider: "*", Subject: "mallory"})
 	require.NoError(t, err)
 	require.NoError(t, s.controller().Pin(t.Context(), s.west, "a drill", 0))
+	onEvent, err := otel.SignalEvents(otel.Config{MeterProvider: s.meters, MaxProviders: 1})
+	require.NoError(t, err)
+	onEvent("shop", "session-revoked", "applied", "rule")
+	onEvent("shop", "session-revoked", "applied", "rule")
+	onEvent("shop", "verification", "verified", "")
+	for _, outcome := range []string{"repeated", "no_rule", "ignored", "noted"} {
+		onEvent("shop", "other", outcome, "")
+	}
+	onEvent("bank", "", "bad_signature", "")
+	time.Sleep(time.Minute)
 }
 
 func needsTenant(p *verifier.Policy) { p.RequiredClaims = []string{"tenant"} }
