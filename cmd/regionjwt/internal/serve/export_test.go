@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"net/http"
 	"sync/atomic"
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/serve/routes"
@@ -32,6 +33,21 @@ func DoorFor(v middleware.Verifier, reqs ...middleware.Requirement) (*Door, erro
 	}
 	rules.handlers[table.Entries()[0]] = rules.handler(&routes.Entry{Token: routes.Required, Requirements: reqs})
 	return door(rules), nil
+}
+
+// DoorThatPanics returns a door whose rules panic when they have begun to admit a request.
+func DoorThatPanics(v middleware.Verifier) (*Door, error) {
+	d, err := DoorFor(v)
+	if err != nil {
+		return nil, err
+	}
+	rules := d.Rules.Load()
+	rules.handlers[rules.table.Entries()[0]] = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Auth-Subject", "alice")
+		w.WriteHeader(http.StatusOK)
+		panic("s3cret")
+	})
+	return d, nil
 }
 
 func door(r *Rules) *Door {

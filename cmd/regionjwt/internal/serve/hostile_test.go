@@ -277,4 +277,11 @@ func TestCannotTellIsADenialInTime(t *testing.T) {
 	d, err := serve.DoorOf(broken{true}, file)
 	require.NoError(t, err)
 	require.Equal(t, 503, ask(t, d, serve.Nginx, request{"GET", "/orders/1", token}).status)
+	d, err = serve.DoorThatPanics(broken{})
+	require.NoError(t, err)
+	for _, dialect := range all {
+		got := ask(t, d, dialect, request{"GET", "/", token})
+		require.Equal(t, 503, got.status, dialect)
+		require.NotContains(t, got.header, "X-Auth-Subject", dialect)
+	}
 }

@@ -63,6 +63,13 @@ func TestEncodedAndUpperCaseLettersLeadToTheProtectedRoute(t *testing.T) {
 		require.Equal(t, routes.Required, e.Token, p)
 		require.NotEmpty(t, e.Requirements, p)
 	}
+	twins := table(t, `{"routes": [{"path": "/Files/", "token": "ignored"}, {"path": "/files/", "scopes": ["a"]}]}`)
+	for _, p := range []string{"/files/x", "/Files/x", "/FILES/x"} {
+		e, err := twins.Find("GET", p)
+		require.NoError(t, err, p)
+		require.Equal(t, routes.Required, e.Token, "%s: whichever route is first", p)
+		require.Len(t, e.Requirements, 1, p)
+	}
 }
 
 // Each oddity passes if it is allowed, alone, and what it hides does not.
