@@ -13,7 +13,7 @@ import (
 )
 
 // maxNames is how many exported names the packages below may have together: names of packages, methods and fields.
-const maxNames = 527
+const maxNames = 528
 
 var surface = []string{
 	".", "issuer", "issuer/issuertest", "jwks", "verifier", "store", "revocation", "failover", "failover/clientcredentials",
@@ -37,8 +37,10 @@ func TestTheSurfaceIsSmall(t *testing.T) {
 // maxNamesOfAnAddition is how many exported names one package may have that serves few users.
 const maxNamesOfAnAddition = 25
 
-var additions = []string{"aws/dynamostore", "aws/s3store", "aws/lambdaauth", "configfile", "failover/monitor",
-	"revocation/sharedsignals", "revocation/sharedsignals/signalstest"}
+var additions = []string{
+	"aws/dynamostore", "aws/s3store", "aws/lambdaauth", "aws/albauth", "aws/workload", "configfile", "failover/monitor",
+	"revocation/sharedsignals", "revocation/sharedsignals/signalstest",
+}
 
 // So do packages that only some users need, each by itself.
 func TestAdditionsAreSmall(t *testing.T) {

@@ -32,7 +32,7 @@ var installed = sync.OnceValue(func() error {
 	if n, err := strconv.Atoi(major); err != nil || n < 20 {
 		return fmt.Errorf(needs+"this node is %s", version)
 	}
-	missing := slices.ContainsFunc([]string{"cognito-local", "oauth4webapi", "oidc-provider"}, func(name string) bool {
+	missing := slices.ContainsFunc([]string{"ajv", "aws-jwt-verify", "cognito-local", "oauth4webapi", "oidc-provider"}, func(name string) bool {
 		_, err := os.Stat("idp/node_modules/" + name + "/package.json")
 		return err != nil
 	})

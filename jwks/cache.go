@@ -11,6 +11,7 @@ import (
 	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/issuercheck"
+	"github.com/regionjwt/regionjwt/internal/outages"
 	"github.com/regionjwt/regionjwt/internal/signal"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks/internal/keystate"
@@ -27,13 +28,13 @@ type Cache struct {
 	table   atomic.Pointer[table]
 	wake    chan struct{} // wakes Run; holds one signal
 
-	seq      atomic.Uint64 // numbers requests and callers; clocks are too coarse for their order
-	waiting  atomic.Int64  // callers that wait
-	stuck    atomic.Int32  // calls of code of others that have not returned in time
-	hooks    atomic.Int64  // calls of OnFetch under way
-	outages  outages       // bounds the answers "unavailable"
-	changes  signal.Signal // of keys
-	updating sync.Mutex    // one Update at a time
+	seq      atomic.Uint64  // numbers requests and callers; clocks are too coarse for their order
+	waiting  atomic.Int64   // callers that wait
+	stuck    atomic.Int32   // calls of code of others that have not returned in time
+	hooks    atomic.Int64   // calls of OnFetch under way
+	outages  outages.Budget // bounds the answers "unavailable"
+	changes  signal.Signal  // of keys
+	updating sync.Mutex     // one Update at a time
 }
 
 // table is an immutable picture of what is served.

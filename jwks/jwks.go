@@ -20,6 +20,7 @@ import (
 
 	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/jose"
+	"github.com/regionjwt/regionjwt/internal/keymaker"
 	"github.com/regionjwt/regionjwt/internal/label"
 )
 
@@ -88,7 +89,11 @@ type Key struct {
 	last    clock.Stamp  // when a region last listed it
 	gone    atomic.Bool  // it has been withdrawn or replaced
 	fetched atomic.Bool  // a region has listed it to this process
+
+	life keymaker.Life // of a key that another source has fetched; nil otherwise
 }
+
+var _ = keymaker.Provide(func(k *jose.Key, l keymaker.Life) any { return &Key{key: k, life: l} })
 
 // jwk returns what the key was made of; of a zero Key, nothing.
 func (k *Key) jwk() *jose.Key {
@@ -128,7 +133,10 @@ func (k *Key) Regions() []string {
 
 // Age returns the time since a region last listed the key, and 0 for a key that was not fetched.
 func (k *Key) Age() time.Duration {
-	if k == nil || k.issuer == nil {
+	switch {
+	case k != nil && k.life != nil:
+		return k.life.Age()
+	case k == nil || k.issuer == nil:
 		return 0
 	}
 	return k.issuer.cache.clock().Since(k.last.Load())
@@ -138,6 +146,8 @@ func (k *Key) Age() time.Duration {
 // or an earlier one and no region has listed it since, or "static".
 func (k *Key) Origin() string {
 	switch {
+	case k != nil && k.life != nil:
+		return label.Fetched
 	case k == nil || k.issuer == nil:
 		return "static"
 	case k.fetched.Load():
@@ -153,7 +163,7 @@ func (k *Key) Valid() bool {
 		return false
 	}
 	if k.issuer == nil {
-		return true
+		return k.life == nil || k.life.Valid()
 	}
 	c := k.issuer.cache
 	now := c.clock()

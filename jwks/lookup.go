@@ -185,16 +185,16 @@ func (c *Cache) mismatch(e *issuerEntry, q Query, r Result, now clock.Time) Resu
 func (c *Cache) settle(q Query, r Result, now clock.Time) Result {
 	if r.Complete || len(r.Keys) > 0 || q.CacheOnly {
 		if r.Complete && !q.CacheOnly {
-			c.outages.other()
+			c.outages.Other()
 		}
 		return r
 	}
 	r.RetryAfter = min(max(r.RetryAfter, leastRetry), mostRetry)
-	if !r.Limited && !c.outages.take(now, c.anyUsable) {
+	if !r.Limited && !c.outages.Take(now, c.anyUsable) {
 		r.Limited = true
 	}
 	if r.Limited {
-		c.outages.other()
+		c.outages.Other()
 	}
 	return r
 }

@@ -1,8 +1,6 @@
 package jwks
 
 import (
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/clock"
@@ -175,49 +173,5 @@ func (p *pace) ended(r *round, now clock.Time) {
 		p.fruitless = clock.Time{}
 	case r.charged && p.fruitless.IsZero():
 		p.fruitless = r.began
-	}
-}
-
-// outages bounds how often a process answers "unavailable" for tokens that no key has verified: a proxy ejects an instance that
-// answers 5xx several times in a row, and anybody can send such tokens.
-type outages struct {
-	row atomic.Int32 // answers "unavailable" in a row
-
-	mu       sync.Mutex
-	spent    float64
-	refilled clock.Time
-	looked   clock.Time // when usable was found out
-	usable   bool       // a key set of the process is
-}
-
-const (
-	outageBurst = 3
-	outageEvery = 10 * time.Second
-)
-
-// take reports whether another answer "unavailable" is allowed. While no key set is usable, each is.
-func (o *outages) take(now clock.Time, usable func(clock.Time) bool) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.looked.IsZero() || now.Since(o.looked) >= time.Second {
-		o.looked, o.usable = now, usable(now)
-	}
-	if !o.usable {
-		return true
-	}
-	o.spent = max(0, o.spent-float64(now.Since(o.refilled))/float64(outageEvery))
-	o.refilled = now
-	if o.row.Load() >= outageBurst || o.spent > outageBurst-1+1e-9 {
-		return false
-	}
-	o.spent++
-	o.row.Add(1)
-	return true
-}
-
-// other notes any other answer, which ends a row.
-func (o *outages) other() {
-	if o.row.Load() != 0 {
-		o.row.Store(0)
 	}
 }

@@ -197,6 +197,20 @@ func TestTheActorIsCheckedInItsPlace(t *testing.T) {
 	}
 }
 
+// A token whose cnf cannot be read is not one of a sender without a key.
+func TestABrokenConfirmationIsNoBearer(t *testing.T) {
+	t.Parallel()
+	h := newHandmade(t)
+	v := h.verifier(t, func(*verifier.Policy) {})
+	for _, cnf := range []string{`null`, `"x"`, `7`, `true`, `[]`, `[{"jkt":"x"}]`} {
+		_, err := v.Verify(t.Context(), h.token(t, `,"cnf":`+cnf))
+		require.Equal(t, "malformed", reasonOf(t, err), cnf)
+	}
+	tok, err := v.Verify(t.Context(), h.token(t, `,"cnf":{}`))
+	require.NoError(t, err)
+	require.Equal(t, map[string]any{}, tok.Claim("cnf"))
+}
+
 // A token that is cached has its actor, and so has one that is checked again.
 func TestACachedTokenHasItsActor(t *testing.T) {
 	t.Parallel()
@@ -269,6 +283,7 @@ func TestMaxLifetimeIsChecked(t *testing.T) {
 		"MaxLifetime is negative":                               func(p *verifier.Policy) { p.MaxLifetime = -1 },
 		"MaxAge 1h0m0s has no effect, as MaxLifetime is 1h0m0s": func(p *verifier.Policy) { p.MaxAge, p.MaxLifetime = time.Hour, time.Hour },
 		"CognitoDerived and CognitoID, and is the only client":  func(p *verifier.Policy) { p.Audience = verifier.CognitoDerived("api", "a", verifier.AllowAnyClient) },
+		"AllowAnyClient is for CognitoAccess":                   func(p *verifier.Policy) { p.Audience = verifier.CognitoDerived(verifier.AllowAnyClient, "a") },
 		"there is no audience or client ID":                     func(p *verifier.Policy) { p.Audience = verifier.CognitoDerived("api") },
 		"an audience or client ID is empty":                     func(p *verifier.Policy) { p.Audience = verifier.CognitoDerived("", "a") },
 	} {

@@ -108,7 +108,7 @@ func (a *AudiencePolicy) validate() error {
 		add("AnyOf and AllOf need at least one policy")
 	case !combined && len(a.allowed) == 0 && a.kind != audAny:
 		add("there is no audience or client ID")
-	case slices.Contains(a.allowed, AllowAnyClient) && !a.anyClient():
+	case slices.Contains(a.allowed, AllowAnyClient) && !a.anyClient(), a.derived == AllowAnyClient:
 		add("AllowAnyClient is for CognitoAccess, CognitoDerived and CognitoID, and is the only client")
 	}
 	if slices.Contains(a.allowed, "") || a.kind == audCognitoDerived && a.derived == "" {
@@ -122,31 +122,45 @@ func (a *AudiencePolicy) validate() error {
 	if access, id := a.kinds(); len(errs) == 0 && !access && !id {
 		add("AllOf demands an access token and an ID token at once")
 	}
-	for _, kind := range []audienceKind{audCognitoAccess, audCognitoDerived, audCognitoID, audIDToken} {
-		if a.kind == audAllOf && len(errs) == 0 && a.disjoint(kind) {
-			add("AllOf demands two different clients at once")
-		}
+	if what := a.twoAtOnce(); len(errs) == 0 && what != "" {
+		add("AllOf demands two different " + what + " at once")
 	}
 	return errors.Join(errs...)
 }
 
-// disjoint reports whether two policies of that kind, which must both accept a token, have no client in common.
-func (a *AudiencePolicy) disjoint(kind audienceKind) bool {
-	var common []string
-	for first, p := range a.all(kind) {
-		switch {
-		case p.anyClient():
-		case common == nil:
-			common = p.allowed
-		default:
-			if common = slices.DeleteFunc(slices.Clone(common), func(id string) bool {
-				return !slices.Contains(p.allowed, id)
-			}); len(common) == 0 {
-				return first > 0
-			}
+// twoAtOnce says of what an AllOf demands two that no token has at once, or "". It does not look into AnyOf.
+func (a *AudiencePolicy) twoAtOnce() string {
+	if a.kind != audAllOf {
+		return ""
+	}
+	derived := a.all(audCognitoDerived)
+	if disjoint(append(derived, a.all(audCognitoAccess)...)) || // by client_id
+		disjoint(append(a.all(audCognitoID), a.all(audIDToken)...)) { // by aud, which has nothing else
+		return "clients"
+	}
+	for _, d := range derived { // it is the only aud
+		if slices.ContainsFunc(derived, func(p *AudiencePolicy) bool { return p.derived != d.derived }) ||
+			slices.ContainsFunc(a.all(audAPI), func(p *AudiencePolicy) bool { return !slices.Contains(p.allowed, d.derived) }) {
+			return "audiences"
 		}
 	}
-	return false
+	return ""
+}
+
+// disjoint reports whether policies, which must all accept a token, have no client in common.
+func disjoint(policies []*AudiencePolicy) bool {
+	var common []string
+	limited := false
+	for _, p := range policies {
+		switch {
+		case p.anyClient():
+		case !limited:
+			common, limited = slices.Clone(p.allowed), true
+		default:
+			common = slices.DeleteFunc(common, func(id string) bool { return !slices.Contains(p.allowed, id) })
+		}
+	}
+	return limited && len(common) == 0
 }
 
 // all returns the policies of that kind which a token must meet together.

@@ -90,7 +90,8 @@ type attempt struct {
 	claims claims
 	entry  *issuerEntry // of iss
 
-	idToken bool // the audience policy accepts it as an ID token
+	alb     albHeader // of a token of a load balancer
+	idToken bool      // the audience policy accepts it as an ID token
 
 	// What the signature proves.
 	key     *jwks.Key
@@ -138,7 +139,10 @@ func (s *state) sizeFits(_ context.Context, a *attempt) *Error {
 
 func (s *state) segmentsDecode(_ context.Context, a *attempt) *Error {
 	segments, ok := jose.Split(a.raw)
-	if ok {
+	switch {
+	case ok && s.alb:
+		a.jws, ok = a.buffer.DecodePadded(segments)
+	case ok:
 		a.jws, ok = a.buffer.Decode(segments)
 	}
 	if !ok {
@@ -156,6 +160,13 @@ func (s *state) headerIsRead(_ context.Context, a *attempt) *Error {
 	if reason, detail := a.header.read(members); reason != "" {
 		return &Error{Reason: reason, Detail: detail}
 	}
+	if !s.alb {
+		return nil
+	}
+	if reason, detail := a.alb.read(members, a.header.kid); reason != "" {
+		return &Error{Reason: reason, Detail: detail}
+	}
+	a.header.signer = a.alb.signer
 	return nil
 }
 
@@ -163,10 +174,19 @@ func (s *state) payloadIsRead(_ context.Context, a *attempt) *Error {
 	if wrong, ok := a.readClaims(a.jws.Payload); !ok {
 		return &Error{Reason: ReasonMalformed, Detail: wrong}
 	}
+	if !s.alb {
+		return nil
+	}
+	if wrong := a.alb.complete(&a.claims); wrong != "" {
+		return &Error{Reason: ReasonMalformed, Detail: wrong}
+	}
 	return nil
 }
 
 func (s *state) issuerIsKnown(_ context.Context, a *attempt) *Error {
+	if s.alb {
+		return s.loadBalancerIsKnown(a)
+	}
 	if !a.claims.issuerPresent {
 		return &Error{Reason: ReasonMalformed, Detail: "iss"}
 	}
@@ -185,6 +205,9 @@ func (s *state) timesFit(_ context.Context, a *attempt) *Error {
 }
 
 func (s *state) audienceFits(_ context.Context, a *attempt) *Error {
+	if s.alb {
+		return a.entry.rejectIf(a.entry.alb.check(a.alb.client, &a.claims))
+	}
 	v := a.entry.checkAudience(a.header.typ, &a.claims)
 	a.idToken = v.client
 	return a.entry.rejectIf(v.reason, v.detail)

@@ -215,3 +215,20 @@ func TestRecheckJudgesTheUse(t *testing.T) {
 	require.NoError(t, v.Update([]verifier.Policy{trust}))
 	require.Equal(t, "bad_audience", reasonOf(t, v.Recheck(t.Context(), tok)))
 }
+
+// Regions that share an issuer mark its tokens in one way: what the keys of one say of the issuer holds for all.
+func TestAnIssuerOfSeveralRegionsMarksItsTokens(t *testing.T) {
+	t.Parallel()
+	for _, paths := range [][]string{{"/jwks", "/realms/shop/protocol/openid-connect/certs"}, {"/realms/shop/protocol/openid-connect/certs", "/jwks"}} {
+		shared := of("urn:shop", paths[0])
+		shared.Provider.Regions = append(shared.Provider.Regions, issuer.Region{
+			Name: east, Issuers: []string{"urn:shop"}, JWKSURLs: []string{"https://keys.example/east" + paths[1]},
+		})
+		w := fakeissuer.New(t, shared)
+		v := newVerifier(t, w, func(tr *verifier.Policy, _ *parts) { tr.Audience = verifier.Audience("app") })
+		for typ, want := range map[string]string{"Bearer": "", "ID": "bad_audience", "Refresh": "bad_audience"} {
+			_, err := v.Verify(t.Context(), w.Issue(west, fakeissuer.Claims{Audience: []string{"app"}, Set: set{"typ": typ}}))
+			require.Equal(t, want, reasonOf(t, err), typ)
+		}
+	}
+}

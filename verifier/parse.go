@@ -13,6 +13,8 @@ type header struct {
 	alg string // canonical
 	kid string // "" if absent
 	typ string // as a media type: lower case, without "application/"; "" if absent
+
+	signer string // the ARN of a load balancer; "" for any other token
 }
 
 // readClaims reads a payload into a.claims. It returns false if it is not strict JSON, or the name of a claim of the wrong type.

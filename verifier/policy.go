@@ -78,6 +78,8 @@ type Policy struct {
 
 	aws     bool   // of AWS
 	account string // of AWS
+
+	alb *albTerms // for tokens of load balancers; nil otherwise
 }
 
 // compiledPolicy is a Policy that has been checked and copied.

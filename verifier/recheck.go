@@ -13,8 +13,8 @@ func (s *state) recheck(ctx context.Context, tok *Token) *Error {
 	if tok == nil || tok.key == nil {
 		return &Error{Reason: ReasonTokenMissing}
 	}
-	e := s.issuers[tok.issuer]
-	if e == nil || e.providerID != tok.policy.providerID {
+	e := s.issuers[tok.issuerKey()]
+	if e == nil || e.providerID != tok.policy.providerID || s.alb && e.compiledPolicy != tok.policy {
 		return &Error{Reason: ReasonUnknownIssuer}
 	}
 	now := s.now()

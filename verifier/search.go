@@ -40,6 +40,9 @@ func (s *state) checkSignature(ctx context.Context, a *attempt) (*jwks.Key, []st
 
 // query asks for the keys that may verify a token.
 func (e *issuerEntry) query(iss string, h *header, issuedAt time.Time) jwks.Query {
+	if h.signer != "" {
+		iss = h.signer
+	}
 	return jwks.Query{
 		Issuer: iss, KeyID: h.kid, Algorithm: h.alg, IssuedAt: issuedAt, AllowMissingKeyID: e.AllowMissingKeyID,
 	}

@@ -326,6 +326,7 @@ func TestClientsThatDiffer(t *testing.T) {
 		"not named":                {access, nil, set{"client_id": "a", "azp": "b"}, "a", ""},
 		"azp of an ID token":       {id, nil, set{"client_id": "api", "azp": "other"}, "", "azp"},
 		"azp of an ID token, same": {id, nil, set{"client_id": "api", "azp": "api"}, "api", ""},
+		"an empty azp":             {verifier.AnyOf(access, id), nil, set{"client_id": "api", "azp": ""}, "", "azp"},
 		"client_id of Cognito":     {cognito, []string{"azp"}, set{"aud": nil, "token_use": "access", "client_id": "a", "azp": "b"}, "", "client_id"},
 		"one of Cognito":           {cognito, []string{"azp"}, set{"aud": nil, "token_use": "access", "client_id": "a", "azp": "a"}, "a", ""},
 	} {

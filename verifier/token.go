@@ -119,7 +119,7 @@ func (t *Token) Scopes() iter.Seq[string] { return t.scopes.all() }
 // HasScope reports whether exactly this scope was granted.
 func (t *Token) HasScope(scope string) bool { return contains(t.scopes.all(), scope) && scope != "" }
 
-// Groups yields the groups or roles of the user, each once: see Policy.GroupClaims.
+// Groups yields the groups or roles of the user: see Policy.GroupClaims. One that several claims name is yielded once.
 func (t *Token) Groups() iter.Seq[string] {
 	_ = t.payload // a nil Token panics here, not when the result is used
 	return func(yield func(string) bool) {

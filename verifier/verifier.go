@@ -38,6 +38,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -101,6 +102,7 @@ type state struct {
 	leeway      time.Duration
 	maxBytes    int
 	now         func() time.Time
+	alb         bool // the tokens are those of load balancers
 }
 
 // New returns a Verifier for policies, of which no two may list the same iss, or every problem with its arguments as one joined
@@ -140,6 +142,9 @@ func compile(policies []Policy, keys jwks.Source, c Config) (*state, error) {
 	if len(policies) == 0 {
 		errs = append(errs, errors.New("verifier: there is no Policy"))
 	}
+	if len(policies) > 1 && slices.ContainsFunc(policies, func(p Policy) bool { return p.alb != nil }) {
+		errs = append(errs, errors.New("verifier: the Policy for tokens of load balancers is not the only one"))
+	}
 	s := &state{
 		keys: keys, issuers: map[string]*issuerEntry{}, now: c.now, onDecision: c.OnDecision,
 		revocations: newRevocations(c.Revocation),
@@ -163,6 +168,10 @@ func compile(policies []Policy, keys jwks.Source, c Config) (*state, error) {
 			errs = append(errs, fmt.Errorf("verifier: provider %q has two policies", p.Provider.ID))
 		}
 		ids[p.Provider.ID] = true
+		if p.alb != nil {
+			s.addALB(compiled)
+			continue
+		}
 		errs = append(errs, s.add(compiled, p.Provider.Regions)...)
 	}
 	return s, errors.Join(errs...)

@@ -241,6 +241,7 @@ func TestNewRefuses(t *testing.T) {
 		"no client":      {with(func(tr *verifier.Policy) { tr.Audience = verifier.CognitoAccess() }), []string{"there is no audience or client ID"}},
 		"empty client":   {with(func(tr *verifier.Policy) { tr.Audience = verifier.CognitoID("") }), []string{"is empty"}},
 		"any and some":   {with(func(tr *verifier.Policy) { tr.Audience = verifier.CognitoAccess("c", verifier.AllowAnyClient) }), []string{"is the only client"}},
+		"some and any":   {with(func(tr *verifier.Policy) { tr.Audience = verifier.CognitoID(verifier.AllowAnyClient, "c") }), []string{"is the only client"}},
 		"empty resource": {with(func(tr *verifier.Policy) {
 			tr.Audience = verifier.AnyOf(verifier.CognitoAccess("c"), verifier.Audience(""))
 		}), []string{"is empty"}},
@@ -290,8 +291,8 @@ func TestNewRefuses(t *testing.T) {
 func TestTypesAreComparedInASCII(t *testing.T) {
 	t.Parallel()
 	w := fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion))
-	v := newVerifier(t, w, func(tr *verifier.Policy, _ *parts) { tr.Types = []string{"kb+jwt"} })
-	for typ, want := range map[string]string{"KB+jwt": "", "application/kb+JWT": "", "\u212ab+jwt": "typ_not_allowed", "a/application/kb+jwt": "typ_not_allowed"} {
+	v := newVerifier(t, w, func(tr *verifier.Policy, _ *parts) { tr.Types = []string{"kb+jwt", "a/kb+jwt"} })
+	for typ, want := range map[string]string{"KB+jwt": "", "application/kb+JWT": "", "\u212ab+jwt": "typ_not_allowed", "a/application/kb+jwt": "typ_not_allowed", "A/kb+jwt": "", "application/a/kb+jwt": "typ_not_allowed"} {
 		_, err := v.Verify(t.Context(), w.Issue(east, fakeissuer.Claims{Header: map[string]any{"typ": typ}}))
 		require.Equal(t, want, reasonOf(t, err), typ)
 	}

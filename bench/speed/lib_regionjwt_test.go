@@ -21,17 +21,20 @@ func newValidator(tb testing.TB, s *site, cacheSize int) *regionjwt.Validator {
 	return v
 }
 
-func openValidator(tb testing.TB, s *site, cacheSize int) *regionjwt.Validator {
+func openValidator(tb testing.TB, s *site, cacheSize int, changes ...func(*verifier.Policy)) *regionjwt.Validator {
 	tb.Helper()
+	policy := verifier.Policy{
+		Provider: issuer.Provider{ID: "bench", Regions: []issuer.Region{{
+			Name: "us-east-1", Issuers: []string{s.iss}, JWKSURLs: []string{s.jwks},
+		}}},
+		Audience:   ofClient,
+		Algorithms: []string{s.alg},
+	}
+	for _, change := range changes {
+		change(&policy)
+	}
 	v, err := regionjwt.New(regionjwt.Config{
-		Policies: []verifier.Policy{{
-			Provider: issuer.Provider{ID: "bench", Regions: []issuer.Region{{
-				Name: "us-east-1", Issuers: []string{s.iss}, JWKSURLs: []string{s.jwks},
-			}}},
-			Audience:   ofClient,
-			Algorithms: []string{s.alg},
-		}},
-		Tokens: verifier.Config{CacheSize: cacheSize},
+		Policies: []verifier.Policy{policy}, Tokens: verifier.Config{CacheSize: cacheSize},
 	})
 	if err != nil {
 		tb.Fatal(err)

@@ -34,6 +34,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/gin-gonic/gin"
 	"github.com/golang-jwt/jwt/v5"
@@ -46,8 +47,10 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/regionjwt/regionjwt"
+	"github.com/regionjwt/regionjwt/aws/albauth"
 	"github.com/regionjwt/regionjwt/aws/dynamostore"
 	"github.com/regionjwt/regionjwt/aws/lambdaauth"
+	"github.com/regionjwt/regionjwt/aws/workload"
 	"github.com/regionjwt/regionjwt/configfile"
 	"github.com/regionjwt/regionjwt/failover"
 	"github.com/regionjwt/regionjwt/failover/clientcredentials"
@@ -71,7 +74,7 @@ import (
 func Given(
 	ctx context.Context, w http.ResponseWriter, r *http.Request, next http.Handler, mux *http.ServeMux, orders http.Handler,
 	pool issuer.Provider, v *regionjwt.Validator, auth *httpauth.Middleware, raw string,
-	rules *revocation.List, controller *failover.Controller, config verifier.Config,
+	rules *revocation.List, controller *failover.Controller, config verifier.Config, source *clientcredentials.TokenSource,
 	private ed25519.PrivateKey, shared store.Store, fleetSecret []byte, awsConfig aws.Config, meters metric.MeterProvider, tracers trace.TracerProvider,
 	watched func(middleware.Verifier, http.Handler) http.Handler, mcpHandler http.Handler,
 ) error {
@@ -85,7 +88,8 @@ var (
 		filepath.Join, strings.Fields, syscall.SIGTERM, time.Second, connect.NewErrorWriter, keyfunc.NewDefaultCtx,
 		jwtmiddleware.New, auth0jwks.NewCachingProvider, validator.New, url.Parse,
 		lambda.Start, oidc.NewProvider, jwt.Parse, mcpauth.RequireBearerToken,
-		configfile.Open, lambdaauth.New, redis.NewClient, cors.New, require.NoError, issuertest.New, middleware.Scopes, grpcauth.New, store.Dir, redisstore.New, dynamodb.NewFromConfig, dynamostore.New,
+		configfile.Open, albauth.New, lambdaauth.New, redis.NewClient, cors.New, require.NoError, issuertest.New, middleware.Scopes, grpcauth.New, store.Dir, redisstore.New, dynamodb.NewFromConfig, dynamostore.New,
+		sts.NewFromConfig, workload.New,
 		statuspage.Handler, jwks.New, otel.Instrument,
 		clientcredentials.New, testing.Short,
 	}

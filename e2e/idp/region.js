@@ -10,7 +10,7 @@
 //
 // It ends when stdin does. What the provider has to say of itself goes to stderr.
 import { Console } from 'node:console';
-import { createHash, createPrivateKey, generateKeyPairSync, sign } from 'node:crypto';
+import { createHash, createPrivateKey, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
 
@@ -33,21 +33,32 @@ function newKey() {
   return { ...jwk, alg, use: 'sig', kid };
 }
 
+const newClient = (id, more) => ({
+  client_id: id,
+  client_secret: 'secret',
+  grant_types: ['client_credentials'],
+  redirect_uris: [],
+  response_types: [],
+  id_token_signed_response_alg: alg,
+  ...more,
+});
+
+const nonceSecret = randomBytes(32);
+
+// The client "bound" gets no token without a proof (RFC 9449), and "challenged" none without a nonce in it either.
 function newProvider(issuer, keys) {
   return new Provider(issuer, {
     jwks: { keys },
-    clients: [{
-      client_id: 'machine',
-      client_secret: 'secret',
-      grant_types: ['client_credentials'],
-      redirect_uris: [],
-      response_types: [],
-      id_token_signed_response_alg: alg,
-    }],
+    clients: [
+      newClient('machine'),
+      newClient('bound', { dpop_bound_access_tokens: true }),
+      newClient('challenged', { dpop_bound_access_tokens: true }),
+    ],
     scopes: ['orders/read'],
     enabledJWA: { idTokenSigningAlgValues: [alg] },
     features: {
       clientCredentials: { enabled: true },
+      dPoP: { enabled: true, nonceSecret, requireNonce: (ctx) => ctx.oidc.client?.clientId === 'challenged' },
       devInteractions: { enabled: false },
       resourceIndicators: {
         enabled: true,

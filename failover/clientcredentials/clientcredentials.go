@@ -43,15 +43,11 @@ func (s *TokenSource) made() bool { return s != nil && s.clock != nil }
 // no request is in progress. Methods of a nil or zero TokenSource that return an error return one that names New.
 type TokenSource struct {
 	config  Config
-	client  *http.Client
-	log     logger
 	clock   clock.Clock
+	tools   tools
 	form    url.Values
 	regions []*region    // the token endpoints, in the order of the provider
-	prover  *prover      // nil for bearer tokens
 	parent  *TokenSource // of which this one is a part, for one exchange
-
-	certificate bool // the HTTP client may have one
 
 	current  atomic.Pointer[Token]
 	rejected atomic.Pointer[Token] // by a resource server; counts while it is the current one
@@ -63,6 +59,15 @@ type TokenSource struct {
 	panickedAt clock.Time // when that was last logged
 
 	work sync.WaitGroup // requests in progress
+}
+
+// tools are what a TokenSource and those of its exchanges share.
+type tools struct {
+	client      *http.Client
+	certificate bool // the client may have one
+	log         logger
+	prover      *prover // nil for bearer tokens
+	watch       *watch
 }
 
 // Token returns an access token, from memory if there is one. Otherwise it waits for the answer of a region, at most until ctx

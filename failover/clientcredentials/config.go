@@ -206,9 +206,9 @@ func New(p issuer.Provider, c Config) (*TokenSource, error) {
 			return nil, fmt.Errorf("clientcredentials: DPoPKey: %w", err)
 		}
 	}
-	return &TokenSource{
-		certificate: hasCertificate(p.HTTPClient), prover: prover,
-		config: c, log: logger{c.Logger}, clock: clock.System(), form: c.form(), regions: regions(p),
-		client: outbound.Client(p.HTTPClient, outbound.Transport(requestTimeout, idleFor)),
-	}, nil
+	endpoints := regions(p)
+	return &TokenSource{config: c, clock: clock.System(), form: c.form(), regions: endpoints, tools: tools{
+		client:      outbound.Client(p.HTTPClient, outbound.Transport(requestTimeout, idleFor)),
+		certificate: hasCertificate(p.HTTPClient), log: logger{c.Logger}, prover: prover, watch: newWatch(p, endpoints),
+	}}, nil
 }

@@ -34,7 +34,7 @@ type tokenError struct {
 	status     int           // of HTTP, for label.HTTP and rejected
 	code       string        // for rejected: a code of RFC 6749, section 5.2, or RFC 8707, section 2, or "other"
 	retryAfter time.Duration // what the region has asked for
-	cause      error         // for noCredentials, panicked, not in the text
+	cause      error         // if it is known, as for noCredentials and panicked; not in the text
 	regions    []*tokenError // for noRegion: the last outage of each
 }
 

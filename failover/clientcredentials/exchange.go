@@ -44,10 +44,7 @@ func (s *TokenSource) Exchange(ctx context.Context, e Exchange) (*Token, error) 
 	if err != nil {
 		return nil, err
 	}
-	child := &TokenSource{
-		config: s.config, client: s.client, log: s.log, clock: s.clock, form: form, prover: s.prover,
-		certificate: s.certificate, parent: s,
-	}
+	child := &TokenSource{config: s.config, clock: s.clock, tools: s.tools, form: form, parent: s}
 	s.mu.Lock()
 	for _, r := range s.regions {
 		one := *r

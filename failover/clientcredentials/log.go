@@ -13,7 +13,7 @@ func (s *TokenSource) guarded(what string, f func()) error { return s.noted(guar
 // noted logs a panic, and returns it; if a callback panics each time, once a second.
 func (s *TokenSource) noted(err error) error {
 	if err != nil && s.loud(s.clock()) {
-		s.log.Error("clientcredentials: a callback panicked", "error", err)
+		s.tools.log.Error("clientcredentials: a callback panicked", "error", err)
 	}
 	return err
 }

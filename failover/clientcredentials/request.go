@@ -75,10 +75,10 @@ func (s *TokenSource) newRequest(ctx context.Context, r *region, cred Credential
 	}); panicked != nil {
 		return nil, panicked
 	}
-	if err != nil || s.prover == nil {
+	if err != nil || s.tools.prover == nil {
 		return req, err
 	}
-	if panicked := s.guarded("DPoPKey", func() { err = s.prover.prove(req, "") }); panicked != nil {
+	if panicked := s.guarded("DPoPKey", func() { err = s.tools.prover.prove(req, "") }); panicked != nil {
 		return nil, panicked
 	}
 	return req, err
@@ -93,13 +93,13 @@ func (s *TokenSource) send(
 	if err != nil {
 		return nil, s.noCredentials(ctx, r, err), false
 	}
-	resp, err := s.client.Do(req)
+	resp, err := s.tools.client.Do(req)
 	if err != nil {
-		return nil, fail(classify(ctx, err)), false
+		return nil, noAnswer(ctx, r, err), false
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if s.prover != nil {
-		learned = s.prover.learn(req.URL, resp.Header)
+	if s.tools.prover != nil {
+		learned = s.tools.prover.learn(req.URL, resp.Header)
 	}
 	body, err := outbound.Body(resp.Body, maxBody)
 	if resp.StatusCode != http.StatusOK {
@@ -135,7 +135,7 @@ func (s *TokenSource) credentials(ctx context.Context, r *region) (cred Credenti
 			err = panicked
 		}
 		if err = guard.Sound("the error of CredentialsFunc", err); err == nil {
-			err = cred.check(s.certificate)
+			err = cred.check(s.tools.certificate)
 		}
 		if err == nil || ctx.Err() != nil {
 			break
@@ -180,7 +180,7 @@ func (s *TokenSource) read(members []strictjson.Member) *Token {
 
 // tokenType is the type of the tokens, and the scheme of an Authorization with one.
 func (s *TokenSource) tokenType() string {
-	if s.prover != nil {
+	if s.tools.prover != nil {
 		return "DPoP"
 	}
 	return "Bearer"
@@ -221,6 +221,20 @@ func (s *TokenSource) rejection(r *region, resp *http.Response, body []byte) *to
 		e.code = code.Text()
 	}
 	return e
+}
+
+// noAnswer is the error of a request without an answer of HTTP, unless a RoundTripper has read it already.
+func noAnswer(ctx context.Context, r *region, err error) *tokenError {
+	var read *outbound.ServiceError
+	switch {
+	case !errors.As(err, &read):
+		return &tokenError{failure: classify(ctx, err), region: r.name}
+	case read.Code != "":
+		return &tokenError{failure: rejected, region: r.name, status: read.Status, code: read.Code, cause: read.Err}
+	case read.Label != "":
+		return &tokenError{failure: read.Label, region: r.name, cause: read.Err}
+	}
+	return &tokenError{failure: label.HTTP, region: r.name, status: read.Status, cause: read.Err}
 }
 
 // ended is why ctx has ended.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/regionjwt/regionjwt/internal/clock"
 	"github.com/regionjwt/regionjwt/internal/label"
+	"github.com/regionjwt/regionjwt/internal/tokenwatch"
 )
 
 // round is one search for a token over the regions. It goes on when the callers that wait for it leave.
@@ -262,15 +263,15 @@ func (s *search) take(o outcome) (tell func()) {
 	return func() {
 		switch {
 		case first:
-			s.log.failed(o.failed)
+			s.tools.log.failed(o.failed)
 		case recovered:
-			s.log.recovered(r.name)
+			s.tools.log.recovered(r.name)
 		}
 		if rejects && s.parent == nil { // an exchange may be rejected because of the token of a user
-			s.log.rejected(o.failed)
+			s.tools.log.rejected(o.failed)
 		}
 		if old != nil && old.from != r {
-			s.log.moved(old.from.name, r.name)
+			s.tools.log.moved(old.from.name, r.name)
 		}
 		s.report(r, o)
 	}
@@ -291,7 +292,7 @@ func (s *search) tellParent(r *region, o outcome, now clock.Time) {
 	}
 }
 
-// report tells the Controller and OnRequest about an outcome.
+// report tells the Controller, OnRequest and the metrics about an outcome.
 func (s *search) report(r *region, o outcome) {
 	failure := ""
 	if o.failed != nil {
@@ -308,6 +309,7 @@ func (s *search) report(r *region, o outcome) {
 	if s.config.OnRequest != nil {
 		_ = s.guarded("OnRequest", func() { s.config.OnRequest(r.name, failure, o.took) })
 	}
+	s.tell(tokenwatch.Request{Region: r.name, Failure: failure, Duration: o.took})
 }
 
 // reporter is the name of a TokenSource as a reporter to a Controller.

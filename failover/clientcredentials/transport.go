@@ -115,10 +115,10 @@ func (t *transport) send(req *http.Request, token *Token) (*http.Response, error
 		return nil, err
 	}
 	resp, err := t.base.RoundTrip(signed)
-	if err != nil || t.source.prover == nil {
+	if err != nil || t.source.tools.prover == nil {
 		return resp, err
 	}
-	learned := t.source.prover.learn(req.URL, resp.Header)
+	learned := t.source.tools.prover.learn(req.URL, resp.Header)
 	if resp.StatusCode != http.StatusUnauthorized || !learned || !repeatable(req) {
 		return resp, nil
 	}
@@ -161,10 +161,11 @@ func discard(resp *http.Response) {
 func (t *transport) withToken(req *http.Request, token *Token) (_ *http.Request, err error) {
 	req = req.Clone(req.Context())
 	req.Header.Set("Authorization", t.source.tokenType()+" "+token.Value())
-	if t.source.prover == nil {
+	prover := t.source.tools.prover
+	if prover == nil {
 		return req, nil
 	}
-	if panicked := t.source.guarded("DPoPKey", func() { err = t.source.prover.prove(req, token.Value()) }); panicked != nil {
+	if panicked := t.source.guarded("DPoPKey", func() { err = prover.prove(req, token.Value()) }); panicked != nil {
 		err = panicked
 	}
 	return req, err

@@ -275,3 +275,32 @@ func (f *fixture) outages(t fakeissuer.TB) {
 	f.add(t, "a bad signature, and a region is unavailable from the start", f.config(t, half),
 		half.Issue(east, fakeissuer.Claims{Subject: Secret, Forged: true}))
 }
+
+// Doors reads the table of docs/aws.md: what each door answers, by what happens and by the door. Answers that differ from token
+// to token stand together, in alphabetical order.
+func Doors(t fakeissuer.TB, path string) map[string]map[string]string {
+	text, err := os.ReadFile(path) //nolint:gosec // a file of this repository
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	var doors []string
+	table := map[string]map[string]string{}
+	for line := range strings.SplitSeq(string(text), "\n") {
+		cells := strings.Split(line, "|")
+		for i := range cells {
+			cells[i] = strings.TrimSpace(cells[i])
+		}
+		switch {
+		case len(cells) != 8 || strings.Contains(line, "---"):
+		case cells[1] == "what happens":
+			doors = cells[2:7]
+		case doors != nil:
+			row := map[string]string{}
+			for i, door := range doors {
+				row[door] = cells[2+i]
+			}
+			table[cells[1]] = row
+		}
+	}
+	return table
+}

@@ -5,6 +5,7 @@ package authz
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -29,7 +30,7 @@ func Verify(ctx context.Context, v Verifier, presented string) (*verifier.Token,
 	}
 	if err != nil {
 		err = Sound("the error of Verifier.Verify", err)
-		if e := AsError(err); e != nil && e.Reason == verifier.ReasonMalformed && !IsToken(presented) {
+		if e := AsError(err); e != nil && e.Reason == verifier.ReasonMalformed && !IsToken(unpadded.Replace(presented)) {
 			return nil, &verifier.Error{Reason: verifier.ReasonBadRequest}
 		}
 		return nil, err
@@ -39,6 +40,9 @@ func Verify(ctx context.Context, v Verifier, presented string) (*verifier.Token,
 	}
 	return token, nil
 }
+
+// unpadded removes the padding of segments, which the tokens of load balancers have.
+var unpadded = strings.NewReplacer("==.", ".", "=.", ".")
 
 // ErrNoVerifier says that there is nothing to verify tokens with.
 var ErrNoVerifier = errors.New("middleware: the Verifier is nil")

@@ -33,8 +33,8 @@ func NewBuffer(n int) Buffer { return Buffer{decoded: make([]byte, 0, n), input:
 // Size returns the size of the largest part.
 func (b *Buffer) Size() int { return max(cap(b.decoded), cap(b.input)) }
 
-// Decode decodes the segments, each of which must be canonical base64url. The result is valid until the next Decode, its strings
-// for good.
+// Decode decodes the segments, each of which must be canonical base64url. The result is valid until the next Decode, its
+// strings for good.
 func (b *Buffer) Decode(c Compact) (j JWS, ok bool) {
 	all, err := AppendBase64(b.decoded[:0], c.Header)
 	if err != nil {
@@ -53,4 +53,25 @@ func (b *Buffer) Decode(c Compact) (j JWS, ok bool) {
 	j.Header, j.Payload = j.Text[:endHeader], j.Text[endHeader:]
 	j.Input, j.Signature = b.input, all[endPayload:]
 	return j, true
+}
+
+// DecodePadded is Decode for a kind of token whose segments are padded with "=" (RFC 4648 section 3.2), against RFC 7515
+// section 2. Either every segment has the padding that it needs, or none has any. The signature is over the text as it was
+// received.
+func (b *Buffer) DecodePadded(c Compact) (j JWS, ok bool) {
+	padded, bare := false, false
+	for _, segment := range []*string{&c.Header, &c.Payload, &c.Signature} {
+		text := *segment
+		switch {
+		case len(text)%4 != 0:
+			bare = true
+		case text[len(text)-1] == '=':
+			padded = true
+			*segment = strings.TrimSuffix(text[:len(text)-1], "=") // a third one is not in the alphabet
+		}
+	}
+	if padded && bare {
+		return JWS{}, false
+	}
+	return b.Decode(c)
 }

@@ -58,3 +58,40 @@ func TestEverySegmentIsCanonicalBase64url(t *testing.T) {
 		}
 	}
 }
+
+// Padding is read where it belongs: in every segment that needs it, or in none. The signature is over what was received.
+func TestDecodePadded(t *testing.T) {
+	t.Parallel()
+	var b jose.Buffer
+	for raw, want := range map[string][]string{
+		"YQ==.YWI=.YWJj":     {"a", "ab", "abc"},
+		"YQ.YWI.YWJj":        {"a", "ab", "abc"},
+		"YWJj.YWJj.YWJj":     {"abc", "abc", "abc"},
+		"YQ==.YWI.YWJj":      nil,
+		"YQ.YWI=.YWJj":       nil,
+		"YQ==.YWI=.YQ":       nil,
+		"YQ=.YWI=.YWJj":      nil,
+		"YQ===.YWI=.YWJj":    nil,
+		"YQ==.YWI==.YWJj":    nil,
+		"YQ==.YWI=.YWJj=":    nil,
+		"YQ==.YWI=.YWJj====": nil,
+		"YQ==.Y=I=.YWJj":     nil,
+		"=YQ=.YWI=.YWJj":     nil,
+		"YR==.YWI=.YWJj":     nil,
+		"YQ==.YWJ=.YWJj":     nil,
+		"A===.YWI=.YWJj":     nil,
+		"====.YWI=.YWJj":     nil,
+		"=.=.=":              nil,
+	} {
+		c, ok := jose.Split(raw)
+		require.True(t, ok)
+		j, ok := b.DecodePadded(c)
+		require.Equal(t, want != nil, ok, raw)
+		if ok {
+			require.Equal(t, want, []string{j.Header, j.Payload, string(j.Signature)})
+			require.Equal(t, raw[:strings.LastIndexByte(raw, '.')], string(j.Input))
+			_, bare := b.Decode(c)
+			require.Equal(t, !strings.Contains(raw, "="), bare, "padding is for this kind of token only")
+		}
+	}
+}

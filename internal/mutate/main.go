@@ -158,7 +158,7 @@ func fails(overlay, binary, pkg string) (bool, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	build := exec.CommandContext(ctx, "go", "test", "-c", "-overlay", overlay, "-o", binary, ".")
-	build.Dir = pkg // which may be in another module
+	build.Dir = pkg // which may be of another module
 	if out, err := build.CombinedOutput(); err != nil {
 		return false, fmt.Errorf("without it the code does not compile: %s", out)
 	}

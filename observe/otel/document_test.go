@@ -132,7 +132,7 @@ func TestTheDocumentationListsWhatIsEmitted(t *testing.T) {
 			require.Contains(t, values[label], "`"+v+"`", label)
 		}
 	}
-	require.Len(t, listed, 27)
+	require.Len(t, listed, 30)
 	require.Len(t, values, 15)
 }
 
@@ -237,7 +237,7 @@ func TestAlertsUseWhatIsEmitted(t *testing.T) {
 		require.Regexp(t, `^[A-Z].*\.$`, r.Annotations["summary"])
 		require.Contains(t, headings(t, r.Annotations["runbook"]), r.Annotations["runbook"])
 	}
-	require.Len(t, seen, 21)
+	require.Len(t, seen, 23)
 }
 
 func TestTheDashboardUsesWhatIsEmitted(t *testing.T) {

@@ -129,18 +129,23 @@ func (o *instrumentation) trace(f *jwks.Fetch, p place, result []attribute.KeyVa
 	if o.tracer == nil {
 		return
 	}
-	all := append(slices.Clone(result), keyOnDemand.Bool(f.OnDemand), keyProvider.String(p.provider))
+	span(o.tracer, "regionjwt.fetch_keys", f.Failure, f.Duration, p, append(slices.Clip(result), keyOnDemand.Bool(f.OnDemand)))
+}
+
+// span makes a span of a request that has ended.
+func span(t trace.Tracer, name, failure string, took time.Duration, p place, more []attribute.KeyValue) {
+	all := append(slices.Clone(more), keyProvider.String(p.provider))
 	if p.region != "" {
 		all = append(all, keyRegion.String(p.region))
 	}
-	if status := label.StatusOf(f.Failure); status != 0 {
+	if status := label.StatusOf(failure); status != 0 {
 		all = append(all, keyStatusCode.Int(status))
 	}
 	end := time.Now()
-	_, span := o.tracer.Start(context.Background(), "regionjwt.fetch_keys", trace.WithNewRoot(),
-		trace.WithTimestamp(end.Add(-f.Duration)), trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(all...))
-	if f.Failure != "" {
-		span.SetStatus(codes.Error, label.Class(f.Failure))
+	_, span := t.Start(context.Background(), name, trace.WithNewRoot(),
+		trace.WithTimestamp(end.Add(-took)), trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(all...))
+	if failure != "" {
+		span.SetStatus(codes.Error, label.Class(failure))
 	}
 	span.End(trace.WithTimestamp(end))
 }

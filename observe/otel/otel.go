@@ -1,4 +1,5 @@
-// Package otel records OpenTelemetry metrics and traces of a Validator: [Instrument] is all there is to call.
+// Package otel records OpenTelemetry metrics and traces: [Instrument] those of a Validator, [InstrumentTokens] those of a source
+// of machine tokens.
 //
 // The names of instruments and attributes are part of the API; docs/observability.md lists them. Attributes have configured names
 // and labels from closed lists, never a value from a token or a server, and each is bounded: [Config.MaxProviders] providers, 64
@@ -36,7 +37,8 @@ const (
 type Config struct {
 	// MeterProvider receives the metrics.
 	MeterProvider metric.MeterProvider
-	// TracerProvider receives a span for each attempt to fetch keys. Nil means that there are no spans.
+	// TracerProvider receives a span for each attempt to fetch keys, or request for a machine token. Nil means that there are no
+	// spans.
 	TracerProvider trace.TracerProvider
 
 	// MaxProviders is how many providers the attribute regionjwt.provider distinguishes: the first that appear have their ID,

@@ -24,6 +24,7 @@ import (
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/failover"
+	"github.com/regionjwt/regionjwt/failover/clientcredentials"
 	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/internal/trust"
 	"github.com/regionjwt/regionjwt/jwks"
@@ -336,6 +337,7 @@ func (s *service) story(t testing.TB) {
 	s.Break(s.east)
 	time.Sleep(90 * time.Minute)
 	require.Equal(t, s.west, s.controller().Active())
+	s.machineTokens(t)
 	s.Restore(s.east)
 	time.Sleep(90 * time.Minute)
 	require.Equal(t, s.east, s.controller().Active())
@@ -362,6 +364,22 @@ func (s *service) story(t testing.TB) {
 	}
 	onEvent("bank", "", "bad_signature", "")
 	time.Sleep(time.Minute)
+}
+
+// machineTokens has a machine client get a token, while the region that it asks first is unavailable, and be rejected.
+func (s *service) machineTokens(t testing.TB) {
+	t.Helper()
+	source, err := clientcredentials.New(s.policies[0].Provider, clientcredentials.Config{
+		Credentials: clientcredentials.Credentials{ClientID: "machine", Secret: "secret"},
+	})
+	require.NoError(t, err)
+	_, err = otel.InstrumentTokens(source, otel.Config{MeterProvider: s.meters, TracerProvider: s.tracers})
+	require.NoError(t, err)
+	_, err = source.Token(t.Context())
+	require.NoError(t, err)
+	_, err = source.Exchange(t.Context(), clientcredentials.Exchange{SubjectToken: "x"})
+	require.ErrorIs(t, err, clientcredentials.ErrRejected)
+	synctest.Wait()
 }
 
 func needsTenant(p *verifier.Policy) { p.RequiredClaims = []string{"tenant"} }
