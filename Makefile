@@ -1,5 +1,5 @@
 # The gates of this repository. `make test` needs Go, make and git; `make test-all` needs node, npm, redis-server,
-# python3-jwt and python3-authlib as well.
+# nginx, caddy, python3-jwt and python3-authlib as well.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -30,7 +30,8 @@ endef
 # Each fuzz target as directory:name.
 FUZZ := ./internal/strictjson:FuzzParse ./internal/jose:FuzzAppendBase64 ./internal/jose:FuzzParseSet \
 	./verifier:FuzzVerify ./verifier:FuzzNumericDate ./middleware/dpop:FuzzCheck ./middleware/dpop:FuzzURL \
-	./store/redisstore:FuzzReplies ./store/redisstore:FuzzFraming
+	./store/redisstore:FuzzReplies ./store/redisstore:FuzzFraming \
+	./cmd/regionjwt/internal/serve/routes:FuzzPath ./cmd/regionjwt/internal/serve/routes:FuzzHeader
 
 .PHONY: toolchains help explore long soak spelling test test-rest test-all browser lint fmt fmt-check examples fuzz sim sim-fleet outages mutate allocs bench cover tidy-check check
 
@@ -55,9 +56,10 @@ toolchains: ## vet and short tests with Go 1.25 and 1.27, and with FIPS 140-3 en
 		(cd e2e && go vet ./... && go test -run Wycheproof .) && (cd bench && go vet ./... && go test -short ./speed)
 	GOFIPS140=v1.0.0 GODEBUG=fips140=only go test -short ./internal/jose ./jwks ./verifier ./middleware/dpop
 
-test-rest: ## the modules that make test leaves out: needs node 20, npm, redis-server 7 and the Python packages of Debian
-	@command -v node >/dev/null && command -v npm >/dev/null && command -v redis-server >/dev/null && \
-		/usr/bin/python3 -c 'import jwt, authlib' || { echo "make $@ needs node 20 or later, npm, redis-server 7 or later," \
+test-rest: ## the modules that make test leaves out: needs node 20, npm, redis-server 7, nginx, caddy and the Python packages of Debian
+	@command -v node >/dev/null && command -v npm >/dev/null && command -v redis-server >/dev/null && command -v nginx >/dev/null && \
+		command -v caddy >/dev/null && \
+		/usr/bin/python3 -c 'import jwt, authlib' || { echo "make $@ needs node 20 or later, npm, redis-server 7 or later, nginx, caddy," \
 		"python3-jwt and python3-authlib: install them and try again" >&2; exit 1; }
 	$(call run-tests,$(REDIS_MODULES) $(PRIVATE_MODULES))
 

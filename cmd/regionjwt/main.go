@@ -1,6 +1,6 @@
 // Regionjwt is an operations tool: it revokes tokens for a fleet that follows a store of rules, moves the fleet to another region
-// and back, says what would break if a region were lost, what a token is, and whether and why it would be rejected, and computes
-// the pseudonyms of audit records.
+// and back, decides on requests for Envoy, nginx and Caddy, says what would break if a region were lost, what a token is, and
+// whether and why it would be rejected, and computes the pseudonyms of audit records.
 //
 //	regionjwt help
 package main
@@ -20,6 +20,7 @@ import (
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/pins"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/pseudonyms"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/rules"
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/serve"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/why"
 )
 
@@ -32,7 +33,8 @@ func main() {
 
 // run runs the tool and returns its exit code.
 func run(ctx context.Context, args []string, streams cli.IO) int {
-	commands := slices.Concat(rules.Commands(), pins.Commands(),
-		[]cli.Command{check.Command(), doctor.Command(), inspect.Command(), keys.Command(), pseudonyms.Command(), why.Command()})
+	commands := slices.Concat(rules.Commands(), pins.Commands(), []cli.Command{
+		check.Command(), doctor.Command(), inspect.Command(), keys.Command(), pseudonyms.Command(), serve.Command(), why.Command(),
+	})
 	return cli.Run(ctx, args, streams, commands...)
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // programs are those that a reader is expected to have; what they are told is not checked.
-var programs = []string{"cd", "curl", "echo", "export", "jq", "kubectl", "sleep"}
+var programs = []string{"cd", "curl", "echo", "export", "jq", "kubectl", "sleep", "systemctl"}
 
 // words marks a place where a command ends with a word of its own.
 const end = "\n"

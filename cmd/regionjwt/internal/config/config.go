@@ -38,41 +38,69 @@ type Config struct {
 	regionjwt.Config
 
 	file  string
-	close []func()
+	close func()
 }
 
 // Open reads the file, and reports every problem with it.
-func (f *Flags) Open(c *cli.Call) (*Config, error) {
-	read := &Config{file: f.File}
-	openers := map[string]func(configfile.Location) (store.Store, error){"": unknown}
+func (f *Flags) Open(*cli.Call) (*Config, error) {
+	file, closeStores, err := f.open(configfile.Options{}, map[string]opener{"": unknown})
+	if err != nil {
+		return nil, err
+	}
+	return &Config{Config: file.Config(), file: f.File, close: closeStores}, nil
+}
+
+// OpenFile reads the file as a service does, with what edit sets, and reports every problem with it. What it returns beside the
+// file closes the connections to stores.
+func (f *Flags) OpenFile(edit func(*regionjwt.Config) error) (*configfile.File, func(), error) {
+	return f.open(configfile.Options{Edit: edit}, map[string]opener{})
+}
+
+type opener = func(configfile.Location) (store.Store, error)
+
+func (f *Flags) open(o configfile.Options, openers map[string]opener) (*configfile.File, func(), error) {
+	var all []func()
+	closeStores := func() {
+		for _, one := range all {
+			one()
+		}
+	}
 	for _, scheme := range []string{"redis", "rediss", "unix"} {
 		openers[scheme] = func(l configfile.Location) (store.Store, error) {
 			s, closeIt, err := storage.Redis(l.URL, l.Prefix, l.Password)
 			if err == nil {
-				read.close = append(read.close, closeIt)
+				all = append(all, closeIt)
 			}
 			return s, err
 		}
 	}
-	o := configfile.Options{Stores: openers}
-	if ext := strings.ToLower(filepath.Ext(f.File)); ext == ".yaml" || ext == ".yml" {
+	o.Stores = openers
+	if isYAML(f.File) {
 		o.Convert = toJSON
 	}
 	file, err := configfile.Open(f.File, o)
 	if err != nil {
-		read.Close()
-		return nil, cli.Fail(cli.ExitUsage, "--config: %w", err)
+		closeStores()
+		return nil, nil, cli.Fail(cli.ExitUsage, "--config: %w", err)
 	}
-	read.Config = file.Config()
-	return read, nil
+	return file, closeStores, nil
+}
+
+func isYAML(path string) bool {
+	ext := strings.ToLower(filepath.Ext(path))
+	return ext == ".yaml" || ext == ".yml"
+}
+
+// JSON makes JSON of a document if the name of its file says that it is YAML.
+func JSON(path string, doc []byte) ([]byte, error) {
+	if isYAML(path) {
+		return toJSON(doc)
+	}
+	return doc, nil
 }
 
 // Close closes connections.
-func (c *Config) Close() {
-	for _, f := range c.close {
-		f()
-	}
-}
+func (c *Config) Close() { c.close() }
 
 // Policy returns the policy for a provider; "" is the only one.
 func (c *Config) Policy(id string) (verifier.Policy, error) {
