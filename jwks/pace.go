@@ -15,8 +15,8 @@ const (
 	repeatTime   = 10 * time.Second
 	mismatchTime = time.Minute // between rounds that wrong signatures cause
 
-	// limitedTime is how long a host that rejects requests in a flood of tokens must have answered none well to have failed. It is
-	// so long that a host that answers some of the requests has answered one.
+	// limitedTime is how long a host that rejects requests in a flood of tokens must have answered none well to have failed. It
+	// is so long that a host that answers some of the requests has answered one.
 	limitedTime = time.Minute
 	coldTime    = 30 * time.Second
 

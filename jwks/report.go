@@ -43,6 +43,7 @@ func (q *request) isOutage(f *failure) bool {
 	switch q.round.cause {
 	case causeRefresh:
 		return true
+	case causeToken:
 	case causeFlood:
 		return f.status == 0 || !q.cache.hosts.serves(q.ticket, limitedTime)
 	}

@@ -41,7 +41,8 @@ type signalList struct {
 
 // checkSignals returns every problem with c.Signals.
 func (c *Config) checkSignals() (errs []error) {
-	names := []string{replica.Default(c.Replica, defaultName).Name}
+	names := make([]string, 0, 1+len(c.Signals))
+	names = append(names, replica.Default(c.Replica, defaultName).Name)
 	for i := range c.Signals {
 		one := &c.Signals[i]
 		add := func(wrong bool, format string, args ...any) {

@@ -53,7 +53,7 @@ func TestTheKeyOfAReceiverHasBoundedPower(t *testing.T) {
 	p := newIDP(t, nil)
 	tok := p.verified(east, fakeissuer.Claims{Subject: "alice", Set: map[string]any{"sid": "s1"}})
 	id, now := tok.Provider(), time.Now()
-	in := func(d time.Duration) time.Time { return now.Add(d) }
+	in := now.Add
 	for name, c := range map[string]struct {
 		rule          revocation.Rule
 		created, ends time.Time

@@ -172,8 +172,10 @@ func (p *Policy) validate() error {
 		field string
 		names []string
 	}{
-		{"RequiredClaims", p.RequiredClaims}, {"ScopeClaims", p.ScopeClaims},
-		{"ClientIDClaims", p.ClientIDClaims}, {"GroupClaims", p.GroupClaims},
+		{"RequiredClaims", p.RequiredClaims},
+		{"ScopeClaims", p.ScopeClaims},
+		{"ClientIDClaims", p.ClientIDClaims},
+		{"GroupClaims", p.GroupClaims},
 	} {
 		for _, name := range of.names {
 			if err := checkClaimName(name); err != nil {

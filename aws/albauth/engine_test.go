@@ -80,7 +80,7 @@ func TestOneRegionIsUnavailable(t *testing.T) {
 				c.Logger = slog.New(slog.NewTextHandler(&log, nil))
 				v := newVerifier(t, c)
 				require.Equal(t, "accepted", outcome(v, signed(east, uuid(1), k).String()))
-				s.fail(eastKeys, how)
+				s.fail(how)
 				for range 23 {
 					time.Sleep(time.Hour)
 					d, got := took(v, signed(east, uuid(1), k).String())
@@ -132,7 +132,7 @@ func TestKeysAreRenewedAheadOfNeed(t *testing.T) {
 			require.Less(t, verified.Key().Age(), 14*time.Hour)
 		}
 		require.LessOrEqual(t, s.count(""), 15)
-		s.fail(eastKeys, "404")
+		s.fail("404")
 		for range 10 {
 			time.Sleep(time.Hour)
 			require.Equal(t, "accepted", outcome(v, signed(east, uuid(1), k).String()))
@@ -149,7 +149,7 @@ func TestASilentConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, k := newServer(), key(t)
 		s.publish(t, eastKeys+uuid(1), k)
-		s.fail(eastKeys, "hang")
+		s.fail("hang")
 		v := newVerifier(t, config(s))
 		go func() {
 			time.Sleep(500 * time.Millisecond)
@@ -226,7 +226,7 @@ func TestAnOutageIsNoRowOf5xx(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, k := newServer(), key(t)
 		s.publish(t, westKeys+uuid(1), k)
-		s.fail(eastKeys, "refuse")
+		s.fail("refuse")
 		v := newVerifier(t, config(s))
 		for i := range 5 {
 			require.Equal(t, "keys_unavailable", outcome(v, signed(east, uuid(i), k).String()), "nothing is known yet")
@@ -253,7 +253,7 @@ func TestRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, k := newServer(), key(t)
 		s.publish(t, eastKeys+uuid(1), k)
-		s.fail(eastKeys, "retry 3600")
+		s.fail("retry 3600")
 		v := newVerifier(t, config(s))
 		raw := signed(east, uuid(1), k).String()
 		require.Equal(t, "keys_unavailable", outcome(v, raw))

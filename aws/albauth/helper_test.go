@@ -138,10 +138,10 @@ func (s *server) publish(t *testing.T, url string, k *ecdsa.PrivateKey) {
 	s.keys[url] = pemOf(t, k.Public())
 }
 
-func (s *server) fail(where, how string) {
+func (s *server) fail(how string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.broken[where] = how
+	s.broken[eastKeys] = how
 }
 
 // count returns how many requests there were.

@@ -124,8 +124,13 @@ func TestEachMemberIsJudgedBeforeAFetch(t *testing.T) {
 		require.Zero(t, s.count(""), "nothing was fetched for any of them")
 		s.publish(t, eastKeys+uuid(1), k)
 		for _, c := range [][2]m{
-			{}, {nil, {"exp": nil}}, {nil, {"iss": nil}}, {nil, {"exp": nil, "iss": nil}}, {{"typ": nil}},
-			{nil, {"client_id": "other", "azp": "third"}}, {{"iss": "https://cognito-idp.us-west-2.amazonaws.com/us-east-1_AbCdEf123"}, {"iss": nil}},
+			{},
+			{nil, {"exp": nil}},
+			{nil, {"iss": nil}},
+			{nil, {"exp": nil, "iss": nil}},
+			{{"typ": nil}},
+			{nil, {"client_id": "other", "azp": "third"}},
+			{{"iss": "https://cognito-idp.us-west-2.amazonaws.com/us-east-1_AbCdEf123"}, {"iss": nil}},
 		} {
 			require.Equal(t, "accepted", outcome(v, good.with(c[0], c[1]).String()), "%v", c)
 		}
@@ -217,15 +222,15 @@ func TestKeysThatCannotBeRead(t *testing.T) {
 			good[:60] + "\n-----END PUBLIC KEY-----\n",
 		} {
 			s := newServer()
-			s.fail(eastKeys, text)
+			s.fail(text)
 			if text == "" {
-				s.fail(eastKeys, "200")
+				s.fail("200")
 			}
 			v := newVerifier(t, config(s))
 			require.Equal(t, "keys_unavailable", outcome(v, signed(east, uuid(1), k).String()), "%.80q", text)
 		}
 		s := newServer()
-		s.fail(eastKeys, good+"\n \n")
+		s.fail(good + "\n \n")
 		require.Equal(t, "accepted", outcome(newVerifier(t, config(s)), signed(east, uuid(1), k).String()))
 	})
 }

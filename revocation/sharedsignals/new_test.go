@@ -1,6 +1,7 @@
 package sharedsignals_test
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"log/slog"
 	"net/http"
@@ -56,16 +57,26 @@ func TestTheZeroReceiver(t *testing.T) {
 	for _, r := range []*sharedsignals.Receiver{nil, {}} {
 		require.ErrorContains(t, r.Run(t.Context()), "New")
 		require.Empty(t, r.Status())
-		require.Panics(t, func() { r.Handler("x") })
+		require.Equal(t, 503, pushTo(t, r.Handler("x")))
 	}
 }
 
-// A wrong ID is told at the start.
+// A wrong ID is logged at the start. The transmitter keeps what it sends, as after any other 503.
 func TestAHandlerNeedsATransmitter(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		w := newWorld(t, nil)
-		require.PanicsWithValue(t, `sharedsignals: Handler: there is no transmitter "x"`, func() { w.receiver.Handler("x") })
+		var log bytes.Buffer
+		w := newWorld(t, func(c *sharedsignals.Config) { c.Keys.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		h := w.receiver.Handler("x")
+		require.Contains(t, log.String(), "there is no such transmitter")
+		require.Equal(t, 503, pushTo(t, h))
 	})
+}
+
+func pushTo(t *testing.T, h http.Handler) int {
+	t.Helper()
+	answer := httptest.NewRecorder()
+	h.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/", strings.NewReader("set")))
+	return answer.Code
 }
 
 // A hook that panics, and a body that does not end, harm nobody.
@@ -96,8 +107,10 @@ func TestAHostileTransmitterDoesBoundedHarm(t *testing.T) {
 		victim, other := w.token("user-1", "s1", time.Minute), w.token("nobody", "s2", time.Minute)
 		var sets []string
 		for _, subject := range []map[string]any{
-			user("user-1"), user("*"), inSession("user-1", "ALL"), {"format": "complex", "group": user("admins")},
-			{"format": "iss_sub", "iss": "https://bank.example.com", "sub": "nobody"}, {"format": "opaque", "id": "nobody"},
+			user("user-1"), user("*"), inSession("user-1", "ALL"),
+			{"format": "complex", "group": user("admins")},
+			{"format": "iss_sub", "iss": "https://bank.example.com", "sub": "nobody"},
+			{"format": "opaque", "id": "nobody"},
 			{"format": "complex", "tenant": map[string]any{"format": "opaque", "id": "all"}},
 		} {
 			for _, ahead := range []time.Duration{0, time.Minute, 24 * time.Hour} {

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
-	"fmt"
 	"math"
 	"mime"
 	"net/http"
@@ -29,17 +28,23 @@ const (
 // error code to a token that is bad, and 503 or 429 with Retry-After if it cannot tell, or cannot write the rule. Bodies of more
 // than 64 KiB, other content types and wrong Authorization are rejected before the token is looked at.
 //
-// Handler panics if there is no transmitter of that ID.
+// If Config has no transmitter of that ID, Handler logs that, and the handler answers 503.
 func (r *Receiver) Handler(transmitterID string) http.Handler {
 	if r == nil || r.document == nil {
-		panic(errNotMade.Error())
+		return http.HandlerFunc(unavailable)
 	}
 	i := slices.IndexFunc(r.transmitters, func(t *transmitter) bool { return t.id == transmitterID })
 	if i < 0 {
-		panic(fmt.Sprintf("sharedsignals: Handler: there is no transmitter %q", transmitterID))
+		r.log.Error("there is no such transmitter: its events are answered with 503", "transmitter", transmitterID)
+		return http.HandlerFunc(unavailable)
 	}
 	t := r.transmitters[i]
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.serve(w, req, t) })
+}
+
+func unavailable(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusServiceUnavailable)
 }
 
 func (r *Receiver) serve(w http.ResponseWriter, req *http.Request, t *transmitter) {

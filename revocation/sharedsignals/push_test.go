@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -193,8 +194,10 @@ func TestATransmitterSpeaksForItsOwnSubjects(t *testing.T) {
 		w := newWorld(t, nil)
 		token := w.token("alice", "s1", time.Minute)
 		other := map[string]any{"format": "iss_sub", "iss": "https://bank.example.com", "sub": "alice"}
-		all := map[string]any{"format": "complex", "user": map[string]any{"format": "email", "email": "a@example.com"},
-			"session": map[string]any{"format": "opaque", "id": "ALL"}}
+		all := map[string]any{
+			"format": "complex", "user": map[string]any{"format": "email", "email": "a@example.com"},
+			"session": map[string]any{"format": "opaque", "id": "ALL"},
+		}
 		require.Equal(t, []int{202, 202}, w.push(
 			w.sender.Issue(signalstest.Event{Subject: other}), w.sender.Issue(signalstest.Event{Subject: all}),
 		), "told, and acknowledged")
@@ -285,9 +288,7 @@ func TestEarlyTransmitters(t *testing.T) {
 		w := newWorld(t, func(c *sharedsignals.Config) { c.Transmitters[0].Ignore = []string{"typ", "exp"} })
 		issue := func(typ any, set map[string]any) string {
 			claims := map[string]any{"aud": "services", "exp": nil, "sub": nil, "sub_id": user("alice"), "events": events("caep/event-type/session-revoked")}
-			for name, v := range set {
-				claims[name] = v
-			}
+			maps.Copy(claims, set)
 			return w.server.Issue("eu", issuertest.Claims{Header: map[string]any{"typ": typ}, Set: claims})
 		}
 		soon, past := time.Now().Add(time.Hour).Unix(), time.Now().Add(-time.Hour).Unix()

@@ -68,6 +68,15 @@ func (r *Receiver) receive(ctx context.Context, t *transmitter, raw, id string, 
 	return r.apply(ctx, t, &token, findings)
 }
 
+// codes are the error codes of RFC 8935 section 2.4 for reasons to reject a token. Others are invalid_request.
+var codes = map[verifier.Reason]string{
+	verifier.ReasonUnknownIssuer: errInvalidIssuer,
+	verifier.ReasonBadAudience:   errInvalidAudience,
+	verifier.ReasonUnknownKey:    errInvalidKey,
+	verifier.ReasonKeyNotAllowed: errInvalidKey,
+	verifier.ReasonBadSignature:  errAuthentication,
+}
+
 // rejected tells of a token that is not authentic, and returns the answer.
 func (r *Receiver) rejected(t *transmitter, err error) answer {
 	var e *verifier.Error
@@ -85,15 +94,8 @@ func (r *Receiver) rejected(t *transmitter, err error) answer {
 	case errors.Is(e, verifier.ErrUnavailable):
 		return answer{later: max(e.RetryAfter, time.Second)}
 	}
-	switch e.Reason {
-	case verifier.ReasonUnknownIssuer:
-		a.code = errInvalidIssuer
-	case verifier.ReasonBadAudience:
-		a.code = errInvalidAudience
-	case verifier.ReasonUnknownKey, verifier.ReasonKeyNotAllowed:
-		a.code = errInvalidKey
-	case verifier.ReasonBadSignature:
-		a.code = errAuthentication
+	if code := codes[e.Reason]; code != "" {
+		a.code = code
 	}
 	return a
 }

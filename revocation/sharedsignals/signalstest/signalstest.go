@@ -7,6 +7,7 @@
 package signalstest
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"maps"
@@ -67,7 +68,7 @@ func New(s *issuertest.Server, region, audience string) *Transmitter {
 // VerificationURL in memory.
 func (t *Transmitter) Provider() issuer.Provider {
 	p := t.server.Provider()
-	var others http.RoundTripper = http.DefaultTransport
+	others := http.DefaultTransport
 	if p.HTTPClient != nil && p.HTTPClient.Transport != nil {
 		others = p.HTTPClient.Transport
 	}
@@ -106,7 +107,7 @@ func (t *Transmitter) Issue(e Event) string {
 // Push pushes tokens to a receiver, one after the other, and returns the status of each answer. Header is added to the requests.
 func (t *Transmitter) Push(receiver http.Handler, header http.Header, sets ...string) (statuses []int) {
 	for _, set := range sets {
-		req := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(set))
+		req := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/", strings.NewReader(set))
 		maps.Copy(req.Header, header)
 		req.Header.Set("Content-Type", "application/secevent+jwt")
 		req.Header.Set("Accept", "application/json")

@@ -20,12 +20,14 @@ const (
 	MaxProven = 64
 	// MaxProbation is how many other keys are kept.
 	MaxProbation = 8
-	// MaxWaiting is how many unknown keys callers can wait for, and MaxAgain how many more that were asked for before.
+	// MaxWaiting is how many unknown keys callers can wait for.
 	MaxWaiting = 1024
-	MaxAgain   = 64
+	// MaxAgain is how many more they can wait for that were asked for before.
+	MaxAgain = 64
 
-	// Burst is how many requests for unknown keys may begin at once, and Every the time in which one more may begin.
+	// Burst is how many requests for unknown keys may begin at once.
 	Burst = 5
+	// Every is the time in which one more may begin.
 	Every = 2 * time.Second
 
 	renewAfter = 12 * time.Hour   // of the age of a key
