@@ -121,7 +121,7 @@ func (w *world) grpc(name, socket string, tokens []string) error {
 
 // regionjwt builds and starts regionjwt serve.
 func (w *world) regionjwt(ctx context.Context, dir, iss string, tokens []string) error {
-	build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(dir, "regionjwt"), ".") //nolint:gosec // a directory of its own
+	build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(dir, "regionjwt"), ".") //nolint:gosec // its own
 	build.Dir = filepath.Join("..", "cmd", "regionjwt")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
