@@ -19,6 +19,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -95,7 +96,7 @@ type result struct {
 
 // middle is the median of a quantity of several results.
 func middle(all []result, of func(result) float64) float64 {
-	var values []float64
+	values := make([]float64, 0, len(all))
 	for _, r := range all {
 		values = append(values, of(r))
 	}
@@ -151,7 +152,7 @@ func soak(ctx context.Context, out io.Writer, w *world, o options) error {
 
 // resident returns the memory of a process in MiB.
 func resident(pid int) (float64, error) {
-	text, err := os.ReadFile(filepath.Join("/proc", fmt.Sprint(pid), "statm"))
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "statm"))
 	if err != nil {
 		return 0, err
 	}

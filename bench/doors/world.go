@@ -42,7 +42,7 @@ func (w *world) close() {
 
 // start starts a program that ends with the world.
 func (w *world) start(ctx context.Context, name string, args ...string) (*exec.Cmd, error) {
-	cmd := exec.CommandContext(ctx, name, args...)
+	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // a program of this measurement
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -121,7 +121,7 @@ func (w *world) grpc(name, socket string, tokens []string) error {
 
 // regionjwt builds and starts regionjwt serve.
 func (w *world) regionjwt(ctx context.Context, dir, iss string, tokens []string) error {
-	build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(dir, "regionjwt"), ".")
+	build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(dir, "regionjwt"), ".") //nolint:gosec // its own
 	build.Dir = filepath.Join("..", "cmd", "regionjwt")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)

@@ -34,7 +34,8 @@ func main() {
 // run runs the tool and returns its exit code.
 func run(ctx context.Context, args []string, streams cli.IO) int {
 	commands := slices.Concat(rules.Commands(), pins.Commands(), []cli.Command{
-		check.Command(), doctor.Command(), inspect.Command(), keys.Command(), pseudonyms.Command(), serve.Command(), why.Command(),
+		check.Command(), doctor.Command(), inspect.Command(), keys.Command(), pseudonyms.Command(),
+		serve.Command(), why.Command(),
 	})
 	return cli.Run(ctx, args, streams, commands...)
 }

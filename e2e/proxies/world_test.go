@@ -86,7 +86,7 @@ func (a *application) take() *http.Request {
 // newSite starts everything. The keys are members of "keys" of the configuration.
 func newSite(t *testing.T, fake *fakeissuer.Server, keys map[string]any) *site {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "site") // short: the paths of sockets are
+	dir, err := os.MkdirTemp("", "site") //nolint:usetesting // its path is short, as those of sockets are
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	s := &site{fake: fake, dir: dir, app: &application{}}
@@ -231,7 +231,7 @@ func start(t *testing.T, name string, args ...string) *process {
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
 		select {
-		case <-p.ended:
+		case <-p.ended: //nolint:errcheck // it was told to end
 		case <-time.After(patience):
 			_ = p.cmd.Process.Kill()
 		}
