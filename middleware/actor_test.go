@@ -2,6 +2,7 @@ package middleware_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,18 +12,21 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// Only the current actor decides, at the issuer of the token: RFC 8693 section 4.1.
+// Only the current actor decides, at any issuer of the token's provider: RFC 8693 section 4.1.
 func TestTheCurrentActorDecides(t *testing.T) {
 	t.Parallel()
 	issue := tokens(t)
 	own := issue(fakeissuer.Claims{}).Issuer()
+	other := strings.Replace(own, "us-east-1", "us-west-2", 1) // of the same provider
+	require.NotEqual(t, own, other)
 	for act, c := range map[string]struct{ nobody, agent, either bool }{
-		"":                                    {true, false, false},
-		`{"sub":"agent"}`:                     {false, true, true},
-		`{"sub":"agent","iss":"` + own + `"}`: {false, true, true},
-		`{"sub":"other"}`:                     {false, false, true},
-		`{"sub":"Agent"}`:                     {false, false, false},
-		`{"sub":"agent "}`:                    {false, false, false},
+		"":                                      {true, false, false},
+		`{"sub":"agent"}`:                       {false, true, true},
+		`{"sub":"agent","iss":"` + own + `"}`:   {false, true, true},
+		`{"sub":"agent","iss":"` + other + `"}`: {false, true, true},
+		`{"sub":"other"}`:                       {false, false, true},
+		`{"sub":"Agent"}`:                       {false, false, false},
+		`{"sub":"agent "}`:                      {false, false, false},
 		`{"sub":"agent","iss":"https://x.example"}`:                                     {false, false, false},
 		`{"sub":"agent","iss":"` + own + `/"}`:                                          {false, false, false},
 		`{"sub":"x","act":{"sub":"agent"}}`:                                             {false, false, false},

@@ -72,12 +72,13 @@ func Clients(ids ...string) Requirement {
 }
 
 // Actors requires that one of the subjects is the current actor of the token: an agent, or a service that calls for a user (RFC
-// 8693 section 4.1). The issuer of the actor must be the token's own. Earlier actors are not looked at, and neither is may_act.
+// 8693 section 4.1). The issuer of the actor must be one of the token's provider, in any of its regions. Earlier actors are not
+// looked at, and neither is may_act.
 // Actors panics if there is no subject, or if one is empty.
 func Actors(subjects ...string) Requirement {
 	subjects = namesOf("Actors", "subject", subjects)
 	return plain(func(t *verifier.Token) error {
-		if a := t.Actor(); a != nil && a.Issuer == t.Issuer() && slices.Contains(subjects, a.Subject) {
+		if a := t.Actor(); a != nil && a.Provider != "" && slices.Contains(subjects, a.Subject) {
 			return nil
 		}
 		return errActor

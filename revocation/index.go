@@ -209,8 +209,8 @@ func (v *values) actors(m mask) (all []actor) {
 	}
 	for of := v.t.Actor(); of != nil; of = of.Previous {
 		a := actor{issuer: of.Issuer, subject: of.Subject}
-		if m&hasActorIssuer == 0 { // the rule is about actors of the token's own issuer
-			if a.issuer != v.t.Issuer() {
+		if m&hasActorIssuer == 0 { // the rule is about actors of the token's own provider
+			if of.Provider == "" {
 				continue
 			}
 			a.issuer = ""

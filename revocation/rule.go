@@ -42,7 +42,7 @@ type Rule struct {
 	OriginTokenID string `json:"origin_jti,omitempty"` // origin_jti of Cognito: every token of one sign-in
 	SessionID     string `json:"sid,omitempty"`        // sid (OpenID Connect): every token of one session
 	Actor         string `json:"actor,omitempty"`      // the sub of any actor in act (RFC 8693), current or earlier
-	ActorIssuer   string `json:"actor_iss,omitempty"`  // the iss of that actor; "" means that of the token
+	ActorIssuer   string `json:"actor_iss,omitempty"`  // the iss of that actor; "" means any of the token's provider
 
 	// IssuedBefore matches tokens whose iat is earlier, and tokens without iat. The zero time matches every token.
 	IssuedBefore time.Time `json:"issued_before,omitzero"`

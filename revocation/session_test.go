@@ -11,8 +11,8 @@ import (
 	"github.com/regionjwt/regionjwt/revocation"
 )
 
-// A rule for a session or an actor matches whichever token names it: an actor anywhere in the chain, at the issuer of the token
-// unless the rule names another one.
+// A rule for a session or an actor matches whichever token names it: an actor anywhere in the chain, at any issuer of the token's
+// provider unless the rule names an issuer.
 func TestRulesForSessionsAndActors(t *testing.T) {
 	t.Parallel()
 	type set = map[string]any
@@ -34,6 +34,7 @@ func TestRulesForSessionsAndActors(t *testing.T) {
 		"beside a number":       {revocation.Rule{Actor: "bot"}, set{"act": set{"sub": "bot", "n": json.RawMessage("1e400")}}, true},
 		"before a number":       {revocation.Rule{Actor: "bot"}, set{"act": set{"sub": "app", "n": json.RawMessage("1e400"), "act": set{"sub": "bot"}}}, true},
 		"issuer of the token":   {revocation.Rule{Actor: "bot", ActorIssuer: "ISS"}, set{"act": set{"sub": "bot"}}, true},
+		"another region":        {revocation.Rule{Actor: "bot"}, set{"act": set{"sub": "bot", "iss": p.Provider().Regions[1].Issuers[0]}}, true},
 		"another issuer":        {revocation.Rule{Actor: "bot"}, set{"act": set{"sub": "bot", "iss": "https://other.example"}}, false},
 		"another issuer, named": {revocation.Rule{Actor: "bot", ActorIssuer: "https://other.example"}, set{"act": set{"sub": "bot", "iss": "https://other.example"}}, true},
 		"its issuer, not named": {revocation.Rule{Actor: "bot", ActorIssuer: "https://other.example"}, set{"act": set{"sub": "bot"}}, false},

@@ -3,9 +3,10 @@ package verifier
 import "github.com/regionjwt/regionjwt/internal/strictjson"
 
 // Actor is a party that acts for the subject of a token, by delegation (RFC 8693 section 4.1): an agent, or a service that calls
-// another one for a user. Issuer and Subject together name it.
+// another one for a user. Issuer and Subject together name it. Where Provider is not "", Provider and Subject do, in any region.
 type Actor struct {
 	Issuer   string // its iss, or that of the token if it has none
+	Provider string // the ID of the token's provider if that lists Issuer in one of its regions, otherwise ""
 	Subject  string // its sub, never empty
 	Previous *Actor // who acted before it, or nil: for information, not for access decisions
 }

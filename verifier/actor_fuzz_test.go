@@ -17,13 +17,16 @@ func judgeActor(act any, issuer string, most int) (*verifier.Actor, bool) {
 	if !ok || most == 0 {
 		return nil, false
 	}
-	a := &verifier.Actor{Issuer: issuer}
+	a := &verifier.Actor{Issuer: issuer, Provider: "handmade"}
 	if a.Subject, ok = members["sub"].(string); !ok || a.Subject == "" {
 		return nil, false
 	}
 	if iss, there := members["iss"]; there {
 		if a.Issuer, ok = iss.(string); !ok || a.Issuer == "" {
 			return nil, false
+		}
+		if a.Issuer != issuer {
+			a.Provider = ""
 		}
 	}
 	if previous, there := members["act"]; there {

@@ -75,16 +75,18 @@ func TestActor(t *testing.T) {
 	t.Parallel()
 	w := fakeissuer.New(t, fast(fakeissuer.IssuerPerRegion))
 	v := newVerifier(t, w, nil)
-	own := w.Provider().Regions[0].Issuers[0]
+	own, other := w.Provider().Regions[0].Issuers[0], w.Provider().Regions[1].Issuers[0]
+	require.NotEqual(t, own, other)
 	chain := func(subjects ...string) (a *verifier.Actor) {
 		for _, subject := range slices.Backward(subjects) {
-			a = &verifier.Actor{Issuer: own, Subject: subject, Previous: a}
+			a = &verifier.Actor{Issuer: own, Provider: w.Provider().ID, Subject: subject, Previous: a}
 		}
 		return a
 	}
 	for act, want := range map[string]*verifier.Actor{
 		`{"sub":"agent"}`: chain("agent"),
 		`{"sub":"agent","iss":"https://agents.example.com"}`:                {Issuer: "https://agents.example.com", Subject: "agent"},
+		`{"sub":"agent","iss":"` + other + `"}`:                             {Issuer: other, Provider: w.Provider().ID, Subject: "agent"},
 		`{"sub":"a","act":{"sub":"b"}}`:                                     chain("a", "b"),
 		`{"act":{"act":{"act":{"sub":"d"},"sub":"c"},"sub":"b"},"sub":"a"}`: chain("a", "b", "c", "d"),
 		`{"sub":"a","iss":"x","act":{"sub":"b"}}`:                           {Issuer: "x", Subject: "a", Previous: chain("b")},
@@ -114,6 +116,27 @@ func TestActor(t *testing.T) {
 	require.Empty(t, typed.Act.Sub, "names match with their case")
 	require.Panics(t, func() { (*verifier.Token)(nil).Actor() })
 	require.Nil(t, new(verifier.Token).Actor())
+}
+
+// An issuer of another provider names other actors, although the Verifier knows it.
+func TestAnActorOfAnotherProviderIsNotOfTheTokens(t *testing.T) {
+	t.Parallel()
+	h := newHandmade(t)
+	policy := func(id, iss string) verifier.Policy {
+		return verifier.Policy{Audience: verifier.Audience("api"), Provider: issuer.Provider{
+			ID: id, Regions: []issuer.Region{{Name: "only", Issuers: []string{iss}}},
+		}}
+	}
+	v, err := verifier.New([]verifier.Policy{
+		policy("handmade", "https://idp.example"), policy("other", "https://other.example"),
+	}, h.keys, verifier.Config{})
+	require.NoError(t, err)
+	tok, err := v.Verify(t.Context(), h.token(t, `,"act":{"sub":"a","iss":"https://other.example","act":{"sub":"b"}}`))
+	require.NoError(t, err)
+	require.Equal(t, &verifier.Actor{
+		Issuer: "https://other.example", Subject: "a",
+		Previous: &verifier.Actor{Issuer: "https://idp.example", Provider: "handmade", Subject: "b"},
+	}, tok.Actor())
 }
 
 // A token with a broken act is nobody's: it is not one that the user presents.

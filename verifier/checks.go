@@ -246,6 +246,11 @@ func (s *state) actorIsRead(_ context.Context, a *attempt) *Error {
 		return a.entry.reject(ReasonMalformed, "act", nil)
 	}
 	a.token.actor = actor
+	for ; actor != nil; actor = actor.Previous {
+		if e := s.issuers[actor.Issuer]; e != nil && e.providerID == a.entry.providerID {
+			actor.Provider = e.providerID
+		}
+	}
 	return nil
 }
 

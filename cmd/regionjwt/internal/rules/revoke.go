@@ -35,7 +35,7 @@ func (r *ruleFlags) define(c *cli.Call) {
 	c.Text(&r.rule.OriginTokenID, "origin", "`origin_jti` of Cognito: all tokens of one sign-in")
 	c.Text(&r.rule.SessionID, "session", "`sid` of OpenID Connect: all tokens of one session")
 	c.Text(&r.rule.Actor, "actor", "`sub` of one who acts for the user: any actor in act (RFC 8693)")
-	c.Text(&r.rule.ActorIssuer, "actor-issuer", "`iss` of that actor (that of the token)")
+	c.Text(&r.rule.ActorIssuer, "actor-issuer", "`iss` of that actor (any of the provider)")
 	c.Text(&r.issuedBefore, "issued-before", "it was issued before this `time`: RFC 3339, or now")
 	c.Text(&r.expires, "expires",
 		"when the rule ends by itself: a `time` by RFC 3339, or a duration such as 90m, 24h (30d)")
