@@ -60,6 +60,12 @@ func (b *builder) config(d *document) regionjwt.Config {
 	}
 	if r := d.Revocation; r != nil {
 		c.Revocation = &revocation.Config{Replica: b.replica(&r.Replica), AllowUnknownRules: r.AllowUnknownRules}
+		for i := range r.Signals {
+			s := &r.Signals[i]
+			c.Revocation.Signals = append(c.Revocation.Signals, revocation.Signals{
+				Replica: b.replica(&s.Replica), Providers: s.Providers, MaxLifetime: time.Duration(s.MaxLifetime),
+			})
+		}
 	}
 	if len(d.Failover) > 0 {
 		c.Failover = map[string]failover.Config{}

@@ -137,7 +137,8 @@ const all = `{
     "snapshots": "snapshots", "maxKeySetBytes": 1000, "maxKeys": 10, "maxRSABits": 8192, "maxRequests": 20},
   "tokens": {"leeway": "10s", "maxTokenBytes": 2000, "cacheSize": -1},
   "revocation": {"allowUnknownRules": true, "replica": {"stores": ["shared", "other"], "localCopy": "copy", "name": "rules",
-    "pollInterval": "1s", "maxSilence": "5m", "minEpoch": 7}},
+    "pollInterval": "1s", "maxSilence": "5m", "minEpoch": 7}, "signals": [{"replica": {"stores": ["events"], "localCopy": "copy",
+    "name": "events", "pollInterval": "1s", "maxSilence": "5m", "minEpoch": 1}, "providers": ["p"], "maxLifetime": "2h"}]},
   "failover": {"p": {"threshold": 2, "holdDown": "1m", "probeInterval": "10s", "rejectInactive": true, "drainPeriod": "30m",
     "replica": {"stores": ["shared"], "localCopy": "copy", "name": "pins", "pollInterval": "1s", "maxSilence": "5m", "minEpoch": 1}}},
   "stores": {
@@ -145,6 +146,7 @@ const all = `{
     "copy": {"url": "dir:copy", "fleet": "production", "secretFile": "secret"},
     "shared": {"url": "mem://here/0", "prefix": "x:", "passwordFile": "password", "fleet": "production",
       "publicKeys": [{"file": "operators.key.pub"}], "privateKeyFile": "operators.key"},
+    "events": {"url": "mem://events", "fleet": "production", "publicKeys": [{"file": "operators.key.pub", "documents": ["events"]}]},
     "other": {"url": "mem://there", "fleet": "production", "publicKeys": [{"file": "operators.key.pub", "documents": ["rules"]}]}
   }
 }`
@@ -223,7 +225,7 @@ func TestAFileCanSetEverything(t *testing.T) {
 	require.NoError(t, err)
 	require.ElementsMatch(t, inCode, unset("", reflect.ValueOf(f.Config())))
 	require.Equal(t, []configfile.Location{
-		{URL: "mem://there"}, {URL: "mem://here/0", Prefix: "x:", Password: "hunter2"},
+		{URL: "mem://events"}, {URL: "mem://there"}, {URL: "mem://here/0", Prefix: "x:", Password: "hunter2"},
 	}, at, "each store is opened once")
 	c := f.Config()
 	require.Equal(t, uint64(7), c.Revocation.Replica.MinEpoch)

@@ -114,8 +114,16 @@ type tokens struct {
 }
 
 type rules struct {
-	Replica           replica `json:"replica"`
-	AllowUnknownRules bool    `json:"allowUnknownRules"`
+	Replica           replica   `json:"replica"`
+	Signals           []signals `json:"signals"`
+	AllowUnknownRules bool      `json:"allowUnknownRules"`
+}
+
+// signals are rules that a receiver of security events writes.
+type signals struct {
+	Replica     replica  `json:"replica" need:"yes"`
+	Providers   []string `json:"providers" need:"yes"`
+	MaxLifetime duration `json:"maxLifetime"`
 }
 
 type failOver struct {

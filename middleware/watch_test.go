@@ -164,7 +164,7 @@ func TestWatchEndsWithTheKey(t *testing.T) {
 				_, keys, tok := watchable(t, 12*time.Hour)
 				script := &scripted{changed: make(chan struct{}), err: &verifier.Error{Reason: why, RetryAfter: time.Minute}}
 				ctx, stop := middleware.Watch(t.Context(), script, tok, grace)
-				time.Sleep(time.Hour)
+				time.Sleep(time.Hour + 30*time.Second) // between two attempts, which are a minute apart
 				require.NoError(t, ctx.Err())
 				require.NoError(t, keys.Update(nil)) // its key is gone
 				script.set(&verifier.Error{Reason: verifier.ReasonRulesUnavailable})
