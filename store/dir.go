@@ -47,6 +47,7 @@ func (*dir) trusted() {}
 
 // TrustInfo describes the store to the packages of this project.
 func (d *dir) TrustInfo() (info trust.Info) {
+	info.Path = d.path
 	if d.path == "" {
 		info.Problems = []error{errNoPath}
 	}

@@ -157,6 +157,23 @@ func TestAFileInsteadOfFlags(t *testing.T) {
 	tool{}.fails(t, 2, []string{"not a URL such as"}, "check", "--config", file)
 }
 
+// A directory of snapshots that others can use is useless to the service, which says so in its log only.
+func TestDoctorLooksAtTheSnapshots(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "service.json")
+	require.NoError(t, os.WriteFile(file, []byte(`{
+		"policies": [{"provider": {"oidc": "https://a.invalid"}, "audience": {"audience": ["a"]}}],
+		"keys": {"snapshots": "s"}, "stores": {"s": {"url": "dir:keys"}}}`), 0o600))
+	keys := filepath.Join(dir, "keys")
+	doctor := func() string { return tool{}.run(t, "doctor", "--config", file, "--timeout", "1s").out }
+	require.Contains(t, doctor(), "the directory is not there")
+	require.NoError(t, os.Mkdir(keys, 0o700))
+	require.Contains(t, doctor(), "only its owner can use it")
+	require.NoError(t, os.Chmod(keys, 0o755))
+	require.Contains(t, doctor(), "chmod 700 "+keys)
+}
+
 // The drill says what a cached answer of an authorizer means.
 func TestDrillOfAnAuthorizer(t *testing.T) {
 	t.Parallel()

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/rules"
+	"github.com/regionjwt/regionjwt/internal/trust"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/verifier"
 )
@@ -21,6 +22,9 @@ func (x *examination) file(ctx context.Context) error {
 	}
 	defer c.Close()
 	x.ok("config", f.config.File, fmt.Sprintf("it has no problem; providers: %d", len(c.Policies)))
+	if path := trust.Of(c.Keys.Snapshots).Path; path != "" {
+		x.directory("snapshots", path)
+	}
 	limited, cancel := context.WithTimeout(ctx, f.rules.Timeout)
 	defer cancel()
 	if o := c.Rules(); o != nil {
