@@ -65,3 +65,17 @@ func TestStatusExplainsEveryMove(t *testing.T) {
 	alone := newController(t, failover.Config{}, east)
 	require.Equal(t, []string{"nothing: there is one region"}, alone.Status().Next)
 }
+
+// A region that is left while it recovers is left because of the failures that made it unhealthy.
+func TestALateMoveNamesTheFailures(t *testing.T) {
+	bubble(t, failover.Config{Automatic: true}, func(t *testing.T, c *failover.Controller, _ *journal) {
+		start(t, c)
+		report(c, east, nil, 1)
+		require.NoError(t, c.Pin(t.Context(), west, "drill", 0))
+		report(c, west, labeled("status 500"), 3)
+		report(c, west, nil, 1) // it recovers, and is not healthy yet
+		require.NoError(t, c.Unpin(t.Context()))
+		require.Equal(t, east, c.Active())
+		require.Contains(t, c.Status().Why[0], "report: 3 failures in a row (status 500)")
+	})
+}

@@ -108,7 +108,8 @@ type Reporter struct {
 
 	since          time.Time // when its reports last changed Health
 	proofs         int       // successes in a row of requests that began after Region.failed
-	from, to       time.Time // when the first and the last of Failures began
+	from, to       time.Time // when the first and the last failure of the latest row began
+	row            int       // how many it had
 	firstOK        time.Time // when the first of the proofs began
 	began, started time.Time // of the latest request whose outcome is known; started as it was reported
 	failedAt, okAt time.Time // when a failure, and a success, last counted

@@ -79,6 +79,7 @@ func (r *Region) countFailure(s *Reporter, g *Signal, now time.Time, rules *Rule
 		s.from = s.began
 	}
 	s.Failures, s.Failure, s.to, s.failedAt, s.ends = s.Failures+1, g.Failure, s.began, now, time.Time{}
+	s.row = s.Failures
 	if g.Lasts > 0 {
 		s.ends = s.began.Add(g.Lasts)
 	}
@@ -134,7 +135,7 @@ func (r *Region) update(now time.Time, rules *Rules) (next time.Time) {
 	}
 	switch {
 	case worst != nil:
-		why := Reason{worst.Name, worst.Failure, worst.Failures, worst.from, worst.to, !worst.ends.IsZero()}
+		why := Reason{worst.Name, worst.Failure, worst.row, worst.from, worst.to, !worst.ends.IsZero()}
 		r.become(label.Unhealthy, why, now)
 	case best != nil:
 		r.become(label.Healthy, Reason{Reporter: best.Name, From: best.firstOK, To: best.began}, now)
