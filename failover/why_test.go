@@ -59,6 +59,9 @@ func TestStatusExplainsEveryMove(t *testing.T) {
 		says([]string{"an operator pinned us-west-2"}, []string{"only an operator, or the end of the pin"})
 		require.NoError(t, c.Unpin(t.Context()))
 		require.Equal(t, "recovered", c.Status().Cause, "it moves back at once")
+		require.Equal(t, []string{
+			"the pin of us-west-2 has ended, and us-east-1 is preferred and healthy: report: successes since 2000-01-01T00:05:04Z",
+		}, c.Status().Why)
 	})
 	manual := newController(t, failover.Config{})
 	require.Equal(t, []string{"only a pin of an operator: Automatic is not set"}, manual.Status().Next)

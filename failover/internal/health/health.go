@@ -74,6 +74,7 @@ type State struct {
 	Pinned  bool // an operator has pinned the active region
 
 	from   int    // the region before Active, or -1
+	before string // the Cause before the move from there
 	reason Reason // why from was left, or Active entered
 	entry  string // the health of Active when it was entered
 }

@@ -58,7 +58,7 @@ func (s *State) move(to int, cause string, at Moment) {
 	if !entered.failed.IsZero() {
 		entered.returned = at.Now
 	}
-	s.Active, s.Since, s.Cause = to, at.Now, cause
+	s.Active, s.Since, s.Cause, s.before = to, at.Now, cause, s.Cause
 }
 
 // holdDown begins the time for which a region that failed is not entered.
