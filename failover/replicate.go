@@ -41,8 +41,8 @@ func (c *Controller) Pin(ctx context.Context, region, note string, lifetime time
 	return c.decide(ctx, pin{Region: region, Pinned: true, Note: note, At: now, Expires: now.Add(lifetime)})
 }
 
-// Unpin ends a pin, and every other one that is in conflict with it. An Automatic Controller then decides by itself, starting
-// with the region that was pinned; another one stays there. The error is that of Pin.
+// Unpin ends a pin, and every other one that is in conflict with it. The region that was pinned stays active. An Automatic
+// Controller then decides by its reports again: if a preferred region is healthy, it goes there at once. The error is that of Pin.
 func (c *Controller) Unpin(ctx context.Context) error {
 	if !c.made() {
 		return errNotMade

@@ -45,7 +45,7 @@ func TestActivateReachesAService(t *testing.T) {
 		text := do(command)
 		require.Contains(t, text, "shop: no region is pinned since ")
 		require.Contains(t, text, "(epoch 2)")
-		require.Contains(t, text, "services with automatic failover choose by health, beginning with us; others stay with us")
+		require.Contains(t, text, "services with automatic failover go to the first healthy region, at once; others stay with us")
 	}
 	require.NoError(t, service.Load(t.Context()))
 	require.Equal(t, "us", service.Active())
