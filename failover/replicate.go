@@ -42,7 +42,8 @@ func (c *Controller) Pin(ctx context.Context, region, note string, lifetime time
 }
 
 // Unpin ends a pin, and every other one that is in conflict with it. The region that was pinned stays active. An Automatic
-// Controller then decides by its reports again: if a preferred region is healthy, it goes there at once. The error is that of Pin.
+// Controller then decides by its reports again: if a preferred region is healthy, it goes there at once. The error is
+// that of Pin.
 func (c *Controller) Unpin(ctx context.Context) error {
 	if !c.made() {
 		return errNotMade

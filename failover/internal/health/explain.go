@@ -20,9 +20,8 @@ func (s *State) Why() []string {
 		}
 	case Recovered:
 		if s.before == Unpinned || s.before == Expired {
-			return []string{
-				fmt.Sprintf("the pin of %s has ended, and %s is preferred and healthy: %s", s.Regions[s.from].Name, active, s.reason.healthy()),
-			}
+			return []string{fmt.Sprintf("the pin of %s has ended, and %s is preferred and healthy: %s",
+				s.Regions[s.from].Name, active, s.reason.healthy())}
 		}
 		return []string{
 			fmt.Sprintf("%s is preferred to %s, and was healthy again: %s", active, s.Regions[s.from].Name, s.reason.healthy()),

@@ -68,7 +68,8 @@ func (x *examination) directory(check, path string) (there bool) {
 	info, err := os.Stat(path)
 	switch {
 	case os.IsNotExist(err):
-		x.warn(check, path, "the directory is not there", "check its path; if it is right, it is made when it is first written to")
+		x.warn(check, path, "the directory is not there",
+			"check its path; if it is right, it is made when it is first written to")
 	case err != nil:
 		x.fail(check, path, err.Error(), "check the path, and owner and mode of the directories above")
 	case !info.IsDir():
