@@ -72,7 +72,7 @@ var meanings = map[code]meaning{
 	},
 	codeLossStart: {
 		levelError, "With the region lost, a service that starts without a snapshot cannot verify these tokens.",
-		"Publish the keys outside of the region, too, or let the services keep snapshots: keys.snapshots of the file, --snapshots.",
+		"Publish the keys outside of the region, too, or let the services keep snapshots (keys.snapshots, --snapshots).",
 	},
 	codeLossRunning: {
 		levelError, "With the region lost, a service that got every key set while it was there cannot verify these tokens.",
