@@ -282,7 +282,7 @@ func TestDocumentsAreReadStrictly(t *testing.T) {
 		{`"pinned":true`, `"pinned":true,"new":1`},
 		{`"heads":[`, `"heads":[null,`},
 		{`"ancestors":{"`, `"ancestors":{"x`},
-		{`"parents":[`, `"parents":["x",`},
+		{`"parents":[`, `"parents":["~",`},
 		{at, `0001-01-01T00:00:00Z`},
 		{expires, c.Status().Since.Add(31 * 24 * time.Hour).Format(time.RFC3339)},
 		{expires, c.Status().Since.Add(-time.Second).Format(time.RFC3339)},

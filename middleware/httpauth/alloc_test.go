@@ -3,6 +3,7 @@
 package httpauth_test
 
 import (
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -39,5 +40,9 @@ func TestAllocations(t *testing.T) {
 	w := silent{http.Header{}}
 	h.ServeHTTP(w, r)
 	require.Equal(t, 1, passed)
-	require.LessOrEqual(t, testing.AllocsPerRun(100, func() { h.ServeHTTP(w, r) }), 3.0)
+	least := math.Inf(1)
+	for range 20 { // the fetch of the other region's keys may still run, and allocates, too
+		least = min(least, testing.AllocsPerRun(100, func() { h.ServeHTTP(w, r) }))
+	}
+	require.LessOrEqual(t, least, 3.0)
 }
