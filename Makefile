@@ -30,7 +30,7 @@ endef
 # Each fuzz target as directory:name.
 FUZZ := ./internal/strictjson:FuzzParse ./internal/jose:FuzzAppendBase64 ./internal/jose:FuzzParseSet \
 	./verifier:FuzzVerify ./verifier:FuzzNumericDate ./middleware/dpop:FuzzCheck ./middleware/dpop:FuzzURL \
-	./store/redisstore:FuzzReplies ./store/redisstore:FuzzFraming \
+	./verifier:FuzzActor ./revocation/sharedsignals:FuzzTranslate ./store/redisstore:FuzzReplies ./store/redisstore:FuzzFraming \
 	./cmd/regionjwt/internal/serve/routes:FuzzPath ./cmd/regionjwt/internal/serve/routes:FuzzHeader
 
 .PHONY: toolchains help explore long soak spelling test test-rest test-all browser lint fmt fmt-check examples fuzz sim sim-fleet outages mutate allocs bench cover tidy-check check
