@@ -2,6 +2,7 @@ package jwks
 
 import (
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/limit"
@@ -67,4 +68,11 @@ func (p *clientPair) closeIdle() {
 	for _, c := range p.clients {
 		c.closeIdle()
 	}
+}
+
+// clientPair is two HTTP clients with connections of their own, so that a request whose connection has died can be repeated.
+type clientPair struct {
+	id      string      // tells the clients of a provider from the cache's own
+	gone    atomic.Bool // no provider uses it any more
+	clients [2]*client
 }

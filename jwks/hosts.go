@@ -73,7 +73,7 @@ type host struct {
 	spent  float64    // of urgentBurst
 	heard  clock.Time // when a request last had an outcome other than silence
 	served clock.Time // when it last gave a good answer
-	asked  clock.Time // when a set last asked it in a flood of unknown keys
+	flood  clock.Time // when a set last asked it in a flood of unknown keys
 	filled clock.Time
 	timer  *time.Timer
 	pace   hostPace
@@ -109,7 +109,7 @@ func (h *hosts) enqueue(rawURL string, s *set, urgent bool) *ticket {
 		h.byName[name] = t.host
 	}
 	if s.pace.flooded(now) {
-		t.host.asked = now
+		t.host.flood = now
 	}
 	t.push()
 	h.dispatch(t.host, now)
@@ -244,7 +244,7 @@ func (t *ticket) before(o *ticket) bool {
 func (h *hosts) forget(o *host) {
 	now := h.clock()
 	slowed := (o.pace.rate > 0 || o.pace.asked > 0) && now.Since(o.pace.began) < paceWindow
-	flooded := !o.asked.IsZero() && now.Since(o.asked) < limitedTime
+	flooded := !o.flood.IsZero() && now.Since(o.flood) < limitedTime
 	if o.inUse != [2]int{} || o.waits() || slowed || flooded {
 		return
 	}

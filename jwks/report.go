@@ -2,7 +2,6 @@ package jwks
 
 import (
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/guard"
@@ -34,8 +33,7 @@ func (c *Cache) onFetch(q *request, got *answer, outage bool) {
 
 // isOutage reports whether a failure says that the region fails. One of a round that a token caused does not: anybody can
 // send tokens. A host may also reject requests because a flood of tokens makes them too many. So while there is one, a status
-// says something only of a host that has answered none well for a while.
-// The caller holds the set's mutex.
+// says something only of a host that has answered none well for a while. The caller holds the set's mutex.
 func (q *request) isOutage(f *failure) bool {
 	if f == nil || !f.outage() {
 		return false
@@ -85,11 +83,4 @@ func (t *table) homes(s *set, sl *slot) []regionSets {
 // place returns at which place the region lists the URL, or -1.
 func (r *regionSets) place(sl *slot) int {
 	return slices.IndexFunc(r.sets[0].slots, func(o *slot) bool { return sl.url != "" && o.url == sl.url })
-}
-
-// clientPair is two HTTP clients with connections of their own, so that a request whose connection has died can be repeated.
-type clientPair struct {
-	id      string      // tells the clients of a provider from the cache's own
-	gone    atomic.Bool // no provider uses it any more
-	clients [2]*client
 }

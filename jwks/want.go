@@ -57,6 +57,7 @@ func (c *Cache) want(s *set, w *waiter, now clock.Time, left time.Duration) (d t
 	s.paced().caused = now
 	if r != nil {
 		r.askAgain(w.arrived)
+		r.charged = r.charged || usable
 		return 0, false, roundRunning
 	}
 	r = c.start(s, true, now)
@@ -94,7 +95,6 @@ func (a *attempt) answeredBefore(arrived uint64) bool {
 // askAgain makes the round ask those URLs once more. The caller holds the set's mutex.
 func (r *round) askAgain(arrived uint64) {
 	r.attempts = slices.DeleteFunc(r.attempts, func(a *attempt) bool { return a.answeredBefore(arrived) })
-	r.charged = true
 	if r.cause == causeRefresh {
 		r.cause = causeFlood
 	}
