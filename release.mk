@@ -19,7 +19,7 @@ GO_VERSIONS ?= go1.25.14 go1.26.11 go1.27.4
 RELEASE_STEPS := fmt-check tidy-check licence-check sbom-check doc-check spelling api-check apidiff reproducible modules-check lint test allocs \
 	examples oldest go-versions newest
 
-.PHONY: api api-check apidiff licence-check sbom sbom-check doc-check oldest newest go-versions modules-check reproducible \
+.PHONY: api api-check apidiff licence-check sbom sbom-check binaries doc-check oldest newest go-versions modules-check reproducible \
 	vulncheck release-clean release-check prepare
 
 api: ## list the exported API in api/
@@ -58,6 +58,16 @@ sbom-check: sbom ## fail where such a file does not name its module, or a module
 			sort -u >sbom/linked; \
 		missing=$$(comm -13 sbom/named sbom/linked); test -z "$$missing" || { echo "$$file does not name:" $$missing >&2; exit 1; }; \
 		echo "$$file names $$(wc -l <sbom/linked) linked modules"; done; rm sbom/named sbom/linked
+
+# The platforms that the program is built for.
+PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
+
+binaries: sbom-check ## build the program for each platform into dist/, with the bills of materials and SHA256SUMS
+	@rm -rf dist; mkdir dist; cp sbom/*.json dist/
+	@set -e; export CGO_ENABLED=0; for p in $(PLATFORMS); do export GOOS=$${p%/*} GOARCH=$${p#*/}; \
+		name=regionjwt-$$GOOS-$$GOARCH; test $$GOOS != windows || name+=.exe; \
+		(cd cmd/regionjwt; go build -trimpath -ldflags=-buildid= -o "$(CURDIR)/dist/$$name" .); done
+	@cd dist; sha256sum * >SHA256SUMS; cat SHA256SUMS
 
 doc-check: ## fail if a package has no doc, a name no comment, or an Example no output
 	$(RELEASE) examples

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -95,8 +96,18 @@ func (w *world) add(t *testing.T) string {
 	w.last = fmt.Sprint("rule ", w.n)
 	w.truth.note(w.truth.added, w.last)
 	id, err := w.operator.Add(t.Context(), revocation.Rule{Provider: "shop", Subject: w.last, Note: w.last})
-	require.NoError(t, err)
+	w.written(t, err)
 	return id
+}
+
+// written demands that a change succeeded, or that Run will write it: on a busy machine the one good store may answer too late.
+func (w *world) written(t *testing.T, err error) {
+	t.Helper()
+	if errors.Is(err, store.ErrNotShared) {
+		t.Log(err)
+		return
+	}
+	require.NoError(t, err)
 }
 
 // spread waits until every process knows a rule, or its removal, and returns how long the last one took since began.
@@ -132,7 +143,7 @@ func (w *world) change(t *testing.T) (added, removed time.Duration) {
 	added = w.spread(t, w.last, false, began)
 	began = time.Now()
 	w.truth.note(w.truth.removed, w.last)
-	require.NoError(t, w.operator.Remove(t.Context(), id))
+	w.written(t, w.operator.Remove(t.Context(), id))
 	removed = w.spread(t, w.last, true, began)
 	w.add(t) // and one that stays
 	w.spread(t, w.last, false, time.Now())
