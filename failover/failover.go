@@ -121,7 +121,7 @@ func New(p issuer.Provider, c Config) (*Controller, error) {
 	for _, r := range p.Regions {
 		names = append(names, r.Name)
 	}
-	rules := health.Rules{Automatic: c.Automatic, Threshold: c.Threshold, HoldDown: c.HoldDown}
+	rules := health.Rules{Automatic: c.Automatic, Probed: c.ProbeInterval > 0, Threshold: c.Threshold, HoldDown: c.HoldDown}
 	f.state = health.New(rules, names, time.Now())
 	f.replica = replica.New(replica.Config[*history]{
 		ReplicaConfig: c.Replica, Empty: noPins, Encode: f.encode, Decode: f.decode, Changed: f.replicaChanged,

@@ -64,7 +64,11 @@ func (c *Controller) log(before, now *snapshot) {
 	case is.Pinned && (!was.Pinned || is.Replica.Epoch != was.Replica.Epoch):
 		write(slog.LevelInfo, "region pinned", is.Active)
 	}
-	if was.Pinned && !is.Pinned {
+	switch {
+	case !was.Pinned || is.Pinned:
+	case now.pin == before.pin: // nobody has ended it
+		write(slog.LevelInfo, "pin expired", was.Active)
+	default:
 		write(slog.LevelInfo, "region unpinned", was.Active)
 	}
 	if len(is.Conflicts) > 0 && !slices.Equal(is.Conflicts, was.Conflicts) {

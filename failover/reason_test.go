@@ -61,7 +61,7 @@ func TestLogLinesNameReporterFailureAndCount(t *testing.T) {
 			observe(c, outcome{region: east, reporter: "token", started: time.Now(), err: err})
 			time.Sleep(time.Second)
 		}
-		require.Contains(t, c.Status().Regions[0].Reports[1], "token: unhealthy, 3 failures (status 503), 0 successes, 2000-01-01T00:0")
+		require.Contains(t, c.Status().Regions[0].Reports[1], "token: unhealthy, 3 failures in a row (status 503), last 2000-01-01T00:0")
 		time.Sleep(holdDown)
 		for range 3 {
 			observe(c, outcome{region: east, reporter: "keys", started: time.Now()})
@@ -107,7 +107,7 @@ func TestFailuresAreLabels(t *testing.T) {
 	} {
 		f := newController(t, failover.Config{Threshold: 1})
 		f.Report(east, "", time.Time{}, c.err)
-		require.Contains(t, f.Status().Regions[0].Reports[0], "unhealthy, 1 failures ("+c.want+"), ", "%v", c.err)
+		require.Contains(t, f.Status().Regions[0].Reports[0], "unhealthy, 1 failure in a row ("+c.want+"), last ", "%v", c.err)
 	}
 }
 

@@ -104,7 +104,7 @@ func TestAVerdictDecidesUntilItEnds(t *testing.T) {
 		w.says(false, 2)
 		require.Equal(t, west, w.ctl.Active())
 		require.Equal(t, "unhealthy", w.health())
-		require.Contains(t, w.ctl.Status().Why[0], "us-east-1 was left because it was unhealthy: monitor eu: verdict (verdict) of ")
+		require.Contains(t, w.ctl.Status().Why[0], "us-east-1 was left because it was unhealthy: monitor eu: a verdict of ")
 		time.Sleep(2*time.Minute - time.Millisecond)
 		require.Equal(t, "unhealthy", w.health())
 		time.Sleep(time.Second)
