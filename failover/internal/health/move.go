@@ -40,7 +40,9 @@ func (r *Region) preferable() bool { return r.hold.IsZero() && r.prefer.IsZero()
 
 // doubted is until when r is not returned to because a reporter has just reported a failure, if that reporter reports no success;
 // the zero time if there was none.
-func (r *Region) doubted(now time.Time, rules *Rules) (until time.Time) { return ahead(r.doubt(rules), now) }
+func (r *Region) doubted(now time.Time, rules *Rules) (until time.Time) {
+	return ahead(r.doubt(rules), now)
+}
 
 // doubt is doubted, or a time that has passed.
 func (r *Region) doubt(rules *Rules) (until time.Time) {
