@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -163,6 +164,15 @@ func (c *Config) check(p issuer.Provider) (errs []error) {
 // has reports whether the provider has a region.
 func (c *Controller) has(region string) bool {
 	return slices.ContainsFunc(c.provider.Regions, func(r issuer.Region) bool { return r.Name == region })
+}
+
+// regions lists the regions of the provider, for people.
+func (c *Controller) regions() string {
+	names := make([]string, 0, len(c.provider.Regions))
+	for _, r := range c.provider.Regions {
+		names = append(names, r.Name)
+	}
+	return strings.Join(names, ", ")
 }
 
 func (c *Config) setDefaults(p issuer.Provider) {

@@ -66,12 +66,18 @@ func (c *Controller) decode(data []byte) (*history, error) {
 		}
 	}
 	var d document
-	if err := strictjson.Unmarshal(string(data), &d); err != nil || d.Version != formatVersion || d.Provider != c.provider.ID ||
-		len(d.Heads) > maxHeads || len(d.Ancestors) > maxAncestors || d.Floor > d.Epoch || (len(d.Heads) == 0) != (d.Epoch == 0) {
+	err = strictjson.Unmarshal(string(data), &d)
+	if err == nil && d.Provider != c.provider.ID && d.Provider != "" && checkNote(d.Provider) == nil {
+		return nil, fmt.Errorf("%w: it is for provider %q", errDocument, d.Provider)
+	}
+	if err != nil || d.Version != formatVersion || d.Provider != c.provider.ID || len(d.Heads) > maxHeads || len(d.Ancestors) > maxAncestors || d.Floor > d.Epoch || (len(d.Heads) == 0) != (d.Epoch == 0) {
 		return nil, errDocument
 	}
 	h := &history{epoch: d.Epoch, ancestors: d.Ancestors, floor: d.Floor}
 	for _, p := range d.Heads {
+		if p != nil && !c.has(p.Region) && p.Region != "" && checkNote(p.Region) == nil {
+			return nil, fmt.Errorf("%w: it names region %q, and the regions here are %s", errDocument, p.Region, c.regions())
+		}
 		if p == nil || !c.isSane(p) || p.N > d.Epoch {
 			return nil, errDocument
 		}

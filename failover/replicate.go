@@ -27,7 +27,7 @@ func (c *Controller) Pin(ctx context.Context, region, note string, lifetime time
 		return errNotMade
 	}
 	if !c.has(region) {
-		return fmt.Errorf("failover: provider %q has no region %q", c.provider.ID, region)
+		return fmt.Errorf("failover: provider %q has no region %q: its regions are %s", c.provider.ID, region, c.regions())
 	}
 	if lifetime == 0 {
 		lifetime = defaultPinned

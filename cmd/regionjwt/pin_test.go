@@ -89,7 +89,13 @@ func TestOrdersThatAreNotGiven(t *testing.T) {
 	t.Parallel()
 	tl, dir := signing(t)
 	tl.ok(t, of("pin", "us")...)
-	tl.fails(t, 2, []string{`no region "asia"`}, of("pin", "asia")...)
+	tl.fails(t, 2, []string{"no region asia", "eu, us"}, of("pin", "asia")...)
+	wrong := []string{"--provider", "shop", "--issuer", "eu=https://eu.example", "--issuer", "usa=https://us.example"}
+	for _, args := range [][]string{{"pin", "eu"}, {"unpin"}, {"active"}} {
+		tl.fails(t, 3, []string{"check --issuer", `names region "us", and the regions here are eu, usa`}, append(args, wrong...)...)
+	}
+	tl.fails(t, 3, []string{"check --issuer", "--pin-name", `it is for provider "shop"`},
+		"active", "--provider", "mall", "--issuer", "eu=https://eu.example", "--issuer", "us=https://us.example", "--pin-name", "regionjwt/failover/shop")
 	tl.fails(t, 2, []string{"which region?"}, of("pin")...)
 	tl.fails(t, 2, []string{"control character"}, of("pin", "--note", "two\nlines", "us")...)
 	tl.fails(t, 2, []string{"--provider"}, "pin", "--issuer", "eu=https://eu.example", "eu")

@@ -3,14 +3,11 @@ package pins
 
 import (
 	"context"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/provider"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/storage"
-	"github.com/regionjwt/regionjwt/issuer"
 )
 
 const help = `
@@ -35,7 +32,7 @@ effect, and 'regionjwt active' names all of them.
 
   regionjwt pin --user-pool us-east-1_AbCdEf123 --replica us-west-2 --note "INC-42" us-west-2
 ` + help,
-		Complete: f.regions,
+		Complete: func() []string { return f.provider.Regions() },
 		Prepare: func(c *cli.Call) cli.Action {
 			f.define(c)
 			c.Text(&f.note, "note", "`text` for people: one line of at most 256 bytes")
@@ -50,7 +47,7 @@ effect, and 'regionjwt active' names all of them.
 				if err != nil {
 					return err
 				}
-				return run(ctx, c, &f, func(ctx context.Context, ctl *Controller) error {
+				return run(ctx, c, &f, arguments[0], func(ctx context.Context, ctl *Controller) error {
 					return ctl.pin(ctx, arguments[0], f.note, lifetime)
 				})
 			}
@@ -72,7 +69,7 @@ the others stay with the region that was pinned. Afterwards it says what is in t
 				if err := c.None(arguments); err != nil {
 					return err
 				}
-				return run(ctx, c, &f, func(ctx context.Context, ctl *Controller) error { return ctl.unpin(ctx) })
+				return run(ctx, c, &f, "", func(ctx context.Context, ctl *Controller) error { return ctl.unpin(ctx) })
 			}
 		},
 	}
@@ -92,7 +89,7 @@ automatic failover may use another region: their status pages say which.
 				if err := c.None(arguments); err != nil {
 					return err
 				}
-				return run(ctx, c, &f, nil)
+				return run(ctx, c, &f, "", nil)
 			}
 		},
 	}
@@ -119,28 +116,6 @@ func DefineName(c *cli.Call, into *string) {
 	c.Text(into, "pin-name", "`name` of the document of pins (regionjwt/failover/ and the provider's ID)")
 }
 
-// regions lists the regions that the flags name, for completion, which may read a flag twice.
-func (f *flags) regions() (names []string) {
-	if home, _, ok := strings.Cut(f.provider.Pool, "_"); ok {
-		names = append(names, home)
-	}
-	names = append(names, f.provider.Replicas...)
-	for _, value := range f.provider.Issuers {
-		name, _, _ := strings.Cut(value, "=")
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
-// described is what the flags describe.
-func (f *flags) described() (issuer.Provider, error) {
-	if len(f.provider.Issuers) > 0 && f.provider.ID == "" {
-		return issuer.Provider{}, cli.Fail(cli.ExitUsage, "a pin names the provider: give --provider, as the services have it")
-	}
-	return f.provider.Provider("", nil)
-}
-
 // answer says what is in the store.
 type answer struct {
 	Provider string     `json:"provider"`
@@ -158,11 +133,16 @@ type answer struct {
 // change is a pin, or its end.
 type change func(context.Context, *Controller) error
 
-// run makes a change, if there is one, and reads back what is in the store.
-func run(ctx context.Context, c *cli.Call, f *flags, apply change) error {
-	p, err := f.described()
+// run makes a change, if there is one, and reads back what is in the store. The region is that of a pin, or "".
+func run(ctx context.Context, c *cli.Call, f *flags, region string, apply change) error {
+	p, err := f.provider.Named("a pin names the provider")
 	if err != nil {
 		return err
+	}
+	if region != "" {
+		if err := provider.CheckRegion(p, region); err != nil {
+			return err
+		}
 	}
 	o, err := f.store.Open(c, apply != nil)
 	if err != nil {
