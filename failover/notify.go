@@ -91,7 +91,11 @@ func (c *Controller) log(before, now *snapshot) {
 	}
 }
 
-// attrs says which reporter decided, and its last failures.
+// attrs says which reporter decided, and its last failures if it was by those.
 func attrs(r *health.Reason) []slog.Attr {
-	return []slog.Attr{slog.String("reporter", r.Reporter), slog.String("failure", r.Failure), slog.Int("failures", r.Failures)}
+	all := []slog.Attr{slog.String("reporter", r.Reporter)}
+	if r.Failures > 0 {
+		all = append(all, slog.String("failure", r.Failure), slog.Int("failures", r.Failures))
+	}
+	return all
 }

@@ -71,15 +71,15 @@ func TestLogLinesNameReporterFailureAndCount(t *testing.T) {
 		require.NoError(t, c.Unpin(t.Context()))
 		const changed = "region health changed provider=orders region="
 		require.Equal(t, []string{
-			"INFO " + changed + "us-west-2 health=healthy reporter=report failure= failures=0",
-			"INFO " + changed + "us-east-1 health=healthy reporter=report failure= failures=0",
+			"INFO " + changed + "us-west-2 health=healthy reporter=report",
+			"INFO " + changed + "us-east-1 health=healthy reporter=report",
 			"WARN " + changed + "us-east-1 health=unhealthy reporter=token failure=status 503 failures=3",
 			"WARN active region changed provider=orders region=us-west-2 from=us-east-1 cause=failed " +
 				"reporter=token failure=status 503 failures=3 pinned=false",
-			"INFO " + changed + "us-east-1 health=unknown reporter=token failure= failures=0",
-			"INFO " + changed + "us-east-1 health=healthy reporter=keys failure= failures=0",
+			"INFO " + changed + "us-east-1 health=unknown reporter=token",
+			"INFO " + changed + "us-east-1 health=healthy reporter=keys",
 			"INFO active region changed provider=orders region=us-east-1 from=us-west-2 cause=recovered " +
-				"reporter=keys failure= failures=0 pinned=false",
+				"reporter=keys pinned=false",
 			"INFO region pinned provider=orders region=us-east-1",
 			"INFO region unpinned provider=orders region=us-east-1",
 		}, out.written())

@@ -72,6 +72,21 @@ func TestAVerdictOfTheToolMovesAService(t *testing.T) {
 	require.NoError(t, v.Monitors().Accept(data))
 }
 
+// Monitors whose verdicts cannot arrive are a mistake.
+func TestServeHasAWayForVerdicts(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	monitored(t, dir)
+	path := filepath.Join(dir, "regionjwt.json")
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, []byte(strings.Replace(string(text), `, "stores": ["verdicts"]`, "", 1)), 0o600))
+	routes := filepath.Join(dir, "routes.json")
+	require.NoError(t, os.WriteFile(routes, []byte(`{"routes": [{"path": "/"}]}`), 0o600))
+	tool{}.fails(t, 2, []string{"no verdict of the monitors can arrive", "--status"},
+		"serve", "--config", path, "--routes", routes, "--listen", "nginx=127.0.0.1:0")
+}
+
 // A verdict that no service would believe is not signed, and the error names the flag.
 func TestVerdictsThatAreNotSigned(t *testing.T) {
 	t.Parallel()

@@ -122,6 +122,45 @@ func TestAVerdictDecidesUntilItEnds(t *testing.T) {
 	})
 }
 
+// While a verdict is all that says that a region is unhealthy, the status says until when, and asks for no more successes.
+func TestAVerdictAgainstSuccessesIsExplained(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, monitor.Config{})
+		w.says(false, 1)
+		ends := time.Now().Add(2 * time.Minute).UTC().Format(time.RFC3339)
+		for n := range 4 {
+			s := w.ctl.Status()
+			require.Equal(t, []string{"monitor eu: unhealthy, by a verdict that ends at " + ends}, cut(s.Regions[0].Reports[:1]))
+			because := "monitor eu: a verdict of 2000-01-01T00:00:00Z; "
+			switch n {
+			case 3:
+				require.Equal(t, because+"healthy at "+ends+" if nothing else fails", s.Regions[0].Why)
+				require.Contains(t, s.Next[0], "back to us-east-1: when it is healthy (at "+ends+" if nothing else fails); ")
+			default:
+				require.Contains(t, s.Regions[0].Why, because+"unknown at "+ends+" if nothing else fails; healthy after 3 successes")
+				require.Contains(t, s.Next[0], "back to us-east-1: when it is healthy (3 successes")
+			}
+			time.Sleep(time.Second)
+			w.ctl.Report(east, "probe", time.Time{}, nil)
+		}
+		time.Sleep(2 * time.Minute)
+		require.Equal(t, "healthy", w.health())
+		w.says(false, 2)
+		time.Sleep(2*time.Minute + time.Second)
+		require.Contains(t, w.ctl.Status().Regions[0].Why, "it was unhealthy by monitor eu, whose verdict of 2000-01-01T00:0")
+	})
+}
+
+// cut returns lines without when the reporters last reported.
+func cut(lines []string) (all []string) {
+	for _, line := range lines {
+		before, _, _ := strings.Cut(line, ", last ")
+		all = append(all, before)
+	}
+	return all
+}
+
 // A verdict that is repeated lasts; a repetition of the same one has no effect, and is no error.
 func TestARepetitionHasNoEffect(t *testing.T) {
 	t.Parallel()

@@ -99,9 +99,12 @@ func (s *State) unprobed() []string {
 func (s *State) returnTo(i int) string {
 	r := &s.Regions[i]
 	line := "back to " + r.Name + ":"
-	if r.Health == label.Healthy {
+	switch {
+	case r.Health == label.Healthy:
 		line += " it is healthy" + r.failing() + ";"
-	} else {
+	case r.Health == label.Unhealthy && r.proven(&s.Rules):
+		line += " when it is healthy (at " + r.lapse(&s.Rules) + ");"
+	default:
 		line += " when it is healthy (" + r.recovery(&s.Rules) + ");"
 	}
 	if until := s.HoldDownUntil(i); !until.IsZero() {
@@ -145,7 +148,10 @@ func (s *State) RegionWhy(region int) string {
 func (r *Region) why(rules *Rules) string {
 	switch r.Health {
 	case label.Unhealthy:
-		return r.Reason.unhealthy() + "; " + r.lapse(rules) + "; healthy after " + r.recovery(rules)
+		if r.proven(rules) {
+			return r.Reason.unhealthy() + "; healthy at " + r.lapse(rules)
+		}
+		return r.Reason.unhealthy() + "; unknown at " + r.lapse(rules) + "; healthy after " + r.recovery(rules)
 	case label.Healthy:
 		return r.Reason.healthy() + r.failing()
 	}
@@ -162,6 +168,11 @@ func (r *Region) why(rules *Rules) string {
 	return text + "; healthy after " + r.recovery(rules) + r.failing()
 }
 
+// proven reports whether the region would be healthy if no reporter said otherwise.
+func (r *Region) proven(rules *Rules) bool {
+	return slices.ContainsFunc(r.Reporters, func(s Reporter) bool { return s.proofs >= rules.Threshold })
+}
+
 // lapse says how long the region stays unhealthy without another failure.
 func (r *Region) lapse(rules *Rules) string {
 	var last time.Time
@@ -170,7 +181,7 @@ func (r *Region) lapse(rules *Rules) string {
 			last = s.until(rules)
 		}
 	}
-	return "unknown at " + stamp(last) + " if nothing else fails"
+	return stamp(last) + " if nothing else fails"
 }
 
 // recovery says what makes a region healthy that is not.

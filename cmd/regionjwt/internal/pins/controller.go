@@ -102,7 +102,7 @@ func (c *Controller) loadToWrite(ctx context.Context, call *cli.Call, overwrite 
 	if err == nil {
 		return nil
 	}
-	stores, writable, replaces := c.Stores(), 0, false
+	stores, writable, replaces, unread := c.Stores(), 0, false, false
 	for i, one := range c.ctl.Status().Replica.Stores {
 		switch unreadable := one.Problem == label.NotAuthentic || one.Problem == label.Malformed; {
 		case unreadable && overwrite:
@@ -110,7 +110,10 @@ func (c *Controller) loadToWrite(ctx context.Context, call *cli.Call, overwrite 
 				return err
 			}
 			replaces = true
+		case len(stores) == 1 && (unreadable || one.Problem == label.Unavailable): // the error says so
+			unread = unreadable
 		case unreadable, one.Problem == label.Unavailable:
+			unread = unread || unreadable
 			call.Notef("note: %s has a problem (%s), and is not written\n", c.Places[i].Where, one.Problem)
 		default:
 			writable++
@@ -125,6 +128,10 @@ func (c *Controller) loadToWrite(ctx context.Context, call *cli.Call, overwrite 
 		return nil
 	case writable > 0:
 		return nil
+	}
+	if unread && !overwrite {
+		return cli.Fail(cli.ExitCannotTell, "%w; nothing was changed: if the flags are right, find out who wrote it, then "+
+			"'regionjwt pin --overwrite' replaces it", err)
 	}
 	return cli.Fail(cli.ExitCannotTell, "%w; nothing was changed", err)
 }

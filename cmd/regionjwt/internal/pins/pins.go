@@ -200,11 +200,11 @@ func write(c *cli.Call, s State, o *storage.Opened) error {
 		c.Printf("%s: %s, pinned since %s until %s (epoch %d)\n",
 			out.Provider, out.Region, cli.Stamp(*out.At), cli.Stamp(*out.Expires), out.Epoch)
 	case out.At == nil:
-		c.Printf("%s: the last pin has ended (epoch %d); services that start begin with %s\n",
+		c.Printf("%s: the last pin has expired (epoch %d); services that start begin with %s\n",
 			out.Provider, out.Epoch, out.Region)
 	default:
-		c.Printf("%s: no region is pinned since %s (epoch %d); services with automatic failover go to the first healthy region, "+
-			"at once; others stay with %s\n", out.Provider, cli.Stamp(*out.At), out.Epoch, out.Region)
+		c.Printf("%s: no region has been pinned since %s (epoch %d); services with automatic failover decide by health again, "+
+			"others stay with %s\n", out.Provider, cli.Stamp(*out.At), out.Epoch, out.Region)
 	}
 	if out.Note != "" {
 		c.Printf("note: %s\n", out.Note)

@@ -87,6 +87,10 @@ func (f *flags) run(ctx context.Context, c *cli.Call) error {
 	}
 	defer closeStores()
 	v := file.Validator()
+	if m := file.Config().Monitors; m != nil && len(m.Stores) == 0 && f.status == "" {
+		return cli.Fail(cli.ExitUsage,
+			"no verdict of the monitors can arrive: give --status, which they post to, or name stores in the member monitors")
+	}
 	closeAudit, err := f.audit.open(v, c.Out)
 	if err != nil {
 		return err

@@ -166,6 +166,9 @@ func (s *Flags) protect(o *Opened, p *Place, writes bool) error {
 			"give --sign-key (to write) "+
 			"or --verify-key (to read), or --secret-file, as the services have it; or "+
 			"--insecure-plain-store, if they trust it as it is")
+	case s.Fleet != "" && !s.Plain:
+		return cli.Fail(cli.ExitUsage, "--fleet has no effect: documents of a fleet are signed or encrypted: "+
+			"give --sign-key (to write) or --verify-key (to read), or --secret-file, as the services have it")
 	case p.redis:
 		o.Trust, p.Store = "plain", store.InsecureTrust(p.inner)
 	default:
