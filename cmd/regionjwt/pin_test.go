@@ -89,7 +89,10 @@ func TestResumeWithoutAPin(t *testing.T) {
 func TestOrdersThatAreNotGiven(t *testing.T) {
 	t.Parallel()
 	tl, dir := signing(t)
-	tl.ok(t, of("pin", "us")...)
+	first := tl.run(t, of("pin", "us")...)
+	require.Contains(t, first.errors, "the first pin of provider shop")
+	require.NotContains(t, tl.run(t, of("pin", "us")...).errors, "the first pin")
+	tl.fails(t, 2, []string{"--for is more than 30d"}, of("pin", "--for", "31d", "us")...)
 	tl.fails(t, 2, []string{"no region asia", "eu, us"}, of("pin", "asia")...)
 	wrong := []string{"--provider", "shop", "--issuer", "eu=https://eu.example", "--issuer", "usa=https://us.example"}
 	for _, args := range [][]string{{"pin", "eu"}, {"unpin"}, {"active"}} {

@@ -160,7 +160,7 @@ func TestDocument(t *testing.T) {
 			"<strong>r2</strong> is active since", "for 1 min:", "an operator pinned it",
 			"Pinned</strong> until an operator ends the pin: <q>drill</q>.", "2 pins are in conflict", "<q>r1: unpinned</q>; <q>r2: pinned</q>",
 			"2 rules are not applied: a newer version wrote them", "withholds no rule", "withholds no pin", "in place of r1: an operator pinned it: <q>drill</q>",
-			"Pin 2.", "last answered 3 min ago", "the store was rolled back", "not entered automatically for 5 min",
+			"Pins: epoch 2.", "last answered 3 min ago", "the store was rolled back", "not entered automatically for 5 min",
 			"unhealthy, 1 failure in a row (timeout), last 5 min ago", "1 key, 1 min 1 s old", "is missing 1 key that another one lists",
 			"1 published key is not used: #3 use", "2 fetches failed in a row: status 503",
 			"<dt>Why</dt><dd>an operator pinned r2</dd>", "<dt>What would move it</dt><dd>only an operator</dd>",

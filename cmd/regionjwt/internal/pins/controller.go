@@ -65,7 +65,7 @@ func (c *Controller) State() State {
 
 var problems = map[string]string{
 	label.Unavailable:  "it is unavailable",
-	label.NotAuthentic: "its document is not signed for this fleet by a configured key: see --fleet and --verify-key",
+	label.NotAuthentic: "its document is not signed for this fleet by a configured key: see --fleet, --sign-key and --verify-key",
 	label.Malformed: "its document is not one of pins for the provider and the regions that the flags describe: check --issuer, " +
 		"or --user-pool and --replica, then --provider and --pin-name",
 }

@@ -15,6 +15,9 @@ Describe the provider as the services do, because the pin names it and its regio
 and --issuer REGION=iss for each region. The store is theirs, too. A pin is signed or encrypted as rules are.
 ` + storage.Help
 
+// longest is the longest lifetime of a pin.
+const longest = 30 * 24 * time.Hour
+
 // Commands returns the commands.
 func Commands() []cli.Command { return []cli.Command{pinCommand(), unpinCommand(), activeCommand()} }
 
@@ -46,6 +49,9 @@ effect, and 'regionjwt active' names all of them.
 				lifetime, err := cli.Lifetime("for", f.lifetime)
 				if err != nil {
 					return err
+				}
+				if lifetime > longest {
+					return cli.Fail(cli.ExitUsage, "--for is more than 30d: a pin that stays is part of the configuration")
 				}
 				return run(ctx, c, &f, arguments[0], func(ctx context.Context, ctl *Controller) error {
 					return ctl.pin(ctx, arguments[0], f.note, lifetime)
@@ -158,6 +164,10 @@ func run(ctx context.Context, c *cli.Call, f *flags, region string, apply change
 		}
 		if err := ctl.loadToWrite(ctx, c, f.overwrite); err != nil {
 			return err
+		}
+		if region != "" && ctl.State().Epoch == 0 {
+			c.Notef("note: this is the first pin of provider %s in %s: if it moves no service, compare --provider and --pin-name "+
+				"with the configuration of the services\n", cli.Quoted(p.ID), o.Where)
 		}
 		if err := apply(ctx, ctl); err != nil {
 			return err
