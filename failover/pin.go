@@ -75,11 +75,8 @@ func (c *Controller) decode(data []byte) (*history, error) {
 	}
 	h := &history{epoch: d.Epoch, ancestors: d.Ancestors, floor: d.Floor}
 	for _, p := range d.Heads {
-		if p != nil && !c.has(p.Region) && p.Region != "" && checkNote(p.Region) == nil {
-			return nil, fmt.Errorf("%w: it names region %q, and the regions here are %s", errDocument, p.Region, c.regions())
-		}
 		if p == nil || !c.isSane(p) || p.N > d.Epoch {
-			return nil, errDocument
+			return nil, c.notOne(p)
 		}
 		h.heads = append(h.heads, p.withID())
 	}
@@ -90,6 +87,14 @@ func (c *Controller) decode(data []byte) (*history, error) {
 	}
 	h.tidy()
 	return h, nil
+}
+
+// notOne says why a pin is not one for the provider, if it is for a region of another name.
+func (c *Controller) notOne(p *pin) error {
+	if p == nil || c.has(p.Region) || p.Region == "" || checkNote(p.Region) != nil {
+		return errDocument
+	}
+	return fmt.Errorf("%w: it names region %q, and the regions here are %s", errDocument, p.Region, c.regions())
 }
 
 // only reports whether an object has no members but these.
