@@ -1,6 +1,6 @@
 // Package configfile reads the configuration of a Validator from a JSON file: providers, regions, policies, audiences, keys,
-// stores, revocation, failover and monitors. Services, authorizers and the command regionjwt read the same file, so that one description of
-// what is trusted is used everywhere.
+// stores, revocation, failover and monitors. Services, authorizers and the command regionjwt read the same file, so that one
+// description of what is trusted is used everywhere.
 //
 // The members of the file have the names of the fields of [regionjwt.Config], in lower case at their beginning: "maxStale" of
 // "keys" is Keys.MaxStale. Durations are strings: "15m". [Schema] describes every member. Unknown members, members that are there

@@ -70,7 +70,8 @@ func (c *Controller) decode(data []byte) (*history, error) {
 	if err == nil && d.Provider != c.provider.ID && d.Provider != "" && checkNote(d.Provider) == nil {
 		return nil, fmt.Errorf("%w: it is for provider %q", errDocument, d.Provider)
 	}
-	if err != nil || d.Version != formatVersion || d.Provider != c.provider.ID || len(d.Heads) > maxHeads || len(d.Ancestors) > maxAncestors || d.Floor > d.Epoch || (len(d.Heads) == 0) != (d.Epoch == 0) {
+	if err != nil || d.Version != formatVersion || d.Provider != c.provider.ID ||
+		len(d.Heads) > maxHeads || len(d.Ancestors) > maxAncestors || d.Floor > d.Epoch || (len(d.Heads) == 0) != (d.Epoch == 0) {
 		return nil, errDocument
 	}
 	h := &history{epoch: d.Epoch, ancestors: d.Ancestors, floor: d.Floor}

@@ -39,8 +39,8 @@ func run(ctx context.Context, args []string, streams cli.IO) int {
 		serve.Command(),
 		{
 			Name: "failover", Short: "explain the active region, or sign what a monitor says about one",
-			Long: "Explains which region is active, or signs what a monitor says about a region. 'regionjwt pin', 'regionjwt unpin' " +
-				"and\n'regionjwt active' are about what operators decide.",
+			Long: "Explains which region is active, or signs what a monitor says about a region. 'regionjwt pin', " +
+				"'regionjwt unpin'\nand 'regionjwt active' are about what operators decide.",
 			Commands: []cli.Command{why.Command(), monitors.Command()},
 		},
 	})

@@ -72,7 +72,8 @@ func commandList(cmd *cobra.Command) string {
 func helpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "help", Short: "list the commands, or the flags of one", Args: cobra.ArbitraryArgs,
-		Long: "Lists the commands, or what one of them does and its flags:\n\n  regionjwt help revoke\n  regionjwt help failover why",
+		Long: "Lists the commands, or what one of them does and its flags:\n\n" +
+			"  regionjwt help revoke\n  regionjwt help failover why",
 		ValidArgsFunction: func(cmd *cobra.Command, arguments []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			var names []cobra.Completion
 			if at, _, err := cmd.Root().Find(arguments); err == nil {

@@ -37,11 +37,11 @@ func Command() cli.Command {
 	return cli.Command{
 		Name: "verdict", Arguments: "REGION healthy|unhealthy", Short: "sign what a monitor says about a region",
 		Long: `
-Signs a verdict, as a monitor outside of the services: a timer that reads an alarm in a third region. It goes to standard output, to
-be posted to each service, or with --store to the stores that the services poll. Services believe it if their configuration has the
-public key under the name of the monitor (the member monitors, or Config.Monitors), until --ttl has passed: repeat it before that.
-If the alarm cannot tell, say nothing. Describe the provider as the services do. Give each monitor a key of its own, which signs
-nothing else: 'regionjwt keygen --out alarms.key'.
+Signs a verdict, as a monitor outside of the services: a timer that reads an alarm in a third region. It goes to standard output,
+to be posted to each service, or with --store to the stores that the services poll. Services believe it if their configuration has
+the public key under the name of the monitor (the member monitors, or Config.Monitors), until --ttl has passed: repeat it before
+that. If the alarm cannot tell, say nothing. Describe the provider as the services do. Give each monitor a key of its own, which
+signs nothing else: 'regionjwt keygen --out alarms.key'.
 
   regionjwt failover verdict --user-pool us-east-1_AbCdEf123 --replica us-west-2 --monitor alarms --fleet production \
     --sign-key alarms.key us-east-1 unhealthy | curl --fail --data-binary @- http://orders-7.internal:9000/verdicts

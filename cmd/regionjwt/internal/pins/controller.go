@@ -66,8 +66,8 @@ func (c *Controller) State() State {
 var problems = map[string]string{
 	label.Unavailable:  "it is unavailable",
 	label.NotAuthentic: "its document is not signed for this fleet by a configured key: see --fleet, --sign-key and --verify-key",
-	label.Malformed: "its document is not one of pins for the provider and the regions that the flags describe: check --issuer, " +
-		"or --user-pool and --replica, then --provider and --pin-name",
+	label.Malformed: "its document is not one of pins for the provider and the regions that the flags describe: " +
+		"check --issuer, or --user-pool and --replica, then --provider and --pin-name",
 }
 
 // Load asks the stores once. The error says what the first problem is, as a failure.
@@ -150,7 +150,8 @@ func changed(what string, err error) error {
 	switch {
 	case errors.Is(err, store.ErrNotShared):
 		return cli.Fail(cli.ExitNotShared,
-			"%s may not have been written: see 'regionjwt active', and try again when the cause is gone (%w)", what, storage.Causes(err))
+			"%s may not have been written: see 'regionjwt active', and try again when the cause is gone (%w)",
+			what, storage.Causes(err))
 	case err != nil:
 		return cli.Fail(cli.ExitUsage, "%w", err)
 	}

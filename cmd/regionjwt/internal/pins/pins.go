@@ -166,8 +166,8 @@ func run(ctx context.Context, c *cli.Call, f *flags, region string, apply change
 			return err
 		}
 		if region != "" && ctl.State().Epoch == 0 {
-			c.Notef("note: this is the first pin of provider %s in %s: if it moves no service, compare --provider and --pin-name "+
-				"with the configuration of the services\n", cli.Quoted(p.ID), o.Where)
+			c.Notef("note: this is the first pin of provider %s in %s: if it moves no service, compare --provider and "+
+				"--pin-name with the configuration of the services\n", cli.Quoted(p.ID), o.Where)
 		}
 		if err := apply(ctx, ctl); err != nil {
 			return err

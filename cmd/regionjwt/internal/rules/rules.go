@@ -31,9 +31,9 @@ func aliveCommand() cli.Command {
 	return cli.Command{
 		Name: "alive", Short: "prove that the documents in the stores are the current ones: for a timer",
 		Long: `
-Writes a heartbeat, which proves to services with a MaxSilence that the documents in the stores are the current ones. --sign-key is
-a key of its own, which services list for the heartbeat only (store.PublicKey.Documents: the name of the document and /alive). It
-needs --local-copy, and fails if a store is missing something that was known before.
+Writes a heartbeat, which proves to services with a MaxSilence that the documents in the stores are the current ones. --sign-key
+is a key of its own, which services list for the heartbeat only (store.PublicKey.Documents: the name of the document and /alive).
+It needs --local-copy, and fails if a store is missing something that was known before.
 
   regionjwt rules alive --sign-key heartbeat.key --verify-key operators.key.pub,heartbeat.key.pub --local-copy /var/lib/rules
 ` + storage.Help,

@@ -52,7 +52,8 @@ answered.
 			f.config.Define(c)
 			c.File(&f.routes, "routes", "`file` of routes, in JSON or YAML")
 			c.List(&f.listen, "listen", "`DIALECT=ADDRESS` to answer on: nginx=HOST:PORT, envoy=unix:PATH")
-			c.Text(&f.status, "status", "`address` of the status page, /health, /live, /metrics and /verdicts (of monitors); empty means none")
+			c.Text(&f.status, "status",
+				"`address` of the status page, /health, /live, /metrics and /verdicts (of monitors); empty means none")
 			c.Duration(&f.grace, "grace", defaultGrace, "`time` that requests have to end after SIGTERM")
 			f.audit.define(c)
 			return func(ctx context.Context, arguments []string) error {
