@@ -45,9 +45,9 @@ func (v *Validator) Recheck(ctx context.Context, t *verifier.Token) error {
 // Changed returns a channel that is closed when verified tokens should be checked again: see verifier.Verifier.
 func (v *Validator) Changed() <-chan struct{} { return v.checker().Changed() }
 
-// Run refreshes keys ahead of need, replicates revocation rules and pins, probes regions, polls for verdicts of monitors and fails
-// over, until ctx ends, and returns ctx's error. Tokens are verified without it, too: then keys are fetched when a token needs
-// them. A fetch under way when ctx ends goes on for seconds at most.
+// Run refreshes keys ahead of need, replicates revocation rules and pins, probes regions, polls for verdicts of monitors, and
+// fails over, until ctx ends, and returns ctx's error. Tokens are verified without it, too: then keys are fetched when a token
+// needs them. A fetch under way when ctx ends goes on for seconds at most.
 func (v *Validator) Run(ctx context.Context) error {
 	if v.made() && v.monitors != nil {
 		var ended sync.WaitGroup
