@@ -51,8 +51,9 @@ type Config struct {
 	// HoldDown is how long an Automatic Controller does not return to a region that it has left because it was unhealthy. Up to a
 	// tenth is added at random, so that a fleet does not return all at once. If a region fails again within 12 times HoldDown of
 	// its return, the time doubles for its next return, up to 12 times HoldDown; this longer time ends early if the active region
-	// becomes unhealthy. HoldDown is also how long a reporter's view that a region is unhealthy lasts without another failure.
-	// After that the region is unknown, which moves nothing, until Threshold successes. 0 means 5 minutes.
+	// becomes unhealthy. HoldDown is also how long a reporter's view that a region is unhealthy lasts without another failure;
+	// that of a monitor lasts until its verdict ends. After that the region is unknown, which moves nothing, until Threshold
+	// successes. 0 means 5 minutes.
 	HoldDown time.Duration
 
 	// ProbeInterval is the time between two probes of a region while Run runs, plus or minus a tenth. 0 means no probes.

@@ -57,6 +57,11 @@ func newWorld(t *testing.T, c monitor.Config) *world {
 	t.Helper()
 	ctl, err := failover.New(provider(), failover.Config{Automatic: true})
 	require.NoError(t, err)
+	return worldOf(t, c, ctl)
+}
+
+func worldOf(t *testing.T, c monitor.Config, ctl *failover.Controller) *world {
+	t.Helper()
 	c.Fleet, c.Keys = fleet, keys()
 	rec, err := monitor.New(c, ctl)
 	require.NoError(t, err)
@@ -119,6 +124,28 @@ func TestAVerdictDecidesUntilItEnds(t *testing.T) {
 		require.Equal(t, west, w.ctl.Active(), "it is in hold-down")
 		time.Sleep(holdDown)
 		require.Equal(t, east, w.ctl.Active())
+	})
+}
+
+// A verdict counts until it ends, also with a hold-down that is shorter, and the status has no other end.
+func TestAVerdictOutlivesAShortHoldDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctl, err := failover.New(provider(), failover.Config{Automatic: true, HoldDown: 30 * time.Second})
+		require.NoError(t, err)
+		w := worldOf(t, monitor.Config{}, ctl)
+		w.says(false, 1)
+		ends := time.Now().Add(2 * time.Minute).UTC().Format(time.RFC3339)
+		for range 119 {
+			time.Sleep(time.Second)
+			ctl.Report(east, "probe", time.Time{}, nil)
+			s := ctl.Status().Regions[0]
+			require.Equal(t, "unhealthy", s.Health)
+			require.Contains(t, s.Why, ends+" if nothing else fails")
+			require.Contains(t, s.Reports[0], "by a verdict that ends at "+ends)
+		}
+		time.Sleep(2 * time.Second)
+		require.Equal(t, "healthy", w.health())
 	})
 }
 

@@ -5,7 +5,7 @@
 // The rules, which hold for every history of signals:
 //
 //   - A reporter that has reported Threshold failures in a row makes a region unhealthy, and so does the verdict of a monitor.
-//     That lasts until the reporter has recovered, until it has reported no failure for HoldDown, or until the verdict ends.
+//     That lasts until the reporter has recovered, and at most until it has reported no failure for HoldDown or its verdict ends.
 //   - After that, the region is healthy again only by Threshold successes of one reporter in a row, all of requests that began
 //     after the last of those failures; until then it is unknown. What failed before it became healthy never counts afterwards.
 //   - No success, no repetition, no late signal and no passage of time makes a health worse.
