@@ -8,15 +8,16 @@ import (
 // test compares it with these types.
 
 type document struct {
-	Schema     string              `json:"$schema"`
-	Policies   []policy            `json:"policies" need:"yes"`
-	Keys       keys                `json:"keys"`
-	Tokens     tokens              `json:"tokens"`
-	Revocation *rules              `json:"revocation"`
-	Failover   map[string]failOver `json:"failover"`
-	Monitors   *monitors           `json:"monitors"`
-	Stores     map[string]location `json:"stores"`
-	At         place
+	Schema        string                   `json:"$schema"`
+	Policies      []policy                 `json:"policies" need:"yes"`
+	Keys          keys                     `json:"keys"`
+	Tokens        tokens                   `json:"tokens"`
+	Revocation    *rules                   `json:"revocation"`
+	Failover      map[string]failOver      `json:"failover"`
+	Monitors      *monitors                `json:"monitors"`
+	Stores        map[string]location      `json:"stores"`
+	LoadBalancers map[string]loadBalancers `json:"loadBalancers"`
+	At            place
 }
 
 type policy struct {
@@ -144,6 +145,14 @@ type monitors struct {
 	Stores       []string          `json:"stores"`
 	PollInterval duration          `json:"pollInterval"`
 	At           place
+}
+
+// loadBalancers are those that authenticate the users of a provider.
+type loadBalancers struct {
+	ARNs     []string          `json:"arns" need:"yes"`
+	Clients  []string          `json:"clients" need:"yes"`
+	KeysURLs map[string]string `json:"keysURLs"`
+	At       place
 }
 
 type replica struct {
