@@ -149,6 +149,20 @@ func TestAVerdictOutlivesAShortHoldDown(t *testing.T) {
 	})
 }
 
+// A healthy verdict after it lengthens no unhealthy one.
+func TestASuccessLengthensNoVerdict(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, monitor.Config{})
+		w.says(false, 1)
+		time.Sleep(time.Minute)
+		w.says(true, 2)
+		require.Equal(t, "unhealthy", w.health())
+		time.Sleep(time.Minute + time.Second)
+		require.Equal(t, "unknown", w.health())
+	})
+}
+
 // While a verdict is all that says that a region is unhealthy, the status says until when, and asks for no more successes.
 func TestAVerdictAgainstSuccessesIsExplained(t *testing.T) {
 	t.Parallel()
