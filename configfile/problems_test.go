@@ -104,7 +104,7 @@ func TestEveryProblemIsTold(t *testing.T) {
 func TestStoresThatNothingProtects(t *testing.T) {
 	t.Parallel()
 	for _, c := range [][2]string{
-		{`{"url": "mem://a"}`, "everyone who can write there could forge documents"},
+		{`{"url": "mem://a"}`, "line 1: stores.s: everyone who can write there could forge documents"},
 		{`{"url": "mem://a", "fleet": "f"}`, "fleet has no effect"},
 		{`{"url": "mem://a", "secretFile": "secret"}`, "fleet is missing"},
 		{`{"url": "mem://a", "privateKeyFile": "operators.key"}`, "privateKeyFile needs publicKeys"},
