@@ -103,8 +103,8 @@ func signing(t *testing.T) (tl tool, dir string) {
 }
 
 var allCommands = []string{
-	"keygen", "revoke", "unrevoke", "rules", "rules alive", "rules restore", "status", "inspect", "check", "doctor", "pin", "unpin", "active",
-	"failover why", "failover verdict", "pseudonym", "serve", "version",
+	"keygen", "revoke", "unrevoke", "ignore", "rules", "rules alive", "rules restore", "status", "inspect", "check", "doctor", "pin", "unpin",
+	"active", "failover why", "failover verdict", "pseudonym", "serve", "version",
 }
 
 func TestHelp(t *testing.T) {
