@@ -54,7 +54,7 @@ func lost(
 		if now.Active != before.Active {
 			move := now.Active + " " + now.Cause
 			for _, line := range now.Regions[0].Reports {
-				if strings.Contains(line, ": unhealthy, 3 failures (timeout), ") {
+				if strings.Contains(line, ": unhealthy, 3 failures in a row (timeout), ") {
 					move += " by 3 x timeout"
 				}
 			}

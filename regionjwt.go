@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/regionjwt/regionjwt/failover"
+	"github.com/regionjwt/regionjwt/failover/monitor"
 	"github.com/regionjwt/regionjwt/internal/guard"
 	"github.com/regionjwt/regionjwt/internal/issuercheck"
 	"github.com/regionjwt/regionjwt/internal/joined"
@@ -40,6 +41,9 @@ type Config struct {
 	// Failover configures a failover.Controller for each provider with failover, by the provider's ID. Fetches of key sets are
 	// reported to it. It decides which region is active; tokens of every region verify unless RejectInactive is set.
 	Failover map[string]failover.Config
+	// Monitors configures monitors outside of the service, whose signed verdicts on the health of regions go to the controllers
+	// of Failover: see package monitor. Nil means that there are none.
+	Monitors *monitor.Config
 
 	// WrapKeys returns the source of keys that the Validator uses, which embeds the one that it gets. Nil means no wrapper.
 	WrapKeys func(jwks.Source) jwks.Source
@@ -57,6 +61,7 @@ type Validator struct {
 	unknownRules bool                            // tokens are accepted while the rules are not known
 	controllers  map[string]*failover.Controller // by provider ID
 	rejecting    map[string]bool                 // the providers of which tokens of inactive regions are rejected
+	monitors     *monitor.Receiver               // nil without
 	tokens       verifier.Config
 	observers    observers
 
@@ -72,7 +77,7 @@ func New(c Config) (*Validator, error) {
 		controllers: map[string]*failover.Controller{}, rejecting: map[string]bool{},
 	}
 	v.observers.add(Observer{Decision: c.Tokens.OnDecision, Fetch: c.Keys.OnFetch})
-	errs := []error{c.checkNils(), v.newFailover(&c), v.newRevocation(&c), v.newKeys(&c)}
+	errs := []error{c.checkNils(), v.newFailover(&c), v.newMonitors(&c), v.newRevocation(&c), v.newKeys(&c)}
 	source := v.source
 	if source == nil {
 		source = noKeys{} // to find every other problem, too
@@ -183,6 +188,27 @@ func (v *Validator) newFailover(c *Config) error {
 		v.controllers[id], v.rejecting[id] = controller, fc.RejectInactive
 	}
 	return errors.Join(errs...)
+}
+
+func (v *Validator) newMonitors(c *Config) (err error) {
+	if c.Monitors == nil {
+		return nil
+	}
+	if len(c.Failover) == 0 {
+		return errors.New("regionjwt: Monitors has no effect without Failover")
+	}
+	mc := *c.Monitors
+	if mc.Logger == nil {
+		mc.Logger = c.Logger
+	}
+	controllers := slices.Collect(maps.Values(v.controllers))
+	if len(controllers) == 0 { // each has a problem, which is reported
+		return nil
+	}
+	if v.monitors, err = monitor.New(mc, controllers...); err != nil {
+		return fmt.Errorf("regionjwt: Monitors: %w", err)
+	}
+	return nil
 }
 
 // checkNils reports what is set and is nil, of that which the parts do not look at.

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/regionjwt/regionjwt/failover"
+	"github.com/regionjwt/regionjwt/failover/monitor"
 	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks"
@@ -43,10 +45,15 @@ func (v *Validator) Recheck(ctx context.Context, t *verifier.Token) error {
 // Changed returns a channel that is closed when verified tokens should be checked again: see verifier.Verifier.
 func (v *Validator) Changed() <-chan struct{} { return v.checker().Changed() }
 
-// Run refreshes keys ahead of need, replicates revocation rules and pins, probes regions and fails over, until ctx ends, and
-// returns ctx's error. Tokens are verified without it, too: then keys are fetched when a token needs them. A fetch under way when
-// ctx ends goes on for seconds at most.
+// Run refreshes keys ahead of need, replicates revocation rules and pins, probes regions, polls for verdicts of monitors, and
+// fails over, until ctx ends, and returns ctx's error. Tokens are verified without it, too: then keys are fetched when a token
+// needs them. A fetch under way when ctx ends goes on for seconds at most.
 func (v *Validator) Run(ctx context.Context) error {
+	if v.made() && v.monitors != nil {
+		var ended sync.WaitGroup
+		defer ended.Wait()
+		ended.Go(func() { _ = v.monitors.Run(ctx) })
+	}
 	return v.each(ctx, (*jwks.Cache).Run, (*revocation.List).Run, (*failover.Controller).Run)
 }
 
@@ -176,6 +183,15 @@ func (v *Validator) Failover(providerID string) *failover.Controller {
 		return nil
 	}
 	return v.controllers[providerID]
+}
+
+// Monitors returns what accepts the verdicts of monitors, an http.Handler for an internal listener, or nil if Config.Monitors is
+// nil. Run polls the stores of Config.Monitors.
+func (v *Validator) Monitors() *monitor.Receiver {
+	if !v.made() {
+		return nil
+	}
+	return v.monitors
 }
 
 // Status is the state of a Validator. It is a plain copy.

@@ -1,6 +1,7 @@
 package configfile
 
 import (
+	"crypto/ed25519"
 	"maps"
 	"net/http"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/failover"
+	"github.com/regionjwt/regionjwt/failover/monitor"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/revocation"
@@ -39,6 +41,7 @@ type builder struct {
 	open     bool // open the stores, instead of making some that are never used
 	names    []string
 	stores   map[string]store.Trusted // those that have no problem, by name
+	inner    map[string]store.Store   // what those hold, and those that nothing protects: for documents that prove themselves
 	problems []error
 }
 
@@ -48,7 +51,7 @@ func (b *builder) add(at place, format string, args ...any) {
 
 func (b *builder) config(d *document) regionjwt.Config {
 	b.names = slices.Collect(maps.Keys(d.Stores))
-	b.buildStores(d.Stores)
+	b.buildStores(d)
 	c := regionjwt.Config{
 		Keys: b.keys(&d.Keys),
 		Tokens: verifier.Config{
@@ -75,6 +78,32 @@ func (b *builder) config(d *document) regionjwt.Config {
 			Automatic: f.Automatic, Threshold: f.Threshold, HoldDown: time.Duration(f.HoldDown),
 			ProbeInterval: time.Duration(f.ProbeInterval), RejectInactive: f.RejectInactive,
 			DrainPeriod: time.Duration(f.DrainPeriod), Replica: b.replica(&f.Replica),
+		}
+	}
+	if d.Monitors != nil {
+		c.Monitors = b.monitors(d.Monitors)
+	}
+	return c
+}
+
+// monitors reads the keys of monitors. Verdicts are signed, so a store of them need not be trusted.
+func (b *builder) monitors(m *monitors) *monitor.Config {
+	c := &monitor.Config{
+		Fleet: m.Fleet, Keys: map[string]ed25519.PublicKey{}, PollInterval: time.Duration(m.PollInterval),
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Keys)) {
+		key, err := b.publicKey(m.Keys[name])
+		if err != nil {
+			b.add(m.At, "keys.%s: %w", name, err)
+			continue
+		}
+		c.Keys[name] = key.Key
+	}
+	for i, name := range m.Stores {
+		if s, ok := b.inner[name]; ok {
+			c.Stores = append(c.Stores, s)
+		} else {
+			b.noStore(m.At, "stores["+strconv.Itoa(i)+"]", name)
 		}
 	}
 	return c

@@ -1,6 +1,6 @@
 // Package configfile reads the configuration of a Validator from a JSON file: providers, regions, policies, audiences, keys,
-// stores, revocation and failover, and the load balancers of AWS. Services, authorizers and the command regionjwt read the same
-// file, so that one description of what is trusted is used everywhere.
+// stores, revocation, failover, monitors, and the load balancers of AWS. Services, authorizers and the command regionjwt read the
+// same file, so that one description of what is trusted is used everywhere.
 //
 // The members of the file have the names of the fields of [regionjwt.Config], in lower case at their beginning: "maxStale" of
 // "keys" is Keys.MaxStale. Durations are strings: "15m". [Schema] describes every member. Unknown members, members that are there
@@ -170,7 +170,7 @@ func (f *File) read(open bool) (*reading, error) {
 	}
 	b := &builder{
 		kept: newKept(), before: f.kept, dir: filepath.Dir(f.path), openers: f.options.Stores, open: open,
-		stores: map[string]store.Trusted{},
+		stores: map[string]store.Trusted{}, inner: map[string]store.Store{},
 	}
 	r := &reading{root: root, config: b.config(doc), kept: b.kept}
 	r.loadBalancers = b.loadBalancersOf(doc, r.config.Policies)

@@ -105,7 +105,9 @@ func keyFiles(t *testing.T, dir string) {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(nil)
 	require.NoError(t, err)
-	for name, key := range map[string]any{"operators.key": private, "operators.key.pub": public} {
+	alarms, _, err := ed25519.GenerateKey(nil)
+	require.NoError(t, err)
+	for name, key := range map[string]any{"operators.key": private, "operators.key.pub": public, "alarms.key.pub": alarms} {
 		kind := "PRIVATE KEY"
 		var der []byte
 		if name == "operators.key" {
@@ -141,8 +143,10 @@ const all = `{
     "name": "events", "pollInterval": "1s", "maxSilence": "5m", "minEpoch": 1}, "providers": ["p"], "maxLifetime": "2h"}]},
   "failover": {"p": {"threshold": 2, "holdDown": "1m", "probeInterval": "10s", "rejectInactive": true, "drainPeriod": "30m",
     "replica": {"stores": ["shared"], "localCopy": "copy", "name": "pins", "pollInterval": "1s", "maxSilence": "5m", "minEpoch": 1}}},
+  "monitors": {"fleet": "production", "keys": {"alarms": "alarms.key.pub"}, "stores": ["verdicts", "other"], "pollInterval": "7s"},
   "stores": {
     "snapshots": {"url": "dir:snapshots"},
+    "verdicts": {"url": "mem://verdicts"},
     "copy": {"url": "dir:copy", "fleet": "production", "secretFile": "secret"},
     "shared": {"url": "mem://here/0", "prefix": "x:", "passwordFile": "password", "fleet": "production",
       "publicKeys": [{"file": "operators.key.pub"}], "privateKeyFile": "operators.key"},
@@ -174,7 +178,7 @@ func openAll(t *testing.T, text string, o configfile.Options) (*configfile.File,
 // rejectInactive.
 var inCode = []string{
 	"Policies.Provider.HTTPClient", "Policies.RegionPolicy", "Policies.Check", "Keys.HTTPClient", "Keys.Logger", "Keys.OnFetch",
-	"Tokens.Revocation", "Tokens.OnDecision", "Revocation.Logger", "Revocation.OnChange", "Failover.Automatic", "Failover.Probe",
+	"Tokens.Revocation", "Tokens.OnDecision", "Revocation.Logger", "Revocation.OnChange", "Failover.Automatic", "Failover.Probe", "Monitors.Logger",
 	"Failover.Logger", "Failover.OnChange", "WrapKeys", "Logger",
 }
 
@@ -225,13 +229,16 @@ func TestAFileCanSetEverything(t *testing.T) {
 	require.NoError(t, err)
 	require.ElementsMatch(t, inCode, unset("", reflect.ValueOf(f.Config())))
 	require.Equal(t, []configfile.Location{
-		{URL: "mem://events"}, {URL: "mem://there"}, {URL: "mem://here/0", Prefix: "x:", Password: "hunter2"},
+		{URL: "mem://events"}, {URL: "mem://there"}, {URL: "mem://here/0", Prefix: "x:", Password: "hunter2"}, {URL: "mem://verdicts"},
 	}, at, "each store is opened once")
 	c := f.Config()
 	require.Equal(t, uint64(7), c.Revocation.Replica.MinEpoch)
 	require.Equal(t, 5*time.Minute, c.Revocation.Replica.MaxSilence)
 	require.Len(t, c.Revocation.Replica.Stores, 2)
 	require.Equal(t, 30*time.Minute, c.Failover["p"].DrainPeriod)
+	require.Len(t, c.Monitors.Keys["alarms"], ed25519.PublicKeySize)
+	require.Equal(t, []store.Store{memory{}, memory{}}, c.Monitors.Stores, "verdicts are signed: nothing else needs to protect them")
+	require.NotNil(t, f.Validator().Monitors())
 }
 
 // Edit completes what the file says, and its problems are those of the file.

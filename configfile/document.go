@@ -14,6 +14,7 @@ type document struct {
 	Tokens        tokens                   `json:"tokens"`
 	Revocation    *rules                   `json:"revocation"`
 	Failover      map[string]failOver      `json:"failover"`
+	Monitors      *monitors                `json:"monitors"`
 	Stores        map[string]location      `json:"stores"`
 	LoadBalancers map[string]loadBalancers `json:"loadBalancers"`
 	At            place
@@ -135,6 +136,15 @@ type failOver struct {
 	RejectInactive bool     `json:"rejectInactive"`
 	DrainPeriod    duration `json:"drainPeriod"`
 	Replica        replica  `json:"replica"`
+}
+
+// monitors are those outside of the service, whose keys are files, by the name of the monitor.
+type monitors struct {
+	Fleet        string            `json:"fleet" need:"yes"`
+	Keys         map[string]string `json:"keys" need:"yes"`
+	Stores       []string          `json:"stores"`
+	PollInterval duration          `json:"pollInterval"`
+	At           place
 }
 
 // loadBalancers are those that authenticate the users of a provider.

@@ -104,7 +104,7 @@ func TestEveryProblemIsTold(t *testing.T) {
 func TestStoresThatNothingProtects(t *testing.T) {
 	t.Parallel()
 	for _, c := range [][2]string{
-		{`{"url": "mem://a"}`, "everyone who can write there could forge documents"},
+		{`{"url": "mem://a"}`, "line 1: stores.s: everyone who can write there could forge documents"},
 		{`{"url": "mem://a", "fleet": "f"}`, "fleet has no effect"},
 		{`{"url": "mem://a", "secretFile": "secret"}`, "fleet is missing"},
 		{`{"url": "mem://a", "privateKeyFile": "operators.key"}`, "privateKeyFile needs publicKeys"},
@@ -137,6 +137,28 @@ func TestStoresThatNothingProtects(t *testing.T) {
 	}
 	_, err := open(t, strings.TrimSuffix(least, "}")+`, "keys": {"snapshots": "x"}}`, configfile.Options{})
 	require.ErrorContains(t, err, `line 1: keys: snapshots: there is no store "x" in the member stores`)
+}
+
+// Every problem with monitors is reported, and a store that only verdicts may be in is no store for anything else.
+func TestMonitorsThatCannotWork(t *testing.T) {
+	t.Parallel()
+	const failover = `, "failover": {"https://idp.example": {}}`
+	for _, c := range [][2]string{
+		{`"monitors": {"fleet": "f", "keys": {}}` + failover, "Keys is empty"},
+		{`"monitors": {"keys": {"a": "alarms.key.pub"}}` + failover, `monitors: "fleet" is missing`},
+		{`"monitors": {"fleet": "f", "keys": {"a": "alarms.key.pub"}}`, "Monitors has no effect without Failover"},
+		{`"monitors": {"fleet": "f", "keys": {"A": "alarms.key.pub"}}` + failover, `Keys["A"]`},
+		{`"monitors": {"fleet": "f", "keys": {"a": "alarms.key.pub", "b": "alarms.key.pub"}}` + failover, `Keys["b"] is the key of "a"`},
+		{`"monitors": {"fleet": "f", "keys": {"a": "secret"}}` + failover, `line 1: monitors: keys.a: `},
+		{`"monitors": {"fleet": "f", "keys": {"a": "none"}}` + failover, `line 1: monitors: keys.a: stat`},
+		{`"monitors": {"fleet": "f", "keys": {"a": 1}}` + failover, "monitors.keys.a: a string is wanted"},
+		{`"monitors": {"fleet": "f", "keys": {"a": "alarms.key.pub"}, "stores": ["x"]}` + failover, `monitors: stores[0]: there is no store "x"`},
+		{`"monitors": {"fleet": "f", "keys": {"a": "alarms.key.pub"}, "stores": ["s"]}, "stores": {"s": {"url": "mem://s"}},
+		  "failover": {"https://idp.example": {"replica": {"stores": ["s"]}}}`, `replica: stores[0]: store "s": everyone who can write there could forge documents`},
+	} {
+		_, _, err := openAll(t, strings.TrimSuffix(least, "}")+", "+c[0]+"}", configfile.Options{})
+		require.ErrorContains(t, err, c[1], c[0])
+	}
 }
 
 // Files that others can change, and secrets that others can read, are not used.

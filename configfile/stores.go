@@ -25,13 +25,17 @@ type Location struct {
 const dirScheme = "dir"
 
 // buildStores makes the stores that the file names.
-func (b *builder) buildStores(all map[string]location) {
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		l := all[name]
+func (b *builder) buildStores(d *document) {
+	for _, name := range slices.Sorted(maps.Keys(d.Stores)) {
+		l := d.Stores[name]
 		if l.URL == "" {
 			continue // reported as missing
 		}
-		if s := b.trusted(&l); s != nil {
+		inner, s := b.storeAt(&l, d.Monitors != nil && slices.Contains(d.Monitors.Stores, name))
+		if inner != nil {
+			b.inner[name] = inner
+		}
+		if s != nil {
 			b.stores[name] = s
 			for _, problem := range trust.Check("url", s) {
 				b.add(l.At, "%w", problem)
@@ -42,17 +46,28 @@ func (b *builder) buildStores(all map[string]location) {
 
 // storeNamed returns a store that another part names.
 func (b *builder) storeNamed(at place, member, name string) store.Trusted {
-	if s, ok := b.stores[name]; ok {
-		return s
+	s, ok := b.stores[name]
+	if _, unprotected := b.inner[name]; !ok && unprotected {
+		b.add(at, "%s: store %q: %s", member, name, unprotectedText)
+	} else if !ok {
+		b.noStore(at, member, name)
 	}
-	if !slices.Contains(b.names, name) { // one with a problem was reported
-		b.add(at, "%s: there is no store %q in the member stores", member, name)
-	}
-	return nil
+	return s
 }
 
-// trusted makes one store.
-func (b *builder) trusted(l *location) store.Trusted {
+// noStore reports a store that is not there; one with a problem was reported.
+func (b *builder) noStore(at place, member, name string) {
+	if !slices.Contains(b.names, name) {
+		b.add(at, "%s: there is no store %q in the member stores", member, name)
+	}
+}
+
+// unprotectedText is the problem of a store that nothing proves.
+const unprotectedText = "everyone who can write there could forge documents: give fleet and publicKeys, or fleet and secretFile"
+
+// storeAt makes one store: as it is, and as one that is trusted. If it is for the verdicts of monitors, nothing needs to protect
+// it.
+func (b *builder) storeAt(l *location, forVerdicts bool) (inner store.Store, trusted store.Trusted) {
 	path, isDir := strings.CutPrefix(l.URL, dirScheme+":")
 	before := len(b.problems)
 	switch {
@@ -60,6 +75,10 @@ func (b *builder) trusted(l *location) store.Trusted {
 		b.add(l.At, "a directory has neither prefix nor passwordFile")
 	case isDir && path == "":
 		b.add(l.At, "url: dir: needs a path")
+	}
+	protected := isDir || len(l.PublicKeys) > 0 || l.SecretFile != "" || l.InsecureTrust
+	if !protected && !forVerdicts {
+		b.add(l.At, unprotectedText)
 	}
 	b.checkTrust(l, isDir)
 	keys := b.storeKeys(l)
@@ -70,16 +89,18 @@ func (b *builder) trusted(l *location) store.Trusted {
 			b.add(l.At, "passwordFile: %w", err)
 		}
 	}
-	var inner store.Store
 	if isDir {
 		inner = store.Dir(b.path(path))
 	} else {
 		inner = b.opened(l, at, len(b.problems) == before)
 	}
-	if len(b.problems) > before {
-		return nil
+	switch {
+	case len(b.problems) > before:
+		return nil, nil
+	case !protected:
+		return inner, nil
 	}
-	return l.wrap(inner, keys)
+	return inner, l.wrap(inner, keys)
 }
 
 // storeKeys are the keys and the secret of a store.
@@ -94,13 +115,10 @@ func (b *builder) storeKeys(l *location) (k storeKeys) {
 		if p.File == "" {
 			continue // reported as missing
 		}
-		if _, err := b.file(p.File, change, b.files); err != nil {
-			b.add(l.At, "publicKeys[%d]: %w", i, err)
-			continue
-		}
-		key, err := store.ReadPublicKey(b.path(p.File))
+		key, err := b.publicKey(p.File)
 		if err != nil {
 			b.add(l.At, "publicKeys[%d]: %w", i, err)
+			continue
 		}
 		key.Documents = p.Documents
 		k.public = append(k.public, key)
@@ -119,7 +137,15 @@ func (b *builder) storeKeys(l *location) (k storeKeys) {
 	return k
 }
 
-// checkTrust reports what contradicts itself in why a store may be trusted, and a store that nothing proves.
+// publicKey reads the file of a public key.
+func (b *builder) publicKey(name string) (store.PublicKey, error) {
+	if _, err := b.file(name, change, b.files); err != nil {
+		return store.PublicKey{}, err
+	}
+	return store.ReadPublicKey(b.path(name))
+}
+
+// checkTrust reports what contradicts itself in why a store may be trusted.
 func (b *builder) checkTrust(l *location, isDir bool) {
 	signed, encrypted := len(l.PublicKeys) > 0, l.SecretFile != ""
 	switch {
@@ -135,8 +161,6 @@ func (b *builder) checkTrust(l *location, isDir bool) {
 		b.add(l.At, "insecureTrust has no effect with publicKeys")
 	case isDir && !encrypted && l.InsecureTrust:
 		b.add(l.At, "insecureTrust has no effect: a directory is trusted by its owner and mode")
-	case !isDir && !signed && !encrypted && !l.InsecureTrust:
-		b.add(l.At, "everyone who can write there could forge documents: give fleet and publicKeys, or fleet and secretFile")
 	}
 }
 

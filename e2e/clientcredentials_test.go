@@ -198,7 +198,7 @@ func TestMachineTokensHang(t *testing.T) {
 	e, w := m.asked()
 	require.Equal(t, []int{1, 1}, []int{e, w})
 	eventually(t, func() bool { return len(controller.Status().Regions[0].Reports) == 1 })
-	require.Contains(t, controller.Status().Regions[0].Reports[0], "token: unknown, 1 failures (timeout), ")
+	require.Contains(t, controller.Status().Regions[0].Reports[0], "token: unknown, 1 failure in a row (timeout), ")
 
 	western.freeze(t)
 	again, err := m.Token(t.Context())

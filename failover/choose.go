@@ -28,6 +28,9 @@ func (c *Controller) choose() (next time.Time) {
 func (c *Controller) signal(g *health.Signal) (changed bool) {
 	at := c.moment()
 	_, followed := c.follow(at.Now)
+	if followed {
+		c.state, _ = c.state.Elapse(at)
+	}
 	c.state, changed = c.state.Apply(g, at)
 	c.publish()
 	return changed || followed

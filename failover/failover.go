@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,8 +51,9 @@ type Config struct {
 	// HoldDown is how long an Automatic Controller does not return to a region that it has left because it was unhealthy. Up to a
 	// tenth is added at random, so that a fleet does not return all at once. If a region fails again within 12 times HoldDown of
 	// its return, the time doubles for its next return, up to 12 times HoldDown; this longer time ends early if the active region
-	// becomes unhealthy. HoldDown is also how long a reporter's view that a region is unhealthy lasts without another failure.
-	// After that the region is unknown, which moves nothing, until Threshold successes. 0 means 5 minutes.
+	// becomes unhealthy. HoldDown is also how long a reporter's view that a region is unhealthy lasts without another failure;
+	// that of a monitor lasts until its verdict ends. After that the region is unknown, which moves nothing, until Threshold
+	// successes. 0 means 5 minutes.
 	HoldDown time.Duration
 
 	// ProbeInterval is the time between two probes of a region while Run runs, plus or minus a tenth. 0 means no probes.
@@ -121,7 +123,7 @@ func New(p issuer.Provider, c Config) (*Controller, error) {
 	for _, r := range p.Regions {
 		names = append(names, r.Name)
 	}
-	rules := health.Rules{Automatic: c.Automatic, Threshold: c.Threshold, HoldDown: c.HoldDown}
+	rules := health.Rules{Automatic: c.Automatic, Probed: c.ProbeInterval > 0, Threshold: c.Threshold, HoldDown: c.HoldDown}
 	f.state = health.New(rules, names, time.Now())
 	f.replica = replica.New(replica.Config[*history]{
 		ReplicaConfig: c.Replica, Empty: noPins, Encode: f.encode, Decode: f.decode, Changed: f.replicaChanged,
@@ -163,6 +165,15 @@ func (c *Config) check(p issuer.Provider) (errs []error) {
 // has reports whether the provider has a region.
 func (c *Controller) has(region string) bool {
 	return slices.ContainsFunc(c.provider.Regions, func(r issuer.Region) bool { return r.Name == region })
+}
+
+// regions lists the regions of the provider, for people.
+func (c *Controller) regions() string {
+	names := make([]string, 0, len(c.provider.Regions))
+	for _, r := range c.provider.Regions {
+		names = append(names, r.Name)
+	}
+	return strings.Join(names, ", ")
 }
 
 func (c *Config) setDefaults(p issuer.Provider) {

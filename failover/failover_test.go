@@ -102,7 +102,7 @@ func TestReports(t *testing.T) {
 		for range 50 {
 			c.Report(east, "", time.Time{}, errDown)
 		}
-		require.Contains(t, c.Status().Regions[0].Reports[0], "report: unknown, 1 failures (other), 0 successes, ", "fifty callers that fail at once are one failure")
+		require.Contains(t, c.Status().Regions[0].Reports[0], "report: unknown, 1 failure in a row (other), last ", "fifty callers that fail at once are one failure")
 		time.Sleep(time.Second)
 		report(c, east, context.Canceled, 5)
 		report(c, "nowhere", errDown, 5)
@@ -112,9 +112,9 @@ func TestReports(t *testing.T) {
 		report(c, east, errDown, 2)
 		require.Equal(t, west, c.Active(), "of which nothing is known, after one that failed")
 		observe(c, outcome{region: east, started: began})
-		require.Contains(t, c.Status().Regions[0].Reports[0], " 0 successes", "an attempt from before the region was judged is late")
+		require.Contains(t, c.Status().Regions[0].Reports[0], "3 failures in a row", "an attempt from before the region was judged is late")
 		observe(c, outcome{region: east, started: time.Now()})
-		require.Contains(t, c.Status().Regions[0].Reports[0], " 1 successes")
+		require.Contains(t, c.Status().Regions[0].Reports[0], "unhealthy, 1 success in a row, last ")
 	})
 }
 
@@ -246,7 +246,7 @@ func checkYear(t *testing.T, events []event, names []string) {
 			case "failed":
 				require.Equal(t, "unhealthy", health[active])
 				require.NotEqual(t, "unhealthy", health[e.region])
-			case "recovered":
+			case "recovered", "unpinned", "expired":
 				require.Equal(t, "healthy", health[e.region])
 				require.Less(t, slices.Index(names, e.region), slices.Index(names, active))
 			default:

@@ -64,7 +64,11 @@ func (c *Controller) log(before, now *snapshot) {
 	case is.Pinned && (!was.Pinned || is.Replica.Epoch != was.Replica.Epoch):
 		write(slog.LevelInfo, "region pinned", is.Active)
 	}
-	if was.Pinned && !is.Pinned {
+	switch {
+	case !was.Pinned || is.Pinned:
+	case now.pin == before.pin: // nobody has ended it
+		write(slog.LevelInfo, "pin expired", was.Active)
+	default:
 		write(slog.LevelInfo, "region unpinned", was.Active)
 	}
 	if len(is.Conflicts) > 0 && !slices.Equal(is.Conflicts, was.Conflicts) {
@@ -87,7 +91,11 @@ func (c *Controller) log(before, now *snapshot) {
 	}
 }
 
-// attrs says which reporter decided, and its last failures.
+// attrs says which reporter decided, and its last failures if it was by those.
 func attrs(r *health.Reason) []slog.Attr {
-	return []slog.Attr{slog.String("reporter", r.Reporter), slog.String("failure", r.Failure), slog.Int("failures", r.Failures)}
+	all := []slog.Attr{slog.String("reporter", r.Reporter)}
+	if r.Failures > 0 {
+		all = append(all, slog.String("failure", r.Failure), slog.Int("failures", r.Failures))
+	}
+	return all
 }

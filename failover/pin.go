@@ -66,14 +66,18 @@ func (c *Controller) decode(data []byte) (*history, error) {
 		}
 	}
 	var d document
-	if err := strictjson.Unmarshal(string(data), &d); err != nil || d.Version != formatVersion || d.Provider != c.provider.ID ||
+	err = strictjson.Unmarshal(string(data), &d)
+	if err == nil && d.Provider != c.provider.ID && d.Provider != "" && checkNote(d.Provider) == nil {
+		return nil, fmt.Errorf("%w: it is for provider %q", errDocument, d.Provider)
+	}
+	if err != nil || d.Version != formatVersion || d.Provider != c.provider.ID ||
 		len(d.Heads) > maxHeads || len(d.Ancestors) > maxAncestors || d.Floor > d.Epoch || (len(d.Heads) == 0) != (d.Epoch == 0) {
 		return nil, errDocument
 	}
 	h := &history{epoch: d.Epoch, ancestors: d.Ancestors, floor: d.Floor}
 	for _, p := range d.Heads {
 		if p == nil || !c.isSane(p) || p.N > d.Epoch {
-			return nil, errDocument
+			return nil, c.notOne(p)
 		}
 		h.heads = append(h.heads, p.withID())
 	}
@@ -84,6 +88,14 @@ func (c *Controller) decode(data []byte) (*history, error) {
 	}
 	h.tidy()
 	return h, nil
+}
+
+// notOne says why a pin is not one for the provider, if it is for a region of another name.
+func (c *Controller) notOne(p *pin) error {
+	if p == nil || c.has(p.Region) || p.Region == "" || checkNote(p.Region) != nil {
+		return errDocument
+	}
+	return fmt.Errorf("%w: it names region %q, and the regions here are %s", errDocument, p.Region, c.regions())
 }
 
 // only reports whether an object has no members but these.

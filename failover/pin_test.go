@@ -2,9 +2,11 @@ package failover_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -173,10 +175,69 @@ func TestAnOrderWithoutItsStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1, failover.Config{})
 		require.Equal(t, []string{east}, f.actives())
-		err := f.members[0].Pin(t.Context(), west, "", 0)
+		f.fail(errDown)
+		err := f.operator.Pin(t.Context(), west, "", 0)
 		require.ErrorIs(t, err, store.ErrNotShared)
-		require.ErrorContains(t, err, "no private key")
-		require.Equal(t, []string{west}, f.actives(), "it counts here all the same")
+		require.ErrorContains(t, err, "failover: the pin is in effect here")
+		err = f.operator.Unpin(t.Context())
+		require.ErrorContains(t, err, "failover: the end of the pin is in effect here")
+		f.fail(nil)
+	})
+}
+
+// A process that cannot write to its stores pins nothing and ends no pin, not even for itself: the error says who can.
+func TestAReaderPinsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1, failover.Config{})
+		public, private, err := ed25519.GenerateKey(nil)
+		require.NoError(t, err)
+		elsewhere := store.Signed(f.shelf, "test", private, store.PublicKey{Key: public, Documents: []string{"others"}})
+		other := newController(t, failover.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{elsewhere}}})
+		for _, pinned := range []bool{false, true} {
+			if pinned {
+				require.NoError(t, f.operator.Pin(t.Context(), west, "drill", 0))
+			}
+			f.actives()
+			for who, c := range map[string]*failover.Controller{"no private key": f.members[0], "the key is for other documents": other} {
+				before := c.Status()
+				for _, err := range []error{c.Pin(t.Context(), north, "", 0), c.Pin(t.Context(), west, "", 0), c.Unpin(t.Context())} {
+					require.Error(t, err)
+					require.NotErrorIs(t, err, store.ErrNotShared)
+				}
+				err := c.Unpin(t.Context())
+				require.ErrorContains(t, err, "nothing was changed")
+				require.ErrorContains(t, err, who)
+				require.ErrorContains(t, err, "regionjwt unpin")
+				time.Sleep(10 * time.Second)
+				synctest.Wait()
+				after := c.Status()
+				before.Replica, after.Replica = withoutTimes(before.Replica), withoutTimes(after.Replica)
+				require.Equal(t, before, after, "it leaves no trace")
+			}
+		}
+		require.Empty(t, f.members[0].Status().Replica.StoreProblem)
+		require.NoError(t, f.operator.Unpin(t.Context()))
+		f.actives()
+		require.Empty(t, f.members[0].Status().Conflicts)
+		require.Empty(t, f.members[0].Status().Replica.StoreProblem)
+	})
+}
+
+// withoutTimes is a state without when stores have answered.
+func withoutTimes(s store.ReplicaStatus) store.ReplicaStatus {
+	s.Confirmed, s.Stores = time.Time{}, slices.Clone(s.Stores)
+	for i := range s.Stores {
+		s.Stores[i].Confirmed = time.Time{}
+	}
+	return s
+}
+
+// What is not a pin of this provider changes nothing.
+func TestPinsThatAreNone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 0, failover.Config{})
 		require.ErrorContains(t, f.operator.Pin(t.Context(), "nowhere", "", 0), `provider "orders" has no region "nowhere"`)
 		require.Error(t, f.operator.Pin(t.Context(), west, "two\nlines", 0))
 		require.Error(t, f.operator.Pin(t.Context(), west, strings.Repeat("x", 257), 0))

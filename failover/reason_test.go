@@ -61,7 +61,7 @@ func TestLogLinesNameReporterFailureAndCount(t *testing.T) {
 			observe(c, outcome{region: east, reporter: "token", started: time.Now(), err: err})
 			time.Sleep(time.Second)
 		}
-		require.Contains(t, c.Status().Regions[0].Reports[1], "token: unhealthy, 3 failures (status 503), 0 successes, 2000-01-01T00:0")
+		require.Contains(t, c.Status().Regions[0].Reports[1], "token: unhealthy, 3 failures in a row (status 503), last 2000-01-01T00:0")
 		time.Sleep(holdDown)
 		for range 3 {
 			observe(c, outcome{region: east, reporter: "keys", started: time.Now()})
@@ -71,15 +71,15 @@ func TestLogLinesNameReporterFailureAndCount(t *testing.T) {
 		require.NoError(t, c.Unpin(t.Context()))
 		const changed = "region health changed provider=orders region="
 		require.Equal(t, []string{
-			"INFO " + changed + "us-west-2 health=healthy reporter=report failure= failures=0",
-			"INFO " + changed + "us-east-1 health=healthy reporter=report failure= failures=0",
+			"INFO " + changed + "us-west-2 health=healthy reporter=report",
+			"INFO " + changed + "us-east-1 health=healthy reporter=report",
 			"WARN " + changed + "us-east-1 health=unhealthy reporter=token failure=status 503 failures=3",
 			"WARN active region changed provider=orders region=us-west-2 from=us-east-1 cause=failed " +
 				"reporter=token failure=status 503 failures=3 pinned=false",
-			"INFO " + changed + "us-east-1 health=unknown reporter=token failure= failures=0",
-			"INFO " + changed + "us-east-1 health=healthy reporter=keys failure= failures=0",
+			"INFO " + changed + "us-east-1 health=unknown reporter=token",
+			"INFO " + changed + "us-east-1 health=healthy reporter=keys",
 			"INFO active region changed provider=orders region=us-east-1 from=us-west-2 cause=recovered " +
-				"reporter=keys failure= failures=0 pinned=false",
+				"reporter=keys pinned=false",
 			"INFO region pinned provider=orders region=us-east-1",
 			"INFO region unpinned provider=orders region=us-east-1",
 		}, out.written())
@@ -107,7 +107,7 @@ func TestFailuresAreLabels(t *testing.T) {
 	} {
 		f := newController(t, failover.Config{Threshold: 1})
 		f.Report(east, "", time.Time{}, c.err)
-		require.Contains(t, f.Status().Regions[0].Reports[0], "unhealthy, 1 failures ("+c.want+"), ", "%v", c.err)
+		require.Contains(t, f.Status().Regions[0].Reports[0], "unhealthy, 1 failure in a row ("+c.want+"), last ", "%v", c.err)
 	}
 }
 

@@ -15,9 +15,10 @@ const maxRounds = 3
 
 // Pin makes a region active, whatever its health, for a lifetime, or until Unpin or another Pin. A lifetime of 0 is 24 hours;
 // the maximum is 30 days. It takes effect in this process at once, and in the fleet when a store has it: if no store has
-// accepted it, the error wraps store.ErrNotShared and the causes, and the pin is in effect here. A document in a store that
-// is not authentic or malformed is not replaced. The note is one line of at most 256 bytes for people; it may be empty. An
-// unknown region, a note that is not one line or another lifetime changes nothing.
+// accepted it, the error wraps store.ErrNotShared and the causes, the pin is in effect here, and Run writes it when a store can
+// be written. A document in a store that is not authentic or malformed is not replaced. The note is one line of at most 256 bytes
+// for people; it may be empty. An unknown region, a note that is not one line or another lifetime changes nothing. Neither does
+// any pin of a process that can write to no store, such as one with store.Signed and no private key.
 //
 // A pin replaces all pins that this process knows, so call Load or Run before. Pins that operators have written without
 // knowing of each other are in conflict: see Status.Conflicts.
@@ -26,7 +27,7 @@ func (c *Controller) Pin(ctx context.Context, region, note string, lifetime time
 		return errNotMade
 	}
 	if !c.has(region) {
-		return fmt.Errorf("failover: provider %q has no region %q", c.provider.ID, region)
+		return fmt.Errorf("failover: provider %q has no region %q: its regions are %s", c.provider.ID, region, c.regions())
 	}
 	if lifetime == 0 {
 		lifetime = defaultPinned
@@ -54,6 +55,15 @@ func (c *Controller) Unpin(ctx context.Context) error {
 
 // decide adds what an operator decided. If that turns out to conflict with a pin that the stores have, it replaces that one, too.
 func (c *Controller) decide(ctx context.Context, p pin) error {
+	if err := c.replica.Unwritable(ctx); err != nil {
+		return fmt.Errorf("failover: nothing was changed, because this process cannot write to the stores of Replica (%w): "+
+			"use 'regionjwt pin' and 'regionjwt unpin' where the operators have their key, "+
+			"or give the private key to store.Signed (privateKeyFile in a configuration file)", err)
+	}
+	what := "the end of the pin"
+	if p.Pinned {
+		what = "the pin"
+	}
 	p.Provider = c.provider.ID
 	active := c.Active()
 	for range maxRounds {
@@ -68,7 +78,7 @@ func (c *Controller) decide(ctx context.Context, p pin) error {
 		})
 		switch {
 		case errors.Is(err, store.ErrNotShared):
-			return fmt.Errorf("failover: the pin is %w", err)
+			return fmt.Errorf("failover: %s is %w", what, err)
 		case err != nil:
 			return fmt.Errorf("failover: %w", err)
 		case len(c.replica.State().Document.heads) == 1:

@@ -17,12 +17,13 @@ type Status struct {
 	Provider string `json:"provider"`
 	// Active is the name of the active region.
 	Active string `json:"active"`
-	// Since is the time of Cause: when an operator pinned or unpinned a region, by the clock of the operator, or otherwise when
-	// this process made Active the active region.
+	// Since is the time of Cause. For a pin it is when an operator made it, by the clock of the operator. For the end of a pin
+	// that left Active in place it is that end. Otherwise it is when this process made Active the active region.
 	Since time.Time `json:"since"`
 	// Cause is why Active is active: start (it is the first of the provider), failed (the region before it was unhealthy),
-	// recovered (it is preferred, and healthy again), pinned (an operator has pinned it), expired (its pin has expired), or
-	// unpinned (it was active when an operator ended a pin).
+	// recovered (it is preferred, and healthy again), pinned (an operator has pinned it), expired (a pin has expired) or unpinned
+	// (an operator has ended a pin). After the end of a pin, Active is the region that was pinned, or a preferred one that was
+	// healthy, to which an Automatic Controller returned at once.
 	Cause string `json:"cause"`
 	// Why explains Cause for people, in lines of text: which reports of which reporter, or which monitor, moved the active
 	// region, and since when. Their wording is not stable.
@@ -53,11 +54,12 @@ type RegionStatus struct {
 	Health string `json:"health"`
 	// Why explains Health for people: which reports decided it, and what would change it. Its wording is not stable.
 	Why string `json:"why"`
-	// HoldDownUntil is until when an Automatic Controller does not return to the region, or the zero time if it may.
+	// HoldDownUntil is until when an Automatic Controller does not enter the region, or the zero time if it may. A hold-down that
+	// is longer than HoldDown ends early while the active region is unhealthy.
 	HoldDownUntil time.Time `json:"hold_down_until,omitzero"`
-	// Reports has one line for each reporter: its name, its view of the region, its failures in a row with the last label, its
-	// successes in a row while its view is not healthy, and when it last reported. For example:
-	// "token: unhealthy, 3 failures (status 503), 0 successes, 2026-01-02T15:04:05Z".
+	// Reports has one line for each reporter: its name, its view of the region, what that rests on (failures in a row with the
+	// last label, successes in a row while its view is not healthy yet, or the verdict of a monitor), and when it last reported.
+	// For example: "token: unhealthy, 3 failures in a row (status 503), last 2026-01-02T15:04:05Z".
 	Reports []string `json:"reports"`
 }
 
@@ -89,7 +91,7 @@ func (s *snapshot) copied() Status {
 	status.Why, status.Next = s.state.Why(), s.state.Next()
 	for i := range s.state.Regions {
 		r, to := &s.state.Regions[i], &status.Regions[i]
-		to.Why = r.Why(&s.state.Rules)
+		to.Why = s.state.RegionWhy(i)
 		to.Reports = make([]string, 0, len(r.Reporters))
 		for j := range r.Reporters {
 			to.Reports = append(to.Reports, reportLine(&r.Reporters[j]))
@@ -126,7 +128,7 @@ func (c *Controller) publish() {
 	}
 	for i := range c.state.Regions {
 		r := &c.state.Regions[i]
-		one := RegionStatus{Region: r.Name, Health: r.Health, HoldDownUntil: r.HoldDownUntil()}
+		one := RegionStatus{Region: r.Name, Health: r.Health, HoldDownUntil: c.state.HoldDownUntil(i)}
 		s.status.Regions = append(s.status.Regions, one)
 	}
 	c.snapshot.Store(s)
@@ -134,15 +136,17 @@ func (c *Controller) publish() {
 
 // reportLine is a line of RegionStatus.Reports.
 func reportLine(r *health.Reporter) string {
-	failure, successes := "", 0
-	if r.Failures > 0 {
-		failure = " (" + r.Failure + ")"
+	line := r.Name + ": " + r.Health
+	ends, isVerdict := r.Verdict()
+	switch {
+	case isVerdict:
+		line += ", by a verdict that ends at " + ends.UTC().Format(time.RFC3339)
+	case r.Failures > 0:
+		line += fmt.Sprintf(", %s in a row (%s)", health.Count(r.Failures, "failure"), r.Failure)
+	case r.Successes > 0 && r.Health != label.Healthy:
+		line += fmt.Sprintf(", %s in a row", health.Count(r.Successes, "success"))
 	}
-	if r.Health != label.Healthy {
-		successes = r.Successes
-	}
-	return fmt.Sprintf("%s: %s, %d failures%s, %d successes, %s",
-		r.Name, r.Health, r.Failures, failure, successes, r.Last.UTC().Format(time.RFC3339))
+	return line + ", last " + r.Last.UTC().Format(time.RFC3339)
 }
 
 // String is a line of Status.Conflicts.

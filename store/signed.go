@@ -54,7 +54,11 @@ func Signed(inner Store, fleet string, private ed25519.PrivateKey, public ...Pub
 		k = PublicKey{Key: slices.Clone(k.Key), Documents: slices.Clone(k.Documents)}
 		s.public = append(s.public, k)
 		sum := sha256.Sum256(k.Key)
-		s.info.Keys = append(s.info.Keys, trust.Key{Fingerprint: hex.EncodeToString(sum[:16]), Documents: k.Documents})
+		fingerprint := hex.EncodeToString(sum[:16])
+		s.info.Keys = append(s.info.Keys, trust.Key{Fingerprint: fingerprint, Documents: k.Documents})
+		if len(private) == ed25519.PrivateKeySize && isHalfOf(private)(k) {
+			s.info.Signer = fingerprint
+		}
 	}
 	if private != nil && len(private) != ed25519.PrivateKeySize {
 		s.problem(fmt.Errorf("the private key has %d bytes, not %d", len(private), ed25519.PrivateKeySize))

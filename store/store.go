@@ -80,7 +80,8 @@ type Trusted interface {
 func InsecureTrust(s Store) Trusted {
 	i := &vouched{wrapper: wrap("InsecureTrust", s)}
 	inner := trust.Of(s)
-	i.info.Fleet, i.info.Keys, i.info.ReadOnly = inner.Fleet, inner.Keys, inner.ReadOnly
+	i.info.Fleet, i.info.Keys = inner.Fleet, inner.Keys
+	i.info.ReadOnly, i.info.Signer = inner.ReadOnly, inner.Signer
 	return i
 }
 

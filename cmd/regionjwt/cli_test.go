@@ -40,7 +40,7 @@ func TestEveryFlagHasAVariable(t *testing.T) {
 	t.Parallel()
 	flag := regexp.MustCompile(`(?m)^  --([a-z-]+).*\n        .*$`)
 	for _, name := range allCommands {
-		for _, m := range flag.FindAllStringSubmatch(tool{}.ok(t, "help", name), -1) {
+		for _, m := range flag.FindAllStringSubmatch(tool{}.ok(t, append([]string{"help"}, strings.Fields(name)...)...), -1) {
 			if m[1] == "help" {
 				continue
 			}

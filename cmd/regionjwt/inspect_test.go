@@ -158,7 +158,7 @@ func TestInspectWithKeys(t *testing.T) {
 	tl.with("REGIONJWT_PROVIDER", "").fails(t, 2, []string{"--provider"}, "inspect", "--fetch")
 
 	other := w.Issue("us-west-2", fakeissuer.Claims{})
-	in, _ = inspect(t, tl.with("REGIONJWT_SIGN_KEY", ""), other, 3, "--fetch")
+	in, _ = inspect(t, tl.with("REGIONJWT_SIGN_KEY", "", "REGIONJWT_FLEET", ""), other, 3, "--fetch")
 	require.Equal(t, "rules_unavailable", in.Reason)
 	require.Contains(t, in.results(), "revocation: cannot_tell")
 

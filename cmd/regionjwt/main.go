@@ -17,6 +17,7 @@ import (
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/doctor"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/inspect"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/keys"
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/monitors"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/pins"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/pseudonyms"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/rules"
@@ -35,7 +36,13 @@ func main() {
 func run(ctx context.Context, args []string, streams cli.IO) int {
 	commands := slices.Concat(rules.Commands(), pins.Commands(), []cli.Command{
 		check.Command(), doctor.Command(), inspect.Command(), keys.Command(), pseudonyms.Command(),
-		serve.Command(), why.Command(),
+		serve.Command(),
+		{
+			Name: "failover", Short: "explain the active region, or sign what a monitor says about one",
+			Long: "Explains which region is active, or signs what a monitor says about a region. 'regionjwt pin', " +
+				"'regionjwt unpin'\nand 'regionjwt active' are about what operators decide.",
+			Commands: []cli.Command{why.Command(), monitors.Command()},
+		},
 	})
 	return cli.Run(ctx, args, streams, commands...)
 }

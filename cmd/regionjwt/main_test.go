@@ -103,18 +103,20 @@ func signing(t *testing.T) (tl tool, dir string) {
 }
 
 var allCommands = []string{
-	"keygen", "revoke", "unrevoke", "ignore", "rules", "status", "inspect", "check", "doctor", "pin", "unpin", "active", "pseudonym", "serve", "version",
+	"keygen", "revoke", "unrevoke", "ignore", "rules", "rules alive", "rules restore", "status", "inspect", "check", "doctor", "pin", "unpin",
+	"active", "failover why", "failover verdict", "pseudonym", "serve", "version",
 }
 
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	overview := tool{}.ok(t, "help")
 	for _, name := range allCommands {
-		require.Contains(t, overview, "\n  "+name+" ")
+		words := strings.Fields(name)
+		require.Contains(t, overview, "\n  "+words[0]+" ")
 		secret := tool{}.with("REGIONJWT_STORE", "redis://:hunter2@redis/0", "REGIONJWT_REDIS_PASSWORD", "hunter2")
-		text := secret.ok(t, "help", name)
-		require.Equal(t, text, secret.ok(t, name, "-h"))
-		require.Equal(t, text, secret.ok(t, name, "--help"))
+		text := secret.ok(t, append([]string{"help"}, words...)...)
+		require.Equal(t, text, secret.ok(t, append(words, "-h")...))
+		require.Equal(t, text, secret.ok(t, append(words, "--help")...))
 		require.Contains(t, text, "Usage: regionjwt "+name)
 		require.Contains(t, text, "  --json\n")
 		require.Contains(t, text, "Exit codes:\n  0 ")
@@ -143,6 +145,11 @@ func TestWrongUsage(t *testing.T) {
 		"unknown command":        {[]string{"revok"}, "no command revok"},
 		"unknown command's help": {[]string{"help", "revok"}, "no command revok"},
 		"unknown flag":           {[]string{"rules", "-x"}, "regionjwt help rules"},
+		"a command of nothing":   {[]string{"failover"}, "Usage: regionjwt failover COMMAND"},
+		"unknown command below":  {[]string{"failover", "wy"}, "regionjwt failover has no command wy (perhaps why): see 'regionjwt help failover'"},
+		"its help":               {[]string{"help", "failover", "how"}, "regionjwt failover has no command how (perhaps verdict or why)"},
+		"help below no command":  {[]string{"help", "pin", "us"}, "regionjwt pin has no command us: see 'regionjwt help pin'"},
+		"stray argument below":   {[]string{"rules", "alive", "x"}, "1 unexpected arguments, it takes flags only: see 'regionjwt help rules alive'"},
 		"stray argument":         {[]string{"status", "x"}, "1 unexpected arguments"},
 		"keygen without path":    {[]string{"keygen"}, "--out PATH"},
 		"no provider":            {[]string{"revoke", "--kid", "k"}, "either --provider ID or --all-providers"},

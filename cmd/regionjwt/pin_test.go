@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -43,9 +44,9 @@ func TestActivateReachesAService(t *testing.T) {
 
 	for _, command := range []string{"unpin", "active"} {
 		text := do(command)
-		require.Contains(t, text, "shop: no region is pinned since ")
+		require.Contains(t, text, "shop: no region has been pinned since ")
 		require.Contains(t, text, "(epoch 2)")
-		require.Contains(t, text, "services with automatic failover go to the first healthy region, at once; others stay with us")
+		require.Contains(t, text, "services with automatic failover decide by health again, others stay with us")
 	}
 	require.NoError(t, service.Load(t.Context()))
 	require.Equal(t, "us", service.Active())
@@ -82,19 +83,35 @@ func TestTheNameOfAnOrderIsNotThatOfTheRules(t *testing.T) {
 func TestResumeWithoutAPin(t *testing.T) {
 	t.Parallel()
 	tl, _ := signing(t)
-	require.Contains(t, tl.ok(t, of("unpin")...), "shop: no region is pinned since ")
+	require.Contains(t, tl.ok(t, of("unpin")...), "shop: no region has been pinned since ")
 }
 
 func TestOrdersThatAreNotGiven(t *testing.T) {
 	t.Parallel()
 	tl, dir := signing(t)
-	tl.ok(t, of("pin", "us")...)
-	tl.fails(t, 2, []string{`no region "asia"`}, of("pin", "asia")...)
+	first := tl.run(t, of("pin", "us")...)
+	require.Contains(t, first.errors, "the first pin of provider shop")
+	require.NotContains(t, tl.run(t, of("pin", "us")...).errors, "the first pin")
+	tl.fails(t, 2, []string{"--for is more than 30d"}, of("pin", "--for", "31d", "us")...)
+	tl.fails(t, 2, []string{"no region asia", "eu, us"}, of("pin", "asia")...)
+	wrong := []string{"--provider", "shop", "--issuer", "eu=https://eu.example", "--issuer", "usa=https://us.example"}
+	for _, args := range [][]string{{"pin", "eu"}, {"unpin"}, {"active"}} {
+		tl.fails(t, 3, []string{"check --issuer", `names region "us", and the regions here are eu, usa`}, append(args, wrong...)...)
+	}
+	tl.fails(t, 3, []string{"check --issuer", "--pin-name", `it is for provider "shop"`},
+		"active", "--provider", "mall", "--issuer", "eu=https://eu.example", "--issuer", "us=https://us.example", "--pin-name", "regionjwt/failover/shop")
 	tl.fails(t, 2, []string{"which region?"}, of("pin")...)
 	tl.fails(t, 2, []string{"control character"}, of("pin", "--note", "two\nlines", "us")...)
 	tl.fails(t, 2, []string{"--provider"}, "pin", "--issuer", "eu=https://eu.example", "eu")
 	tl.fails(t, 2, []string{"whose regions?"}, "unpin")
 	tl.fails(t, 2, []string{"pool"}, "pin", "--user-pool", "nonsense", "us")
+
+	// Services of a fleet would not read what is not signed.
+	keyless := tl.with("REGIONJWT_SIGN_KEY", "")
+	for _, args := range [][]string{{"pin", "eu"}, {"unpin"}, {"active"}} {
+		keyless.fails(t, 2, []string{"--fleet has no effect", "--sign-key"}, of(args[0], args[1:]...)...)
+	}
+	keyless.fails(t, 2, []string{"--fleet has no effect", "--sign-key"}, "revoke", "--provider", "shop", "--kid", "k")
 
 	reader := tl.with("REGIONJWT_SIGN_KEY", "", "REGIONJWT_VERIFY_KEY", filepath.Join(dir, "key.pub"))
 	require.NotZero(t, reader.run(t, of("pin", "eu")...).code, "who may only read")
@@ -102,7 +119,8 @@ func TestOrdersThatAreNotGiven(t *testing.T) {
 
 	require.NoError(t, os.WriteFile(document(t, tl), []byte("forged"), 0o600))
 	tl.fails(t, 3, []string{"not signed"}, of("active")...)
-	tl.fails(t, 3, []string{"nothing was changed"}, of("pin", "eu")...)
+	r := tl.fails(t, 3, []string{"nothing was changed", "'regionjwt pin --overwrite' replaces it"}, of("pin", "eu")...)
+	require.Equal(t, 1, strings.Count(r.errors, "\n"), "it is said once")
 	require.Contains(t, tl.ok(t, of("pin", "--overwrite", "eu")...), "shop: eu, pinned")
 
 	unsigned := tool{}.with("REGIONJWT_STORE", tl.env["REGIONJWT_STORE"])

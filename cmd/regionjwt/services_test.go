@@ -93,7 +93,7 @@ func TestRestoreFromAStatusPage(t *testing.T) {
 		tl.fails(t, 2, []string{says}, "rules", "restore", "--from", file)
 	}
 	require.Contains(t, tl.ok(t, "rules"), id)
-	tl.fails(t, 2, []string{"--from and --dry-run"}, "rules", "--from", file)
+	tl.fails(t, 2, []string{"unknown flag: --from"}, "rules", "--from", file)
 	tl.fails(t, 2, []string{"--from"}, "rules", "restore", "--dry-run")
 }
 

@@ -38,7 +38,7 @@ func TestSeveralStores(t *testing.T) {
 	require.Contains(t, tl.with("REGIONJWT_STORE", "dir:"+west).ok(t, "rules"), `actor bot`)
 	both.ok(t, "status")
 	both.ok(t, "unrevoke", id[:16])
-	both.fails(t, 2, []string{"rules restore"}, "rules", "repair")
+	both.fails(t, 2, []string{"alive or restore"}, "rules", "repair")
 }
 
 // A heartbeat keeps a document fresh for services with a MaxSilence, by a key that can do nothing else. It is refused where a

@@ -273,7 +273,7 @@ func TestFull(t *testing.T) {
 		})
 	}
 	require.ErrorContains(t, err, "no room")
-	full := tl.with("REGIONJWT_SIGN_KEY", "", "REGIONJWT_STORE", "dir:"+filepath.Join(dir, "filled"))
+	full := tl.with("REGIONJWT_SIGN_KEY", "", "REGIONJWT_FLEET", "", "REGIONJWT_STORE", "dir:"+filepath.Join(dir, "filled"))
 	full.fails(t, 4, []string{"no room"}, "revoke", "--timeout", "1m", "--provider", "a", "--kid", "k", "--note", reason, "--subject", reason,
 		"--client", reason, "--region", reason, "--thumbprint", reason, "--origin", reason)
 }

@@ -80,8 +80,8 @@ func TestFailoverWhySaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	page := moved(t)
 	var tl tool
-	tl.fails(t, 2, []string{"give 'why'"}, "failover")
-	tl.fails(t, 2, []string{"give 'why'"}, "failover", "how", "x")
+	tl.fails(t, 2, []string{"whose view?"}, "failover", "why")
+	tl.fails(t, 2, []string{"has no command how"}, "failover", "how", "x")
 	tl.fails(t, 1, []string{"no failover of provider nobody"}, "failover", "why", "--provider", "nobody", page.URL+"/status/")
 	tl.fails(t, 2, []string{"is not the JSON of a status page"}, "failover", "why", page.URL+"/elsewhere")
 	tl.fails(t, 2, []string{"no such file"}, "failover", "why", filepath.Join(t.TempDir(), "none"))

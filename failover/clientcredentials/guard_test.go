@@ -54,13 +54,13 @@ func TestWhatIsReportedOfARegion(t *testing.T) {
 			s := w.source(t, func(c *setup) { ctl = c.follow(t, east) })
 			_, _ = s.Token(t.Context())
 			time.Sleep(10 * time.Second)
-			want := []string{"token: healthy, 0 failures, 0 successes"}
+			want := []string{"token: healthy"}
 			switch c.want {
 			case nothing:
 				want = nil
 			case "":
 			default:
-				want = []string{"token: unknown, 1 failures (" + c.want + "), 0 successes"}
+				want = []string{"token: unknown, 1 failure in a row (" + c.want + ")"}
 			}
 			require.Equal(t, want, reports(ctl, east), name)
 		})
@@ -81,7 +81,7 @@ func TestReportsMakeAControllerFailOver(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		require.Equal(t, west, c.Active())
-		require.Equal(t, []string{"token: unhealthy, 3 failures (status 502), 0 successes"}, reports(c, east))
+		require.Equal(t, []string{"token: unhealthy, 3 failures in a row (status 502)"}, reports(c, east))
 	})
 }
 

@@ -134,7 +134,7 @@ func TestCredentialsFunc(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, "two", w.form.Get("client_secret"))
 		synctest.Wait()
-		require.Equal(t, []string{"token: healthy, 0 failures, 0 successes"}, reports(ctl, east))
+		require.Equal(t, []string{"token: healthy"}, reports(ctl, east))
 	})
 }
 

@@ -57,6 +57,11 @@ func newWorld(t *testing.T, c monitor.Config) *world {
 	t.Helper()
 	ctl, err := failover.New(provider(), failover.Config{Automatic: true})
 	require.NoError(t, err)
+	return worldOf(t, c, ctl)
+}
+
+func worldOf(t *testing.T, c monitor.Config, ctl *failover.Controller) *world {
+	t.Helper()
 	c.Fleet, c.Keys = fleet, keys()
 	rec, err := monitor.New(c, ctl)
 	require.NoError(t, err)
@@ -104,7 +109,7 @@ func TestAVerdictDecidesUntilItEnds(t *testing.T) {
 		w.says(false, 2)
 		require.Equal(t, west, w.ctl.Active())
 		require.Equal(t, "unhealthy", w.health())
-		require.Contains(t, w.ctl.Status().Why[0], "us-east-1 was left because it was unhealthy: monitor eu: verdict (verdict) of ")
+		require.Contains(t, w.ctl.Status().Why[0], "us-east-1 was left because it was unhealthy: monitor eu: a verdict of ")
 		time.Sleep(2*time.Minute - time.Millisecond)
 		require.Equal(t, "unhealthy", w.health())
 		time.Sleep(time.Second)
@@ -120,6 +125,81 @@ func TestAVerdictDecidesUntilItEnds(t *testing.T) {
 		time.Sleep(holdDown)
 		require.Equal(t, east, w.ctl.Active())
 	})
+}
+
+// A verdict counts until it ends, also with a hold-down that is shorter, and the status has no other end.
+func TestAVerdictOutlivesAShortHoldDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctl, err := failover.New(provider(), failover.Config{Automatic: true, HoldDown: 30 * time.Second})
+		require.NoError(t, err)
+		w := worldOf(t, monitor.Config{}, ctl)
+		w.says(false, 1)
+		ends := time.Now().Add(2 * time.Minute).UTC().Format(time.RFC3339)
+		for range 119 {
+			time.Sleep(time.Second)
+			ctl.Report(east, "probe", time.Time{}, nil)
+			s := ctl.Status().Regions[0]
+			require.Equal(t, "unhealthy", s.Health)
+			require.Contains(t, s.Why, ends+" if nothing else fails")
+			require.Contains(t, s.Reports[0], "by a verdict that ends at "+ends)
+		}
+		time.Sleep(2 * time.Second)
+		require.Equal(t, "healthy", w.health())
+	})
+}
+
+// A healthy verdict after it lengthens no unhealthy one.
+func TestASuccessLengthensNoVerdict(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, monitor.Config{})
+		w.says(false, 1)
+		time.Sleep(time.Minute)
+		w.says(true, 2)
+		require.Equal(t, "unhealthy", w.health())
+		time.Sleep(time.Minute + time.Second)
+		require.Equal(t, "unknown", w.health())
+	})
+}
+
+// While a verdict is all that says that a region is unhealthy, the status says until when, and asks for no more successes.
+func TestAVerdictAgainstSuccessesIsExplained(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, monitor.Config{})
+		w.says(false, 1)
+		ends := time.Now().Add(2 * time.Minute).UTC().Format(time.RFC3339)
+		for n := range 4 {
+			s := w.ctl.Status()
+			require.Equal(t, []string{"monitor eu: unhealthy, by a verdict that ends at " + ends}, cut(s.Regions[0].Reports[:1]))
+			because := "monitor eu: a verdict of 2000-01-01T00:00:00Z; "
+			switch n {
+			case 3:
+				require.Equal(t, because+"healthy at "+ends+" if nothing else fails", s.Regions[0].Why)
+				require.Contains(t, s.Next[0], "back to us-east-1: when it is healthy (at "+ends+" if nothing else fails); ")
+			default:
+				require.Contains(t, s.Regions[0].Why, because+"unknown at "+ends+" if nothing else fails; healthy after 3 successes")
+				require.Contains(t, s.Next[0], "back to us-east-1: when it is healthy (3 successes")
+			}
+			time.Sleep(time.Second)
+			w.ctl.Report(east, "probe", time.Time{}, nil)
+		}
+		time.Sleep(2 * time.Minute)
+		require.Equal(t, "healthy", w.health())
+		w.says(false, 2)
+		time.Sleep(2*time.Minute + time.Second)
+		require.Contains(t, w.ctl.Status().Regions[0].Why, "it was unhealthy by monitor eu, whose verdict of 2000-01-01T00:0")
+	})
+}
+
+// cut returns lines without when the reporters last reported.
+func cut(lines []string) (all []string) {
+	for _, line := range lines {
+		before, _, _ := strings.Cut(line, ", last ")
+		all = append(all, before)
+	}
+	return all
 }
 
 // A verdict that is repeated lasts; a repetition of the same one has no effect, and is no error.

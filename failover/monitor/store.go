@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"time"
 
@@ -88,7 +89,11 @@ func (r *Receiver) poll(ctx context.Context, s store.Store, name string) {
 			is = "unavailable"
 		}
 		if is != problem && ctx.Err() == nil {
-			r.config.Logger.Warn("store of verdicts", "document", name, "problem", is)
+			level := slog.LevelInfo // it answers again
+			if is != "" {
+				level = slog.LevelWarn
+			}
+			r.config.Logger.Log(ctx, level, "store of verdicts", "document", name, "problem", is)
 			problem = is
 		}
 		timer := time.NewTimer(backoff.Spread(r.config.PollInterval, rand.Float64())) //nolint:gosec // it is no secret

@@ -58,6 +58,19 @@ func (r *Replica[T]) Change(ctx context.Context, f func(known T) (T, error)) err
 	return r.persist(ctx, err)
 }
 
+// Unwritable returns why this process has what it takes to write to none of the stores, and nil if it has it for one, or if there
+// is none. A change would then never be shared.
+func (r *Replica[T]) Unwritable(ctx context.Context) error {
+	var errs []error
+	for _, m := range r.members {
+		if !m.readOnly {
+			return nil
+		}
+		errs = append(errs, m.save(ctx, r.config.Name, nil, ""))
+	}
+	return errors.Join(errs...)
+}
+
 // share writes what is known to every store, and returns nil if one of them has it.
 func (r *Replica[T]) share(ctx context.Context) error {
 	if len(r.members) == 0 {

@@ -123,7 +123,7 @@ func New[T Document[T]](c Config[T]) *Replica[T] {
 	}
 	for i, one := range c.Stores {
 		info := trust.Of(one)
-		m := &member{index: i, readOnly: info.ReadOnly}
+		m := &member{index: i, readOnly: !info.Writes(c.Name)}
 		m.name, m.store = fmt.Sprintf("Replica.Stores[%d]", i), one
 		r.members = append(r.members, m)
 		scope := info.Scope(c.Name)

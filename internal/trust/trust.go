@@ -22,6 +22,8 @@ type Info struct {
 	EveryoneWrites bool
 	// ReadOnly says that this process cannot write documents.
 	ReadOnly bool
+	// Signer is the fingerprint of the key that signs what this process writes, or "".
+	Signer string
 	// Signs says that Load tells when a document was signed.
 	Signs bool
 }
@@ -48,6 +50,11 @@ func (i Info) Scope(name string) Scope {
 		}
 	}
 	return s
+}
+
+// Writes reports whether this process has what it takes to write a document of that name.
+func (i Info) Writes(name string) bool {
+	return !i.ReadOnly && (i.Signer == "" || slices.Contains(i.Scope(name).Keys, i.Signer))
 }
 
 // described is implemented by the trusted stores of package store.

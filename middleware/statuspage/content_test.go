@@ -120,7 +120,7 @@ const whole = `{"ready":true,"keys":[{"provider":"a","region":"r1","url":"https:
 	`"missing_key_ids":["two"],"failures":2,"failure":"status 503"}],"revocation":{"rules":3,"unreadable":2,"reads":0,"replica":{"origin":"store","epoch":7,` +
 	`"confirmed":"1999-12-31T23:59:55Z","stale":true,"store_problem":"lost"}},"failover":[{"provider":"a","active":"r2",` +
 	`"since":"1999-12-31T23:59:00Z","cause":"pinned","why":["an operator pinned r2"],"next":["only an operator"],"pinned":true,"note":"drill","conflicts":["r1: unpinned","r2: pinned"],"regions":[{"region":"r1","health":"unhealthy","why":"probe: 1 failure",` +
-	`"hold_down_until":"2000-01-01T00:05:00Z","reports":["probe: unhealthy, 1 failures (timeout), 2 successes, ` +
+	`"hold_down_until":"2000-01-01T00:05:00Z","reports":["probe: unhealthy, 1 failure in a row (timeout), last ` +
 	`1999-12-31T23:55:00Z"]},{"region":"r2","health":"unknown","why":"","reports":[]}],"replica":{"origin":"none","epoch":2,` +
 	`"confirmed":"1999-12-31T23:57:00Z","stale":true,"store_problem":"rolled_back"}}]}`
 
@@ -135,7 +135,7 @@ func TestDocument(t *testing.T) {
 			Conflicts: []string{"r1: unpinned", "r2: pinned"}, Replica: store.ReplicaStatus{Stale: true, Origin: "none", Epoch: 2, Confirmed: ago(3), StoreProblem: "rolled_back"},
 			Regions: []failover.RegionStatus{
 				{Region: "r1", Health: "unhealthy", Why: "probe: 1 failure", HoldDownUntil: ago(-5), Reports: []string{
-					"probe: unhealthy, 1 failures (timeout), 2 successes, 1999-12-31T23:55:00Z",
+					"probe: unhealthy, 1 failure in a row (timeout), last 1999-12-31T23:55:00Z",
 				}},
 				{Region: "r2", Health: "unknown"},
 			},
@@ -160,8 +160,8 @@ func TestDocument(t *testing.T) {
 			"<strong>r2</strong> is active since", "for 1 min:", "an operator pinned it",
 			"Pinned</strong> until an operator ends the pin: <q>drill</q>.", "2 pins are in conflict", "<q>r1: unpinned</q>; <q>r2: pinned</q>",
 			"2 rules are not applied: a newer version wrote them", "withholds no rule", "withholds no pin", "in place of r1: an operator pinned it: <q>drill</q>",
-			"Pin 2.", "last answered 3 min ago", "the store was rolled back", "no automatic return for 5 min",
-			"1 failure in a row, 2 successes in a row, last 5 min ago", "1 key, 1 min 1 s old", "is missing 1 key that another one lists",
+			"Pins: epoch 2.", "last answered 3 min ago", "the store was rolled back", "not entered automatically for 5 min",
+			"unhealthy, 1 failure in a row (timeout), last 5 min ago", "1 key, 1 min 1 s old", "is missing 1 key that another one lists",
 			"1 published key is not used: #3 use", "2 fetches failed in a row: status 503",
 			"<dt>Why</dt><dd>an operator pinned r2</dd>", "<dt>What would move it</dt><dd>only an operator</dd>",
 			"unhealthy, by reports to the controller: probe: 1 failure</dd>", "<q>drill</q><br>an operator pinned r2<br>",
@@ -348,7 +348,7 @@ func TestEvents(t *testing.T) {
 	events.Failover(now, pinned)
 	require.Contains(t, latest(), `an operator pinned <strong>r1</strong>: <q>drill</q>`)
 	events.Failover(pinned, now)
-	require.Contains(t, latest(), `an operator ended the pin<br>`)
+	require.Contains(t, latest(), `an operator ended the pin of <strong>r1</strong><br>`)
 	broken := now
 	broken.Replica.StoreProblem = "unavailable"
 	events.Failover(now, broken)

@@ -13,7 +13,7 @@ import (
 type event struct {
 	Time     time.Time
 	Provider string // "" for the rules
-	Kind     string // moved, pinned, unpinned, health_changed, store_changed; rules for the rules
+	Kind     string // moved, pinned, unpinned, expired (a pin), health_changed, store_changed; rules for the rules
 	Region   string
 	From     string   // the region that was active before, for moved
 	Cause    string   // for moved
@@ -54,8 +54,12 @@ func (e *events) failover(before, now failover.Status) {
 	case now.Pinned && (!before.Pinned || now.Replica.Epoch != before.Replica.Epoch):
 		keep(event{Kind: "pinned", Region: now.Active, Note: now.Note})
 	}
-	if before.Pinned && !now.Pinned {
-		keep(event{Kind: "unpinned", Region: now.Active})
+	switch {
+	case !before.Pinned || now.Pinned:
+	case !before.Expires.IsZero() && !at.Before(before.Expires):
+		keep(event{Kind: "expired", Region: before.Active})
+	default:
+		keep(event{Kind: "unpinned", Region: before.Active})
 	}
 	if now.Replica.StoreProblem != before.Replica.StoreProblem {
 		keep(event{Kind: "store_changed", Problem: now.Replica.StoreProblem})

@@ -1,17 +1,15 @@
 package statuspage
 
 import (
-	"strconv"
 	"strings"
 	"time"
 )
 
 // report is what one reporter says about a region: a line of failover.RegionStatus.Reports.
 type report struct {
-	Reporter            string
-	Health              string
-	Failures, Successes int
-	Last                time.Time
+	Reporter string
+	View     string
+	Last     time.Time
 }
 
 // reportOf reads a line. What it cannot read is left out.
@@ -20,19 +18,10 @@ func reportOf(line string) report {
 	if colon < 0 {
 		return report{Reporter: line}
 	}
-	r := report{Reporter: line[:colon]}
-	for i, part := range strings.Split(line[colon+len(": "):], ", ") {
-		number, _, _ := strings.Cut(part, " ")
-		switch i {
-		case 0:
-			r.Health = part
-		case 1:
-			r.Failures, _ = strconv.Atoi(number)
-		case 2:
-			r.Successes, _ = strconv.Atoi(number)
-		case 3:
-			r.Last, _ = time.Parse(time.RFC3339, part)
-		}
+	r := report{Reporter: line[:colon], View: line[colon+len(": "):]}
+	if before, last, found := strings.Cut(r.View, ", last "); found {
+		r.View = before
+		r.Last, _ = time.Parse(time.RFC3339, last)
 	}
 	return r
 }

@@ -190,7 +190,8 @@ func (x *explorer) judge(n *node, s State, i int, harmless bool) {
 		x.must(s.Regions[n.Active].Health == "unhealthy", n, "only an unhealthy region is left")
 		x.must(s.Regions[s.Active].Health != "unhealthy", n, "no unhealthy region is entered")
 		n.left[n.Active] = n.now
-	case Recovered:
+	case Recovered, Unpinned:
+		x.must((s.Cause == Unpinned) == n.released, n, "what a pin alone kept was not away because it had failed")
 		x.must(s.Regions[s.Active].Health == "healthy" && s.Active < n.Active, n, "only a preferred and healthy region is returned to")
 	default:
 		x.must(false, n, "every move has a cause")
@@ -206,7 +207,7 @@ func (x *explorer) explained(n *node) {
 		return
 	}
 	for i := range n.Regions {
-		x.must(n.Regions[i].Why(&n.Rules) != "", n, "every health has a reason")
+		x.must(n.RegionWhy(i) != "", n, "every health has a reason")
 	}
 	x.must(len(n.Why()) > 0 && len(n.Next()) > 0, n, "every state explains itself")
 }
@@ -344,4 +345,5 @@ func TestLongHistoriesKeepTheRules(t *testing.T) {
 	t.Logf("%d histories of %d: %d steps, moves %v, wrong moves 0", walks, length, x.edges, x.moves)
 	require.Positive(t, x.moves[Failed])
 	require.Positive(t, x.moves[Recovered])
+	require.Positive(t, x.moves[Unpinned])
 }

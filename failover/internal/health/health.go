@@ -5,7 +5,7 @@
 // The rules, which hold for every history of signals:
 //
 //   - A reporter that has reported Threshold failures in a row makes a region unhealthy, and so does the verdict of a monitor.
-//     That lasts until the reporter has recovered, until it has reported no failure for HoldDown, or until the verdict ends.
+//     That lasts until the reporter has recovered, and at most until it has reported no failure for HoldDown or its verdict ends.
 //   - After that, the region is healthy again only by Threshold successes of one reporter in a row, all of requests that began
 //     after the last of those failures; until then it is unknown. What failed before it became healthy never counts afterwards.
 //   - No success, no repetition, no late signal and no passage of time makes a health worse.
@@ -44,6 +44,7 @@ const (
 // Rules are what an operator configures.
 type Rules struct {
 	Automatic bool          // moves without an operator
+	Probed    bool          // regions are probed
 	Threshold int           // failures or successes in a row; at least 1
 	HoldDown  time.Duration // more than 0
 }
@@ -73,10 +74,10 @@ type State struct {
 	Cause   string
 	Pinned  bool // an operator has pinned the active region
 
-	from   int    // the region before Active, or -1
-	before string // the Cause before the move from there
-	reason Reason // why from was left, or Active entered
-	entry  string // the health of Active when it was entered
+	from     int    // the region before Active, or -1
+	reason   Reason // why from was left, or Active entered
+	entry    string // the health of Active when it was entered
+	released bool   // a pin has just ended, and no move was considered since
 }
 
 // Region is what is known of one region. Times and numbers that are not exported are those of the rules.
@@ -96,8 +97,14 @@ type Region struct {
 	recovered time.Time // when it last became healthy
 }
 
-// HoldDownUntil is until when the region is not returned to, or the zero time.
-func (r *Region) HoldDownUntil() time.Time { return r.prefer }
+// HoldDownUntil is until when a region is not entered, as long as the health of the active region stays what it is; the zero time
+// if it may be entered now.
+func (s *State) HoldDownUntil(region int) time.Time {
+	if s.Regions[s.Active].Health == label.Unhealthy {
+		return s.Regions[region].hold
+	}
+	return s.Regions[region].prefer
+}
 
 // Reporter is what one reporter says about a region.
 type Reporter struct {
@@ -115,6 +122,11 @@ type Reporter struct {
 	began, started time.Time // of the latest request whose outcome is known; started as it was reported
 	failedAt, okAt time.Time // when a failure, and a success, last counted
 	ends           time.Time // of its last verdict; the zero time if it reports requests
+}
+
+// Verdict reports whether the view of s is the verdict of a monitor that a region is unhealthy, and when it ends.
+func (s *Reporter) Verdict() (ends time.Time, is bool) {
+	return s.ends, s.Health == label.Unhealthy && !s.ends.IsZero()
 }
 
 // Reason says which reporter changed a health, and by what.
@@ -184,6 +196,7 @@ func (s State) elapsed(at Moment) (next State, due time.Time) {
 			s.move(to, cause, at)
 		}
 	}
+	s.released = false
 	for i := range s.Regions {
 		r := &s.Regions[i]
 		due = earlier(earlier(due, r.hold), r.prefer)

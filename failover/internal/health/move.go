@@ -18,7 +18,11 @@ func (s *State) target(now time.Time) (to int, cause string) {
 		return to, Failed
 	}
 	steady := func(r *Region) bool { return r.preferable() && r.doubted(now, &s.Rules).IsZero() }
-	return s.first(label.Healthy, s.Active, steady), Recovered
+	to = s.first(label.Healthy, s.Active, steady)
+	if s.released { // the pin was all that kept the region
+		return to, s.Cause
+	}
+	return to, Recovered
 }
 
 // first is the first of the regions before an index with a health and a property that is not active, or -1.
@@ -37,9 +41,14 @@ func (r *Region) preferable() bool { return r.hold.IsZero() && r.prefer.IsZero()
 // doubted is until when r is not returned to because a reporter has just reported a failure, if that reporter reports no success;
 // the zero time if there was none.
 func (r *Region) doubted(now time.Time, rules *Rules) (until time.Time) {
+	return ahead(r.doubt(rules), now)
+}
+
+// doubt is doubted, or a time that has passed.
+func (r *Region) doubt(rules *Rules) (until time.Time) {
 	for i := range r.Reporters {
 		s := &r.Reporters[i]
-		if t := s.failedAt.Add(rules.HoldDown); s.Failures > 0 && now.Before(t) && t.After(until) {
+		if t := s.failedAt.Add(rules.HoldDown); s.Failures > 0 && t.After(until) {
 			until = t
 		}
 	}
@@ -58,7 +67,7 @@ func (s *State) move(to int, cause string, at Moment) {
 	if !entered.failed.IsZero() {
 		entered.returned = at.Now
 	}
-	s.Active, s.Since, s.Cause, s.before = to, at.Now, cause, s.Cause
+	s.Active, s.Since, s.Cause = to, at.Now, cause
 }
 
 // holdDown begins the time for which a region that failed is not entered.
@@ -70,8 +79,11 @@ func (r *Region) holdDown(at Moment, rules *Rules) {
 	}
 	spread := time.Duration(at.Spread * float64(rules.HoldDown) / 10)
 	r.hold = at.Now.Add(rules.HoldDown).Add(spread) // a sum of durations may overflow
-	r.prefer = at.Now.Add(times(min(1<<min(r.holds, maxHolds), maxHolds), rules.HoldDown)).Add(spread)
+	r.prefer = at.Now.Add(times(holds(r.holds), rules.HoldDown)).Add(spread)
 }
+
+// holds is how many times HoldDown a return takes of a region that failed soon after its return n times in a row.
+func holds(n int) int { return min(1<<min(n, maxHolds), maxHolds) }
 
 // times multiplies a duration, and stays below the longest one.
 func times(n int, d time.Duration) time.Duration {
@@ -100,19 +112,25 @@ func (s State) Follow(p Pin) State {
 	s = s.copied()
 	was := s.Pinned
 	s.Pinned = p.Made && p.InForce
+	s.released = was && !s.Pinned
 	moves := to != s.Active && (s.Pinned || !p.Made && !s.Rules.Automatic)
 	if moves {
 		r := &s.Regions[to]
 		r.hold, r.prefer, r.holds, r.returned = time.Time{}, time.Time{}, 0, time.Time{}
-		s.from, s.Active, s.entry, s.reason = s.Active, to, r.Health, Reason{}
+		s.Active, s.entry = to, r.Health
 	}
 	switch {
 	case s.Pinned:
-		s.Since, s.Cause = p.At, Pinned
+		s.because(Pinned, p.At)
 	case p.Made && was:
-		s.Since, s.Cause = p.Expires, Expired
-	case !p.Made && (was || moves || to == s.Active):
-		s.Since, s.Cause = p.At, Unpinned
+		s.because(Expired, p.Expires)
+	case !p.Made && (was || moves || to == s.Active && s.Cause != Failed && s.Cause != Recovered):
+		s.because(Unpinned, p.At)
 	}
 	return s
+}
+
+// because notes that a pin, or its end, is why the active region is active.
+func (s *State) because(cause string, since time.Time) {
+	s.Cause, s.Since, s.from, s.reason = cause, since, -1, Reason{}
 }

@@ -97,9 +97,12 @@ func (r *Region) countFailure(s *Reporter, g *Signal, now time.Time, rules *Rule
 	return true
 }
 
-// until is how long the view of a reporter lasts that the region is unhealthy.
+// until is how long the view of a reporter lasts that the region is unhealthy: until the end of its verdict, if that is one.
 func (s *Reporter) until(rules *Rules) time.Time {
-	return earlier(s.failedAt.Add(rules.HoldDown), s.ends)
+	if !s.ends.IsZero() {
+		return s.ends
+	}
+	return s.failedAt.Add(rules.HoldDown)
 }
 
 // expired reports whether a reporter's view that r is unhealthy has ended, and update has not been called since.

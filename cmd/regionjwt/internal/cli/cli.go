@@ -27,7 +27,7 @@ const exitHelp = `Exit codes:
   1  the answer is no: no such rule, the token is rejected, something would break, doctor found an error
   2  wrong usage, a file that cannot be used, or a rule that is not valid; nothing was changed
   3  cannot tell: the store or the keys are unavailable, or the store is not authentic, malformed, lost or rolled back
-  4  the change is not in effect, or this is not certain: see 'regionjwt rules'
+  4  the change is not in effect, or this is not certain: see 'regionjwt rules' or, for a pin, 'regionjwt active'
 `
 
 // IO is what a run reads and writes, and its environment.
@@ -42,8 +42,10 @@ type Command struct {
 	Name, Arguments, Short, Long string
 	// Complete returns what may stand in place of an argument, for completion by a shell. It must do no I/O. Nil means nothing.
 	Complete func() []string
-	// Prepare defines the flags, and returns what is done after they were parsed.
+	// Prepare defines the flags, and returns what is done after they were parsed. It is nil if there are only Commands.
 	Prepare func(c *Call) Action
+	// Commands are those below this one.
+	Commands []Command
 }
 
 // Action does what a command does, with the arguments that are not flags.
@@ -55,7 +57,7 @@ type Call struct {
 	JSON  bool           // write JSON, for programs
 	Flags *pflag.FlagSet // of the command
 
-	name    string
+	cmd     *cobra.Command
 	fromEnv map[string]bool     // the flags that the environment has set
 	choices map[string][]string // the words that a flag takes
 }
@@ -66,7 +68,15 @@ const ours = "regionjwt"
 // cobra makes the command that cobra runs.
 func (d Command) cobra(streams IO) *cobra.Command {
 	cmd := &cobra.Command{Use: d.Name, Short: d.Short, Long: d.Long, Annotations: map[string]string{ours: d.Arguments}}
-	c := &Call{IO: streams, Flags: cmd.Flags(), name: d.Name, fromEnv: map[string]bool{}, choices: map[string][]string{}}
+	for _, below := range d.Commands {
+		cmd.AddCommand(below.cobra(streams))
+	}
+	if d.Prepare == nil {
+		cmd.Annotations = nil // it has no flags
+		cmd.RunE = func(cmd *cobra.Command, arguments []string) error { return withoutCommand(cmd, arguments, streams) }
+		return cmd
+	}
+	c := &Call{IO: streams, Flags: cmd.Flags(), cmd: cmd, fromEnv: map[string]bool{}, choices: map[string][]string{}}
 	c.Flags.SortFlags = true
 	c.Bool(&c.JSON, "json", "write JSON, for programs")
 	act := d.Prepare(c)
@@ -75,12 +85,15 @@ func (d Command) cobra(streams IO) *cobra.Command {
 	}
 	cmd.ValidArgsFunction = func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if d.Complete == nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
+			return nil, cobra.ShellCompDirectiveNoFileComp // cobra adds the commands below
 		}
 		_ = c.readEnvironment() // what does not fit names nothing
 		return d.Complete(), cobra.ShellCompDirectiveNoFileComp
 	}
 	cmd.RunE = func(cmd *cobra.Command, arguments []string) error {
+		if len(d.Commands) > 0 && len(arguments) > 0 {
+			return unknown(cmd, arguments[0])
+		}
 		if err := c.readEnvironment(); err != nil {
 			return err
 		}
@@ -138,13 +151,13 @@ func flagError(cmd *cobra.Command, err error) error {
 	return Fail(ExitUsage, "%s: see 'regionjwt help%s'", text, below(cmd))
 }
 
-// withoutCommand is what is done if the first argument names no command. It repeats little of it: it may be a token.
-func withoutCommand(root *cobra.Command, arguments []string, streams IO) error {
+// withoutCommand is what is done if the next argument names no command. It repeats little of it: it may be a token.
+func withoutCommand(at *cobra.Command, arguments []string, streams IO) error {
 	if len(arguments) == 0 {
-		_, _ = io.WriteString(streams.Err, helpText(root))
+		_, _ = io.WriteString(streams.Err, helpText(at))
 		return Told(ExitUsage)
 	}
-	return unknown(root, arguments[0])
+	return unknown(at, arguments[0])
 }
 
 // report writes an error and returns the exit code.

@@ -92,7 +92,8 @@ func (l *List) Set(values string) error {
 // None rejects arguments that are not flags. It does not repeat them: one may be a token.
 func (c *Call) None(arguments []string) error {
 	if len(arguments) > 0 {
-		return Fail(ExitUsage, "%d unexpected arguments, it takes flags only: see 'regionjwt help %s'", len(arguments), c.name)
+		return Fail(ExitUsage, "%d unexpected arguments, it takes flags only: see 'regionjwt help%s'",
+			len(arguments), below(c.cmd))
 	}
 	return nil
 }

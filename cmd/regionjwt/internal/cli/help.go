@@ -36,7 +36,7 @@ func helpText(cmd *cobra.Command) string {
 	var b strings.Builder
 	arguments, known := cmd.Annotations[ours]
 	usage := strings.TrimSpace("regionjwt" + below(cmd) + " [flags] " + arguments)
-	if cmd.HasAvailableSubCommands() {
+	if cmd.HasAvailableSubCommands() && !known {
 		usage = "regionjwt" + below(cmd) + " COMMAND"
 	}
 	fmt.Fprintf(&b, "Usage: %s\n\n%s\n", usage, strings.TrimSpace(cmp.Or(cmd.Long, cmd.Short)))
@@ -72,7 +72,8 @@ func commandList(cmd *cobra.Command) string {
 func helpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "help", Short: "list the commands, or the flags of one", Args: cobra.ArbitraryArgs,
-		Long: "Lists the commands, or what one of them does and its flags:\n\n  regionjwt help revoke",
+		Long: "Lists the commands, or what one of them does and its flags:\n\n" +
+			"  regionjwt help revoke\n  regionjwt help failover why",
 		ValidArgsFunction: func(cmd *cobra.Command, arguments []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			var names []cobra.Completion
 			if at, _, err := cmd.Root().Find(arguments); err == nil {
@@ -85,9 +86,13 @@ func helpCommand() *cobra.Command {
 			return names, cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, arguments []string) error {
-			at, rest, err := cmd.Root().Find(arguments)
-			if err != nil || len(rest) > 0 {
-				return unknown(cmd.Root(), arguments[0])
+			at := cmd.Root()
+			for _, name := range arguments {
+				below := commandBelow(at, name)
+				if below == nil {
+					return unknown(at, name)
+				}
+				at = below
 			}
 			at.InitDefaultHelpFlag()
 			return at.Help()
@@ -95,16 +100,36 @@ func helpCommand() *cobra.Command {
 	}
 }
 
-// unknown says that there is no such command, and which ones are like it.
-func unknown(root *cobra.Command, name string) error {
-	text := "there is no command " + clip(name)
+// commandBelow is the command with a name, or nil.
+func commandBelow(at *cobra.Command, name string) *cobra.Command {
+	i := slices.IndexFunc(at.Commands(), func(c *cobra.Command) bool { return c.Name() == name })
+	if i < 0 {
+		return nil
+	}
+	return at.Commands()[i]
+}
+
+// unknown says that there is no such command below another one, and which ones are like it, or which ones there are.
+func unknown(at *cobra.Command, name string) error {
+	text := "there is no command"
+	if at.HasParent() {
+		text = "regionjwt" + below(at) + " has no command"
+	}
+	text += " " + clip(name)
+	var names []string
 	if len(name) <= maxClip {
-		root.SuggestionsMinimumDistance = 2
-		if like := root.SuggestionsFor(name); len(like) > 0 {
-			text += " (perhaps " + strings.Join(slices.Sorted(slices.Values(like)), " or ") + ")"
+		at.SuggestionsMinimumDistance = 2
+		names = at.SuggestionsFor(name)
+	}
+	if len(names) == 0 && at.HasParent() {
+		for _, sub := range at.Commands() {
+			names = append(names, sub.Name())
 		}
 	}
-	return Fail(ExitUsage, "%s: see 'regionjwt help'", text)
+	if len(names) > 0 {
+		text += " (perhaps " + strings.Join(slices.Sorted(slices.Values(names)), " or ") + ")"
+	}
+	return Fail(ExitUsage, "%s: see 'regionjwt help%s'", text, below(at))
 }
 
 func versionCommand() Command {

@@ -65,8 +65,9 @@ func (c *Controller) State() State {
 
 var problems = map[string]string{
 	label.Unavailable:  "it is unavailable",
-	label.NotAuthentic: "its document is not signed for this fleet by a configured key: see --fleet and --verify-key",
-	label.Malformed:    "its document is not a pin for this provider and these regions: check --pin-name and --provider",
+	label.NotAuthentic: "its document is not signed for this fleet by a configured key: see --fleet, --sign-key and --verify-key",
+	label.Malformed: "its document is not one of pins for the provider and the regions that the flags describe: " +
+		"check --issuer, or --user-pool and --replica, then --provider and --pin-name",
 }
 
 // Load asks the stores once. The error says what the first problem is, as a failure.
@@ -101,7 +102,7 @@ func (c *Controller) loadToWrite(ctx context.Context, call *cli.Call, overwrite 
 	if err == nil {
 		return nil
 	}
-	stores, writable, replaces := c.Stores(), 0, false
+	stores, writable, replaces, unread := c.Stores(), 0, false, false
 	for i, one := range c.ctl.Status().Replica.Stores {
 		switch unreadable := one.Problem == label.NotAuthentic || one.Problem == label.Malformed; {
 		case unreadable && overwrite:
@@ -109,7 +110,10 @@ func (c *Controller) loadToWrite(ctx context.Context, call *cli.Call, overwrite 
 				return err
 			}
 			replaces = true
+		case len(stores) == 1 && (unreadable || one.Problem == label.Unavailable): // the error says so
+			unread = unreadable
 		case unreadable, one.Problem == label.Unavailable:
+			unread = unread || unreadable
 			call.Notef("note: %s has a problem (%s), and is not written\n", c.Places[i].Where, one.Problem)
 		default:
 			writable++
@@ -125,21 +129,29 @@ func (c *Controller) loadToWrite(ctx context.Context, call *cli.Call, overwrite 
 	case writable > 0:
 		return nil
 	}
+	if unread && !overwrite {
+		return cli.Fail(cli.ExitCannotTell, "%w; nothing was changed: if the flags are right, find out who wrote it, then "+
+			"'regionjwt pin --overwrite' replaces it", err)
+	}
 	return cli.Fail(cli.ExitCannotTell, "%w; nothing was changed", err)
 }
 
 // pin makes a region active for a lifetime, or until unpin.
 func (c *Controller) pin(ctx context.Context, region, note string, lifetime time.Duration) error {
-	return changed(c.ctl.Pin(ctx, region, note, lifetime))
+	return changed("the pin", c.ctl.Pin(ctx, region, note, lifetime))
 }
 
 // unpin ends a pin.
-func (c *Controller) unpin(ctx context.Context) error { return changed(c.ctl.Unpin(ctx)) }
+func (c *Controller) unpin(ctx context.Context) error {
+	return changed("the end of the pin", c.ctl.Unpin(ctx))
+}
 
-func changed(err error) error {
+func changed(what string, err error) error {
 	switch {
 	case errors.Is(err, store.ErrNotShared):
-		return cli.Fail(cli.ExitNotShared, "%w", err)
+		return cli.Fail(cli.ExitNotShared,
+			"%s may not have been written: see 'regionjwt active', and try again when the cause is gone (%w)",
+			what, storage.Causes(err))
 	case err != nil:
 		return cli.Fail(cli.ExitUsage, "%w", err)
 	}

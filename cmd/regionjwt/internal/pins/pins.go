@@ -3,20 +3,20 @@ package pins
 
 import (
 	"context"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/provider"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/storage"
-	"github.com/regionjwt/regionjwt/issuer"
 )
 
 const help = `
 Describe the provider as the services do, because the pin names it and its regions: --user-pool and --replica, or --provider
 and --issuer REGION=iss for each region. The store is theirs, too. A pin is signed or encrypted as rules are.
 ` + storage.Help
+
+// longest is the longest lifetime of a pin.
+const longest = 30 * 24 * time.Hour
 
 // Commands returns the commands.
 func Commands() []cli.Command { return []cli.Command{pinCommand(), unpinCommand(), activeCommand()} }
@@ -35,7 +35,7 @@ effect, and 'regionjwt active' names all of them.
 
   regionjwt pin --user-pool us-east-1_AbCdEf123 --replica us-west-2 --note "INC-42" us-west-2
 ` + help,
-		Complete: f.regions,
+		Complete: func() []string { return f.provider.Regions() },
 		Prepare: func(c *cli.Call) cli.Action {
 			f.define(c)
 			c.Text(&f.note, "note", "`text` for people: one line of at most 256 bytes")
@@ -50,7 +50,10 @@ effect, and 'regionjwt active' names all of them.
 				if err != nil {
 					return err
 				}
-				return run(ctx, c, &f, func(ctx context.Context, ctl *Controller) error {
+				if lifetime > longest {
+					return cli.Fail(cli.ExitUsage, "--for is more than 30d: a pin that stays is part of the configuration")
+				}
+				return run(ctx, c, &f, arguments[0], func(ctx context.Context, ctl *Controller) error {
 					return ctl.pin(ctx, arguments[0], f.note, lifetime)
 				})
 			}
@@ -72,7 +75,7 @@ the others stay with the region that was pinned. Afterwards it says what is in t
 				if err := c.None(arguments); err != nil {
 					return err
 				}
-				return run(ctx, c, &f, func(ctx context.Context, ctl *Controller) error { return ctl.unpin(ctx) })
+				return run(ctx, c, &f, "", func(ctx context.Context, ctl *Controller) error { return ctl.unpin(ctx) })
 			}
 		},
 	}
@@ -92,7 +95,7 @@ automatic failover may use another region: their status pages say which.
 				if err := c.None(arguments); err != nil {
 					return err
 				}
-				return run(ctx, c, &f, nil)
+				return run(ctx, c, &f, "", nil)
 			}
 		},
 	}
@@ -119,28 +122,6 @@ func DefineName(c *cli.Call, into *string) {
 	c.Text(into, "pin-name", "`name` of the document of pins (regionjwt/failover/ and the provider's ID)")
 }
 
-// regions lists the regions that the flags name, for completion, which may read a flag twice.
-func (f *flags) regions() (names []string) {
-	if home, _, ok := strings.Cut(f.provider.Pool, "_"); ok {
-		names = append(names, home)
-	}
-	names = append(names, f.provider.Replicas...)
-	for _, value := range f.provider.Issuers {
-		name, _, _ := strings.Cut(value, "=")
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
-// described is what the flags describe.
-func (f *flags) described() (issuer.Provider, error) {
-	if len(f.provider.Issuers) > 0 && f.provider.ID == "" {
-		return issuer.Provider{}, cli.Fail(cli.ExitUsage, "a pin names the provider: give --provider, as the services have it")
-	}
-	return f.provider.Provider("", nil)
-}
-
 // answer says what is in the store.
 type answer struct {
 	Provider string     `json:"provider"`
@@ -158,11 +139,16 @@ type answer struct {
 // change is a pin, or its end.
 type change func(context.Context, *Controller) error
 
-// run makes a change, if there is one, and reads back what is in the store.
-func run(ctx context.Context, c *cli.Call, f *flags, apply change) error {
-	p, err := f.described()
+// run makes a change, if there is one, and reads back what is in the store. The region is that of a pin, or "".
+func run(ctx context.Context, c *cli.Call, f *flags, region string, apply change) error {
+	p, err := f.provider.Named("a pin names the provider")
 	if err != nil {
 		return err
+	}
+	if region != "" {
+		if err := provider.CheckRegion(p, region); err != nil {
+			return err
+		}
 	}
 	o, err := f.store.Open(c, apply != nil)
 	if err != nil {
@@ -178,6 +164,10 @@ func run(ctx context.Context, c *cli.Call, f *flags, apply change) error {
 		}
 		if err := ctl.loadToWrite(ctx, c, f.overwrite); err != nil {
 			return err
+		}
+		if region != "" && ctl.State().Epoch == 0 {
+			c.Notef("note: this is the first pin of provider %s in %s: if it moves no service, compare --provider and "+
+				"--pin-name with the configuration of the services\n", cli.Quoted(p.ID), o.Where)
 		}
 		if err := apply(ctx, ctl); err != nil {
 			return err
@@ -220,11 +210,11 @@ func write(c *cli.Call, s State, o *storage.Opened) error {
 		c.Printf("%s: %s, pinned since %s until %s (epoch %d)\n",
 			out.Provider, out.Region, cli.Stamp(*out.At), cli.Stamp(*out.Expires), out.Epoch)
 	case out.At == nil:
-		c.Printf("%s: the last pin has ended (epoch %d); services that start begin with %s\n",
+		c.Printf("%s: the last pin has expired (epoch %d); services that start begin with %s\n",
 			out.Provider, out.Epoch, out.Region)
 	default:
-		c.Printf("%s: no region is pinned since %s (epoch %d); services with automatic failover go to the first healthy region, "+
-			"at once; others stay with %s\n", out.Provider, cli.Stamp(*out.At), out.Epoch, out.Region)
+		c.Printf("%s: no region has been pinned since %s (epoch %d); services with automatic failover decide by health again, "+
+			"others stay with %s\n", out.Provider, cli.Stamp(*out.At), out.Epoch, out.Region)
 	}
 	if out.Note != "" {
 		c.Printf("note: %s\n", out.Note)

@@ -24,18 +24,54 @@ const (
 )
 
 // Define defines the flags.
-func (f *Flags) Define(c *cli.Call) {
+func (f *Flags) Define(c *cli.Call) { f.define(c, "") }
+
+func (f *Flags) define(c *cli.Call, keys string) {
 	c.Text(&f.Pool, "user-pool", "`ID` of a Cognito user pool, such as us-east-1_AbCdEf123")
 	c.List(&f.Replicas, "replica", "`region` that the pool is replicated to")
 	c.Choice(&f.Mode, "cognito-mode", "`mode` of the pool's issuers: original, updated or any (any)",
 		modeOriginal, modeUpdated, modeAny)
-	c.List(&f.Issuers, "issuer",
-		"`REGION=iss` of another provider; its keys are found by OpenID discovery, unless --jwks says where")
+	c.List(&f.Issuers, "issuer", "`REGION=iss` of another provider, for each region in the order of the services"+keys)
 	c.Text(&f.ID, "provider", "`ID` that the services give the provider, if it is not a user pool: rules and pins name it")
 }
 
 // Given reports whether the flags describe a provider.
 func (f *Flags) Given() bool { return f.Pool != "" || len(f.Issuers) > 0 }
+
+// Regions lists the regions that the flags name, for completion, which may read a flag twice.
+func (f *Flags) Regions() (names []string) {
+	if home, _, ok := strings.Cut(f.Pool, "_"); ok {
+		names = append(names, home)
+	}
+	names = append(names, f.Replicas...)
+	for _, value := range f.Issuers {
+		name, _, _ := strings.Cut(value, "=")
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Named returns what the flags describe, for a document that names the provider, as why says.
+func (f *Flags) Named(why string) (issuer.Provider, error) {
+	if len(f.Issuers) > 0 && f.ID == "" {
+		return issuer.Provider{}, cli.Fail(cli.ExitUsage, "%s: give --provider, as the services have it", why)
+	}
+	return f.Provider("", nil)
+}
+
+// CheckRegion rejects a region that a provider does not have, and lists those that it has.
+func CheckRegion(p issuer.Provider, region string) error {
+	if regionOf(p, region) >= 0 {
+		return nil
+	}
+	names := make([]string, 0, len(p.Regions))
+	for _, r := range p.Regions {
+		names = append(names, r.Name)
+	}
+	return cli.Fail(cli.ExitUsage, "provider %s has no region %s: the flags that describe it give it %s",
+		cli.Clip(p.ID), cli.Clip(region), strings.Join(names, ", "))
+}
 
 // Provider returns what the flags describe. A provider that is not a user pool, and has no ID, gets anonymous.
 func (f *Flags) Provider(anonymous string, jwksURLs cli.List) (issuer.Provider, error) {

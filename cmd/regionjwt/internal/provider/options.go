@@ -15,7 +15,7 @@ type Options struct {
 
 // Define adds the flags. jwks is the text of --jwks.
 func (o *Options) Define(c *cli.Call, jwks string) {
-	o.Flags.Define(c)
+	o.define(c, "; its keys are found by OpenID discovery, unless --jwks says where")
 	o.Reach.Define(c)
 	c.List(&o.JWKS, "jwks", jwks)
 }

@@ -248,7 +248,8 @@ func (l *List) remove(ctx context.Context, id string) error {
 func notShared(err error) error {
 	if errors.Is(err, store.ErrNotShared) {
 		return cli.Fail(cli.ExitNotShared,
-			"the change may not have been written: see 'regionjwt rules', and try again when the cause is gone (%w)", err)
+			"the change may not have been written: see 'regionjwt rules', and try again when the cause is gone (%w)",
+			storage.Causes(err))
 	}
 	return cli.Fail(cli.ExitUsage, "%w", err)
 }

@@ -17,9 +17,9 @@ type restoreFlags struct {
 }
 
 func (f *restoreFlags) define(c *cli.Call) {
-	c.List(&f.from, "from", "with restore: `file` with the rules.json of a service's status page, or the output of "+
+	c.List(&f.from, "from", "`file` with the rules.json of a service's status page, or the output of "+
 		"'regionjwt rules --json', whose rules are added")
-	c.Bool(&f.dry, "dry-run", "with restore: list the rules of --from that are not in the stores, and change nothing")
+	c.Bool(&f.dry, "dry-run", "list the rules of --from that are not in the stores, and change nothing")
 }
 
 // read reads the rules of operators in the files that are not over, and no rules of security events, which their receivers keep.

@@ -13,19 +13,52 @@ import (
 
 func rulesCommand() cli.Command {
 	return cli.Command{
-		Name: "rules", Arguments: "[alive | restore]",
-		Short: "list the rules that are in effect, prove that they are current, write them back",
+		Name: "rules", Short: "list the rules that are in effect, prove that they are current, write them back",
 		Long: `
 Lists the rules of the stores, the oldest first. If there is a problem with a store, it lists what the others and the local copy
 have, says so, and fails.
+` + storage.Help,
+		Prepare: func(c *cli.Call) cli.Action {
+			var s Flags
+			s.Define(c)
+			return func(ctx context.Context, _ []string) error { return s.ask(ctx, c, listRules) }
+		},
+		Commands: []cli.Command{aliveCommand(), restoreCommand()},
+	}
+}
 
-  regionjwt rules alive     for a timer: proves to services with a MaxSilence that the documents in the stores are the current
-                            ones. --sign-key is a key of its own, which services list for the heartbeat only
-                            (store.PublicKey.Documents: the name of the document and /alive). It needs --local-copy, and refuses
-                            if a store misses something that was known before
-  regionjwt rules restore   writes back what the stores miss, and the local copy or another store knows. Give the directory of a
-                            service's local copy with --local-copy if only services know it; or give --from the rules.json of
-                            its status page, and look at what --dry-run lists: a rule that somebody removed comes back as well
+func aliveCommand() cli.Command {
+	return cli.Command{
+		Name: "alive", Short: "prove that the documents in the stores are the current ones: for a timer",
+		Long: `
+Writes a heartbeat, which proves to services with a MaxSilence that the documents in the stores are the current ones. --sign-key
+is a key of its own, which services list for the heartbeat only (store.PublicKey.Documents: the name of the document and /alive).
+It needs --local-copy, and fails if a store is missing something that was known before.
+
+  regionjwt rules alive --sign-key heartbeat.key --verify-key operators.key.pub,heartbeat.key.pub --local-copy /var/lib/rules
+` + storage.Help,
+		Prepare: func(c *cli.Call) cli.Action {
+			var s Flags
+			s.Define(c)
+			return func(ctx context.Context, arguments []string) error {
+				if err := c.None(arguments); err != nil {
+					return err
+				}
+				return alive(ctx, c, &s)
+			}
+		},
+	}
+}
+
+func restoreCommand() cli.Command {
+	return cli.Command{
+		Name: "restore", Short: "write back what the stores are missing",
+		Long: `
+Writes back what the stores are missing, and the local copy or another store knows. Give the directory of a service's local copy
+with --local-copy if only services know it; or give --from the rules.json of its status page, and look at what --dry-run lists: a
+rule that somebody removed comes back as well.
+
+  regionjwt rules restore --from rules.json --dry-run
 ` + storage.Help,
 		Prepare: func(c *cli.Call) cli.Action {
 			var s Flags
@@ -35,22 +68,13 @@ have, says so, and fails.
 			back.define(c)
 			sv.define(c)
 			return func(ctx context.Context, arguments []string) error {
+				if err := c.None(arguments); err != nil {
+					return err
+				}
 				if err := sv.read(); err != nil {
 					return err
 				}
-				restores := len(arguments) == 1 && arguments[0] == "restore"
-				if !restores && (len(back.from) > 0 || back.dry) {
-					return cli.Fail(cli.ExitUsage, "--from and --dry-run are for 'regionjwt rules restore'")
-				}
-				switch {
-				case len(arguments) == 0:
-					return s.ask(ctx, c, listRules)
-				case len(arguments) == 1 && arguments[0] == "alive":
-					return alive(ctx, c, &s)
-				case restores:
-					return back.restore(ctx, c, &s, &sv)
-				}
-				return cli.Fail(cli.ExitUsage, "say rules, rules alive, or rules restore")
+				return back.restore(ctx, c, &s, &sv)
 			}
 		},
 	}

@@ -52,7 +52,8 @@ answered.
 			f.config.Define(c)
 			c.File(&f.routes, "routes", "`file` of routes, in JSON or YAML")
 			c.List(&f.listen, "listen", "`DIALECT=ADDRESS` to answer on: nginx=HOST:PORT, envoy=unix:PATH")
-			c.Text(&f.status, "status", "`address` of the status page, /health, /live and /metrics; empty means none")
+			c.Text(&f.status, "status",
+				"`address` of the status page, /health, /live, /metrics and /verdicts (of monitors); empty means none")
 			c.Duration(&f.grace, "grace", defaultGrace, "`time` that requests have to end after SIGTERM")
 			f.audit.define(c)
 			return func(ctx context.Context, arguments []string) error {
@@ -87,6 +88,10 @@ func (f *flags) run(ctx context.Context, c *cli.Call) error {
 	}
 	defer closeStores()
 	v := file.Validator()
+	if m := file.Config().Monitors; m != nil && len(m.Stores) == 0 && f.status == "" {
+		return cli.Fail(cli.ExitUsage,
+			"no verdict of the monitors can arrive: give --status, which they post to, or name stores in the member monitors")
+	}
 	closeAudit, err := f.audit.open(v, c.Out)
 	if err != nil {
 		return err

@@ -56,11 +56,15 @@ func (t *telemetry) close(ctx context.Context) error {
 	return t.meters.Shutdown(ctx)
 }
 
-// StatusHandler returns the handler of the status listener: the status page with the health of the regions, /live and /metrics.
+// StatusHandler returns the handler of the status listener: the status page with the health of the regions, /live and /metrics,
+// and /verdicts for what monitors post, if there are any.
 func StatusHandler(v *regionjwt.Validator, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", metrics)
 	mux.HandleFunc("GET /live", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	if monitors := v.Monitors(); monitors != nil {
+		mux.Handle("/verdicts", monitors)
+	}
 	mux.Handle("/", statuspage.Handler(v, "regionjwt serve"))
 	return mux
 }

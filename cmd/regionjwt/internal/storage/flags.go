@@ -37,11 +37,17 @@ const Help = `
 The store is that of the services: same place, same prefix, same name, same fleet, same keys. Give a Redis password in
 $` + passwordEnv + `: other users of a machine can see arguments. It is never written anywhere.`
 
-// Define defines the flags. documents names what is kept, and harm is what a forged one can do.
-func (s *Flags) Define(c *cli.Call, documents, harm string) {
+// DefinePlaces defines the flags that say where documents are. documents names what is kept.
+func (s *Flags) DefinePlaces(c *cli.Call, documents string) {
 	c.List(&s.Stores, "store",
 		"`place` of the "+documents+": dir:PATH, redis://[USER@]HOST:PORT/DB, rediss://... with TLS, or unix://PATH?db=N")
 	c.Text(&s.Prefix, "prefix", "`text` that begins all Redis keys (regionjwt:)")
+	c.Duration(&s.Timeout, "timeout", DefaultTimeout, "`time` that the whole command may take (5s)")
+}
+
+// Define defines the flags. documents names what is kept, and harm is what a forged one can do.
+func (s *Flags) Define(c *cli.Call, documents, harm string) {
+	s.DefinePlaces(c, documents)
 	c.Text(&s.Fleet, "fleet",
 		"`name` of the fleet that documents are signed or encrypted for, such as production: as the services have it")
 	c.File(&s.SignKey, "sign-key", "`file` of the operators' private key, mode 0600: to write; see 'regionjwt help keygen'")
@@ -50,7 +56,6 @@ func (s *Flags) Define(c *cli.Call, documents, harm string) {
 		"`file` of the fleet's secret in base64, mode 0600: if documents are encrypted instead of signed")
 	c.Bool(&s.Plain, "insecure-plain-store",
 		"trust "+documents+" in Redis that are neither signed nor encrypted: everyone who has its password can then "+harm)
-	c.Duration(&s.Timeout, "timeout", DefaultTimeout, "`time` that the whole command may take (5s)")
 }
 
 // Opened is the stores in use.
@@ -80,6 +85,9 @@ func (o *Opened) Stores() (all []store.Trusted) {
 	return all
 }
 
+// Inner returns the store without what protects its documents, for those that prove themselves.
+func (p *Place) Inner() store.Store { return p.inner }
+
 // CloseAll closes the connections.
 func (o *Opened) CloseAll() {
 	for _, p := range o.Places {
@@ -89,6 +97,15 @@ func (o *Opened) CloseAll() {
 
 // Open checks everything that can be checked without the stores. writes says that something will be written.
 func (s *Flags) Open(c *cli.Call, writes bool) (*Opened, error) {
+	return s.open(c, func(o *Opened, p *Place) error { return s.protect(o, p, writes) })
+}
+
+// OpenPlaces is Open of stores whose documents prove themselves: their places have no Store.
+func (s *Flags) OpenPlaces(c *cli.Call) (*Opened, error) {
+	return s.open(c, func(*Opened, *Place) error { return nil })
+}
+
+func (s *Flags) open(c *cli.Call, protect func(*Opened, *Place) error) (*Opened, error) {
 	if s.Timeout <= 0 {
 		return nil, cli.Fail(cli.ExitUsage, "--timeout must be positive")
 	}
@@ -101,7 +118,7 @@ func (s *Flags) Open(c *cli.Call, writes bool) (*Opened, error) {
 		p, err := s.openPlace(c, place)
 		if err == nil {
 			o.Places = append(o.Places, p)
-			err = s.protect(o, p, writes)
+			err = protect(o, p)
 		}
 		if err != nil {
 			o.CloseAll()
@@ -149,6 +166,9 @@ func (s *Flags) protect(o *Opened, p *Place, writes bool) error {
 			"give --sign-key (to write) "+
 			"or --verify-key (to read), or --secret-file, as the services have it; or "+
 			"--insecure-plain-store, if they trust it as it is")
+	case s.Fleet != "" && !s.Plain:
+		return cli.Fail(cli.ExitUsage, "--fleet has no effect: documents of a fleet are signed or encrypted: "+
+			"give --sign-key (to write) or --verify-key (to read), or --secret-file, as the services have it")
 	case p.redis:
 		o.Trust, p.Store = "plain", store.InsecureTrust(p.inner)
 	default:

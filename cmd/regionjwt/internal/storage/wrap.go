@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
@@ -29,6 +30,23 @@ var errReadOnly = errors.New("it is not written")
 
 // Save implements store.Store.
 func (readOnly) Save(context.Context, string, []byte, string) (string, error) { return "", errReadOnly }
+
+// Causes is the error of a change that no store has accepted. The tool ends then, so that nothing is in effect in its process.
+func Causes(err error) error {
+	return causes{err, strings.ReplaceAll(err.Error(), store.ErrNotShared.Error(), "not written to the store")}
+}
+
+type causes struct {
+	error
+
+	text string
+}
+
+// Error implements error.
+func (c causes) Error() string { return c.text }
+
+// Unwrap returns the error.
+func (c causes) Unwrap() error { return c.error }
 
 // Unavailable returns stores that trust the same documents as others, and do not answer.
 func Unavailable(stores []store.Trusted) (all []store.Trusted) {

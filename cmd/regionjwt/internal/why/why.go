@@ -26,7 +26,7 @@ const (
 // Command returns the command.
 func Command() cli.Command {
 	return cli.Command{
-		Name: "failover", Arguments: "why URL|FILE|-", Short: "explain which region is active, why, and what would move it",
+		Name: "why", Arguments: "URL|FILE|-", Short: "explain which region is active, why, and what would move it",
 		Long: `
 Explains the active region of each provider from the status page of one service: its URL, a file with its JSON, or - for standard
 input, which also serves a page that needs credentials. It says which reports of which reporter moved the region and since when,
@@ -39,10 +39,10 @@ what is known about each region, and what would make another one active. It is t
 			var id string
 			c.Text(&id, "provider", "`ID` of the provider (all)")
 			return func(ctx context.Context, arguments []string) error {
-				if len(arguments) != 2 || arguments[0] != "why" {
-					return cli.Fail(cli.ExitUsage, "give 'why', and the URL of a status page, a file, or -")
+				if len(arguments) != 1 {
+					return cli.Fail(cli.ExitUsage, "whose view? Give the URL of a status page, a file with its JSON, or -")
 				}
-				return run(ctx, c, arguments[1], id)
+				return run(ctx, c, arguments[0], id)
 			}
 		},
 	}
@@ -67,7 +67,8 @@ func run(ctx context.Context, c *cli.Call, from, id string) error {
 	case len(shown) == 0 && id != "":
 		return cli.Fail(cli.ExitNo, "the status page has no failover of provider %s", cli.Clip(id))
 	case len(shown) == 0:
-		return cli.Fail(cli.ExitNo, "the status page has no failover: set Config.Failover")
+		return cli.Fail(cli.ExitNo,
+			"the status page has no failover: set Config.Failover, or the member failover of the configuration file")
 	case more:
 		c.Notef("note: the service has more providers than one page: give --provider\n")
 	}
@@ -161,6 +162,9 @@ func write(c *cli.Call, s *failover.Status) {
 	}
 	for _, r := range s.Regions {
 		c.Printf("  %s is %s: %s\n", r.Region, r.Health, r.Why)
+		if !r.HoldDownUntil.IsZero() {
+			c.Printf("    not entered automatically until %s (hold-down)\n", cli.Stamp(r.HoldDownUntil))
+		}
 		for _, line := range r.Reports {
 			c.Printf("    %s\n", line)
 		}
