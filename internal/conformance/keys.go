@@ -84,7 +84,7 @@ func newKey(j jwk) *key {
 
 // public returns the members of the public JWK under another kid.
 func (k *key) public(kid string) map[string]any {
-	all := map[string]any{"kid": kid, "kty": k.jwk.Kty, "use": "sig"}
+	all := map[string]any{"kid": kid, "kty": k.jwk.Kty, "use": "sig", "alg": k.alg()}
 	for name, value := range map[string]string{"crv": k.jwk.Crv, "n": k.jwk.N, "e": k.jwk.E, "x": k.jwk.X, "y": k.jwk.Y} {
 		if value != "" {
 			all[name] = value

@@ -1,4 +1,4 @@
-package main
+package peers
 
 import (
 	"context"
@@ -9,41 +9,42 @@ import (
 )
 
 type jwx2Subject struct {
-	endpoint endpoint
+	endpoint Endpoint
+	setup    Setup
 	cache    *jwk.Cache
 	cancel   context.CancelFunc
 }
 
-func jwx2Library() library {
-	return library{name: "jwx v2", modules: []string{"github.com/lestrrat-go/jwx/v2"}, open: openJWX2}
+func jwx2Library() Library {
+	return Library{Name: "jwx v2", Modules: []string{"github.com/lestrrat-go/jwx/v2"}, AnyAlg: true, Open: openJWX2}
 }
 
 // openJWX2 fetches the keys once; the service starts all the same if that fails.
-func openJWX2(wait context.Context, s setup) (subject, error) {
+func openJWX2(wait context.Context, s Setup) (Subject, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var cacheOptions []jwk.CacheOption
 	option := jwk.WithMinRefreshInterval(15 * time.Minute)
-	if s.refresh > 0 {
-		cacheOptions = append(cacheOptions, jwk.WithRefreshWindow(s.refresh))
-		option = jwk.WithRefreshInterval(s.refresh)
+	if s.Refresh > 0 {
+		cacheOptions = append(cacheOptions, jwk.WithRefreshWindow(s.Refresh))
+		option = jwk.WithRefreshInterval(s.Refresh)
 	}
 	cache := jwk.NewCache(ctx, cacheOptions...)
-	e := s.issuers[0]
-	if err := cache.Register(e.jwks, option); err != nil {
+	e := s.Issuers[0]
+	if err := cache.Register(e.JWKS, option); err != nil {
 		cancel()
 		return nil, err
 	}
-	_, _ = cache.Refresh(wait, e.jwks)
-	return jwx2Subject{e, cache, cancel}, nil
+	_, _ = cache.Refresh(wait, e.JWKS)
+	return jwx2Subject{e, s, cache, cancel}, nil
 }
 
 func (s jwx2Subject) Verify(ctx context.Context, token string) error {
-	set, err := s.cache.Get(ctx, s.endpoint.jwks)
+	set, err := s.cache.Get(ctx, s.endpoint.JWKS)
 	if err != nil {
 		return err
 	}
 	_, err = jwt.Parse([]byte(token), jwt.WithContext(ctx), jwt.WithKeySet(set), jwt.WithValidate(true),
-		jwt.WithIssuer(s.endpoint.iss), jwt.WithAudience(audience), jwt.WithRequiredClaim(jwt.ExpirationKey))
+		jwt.WithIssuer(s.endpoint.Iss), jwt.WithAudience(s.setup.Audience), jwt.WithAcceptableSkew(s.setup.Leeway), jwt.WithRequiredClaim(jwt.ExpirationKey))
 	return err
 }
 
