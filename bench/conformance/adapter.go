@@ -30,7 +30,8 @@ type adapter struct {
 	dir      string
 	tls      bool // it fetches keys over https only
 	url      string
-	err      error // why it cannot be run
+	local    *peers.Library // it is served by this process
+	err      error          // why it cannot be run
 }
 
 // configuration is the body of POST /configure.
@@ -66,6 +67,7 @@ type process struct {
 	url    string
 	client *http.Client
 	cmd    *exec.Cmd
+	local  *http.Server
 	log    *tail
 	ended  chan struct{}
 	stop   sync.Once
@@ -104,6 +106,9 @@ func (a *adapter) start(ctx context.Context, roots string) (*process, error) {
 	if a.url != "" {
 		return p, nil
 	}
+	if a.local != nil {
+		return p, p.serve(ctx, *a.local)
+	}
 	port, err := freePort(ctx)
 	if err != nil {
 		return nil, err
@@ -140,9 +145,24 @@ func (a *adapter) start(ctx context.Context, roots string) (*process, error) {
 	}
 }
 
+// serve serves a library in this process.
+func (p *process) serve(ctx context.Context, l peers.Library) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	p.url = "http://" + listener.Addr().String()
+	p.local = &http.Server{Handler: newGoAdapter(l), ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = p.local.Serve(listener) }()
+	return nil
+}
+
 func (p *process) close() {
 	p.stop.Do(func() {
 		p.client.CloseIdleConnections()
+		if p.local != nil {
+			_ = p.local.Close()
+		}
 		if p.cmd != nil {
 			_ = p.cmd.Process.Kill()
 			<-p.ended

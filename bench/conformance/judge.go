@@ -110,9 +110,9 @@ func (a *adapter) judge(ctx context.Context, corpus *conformance.Corpus, o optio
 	return r, nil
 }
 
-// all plays stories and cases, each worker with a process of the adapter.
+// all plays stories and cases. A story that went wrong is played once more, with fewer beside it, and that is what counts: the machine
+// may have been busy.
 func (p *playground) all(ctx context.Context) error {
-	type task func(*process) error
 	var tasks []task
 	for _, s := range p.corpus.Stories {
 		if strings.HasPrefix(s.ID, p.options.only) {
@@ -124,17 +124,41 @@ func (p *playground) all(ctx context.Context) error {
 			tasks = append(tasks, func(proc *process) error { return p.one(ctx, proc, k) })
 		}
 	}
+	if err := p.play(ctx, tasks, p.options.workers); err != nil {
+		return err
+	}
+	wrong := map[string]bool{}
+	p.result.Failures = slices.DeleteFunc(p.result.Failures, func(f failure) bool {
+		wrong[f.ID] = wrong[f.ID] || isStory(f.ID)
+		return isStory(f.ID)
+	})
+	tasks = nil
+	for _, s := range p.corpus.Stories {
+		if wrong[storyPrefix+s.ID] {
+			p.result.Stories--
+			tasks = append(tasks, func(proc *process) error { return p.story(ctx, proc, s) })
+		}
+	}
+	return p.play(ctx, tasks, (p.options.workers+1)/2)
+}
+
+// task is something to do with a process of the adapter.
+type task func(*process) error
+
+// play does tasks with a number of workers.
+func (p *playground) play(ctx context.Context, tasks []task, workers int) error {
 	queue := make(chan task, len(tasks))
 	for _, t := range tasks {
 		queue <- t
 	}
 	close(queue)
-	errs := make(chan error, p.options.workers)
-	for range p.options.workers {
-		go func() { errs <- p.work(ctx, func() (func(*process) error, bool) { t, ok := <-queue; return t, ok }) }()
+	workers = min(workers, len(tasks))
+	errs := make(chan error, workers)
+	for range workers {
+		go func() { errs <- p.work(ctx, queue) }()
 	}
 	var first error
-	for range p.options.workers {
+	for range workers {
 		if err := <-errs; first == nil {
 			first = err
 		}
@@ -142,18 +166,17 @@ func (p *playground) all(ctx context.Context) error {
 	return first
 }
 
-// work plays what next returns. A process that has ended is started again.
-func (p *playground) work(ctx context.Context, next func() (func(*process) error, bool)) error {
+// work does the tasks of a queue. A process that has ended is started again.
+func (p *playground) work(ctx context.Context, queue <-chan task) error {
 	var proc *process
 	defer func() {
 		if proc != nil {
 			proc.close()
 		}
 	}()
-	for {
-		task, ok := next()
-		if !ok || ctx.Err() != nil {
-			return context.Cause(ctx)
+	for do := range queue {
+		if ctx.Err() != nil {
+			break
 		}
 		if proc != nil {
 			select {
@@ -169,10 +192,11 @@ func (p *playground) work(ctx context.Context, next func() (func(*process) error
 				return err
 			}
 		}
-		if err := task(proc); err != nil {
+		if err := do(proc); err != nil {
 			return err
 		}
 	}
+	return context.Cause(ctx)
 }
 
 func (p *playground) fail(id, kind, format string, args ...any) {

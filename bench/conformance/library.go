@@ -56,7 +56,7 @@ func newGoAdapter(l peers.Library) *goAdapter {
 		return a
 	}
 	a.unsupported = []string{"types", "scopes", "revocation", "cognito"}
-	if !l.Several {
+	if !l.Several || l.Discovers {
 		a.unsupported = append(a.unsupported, "issuers")
 	}
 	if l.NoLeeway {

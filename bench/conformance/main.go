@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/regionjwt/regionjwt/bench/internal/peers"
 	"github.com/regionjwt/regionjwt/internal/conformance"
 )
 
@@ -88,6 +89,7 @@ func parse(args []string, progress io.Writer) (options, error) {
 	var o options
 	names := flags.String("adapter", "", "comma-separated `names` of the adapters that are run")
 	all := flags.Bool("all", false, "run every adapter")
+	local := flags.String("local", "", "the `name` of a Go library that is run in this process")
 	url := flags.String("url", "", "the `URL` of an adapter that runs already")
 	flags.StringVar(&o.corpus, "corpus", "../conformance", "the `directory` of the corpus")
 	flags.StringVar(&o.only, "only", "", "the `prefix` of the IDs of the cases and stories that are run")
@@ -102,6 +104,12 @@ func parse(args []string, progress io.Writer) (options, error) {
 	switch {
 	case *url != "":
 		o.adapters, o.workers = []adapter{{Name: *url, url: strings.TrimSuffix(*url, "/")}}, 1
+	case *local != "":
+		i := slices.IndexFunc(peers.All(), func(l peers.Library) bool { return l.Name == *local })
+		if i < 0 {
+			return o, fmt.Errorf("%w %s", errNoAdapter, *local)
+		}
+		o.adapters = []adapter{{Name: *local, Language: "Go", local: &peers.All()[i]}}
 	case *all:
 		o.adapters = known
 	case *names == "":

@@ -142,24 +142,23 @@ func (k *keyServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (k *keyServer) write(w http.ResponseWriter, r *http.Request, a *conformance.Answer) {
-	text := k.corpus.Body(a)
-	size := 64 << 10
-	if a.Drip > 0 {
-		size = 1
-	}
-	for len(text) > 0 {
-		n, err := w.Write(text[:min(size, len(text))])
-		k.mu.Lock()
-		k.written += int64(n)
-		k.mu.Unlock()
-		if err != nil {
-			return
-		}
-		text = text[n:]
-		if a.Drip > 0 {
-			_ = http.NewResponseController(w).Flush()
-			if !k.wait(r, a.Drip) {
+	for piece := range k.corpus.Body(a) {
+		for size := len(piece); len(piece) > 0; piece = piece[size:] {
+			if a.Drip > 0 {
+				size = 1
+			}
+			n, err := w.Write(piece[:size])
+			k.mu.Lock()
+			k.written += int64(n)
+			k.mu.Unlock()
+			if err != nil {
 				return
+			}
+			if a.Drip > 0 {
+				_ = http.NewResponseController(w).Flush()
+				if !k.wait(r, a.Drip) {
+					return
+				}
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -88,14 +89,31 @@ func (t *Text) UnmarshalJSON(doc []byte) error {
 // Bytes returns the bytes.
 func (t Text) Bytes() []byte {
 	var all []byte
-	for _, p := range t {
-		part := p.Base64
-		if p.Text != "" {
-			part = []byte(p.Text)
-		}
-		all = append(all, bytes.Repeat(part, max(1, p.Repeat))...)
+	for piece := range t.Pieces() {
+		all = append(all, piece...)
 	}
 	return all
+}
+
+// Pieces yields the bytes piece by piece: what is repeated may be too much for the memory.
+func (t Text) Pieces() iter.Seq[[]byte] {
+	const size = 64 << 10
+	return func(yield func([]byte) bool) {
+		for _, p := range t {
+			part := p.Base64
+			if p.Text != "" {
+				part = []byte(p.Text)
+			}
+			left := max(1, p.Repeat)
+			for many := max(1, size/max(1, len(part))); left > 0; {
+				n := min(many, left)
+				if !yield(bytes.Repeat(part, n)) {
+					return
+				}
+				left -= n
+			}
+		}
+	}
 }
 
 var (

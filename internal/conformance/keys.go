@@ -14,14 +14,16 @@ import (
 	"fmt"
 	"math/big"
 	"strings"
+	"sync"
 )
 
 // key is a private key, which everyone knows.
 type key struct {
-	jwk jwk
-	rsa *rsa.PrivateKey
-	ec  *ecdsa.PrivateKey
-	ed  ed25519.PrivateKey
+	jwk  jwk
+	once sync.Once // guards what follows
+	rsa  *rsa.PrivateKey
+	ec   *ecdsa.PrivateKey
+	ed   ed25519.PrivateKey
 }
 
 type jwk struct {
@@ -53,7 +55,7 @@ func (c *Corpus) readKeys(file string) error {
 		if c.keys[j.Kid] != nil {
 			return fmt.Errorf("%s: %s %w", file, j.Kid, errTwice)
 		}
-		c.keys[j.Kid] = newKey(j)
+		c.keys[j.Kid] = &key{jwk: j}
 	}
 	return nil
 }
@@ -63,8 +65,14 @@ func number(text string) *big.Int {
 	return new(big.Int).SetBytes(b)
 }
 
-func newKey(j jwk) *key {
-	k := &key{jwk: j}
+// ready makes the key ready to sign, once.
+func (k *key) ready() *key {
+	k.once.Do(k.parse)
+	return k
+}
+
+func (k *key) parse() {
+	j := k.jwk
 	switch j.Kty {
 	case "RSA":
 		k.rsa = &rsa.PrivateKey{
@@ -79,7 +87,6 @@ func newKey(j jwk) *key {
 	case "OKP":
 		k.ed = ed25519.NewKeyFromSeed(number(j.D).FillBytes(make([]byte, ed25519.SeedSize)))
 	}
-	return k
 }
 
 // public returns the members of the public JWK under another kid.
@@ -95,13 +102,7 @@ func (k *key) public(kid string) map[string]any {
 
 // alg is the algorithm of a key whose token does not say another.
 func (k *key) alg() string {
-	switch {
-	case k.ec != nil:
-		return map[int]string{256: "ES256", 384: "ES384", 521: "ES512"}[k.ec.Params().BitSize]
-	case k.ed != nil:
-		return "EdDSA"
-	}
-	return "RS256"
+	return map[string]string{"": "RS256", "P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA"}[k.jwk.Crv]
 }
 
 // sum hashes as an algorithm does.
@@ -121,6 +122,7 @@ func sum(alg string, input []byte) (crypto.Hash, []byte) {
 var errNoKey = errors.New("no key for it")
 
 func (k *key) sign(s *Sign, input []byte) ([]byte, error) {
+	k.ready()
 	h, digest := sum(s.Alg, input)
 	switch {
 	case k.rsa != nil && strings.HasPrefix(s.Alg, "PS"):

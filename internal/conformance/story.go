@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 	"strings"
 	"time"
 )
@@ -168,11 +170,11 @@ func (c *Corpus) plain(s *Story, p *Presented) *Token {
 	return t
 }
 
-// Body returns what an answer is.
-func (c *Corpus) Body(a *Answer) []byte {
+// Body yields what an answer is, piece by piece.
+func (c *Corpus) Body(a *Answer) iter.Seq[[]byte] {
 	switch {
 	case a.Set != "":
-		return c.Set(a.Set)
+		return c.sets[a.Set].Pieces()
 	case a.Keys != nil:
 		all := []any{}
 		for _, name := range a.Keys {
@@ -183,7 +185,7 @@ func (c *Corpus) Body(a *Answer) []byte {
 			all = append(all, c.keys[key].public(kid))
 		}
 		doc, _ := json.Marshal(map[string]any{"keys": all}) // strings always can
-		return doc
+		return slices.Values([][]byte{doc})
 	}
-	return a.Body.Bytes()
+	return a.Body.Pieces()
 }

@@ -232,7 +232,7 @@ func (c *Corpus) change(s *Sign, how string, signature []byte) ([]byte, error) {
 	case "hex":
 		return hex.AppendEncode(nil, signature), nil
 	case "add modulus":
-		n := c.keys[s.Key].rsa.N
+		n := c.keys[s.Key].ready().rsa.N
 		sum := new(big.Int).Add(new(big.Int).SetBytes(signature), n)
 		if sum.BitLen() > 8*len(signature) {
 			return append([]byte{1}, sum.FillBytes(make([]byte, len(signature)+1))[1:]...), nil

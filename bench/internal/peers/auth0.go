@@ -14,7 +14,7 @@ func auth0Library() Library {
 	return Library{
 		Name: "auth0 v3", Modules: []string{"github.com/auth0/go-jwt-middleware/v3", "github.com/lestrrat-go/jwx/v3"},
 		Note: "by itself it asks for an older jwx v3, see README.md",
-		Open: openAuth0, Several: true, Lazy: true,
+		Open: openAuth0, Several: true, Lazy: true, Discovers: true,
 	}
 }
 

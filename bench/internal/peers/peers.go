@@ -59,6 +59,7 @@ type Library struct {
 	Several   bool             // one subject can serve several issuers
 	Lazy      bool             // keys are fetched when the first token comes
 	Refetches bool             // a key that is not in memory is fetched
+	Discovers bool             // the keys of several issuers are found by discovery only
 	NoLeeway  bool             // there is no setting for it
 	AnyAlg    bool             // there is no list of algorithms: the alg of the key decides
 	Outage    func(error) bool // tells outages from bad tokens; nil where the library has no such error
