@@ -33,7 +33,7 @@ FUZZ := ./internal/strictjson:FuzzParse ./internal/jose:FuzzAppendBase64 ./inter
 	./verifier:FuzzActor ./revocation/sharedsignals:FuzzTranslate ./store/redisstore:FuzzReplies ./store/redisstore:FuzzFraming \
 	./cmd/regionjwt/internal/serve/routes:FuzzPath ./cmd/regionjwt/internal/serve/routes:FuzzHeader
 
-.PHONY: toolchains conformance help explore long soak spelling test test-rest test-all browser lint fmt fmt-check examples fuzz sim sim-fleet outages mutate allocs bench cover tidy-check check
+.PHONY: toolchains conformance help explore long soak spelling test test-rest test-all browser lint fmt fmt-check examples fuzz sim sim-fleet outages mutate allocs bench cover tidy-check check instructions
 
 include release.mk
 
@@ -132,6 +132,9 @@ spelling: ## misspelled words in the documents
 allocs: ## fail where a main path allocates more than is recorded; without the race detector, which allocates itself
 	go test -run '^TestAllocations$$' ./verifier ./middleware/httpauth
 	cd observe/otel && go test -run '^TestAllocations$$' .
+
+instructions: ## fail where a main path executes more instructions than is recorded: needs valgrind
+	cd bench && go run ./instructions
 
 bench: ## this library and its peers, side by side: writes bench/RESULTS.md (half an hour)
 	cd bench && go run ./report -write RESULTS.md

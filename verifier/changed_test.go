@@ -76,7 +76,7 @@ func TestChangedCloses(t *testing.T) {
 				require.False(t, closed(ch), name)
 				require.Equal(t, ch, v.Changed(), "one channel for all, until it is closed")
 				change()
-				synctest.Wait() // a new view may answer a Verify a moment before all are told of it
+				synctest.Wait() // a new view may answer a Verify just before the channel is closed
 				require.True(t, closed(ch), name)
 			}
 		}

@@ -239,8 +239,8 @@ func configure(policy *conformance.Policy, id string, uri func(i conformance.Iss
 func (p *playground) one(ctx context.Context, proc *process, k *conformance.Case) error {
 	set, err := proc.post(ctx, "/configure", configure(&k.Policy, k.ID, func(i conformance.Issuer) string { return p.sets.base + "/set/" + i.Keys }))
 	needs := slices.Clone(k.Needs)
-	if k.Expect == conformance.Accept && k.Token.Sign != nil {
-		needs = append(needs, k.Token.Sign.Alg)
+	if k.Expect == conformance.Accept && len(k.Policy.Algorithms) == 1 {
+		needs = append(needs, k.Policy.Algorithms[0])
 	}
 	if len(k.Policy.Issuers) > 1 {
 		needs = append(needs, "issuers")

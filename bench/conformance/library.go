@@ -55,7 +55,7 @@ func newGoAdapter(l peers.Library) *goAdapter {
 		}
 		return a
 	}
-	a.unsupported = []string{"types", "scopes", "revocation", "cognito"}
+	a.unsupported = []string{"types", "scopes", "revocation", "cognito", "Ed25519"}
 	if !l.Several || l.Discovers {
 		a.unsupported = append(a.unsupported, "issuers")
 	}

@@ -127,7 +127,7 @@ func TestProblemsOfTheFileHaveALine(t *testing.T) {
 	}
 }
 
-// A file excludes the flags that it stands for, and a file of several providers asks which one.
+// A file excludes the flags that it stands for.
 func TestAFileInsteadOfFlags(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "service.json")
@@ -137,7 +137,6 @@ func TestAFileInsteadOfFlags(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte(`{"policies": [`+policy("https://a.example")+`, `+policy("https://b.example")+`],
 		"stores": {"s": {"url": "dynamodb://table", "insecureTrust": true}, "r": {"url": "redis://localhost:1/0", "insecureTrust": true}},
 		"revocation": {"replica": {"stores": ["s"]}}}`), 0o600))
-	tool{}.fails(t, 2, []string{"say which one with --provider: https://a.example, https://b.example"}, "check", "--config", file)
 	tool{}.fails(t, 2, []string{"no provider of that ID"}, "check", "--config", file, "--provider", "c")
 	tool{}.fails(t, 2, []string{"not both"}, "check", "--config", file, "--issuer", "a=https://a.example")
 	tool{}.fails(t, 2, []string{"not both"}, "doctor", "--config", file, "--store", "dir:x")
@@ -189,4 +188,52 @@ func TestDrillOfAnAuthorizer(t *testing.T) {
 		require.Contains(t, out, want)
 	}
 	tool{}.fails(t, 2, []string{"negative"}, "check", "--config", file, "--authorizer-cache", "-1s")
+}
+
+// check drills every provider of a file, one after the other, or one of them; the worst one decides.
+func TestCheckOfSeveralProviders(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	type m = map[string]any
+	var policies []m
+	var worlds []*fakeissuer.Server
+	for _, id := range []string{"good", "bad"} {
+		w := fakeissuer.New(t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion, Algorithm: "ES256", ID: id})
+		w.Serve()
+		worlds = append(worlds, w)
+		var regions []m
+		for _, r := range w.Provider().Regions {
+			regions = append(regions, m{"name": r.Name, "issuers": r.Issuers, "jwksURLs": r.JWKSURLs})
+		}
+		policies = append(policies, m{"provider": m{"id": id, "regions": regions}, "audience": m{"audience": []string{"a"}}})
+	}
+	doc, err := json.Marshal(m{"policies": policies, "keys": m{"snapshots": "snapshots"}, "stores": m{"snapshots": m{"url": "dir:snapshots"}}})
+	require.NoError(t, err)
+	file := filepath.Join(dir, "service.json")
+	require.NoError(t, os.WriteFile(file, doc, 0o600))
+	reports := func(code int, more ...string) (all []drillAnswer) {
+		r := tool{}.run(t, append([]string{"check", "--json", "--config", file}, more...)...)
+		require.Equal(t, code, r.code, r.out)
+		for d := json.NewDecoder(strings.NewReader(r.out)); d.More(); {
+			var one drillAnswer
+			require.NoError(t, d.Decode(&one))
+			all = append(all, one)
+		}
+		return all
+	}
+	all := reports(0)
+	require.Len(t, all, 2)
+	require.Equal(t, "ready", all[0].Verdict)
+	require.Equal(t, "ready", all[1].Verdict)
+
+	worlds[1].Break(worlds[1].Provider().Regions[0].Name)
+	all = reports(1)
+	require.Len(t, all, 2)
+	require.Equal(t, "ready", all[0].Verdict)
+	require.Equal(t, "not_ready", all[1].Verdict)
+	require.Len(t, reports(0, "--provider", "good"), 1)
+	require.Len(t, reports(1, "--provider", "bad"), 1)
+	out := tool{}.run(t, "check", "--config", file).out
+	require.Contains(t, out, "provider   good")
+	require.Contains(t, out, "\nprovider   bad")
 }

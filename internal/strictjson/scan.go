@@ -51,11 +51,15 @@ func (s *scanner) space() {
 
 // peek skips white space and returns the next byte, or 0 at the end: a NUL is never legal where peek is used.
 func (s *scanner) peek() byte {
-	s.space()
-	if s.pos < len(s.doc) {
-		return s.doc[s.pos]
+	if s.pos < len(s.doc) && s.doc[s.pos] > ' ' {
+		return s.doc[s.pos] // mostly; the compiler inlines this
 	}
-	return 0
+	return s.peekBehindSpace()
+}
+
+func (s *scanner) peekBehindSpace() byte {
+	s.space()
+	return s.peekHere()
 }
 
 // value validates the value at the current byte.
@@ -109,7 +113,10 @@ func (s *scanner) object(depth int) error {
 		s.pos++
 		return nil
 	}
-	names := uniqueNames{scanner: s, base: len(s.names)}
+	names := uniqueNames{scanner: s, outer: depth == 1, base: len(s.names)}
+	if names.outer {
+		names.base = len(s.out)
+	}
 	for {
 		if s.peek() != '"' {
 			return ErrSyntax
@@ -125,12 +132,12 @@ func (s *scanner) object(depth int) error {
 			return ErrSyntax
 		}
 		s.pos++
-		s.space()
+		s.peek()
 		v, err := s.value(depth)
 		if err != nil {
 			return err
 		}
-		if depth == 1 {
+		if names.outer {
 			s.out = append(s.out, Member{Name: name, Value: v})
 		}
 		switch s.peek() {
@@ -138,7 +145,9 @@ func (s *scanner) object(depth int) error {
 			s.pos++
 		case '}':
 			s.pos++
-			s.names = s.names[:names.base]
+			if !names.outer {
+				s.names = s.names[:names.base]
+			}
 			return nil
 		default:
 			return ErrSyntax
@@ -146,36 +155,69 @@ func (s *scanner) object(depth int) error {
 	}
 }
 
-// uniqueNames holds the names of the members of one object.
+// uniqueNames tells the names of the members of one object apart. Those of the outer object are in scanner.out, those of
+// others in scanner.names.
 type uniqueNames struct {
 	scanner *scanner
-	base    int                 // of s.names
+	outer   bool
+	base    int                 // of scanner.out or scanner.names
 	filter  uint64              // has the bit of each name, so that most names need not be compared with others
 	seen    map[string]struct{} // nil while the names are few
 }
 
 // add notes a name; false where the object has it already.
 func (u *uniqueNames) add(name string) bool {
-	s := u.scanner
-	open := s.names[u.base:]
-	if u.seen == nil && len(open) >= manyNames {
-		u.seen = make(map[string]struct{}, 4*manyNames)
-		for _, n := range open {
-			u.seen[n] = struct{}{}
-		}
-	}
-	if u.seen != nil {
-		_, twice := u.seen[name]
-		u.seen[name] = struct{}{}
-		return !twice
+	if u.seen != nil || u.len() >= manyNames {
+		return u.addToMany(name)
 	}
 	bit := filterBit(name)
-	if u.filter&bit != 0 && slices.Contains(open, name) {
+	if u.filter&bit != 0 && u.has(name) {
 		return false
 	}
 	u.filter |= bit
-	s.names = append(s.names, name)
+	if !u.outer {
+		u.scanner.names = append(u.scanner.names, name)
+	}
 	return true
+}
+
+func (u *uniqueNames) len() int {
+	if u.outer {
+		return len(u.scanner.out) - u.base
+	}
+	return len(u.scanner.names) - u.base
+}
+
+func (u *uniqueNames) has(name string) bool {
+	if !u.outer {
+		return slices.Contains(u.scanner.names[u.base:], name)
+	}
+	members := u.scanner.out[u.base:]
+	for i := range members {
+		if members[i].Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// addToMany is add for an object of many members.
+func (u *uniqueNames) addToMany(name string) bool {
+	if u.seen == nil {
+		u.seen = make(map[string]struct{}, 4*manyNames)
+		if u.outer {
+			for _, m := range u.scanner.out[u.base:] {
+				u.seen[m.Name] = struct{}{}
+			}
+		} else {
+			for _, n := range u.scanner.names[u.base:] {
+				u.seen[n] = struct{}{}
+			}
+		}
+	}
+	_, twice := u.seen[name]
+	u.seen[name] = struct{}{}
+	return !twice
 }
 
 func filterBit(name string) uint64 {
@@ -195,8 +237,11 @@ func (s *scanner) array(depth int) error {
 		return nil
 	}
 	for {
-		s.space()
-		if _, err := s.value(depth); err != nil {
+		if s.peek() == '"' { // mostly: roles, groups, audiences
+			if _, err := s.text(); err != nil {
+				return err
+			}
+		} else if _, err := s.value(depth); err != nil {
 			return err
 		}
 		switch s.peek() {
@@ -214,8 +259,11 @@ func (s *scanner) array(depth int) error {
 func (s *scanner) name() (string, error) {
 	start := s.pos
 	escaped, err := s.text()
-	if err != nil {
+	switch {
+	case err != nil:
 		return "", err
+	case !escaped:
+		return s.doc[start+1 : s.pos-1], nil
 	}
 	return Value{raw: s.doc[start:s.pos], kind: String, escaped: escaped}.Text(), nil
 }
@@ -224,8 +272,7 @@ func (s *scanner) name() (string, error) {
 func (s *scanner) text() (escaped bool, err error) {
 	s.pos++
 	for {
-		s.plain()
-		if s.pos >= len(s.doc) {
+		if s.plain(); s.pos >= len(s.doc) {
 			return false, ErrSyntax
 		}
 		switch c := s.doc[s.pos]; {
@@ -256,7 +303,7 @@ func (s *scanner) plain() {
 	for len(rest) >= 8 {
 		x := uint64(rest[0]) | uint64(rest[1])<<8 | uint64(rest[2])<<16 | uint64(rest[3])<<24 |
 			uint64(rest[4])<<32 | uint64(rest[5])<<40 | uint64(rest[6])<<48 | uint64(rest[7])<<56
-		// The top bit of an byte is set where it is no ASCII, below a space, a quote or a backslash. A borrow makes it wrong
+		// The top bit of a byte is set where it is no ASCII, below a space, a quote or a backslash. A borrow makes it wrong
 		// only in bytes above one that is.
 		special := (x | (x - ' '*each) | (x ^ '"'*each - each) | (x ^ '\\'*each - each)) & (0x80 * each)
 		if special != 0 {

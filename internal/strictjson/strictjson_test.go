@@ -283,3 +283,26 @@ func FuzzParse(f *testing.F) {
 		}))
 	})
 }
+
+// A name is found twice in an object of any size, at any level, wherever the two are; what the caller had is no member of it.
+func TestNoNameTwice(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 2, 5, 23, 24, 25, 26, 60} {
+		for _, twice := range []int{0, n / 2, n - 1} {
+			var members []string
+			for i := range n {
+				members = append(members, fmt.Sprintf(`"name%d":%d`, i, i))
+			}
+			once := "{" + strings.Join(members, ",") + "}"
+			again := "{" + strings.Join(append(members, fmt.Sprintf(`"name%d":0`, twice)), ",") + "}"
+			for _, around := range []string{"%s", `{"name0":%s}`, `{"a":[0,%s]}`} {
+				had := []strictjson.Member{{Name: fmt.Sprintf("name%d", n-1)}}
+				got, err := strictjson.Parse(had, fmt.Sprintf(around, once))
+				require.NoError(t, err, "%d in %s", n, around)
+				require.Equal(t, had[0], got[0])
+				_, err = strictjson.Parse(had, fmt.Sprintf(around, again))
+				require.ErrorIs(t, err, strictjson.ErrDuplicate, "%d of %d in %s", twice, n, around)
+			}
+		}
+	}
+}

@@ -5,7 +5,7 @@ import { serve } from './adapter.js';
 
 serve(
   ({ issuers, audience, leeway, profile }) => {
-    const unsupported = ['refresh', 'types', 'scopes', 'revocation', 'algorithms', 'PS256', 'PS384', 'PS512'];
+    const unsupported = ['types', 'scopes', 'revocation', 'algorithms', 'PS256', 'PS384', 'PS512', 'Ed25519'];
     if (profile?.startsWith('cognito')) {
       const verifier = CognitoJwtVerifier.create(
         issuers.map((i) => ({

@@ -3,6 +3,7 @@ package check
 
 import (
 	"context"
+	"net/http"
 	"os"
 	"slices"
 	"time"
@@ -11,6 +12,8 @@ import (
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/config"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/provider"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/storage"
+	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/verifier"
 )
 
 // Command is check.
@@ -28,6 +31,8 @@ It changes nothing, and sends nothing but GET requests. docs/drill.md says how t
   regionjwt check --issuer eu=https://eu.example/shop --issuer us=https://us.example/shop --snapshots --quiet
   regionjwt check --issuer eu=https://idp.example --jwks eu=https://eu.example/keys \
                   --issuer us=https://idp.example --jwks us=https://us.example/keys
+
+With --config it checks every provider of the file, or the one of --provider; --json then writes one document for each.
 
 It exits with 0 if nothing would break, with 1 if something would, and with 3 if no URL could be reached at all: then it is
 likelier that this machine is cut off. Progress goes to standard error, if that is a terminal.`,
@@ -68,7 +73,7 @@ func (f *flags) define(c *cli.Call) {
 	c.Bool(&f.quiet, "quiet", "no progress")
 }
 
-// drill makes the drill, and writes what it has found.
+// run makes the drills, one provider after the other, and writes what they have found.
 func run(ctx context.Context, c *cli.Call, f *flags) error {
 	if f.authorizerCache < 0 {
 		return cli.Fail(cli.ExitUsage, "--authorizer-cache is negative")
@@ -76,13 +81,35 @@ func run(ctx context.Context, c *cli.Call, f *flags) error {
 	if f.timeout <= 0 {
 		return cli.Fail(cli.ExitUsage, "--timeout must be positive")
 	}
-	d, err := f.drill(c)
+	all, err := f.drills(c)
 	if err != nil {
 		return err
 	}
+	verdicts := map[string]bool{}
+	for i, d := range all {
+		if i > 0 && !c.JSON {
+			c.Printf("\n")
+		}
+		verdict, err := f.drill(ctx, c, d)
+		if err != nil {
+			return err
+		}
+		verdicts[verdict] = true
+	}
+	switch {
+	case verdicts[drillNotReady]:
+		return cli.Told(cli.ExitNo)
+	case verdicts[drillCannotTell]:
+		return cli.Told(cli.ExitCannotTell)
+	}
+	return nil
+}
+
+// drill makes one drill, and writes what it has found.
+func (f *flags) drill(ctx context.Context, c *cli.Call, d *drill) (verdict string, err error) {
 	defer d.client.CloseIdleConnections()
 	if err := d.checkConfig(); err != nil {
-		return cli.Fail(cli.ExitUsage, "%w", err)
+		return "", cli.Fail(cli.ExitUsage, "%w", err)
 	}
 	if wantsProgress(c, f) {
 		d.progress = c.Notef
@@ -91,38 +118,25 @@ func run(ctx context.Context, c *cli.Call, f *flags) error {
 	r := d.report(ctx)
 	r.authorizer(f.authorizerCache)
 	if ctx.Err() != nil {
-		return cli.Fail(cli.ExitCannotTell, "it was interrupted")
+		return "", cli.Fail(cli.ExitCannotTell, "it was interrupted")
 	}
 	r.decide(f.strict)
 	if c.JSON {
-		if err := c.WriteJSON(r); err != nil {
-			return err
-		}
-	} else {
-		writeReport(c, r)
+		return r.Verdict, c.WriteJSON(r)
 	}
-	switch r.Verdict {
-	case drillNotReady:
-		return cli.Told(cli.ExitNo)
-	case drillCannotTell:
-		return cli.Told(cli.ExitCannotTell)
-	}
-	return nil
+	writeReport(c, r)
+	return r.Verdict, nil
 }
 
-// drill is the drill that the flags or the file describe.
-func (f *flags) drill(c *cli.Call) (*drill, error) {
+// drills are those that the flags or the file describe.
+func (f *flags) drills(c *cli.Call) ([]*drill, error) {
 	client, err := f.Client(f.timeout)
 	if err != nil {
 		return nil, err
 	}
-	d := &drill{
-		plainHosts: f.PlainHosts, client: client, timeout: f.timeout, days: f.days, snapshots: f.snapshots,
-		progress: func(string, ...any) {},
-	}
 	if !f.config.Given() {
-		d.provider, err = f.Provider("checked", f.JWKS)
-		return d, err
+		p, err := f.Provider("checked", f.JWKS)
+		return []*drill{f.newDrill(p, client)}, err
 	}
 	if f.Given() || len(f.JWKS) > 0 {
 		return nil, cli.Fail(cli.ExitUsage, "give --config, or flags that describe a provider, not both")
@@ -132,15 +146,30 @@ func (f *flags) drill(c *cli.Call) (*drill, error) {
 		return nil, err
 	}
 	defer file.Close()
-	p, err := file.Policy(f.ID)
-	if err != nil {
-		return nil, err
+	policies := file.Policies
+	if f.ID != "" {
+		p, err := file.Policy(f.ID)
+		if err != nil {
+			return nil, err
+		}
+		policies = []verifier.Policy{p}
 	}
-	d.provider, d.snapshots = p.Provider, d.snapshots || file.Keys.Snapshots != nil
-	d.plainHosts = slices.Concat(f.PlainHosts, file.Keys.InsecureHTTPHosts)
-	d.client = file.Client(p, client, d.plainHosts)
-	d.provider.HTTPClient = nil // its requests go through the drill's
-	return d, nil
+	var all []*drill
+	for _, p := range policies {
+		plainHosts := slices.Concat(f.PlainHosts, file.Keys.InsecureHTTPHosts)
+		d := f.newDrill(p.Provider, file.Client(p, client, plainHosts))
+		d.provider.HTTPClient = nil // its requests go through the drill's
+		d.plainHosts, d.snapshots = plainHosts, f.snapshots || file.Keys.Snapshots != nil
+		all = append(all, d)
+	}
+	return all, nil
+}
+
+func (f *flags) newDrill(p issuer.Provider, client *http.Client) *drill {
+	return &drill{
+		provider: p, client: client, plainHosts: f.PlainHosts, timeout: f.timeout, days: f.days, snapshots: f.snapshots,
+		progress: func(string, ...any) {},
+	}
 }
 
 // wantsProgress reports whether progress goes to standard error: not to a file or a pipe.

@@ -102,18 +102,14 @@ func JSON(path string, doc []byte) ([]byte, error) {
 // Close closes connections.
 func (c *Config) Close() { c.close() }
 
-// Policy returns the policy for a provider; "" is the only one.
+// Policy returns the policy for a provider.
 func (c *Config) Policy(id string) (verifier.Policy, error) {
 	ids := make([]string, 0, len(c.Policies))
 	for _, p := range c.Policies {
-		if p.Provider.ID == id || id == "" && len(c.Policies) == 1 {
+		if p.Provider.ID == id {
 			return p, nil
 		}
 		ids = append(ids, p.Provider.ID)
-	}
-	if id == "" {
-		return verifier.Policy{}, cli.Fail(cli.ExitUsage,
-			"%s has several providers: say which one with --provider: %s", c.file, strings.Join(ids, ", "))
 	}
 	return verifier.Policy{}, cli.Fail(cli.ExitUsage,
 		"%s has no provider of that ID; --provider is one of: %s", c.file, strings.Join(ids, ", "))
