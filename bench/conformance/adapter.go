@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -210,7 +211,10 @@ func (p *process) post(ctx context.Context, path string, body any) (a answer, er
 // verify presents a token. An adapter that fails or does not answer gives "crash".
 func (p *process) verify(ctx context.Context, token string) answer {
 	a, err := p.post(ctx, "/verify", map[string]string{"token": token})
+	var n net.Error
 	switch {
+	case errors.As(err, &n) && n.Timeout():
+		return answer{Result: timeout, Detail: err.Error()}
 	case err != nil:
 		return answer{Result: crash, Detail: err.Error()}
 	case !slices.Contains([]string{"accept", "invalid", "unavailable"}, a.Result):
@@ -219,20 +223,24 @@ func (p *process) verify(ctx context.Context, token string) answer {
 	return a
 }
 
-const crash = "crash"
+// Results of a verifier that fails.
+const (
+	crash   = "crash"
+	timeout = "timeout"
+)
 
 // adapters lists all adapters: those for Go are this program.
 func adapters() []adapter {
 	var all []adapter
 	self, err := os.Executable()
 	for _, l := range peers.All() {
-		a := adapter{Name: "go-" + slug(l.Name), Language: "Go", command: []string{self, "serve", l.Name}, err: err}
+		a := adapter{Name: "go-" + slug(l.Name), Language: strings.Replace(runtime.Version(), "go", "Go ", 1), command: []string{self, "serve", l.Name}, err: err}
 		a.Library = strings.Join(versions(l.Modules), ", ")
 		all = append(all, a)
 	}
 	node := func(name string, tls bool, packages ...string) {
 		dir := filepath.Join("conformance", "adapters", "node")
-		a := adapter{Name: "node-" + name, Language: "Node", command: []string{"node", name + ".js"}, dir: dir, tls: tls}
+		a := adapter{Name: "node-" + name, Language: program("node", "--version"), command: []string{"node", name + ".js"}, dir: dir, tls: tls}
 		a.Library, a.err = nodeVersions(dir, packages)
 		all = append(all, a)
 	}
@@ -241,7 +249,7 @@ func adapters() []adapter {
 	node("jsonwebtoken", false, "jsonwebtoken", "jwks-rsa")
 	python := func(file, module, show string) {
 		dir := filepath.Join("conformance", "adapters", "python")
-		a := adapter{Name: "python-" + strings.ToLower(show), Language: "Python", command: []string{pythonProgram, file}, dir: dir}
+		a := adapter{Name: "python-" + strings.ToLower(show), Language: program(pythonProgram, "--version"), command: []string{pythonProgram, file}, dir: dir}
 		a.Library, a.err = pythonVersion(module, show)
 		all = append(all, a)
 	}
@@ -249,6 +257,16 @@ func adapters() []adapter {
 	python("authlib_jose.py", "authlib", "Authlib")
 	python("jwcrypto_jwt.py", "jwcrypto", "jwcrypto")
 	return all
+}
+
+// program returns the name of a language with its version.
+func program(args ...string) string {
+	out, _ := exec.Command(args[0], args[1:]...).Output() //nolint:noctx,gosec // it ends at once; a word of the table
+	version := strings.TrimSpace(string(out))
+	if v, ok := strings.CutPrefix(version, "v"); ok {
+		return "Node " + v
+	}
+	return version
 }
 
 // pythonProgram is Debian's, which finds Debian's packages.

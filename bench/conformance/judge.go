@@ -258,7 +258,7 @@ func (p *playground) one(ctx context.Context, proc *process, k *conformance.Case
 	}
 	a := proc.verify(ctx, token)
 	switch {
-	case a.Result == crash:
+	case a.Result == crash, a.Result == timeout:
 		p.fail(k.ID, crash, "%s", a.Detail)
 	case k.Expect == conformance.Reject && a.Result == conformance.Accept:
 		p.fail(k.ID, accepted, "%s", k.Title)

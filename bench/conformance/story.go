@@ -139,11 +139,13 @@ func (s *stage) one(ctx context.Context, i int, p *conformance.Present, token st
 		if slices.Contains(right, a.Result) {
 			return
 		}
-		if time.Since(began).Seconds() < p.Until && a.Result != crash {
+		if time.Since(began).Seconds() < p.Until && a.Result != crash && a.Result != timeout {
 			continue
 		}
 		detail := fmt.Sprintf("step %d: %s, not %s: %s", i+1, a.Result, p.Expect, a.Detail)
 		switch {
+		case a.Result == timeout:
+			s.fail(s.id, slow, "%s", detail)
 		case a.Result == crash:
 			s.fail(s.id, crash, "%s", detail)
 		case a.Result == conformance.Accept:
