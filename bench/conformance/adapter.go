@@ -234,13 +234,15 @@ func adapters() []adapter {
 	var all []adapter
 	self, err := os.Executable()
 	for _, l := range peers.All() {
-		a := adapter{Name: "go-" + slug(l.Name), Language: strings.Replace(runtime.Version(), "go", "Go ", 1), command: []string{self, "serve", l.Name}, err: err}
-		a.Library = strings.Join(versions(l.Modules), ", ")
-		all = append(all, a)
+		all = append(all, adapter{
+			Name: "go-" + slug(l.Name), Language: strings.Replace(runtime.Version(), "go", "Go ", 1),
+			Library: strings.Join(versions(l.Modules), ", "), command: []string{self, "serve", l.Name}, err: err,
+		})
 	}
 	node := func(name string, tls bool, packages ...string) {
 		dir := filepath.Join("conformance", "adapters", "node")
-		a := adapter{Name: "node-" + name, Language: program("node", "--version"), command: []string{"node", name + ".js"}, dir: dir, tls: tls}
+		a := adapter{Name: "node-" + name, command: []string{"node", name + ".js"}, dir: dir, tls: tls}
+		a.Language = program("node", "--version")
 		a.Library, a.err = nodeVersions(dir, packages)
 		all = append(all, a)
 	}
@@ -249,7 +251,8 @@ func adapters() []adapter {
 	node("jsonwebtoken", false, "jsonwebtoken", "jwks-rsa")
 	python := func(file, module, show string) {
 		dir := filepath.Join("conformance", "adapters", "python")
-		a := adapter{Name: "python-" + strings.ToLower(show), Language: program(pythonProgram, "--version"), command: []string{pythonProgram, file}, dir: dir}
+		a := adapter{Name: "python-" + strings.ToLower(show), command: []string{pythonProgram, file}, dir: dir}
+		a.Language = program(pythonProgram, "--version")
 		a.Library, a.err = pythonVersion(module, show)
 		all = append(all, a)
 	}

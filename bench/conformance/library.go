@@ -185,7 +185,7 @@ func versions(modules []string) []string {
 			}
 		}
 	}
-	var all []string
+	all := make([]string, 0, len(modules))
 	for _, m := range modules {
 		all = append(all, strings.TrimSpace(strings.TrimPrefix(m, "github.com/")+" "+known[m]))
 	}

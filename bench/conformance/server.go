@@ -41,7 +41,9 @@ type keyServer struct {
 }
 
 // serve starts a key server. It speaks TLS if there is a certificate.
-func serve(ctx context.Context, c *conformance.Corpus, s conformance.Server, other string, cert *tls.Certificate) (*keyServer, error) {
+func serve(
+	ctx context.Context, c *conformance.Corpus, s conformance.Server, other string, cert *tls.Certificate,
+) (*keyServer, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -111,7 +113,7 @@ func (k *keyServer) wait(r *http.Request, seconds float64) bool {
 func (k *keyServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if name, ok := strings.CutPrefix(r.URL.Path, "/set/"); ok {
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(k.corpus.Set(name))
+		_, _ = w.Write(k.corpus.Set(name)) //nolint:gosec // a key set of the corpus
 		return
 	}
 	a := k.answer()
@@ -173,7 +175,8 @@ func certificate(dir string) (*tls.Certificate, string, error) {
 	t := &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, t, t, &key.PublicKey, key)
 	if err != nil {

@@ -25,7 +25,8 @@ type stage struct {
 func (p *playground) story(ctx context.Context, proc *process, s *conformance.Story) error {
 	st := &stage{playground: p, process: proc, story: s, id: storyPrefix + s.ID, servers: map[string]*keyServer{}}
 	var err error
-	if st.other, err = serve(ctx, p.corpus, conformance.Server{Answers: []conformance.Answer{{Set: "A"}}}, "", p.cert); err != nil {
+	lure := conformance.Server{Answers: []conformance.Answer{{Keys: []string{"us-1", "us-2"}}}}
+	if st.other, err = serve(ctx, p.corpus, lure, "", p.cert); err != nil {
 		return err
 	}
 	defer st.other.close()
@@ -111,7 +112,7 @@ func (s *stage) count(i int, want *conformance.Requests) {
 // present presents tokens, and judges the answers.
 func (s *stage) present(ctx context.Context, i int, p *conformance.Present, tokens []string) {
 	began := time.Now()
-	var all []string
+	all := make([]string, 0, len(tokens)*max(1, p.Parallel))
 	for _, t := range tokens {
 		all = append(all, slices.Repeat([]string{t}, max(1, p.Parallel))...)
 	}

@@ -32,7 +32,8 @@ func newIDP(first int) (*idp, error) {
 		return nil, err
 	}
 	p := &idp{
-		base: "http://" + l.Addr().String() + "/", listen: &silence.Listener{Listener: l}, closed: make(chan struct{}), next: first,
+		base: "http://" + l.Addr().String() + "/", listen: &silence.Listener{Listener: l}, closed: make(chan struct{}),
+		next: first,
 	}
 	if err := p.rotate(); err != nil {
 		_ = l.Close()

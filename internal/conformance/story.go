@@ -17,7 +17,7 @@ type Story struct {
 	Title     string            `json:"title"`
 	Reference string            `json:"reference"`
 	Policy    Policy            `json:"policy"`
-	Refresh   int               `json:"refresh,omitempty"` // how often keys are refreshed, in seconds, where a verifier can be told
+	Refresh   int               `json:"refresh,omitempty"` // seconds between refreshes, where a verifier can be told
 	Servers   map[string]Server `json:"servers"`
 	Needs     []string          `json:"needs,omitempty"`
 	Steps     []Step            `json:"steps"`
@@ -33,7 +33,7 @@ type Server struct {
 type Answer struct {
 	Status   int               `json:"status,omitempty"` // 0 is 200
 	Headers  map[string]string `json:"headers,omitempty"`
-	Keys     []string          `json:"keys,omitempty"` // the public keys of keys/private.json; "kid=name" publishes it under another kid
+	Keys     []string          `json:"keys,omitempty"` // of keys/private.json; "kid=name" publishes one under another kid
 	Set      string            `json:"set,omitempty"`  // of keys/sets.json
 	Body     Text              `json:"body,omitempty"`
 	Delay    float64           `json:"delay,omitempty"` // seconds until the first byte

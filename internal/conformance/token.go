@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// Token says how a token is built. In Header and Payload, <now>, <now+60> and <now-60> stand for times in Unix seconds, <now+60:e>
-// for one in scientific notation, and <nonce> for 16 random characters.
+// Token says how a token is built. In Header and Payload, <now>, <now+60> and <now-60> stand for times in Unix seconds,
+// <now+60:e> for one in scientific notation, and <nonce> for 16 random characters.
 type Token struct {
 	Header  Text `json:"header,omitempty"`
 	Payload Text `json:"payload,omitempty"`
@@ -149,7 +149,8 @@ func (c *Corpus) build(t *Token, now time.Time) (raw string, ok bool, err error)
 	if t.Compact != nil {
 		compact = string(t.Compact.Bytes())
 	}
-	return strings.NewReplacer("<header>", header, "<payload>", payload, "<signature>", t.SignatureText.write(signature)).Replace(compact), true, nil
+	parts := strings.NewReplacer("<header>", header, "<payload>", payload, "<signature>", t.SignatureText.write(signature))
+	return parts.Replace(compact), true, nil
 }
 
 var errHow = errors.New("no such way")

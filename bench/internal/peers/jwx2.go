@@ -9,10 +9,9 @@ import (
 )
 
 type jwx2Subject struct {
-	endpoint Endpoint
-	setup    Setup
-	cache    *jwk.Cache
-	cancel   context.CancelFunc
+	setup  Setup
+	cache  *jwk.Cache
+	cancel context.CancelFunc
 }
 
 func jwx2Library() Library {
@@ -35,16 +34,17 @@ func openJWX2(wait context.Context, s Setup) (Subject, error) {
 		return nil, err
 	}
 	_, _ = cache.Refresh(wait, e.JWKS)
-	return jwx2Subject{e, s, cache, cancel}, nil
+	return jwx2Subject{s, cache, cancel}, nil
 }
 
 func (s jwx2Subject) Verify(ctx context.Context, token string) error {
-	set, err := s.cache.Get(ctx, s.endpoint.JWKS)
+	set, err := s.cache.Get(ctx, s.setup.Issuers[0].JWKS)
 	if err != nil {
 		return err
 	}
 	_, err = jwt.Parse([]byte(token), jwt.WithContext(ctx), jwt.WithKeySet(set), jwt.WithValidate(true),
-		jwt.WithIssuer(s.endpoint.Iss), jwt.WithAudience(s.setup.Audience), jwt.WithAcceptableSkew(s.setup.Leeway), jwt.WithRequiredClaim(jwt.ExpirationKey))
+		jwt.WithIssuer(s.setup.Issuers[0].Iss), jwt.WithAudience(s.setup.Audience), jwt.WithAcceptableSkew(s.setup.Leeway),
+		jwt.WithRequiredClaim(jwt.ExpirationKey))
 	return err
 }
 

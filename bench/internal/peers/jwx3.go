@@ -9,10 +9,9 @@ import (
 )
 
 type jwx3Subject struct {
-	endpoint Endpoint
-	setup    Setup
-	cache    *jwk.Cache
-	cancel   context.CancelFunc
+	setup  Setup
+	cache  *jwk.Cache
+	cancel context.CancelFunc
 }
 
 func jwx3Library() Library {
@@ -36,16 +35,17 @@ func openJWX3(wait context.Context, s Setup) (Subject, error) {
 		cancel()
 		return nil, err
 	}
-	return jwx3Subject{e, s, cache, cancel}, nil
+	return jwx3Subject{s, cache, cancel}, nil
 }
 
 func (s jwx3Subject) Verify(ctx context.Context, token string) error {
-	set, err := s.cache.Lookup(ctx, s.endpoint.JWKS)
+	set, err := s.cache.Lookup(ctx, s.setup.Issuers[0].JWKS)
 	if err != nil {
 		return err
 	}
 	_, err = jwt.Parse([]byte(token), jwt.WithContext(ctx), jwt.WithKeySet(set), jwt.WithValidate(true),
-		jwt.WithIssuer(s.endpoint.Iss), jwt.WithAudience(s.setup.Audience), jwt.WithAcceptableSkew(s.setup.Leeway), jwt.WithRequiredClaim(jwt.ExpirationKey))
+		jwt.WithIssuer(s.setup.Issuers[0].Iss), jwt.WithAudience(s.setup.Audience), jwt.WithAcceptableSkew(s.setup.Leeway),
+		jwt.WithRequiredClaim(jwt.ExpirationKey))
 	return err
 }
 

@@ -25,7 +25,8 @@ func zitadelLibrary() Library {
 func openZitadel(_ context.Context, s Setup) (Subject, error) {
 	e := s.Issuers[0]
 	keys := rp.NewRemoteKeySet(httphelper.DefaultHTTPClient, e.JWKS)
-	return zitadelSubject{op.NewAccessTokenVerifier(e.Iss, keys, op.WithSupportedAccessTokenSigningAlgorithms(s.Algorithms...)), s.Audience}, nil
+	v := op.NewAccessTokenVerifier(e.Iss, keys, op.WithSupportedAccessTokenSigningAlgorithms(s.Algorithms...))
+	return zitadelSubject{v, s.Audience}, nil
 }
 
 // Verify checks the audience as an application has to: VerifyAccessToken does not.
