@@ -96,8 +96,17 @@ func (t *tail) String() string {
 
 var errSilent = errors.New("the adapter does not answer")
 
-// start runs the adapter and waits until it listens.
-func (a *adapter) start(ctx context.Context, roots string) (*process, error) {
+// start runs the adapter and waits until it listens. Another process may take the port that was free: it is tried with three.
+func (a *adapter) start(ctx context.Context, roots string) (p *process, err error) {
+	for range 3 {
+		if p, err = a.startOnce(ctx, roots); !errors.Is(err, errSilent) {
+			break
+		}
+	}
+	return p, err
+}
+
+func (a *adapter) startOnce(ctx context.Context, roots string) (*process, error) {
 	if a.err != nil {
 		return nil, a.err
 	}

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/regionjwt/regionjwt/bench/internal/peers"
 	"github.com/regionjwt/regionjwt/internal/conformance"
@@ -38,7 +40,8 @@ type options struct {
 	write    string
 	asJSON   bool
 	verbose  bool
-	workers  int
+	workers  int // of each adapter
+	parallel int // adapters
 }
 
 var errWrong = errors.New("a verifier did something wrong")
@@ -56,14 +59,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var results []result
-	for _, a := range o.adapters {
-		r, err := a.judge(ctx, corpus, o, progress)
-		if err != nil {
-			return fmt.Errorf("%s: %w", a.Name, err)
-		}
-		results = append(results, r)
-	}
+	results, failed := judgeAll(ctx, corpus, o, progress)
 	if o.write != "" {
 		text := []byte(document(corpus, results))
 		if err := os.WriteFile(o.write, text, 0o600); err != nil { //nolint:gosec // where the caller says
@@ -73,7 +69,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	if o.asJSON {
 		e := json.NewEncoder(out)
 		e.SetIndent("", "  ")
-		return e.Encode(results)
+		return errors.Join(failed, e.Encode(results))
 	}
 	if _, err := io.WriteString(out, table(results)+failures(results)); err != nil {
 		return err
@@ -81,7 +77,31 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	if len(results) == 1 && results[0].wrong() > 0 {
 		return errWrong
 	}
-	return nil
+	return failed
+}
+
+// judgeAll runs the adapters, some of them beside one another. One that cannot be run has no result.
+func judgeAll(ctx context.Context, corpus *conformance.Corpus, o options, progress io.Writer) ([]result, error) {
+	results, errs := make([]result, len(o.adapters)), make([]error, len(o.adapters))
+	var wg sync.WaitGroup
+	var mu sync.Mutex // guards progress
+	slots := make(chan struct{}, max(1, o.parallel))
+	for i, a := range o.adapters {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			var text bytes.Buffer
+			if results[i], errs[i] = a.judge(ctx, corpus, o, &text); errs[i] != nil {
+				errs[i] = fmt.Errorf("%s: %w", a.Name, errs[i])
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			_, _ = progress.Write(text.Bytes())
+		})
+	}
+	wg.Wait()
+	results = slices.DeleteFunc(results, func(r result) bool { return r.Adapter == "" })
+	return results, errors.Join(errs...)
 }
 
 func parse(args []string, progress io.Writer) (options, error) {
@@ -98,6 +118,7 @@ func parse(args []string, progress io.Writer) (options, error) {
 	flags.BoolVar(&o.asJSON, "json", false, "print JSON")
 	flags.BoolVar(&o.verbose, "v", false, "print what each adapter answered where it was wrong")
 	flags.IntVar(&o.workers, "workers", 4, "how many stories run at once, each with a process of the adapter")
+	flags.IntVar(&o.parallel, "parallel", 3, "how many adapters are run at once")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
