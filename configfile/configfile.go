@@ -1,6 +1,6 @@
 // Package configfile reads the configuration of a Validator from a JSON file: providers, regions, policies, audiences, keys,
-// stores, revocation and failover. Services, authorizers and the command regionjwt read the same file, so that one description of
-// what is trusted is used everywhere.
+// stores, revocation and failover, and the load balancers of AWS. Services, authorizers and the command regionjwt read the same
+// file, so that one description of what is trusted is used everywhere.
 //
 // The members of the file have the names of the fields of [regionjwt.Config], in lower case at their beginning: "maxStale" of
 // "keys" is Keys.MaxStale. Durations are strings: "15m". [Schema] describes every member. Unknown members, members that are there
@@ -78,6 +78,8 @@ type File struct {
 	root      *node   // of the file that Open read
 	files     digests // that only a restart uses, as Open read them
 
+	loadBalancers map[string]LoadBalancers // by the ID of the provider, as Open read them
+
 	reloading sync.Mutex // guards kept and inForce
 	kept      kept
 	inForce   string // what decides the policies in effect, as one text
@@ -105,6 +107,7 @@ func Open(path string, o Options) (*File, error) {
 		return nil, err
 	}
 	f.validator, f.root, f.files, f.config = r.validator, r.root, r.kept.files, r.config
+	f.loadBalancers = r.loadBalancers
 	f.take(r)
 	return f, nil
 }
@@ -145,6 +148,8 @@ type reading struct {
 	config    regionjwt.Config
 	validator *regionjwt.Validator
 	inForce   string
+
+	loadBalancers map[string]LoadBalancers
 }
 
 // read reads the file and checks all of it. Stores are opened only if open is set. The caller holds reloading.
@@ -168,6 +173,7 @@ func (f *File) read(open bool) (*reading, error) {
 		stores: map[string]store.Trusted{},
 	}
 	r := &reading{root: root, config: b.config(doc), kept: b.kept}
+	r.loadBalancers = b.loadBalancersOf(doc, r.config.Policies)
 	maps.Copy(seen, r.kept.files)
 	maps.Copy(seen, r.kept.policies)
 	if len(b.problems) > 0 {

@@ -307,3 +307,35 @@ func TestAPrivateCAIsTrusted(t *testing.T) {
 	require.NotSame(t, clients[1], clients[2])
 	require.Same(t, clients[2], f.Config().Policies[0].Provider.HTTPClient)
 }
+
+// A file says which load balancers authenticate the users of a provider that it has.
+func TestLoadBalancersOfAFile(t *testing.T) {
+	t.Parallel()
+	text := func(of, more string) string {
+		return strings.TrimSuffix(least, "}") + `, "loadBalancers": {"` + of + `": {"arns": ["arn:1", "arn:2"], "clients": ["a"]` + more + `}}}`
+	}
+	const id = "https://idp.example"
+	f, err := open(t, text(id, `, "keysURLs": {"arn:2": "https://keys.example"}`), configfile.Options{})
+	require.NoError(t, err)
+	got, ok := f.LoadBalancers(id)
+	require.True(t, ok)
+	want := configfile.LoadBalancers{
+		ARNs: []string{"arn:1", "arn:2"}, Clients: []string{"a"}, KeysURLs: map[string]string{"arn:2": "https://keys.example"},
+	}
+	require.Equal(t, want, got)
+	got.ARNs[0], got.KeysURLs["arn:1"] = "changed", "changed"
+	got, _ = f.LoadBalancers(id)
+	require.Equal(t, want, got)
+	_, ok = f.LoadBalancers("other")
+	require.False(t, ok)
+	_, ok = (*configfile.File)(nil).LoadBalancers(id)
+	require.False(t, ok)
+
+	_, err = open(t, text("other", ""), configfile.Options{})
+	require.ErrorContains(t, err, `loadBalancers.other: there is no policy for a provider with the ID "other"`)
+	_, err = open(t, text(id, `, "keysURLs": {"arn:3": "https://keys.example"}`), configfile.Options{})
+	require.ErrorContains(t, err, `"arn:3" is none of the arns`)
+	_, err = open(t, strings.TrimSuffix(least, "}")+`, "loadBalancers": {"`+id+`": {}}}`, configfile.Options{})
+	require.ErrorContains(t, err, `"arns" is missing`)
+	require.ErrorContains(t, err, `"clients" is missing`)
+}

@@ -8,14 +8,15 @@ import (
 // test compares it with these types.
 
 type document struct {
-	Schema     string              `json:"$schema"`
-	Policies   []policy            `json:"policies" need:"yes"`
-	Keys       keys                `json:"keys"`
-	Tokens     tokens              `json:"tokens"`
-	Revocation *rules              `json:"revocation"`
-	Failover   map[string]failOver `json:"failover"`
-	Stores     map[string]location `json:"stores"`
-	At         place
+	Schema        string                   `json:"$schema"`
+	Policies      []policy                 `json:"policies" need:"yes"`
+	Keys          keys                     `json:"keys"`
+	Tokens        tokens                   `json:"tokens"`
+	Revocation    *rules                   `json:"revocation"`
+	Failover      map[string]failOver      `json:"failover"`
+	Stores        map[string]location      `json:"stores"`
+	LoadBalancers map[string]loadBalancers `json:"loadBalancers"`
+	At            place
 }
 
 type policy struct {
@@ -134,6 +135,14 @@ type failOver struct {
 	RejectInactive bool     `json:"rejectInactive"`
 	DrainPeriod    duration `json:"drainPeriod"`
 	Replica        replica  `json:"replica"`
+}
+
+// loadBalancers are those that authenticate the users of a provider.
+type loadBalancers struct {
+	ARNs     []string          `json:"arns" need:"yes"`
+	Clients  []string          `json:"clients" need:"yes"`
+	KeysURLs map[string]string `json:"keysURLs"`
+	At       place
 }
 
 type replica struct {

@@ -76,7 +76,7 @@ func Given(
 	pool issuer.Provider, v *regionjwt.Validator, auth *httpauth.Middleware, raw string,
 	rules *revocation.List, controller *failover.Controller, config verifier.Config, source *clientcredentials.TokenSource,
 	private ed25519.PrivateKey, shared store.Store, fleetSecret []byte, awsConfig aws.Config, meters metric.MeterProvider, tracers trace.TracerProvider,
-	watched func(middleware.Verifier, http.Handler) http.Handler, mcpHandler http.Handler,
+	watched func(middleware.Verifier, http.Handler) http.Handler, mcpHandler http.Handler, file *configfile.File,
 ) error {
 	return nil
 }

@@ -1,0 +1,35 @@
+package albauth
+
+import (
+	"fmt"
+
+	"github.com/regionjwt/regionjwt/configfile"
+)
+
+// FromFile returns a Verifier for the load balancers that a configuration file has for a provider, with the file's Tokens and
+// Logger, and the revocation rules of its Validator, which must run for that. edit completes the Config: required claims, a
+// client for requests. Nil is fine. A change of the load balancers in the file needs a restart. The error is that of New, or says
+// that the file has no load balancers for the provider.
+func FromFile(f *configfile.File, provider string, edit func(*Config)) (*Verifier, error) {
+	l, ok := f.LoadBalancers(provider)
+	if !ok {
+		return nil, fmt.Errorf("albauth: the configuration file has no loadBalancers for the provider %q", provider)
+	}
+	all := f.Config()
+	c := Config{Clients: l.Clients, Tokens: all.Tokens, Logger: all.Logger}
+	if list := f.Validator().Revocation(); list != nil {
+		c.Tokens.Revocation = list
+	}
+	for _, p := range all.Policies {
+		if p.Provider.ID == provider {
+			c.Provider = p.Provider
+		}
+	}
+	for _, arn := range l.ARNs {
+		c.LoadBalancers = append(c.LoadBalancers, LoadBalancer{ARN: arn, KeysURL: l.KeysURLs[arn]})
+	}
+	if edit != nil {
+		edit(&c)
+	}
+	return New(c)
+}
