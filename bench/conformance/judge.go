@@ -120,8 +120,8 @@ func (p *playground) all(ctx context.Context) error {
 			tasks = append(tasks, func(proc *process) error { return p.story(ctx, proc, s) })
 		}
 	}
-	for _, k := range p.corpus.Cases {
-		if strings.HasPrefix(k.ID, p.options.only) {
+	for i, k := range p.corpus.Cases {
+		if strings.HasPrefix(k.ID, p.options.only) && i%max(1, p.options.every) == 0 {
 			tasks = append(tasks, func(proc *process) error { return p.one(ctx, proc, k) })
 		}
 	}

@@ -42,6 +42,7 @@ type options struct {
 	verbose  bool
 	workers  int // of each adapter
 	parallel int // adapters
+	every    int
 }
 
 var errWrong = errors.New("a verifier did something wrong")
@@ -118,6 +119,7 @@ func parse(args []string, progress io.Writer) (options, error) {
 	flags.BoolVar(&o.asJSON, "json", false, "print JSON")
 	flags.BoolVar(&o.verbose, "v", false, "print what each adapter answered where it was wrong")
 	flags.IntVar(&o.workers, "workers", 4, "how many stories run at once, each with a process of the adapter")
+	flags.IntVar(&o.every, "every", 1, "run every n-th case only, for a look")
 	flags.IntVar(&o.parallel, "parallel", 3, "how many adapters are run at once")
 	if err := flags.Parse(args); err != nil {
 		return o, err
