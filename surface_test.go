@@ -13,7 +13,7 @@ import (
 )
 
 // maxNames is how many exported names the packages below may have together: names of packages, methods and fields.
-const maxNames = 529
+const maxNames = 530
 
 var surface = []string{
 	".", "issuer", "issuer/issuertest", "jwks", "verifier", "store", "revocation", "failover", "failover/clientcredentials",

@@ -47,7 +47,7 @@ func newEntry(r Rule, now time.Time) *entry {
 		e.ends = e.created.Add(defaultLifetime)
 	}
 	_, _ = rand.Read(e.tag[:]) // never fails
-	r.Created, r.ExpiresAt = time.Time{}, time.Time{}
+	r.Created, r.ExpiresAt, r.Signals = time.Time{}, time.Time{}, ""
 	r = r.canonical()
 	version := plainRule
 	if r.SessionID != "" || r.Actor != "" {

@@ -56,6 +56,10 @@ type Rule struct {
 
 	// Created is when the rule was added or last renewed, by the clock of its writer. List.Add sets it.
 	Created time.Time `json:"created,omitzero"`
+
+	// Signals is the name of the document of Config.Signals that has the rule; "" for a rule of operators. List.Rules sets it,
+	// and List.Add ignores it.
+	Signals string `json:"-"`
 }
 
 // validate returns every problem with r as one joined error.
@@ -122,11 +126,11 @@ func (r Rule) canonical() Rule {
 	return r
 }
 
-// ID returns the ID of the rule: a hash of the fields that match tokens, so without Note, ExpiresAt and Created, which is the
-// same in every process. It has 16 letters, digits, dashes and underscores, and begins with a letter.
+// ID returns the ID of the rule: a hash of the fields that match tokens, so without Note, ExpiresAt, Created and Signals. It is
+// the same in every process. It has 16 letters, digits, dashes and underscores, and begins with a letter.
 func (r Rule) ID() string {
 	r = r.canonical()
-	r.Note, r.ExpiresAt, r.Created = "", time.Time{}, time.Time{}
+	r.Note, r.ExpiresAt, r.Created, r.Signals = "", time.Time{}, time.Time{}, ""
 	text, _ := json.Marshal(r) // cannot fail: texts, and times within the years of RFC 3339
 	sum := sha256.Sum256(text)
 	sum[0] &= 0x7F // it begins with a letter, so that no command takes it for a flag

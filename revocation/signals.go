@@ -194,7 +194,10 @@ func (l *List) signalsInEffect(operators *ruleSet, now time.Time) (rules []Rule)
 		for t := range operators.removed.all() {
 			c.take(t)
 		}
-		rules = append(rules, c.done().inEffect(now)...)
+		for _, r := range c.done().inEffect(now) {
+			r.Signals = s.name
+			rules = append(rules, r)
+		}
 	}
 	return rules
 }

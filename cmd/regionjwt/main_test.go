@@ -103,7 +103,7 @@ func signing(t *testing.T) (tl tool, dir string) {
 }
 
 var allCommands = []string{
-	"keygen", "revoke", "unrevoke", "rules", "status", "inspect", "check", "doctor", "pin", "unpin", "active", "pseudonym", "serve", "version",
+	"keygen", "revoke", "unrevoke", "ignore", "rules", "status", "inspect", "check", "doctor", "pin", "unpin", "active", "pseudonym", "serve", "version",
 }
 
 func TestHelp(t *testing.T) {

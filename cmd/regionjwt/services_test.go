@@ -80,6 +80,10 @@ func TestRestoreFromAStatusPage(t *testing.T) {
 
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(own, []byte(strings.ReplaceAll(string(text), `"created"`, `"signals":"events","created"`)), 0o600))
+	require.NoError(t, os.RemoveAll(place))
+	require.Contains(t, tl.run(t, "rules", "restore", "--from", own).errors, "no rule is missing", "those of security events are not taken")
+	require.Contains(t, tl.ok(t, "rules", "restore", "--from", file), "rules: 2")
 	for says, change := range map[string]func(string) string{
 		"cannot read":            func(s string) string { return strings.Replace(s, `"sub":"mallory"`, `"new":"x"`, 1) },
 		"has no rules":           func(string) string { return `{"ready":true}` },
@@ -131,4 +135,40 @@ func TestServicesThatAFleetHas(t *testing.T) {
 	require.Contains(t, said.errors, "does NOT apply 3 rules")
 	require.Equal(t, []any{"*"}, decode[map[string]any](t, both.ok(t, "status", "--json"))["everything"])
 	both.fails(t, 2, []string{"--service-status"}, "status", "--service-status", filepath.Join(dir, "key"))
+}
+
+// An operator makes every service ignore the rules of a receiver whose key has leaked.
+func TestIgnore(t *testing.T) {
+	t.Parallel()
+	tl, dir := signing(t)
+	key, err := store.ReadPublicKey(filepath.Join(dir, "key.pub"))
+	require.NoError(t, err)
+	replica := func(name string, key store.PublicKey) store.ReplicaConfig {
+		return store.ReplicaConfig{Name: name, Stores: []store.Trusted{store.Signed(store.Dir(filepath.Join(dir, "store")), "test", nil, key)}}
+	}
+	signals := func(name string) revocation.Signals {
+		receiver := store.PublicKey{Key: key.Key, Documents: []string{name}}
+		return revocation.Signals{Replica: replica(name, receiver), Providers: []string{"shop"}}
+	}
+	ignored := func() (all []bool) {
+		l, err := revocation.New(revocation.Config{
+			Replica: replica("", key), Signals: []revocation.Signals{signals("regionjwt/signals"), signals("shop/signals")},
+		})
+		require.NoError(t, err)
+		_ = l.Load(t.Context())
+		for _, s := range l.Status().Signals {
+			all = append(all, s.Ignored)
+		}
+		return all
+	}
+	id := tl.ok(t, "revoke", "--provider", "shop", "--subject", "mallory")
+	require.Equal(t, []bool{false, false}, ignored())
+	require.Contains(t, tl.ok(t, "ignore"), "regionjwt/signals is ignored until ")
+	require.Equal(t, []bool{true, false}, ignored())
+	until := decode[struct{ Until time.Time }](t, tl.ok(t, "ignore", "--json", "--signals", "shop/signals", "--for", "3d")).Until
+	require.WithinDuration(t, time.Now().Add(72*time.Hour), until, time.Hour)
+	require.Equal(t, []bool{true, true}, ignored())
+	require.Contains(t, tl.ok(t, "rules"), id, "the rules of operators stay")
+	tl.fails(t, 2, []string{"1 minute to 31 days"}, "ignore", "--for", "1s")
+	tl.with("REGIONJWT_SIGN_KEY", "", "REGIONJWT_VERIFY_KEY", filepath.Join(dir, "key.pub")).fails(t, 2, []string{"--sign-key"}, "ignore")
 }

@@ -78,6 +78,7 @@ func TestOperatorsEndRules(t *testing.T) {
 		require.True(t, w.rejected(token))
 		rules := w.operator.Rules()
 		require.Len(t, rules, 1)
+		require.Equal(t, "regionjwt/signals", rules[0].Signals, "it says who made it")
 		require.NoError(t, w.operator.Remove(t.Context(), rules[0].ID()))
 		w.settle()
 		require.False(t, w.rejected(token))

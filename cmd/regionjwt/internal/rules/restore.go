@@ -22,8 +22,9 @@ func (f *restoreFlags) define(c *cli.Call) {
 	c.Bool(&f.dry, "dry-run", "with restore: list the rules of --from that are not in the stores, and change nothing")
 }
 
-// read reads the rules of the files that are not over. A rule whose ID is not that of what was read is of a newer version: the
-// part that was read may match more tokens than the rule does.
+// read reads the rules of operators in the files that are not over, and no rules of security events, which their receivers keep.
+// A rule whose ID is not that of what was read is of a newer version: the part that was read may match more tokens than the rule
+// does.
 func (f *restoreFlags) read(ctx context.Context, now time.Time) (rules []Rule, err error) {
 	for _, file := range f.from {
 		var d struct {
@@ -40,7 +41,7 @@ func (f *restoreFlags) read(ctx context.Context, now time.Time) (rules []Rule, e
 				return nil, cli.Fail(cli.ExitUsage, "--from: %s has the rule %s, which this version of the tool cannot read; "+
 					"nothing was changed", cli.Quoted(file), cli.Quoted(one.ID))
 			}
-			if !one.Rule.ExpiresAt.IsZero() && !now.Before(one.Rule.ExpiresAt) {
+			if one.Signals != "" || !one.Rule.ExpiresAt.IsZero() && !now.Before(one.Rule.ExpiresAt) {
 				continue
 			}
 			if _, err := check(ctx, one.Rule); err != nil {

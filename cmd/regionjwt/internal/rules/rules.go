@@ -107,6 +107,7 @@ type listed struct {
 	ID      string    `json:"id"`
 	Created time.Time `json:"created"`
 	Rule    Rule      `json:"rule"`
+	Signals string    `json:"signals,omitempty"` // of a status page: the document of security events that has the rule
 }
 
 func listRules(c *cli.Call, l *List, problem string, err error) error {

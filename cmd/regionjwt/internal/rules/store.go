@@ -15,7 +15,7 @@ import (
 
 // Commands returns the commands.
 func Commands() []cli.Command {
-	return []cli.Command{revokeCommand(), unrevokeCommand(), rulesCommand(), statusCommand()}
+	return []cli.Command{revokeCommand(), unrevokeCommand(), ignoreCommand(), rulesCommand(), statusCommand()}
 }
 
 // Flags say where the rules are, and why they may be trusted.
