@@ -33,7 +33,7 @@ FUZZ := ./internal/strictjson:FuzzParse ./internal/jose:FuzzAppendBase64 ./inter
 	./verifier:FuzzActor ./revocation/sharedsignals:FuzzTranslate ./store/redisstore:FuzzReplies ./store/redisstore:FuzzFraming \
 	./cmd/regionjwt/internal/serve/routes:FuzzPath ./cmd/regionjwt/internal/serve/routes:FuzzHeader
 
-.PHONY: toolchains help explore long soak spelling test test-rest test-all browser lint fmt fmt-check examples fuzz sim sim-fleet outages mutate allocs instructions bench cover tidy-check check
+.PHONY: toolchains conformance help explore long soak spelling test test-rest test-all browser lint fmt fmt-check examples fuzz sim sim-fleet outages mutate allocs bench cover tidy-check check instructions
 
 include release.mk
 
@@ -120,8 +120,14 @@ mutate: ## take out one rule after the other, and see a test fail each time (min
 outages: ## what this library and its peers do in the same outages: writes bench/OUTAGES.md (two minutes)
 	cd bench && go run ./outages -write OUTAGES.md
 
+conformance: ## 14 libraries in three languages through the corpus: writes conformance/RESULTS.md (half an hour)
+	@command -v node >/dev/null && command -v npm >/dev/null && /usr/bin/python3 -c 'import jwt, authlib, jwcrypto' || \
+		{ echo "make $@ needs node 20 or later, npm, python3-jwt, python3-authlib and python3-jwcrypto: install them and try again" >&2; exit 1; }
+	cd bench/conformance/adapters/node && npm ci --no-audit --no-fund
+	cd bench && go run ./conformance -all -write ../conformance/RESULTS.md
+
 spelling: ## misspelled words in the documents
-	go run github.com/golangci/misspell/cmd/misspell@v0.8.0 -error *.md docs/*.md bench/*.md bench/soak/*.md examples/*.md
+	go run github.com/golangci/misspell/cmd/misspell@v0.8.0 -error *.md docs/*.md bench/*.md bench/soak/*.md conformance/README.md examples/*.md
 
 allocs: ## fail where a main path allocates more than is recorded; without the race detector, which allocates itself
 	go test -run '^TestAllocations$$' ./verifier ./middleware/httpauth

@@ -47,6 +47,7 @@ var arrows = map[string][]string{
 	"middleware/httpauth":                  {"middleware", "middleware/dpop", "verifier", "internal/authz", "internal/guard", "internal/nils", "internal/outbound"},
 	"middleware/dpop":                      {"verifier", "internal/authz", "internal/guard", "internal/jose", "internal/strictjson", "internal/limit"},
 	"internal/authz":                       {"verifier", "internal/guard", "internal/limit"},
+	"internal/conformance":                 nil,
 	"internal/guard":                       nil,
 	"internal/signal":                      nil,
 	"internal/verdict":                     nil,
@@ -214,7 +215,7 @@ var code = regexp.MustCompile("(?ms)^```.*?^```$")
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	var documents []string
-	for _, where := range []string{"*.md", "docs/*.md", "bench/*.md", "bench/soak/*.md", "examples/*.md", "verifier/testdata/*.md"} {
+	for _, where := range []string{"*.md", "docs/*.md", "bench/*.md", "bench/soak/*.md", "examples/*.md", "verifier/testdata/*.md", "conformance/*.md"} {
 		found, err := filepath.Glob(where)
 		require.NoError(t, err)
 		documents = append(documents, found...)

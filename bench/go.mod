@@ -71,3 +71,5 @@ replace (
 	github.com/regionjwt/regionjwt => ../
 	github.com/regionjwt/regionjwt/middleware/grpcauth => ../middleware/grpcauth
 )
+
+ignore ./conformance/adapters/node/node_modules

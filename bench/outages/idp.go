@@ -6,12 +6,15 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/regionjwt/regionjwt/bench/internal/peers"
+	"github.com/regionjwt/regionjwt/bench/internal/silence"
 )
 
 // idp is an issuer on a loopback listener, whose answers can be spoiled.
 type idp struct {
 	base   string
-	listen *freezer
+	listen *silence.Listener
 	server *http.Server
 	closed chan struct{}
 
@@ -29,7 +32,8 @@ func newIDP(first int) (*idp, error) {
 		return nil, err
 	}
 	p := &idp{
-		base: "http://" + l.Addr().String() + "/", listen: &freezer{Listener: l}, closed: make(chan struct{}), next: first,
+		base: "http://" + l.Addr().String() + "/", listen: &silence.Listener{Listener: l}, closed: make(chan struct{}),
+		next: first,
 	}
 	if err := p.rotate(); err != nil {
 		_ = l.Close()
@@ -46,7 +50,7 @@ func (p *idp) close() {
 }
 
 // endpoint tells a library where the issuer is.
-func (p *idp) endpoint() endpoint { return endpoint{iss: p.base, jwks: p.base + "keys"} }
+func (p *idp) endpoint() peers.Endpoint { return peers.Endpoint{Iss: p.base, JWKS: p.base + "keys"} }
 
 // rotate publishes another key, which signs from now on.
 func (p *idp) rotate() error {
@@ -75,7 +79,7 @@ func (p *idp) replace() error {
 }
 
 // freeze makes the connections that are open fall silent.
-func (p *idp) freeze() { p.listen.freeze() }
+func (p *idp) freeze() { p.listen.Silence() }
 
 // document returns the key set.
 func (p *idp) document() []byte {

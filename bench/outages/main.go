@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/regionjwt/regionjwt/bench/internal/peers"
 )
 
 func main() {
@@ -41,7 +43,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	ls, err := pick(libraries(), *onlyLibraries, func(l library) string { return l.name })
+	ls, err := pick(peers.All(), *onlyLibraries, func(l peers.Library) string { return l.Name })
 	if err != nil {
 		return err
 	}
@@ -90,13 +92,13 @@ func pick[T any](all []T, names string, name func(T) string) ([]T, error) {
 
 // measure plays every scenario with every library: the libraries beside one another, the scenarios of a library one
 // after the other, and those that measure the process itself at the end, alone.
-func measure(ctx context.Context, ls []library, scs []scenario, progress io.Writer) []row {
+func measure(ctx context.Context, ls []peers.Library, scs []scenario, progress io.Writer) []row {
 	rows := make([]row, len(scs))
 	for i, s := range scs {
 		rows[i] = row{s.id, s.title, map[string]string{}}
 	}
 	var mu sync.Mutex
-	play := func(i int, l library) {
+	play := func(i int, l peers.Library) {
 		if ctx.Err() != nil {
 			return
 		}
@@ -104,8 +106,8 @@ func measure(ctx context.Context, ls []library, scs []scenario, progress io.Writ
 		cell := strings.Join(strings.Fields(scs[i].play(l)), " ")
 		mu.Lock()
 		defer mu.Unlock()
-		rows[i].Cells[l.name] = cell
-		_, _ = fmt.Fprintf(progress, "%-12s %-12s %5.1f s  %s\n", l.name, scs[i].id, time.Since(began).Seconds(), cell)
+		rows[i].Cells[l.Name] = cell
+		_, _ = fmt.Fprintf(progress, "%-12s %-12s %5.1f s  %s\n", l.Name, scs[i].id, time.Since(began).Seconds(), cell)
 	}
 	var wg sync.WaitGroup
 	for _, l := range ls {

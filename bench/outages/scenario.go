@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/regionjwt/regionjwt/bench/internal/peers"
 )
 
 // none is the cell of a library that has no such feature.
@@ -20,7 +22,7 @@ type scenario struct {
 	id    string
 	title string
 	alone bool // nothing else may run meanwhile
-	play  func(l library) string
+	play  func(l peers.Library) string
 }
 
 // scenarios lists the rows.
@@ -118,13 +120,13 @@ func scenarios() []scenario { //nolint:funlen // a table
 }
 
 // stage sets one issuer and one subject up, has the subject verify a token, and calls f.
-func stage(l library, refresh time.Duration, f func(p *idp, s subject) string) string {
+func stage(l peers.Library, refresh time.Duration, f func(p *idp, s peers.Subject) string) string {
 	p, err := newIDP(0)
 	if err != nil {
 		return cannot(err)
 	}
 	defer p.close()
-	s, err := open(l, setup{[]endpoint{p.endpoint()}, refresh}, opening)
+	s, err := open(l, setupOf(refresh, p.endpoint()), opening)
 	if err != nil {
 		return cannot(err)
 	}
@@ -136,7 +138,7 @@ func stage(l library, refresh time.Duration, f func(p *idp, s subject) string) s
 }
 
 // warm has s verify a good token of p.
-func warm(p *idp, s subject) error {
+func warm(p *idp, s peers.Subject) error {
 	var err error
 	if _, ok := until(opening, 100*time.Millisecond, func() error {
 		err = verify(s, p.token(), patience)

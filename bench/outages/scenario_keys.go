@@ -6,11 +6,13 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/regionjwt/regionjwt/bench/internal/peers"
 )
 
 // kids presents tokens with made-up kids.
-func kids(l library) string {
-	return stage(l, 0, func(p *idp, s subject) string {
+func kids(l peers.Library) string {
+	return stage(l, 0, func(p *idp, s peers.Subject) string {
 		before := p.count()
 		var wg sync.WaitGroup
 		for range 4 {
@@ -26,8 +28,8 @@ func kids(l library) string {
 }
 
 // signatures presents tokens with the kid of the right key and a signature that nobody made.
-func signatures(l library) string {
-	return stage(l, 0, func(p *idp, s subject) string {
+func signatures(l peers.Library) string {
+	return stage(l, 0, func(p *idp, s peers.Subject) string {
 		before := p.count()
 		for range 50 {
 			if verify(s, forge(p.signer().id, p.base), patience) == nil {
@@ -39,8 +41,8 @@ func signatures(l library) string {
 }
 
 // rotation has the issuer rotate right after a token with a made-up kid.
-func rotation(l library) string {
-	return stage(l, 0, func(p *idp, s subject) string {
+func rotation(l peers.Library) string {
+	return stage(l, 0, func(p *idp, s peers.Subject) string {
 		_ = verify(s, forge(randomText(), p.base), patience)
 		if err := p.rotate(); err != nil {
 			return cannot(err)
@@ -51,8 +53,8 @@ func rotation(l library) string {
 }
 
 // attack has the issuer rotate while made-up kids come in.
-func attack(l library) string {
-	return stage(l, 0, func(p *idp, s subject) string {
+func attack(l peers.Library) string {
+	return stage(l, 0, func(p *idp, s peers.Subject) string {
 		const callers = 32 // those of the attacker that may wait at the same time
 		stop, slots := make(chan struct{}), make(chan struct{}, callers)
 		var wg sync.WaitGroup
@@ -90,8 +92,8 @@ func attack(l library) string {
 }
 
 // binding presents a token of B that A has signed to a subject that serves both.
-func binding(l library) string {
-	if !l.several {
+func binding(l peers.Library) string {
+	if !l.Several {
 		return none
 	}
 	a, err := newIDP(0)
@@ -104,7 +106,7 @@ func binding(l library) string {
 		return cannot(err)
 	}
 	defer b.close()
-	s, err := open(l, setup{issuers: []endpoint{a.endpoint(), b.endpoint()}}, opening)
+	s, err := open(l, setupOf(0, a.endpoint(), b.endpoint()), opening)
 	if err != nil {
 		return cannot(err)
 	}
@@ -121,7 +123,7 @@ func binding(l library) string {
 }
 
 // odd publishes each odd key beside a good one.
-func odd(l library) string {
+func odd(l peers.Library) string {
 	kinds := []struct {
 		name string
 		jwk  func(good key) map[string]any
@@ -157,7 +159,7 @@ func odd(l library) string {
 }
 
 // oddWorks reports whether the good key of a set works whose other key is odd.
-func oddWorks(l library, odd func(good key) map[string]any) bool {
+func oddWorks(l peers.Library, odd func(good key) map[string]any) bool {
 	p, err := newIDP(0)
 	if err != nil {
 		return false
@@ -165,7 +167,7 @@ func oddWorks(l library, odd func(good key) map[string]any) bool {
 	defer p.close()
 	good := p.signer()
 	p.spoil(body(marshal(map[string]any{"keys": []any{good.jwk(), odd(good)}})))
-	s, err := open(l, setup{issuers: []endpoint{p.endpoint()}}, opening)
+	s, err := open(l, setupOf(0, p.endpoint()), opening)
 	if err != nil {
 		return false
 	}

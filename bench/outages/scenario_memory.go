@@ -11,6 +11,8 @@ import (
 	"runtime/metrics"
 	"sync"
 	"time"
+
+	"github.com/regionjwt/regionjwt/bench/internal/peers"
 )
 
 const (
@@ -19,14 +21,14 @@ const (
 )
 
 // large has the key server send a good key and 64 MB beside it.
-func large(l library) string {
+func large(l peers.Library) string {
 	return oversized(l, func(k key) (http.HandlerFunc, error) {
 		return func(w http.ResponseWriter, _ *http.Request) { _ = writeLarge(w, k) }, nil
 	})
 }
 
 // bomb has the key server send the same, compressed.
-func bomb(l library) string {
+func bomb(l peers.Library) string {
 	return oversized(l, func(k key) (http.HandlerFunc, error) {
 		var packed bytes.Buffer
 		z := gzip.NewWriter(&packed)
@@ -55,7 +57,7 @@ func writeLarge(w io.Writer, k key) error {
 	return err
 }
 
-func oversized(l library, answer func(k key) (http.HandlerFunc, error)) string {
+func oversized(l peers.Library, answer func(k key) (http.HandlerFunc, error)) string {
 	p, err := newIDP(0)
 	if err != nil {
 		return cannot(err)
@@ -69,7 +71,7 @@ func oversized(l library, answer func(k key) (http.HandlerFunc, error)) string {
 	token := p.token()
 	stop := peak()
 	began := time.Now()
-	s, err := open(l, setup{issuers: []endpoint{p.endpoint()}}, longest)
+	s, err := open(l, setupOf(0, p.endpoint()), longest)
 	if err == nil {
 		defer s.Close()
 		err = verify(s, token, longest)

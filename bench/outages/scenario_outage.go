@@ -9,20 +9,22 @@ import (
 	"net/url"
 	"sync/atomic"
 	"time"
+
+	"github.com/regionjwt/regionjwt/bench/internal/peers"
 )
 
 // errNotServed says that the document has not been fetched yet.
 var errNotServed = errors.New("not served yet")
 
 // start503 has the service start and get tokens for two seconds while the key server answers 503.
-func start503(l library) string {
+func start503(l peers.Library) string {
 	p, err := newIDP(0)
 	if err != nil {
 		return cannot(err)
 	}
 	defer p.close()
 	p.spoil(status(http.StatusServiceUnavailable))
-	var s subject
+	var s peers.Subject
 	defer func() {
 		if s != nil {
 			s.Close()
@@ -31,7 +33,7 @@ func start503(l library) string {
 	token := p.token()
 	attempt := func() error {
 		if s == nil { // a constructor that fails is tried again
-			made, err := open(l, setup{issuers: []endpoint{p.endpoint()}}, time.Second)
+			made, err := open(l, setupOf(0, p.endpoint()), time.Second)
 			if err != nil {
 				return err
 			}
@@ -47,14 +49,14 @@ func start503(l library) string {
 }
 
 // unreachable looks at the error of a token that nobody can verify.
-func unreachable(l library) string {
+func unreachable(l peers.Library) string {
 	p, err := newIDP(0)
 	if err != nil {
 		return cannot(err)
 	}
 	token := p.token()
 	p.close()
-	s, err := open(l, setup{issuers: []endpoint{p.endpoint()}}, time.Second)
+	s, err := open(l, setupOf(0, p.endpoint()), time.Second)
 	if err == nil {
 		defer s.Close()
 		err = verify(s, token, patience)
@@ -66,7 +68,7 @@ func unreachable(l library) string {
 		return "verified without keys"
 	case errors.Is(err, errBlocked):
 		return verdict(err)
-	case l.outage != nil && l.outage(err):
+	case l.Outage != nil && l.Outage(err):
 		return "an error of its own"
 	case errors.As(err, &onNetwork) || errors.As(err, &onURL):
 		return "generic, the network's in its chain"
@@ -75,8 +77,8 @@ func unreachable(l library) string {
 }
 
 // hangs lets the refresh come due while the issuer hangs.
-func hangs(l library) string {
-	return stage(l, time.Second, func(p *idp, s subject) string {
+func hangs(l peers.Library) string {
+	return stage(l, time.Second, func(p *idp, s peers.Subject) string {
 		const wait = 300 * time.Millisecond
 		token := p.token()
 		p.spoil(p.hang)
@@ -101,8 +103,8 @@ func hangs(l library) string {
 
 // heals has the issuer hang for as long as refreshes take to come due, and answer again; connections that hung go on
 // hanging.
-func heals(l library) string {
-	return stage(l, time.Second, func(p *idp, s subject) string {
+func heals(l peers.Library) string {
+	return stage(l, time.Second, func(p *idp, s peers.Subject) string {
 		p.spoil(p.hang)
 		for range 3 {
 			_ = verify(s, forge(randomText(), p.base), 300*time.Millisecond)
@@ -118,15 +120,15 @@ func heals(l library) string {
 }
 
 // empty has the key server answer a document without keys, once or for good.
-func empty(document string, once bool) func(l library) string {
-	return func(l library) string {
-		return stage(l, time.Second, func(p *idp, s subject) string { return servesEmpty(p, s, document, once) })
+func empty(document string, once bool) func(l peers.Library) string {
+	return func(l peers.Library) string {
+		return stage(l, time.Second, func(p *idp, s peers.Subject) string { return servesEmpty(p, s, document, once) })
 	}
 }
 
 // servesEmpty provokes a fetch, by a token with a made-up kid and by waiting for the refresh, and presents good tokens
 // when the document without keys has been served.
-func servesEmpty(p *idp, s subject, document string, once bool) string {
+func servesEmpty(p *idp, s peers.Subject, document string, once bool) string {
 	token := p.token()
 	var served atomic.Bool
 	p.spoil(func(w http.ResponseWriter, r *http.Request) {
@@ -165,7 +167,7 @@ func servesEmpty(p *idp, s subject, document string, once bool) string {
 }
 
 // leave has a caller give up while the fetch that a second one waits for is on its way.
-func leave(l library) string {
+func leave(l peers.Library) string {
 	slow := func(p *idp) {
 		p.spoil(func(w http.ResponseWriter, r *http.Request) {
 			time.Sleep(700 * time.Millisecond)
@@ -173,14 +175,14 @@ func leave(l library) string {
 			p.ServeHTTP(w, r)
 		})
 	}
-	second := func(p *idp, s subject) string {
+	second := func(p *idp, s peers.Subject) string {
 		token := p.token()
 		go func() { _ = verify(s, token, 300*time.Millisecond) }()
 		time.Sleep(150 * time.Millisecond)
 		return verdict(verify(s, token, 2*time.Second))
 	}
-	if l.refetches {
-		return stage(l, 0, func(p *idp, s subject) string {
+	if l.Refetches {
+		return stage(l, 0, func(p *idp, s peers.Subject) string {
 			if err := p.rotate(); err != nil {
 				return cannot(err)
 			}
@@ -188,7 +190,7 @@ func leave(l library) string {
 			return second(p, s)
 		})
 	}
-	if !l.lazy {
+	if !l.Lazy {
 		return none
 	}
 	p, err := newIDP(0)
@@ -197,7 +199,7 @@ func leave(l library) string {
 	}
 	defer p.close()
 	slow(p)
-	s, err := l.open(context.Background(), setup{issuers: []endpoint{p.endpoint()}})
+	s, err := l.Open(context.Background(), setupOf(0, p.endpoint()))
 	if err != nil {
 		return cannot(err)
 	}

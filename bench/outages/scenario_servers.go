@@ -2,16 +2,17 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/regionjwt/regionjwt/bench/internal/peers"
 )
 
 // flaps makes the key server leave a published key out of every second answer, as a backend that lags behind does.
-func flaps(l library) string {
-	return stage(l, time.Second, func(p *idp, s subject) string {
+func flaps(l peers.Library) string {
+	return stage(l, time.Second, func(p *idp, s peers.Subject) string {
 		old := p.document()
 		if err := p.rotate(); err != nil {
 			return cannot(err)
@@ -45,8 +46,8 @@ func flaps(l library) string {
 }
 
 // copies has a cache in front of the key server answer with the document of before the rotation for three seconds.
-func copies(l library) string {
-	return stage(l, 0, func(p *idp, s subject) string {
+func copies(l peers.Library) string {
+	return stage(l, 0, func(p *idp, s peers.Subject) string {
 		old, began := p.document(), time.Now()
 		p.spoil(func(w http.ResponseWriter, r *http.Request) {
 			if age := time.Since(began); age < 3*time.Second {
@@ -66,8 +67,8 @@ func copies(l library) string {
 }
 
 // dies has every open connection to the issuer fall silent, as after a change of the network. New ones work.
-func dies(l library) string {
-	return stage(l, 0, func(p *idp, s subject) string {
+func dies(l peers.Library) string {
+	return stage(l, 0, func(p *idp, s peers.Subject) string {
 		p.freeze()
 		if err := p.rotate(); err != nil {
 			return cannot(err)
@@ -78,8 +79,8 @@ func dies(l library) string {
 }
 
 // limits has the key server answer 429 with Retry-After: 2 for as long, while tokens of a new key arrive.
-func limits(l library) string {
-	return stage(l, 0, func(p *idp, s subject) string {
+func limits(l peers.Library) string {
+	return stage(l, 0, func(p *idp, s peers.Subject) string {
 		began := time.Now()
 		p.spoil(func(w http.ResponseWriter, r *http.Request) {
 			if time.Since(began) < 2*time.Second {
@@ -100,67 +101,12 @@ func limits(l library) string {
 }
 
 // reuses has the issuer replace a key under its kid.
-func reuses(l library) string {
-	return stage(l, 0, func(p *idp, s subject) string {
+func reuses(l peers.Library) string {
+	return stage(l, 0, func(p *idp, s peers.Subject) string {
 		if err := p.replace(); err != nil {
 			return cannot(err)
 		}
 		token := p.token()
 		return within(until(12*time.Second, 100*time.Millisecond, func() error { return verify(s, token, time.Second) }))
 	})
-}
-
-// freezer is a listener whose connections can fall silent.
-type freezer struct {
-	net.Listener
-	mu   sync.Mutex
-	open []*frozen
-}
-
-type frozen struct {
-	net.Conn
-	once   sync.Once
-	silent chan struct{} // closed when nothing is read any longer
-	closed chan struct{}
-}
-
-// Accept returns the next connection.
-func (f *freezer) Accept() (net.Conn, error) {
-	c, err := f.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	conn := &frozen{Conn: c, silent: make(chan struct{}), closed: make(chan struct{})}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.open = append(f.open, conn)
-	return conn, nil
-}
-
-// freeze makes the connections that are open fall silent.
-func (f *freezer) freeze() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, c := range f.open {
-		close(c.silent)
-	}
-	f.open = nil
-}
-
-// Read reads until the connection falls silent, and then not before it is closed.
-func (c *frozen) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	select {
-	case <-c.silent:
-		<-c.closed
-		return 0, net.ErrClosed
-	default:
-		return n, err
-	}
-}
-
-// Close closes the connection.
-func (c *frozen) Close() error {
-	c.once.Do(func() { close(c.closed) })
-	return c.Conn.Close()
 }

@@ -3,11 +3,13 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"github.com/regionjwt/regionjwt/bench/internal/peers"
 )
 
 // tokens presents properly signed tokens that no strict reader accepts.
-func tokens(l library) string {
-	return stage(l, 0, func(p *idp, s subject) string {
+func tokens(l peers.Library) string {
+	return stage(l, 0, func(p *idp, s peers.Subject) string {
 		var accepted []string
 		all := wrongTokens(p)
 		for _, t := range all {

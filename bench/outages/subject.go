@@ -3,67 +3,19 @@ package main
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
+
+	"github.com/regionjwt/regionjwt/bench/internal/peers"
 )
 
 const audience = "https://api.example.com"
 
-// endpoint is an issuer and the URL of its keys.
-type endpoint struct{ iss, jwks string }
-
-// setup is what a library is configured with.
-type setup struct {
-	issuers []endpoint
-	refresh time.Duration // how often keys are refreshed, where that can be set; 0 is the default of the library
+// setupOf is what a library is configured with for some issuers.
+func setupOf(refresh time.Duration, issuers ...peers.Endpoint) peers.Setup {
+	return peers.Setup{Issuers: issuers, Audience: audience, Algorithms: []string{"RS256"}, Refresh: refresh}
 }
 
-// urls lists where the keys are.
-func (s setup) urls() []string {
-	urls := make([]string, 0, len(s.issuers))
-	for _, e := range s.issuers {
-		urls = append(urls, e.jwks)
-	}
-	return urls
-}
-
-// lists reports whether iss is one of the issuers.
-func (s setup) lists(iss string) bool {
-	return slices.ContainsFunc(s.issuers, func(e endpoint) bool { return e.iss == iss })
-}
-
-// subject is a library that is configured and verifies tokens.
-type subject interface {
-	Verify(ctx context.Context, token string) error
-	Close()
-}
-
-// library is a way to make subjects.
-type library struct {
-	name    string
-	modules []string // whose versions are printed
-	note    string   // printed beside the versions
-	open    func(ctx context.Context, s setup) (subject, error)
-
-	several   bool             // one subject can serve several issuers
-	lazy      bool             // keys are fetched when the first token comes
-	refetches bool             // a key that is not in memory is fetched
-	outage    func(error) bool // tells outages from bad tokens; nil where the library has no such error
-}
-
-// libraries lists what is compared, regionjwt first.
-func libraries() []library {
-	return []library{
-		regionjwtLibrary(), keyfuncLibrary(), goOIDCLibrary(), capLibrary(), zitadelLibrary(), auth0Library(),
-		jwx2Library(), jwx3Library(),
-	}
-}
-
-var (
-	errBlocked  = errors.New("the call has not returned")
-	errIssuer   = errors.New("wrong issuer")
-	errAudience = errors.New("wrong audience")
-)
+var errBlocked = errors.New("the call has not returned")
 
 const (
 	patience = 2 * time.Second  // of a caller, unless the scenario says otherwise
@@ -73,16 +25,16 @@ const (
 )
 
 // open sets a library up; one that does not come back is an error.
-func open(l library, s setup, limit time.Duration) (subject, error) {
+func open(l peers.Library, s peers.Setup, limit time.Duration) (peers.Subject, error) {
 	type result struct {
-		subject subject
+		subject peers.Subject
 		err     error
 	}
 	c := make(chan result, 1)
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	go func() {
 		defer cancel()
-		sub, err := l.open(ctx, s)
+		sub, err := l.Open(ctx, s)
 		c <- result{sub, err}
 	}()
 	t := time.NewTimer(limit + grace)
@@ -96,7 +48,7 @@ func open(l library, s setup, limit time.Duration) (subject, error) {
 }
 
 // verify presents a token under a context that ends after wait. A call that outlives its context by far is errBlocked.
-func verify(s subject, token string, wait time.Duration) error {
+func verify(s peers.Subject, token string, wait time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	c := make(chan error, 1)
 	go func() {

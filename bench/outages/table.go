@@ -8,6 +8,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+
+	"github.com/regionjwt/regionjwt/bench/internal/peers"
 )
 
 // row is what one scenario has shown.
@@ -26,7 +28,7 @@ type report struct {
 	Rows      []row               `json:"rows"`
 }
 
-func newReport(ls []library) report {
+func newReport(ls []peers.Library) report {
 	r := report{
 		Date: time.Now().UTC().Format(time.DateOnly),
 		Machine: fmt.Sprintf("%s %s/%s, %d cores, everything in one process over 127.0.0.1",
@@ -43,12 +45,12 @@ func newReport(ls []library) report {
 		}
 	}
 	for _, l := range ls {
-		r.Libraries = append(r.Libraries, l.name)
-		for _, m := range l.modules {
-			r.Versions[l.name] = append(r.Versions[l.name], strings.TrimSpace(m+" "+known[m]))
+		r.Libraries = append(r.Libraries, l.Name)
+		for _, m := range l.Modules {
+			r.Versions[l.Name] = append(r.Versions[l.Name], strings.TrimSpace(m+" "+known[m]))
 		}
-		if l.note != "" {
-			r.Versions[l.name] = append(r.Versions[l.name], l.note)
+		if l.Note != "" {
+			r.Versions[l.Name] = append(r.Versions[l.Name], l.Note)
 		}
 	}
 	return r

@@ -9,13 +9,13 @@ import (
 	"encoding/json"
 	"maps"
 	"math/big"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/internal/conformance"
 	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 )
@@ -144,16 +144,12 @@ func FuzzParseSet(f *testing.F) {
 	}
 	f.Add([]byte(`{"keys":[` + cognitoLocalKey + `]}`))
 	f.Add([]byte(`{"keys":[{}]}`))
-	raw, err := os.ReadFile("../../verifier/testdata/tokens.json")
+	corpus, err := conformance.Load("../../conformance")
 	require.NoError(f, err)
-	var corpus struct {
-		JWKS map[string]struct{ Text string }
-	}
-	require.NoError(f, json.Unmarshal(raw, &corpus))
 	seeds := 0
-	for _, doc := range corpus.JWKS {
-		if doc.Text != "" && len(doc.Text) < 64<<10 {
-			f.Add([]byte(doc.Text))
+	for _, name := range corpus.Sets() {
+		if doc := corpus.Set(name); len(doc) > 0 && len(doc) < 64<<10 {
+			f.Add(doc)
 			seeds++
 		}
 	}

@@ -8,12 +8,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/internal/conformance"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 )
 
@@ -230,18 +231,16 @@ func TestManyMembers(t *testing.T) {
 	require.Less(t, lots, 20*few)
 }
 
-// corpus is the headers and payloads of the tokens that package verifier is tested with, each once.
+// corpus is the headers and payloads of the corpus, each once.
 func corpus(tb testing.TB) map[string]bool {
 	tb.Helper()
-	raw, err := os.ReadFile("../../verifier/testdata/tokens.json")
+	c, err := conformance.Load("../../conformance")
 	require.NoError(tb, err)
-	var f struct {
-		Cases []struct{ Token struct{ Text string } }
-	}
-	require.NoError(tb, json.Unmarshal(raw, &f))
 	docs := map[string]bool{}
-	for _, c := range f.Cases {
-		parts := strings.Split(c.Token.Text, ".")
+	for _, k := range c.Cases {
+		raw, err := c.Build(&k.Token, time.Unix(1790000000, 0))
+		require.NoError(tb, err)
+		parts := strings.Split(raw, ".")
 		for _, p := range parts[:min(2, len(parts))] {
 			if b, err := base64.RawURLEncoding.DecodeString(p); err == nil && len(b) < 16<<10 {
 				docs[string(b)] = true

@@ -1,4 +1,4 @@
-package main
+package peers
 
 import (
 	"context"
@@ -16,27 +16,32 @@ type regionjwtSubject struct {
 	cancel    context.CancelFunc
 }
 
-func regionjwtLibrary() library {
-	return library{
-		name: "regionjwt", modules: []string{"github.com/regionjwt/regionjwt"}, open: openRegionjwt,
-		several: true, refetches: true, lazy: true,
-		outage: func(err error) bool { return errors.Is(err, verifier.ErrUnavailable) },
+func regionjwtLibrary() Library {
+	return Library{
+		Name: "regionjwt", Modules: []string{"github.com/regionjwt/regionjwt"}, Open: openRegionjwt,
+		Several: true, Refetches: true, Lazy: true,
+		Outage: func(err error) bool { return errors.Is(err, verifier.ErrUnavailable) },
 	}
 }
 
 // openRegionjwt makes one provider with a region for each issuer.
-func openRegionjwt(_ context.Context, s setup) (subject, error) {
+func openRegionjwt(_ context.Context, s Setup) (Subject, error) {
+	leeway := s.Leeway
+	if leeway == 0 {
+		leeway = -1 // 0 is the default
+	}
 	a := issuer.Provider{ID: "bench"}
-	for i, e := range s.issuers {
+	for i, e := range s.Issuers {
 		a.Regions = append(a.Regions, issuer.Region{
-			Name: fmt.Sprintf("region-%d", i+1), Issuers: []string{e.iss}, JWKSURLs: []string{e.jwks},
+			Name: fmt.Sprintf("region-%d", i+1), Issuers: []string{e.Iss}, JWKSURLs: []string{e.JWKS},
 		})
 	}
 	v, err := regionjwt.New(regionjwt.Config{
 		Policies: []verifier.Policy{{
-			Provider: a, Audience: verifier.Audience(audience), Algorithms: []string{"RS256"},
+			Provider: a, Audience: verifier.Audience(s.Audience), Algorithms: s.Algorithms,
 		}},
-		Keys: jwks.Config{RefreshInterval: s.refresh},
+		Keys:   jwks.Config{RefreshInterval: s.Refresh},
+		Tokens: verifier.Config{Leeway: leeway},
 	})
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package main
+package peers
 
 import (
 	"context"
@@ -8,23 +8,23 @@ import (
 )
 
 type keyfuncSubject struct {
-	setup  setup
+	setup  Setup
 	keys   keyfunc.Keyfunc
 	cancel context.CancelFunc
 }
 
-func keyfuncLibrary() library {
-	return library{
-		name:    "keyfunc",
-		modules: []string{"github.com/MicahParks/keyfunc/v3", "github.com/MicahParks/jwkset", "github.com/golang-jwt/jwt/v5"},
-		open:    openKeyfunc, several: true, refetches: true,
+func keyfuncLibrary() Library {
+	return Library{
+		Name:    "keyfunc",
+		Modules: []string{"github.com/MicahParks/keyfunc/v3", "github.com/MicahParks/jwkset", "github.com/golang-jwt/jwt/v5"},
+		Open:    openKeyfunc, Several: true, Refetches: true,
 	}
 }
 
-func openKeyfunc(_ context.Context, s setup) (subject, error) {
+func openKeyfunc(_ context.Context, s Setup) (Subject, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	keys, err := keyfunc.NewDefaultOverrideCtx(ctx, s.urls(), keyfunc.Override{
-		RefreshInterval:         s.refresh,
+		RefreshInterval:         s.Refresh,
 		RefreshErrorHandlerFunc: func(string) func(context.Context, error) { return func(context.Context, error) {} },
 	})
 	if err != nil {
@@ -36,10 +36,11 @@ func openKeyfunc(_ context.Context, s setup) (subject, error) {
 
 func (s keyfuncSubject) Verify(ctx context.Context, token string) error {
 	options := []jwt.ParserOption{
-		jwt.WithValidMethods([]string{"RS256"}), jwt.WithAudience(audience), jwt.WithExpirationRequired(),
+		jwt.WithValidMethods(s.setup.Algorithms), jwt.WithAudience(s.setup.Audience), jwt.WithExpirationRequired(),
+		jwt.WithLeeway(s.setup.Leeway),
 	}
-	if len(s.setup.issuers) == 1 {
-		options = append(options, jwt.WithIssuer(s.setup.issuers[0].iss))
+	if len(s.setup.Issuers) == 1 {
+		options = append(options, jwt.WithIssuer(s.setup.Issuers[0].Iss))
 	}
 	t, err := jwt.Parse(token, s.keys.KeyfuncCtx(ctx), options...)
 	if err != nil {

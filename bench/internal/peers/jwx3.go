@@ -1,4 +1,4 @@
-package main
+package peers
 
 import (
 	"context"
@@ -9,17 +9,17 @@ import (
 )
 
 type jwx3Subject struct {
-	endpoint endpoint
-	cache    *jwk.Cache
-	cancel   context.CancelFunc
+	setup  Setup
+	cache  *jwk.Cache
+	cancel context.CancelFunc
 }
 
-func jwx3Library() library {
-	return library{name: "jwx v3", modules: []string{"github.com/lestrrat-go/jwx/v3"}, open: openJWX3}
+func jwx3Library() Library {
+	return Library{Name: "jwx v3", Modules: []string{"github.com/lestrrat-go/jwx/v3"}, AnyAlg: true, Open: openJWX3}
 }
 
 // openJWX3 waits for the first keys, as Register does; the service starts all the same if they do not come.
-func openJWX3(wait context.Context, s setup) (subject, error) {
+func openJWX3(wait context.Context, s Setup) (Subject, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cache, err := jwk.NewCache(ctx, httprc.NewClient())
 	if err != nil {
@@ -27,24 +27,25 @@ func openJWX3(wait context.Context, s setup) (subject, error) {
 		return nil, err
 	}
 	var options []jwk.RegisterOption
-	if s.refresh > 0 {
-		options = append(options, jwk.WithConstantInterval(s.refresh))
+	if s.Refresh > 0 {
+		options = append(options, jwk.WithConstantInterval(s.Refresh))
 	}
-	e := s.issuers[0]
-	if err := cache.Register(wait, e.jwks, options...); err != nil && !cache.IsRegistered(ctx, e.jwks) {
+	e := s.Issuers[0]
+	if err := cache.Register(wait, e.JWKS, options...); err != nil && !cache.IsRegistered(ctx, e.JWKS) {
 		cancel()
 		return nil, err
 	}
-	return jwx3Subject{e, cache, cancel}, nil
+	return jwx3Subject{s, cache, cancel}, nil
 }
 
 func (s jwx3Subject) Verify(ctx context.Context, token string) error {
-	set, err := s.cache.Lookup(ctx, s.endpoint.jwks)
+	set, err := s.cache.Lookup(ctx, s.setup.Issuers[0].JWKS)
 	if err != nil {
 		return err
 	}
 	_, err = jwt.Parse([]byte(token), jwt.WithContext(ctx), jwt.WithKeySet(set), jwt.WithValidate(true),
-		jwt.WithIssuer(s.endpoint.iss), jwt.WithAudience(audience), jwt.WithRequiredClaim(jwt.ExpirationKey))
+		jwt.WithIssuer(s.setup.Issuers[0].Iss), jwt.WithAudience(s.setup.Audience), jwt.WithAcceptableSkew(s.setup.Leeway),
+		jwt.WithRequiredClaim(jwt.ExpirationKey))
 	return err
 }
 
