@@ -318,16 +318,22 @@ func TestAPrivateCAIsTrusted(t *testing.T) {
 // A file says which load balancers authenticate the users of a provider that it has.
 func TestLoadBalancersOfAFile(t *testing.T) {
 	t.Parallel()
-	text := func(of, more string) string {
-		return strings.TrimSuffix(least, "}") + `, "loadBalancers": {"` + of + `": {"arns": ["arn:1", "arn:2"], "clients": ["a"]` + more + `}}}`
+	const (
+		id   = "https://idp.example"
+		east = "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/app/shop/50dc6c495c0c9188"
+		iso  = "arn:aws-iso:elasticloadbalancing:us-iso-east-1:123456789012:loadbalancer/app/shop/73e2d6bc24d8a067"
+	)
+	open := func(of, arns, clients, more string) (*configfile.File, error) {
+		return open(t, strings.TrimSuffix(least, "}")+`, "loadBalancers": {"`+of+`": {"arns": [`+arns+"],\n"+
+			`"clients": [`+clients+`]`+more+`}}}`, configfile.Options{})
 	}
-	const id = "https://idp.example"
-	f, err := open(t, text(id, `, "keysURLs": {"arn:2": "https://keys.example"}`), configfile.Options{})
+	quoted := func(text ...string) string { return `"` + strings.Join(text, "\",\n\"") + `"` }
+	f, err := open(id, quoted(east, iso), quoted("a"), `, "keysURLs": {"`+iso+`": "https://keys.example"}`)
 	require.NoError(t, err)
 	got, ok := f.LoadBalancers(id)
 	require.True(t, ok)
 	want := configfile.LoadBalancers{
-		ARNs: []string{"arn:1", "arn:2"}, Clients: []string{"a"}, KeysURLs: map[string]string{"arn:2": "https://keys.example"},
+		ARNs: []string{east, iso}, Clients: []string{"a"}, KeysURLs: map[string]string{iso: "https://keys.example"},
 	}
 	require.Equal(t, want, got)
 	got.ARNs[0], got.KeysURLs["arn:1"] = "changed", "changed"
@@ -338,11 +344,22 @@ func TestLoadBalancersOfAFile(t *testing.T) {
 	_, ok = (*configfile.File)(nil).LoadBalancers(id)
 	require.False(t, ok)
 
-	_, err = open(t, text("other", ""), configfile.Options{})
-	require.ErrorContains(t, err, `loadBalancers.other: there is no policy for a provider with the ID "other"`)
-	_, err = open(t, text(id, `, "keysURLs": {"arn:3": "https://keys.example"}`), configfile.Options{})
-	require.ErrorContains(t, err, `"arn:3" is none of the arns`)
-	_, err = open(t, strings.TrimSuffix(least, "}")+`, "loadBalancers": {"`+id+`": {}}}`, configfile.Options{})
+	for want, text := range map[string][4]string{
+		`loadBalancers.other: there is no policy for a provider with the ID "other": there are those for "https://idp.example"`: {"other", quoted(east), `"a"`},
+		`"arn:3" is none of the arns`:                   {id, quoted(east), `"a"`, `, "keysURLs": {"arn:3": "https://keys.example"}`},
+		`arns has 0 entries`:                            {id, "", `"a"`},
+		`"arn:x" is not the ARN of an Application`:      {id, quoted(east, "arn:x"), `"a"`},
+		`line 2: loadBalancers["` + id + `"].arns[1]: `: {id, quoted(east, east), `"a"`},
+		`set its URL in keysURLs`:                       {id, quoted(iso), `"a"`},
+		`its URL in keysURLs is not an https URL`:       {id, quoted(iso), `"a"`, `, "keysURLs": {"` + iso + `": "http://keys.example"}`},
+		`"*" alone for every client`:                    {id, quoted(east), ""},
+		`clients: an ID is empty`:                       {id, quoted(east), quoted("a", "")},
+		`clients: "*" is not the only one`:              {id, quoted(east), quoted("a", "*")},
+	} {
+		_, err := open(text[0], text[1], text[2], text[3])
+		require.ErrorContains(t, err, want)
+	}
+	_, err = configfile.Open(write(t, "f.json", strings.TrimSuffix(least, "}")+`, "loadBalancers": {"`+id+`": {}}}`), configfile.Options{})
 	require.ErrorContains(t, err, `"arns" is missing`)
 	require.ErrorContains(t, err, `"clients" is missing`)
 }

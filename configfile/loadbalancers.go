@@ -3,7 +3,10 @@ package configfile
 import (
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 
+	"github.com/regionjwt/regionjwt/internal/albtoken"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -30,14 +33,46 @@ func (b *builder) loadBalancersOf(d *document, policies []verifier.Policy) map[s
 	all := map[string]LoadBalancers{}
 	for id, l := range d.LoadBalancers {
 		if !slices.ContainsFunc(policies, func(p verifier.Policy) bool { return p.Provider.ID == id }) {
-			b.add(l.At, "there is no policy for a provider with the ID %q", id)
+			b.add(l.At, "there is no policy for a provider with the ID %q: there are those for %s", id, idsOf(policies))
 		}
-		for arn := range l.KeysURLs {
-			if !slices.Contains(l.ARNs, arn) {
-				b.add(l.At, "keysURLs: %q is none of the arns", arn)
-			}
-		}
+		b.checkLoadBalancers(&l)
 		all[id] = LoadBalancers{l.ARNs, l.Clients, l.KeysURLs}
 	}
 	return all
+}
+
+func (b *builder) checkLoadBalancers(l *loadBalancers) {
+	if len(l.ARNs) == 0 || len(l.ARNs) > albtoken.Max {
+		b.add(l.At, "arns has %d entries: list the ARN of each load balancer, at most %d", len(l.ARNs), albtoken.Max)
+	}
+	for i, arn := range l.ARNs {
+		at := place{l.At.node.find("arns").elements[i].line, l.At.path + ".arns[" + strconv.Itoa(i) + "]", nil}
+		if _, _, err := albtoken.Find(arn, l.KeysURLs[arn], "its URL in keysURLs"); err != nil {
+			b.add(at, "%w", err)
+		}
+		if slices.Contains(l.ARNs[:i], arn) {
+			b.add(at, "%q is listed twice", arn)
+		}
+	}
+	for arn := range l.KeysURLs {
+		if !slices.Contains(l.ARNs, arn) {
+			b.add(l.At, "keysURLs: %q is none of the arns", arn)
+		}
+	}
+	switch {
+	case len(l.Clients) == 0:
+		b.add(l.At, `clients is empty: list those of the listeners, or "*" alone for every client`)
+	case slices.Contains(l.Clients, ""):
+		b.add(l.At, "clients: an ID is empty")
+	case slices.Contains(l.Clients, verifier.AllowAnyClient) && len(l.Clients) > 1:
+		b.add(l.At, `clients: "*" is not the only one`)
+	}
+}
+
+func idsOf(policies []verifier.Policy) string {
+	ids := make([]string, 0, len(policies))
+	for _, p := range policies {
+		ids = append(ids, strconv.Quote(p.Provider.ID))
+	}
+	return strings.Join(ids, ", ")
 }

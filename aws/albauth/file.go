@@ -14,7 +14,7 @@ import (
 func FromFile(f *configfile.File, provider string, edit func(*Config)) (*Verifier, error) {
 	l, ok := f.LoadBalancers(provider)
 	if !ok {
-		return nil, fmt.Errorf("albauth: the configuration file has no loadBalancers for the provider %q", provider)
+		return nil, fmt.Errorf("albauth: loadBalancers of the file has no member %q, the ID of a provider", provider)
 	}
 	all := f.Config()
 	c := Config{Clients: l.Clients, Tokens: all.Tokens, Logger: all.Logger}

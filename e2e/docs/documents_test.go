@@ -112,12 +112,31 @@ func TestLanguages(t *testing.T) {
 	t.Parallel()
 	for _, p := range documents(t) {
 		for _, b := range p.blocks {
-			require.Contains(t, []string{"", "go", "sh", "js", "json", "yaml", "mermaid", "text"}, b.language, b.String())
+			require.Contains(t, []string{"", "go", "sh", "js", "json", "python", "yaml", "mermaid", "text"}, b.language, b.String())
 			if b.language == "" {
 				require.NotRegexp(t, `:=|\$ |regionjwt [a-z]+ -|func `, b.text, "%s looks like code, and names no language", b)
 			}
 		}
 	}
+}
+
+// Python blocks can be parsed.
+func TestPython(t *testing.T) {
+	t.Parallel()
+	n := 0
+	for _, p := range documents(t) {
+		for _, b := range p.blocks {
+			if b.language != "python" {
+				continue
+			}
+			n++
+			cmd := exec.CommandContext(t.Context(), "/usr/bin/python3", "-c", "import ast, sys; ast.parse(sys.stdin.read())")
+			cmd.Stdin = strings.NewReader(b.text)
+			out, err := cmd.CombinedOutput()
+			require.NoError(t, err, "%s: %s", b, out)
+		}
+	}
+	require.Positive(t, n)
 }
 
 func TestYAMLAndJSON(t *testing.T) {
