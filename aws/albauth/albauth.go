@@ -105,7 +105,7 @@ var _ middleware.Verifier = (*Verifier)(nil)
 func New(c Config) (*Verifier, error) {
 	signers, errs := c.signers()
 	if len(c.Clients) == 0 {
-		errs = append(errs, errors.New("albauth: Clients is empty: list those of the listeners, or verifier.AllowAnyClient alone"))
+		errs = append(errs, errors.New("albauth: Clients is empty: list those of the listeners, or verifier.AllowAnyClient"))
 	}
 	terms := albtoken.Terms{Signers: map[string]string{}, Issuers: issuersOf(c.Provider), Clients: c.Clients}
 	for _, id := range c.Clients {

@@ -231,3 +231,11 @@ func TestHostileTokens(t *testing.T) {
 		require.Less(t, time.Since(began), 20*time.Second, name)
 	}
 }
+
+// A token of a load balancer is no JWT, and is told apart from one that is cut off.
+func TestInspectOfALoadBalancersToken(t *testing.T) {
+	t.Parallel()
+	r := tool{stdin: "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0=.AAAA"}.run(t, "inspect", "--issuer", "a=https://a.example", "--audience", "a")
+	require.Equal(t, 1, r.code, r.out)
+	require.Contains(t, r.out, "x-amzn-oidc-data")
+}

@@ -165,6 +165,10 @@ func (r *report) decode(raw string) {
 	case !ok:
 		malformed("it does not have three parts with dots between them: not a token in compact serialization, or not all of it")
 		return
+	case strings.Contains(raw, "="):
+		malformed("it is padded with \"=\": no JWT, but perhaps the x-amzn-oidc-data of a load balancer, " +
+			"which package aws/albauth verifies and this command does not")
+		return
 	}
 	header, parsed, why := decodePart("header", compact.Header)
 	if why != "" {
