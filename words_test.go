@@ -12,12 +12,53 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// oldWords are words that make a reader stop: archaic, figurative, or not the term of the field.
-var oldWords = regexp.MustCompile(`(?i)\b(` + strings.Join([]string{
-	`of late`, `whoever`, `octet for octet`, `(is|are|was|were|been|be) told of`, `mend(s|ed|ing)?`, `lacks?`, `lacking`, `strangers?`,
-	`at hand`, `bad word`, `word on`, `but for`, `what is wrong with`, `in foreign hands`, `by and by`, `lest`, `break-glass`,
-	`octets?`, `papers`, `mint(s|ed|ing)?`, `authorit(y|ies)`, `of old`, `anew`, `misspelt`, `learnt`,
-}, "|") + `)\b`)
+// oldWords are words that make a reader stop: archaic, figurative, or not the term of the field. Each has a text that a line with
+// it holds, as most lines hold none and expressions are slow.
+var oldWords = func() map[string]*regexp.Regexp {
+	all := map[string]*regexp.Regexp{}
+	for text, word := range map[string]string{
+		"of late":            `of late`,
+		"whoever":            `whoever`,
+		"octet for octet":    `octet for octet`,
+		"told of":            `(is|are|was|were|been|be) told of`,
+		"mend":               `mend(s|ed|ing)?`,
+		"lack":               `lack(s|ing)?`,
+		"stranger":           `strangers?`,
+		"at hand":            `at hand`,
+		"bad word":           `bad word`,
+		"word on":            `word on`,
+		"but for":            `but for`,
+		"what is wrong with": `what is wrong with`,
+		"in foreign hands":   `in foreign hands`,
+		"by and by":          `by and by`,
+		"lest":               `lest`,
+		"break-glass":        `break-glass`,
+		"octet":              `octets?`,
+		"papers":             `papers`,
+		"mint":               `mint(s|ed|ing)?`,
+		"authorit":           `authorit(y|ies)`,
+		"of old":             `of old`,
+		"anew":               `anew`,
+		"misspelt":           `misspelt`,
+		"learnt":             `learnt`,
+	} {
+		all[text] = regexp.MustCompile(`(?i)\b(` + word + `)\b`)
+	}
+	return all
+}()
+
+// oldWord returns an old word of a line, or "".
+func oldWord(line string) string {
+	lower := strings.ToLower(line)
+	for text, word := range oldWords {
+		if strings.Contains(lower, text) {
+			if found := word.FindString(line); found != "" {
+				return found
+			}
+		}
+	}
+	return ""
+}
 
 // quoted are places where such a word is right.
 var quoted = regexp.MustCompile(`(?i)certificate authorit|certification authorit|:authority|x-authority|WithAuthority|` +
@@ -43,7 +84,7 @@ func TestWordsOfToday(t *testing.T) {
 		for line := range strings.Lines(string(text)) {
 			n++
 			line = strings.ReplaceAll(line, "break-glass.md", "") // a file
-			if word := oldWords.FindString(line); word != "" && !quoted.MatchString(line) {
+			if word := oldWord(line); word != "" && !quoted.MatchString(line) {
 				t.Errorf("%s:%d: %q", path, n, word)
 			}
 		}
