@@ -86,7 +86,7 @@ func (w *simWorld) clocks() {
 		}
 		return
 	}
-	w.ahead = time.Duration(w.rand.IntN(int(4*time.Hour))) - 2*time.Hour
+	w.ahead = time.Duration(w.rand.Int64N(int64(4*time.Hour))) - 2*time.Hour
 }
 
 // move moves the key set of a region whose URLs are discovered.

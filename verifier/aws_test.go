@@ -36,7 +36,7 @@ func TestAWSPolicy(t *testing.T) {
 		"no name":           {of("arn:aws:iam::"+account+":role/", own), "bad_audience", "sub"},
 		"no sub":            {set{"aud": "orders", "sub": nil, namespace: own}, "bad_audience", "sub"},
 		"another account":   {of(role, set{"aws_account": "210987654321"}), "bad_audience", namespace},
-		"account a number":  {of(role, set{"aws_account": 123456789012}), "bad_audience", namespace},
+		"account a number":  {of(role, set{"aws_account": int64(123456789012)}), "bad_audience", namespace},
 		"no account":        {of(role, set{}), "bad_audience", namespace},
 		"account elsewhere": {set{"aud": "orders", "sub": role, "aws_account": account}, "bad_audience", namespace},
 		"another audience":  {set{"aud": "x", "sub": role, namespace: own}, "bad_audience", "aud"},

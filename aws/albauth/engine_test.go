@@ -195,7 +195,7 @@ func TestFlood(t *testing.T) {
 		}
 		before := s.count(eastKeys)
 		for i := range 3 {
-			wg.Go(func() { flood(i << 32) })
+			wg.Go(func() { flood(i << 20) })
 		}
 		for i := range 100 {
 			time.Sleep(100 * time.Millisecond)

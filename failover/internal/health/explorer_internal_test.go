@@ -223,7 +223,7 @@ func (n *node) key(seed maphash.Seed) uint64 {
 	ago := func(all ...time.Time) {
 		for _, t := range all {
 			if t.IsZero() {
-				num(-1 << 40)
+				num(-1 << 30)
 			} else {
 				num(int(n.now.Sub(t) / time.Second))
 			}
