@@ -8,7 +8,6 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -67,6 +66,7 @@ type client struct {
 	silence chan struct{}
 	before  func()
 	closed  bool
+	read    map[string][]byte // of torn reads: the last of each name that has halves
 }
 
 // answer reports what happens to a request that was executed, or is not.
@@ -130,14 +130,27 @@ func (c *client) Load(ctx context.Context, name, ifNot string) ([]byte, string, 
 		case k.revision == ifNot:
 			return nil, ifNot, store.ErrNotModified
 		case c.flaws["torn reads"] && len(k.data) > 1:
-			time.Sleep(time.Millisecond) // a writer is faster
-			late, _ := c.service.load(name)
-			half := len(k.data) / 2
-			k.data = append(k.data[:half:half], late.data[min(half, len(late.data)):]...)
+			k.data = c.tear(name, k.data)
 		}
 		return k.data, k.revision, nil
 	}
 	return nil, "", c.fail(errLost)
+}
+
+// tear returns the second half of data after the first half of what was read before it.
+func (c *client) tear(name string, data []byte) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before, ok := c.read[name]
+	if c.read == nil {
+		c.read = map[string][]byte{}
+	}
+	c.read[name] = data
+	if !ok {
+		return data
+	}
+	half := len(data) / 2
+	return append(bytes.Clone(before[:min(half, len(before))]), data[half:]...)
 }
 
 func (c *client) Save(ctx context.Context, name string, data []byte, ifRevision string) (string, error) {

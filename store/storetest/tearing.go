@@ -37,17 +37,23 @@ func turned(turn int) []byte {
 }
 
 // tearing checks that a reader never gets parts of two documents, a document under the revision of another one, or none at all,
-// while a writer replaces it.
+// while a writer replaces it. Each reader begins a Load between two writes, so that it meets every one of them.
 func (c *check) tearing() {
 	const turns = 15
 	name := c.prefix + "torn"
 	revision := c.save("torn", string(turned(0)), "", nil, "first Save")
 	ended := make(chan struct{})
+	began := []chan struct{}{make(chan struct{}), make(chan struct{})}
 	var readers sync.WaitGroup
-	for _, s := range []store.Store{c.s, c.other} {
-		readers.Go(func() { c.readWhole(s, name, ended) })
+	for i, s := range []store.Store{c.s, c.other} {
+		readers.Go(func() { c.readWhole(s, name, began[i], ended) })
+	}
+	reads := func() {
+		<-began[0]
+		<-began[1]
 	}
 	for turn := 1; turn <= turns; turn++ {
+		reads()
 		next, err := c.s.Save(c.ctx, name, turned(turn), revision)
 		if err != nil {
 			c.wrong("Save while others read: %w", err)
@@ -55,15 +61,24 @@ func (c *check) tearing() {
 		}
 		revision = next
 	}
+	reads()
 	close(ended)
 	readers.Wait()
 }
 
-// readWhole loads a document of tearing until ended is closed.
-func (c *check) readWhole(s store.Store, name string, ended <-chan struct{}) {
+// readWhole loads a document of tearing until ended is closed. A writer that waits for began gets a value before a Load, and goes on
+// if readWhole has returned.
+func (c *check) readWhole(s store.Store, name string, began chan<- struct{}, ended <-chan struct{}) {
+	defer close(began)
 	known := map[string]int{} // the turn of each revision
 	ifNot := ""
 	for {
+		select {
+		case began <- struct{}{}:
+		case <-ended:
+			return
+		default:
+		}
 		data, revision, err := s.Load(c.ctx, name, ifNot)
 		turn, whole := turnOf(data)
 		switch before, again := known[revision]; {
@@ -79,11 +94,6 @@ func (c *check) readWhole(s store.Store, name string, ended <-chan struct{}) {
 			return
 		default:
 			known[revision], ifNot = turn, revision
-		}
-		select {
-		case <-ended:
-			return
-		default:
 		}
 	}
 }
