@@ -38,6 +38,12 @@ func Asked(c *Cache, iss string) int {
 // View returns what identifies the picture of an issuer that those who wait look at.
 func View(c *Cache, iss string) any { return c.table.Load().issuers[iss].view.Load() }
 
+// ShowAgain makes what View returned the picture again, as it is until an answer is published.
+func ShowAgain(c *Cache, iss string, view any) {
+	v, _ := view.(*issuerView)
+	c.table.Load().issuers[iss].view.Store(v)
+}
+
 // NextRefresh returns when the URL of that index in Status is refreshed next.
 func NextRefresh(c *Cache, index int) time.Time {
 	n := 0

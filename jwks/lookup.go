@@ -234,7 +234,7 @@ func (e *issuerEntry) ask(ctx context.Context, q Query, ask keystate.Question) R
 		if v == retired {
 			continue
 		}
-		w.entry = e
+		w.entry, w.view = e, v
 		now := c.clock()
 		if r, known := v.answer(ask, now); known && (len(q.Tried) == 0 || len(r.Keys) == 0) {
 			return r
@@ -276,6 +276,7 @@ func untried(r Result, tried []string) Result {
 // waiter is one caller that waits for a key.
 type waiter struct {
 	entry   *issuerEntry
+	view    *issuerView // in which it has looked for the key
 	query   Query
 	ask     keystate.Question
 	arrived uint64

@@ -31,3 +31,23 @@ func TestUnknownKeysOfHealthyServers(t *testing.T) {
 		})
 	}
 }
+
+// A caller that has looked at the keys before an answer was published, and asks after its round has ended, causes no other round.
+func TestRoundThatEndsBeforeItsViewIsThere(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := newServers()
+		s := n.at("https://a.example/keys")
+		s.list("key")
+		c := newCache(t, n, jwks.Config{}, pool("p", []string{"https://a.example/keys"}))
+		require.NoError(t, c.Preload(t.Context()))
+		before := jwks.View(c, "https://idp.example/p")
+		s.list("key", "new")
+		time.Sleep(time.Minute)
+		require.Equal(t, 401, ask(t.Context(), c, "p", "made-up"))
+		asked := s.requests()
+		jwks.ShowAgain(c, "https://idp.example/p", before)
+		require.Equal(t, 200, ask(t.Context(), c, "p", "new"))
+		require.Equal(t, asked, s.requests())
+	})
+}

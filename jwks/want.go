@@ -46,6 +46,8 @@ func (c *Cache) want(s *set, w *waiter, now clock.Time, left time.Duration) (d t
 		return d, held, roundRunning
 	case d > 0 || left <= 0 && c.config.UnknownKeyWait >= 0:
 		return d, held, roundLater
+	case !w.view.holds(w.entry): // the key may have come since the caller looked
+		return time.Millisecond, false, roundRunning
 	}
 	if usable {
 		if s.pace.wait(c.config.UnknownKeyInterval, now) > 0 {
