@@ -270,7 +270,35 @@ func (s *scanner) name() (string, error) {
 
 // text validates a string whose opening quote is the current byte.
 func (s *scanner) text() (escaped bool, err error) {
-	s.pos++
+	doc, pos := s.doc, s.pos+1
+	for pos <= len(doc)-8 {
+		found := special(doc[pos : pos+8])
+		if found == 0 {
+			pos += 8
+			continue
+		}
+		if pos += bits.TrailingZeros64(found) / 8; doc[pos] == '"' { // mostly
+			s.pos = pos + 1
+			return false, nil
+		}
+		break
+	}
+	s.pos = pos
+	return s.rareText()
+}
+
+// special returns a number of which the lowest bit that is set lies in the first byte that does not stand for itself in a string:
+// it is no ASCII, below a space, a quote or a backslash. s has 8 bytes.
+func special(s string) uint64 {
+	const each = 0x0101010101010101
+	x := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+	// A borrow sets bits only above a byte that is special.
+	return (x | (x - ' '*each) | (x ^ '"'*each - each) | (x ^ '\\'*each - each)) & (0x80 * each)
+}
+
+// rareText validates the rest of a string, near the end of the document or with bytes that do not stand for themselves.
+func (s *scanner) rareText() (escaped bool, err error) {
 	for {
 		if s.plain(); s.pos >= len(s.doc) {
 			return false, ErrSyntax
@@ -298,16 +326,10 @@ func (s *scanner) text() (escaped bool, err error) {
 
 // plain steps over the bytes that stand for themselves in a string, eight at a time.
 func (s *scanner) plain() {
-	const each = 0x0101010101010101
 	rest := s.doc[s.pos:]
 	for len(rest) >= 8 {
-		x := uint64(rest[0]) | uint64(rest[1])<<8 | uint64(rest[2])<<16 | uint64(rest[3])<<24 |
-			uint64(rest[4])<<32 | uint64(rest[5])<<40 | uint64(rest[6])<<48 | uint64(rest[7])<<56
-		// The top bit of a byte is set where it is no ASCII, below a space, a quote or a backslash. A borrow makes it wrong
-		// only in bytes above one that is.
-		special := (x | (x - ' '*each) | (x ^ '"'*each - each) | (x ^ '\\'*each - each)) & (0x80 * each)
-		if special != 0 {
-			s.pos = len(s.doc) - len(rest) + bits.TrailingZeros64(special)/8
+		if found := special(rest[:8]); found != 0 {
+			s.pos = len(s.doc) - len(rest) + bits.TrailingZeros64(found)/8
 			return
 		}
 		rest = rest[8:]
