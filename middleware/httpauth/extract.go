@@ -151,7 +151,7 @@ func (c credentials) scheme() string {
 
 // isDPoP reports whether the Authorization values present token with the scheme DPoP.
 func isDPoP(values []string, token string) bool {
-	if len(values) != 1 {
+	if len(values) != 1 || values[0] == "" || values[0][0]|0x20 != 'd' { // most are Bearer
 		return false
 	}
 	scheme, got, _ := strings.Cut(values[0], " ")
