@@ -15,7 +15,7 @@ import (
 	"github.com/regionjwt/regionjwt/middleware/grpcauth"
 )
 
-// BenchmarkGRPC makes calls in memory to a server with the interceptor, whose verifier knows the token, against a bare one. Both
+// BenchmarkGRPC makes calls and opens streams in memory, to a server with the interceptors, whose verifier knows the token, against a bare one. Both
 // calls carry the token.
 func BenchmarkGRPC(b *testing.B) {
 	s := theSite(b, "RS256")
@@ -25,19 +25,41 @@ func BenchmarkGRPC(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	bare, guarded := healthServer(b), healthServer(b, grpc.UnaryInterceptor(guard.Unary()))
-	call := func(c healthpb.HealthClient) func() {
-		pool := ring[string]{all: hundred.all(b)}
-		return func() {
-			ctx := metadata.AppendToOutgoingContext(context.Background(), "authorization", "Bearer "+pool.next())
-			if _, err := c.Check(ctx, &healthpb.HealthCheckRequest{}); err != nil {
-				b.Fatal(err)
+	bare := healthServer(b)
+	guarded := healthServer(b, grpc.UnaryInterceptor(guard.Unary()), grpc.StreamInterceptor(guard.Stream()))
+	for name, call := range map[string]func(context.Context, healthpb.HealthClient) error{"unary": check, "stream": watch} {
+		b.Run(name, func(b *testing.B) {
+			calls := func(c healthpb.HealthClient) func() {
+				pool := ring[string]{all: hundred.all(b)}
+				return func() {
+					ctx := metadata.AppendToOutgoingContext(context.Background(), "authorization", "Bearer "+pool.next())
+					if err := call(ctx, c); err != nil {
+						b.Fatal(err)
+					}
+				}
 			}
-		}
+			r := pair(b, calls(bare), calls(guarded))
+			b.ReportMetric(r.Ratio, "x-bare")
+			b.ReportMetric(r.Over, "ns-over")
+		})
 	}
-	r := pair(b, call(bare), call(guarded))
-	b.ReportMetric(r.Ratio, "x-bare")
-	b.ReportMetric(r.Over, "ns-over")
+}
+
+func check(ctx context.Context, c healthpb.HealthClient) error {
+	_, err := c.Check(ctx, &healthpb.HealthCheckRequest{})
+	return err
+}
+
+// watch opens a stream, reads its first message, and ends it.
+func watch(ctx context.Context, c healthpb.HealthClient) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := c.Watch(ctx, &healthpb.HealthCheckRequest{})
+	if err != nil {
+		return err
+	}
+	_, err = stream.Recv()
+	return err
 }
 
 func healthServer(b *testing.B, options ...grpc.ServerOption) healthpb.HealthClient {
