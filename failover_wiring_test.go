@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,7 +17,9 @@ import (
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/failover"
 	"github.com/regionjwt/regionjwt/internal/fakeissuer"
+	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -222,4 +225,113 @@ func TestAFloodAgainstARateLimitedIssuerMovesNobody(t *testing.T) {
 			require.Zero(t, unhealthy, name)
 		})
 	}
+}
+
+// countingClient counts the requests to each host.
+type countingClient struct {
+	mu    sync.Mutex
+	hosts map[string]int
+	inner http.RoundTripper
+}
+
+func (c *countingClient) RoundTrip(r *http.Request) (*http.Response, error) {
+	c.mu.Lock()
+	c.hosts[r.URL.Host]++
+	c.mu.Unlock()
+	return c.inner.RoundTrip(r)
+}
+
+// taken returns the counts so far, and begins again.
+func (c *countingClient) taken() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	hosts := c.hosts
+	c.hosts = map[string]int{}
+	return hosts
+}
+
+// Probes reach the key servers as fetches of keys do: with Keys.HTTPClient, where the provider has no client of its own.
+func TestProbesUseTheClientOfTheKeys(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fake := fakeissuer.New(t, fakeissuer.Config{})
+		v, err := regionjwt.New(regionjwt.Config{
+			Keys:     jwks.Config{HTTPClient: fake.Client()},
+			Policies: []verifier.Policy{{Provider: fake.Provider(), Audience: verifier.CognitoAccess(fakeissuer.ClientID)}},
+			Failover: map[string]failover.Config{fake.Provider().ID: {Automatic: true, ProbeInterval: time.Minute}},
+		})
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { _ = v.Run(ctx) })
+		time.Sleep(time.Hour)
+		cancel()
+		running.Wait()
+		for _, r := range v.Failover(fake.Provider().ID).Status().Regions {
+			require.Equal(t, "healthy", r.Health, r.Reports)
+			require.Contains(t, strings.Join(r.Reports, "\n"), "probe: healthy")
+		}
+	})
+}
+
+// After an Update, a Controller probes the URLs of the new provider, with its client, and lists its issuers. The old ones may be
+// gone, which proves nothing about a region.
+func TestAControllerFollowsAnUpdate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fake := fakeissuer.New(t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion})
+		before := &countingClient{hosts: map[string]int{}, inner: fake.Client().Transport}
+		after := &countingClient{hosts: map[string]int{}, inner: fake.Client().Transport}
+		policy := verifier.Policy{Provider: fake.Provider(), Audience: verifier.Audience(fakeissuer.Audience)}
+		id := policy.Provider.ID
+		policy.Provider.HTTPClient = &http.Client{Transport: before}
+		v, err := regionjwt.New(regionjwt.Config{
+			Policies: []verifier.Policy{policy},
+			Failover: map[string]failover.Config{id: {Automatic: true, ProbeInterval: 10 * time.Second}},
+		})
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { _ = v.Run(ctx) })
+		time.Sleep(time.Minute)
+		require.Len(t, before.taken(), 2)
+		require.Empty(t, after.taken())
+
+		policy.Provider.HTTPClient = &http.Client{Transport: after}
+		policy.Provider.Regions = slices.Clone(policy.Provider.Regions)
+		policy.Provider.Regions[1].Issuers = append([]string{"https://new.example"}, policy.Provider.Regions[1].Issuers...)
+		require.NoError(t, v.Update([]verifier.Policy{policy}))
+		time.Sleep(time.Minute) // what was under way has ended
+		before.taken()
+		time.Sleep(10 * time.Minute)
+		require.Empty(t, before.taken(), "the old client may not trust the servers any more")
+		for host, n := range after.taken() {
+			require.GreaterOrEqual(t, n, 40, host)
+		}
+		require.Contains(t, v.Failover(id).Issuers(), "https://new.example")
+		cancel()
+		running.Wait()
+	})
+}
+
+// An Update is refused if a Controller could not tell any more which region has issued a token.
+func TestAnUpdateKeepsRegionsSeparable(t *testing.T) {
+	t.Parallel()
+	region := func(name, iss string) issuer.Region {
+		return issuer.Region{Name: name, Issuers: []string{iss}, JWKSURLs: []string{iss + "/keys"}}
+	}
+	policies := func(regions ...issuer.Region) []verifier.Policy {
+		return []verifier.Policy{{Audience: verifier.Audience("api"), Provider: issuer.Provider{ID: "shop", Regions: regions}}}
+	}
+	east, west := region("east", "https://east.example"), region("west", "https://west.example")
+	pins := store.ReplicaConfig{Stores: []store.Trusted{store.Dir(t.TempDir())}, MinEpoch: 1}
+	v, err := regionjwt.New(regionjwt.Config{
+		Policies: policies(east, west),
+		Failover: map[string]failover.Config{"shop": {RejectInactive: true, Replica: pins}},
+	})
+	require.NoError(t, err)
+	require.ErrorContains(t, v.Update(policies(east, region("west", "https://east.example"))), "share an issuer and its keys")
+	require.NotContains(t, v.Failover("shop").Issuers(), "https://new.example")
+	require.NoError(t, v.Update(policies(east, region("west", "https://new.example"))))
+	require.Equal(t, []string{"https://east.example", "https://new.example"}, v.Failover("shop").Issuers())
 }

@@ -17,7 +17,7 @@ const module = "github.com/regionjwt/regionjwt"
 
 // arrows lists what each package of the module may import of the module; a package that is not listed may not exist.
 var arrows = map[string][]string{
-	"":                       {"failover", "failover/monitor", "issuer", "jwks", "revocation", "store", "verifier", "internal/guard", "internal/issuercheck", "internal/joined", "internal/nils", "internal/replica", "internal/label", "internal/tokenkinds"},
+	"":                       {"failover", "failover/monitor", "issuer", "jwks", "revocation", "store", "verifier", "internal/guard", "internal/handover", "internal/issuercheck", "internal/joined", "internal/nils", "internal/replica", "internal/label", "internal/tokenkinds"},
 	"issuer":                 {"internal/issuercheck", "internal/outbound"},
 	"internal/issuercheck":   nil,
 	"issuer/issuertest":      {"issuer", "jwks", "verifier", "internal/fakeissuer"},
@@ -29,7 +29,7 @@ var arrows = map[string][]string{
 		"internal/keymaker", "internal/outages",
 	},
 	"configfile":                           {"", "failover", "failover/monitor", "issuer", "jwks", "revocation", "store", "verifier", "internal/albtoken", "internal/guard", "internal/nils", "internal/outbound", "internal/strictjson", "internal/trust"},
-	"failover":                             {"issuer", "store", "internal/event", "internal/verdict", "internal/guard", "internal/issuercheck", "internal/jose", "internal/nils", "internal/outbound", "internal/replica", "internal/strictjson", "internal/label", "internal/backoff", "failover/internal/health"},
+	"failover":                             {"issuer", "store", "internal/event", "internal/verdict", "internal/guard", "internal/handover", "internal/issuercheck", "internal/jose", "internal/nils", "internal/outbound", "internal/replica", "internal/strictjson", "internal/label", "internal/backoff", "failover/internal/health"},
 	"failover/clientcredentials":           {"failover", "issuer", "internal/guard", "internal/issuercheck", "internal/nils", "internal/outbound", "internal/strictjson", "internal/label", "internal/clock", "internal/backoff", "internal/jose", "internal/tokenwatch"},
 	"failover/internal/health":             {"internal/label"},
 	"failover/monitor":                     {"failover", "failover/internal/health", "store", "internal/backoff", "internal/guard", "internal/jose", "internal/nils", "internal/strictjson"},
@@ -49,6 +49,7 @@ var arrows = map[string][]string{
 	"internal/authz":                       {"verifier", "internal/guard", "internal/limit"},
 	"internal/conformance":                 nil,
 	"internal/guard":                       nil,
+	"internal/handover":                    nil,
 	"internal/signal":                      nil,
 	"internal/verdict":                     nil,
 	"internal/clients":                     nil,

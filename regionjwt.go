@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"reflect"
 	"slices"
 	"strconv"
@@ -39,7 +40,8 @@ type Config struct {
 	// Revocation configures the revocation rules. Nil means that there are none.
 	Revocation *revocation.Config
 	// Failover configures a failover.Controller for each provider with failover, by the provider's ID. Fetches of key sets are
-	// reported to it. It decides which region is active; tokens of every region verify unless RejectInactive is set.
+	// reported to it, and its probes use the same HTTP client: Provider.HTTPClient, or else Keys.HTTPClient. It decides which
+	// region is active; tokens of every region verify unless RejectInactive is set.
 	Failover map[string]failover.Config
 	// Monitors configures monitors outside of the service, whose signed verdicts on the health of regions go to the controllers
 	// of Failover: see package monitor. Nil means that there are none.
@@ -63,6 +65,7 @@ type Validator struct {
 	rejecting    map[string]bool                 // the providers of which tokens of inactive regions are rejected
 	monitors     *monitor.Receiver               // nil without
 	tokens       verifier.Config
+	client       *http.Client // Config.Keys.HTTPClient
 	observers    observers
 
 	updating sync.Mutex // guards policies, and the order of updates
@@ -73,7 +76,7 @@ type Validator struct {
 // when a token first needs them, or by Run.
 func New(c Config) (*Validator, error) {
 	v := &Validator{
-		tokens: c.Tokens, policies: kept(c.Policies),
+		tokens: c.Tokens, policies: kept(c.Policies), client: c.Keys.HTTPClient,
 		controllers: map[string]*failover.Controller{}, rejecting: map[string]bool{},
 	}
 	v.observers.add(Observer{Decision: c.Tokens.OnDecision, Fetch: c.Keys.OnFetch})
@@ -180,7 +183,7 @@ func (v *Validator) newFailover(c *Config) error {
 			}})
 		}
 		fc.OnChange = v.observers.failover
-		controller, err := failover.New(c.Policies[i].Provider, fc)
+		controller, err := failover.New(v.reached(c.Policies[i].Provider), fc)
 		if err != nil {
 			errs = append(errs, err)
 			continue

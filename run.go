@@ -12,6 +12,7 @@ import (
 
 	"github.com/regionjwt/regionjwt/failover"
 	"github.com/regionjwt/regionjwt/failover/monitor"
+	"github.com/regionjwt/regionjwt/internal/handover"
 	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks"
@@ -96,8 +97,8 @@ func allWrap(errs []error, target error) bool {
 }
 
 // Update replaces the policies, and keeps everything else of the Config. Key sets whose URLs stay keep their keys. A provider
-// that Config.Failover names must stay, with the same regions. If there is a problem with the policies it changes nothing, and
-// returns every problem as one joined error.
+// that Config.Failover names must stay, with regions of the same names in the same order; its controller then probes their new
+// URLs. If there is a problem with the policies it changes nothing, and returns every problem as one joined error.
 func (v *Validator) Update(policies []verifier.Policy) error {
 	if !v.made() {
 		return errNotMade
@@ -107,18 +108,23 @@ func (v *Validator) Update(policies []verifier.Policy) error {
 	wired := v.wired(policies)
 	// A temporary Verifier reports every problem with the policies before any key is dropped.
 	_, err := verifier.New(wired, noKeys{}, verifier.Config{CacheSize: -1})
-	if err := errors.Join(err, v.checkControllers(policies)); err != nil {
+	follow, problems := v.checkControllers(policies)
+	if err := errors.Join(err, problems); err != nil {
 		return err
 	}
 	if err := v.keys.Update(providersOf(policies)); err != nil { // first: new policies find their keys
 		return err
 	}
 	v.policies = kept(policies)
+	for _, apply := range follow {
+		apply()
+	}
 	return v.verifier.Load().Update(wired)
 }
 
-// checkControllers reports providers with failover that policies do not have, or have with other regions.
-func (v *Validator) checkControllers(policies []verifier.Policy) error {
+// checkControllers reports providers with failover that policies do not have, have with other regions, or have in a way that
+// their controllers cannot work with. It returns functions that give the controllers their providers.
+func (v *Validator) checkControllers(policies []verifier.Policy) (follow []func(), err error) {
 	var errs []error
 	for _, id := range slices.Sorted(maps.Keys(v.controllers)) {
 		i := slices.IndexFunc(policies, func(p verifier.Policy) bool { return p.Provider.ID == id })
@@ -130,9 +136,20 @@ func (v *Validator) checkControllers(policies []verifier.Policy) error {
 		same := func(a, b issuer.Region) bool { return a.Name == b.Name }
 		if !slices.EqualFunc(policies[i].Provider.Regions, v.policies[was].regions, same) {
 			errs = append(errs, fmt.Errorf("regionjwt: provider %q has failover, and must keep its regions and their order", id))
+			continue
 		}
+		apply, err := handover.Prepare(v.controllers[id], v.reached(policies[i].Provider))
+		errs, follow = append(errs, err), append(follow, apply)
 	}
-	return errors.Join(errs...)
+	return follow, errors.Join(errs...)
+}
+
+// reached returns a provider with the HTTP client that its keys are fetched with, so that probes reach what fetches reach.
+func (v *Validator) reached(p issuer.Provider) issuer.Provider {
+	if p.HTTPClient == nil {
+		p.HTTPClient = v.client
+	}
+	return p
 }
 
 // noKeys is a source of keys that knows none.

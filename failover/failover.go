@@ -25,6 +25,7 @@ import (
 	"github.com/regionjwt/regionjwt/failover/internal/health"
 	"github.com/regionjwt/regionjwt/internal/event"
 	"github.com/regionjwt/regionjwt/internal/guard"
+	"github.com/regionjwt/regionjwt/internal/handover"
 	"github.com/regionjwt/regionjwt/internal/issuercheck"
 	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/internal/replica"
@@ -97,8 +98,9 @@ func (c *Controller) made() bool { return c != nil && c.snapshot.Load() != nil }
 // Controller decides which region is active. It is safe for concurrent use. Methods of a nil or zero Controller that return an
 // error return one that names New; the others have no effect and return zero values.
 type Controller struct {
-	provider issuer.Provider
+	provider issuer.Provider // as New got it; its ID and the names of its regions never change
 	config   Config
+	current  atomic.Pointer[issuer.Provider] // the URLs, issuers and HTTP client of now: see package handover
 	snapshot atomic.Pointer[snapshot]
 	woken    chan struct{} // makes Run check what is due; holds one signal
 	notifier event.Notifier[*snapshot]
@@ -119,6 +121,7 @@ func New(p issuer.Provider, c Config) (*Controller, error) {
 	c.setDefaults(p)
 	p.Regions = slices.Clone(p.Regions)
 	f := &Controller{provider: p, config: c, woken: make(chan struct{}, 1), spread: spread}
+	f.current.Store(&p)
 	var names []string
 	for _, r := range p.Regions {
 		names = append(names, r.Name)
@@ -132,6 +135,30 @@ func New(p issuer.Provider, c Config) (*Controller, error) {
 	f.publish()
 	f.notifier.Start(f.snapshot.Load())
 	return f, nil
+}
+
+var _ = handover.Provide(func(controller, provider any) (apply func(), err error) {
+	c, isController := controller.(*Controller)
+	p, isProvider := provider.(issuer.Provider)
+	if !isController || !isProvider || !c.made() {
+		return nil, errNotMade
+	}
+	if err := c.config.checkSeparable(p); err != nil {
+		return nil, err
+	}
+	p.Regions = slices.Clone(p.Regions)
+	return func() { c.current.Store(&p) }, nil
+})
+
+// checkSeparable reports that RejectInactive cannot work with p.
+func (c *Config) checkSeparable(p issuer.Provider) error {
+	if !c.RejectInactive {
+		return nil
+	}
+	if err := separable(p); err != nil {
+		return fmt.Errorf("failover: RejectInactive cannot work: %w", err)
+	}
+	return nil
 }
 
 // check returns every problem with c for the provider p.
@@ -149,10 +176,8 @@ func (c *Config) check(p issuer.Provider) (errs []error) {
 	add(c.Automatic && c.RejectInactive, "Automatic and RejectInactive exclude each other: "+
 		"a broken network would reject good tokens")
 	add(c.RejectInactive && c.Replica.MinEpoch == 0, "RejectInactive needs a Replica with a MinEpoch of 1 or more")
-	if c.RejectInactive {
-		if err := separable(p); err != nil {
-			add(true, "RejectInactive cannot work: %w", err)
-		}
+	if err := c.checkSeparable(p); err != nil {
+		errs = append(errs, err)
 	}
 	for _, problem := range replica.Check(c.Replica) {
 		add(true, "%w", problem)

@@ -57,7 +57,7 @@ func (c *Controller) Issuers() []string {
 	if !c.made() {
 		return nil
 	}
-	active := c.Active()
+	active, regions := c.Active(), c.current.Load().Regions
 	var all []string
 	add := func(issuers []string) {
 		for _, iss := range issuers {
@@ -66,12 +66,12 @@ func (c *Controller) Issuers() []string {
 			}
 		}
 	}
-	for _, r := range c.provider.Regions {
+	for _, r := range regions {
 		if r.Name == active {
 			add(r.Issuers)
 		}
 	}
-	for _, r := range c.provider.Regions {
+	for _, r := range regions {
 		add(r.Issuers)
 	}
 	return all

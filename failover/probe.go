@@ -33,23 +33,33 @@ func (c *Controller) startParts(ctx context.Context) (stop func()) {
 	if c.config.ProbeInterval == 0 {
 		return parts.Wait
 	}
-	check := c.config.Probe
-	if check == nil {
-		own := outbound.Transport(probeTimeout, probeIdle)
-		check = prober{outbound.Careful(outbound.Client(c.provider.HTTPClient, own), nil)}.check
-		context.AfterFunc(ctx, own.CloseIdleConnections)
-	}
-	for _, r := range c.provider.Regions {
-		parts.Go(func() { c.probe(ctx, r, check) })
+	own := outbound.Transport(probeTimeout, probeIdle)
+	context.AfterFunc(ctx, own.CloseIdleConnections)
+	for i := range c.provider.Regions {
+		parts.Go(func() { c.probe(ctx, i, own) })
 	}
 	return parts.Wait
 }
 
-// probe probes a region until ctx ends.
-func (c *Controller) probe(ctx context.Context, r issuer.Region, check func(context.Context, issuer.Region) error) {
+// checkOf returns what checks the regions of a provider.
+func (c *Controller) checkOf(p *issuer.Provider, own *http.Transport) func(context.Context, issuer.Region) error {
+	if c.config.Probe != nil {
+		return c.config.Probe
+	}
+	return prober{outbound.Careful(outbound.Client(p.HTTPClient, own), nil)}.check
+}
+
+// probe probes a region until ctx ends, as the provider has it then.
+func (c *Controller) probe(ctx context.Context, region int, own *http.Transport) {
 	timer := time.NewTimer(c.config.ProbeInterval)
 	defer timer.Stop()
+	provider := c.current.Load()
+	check := c.checkOf(provider, own)
 	for ctx.Err() == nil {
+		if now := c.current.Load(); now != provider {
+			provider, check = now, c.checkOf(now, own)
+		}
+		r := provider.Regions[region]
 		started := time.Now()
 		within, cancel := context.WithTimeout(ctx, probeTimeout)
 		var err error
@@ -60,7 +70,9 @@ func (c *Controller) probe(ctx context.Context, r issuer.Region, check func(cont
 		if ctx.Err() != nil {
 			return
 		}
-		c.Report(r.Name, probeReporter, started, err)
+		if c.current.Load() == provider { // what was asked of the old URLs says nothing about the new ones
+			c.Report(r.Name, probeReporter, started, err)
+		}
 		timer.Reset(backoff.Spread(c.config.ProbeInterval, c.spread()))
 		select {
 		case <-ctx.Done():

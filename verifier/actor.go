@@ -1,6 +1,10 @@
 package verifier
 
-import "github.com/regionjwt/regionjwt/internal/strictjson"
+import (
+	"slices"
+
+	"github.com/regionjwt/regionjwt/internal/strictjson"
+)
 
 // Actor is a party that acts for the subject of a token, by delegation (RFC 8693 section 4.1): an agent, or a service that calls
 // another one for a user. Issuer and Subject together name it. Where Provider is not "", Provider and Subject do, in any region.
@@ -39,6 +43,22 @@ func readActor(v strictjson.Value, issuer string, most int) (*Actor, bool) {
 		a.Previous, ok = readActor(previous, issuer, most-1)
 	}
 	return a, ok
+}
+
+// placed sets Provider in a chain of actors, of a token of e, and returns it.
+func (s *state) placed(e *issuerEntry, first *Actor) *Actor {
+	for a := first; a != nil; a = a.Previous {
+		own := false
+		if e.alb != nil { // s knows load balancers by their ARN, which is no issuer
+			own = slices.Contains(e.alb.issuers, a.Issuer)
+		} else if of := s.issuers[a.Issuer]; of != nil {
+			own = of.providerID == e.providerID
+		}
+		if a.Provider = ""; own {
+			a.Provider = e.providerID
+		}
+	}
+	return first
 }
 
 // Actor returns the current actor, who presents the token for its subject (RFC 8693 section 4.1), or nil if it has no act claim.

@@ -139,6 +139,41 @@ func TestAnActorOfAnotherProviderIsNotOfTheTokens(t *testing.T) {
 	}, tok.Actor())
 }
 
+// Recheck judges an actor by the issuers that the provider has now, as Verify does: an Update may have added or removed a region.
+func TestRecheckJudgesTheActorByTheNewIssuers(t *testing.T) {
+	t.Parallel()
+	h := newHandmade(t)
+	const west = "https://west.example"
+	revoked := errors.New("the agent is revoked")
+	policy := func(more ...string) []verifier.Policy {
+		return []verifier.Policy{{Audience: verifier.Audience("api"), Provider: issuer.Provider{
+			ID: "handmade", Regions: []issuer.Region{{Name: "only", Issuers: append([]string{"https://idp.example"}, more...)}},
+		}, Check: func(_ context.Context, tok *verifier.Token) error {
+			for a := tok.Actor(); a != nil; a = a.Previous {
+				if a.Provider == "handmade" && a.Subject == "agent" {
+					return revoked
+				}
+			}
+			return nil
+		}}}
+	}
+	for _, act := range []string{`{"sub":"agent","iss":"` + west + `"}`, `{"sub":"b","act":{"sub":"agent","iss":"` + west + `"}}`} {
+		v, err := verifier.New(policy(), h.keys, verifier.Config{})
+		require.NoError(t, err)
+		raw := h.token(t, `,"act":`+act)
+		tok, err := v.Verify(t.Context(), raw)
+		require.NoError(t, err)
+		before := tok.Actor()
+		require.NoError(t, v.Update(policy(west)))
+		_, err = v.Verify(t.Context(), raw)
+		require.ErrorIs(t, err, revoked)
+		require.ErrorIs(t, v.Recheck(t.Context(), tok), revoked, "as Verify says")
+		require.Equal(t, before, tok.Actor(), "a token does not change")
+		require.NoError(t, v.Update(policy()))
+		require.NoError(t, v.Recheck(t.Context(), tok))
+	}
+}
+
 // A token with a broken act is nobody's: it is not one that the user presents.
 func TestABrokenActorIsNoUser(t *testing.T) {
 	t.Parallel()

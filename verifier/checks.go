@@ -245,12 +245,7 @@ func (s *state) actorIsRead(_ context.Context, a *attempt) *Error {
 	if !ok {
 		return a.entry.reject(ReasonMalformed, "act", nil)
 	}
-	a.token.actor = actor
-	for ; actor != nil; actor = actor.Previous {
-		if e := s.issuers[actor.Issuer]; e != nil && e.providerID == a.entry.providerID {
-			actor.Provider = e.providerID
-		}
-	}
+	a.token.actor = s.placed(a.entry, actor)
 	return nil
 }
 

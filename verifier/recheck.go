@@ -62,6 +62,7 @@ func (s *state) recheckRest(ctx context.Context, e *issuerEntry, tok *Token) (*T
 		}
 		now.policy, now.clientID, now.clients, now.idToken = e.compiledPolicy, c.client, c.clients, audience.client
 		now.scopes, now.until = c.scopes, s.validUntil(e, tok)
+		now.actor = s.placed(e, tok.Actor())
 	}
 	if tok.key.ID() == "" && tok.header.kid != "" && !e.AllowMissingKeyID {
 		return nil, e.reject(ReasonUnknownKey, "", nil)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/regionjwt/regionjwt/configfile"
+	"github.com/regionjwt/regionjwt/internal/joined"
+	"github.com/regionjwt/regionjwt/verifier"
 )
 
 // FromFile returns a Verifier for the load balancers that a configuration file has for a provider, with the file's Tokens and
@@ -20,6 +22,9 @@ func FromFile(f *configfile.File, provider string, edit func(*Config)) (*Verifie
 	c := Config{Clients: l.Clients, Tokens: all.Tokens, Logger: all.Logger}
 	if list := f.Validator().Revocation(); list != nil {
 		c.Tokens.Revocation = list
+		if own := all.Tokens.Revocation; own != nil { // of Options.Edit: a token is rejected if either says so
+			c.Tokens.Revocation = joined.Of[*verifier.Token, verifier.Revocation]{list, own}
+		}
 	}
 	for _, p := range all.Policies {
 		if p.Provider.ID == provider {

@@ -9,9 +9,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/aws/albauth"
 	"github.com/regionjwt/regionjwt/configfile"
 	"github.com/regionjwt/regionjwt/revocation"
+	"github.com/regionjwt/regionjwt/verifier"
 )
 
 const theFile = `{
@@ -66,4 +68,40 @@ func TestFromFile(t *testing.T) {
 	require.Error(t, err)
 	_, err = albauth.FromFile(f, "us-east-1_AbCdEf123", func(c *albauth.Config) { c.Clients = nil })
 	require.ErrorContains(t, err, "Clients is empty")
+}
+
+// blocks is a verifier.Revocation of the application.
+type blocks string
+
+func (b blocks) Revoked(t *verifier.Token) (string, error) {
+	if t.Subject() == string(b) {
+		return "blocked", nil
+	}
+	return "", nil
+}
+
+func (blocks) Changed() <-chan struct{} { return nil }
+
+// Rules that Options.Edit adds to those of the file revoke the tokens of load balancers, too, as they do those of the Validator.
+func TestFromFileKeepsTheRulesOfTheApplication(t *testing.T) {
+	t.Parallel()
+	s, k := newServer(), key(t)
+	s.publish(t, eastKeys+uuid(1), k)
+	path := filepath.Join(t.TempDir(), "regionjwt.json")
+	require.NoError(t, os.Mkdir(filepath.Join(filepath.Dir(path), "rules"), 0o700))
+	require.NoError(t, os.WriteFile(path, []byte(theFile), 0o600))
+	f, err := configfile.Open(path, configfile.Options{Edit: func(c *regionjwt.Config) error {
+		c.Tokens.Revocation = blocks("mallory")
+		return nil
+	}})
+	require.NoError(t, err)
+	v, err := albauth.FromFile(f, "us-east-1_AbCdEf123", func(c *albauth.Config) { c.HTTPClient = &http.Client{Transport: s} })
+	require.NoError(t, err)
+	require.NoError(t, f.Validator().Revocation().Load(t.Context()))
+	alice := signed(east, uuid(1), k)
+	require.Equal(t, "accepted", outcome(v, alice.String()))
+	require.Contains(t, outcome(v, alice.with(nil, map[string]any{"sub": "mallory"}).String()), "revoked")
+	_, err = f.Validator().Revocation().Add(t.Context(), revocation.Rule{Provider: "us-east-1_AbCdEf123", Subject: "alice"})
+	require.NoError(t, err)
+	require.Contains(t, outcome(v, alice.String()), "revoked")
 }

@@ -127,6 +127,24 @@ func TestAVerdictDecidesUntilItEnds(t *testing.T) {
 	})
 }
 
+// A verdict that follows another one within a second counts, too: it is in effect until its own end.
+func TestAVerdictSoonAfterAnother(t *testing.T) {
+	t.Parallel()
+	for name, wait := range map[string]time.Duration{"before its end": 200 * time.Millisecond, "after its end": 600 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, monitor.Config{})
+			first := about(false, 1)
+			first.TTL = 500 * time.Millisecond
+			require.NoError(t, w.rec.Accept(signed(t, first)), name)
+			time.Sleep(wait)
+			w.says(false, 2)
+			require.Equal(t, "unhealthy", w.health(), name)
+			time.Sleep(2*time.Minute - time.Second)
+			require.Equal(t, "unhealthy", w.health(), name)
+		})
+	}
+}
+
 // A verdict counts until it ends, also with a hold-down that is shorter, and the status has no other end.
 func TestAVerdictOutlivesAShortHoldDown(t *testing.T) {
 	t.Parallel()

@@ -136,5 +136,10 @@ func TestTheStateOfTheStream(t *testing.T) {
 		require.Equal(t, "paused", w.receiver.Status()[0].Stream)
 		w.push(updated("enabled", 0), updated("broken", 0), updated(7, 0))
 		require.Equal(t, "enabled", w.receiver.Status()[0].Stream)
+		w.push(updated("paused", -24*time.Hour)) // by a clock that is ahead
+		require.Equal(t, "paused", w.receiver.Status()[0].Stream)
+		time.Sleep(time.Minute)
+		w.push(updated("enabled", 0))
+		require.Equal(t, "enabled", w.receiver.Status()[0].Stream, "a token from the future does not hide the later ones")
 	})
 }

@@ -48,10 +48,14 @@ func (r *Receiver) noteStream(t *transmitter, token *secevent.Token, f *finding)
 	if !slices.Contains(streamStates, state) {
 		return outcomeNoRule
 	}
+	at := token.IssuedAt
+	if now := r.now(); at.After(now) { // it must not hide the later ones
+		at = now
+	}
 	t.mu.Lock()
-	later := !token.IssuedAt.Before(t.streamAt)
+	later := !at.Before(t.streamAt)
 	if later {
-		t.stream, t.streamAt = state, token.IssuedAt
+		t.stream, t.streamAt = state, at
 	}
 	t.mu.Unlock()
 	if later && state != "enabled" {

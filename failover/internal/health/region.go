@@ -72,7 +72,7 @@ func (r *Region) countSuccess(s *Reporter, now time.Time, rules *Rules) bool {
 // countFailure counts a failure that s reports.
 func (r *Region) countFailure(s *Reporter, g *Signal, now time.Time, rules *Rules) bool {
 	s.Successes, s.proofs = 0, 0
-	if now.Sub(s.failedAt) < countEvery {
+	if g.Lasts <= 0 && now.Sub(s.failedAt) < countEvery {
 		return false
 	}
 	if s.Failures == 0 {

@@ -126,8 +126,9 @@ func (d *decoder) finish(path string, t *Table, m *routeMembers) {
 	r := m.route
 	t.routes = append(t.routes, &r)
 	t.exact.add(r.path, &r)
-	t.folded.add(strings.ToLower(r.path), &r)
-	t.lower = t.lower && strings.ToLower(r.path) == r.path
+	folded := fold(r.path)
+	t.folded.add(folded, &r)
+	t.lower = t.lower && folded == r.path
 }
 
 // requirement adds a requirement. Its constructor panics if no token could meet it.

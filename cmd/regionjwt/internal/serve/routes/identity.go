@@ -33,7 +33,7 @@ var (
 	errMember  = errors.New("a member of an identity header is empty, not visible ASCII, or has a comma")
 	errSeveral = errors.New("an identity header for one value has several")
 	errClaim   = errors.New("a claim of an identity header is neither a text, a whole number, true, false nor a list of texts")
-	errActor   = errors.New("the actor of the token is of another issuer")
+	errActor   = errors.New("the actor of the token is of another provider")
 )
 
 // Value returns the value for a token, or "" if the header must be removed. An error means that the request must be denied: the
@@ -114,12 +114,12 @@ var sources = map[string]func(*verifier.Token) ([]string, error){
 // isList lists the sources of several values.
 var isList = map[string]bool{"scopes": true, "groups": true}
 
-// actor is the current actor. One of another issuer is an error: without the header, nobody would seem to act.
+// actor is the current actor. One of another provider is an error: without the header, nobody would seem to act.
 func actor(t *verifier.Token) ([]string, error) {
 	switch a := t.Actor(); {
 	case a == nil:
 		return nil, nil
-	case a.Issuer != t.Issuer():
+	case a.Provider == "":
 		return nil, errActor
 	default:
 		return []string{a.Subject}, nil

@@ -43,6 +43,9 @@ func header(t testing.TB, members string) *routes.Header {
 func TestHeadersSayWhoSentTheRequest(t *testing.T) {
 	t.Parallel()
 	issue := tokens(t)
+	home := issue(t, fakeissuer.Claims{}).Issuer()
+	elsewhere := strings.Replace(home, "us-east-1", "us-west-2", 1) // of the same provider
+	require.NotEqual(t, home, elsewhere)
 	set := func(name string, v any) fakeissuer.Claims {
 		return fakeissuer.Claims{Subject: "alice", Set: map[string]any{name: v}}
 	}
@@ -84,6 +87,7 @@ func TestHeadersSayWhoSentTheRequest(t *testing.T) {
 		"a long list":                 {`"claim": "tenant", "list": "json"`, set("tenant", slices.Repeat([]string{"abcdefgh"}, 300)), "-"},
 		"nobody acts":                 {`"value": "actor"`, fakeissuer.Claims{}, ""},
 		"an actor":                    {`"value": "actor"`, set("act", map[string]any{"sub": "agent"}), "agent"},
+		"an actor of another region":  {`"value": "actor"`, set("act", map[string]any{"sub": "agent", "iss": elsewhere}), "agent"},
 		"an actor of another issuer":  {`"value": "actor"`, set("act", map[string]any{"sub": "agent", "iss": "https://x.example"}), "-"},
 	} {
 		got, err := header(t, c.members).Value(issue(t, c.claims))

@@ -3,6 +3,7 @@ package routes
 import (
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/regionjwt/regionjwt/middleware"
 )
@@ -80,7 +81,7 @@ func (t *Table) Find(method, uri string) (*Entry, error) {
 	}
 	var found []*route
 	for _, path := range paths {
-		lower := strings.ToLower(path)
+		lower := fold(path)
 		for i, at := range [][]*route{t.exact.find(path), t.folded.find(lower)} {
 			if i == 1 && lower == path && t.lower {
 				continue // the same
@@ -97,6 +98,14 @@ func (t *Table) Find(method, uri string) (*Entry, error) {
 	}
 	all := together(found)
 	return &all, nil
+}
+
+// fold returns a path in lower case, in which letters are the same that strings.EqualFold takes for the same: "ſ" is "s".
+func fold(path string) string {
+	if strings.IndexFunc(path, func(c rune) bool { return c > unicode.MaxASCII }) < 0 {
+		return strings.ToLower(path)
+	}
+	return strings.Map(func(c rune) rune { return unicode.ToLower(unicode.ToUpper(c)) }, path)
 }
 
 // add adds the routes for a method that are not yet found.

@@ -72,6 +72,21 @@ func TestEncodedAndUpperCaseLettersLeadToTheProtectedRoute(t *testing.T) {
 	}
 }
 
+// Letters whose other case is an ASCII letter lead to its route, too: an application that compares paths as strings.EqualFold
+// does takes "/uſers" for "/users".
+func TestLettersThatFoldLeadToTheProtectedRoute(t *testing.T) {
+	t.Parallel()
+	read := table(t, `{"routes": [{"path": "/", "token": "ignored"}, {"path": "/keys/", "scopes": ["a"]}, {"path": "/Maße/", "scopes": ["a"]}]}`)
+	for _, p := range []string{"/keys/", "/KEYS/x", "/keyſ/", "/\u212aeys", "/%E2%84%AAey%C5%BF/x", "/MAẞE/", "/maße/x"} {
+		e, err := read.Find("GET", p)
+		require.NoError(t, err, p)
+		require.Equal(t, routes.Required, e.Token, p)
+	}
+	e, err := read.Find("GET", "/keyß/")
+	require.NoError(t, err)
+	require.Equal(t, routes.Ignored, e.Token)
+}
+
 // Each oddity passes if it is allowed, alone, and what it hides does not.
 func TestWhatIsAllowedOpensNoOtherRoute(t *testing.T) {
 	t.Parallel()
