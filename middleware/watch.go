@@ -40,6 +40,7 @@ type watch struct {
 	token    *verifier.Token
 	grace    time.Duration
 	aged     time.Time // when the token was first found too old; zero until then
+	quick    int       // checks in a row that followed the one before at once
 	cancel   context.CancelCauseFunc
 }
 
@@ -47,21 +48,44 @@ type watch struct {
 func (w *watch) run(ctx context.Context) {
 	for {
 		changed := w.changed() // before the check, so that no change is missed
-		wait, err := w.evaluate(ctx)
+		left, err := w.evaluate(ctx)
 		if err != nil {
 			w.cancel(err)
 			return
 		}
-		timer := time.NewTimer(min(wait, wallClockInterval)) // a timer sleeps while the machine does
-		select {
-		case <-ctx.Done():
-		case <-changed:
-		case <-timer.C:
-		}
-		timer.Stop()
-		if ctx.Err() != nil {
+		if !w.pause(ctx, min(left, wallClockInterval), changed) { // a timer sleeps while the machine does
 			return
 		}
+	}
+}
+
+// A Verifier whose Changed returns a closed channel would be asked all the time: after manyQuick checks of which each followed
+// the one before it within checkEvery, there is a pause of checkEvery before the next one.
+const (
+	checkEvery = 10 * time.Millisecond
+	manyQuick  = 8
+)
+
+// pause waits for a change, at most that long. It returns false when ctx has ended.
+func (w *watch) pause(ctx context.Context, most time.Duration, changed <-chan struct{}) bool {
+	began := time.Now()
+	wait(ctx, most, changed)
+	if time.Since(began) >= checkEvery {
+		w.quick = 0
+	} else if w.quick++; w.quick >= manyQuick {
+		wait(ctx, checkEvery, nil)
+	}
+	return ctx.Err() == nil
+}
+
+// wait waits for the first of three: the end of ctx, of most, or a change.
+func wait(ctx context.Context, most time.Duration, changed <-chan struct{}) {
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-changed:
+	case <-timer.C:
 	}
 }
 

@@ -214,3 +214,22 @@ func TestWatchAfterUpdate(t *testing.T) {
 		}
 	})
 }
+
+// A Verifier of others whose Changed returns a channel that is closed already is not asked all the time.
+func TestWatchOfAVerifierThatAlwaysChanges(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		closed := make(chan struct{})
+		close(closed)
+		_, _, tok := watchable(t, time.Hour)
+		v := &scripted{changed: closed}
+		watched, stop := middleware.Watch(t.Context(), v, tok, 0)
+		defer stop()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.NoError(t, watched.Err())
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		require.LessOrEqual(t, v.asked, 110)
+	})
+}

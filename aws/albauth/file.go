@@ -11,8 +11,8 @@ import (
 // FromFile returns a Verifier for the load balancers that a configuration file has for a provider, with the file's Tokens and
 // Logger, and the revocation rules of its Validator, which must run for that. edit completes the Config: required claims, a
 // client for requests. Nil is fine. The file's failover does not apply: set Config.RegionPolicy in edit to reject tokens of
-// inactive regions. A change of the load balancers in the file needs a restart. The error is that of New, or says that the file
-// has no load balancers for the provider.
+// inactive regions. Of what changes in the file later, only the rules reach the Verifier: other load balancers, clients or
+// issuers need a restart. The error is that of New, or says that the file has no load balancers for the provider.
 func FromFile(f *configfile.File, provider string, edit func(*Config)) (*Verifier, error) {
 	l, ok := f.LoadBalancers(provider)
 	if !ok {
