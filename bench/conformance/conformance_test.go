@@ -3,6 +3,7 @@ package main_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -24,10 +25,10 @@ func run(t *testing.T, h http.Handler, args ...string) runner.Result {
 	t.Cleanup(server.Close)
 	var out, progress bytes.Buffer
 	err := runner.Run(t.Context(), append(args, corpus, "-url", server.URL, "-json"), &out, &progress)
-	require.NoError(t, err, "%s", &progress)
 	var results []runner.Result
-	require.NoError(t, json.Unmarshal(out.Bytes(), &results))
+	require.NoError(t, json.Unmarshal(out.Bytes(), &results), "%s", &progress)
 	require.Len(t, results, 1)
+	require.Equal(t, len(results[0].Failures) > 0, errors.Is(err, runner.ErrWrong), "the status of -json: %v", err)
 	return results[0]
 }
 
@@ -36,7 +37,9 @@ func TestRegionjwt(t *testing.T) {
 	t.Parallel()
 	var out, progress bytes.Buffer
 	args := []string{corpus, "-local", "regionjwt", "-workers", "16", "-every", "4", "-json"}
-	require.NoError(t, runner.Run(t.Context(), args, &out, &progress), "%s", &progress)
+	if err := runner.Run(t.Context(), args, &out, &progress); !errors.Is(err, runner.ErrWrong) {
+		require.NoError(t, err, "%s", &progress)
+	}
 	var results []runner.Result
 	require.NoError(t, json.Unmarshal(out.Bytes(), &results))
 	for _, f := range results[0].Failures {
@@ -150,6 +153,21 @@ func TestWriteAndMisuse(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(text), "- accepted, must not: crit/b64-false-detached")
 	require.Contains(t, string(text), out.String())
+
+	err = runner.Run(t.Context(), []string{corpus, "-url", server.URL, "-only", "timme/"}, &out, &progress)
+	require.ErrorIs(t, err, runner.ErrNothing)
+
+	known := filepath.Join(t.TempDir(), "known.txt")
+	args := []string{corpus, "-url", server.URL, "-only", "crit/", "-known", known}
+	require.ErrorIs(t, runner.Run(t.Context(), args, &out, &progress), os.ErrNotExist)
+	var ids []string
+	for _, f := range run(t, always{result: "accept"}, "-only", "crit/").Failures {
+		ids = append(ids, f.ID)
+	}
+	require.NoError(t, os.WriteFile(known, []byte(strings.Join(ids, "\n")+"\n"), 0o600))
+	require.NoError(t, runner.Run(t.Context(), args, &out, &progress), "every failure is known")
+	require.NoError(t, os.WriteFile(known, []byte(strings.Join(ids[1:], "\n")), 0o600))
+	require.ErrorContains(t, runner.Run(t.Context(), args, &out, &progress), "beginning with "+ids[0])
 
 	for _, args := range [][]string{{}, {"-adapter", "none"}, {"-local", "none"}} {
 		require.ErrorIs(t, runner.Run(t.Context(), args, &out, &progress), runner.ErrNoAdapter)

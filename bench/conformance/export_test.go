@@ -4,6 +4,7 @@ package main
 var (
 	Run          = run
 	ErrWrong     = errWrong
+	ErrNothing   = errNothing
 	ErrNoAdapter = errNoAdapter
 )
 

@@ -176,6 +176,40 @@ func TestTokensAreShapedLikeTheRealOnes(t *testing.T) {
 	require.Equal(t, "xA", fakeissuer.Tamper("x"))
 }
 
+// Close returns after each kind of misuse: a test that fails calls it, and would hang until its timeout.
+func TestMisuseLeavesNoLock(t *testing.T) {
+	t.Parallel()
+	for name, misuse := range map[string]func(*fakeissuer.Server){
+		"Break":    func(s *fakeissuer.Server) { s.Break("mars") },
+		"BreakURL": func(s *fakeissuer.Server) { s.BreakURL("https://mars.example/") },
+		"Fetches":  func(s *fakeissuer.Server) { s.Fetches("mars") },
+		"Issue":    func(s *fakeissuer.Server) { s.Issue("mars", fakeissuer.Claims{}) },
+		"KeyID":    func(s *fakeissuer.Server) { s.KeyID("mars") },
+		"KeyOf":    func(s *fakeissuer.Server) { s.Issue(s.Provider().Regions[0].Name, fakeissuer.Claims{KeyOf: "mars"}) },
+		"KeySet":   func(s *fakeissuer.Server) { s.KeySet("mars") },
+		"Lag":      func(s *fakeissuer.Server) { s.Lag("mars") },
+		"Restore":  func(s *fakeissuer.Server) { s.Restore("mars") },
+		"Rotate":   func(s *fakeissuer.Server) { s.Rotate("mars") },
+		"Serve":    func(s *fakeissuer.Server) { s.Serve() },
+		"Withdraw": func(s *fakeissuer.Server) { s.Withdraw("mars") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tb := new(recorder)
+			s := fakeissuer.New(tb, fakeissuer.Config{Algorithm: "ES256", Addresses: map[string]string{"us-east-1": "nowhere"}})
+			require.Panics(t, func() { misuse(s) })
+			require.NotEmpty(t, tb.failed)
+			closed := make(chan struct{})
+			go func() { defer close(closed); s.Close() }()
+			select {
+			case <-closed:
+			case <-time.After(10 * time.Second):
+				t.Fatal("Close hangs")
+			}
+		})
+	}
+}
+
 // recorder is a TB that notes what fails.
 type recorder struct{ failed string }
 
@@ -190,6 +224,6 @@ func TestMisuseFails(t *testing.T) {
 	t.Parallel()
 	tb := new(recorder)
 	require.Panics(t, func() { fakeissuer.New(tb, fakeissuer.Config{Algorithm: "ES256"}).Break("mars") })
-	require.Contains(t, tb.failed, `no region "mars"`)
+	require.Contains(t, tb.failed, `no region "mars": the provider has ["us-east-1" "us-west-2"]`)
 	require.Panics(t, func() { fakeissuer.New(nil, fakeissuer.Config{Algorithm: "HS256"}) })
 }

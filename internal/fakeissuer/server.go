@@ -159,12 +159,13 @@ func (s *Server) Fatalf(format string, args ...any) {
 
 // region returns the region of that name. The caller holds mu.
 func (s *Server) region(name string) *region {
-	for _, r := range s.regions {
-		if r.name == name {
+	names := make([]string, len(s.regions))
+	for i, r := range s.regions {
+		if names[i] = r.name; r.name == name {
 			return r
 		}
 	}
-	s.Fatalf("there is no region %q", name)
+	s.Fatalf("there is no region %q: the provider has %q", name, names)
 	return nil
 }
 

@@ -39,12 +39,8 @@ type Claims struct {
 
 // Issue returns a token of a region, signed with its current key.
 func (s *Server) Issue(name string, c Claims) string {
-	s.mu.Lock()
-	r := s.region(name)
-	key := s.signerOf(name, c)
+	key, payload := s.draft(name, c)
 	header := map[string]any{"alg": key.Algorithm, "kid": key.ID}
-	payload := s.payload(r, c)
-	s.mu.Unlock()
 	change(header, c.Header)
 	change(payload, c.Set)
 	if c.Forged {
@@ -62,6 +58,14 @@ func (s *Server) Issue(name string, c Claims) string {
 		s.Fatalf("the token cannot be made: %v %v %v", errH, errP, err)
 	}
 	return token
+}
+
+// draft returns the key and the claims of a token. It releases mu also if the test fails, as Close locks it then.
+func (s *Server) draft(name string, c Claims) (*josetest.Signer, map[string]any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.region(name)
+	return s.signerOf(name, c), s.payload(r, c)
 }
 
 func (s *Server) signerOf(name string, c Claims) *josetest.Signer {

@@ -28,7 +28,8 @@ func Support(alg string) error {
 	a, ok := lookup(alg)
 	switch {
 	case !ok:
-		return fmt.Errorf("%q is not supported", alg)
+		return fmt.Errorf("%q is not supported: use RS256, PS256 or ES256, or those with 384 or 512; Ed25519 or EdDSA; "+
+			"or ML-DSA-44, -65 or -87", alg)
 	case a.family == mldsaFamily && !supportsMLDSA():
 		return fmt.Errorf("%q is %w", alg, ErrUnsupported)
 	}

@@ -141,8 +141,8 @@ func TestSupport(t *testing.T) {
 	for _, alg := range algorithms {
 		require.NoError(t, jose.Support(alg))
 	}
-	for _, alg := range []string{"", "none", "HS256", "Ed448", "ML-DSA-45"} {
-		require.ErrorContains(t, jose.Support(alg), "is not supported")
+	for _, alg := range []string{"", "none", "HS256", "Ed448", "ML-DSA-45", "rs256"} {
+		require.ErrorContains(t, jose.Support(alg), "is not supported: use RS256,")
 		require.NotErrorIs(t, jose.Support(alg), jose.ErrUnsupported)
 	}
 }
