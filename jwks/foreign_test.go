@@ -68,6 +68,19 @@ func (s badStore) Save(context.Context, string, []byte, string) (string, error) 
 	return "", cmp.Or(misbehave(s.how), store.ErrConflict)
 }
 
+// stuckStore is a Store whose calls do not return before release is closed.
+type stuckStore struct {
+	badStore
+	calls   atomic.Int64
+	release chan struct{}
+}
+
+func (s *stuckStore) Load(context.Context, string, string) ([]byte, string, error) {
+	s.calls.Add(1)
+	<-s.release
+	return nil, "", store.ErrNotFound
+}
+
 // A Transport that misbehaves ends neither the process nor the lookups. Other sets are served, and its own once it behaves.
 func TestTransportMisbehaves(t *testing.T) {
 	t.Parallel()
@@ -229,5 +242,26 @@ func TestOnFetchThatNeverReturns(t *testing.T) {
 		ask(t.Context(), c, "p", "forged")
 		synctest.Wait()
 		require.Greater(t, calls.Load(), int64(16))
+	})
+}
+
+// A store that never returns keeps no key from being used, and the calls to it do not pile up.
+func TestStoreThatNeverReturns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, stuck := newServers(), &stuckStore{release: make(chan struct{})}
+		n.at(keysURL).list("one")
+		c := newCache(t, n, jwks.Config{Snapshots: store.InsecureTrust(stuck)}, pool("p", []string{keysURL}))
+		for i := range 200 {
+			time.Sleep(time.Minute)
+			ask(t.Context(), c, "p", fmt.Sprint("forged-", i))
+			require.Equal(t, 200, ask(t.Context(), c, "p", "one"))
+		}
+		require.EqualValues(t, 64, stuck.calls.Load())
+		close(stuck.release)
+		time.Sleep(time.Minute)
+		ask(t.Context(), c, "p", "forged")
+		synctest.Wait()
+		require.Greater(t, stuck.calls.Load(), int64(64), "it is called again")
 	})
 }
