@@ -182,7 +182,8 @@ func TestARevokedToken(t *testing.T) {
 				revocation.Rule{Provider: "us-east-1_AbCdEf123", ClientID: "x"}, alice.with(nil, map[string]any{"client_id": "x"}), alice,
 			},
 			"actor": {
-				revocation.Rule{Provider: "us-east-1_AbCdEf123", Actor: "bot"}, alice.with(nil, map[string]any{"act": map[string]any{"sub": "bot"}}),
+				revocation.Rule{Provider: "us-east-1_AbCdEf123", Actor: "bot"},
+				alice.with(nil, map[string]any{"act": map[string]any{"sub": "bot"}}),
 				alice.with(nil, map[string]any{"act": map[string]any{"sub": "bot", "iss": east}}),
 			},
 			"region": {revocation.Rule{Provider: "us-east-1_AbCdEf123", Region: "us-east-1"}, alice, signed(west, uuid(2), k)},

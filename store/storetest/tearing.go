@@ -66,8 +66,8 @@ func (c *check) tearing() {
 	readers.Wait()
 }
 
-// readWhole loads a document of tearing until ended is closed. A writer that waits for began gets a value before a Load, and goes on
-// if readWhole has returned.
+// readWhole loads a document of tearing until ended is closed. A writer that waits for began gets a value before a Load, and goes
+// on if readWhole has returned.
 func (c *check) readWhole(s store.Store, name string, began chan<- struct{}, ended <-chan struct{}) {
 	defer close(began)
 	known := map[string]int{} // the turn of each revision
