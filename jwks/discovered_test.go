@@ -34,11 +34,16 @@ func (p *discovered) RoundTrip(r *http.Request) (*http.Response, error) {
 	p.mu.Lock()
 	p.asked = append(p.asked, r.URL.String())
 	p.mu.Unlock()
-	body := p.keys(r.Context())
-	if strings.HasSuffix(r.URL.Path, "/.well-known/openid-configuration") {
-		body, _ = json.Marshal(map[string]string{"issuer": p.iss, "jwks_uri": p.jwksURI})
+	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(bytes.NewReader(p.document(r))), Request: r}, nil
+}
+
+// document is the answer to a request.
+func (p *discovered) document(r *http.Request) []byte {
+	if !strings.HasSuffix(r.URL.Path, "/.well-known/openid-configuration") {
+		return p.keys(r.Context())
 	}
-	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(bytes.NewReader(body)), Request: r}, nil
+	body, _ := json.Marshal(map[string]string{"issuer": p.iss, "jwks_uri": p.jwksURI})
+	return body
 }
 
 // keys is a key set that the provider publishes.
