@@ -48,7 +48,7 @@ func newEntry(r Rule, now time.Time) *entry {
 	}
 	_, _ = rand.Read(e.tag[:]) // never fails
 	r.Created, r.ExpiresAt, r.Signals = time.Time{}, time.Time{}, ""
-	r = r.canonical()
+	r = r.canonical().cloned()
 	version := plainRule
 	if r.SessionID != "" || r.Actor != "" {
 		version = newestRule
@@ -156,8 +156,9 @@ func parseTime(v strictjson.Value) (at time.Time, ok bool) {
 	return at, err == nil && at.Year() >= minYear && at.Year() <= maxYear+1
 }
 
-// parseEntry reads an entry.
+// parseEntry reads an entry, which does not hold the document.
 func parseEntry(v strictjson.Value, newest int) (*entry, bool) {
+	v = v.Clone()
 	e := &entry{text: v.Raw()}
 	var rule strictjson.Value
 	version, seen, fine := 0, 0, v.Kind() == strictjson.Object

@@ -126,6 +126,17 @@ func (r Rule) canonical() Rule {
 	return r
 }
 
+// cloned returns r with texts that hold no memory of others, such as that of a token.
+func (r Rule) cloned() Rule {
+	for _, text := range []*string{
+		&r.Provider, &r.Region, &r.KeyID, &r.Thumbprint, &r.ClientID, &r.Subject, &r.TokenID, &r.OriginTokenID, &r.SessionID,
+		&r.Actor, &r.ActorIssuer, &r.Note, &r.Signals,
+	} {
+		*text = strings.Clone(*text)
+	}
+	return r
+}
+
 // ID returns the ID of the rule: a hash of the fields that match tokens, so without Note, ExpiresAt, Created and Signals. It is
 // the same in every process. It has 16 letters, digits, dashes and underscores, and begins with a letter.
 func (r Rule) ID() string {

@@ -51,6 +51,12 @@ type Value struct {
 // Kind reports the JSON type of v.
 func (v Value) Kind() Kind { return v.kind }
 
+// Clone returns v with a memory of its own.
+func (v Value) Clone() Value {
+	v.raw = strings.Clone(v.raw)
+	return v
+}
+
 // Raw returns the text of v as it stands in the document.
 func (v Value) Raw() string { return v.raw }
 
