@@ -6,6 +6,7 @@ import (
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -35,6 +36,7 @@ func openValidator(tb testing.TB, s *site, cacheSize int, changes ...func(*verif
 	}
 	v, err := regionjwt.New(regionjwt.Config{
 		Policies: []verifier.Policy{policy}, Tokens: verifier.Config{CacheSize: cacheSize},
+		Keys: jwks.Config{UnknownKeyWait: -1}, // refusals of unknown keys are measured, not the wait for a fetch
 	})
 	if err != nil {
 		tb.Fatal(err)
