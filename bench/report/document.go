@@ -15,7 +15,7 @@ func modules() []string {
 		"github.com/regionjwt/regionjwt", "github.com/golang-jwt/jwt/v5", "github.com/MicahParks/keyfunc/v3",
 		"github.com/MicahParks/jwkset", "github.com/go-jose/go-jose/v4", "github.com/coreos/go-oidc/v3",
 		"github.com/zitadel/oidc/v3", "github.com/auth0/go-jwt-middleware/v3", "github.com/hashicorp/cap",
-		"github.com/lestrrat-go/jwx/v2", "github.com/lestrrat-go/jwx/v3",
+		"github.com/stacklok/toolhive-core", "github.com/lestrrat-go/jwx/v2", "github.com/lestrrat-go/jwx/v3",
 	}
 }
 

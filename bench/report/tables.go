@@ -102,7 +102,7 @@ func otherTables() []table {
 		{head: "B a Token", unit: "B/token", format: "%.0f"},
 	}
 	return []table{
-		{"Algorithms, beside the raw check of RS256; ML-DSA needs Go 1.27", "Algorithms", "algorithm", []column{
+		{"Algorithms, beside the raw check of RS256", "Algorithms", "algorithm", []column{
 			{head: "us", unit: "ns/op", by: 1e3, format: "%.1f"},
 			{head: "x raw RS256", unit: "x-floor", format: "%.3f", spread: true},
 			{head: "allocations", unit: "allocs/op", format: "%.0f"},

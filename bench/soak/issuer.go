@@ -110,9 +110,10 @@ func listenIssuer(ctx context.Context, c issuerConfig, keys *ring) (address stri
 // newProvider returns a certified OpenID provider.
 func newProvider(c issuerConfig, keys *ring) (http.Handler, error) {
 	client := func(id string, grant goidc.GrantType) provider.Option {
-		return provider.WithStaticClient(&goidc.Client{ID: id, Secret: secret, ClientMeta: goidc.ClientMeta{
+		return provider.WithStaticClient(&goidc.Client{
+			ID: id, Secret: secret,
 			TokenAuthnMethod: goidc.AuthnMethodSecretBasic, GrantTypes: []goidc.GrantType{grant}, ScopeIDs: scope,
-		}})
+		})
 	}
 	op, err := provider.New(goidc.ProfileOpenID, c.Issuer, keys.set,
 		provider.WithJWKSEndpoint(jwksPath),

@@ -16,6 +16,9 @@ type library struct {
 	// audience says that the library refuses tokens without aud, so that its tokens carry one.
 	audience bool
 
+	// noEdDSA says that the library knows RSA and ECDSA only.
+	noEdDSA bool
+
 	// open sets it up for one issuer. Every verify checks signature, alg, iss, exp, client_id and token_use, and ends in the
 	// claims being decoded.
 	open func(tb testing.TB, s *site) verify
@@ -31,6 +34,7 @@ func libraries() []library {
 		{name: "zitadel", open: openZitadel},
 		{name: "auth0", audience: true, open: openAuth0},
 		{name: "cap", open: openCap},
+		{name: "toolhive", noEdDSA: true, open: openToolhive},
 		{name: "jwx.v2", open: openJWX2},
 		{name: "jwx.v3", open: openJWX3},
 	}

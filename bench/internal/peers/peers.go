@@ -61,7 +61,7 @@ type Library struct {
 	Refetches bool             // a key that is not in memory is fetched
 	Discovers bool             // the keys of several issuers are found by discovery only
 	NoLeeway  bool             // there is no setting for it
-	AnyAlg    bool             // there is no list of algorithms: the alg of the key decides
+	AnyAlg    bool             // no list of algorithms can be set
 	Outage    func(error) bool // tells outages from bad tokens; nil where the library has no such error
 }
 
@@ -69,7 +69,7 @@ type Library struct {
 func All() []Library {
 	return []Library{
 		regionjwtLibrary(), keyfuncLibrary(), goOIDCLibrary(), capLibrary(), zitadelLibrary(), auth0Library(),
-		jwx2Library(), jwx3Library(),
+		toolhiveLibrary(), jwx2Library(), jwx3Library(),
 	}
 }
 
