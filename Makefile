@@ -127,7 +127,7 @@ mutate: ## take out one rule after the other, and see a test fail each time (min
 outages: ## what this library and its peers do in the same outages: writes bench/OUTAGES.md (two minutes)
 	cd bench && go run ./outages -write OUTAGES.md
 
-conformance: ## 14 libraries in three languages through the corpus: writes conformance/RESULTS.md (half an hour)
+conformance: ## 15 libraries in three languages through the corpus: writes conformance/RESULTS.md (half an hour)
 	@command -v node >/dev/null && command -v npm >/dev/null && /usr/bin/python3 -c 'import jwt, authlib, jwcrypto' || \
 		{ echo "make $@ needs node 20 or later, npm, python3-jwt, python3-authlib and python3-jwcrypto: install them and try again" >&2; exit 1; }
 	cd bench/conformance/adapters/node && npm ci --no-audit --no-fund
@@ -137,7 +137,7 @@ spelling: ## misspelled words in the documents
 	go run github.com/golangci/misspell/cmd/misspell@v0.8.0 -error *.md docs/*.md bench/*.md bench/soak/*.md conformance/README.md examples/*.md
 
 allocs: ## fail where a main path allocates more than is recorded; without the race detector, which allocates itself
-	go test -run '^TestAllocations$$' ./verifier ./middleware/httpauth
+	go test -run '^TestAllocations' ./verifier ./middleware/httpauth
 	cd observe/otel && go test -run '^TestAllocations$$' .
 
 instructions: ## fail where a main path executes more instructions than is recorded: needs valgrind

@@ -90,12 +90,15 @@ func (a *askedKeys) forget(now clock.Time) {
 	a.once.forget(old)
 	a.repeated.forget(func(t askedTimes) bool { return old(t[0]) })
 	a.absent.forget(func(b absence) bool { return old(b.last) })
+	if len(a.waiting) == 0 {
+		a.waiting = nil // it may have been large
+	}
 	a.free()
 }
 
 // free drops the tables if they are empty.
 func (a *askedKeys) free() {
-	if a.changed == nil && a.waiting == nil && a.once.LRU == nil && a.repeated.LRU == nil && a.absent.LRU == nil {
+	if a.changed == nil && len(a.waiting) == 0 && a.once.LRU == nil && a.repeated.LRU == nil && a.absent.LRU == nil {
 		a.askedTables = nil
 	}
 }
@@ -132,9 +135,9 @@ func hashOf(q keystate.Question) uint64 {
 	return h.Sum64()
 }
 
-// enter takes a place for a caller. ok is false if there is none: the sets are usable, and too many other keys are asked for.
-func (e *issuerEntry) enter(q keystate.Question, usable bool, now clock.Time) (leave func(), ok bool) {
-	a, id := &e.asked, hashOf(q)
+// enter takes a place for a caller, who returns it with leave. ok is false if there is none: the sets are usable, and too many
+// other keys are asked for.
+func (a *askedKeys) enter(id uint64, usable bool, now clock.Time) (ok bool) {
 	a.lock()
 	defer a.mu.Unlock()
 	again := usable && a.count(id, now)
@@ -146,20 +149,20 @@ func (e *issuerEntry) enter(q keystate.Question, usable bool, now clock.Time) (l
 		most += morePlaces
 	}
 	if usable && a.waiting[id] == 0 && len(a.waiting) >= most {
-		return nil, false
+		return false
 	}
 	a.waiting[id]++
-	return func() {
-		a.lock()
-		defer a.mu.Unlock()
-		if a.waiting[id]--; a.waiting[id] <= 0 {
-			delete(a.waiting, id)
-		}
-		if len(a.waiting) == 0 {
-			a.waiting = nil
-		}
-		a.free()
-	}, true
+	return true
+}
+
+// leave returns a place. In a flood the empty map stays until tidy, so that it is not made for each token.
+func (a *askedKeys) leave(id uint64) {
+	a.lock()
+	defer a.mu.Unlock()
+	if a.waiting[id]--; a.waiting[id] <= 0 {
+		delete(a.waiting, id)
+	}
+	a.free()
 }
 
 // count notes that a key was asked for, and reports whether it was asked for before, within repeatTime.

@@ -214,15 +214,15 @@ func (c *Cache) anyUsable(now clock.Time) bool {
 func (e *issuerEntry) ask(ctx context.Context, q Query, ask keystate.Question) Result {
 	c := e.cache
 	w := &waiter{entry: e, query: q, ask: ask, arrived: c.seq.Add(1)}
-	leave, ok := e.enter(ask, e.usable(c.clock()), c.clock())
-	if !ok || c.waiting.Add(1) > maxWaiting {
-		if ok {
-			c.waiting.Add(-1)
-			leave()
-		}
+	id, now := hashOf(ask), c.clock()
+	if !e.asked.enter(id, e.usable(now), now) {
 		return w.verdict(true, leastRetry, nil)
 	}
-	defer func() { c.waiting.Add(-1); leave() }()
+	defer e.asked.leave(id)
+	defer c.waiting.Add(-1)
+	if c.waiting.Add(1) > maxWaiting {
+		return w.verdict(true, leastRetry, nil)
+	}
 	deadline := time.Now().Add(max(c.config.UnknownKeyWait, 0))
 	for {
 		e, _ := c.find(q.Issuer) // Update may have replaced it

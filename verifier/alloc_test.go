@@ -10,9 +10,12 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"math/big"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -101,4 +104,33 @@ func TestAllocations(t *testing.T) {
 		unknown := w.Issue(east, fakeissuer.Claims{Header: map[string]any{"kid": "unknown"}})
 		require.LessOrEqual(t, allocs(still, unknown, "unknown_key"), 6.0)
 	}
+}
+
+// A token with a made-up key ID costs little where the budget for fetches is used up.
+func TestAllocationsInAFlood(t *testing.T) {
+	w := fakeissuer.New(t, fakeissuer.Config{})
+	keys, err := jwks.New([]issuer.Provider{w.Provider()}, jwks.Config{HTTPClient: w.Client(), UnknownKeyWait: -1})
+	require.NoError(t, err)
+	require.NoError(t, keys.Preload(t.Context()))
+	config := parts{Keys: keys, Policies: []verifier.Policy{{
+		Provider: w.Provider(), Audience: verifier.CognitoAccess(fakeissuer.ClientID),
+	}}}
+	v, err := config.New()
+	require.NoError(t, err)
+	forged := make([]string, 200)
+	for i := range forged {
+		forged[i] = w.Issue(east, fakeissuer.Claims{Header: map[string]any{"kid": fmt.Sprint("forged-", i)}})
+	}
+	verify := func(raw string) error {
+		_, err := v.Verify(t.Context(), raw)
+		return err
+	}
+	limited := func() bool { return errors.Is(verify(forged[0]), verifier.ErrRateLimited) }
+	require.Eventually(t, limited, 5*time.Second, 10*time.Millisecond)
+	i := 0
+	n := testing.AllocsPerRun(len(forged)-1, func() {
+		require.ErrorIs(t, verify(forged[i]), verifier.ErrRateLimited)
+		i++
+	})
+	require.LessOrEqual(t, n, 6.0) // the growth of what is remembered included
 }

@@ -328,8 +328,16 @@ func (e *Issuer) OnlyAge(q Question, arrived uint64, now clock.Time, tried ...st
 // Unreadable reports whether an answer younger than a minute has an entry that can be the key that q asks for, and cannot be
 // read: asking again would not help.
 func (e *Issuer) Unreadable(q Question, now clock.Time) bool {
-	return slices.ContainsFunc(e.Sources, func(s Source) bool {
-		return s.Failure == nil && now.Since(s.Answer.StartedAt) < withdrawTime &&
-			slices.ContainsFunc(s.Unusable, func(u Unusable) bool { return !u.Policy && u.StandsFor(q) })
-	})
+	for i := range e.Sources {
+		s := &e.Sources[i]
+		if s.Failure != nil || now.Since(s.Answer.StartedAt) >= withdrawTime {
+			continue
+		}
+		for j := range s.Unusable {
+			if u := &s.Unusable[j]; !u.Policy && u.StandsFor(q) {
+				return true
+			}
+		}
+	}
+	return false
 }
