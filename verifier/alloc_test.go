@@ -100,7 +100,7 @@ func TestAllocations(t *testing.T) {
 		require.NoError(t, err)
 		still, err := config.New()
 		require.NoError(t, err)
-		require.LessOrEqual(t, allocs(still, good[:len(good)-3]+"AAA", "bad_signature"), base+10, alg)
+		require.LessOrEqual(t, allocs(still, fakeissuer.Tamper(good), "bad_signature"), base+10, alg)
 		unknown := w.Issue(east, fakeissuer.Claims{Header: map[string]any{"kid": "unknown"}})
 		require.LessOrEqual(t, allocs(still, unknown, "unknown_key"), 6.0)
 	}
@@ -132,5 +132,5 @@ func TestAllocationsInAFlood(t *testing.T) {
 		require.ErrorIs(t, verify(forged[i]), verifier.ErrRateLimited)
 		i++
 	})
-	require.LessOrEqual(t, n, 6.0) // the growth of what is remembered included
+	require.LessOrEqual(t, n, 10.0) // with the growth of what is remembered, and a fetch now and then
 }

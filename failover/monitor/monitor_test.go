@@ -19,6 +19,7 @@ import (
 
 	"github.com/regionjwt/regionjwt/failover"
 	"github.com/regionjwt/regionjwt/failover/monitor"
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/store"
 )
@@ -273,7 +274,7 @@ func TestWhatIsRejected(t *testing.T) {
 			"30 seconds from now":      with(func(v *monitor.Verdict) { v.Began = v.Began.Add(31 * time.Second) }),
 			"no Controller has this":   with(func(v *monitor.Verdict) { v.Provider = "other" }),
 			"no Controller has":        with(func(v *monitor.Verdict) { v.Region = "other" }),
-			"configured monitor":       []byte(good[:len(good)-4] + "AAAA"),
+			"configured monitor":       []byte(fakeissuer.Tamper(good)),
 			"the key of a":             nil,
 			"key of a configured":      jws(`{"alg":"EdDSA","typ":"at+jwt","kid":"eu"}`, string(body)),
 			"by the key":               jws(`{"alg":"none","typ":"regionjwt-verdict+jws","kid":"eu"}`, string(body)),

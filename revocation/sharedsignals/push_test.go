@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/regionjwt/regionjwt/internal/fakeissuer"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/jwks"
@@ -153,7 +154,7 @@ func TestForgedTokensMakeNoRule(t *testing.T) {
 			"two tokens":         {good + "\n" + good, "invalid_request", 400},
 			"too long":           {w.sender.Issue(signalstest.Event{Subject: user(strings.Repeat("a", 50_000))}), "", 413},
 			"far too long":       {strings.Repeat("a", 70_000), "", 413},
-			"duplicate member":   {good[:len(good)-4] + "AAAA", "authentication_failed", 400},
+			"a wrong signature":  {fakeissuer.Tamper(good), "authentication_failed", 400},
 		} {
 			req := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(c.set))
 			req.Header.Set("Content-Type", "application/secevent+jwt")
