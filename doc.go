@@ -40,7 +40,8 @@
 //   - A service starts while one region is unavailable: the tokens of the other region verify. Those of the region that
 //     is unavailable verify, too, if another JWKS URL or a snapshot has its keys; otherwise they get 503 with Retry-After.
 //   - A key is rotated in: the first token that names it causes one fetch, and verifies in the same request.
-//   - A key is withdrawn: its tokens are no longer accepted after the URL that listed it has answered twice, a minute apart, without it.
+//   - A key is withdrawn: its tokens are no longer accepted after the URL that listed it has answered twice, a minute apart,
+//     without it.
 //   - Ten thousand tokens with random key IDs arrive: a few fetches, and a new key still works.
 //   - A key cannot be fetched: ErrUnavailable and 503, never 401.
 //

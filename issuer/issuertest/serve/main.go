@@ -1,6 +1,6 @@
 // Serve is a fake identity provider for local development: key sets, discovery documents and token endpoints of two regions, on
-// fixed loopback ports, with keys that stay the same. It prints what to configure: iss, JWKS URLs, aud and the ID of the provider.
-// It authenticates nobody: do not let others reach it.
+// fixed loopback ports, with keys that stay the same. It prints what to configure: iss, JWKS URLs, aud and the provider ID. It
+// authenticates nobody: do not let others reach it.
 //
 //	go run github.com/regionjwt/regionjwt/issuer/issuertest/serve
 //	go run github.com/regionjwt/regionjwt/issuer/issuertest/serve -region eu=127.0.0.1:9101 -audience https://orders.example
