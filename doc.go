@@ -37,10 +37,11 @@
 //   - A region's key server refuses, hangs, answers 5xx, garbage or an empty set: nothing. The last good keys are used, for up
 //     to 24 hours; its other JWKS URLs are fetched.
 //   - A service starts while every region is unavailable: with a Store, it uses the snapshot of its keys for up to 24 hours.
-//   - A service starts while one region is unavailable: the tokens of the other region verify. Those of this region get 503
-//     with Retry-After until a JWKS URL answers.
+//   - A service starts while one region is unavailable: the tokens of the other region verify. Those of the region that
+//     is unavailable verify, too, if another JWKS URL or a snapshot has its keys; otherwise they get 503 with Retry-After.
 //   - A key is rotated in: the first token that names it causes one fetch, and verifies in the same request.
-//   - A key is withdrawn: its tokens are rejected after the URL that listed it has answered twice, a minute apart, without it.
+//   - A key is withdrawn: its tokens are no longer accepted after the URL that listed it has answered twice, a minute apart,
+//     without it.
 //   - Ten thousand tokens with random key IDs arrive: a few fetches, and a new key still works.
 //   - A key cannot be fetched: ErrUnavailable and 503, never 401.
 //

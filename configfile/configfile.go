@@ -4,7 +4,8 @@
 //
 // The members of the file have the names of the fields of [regionjwt.Config], in lower case at their beginning: "maxStale" of
 // "keys" is Keys.MaxStale. Durations are strings: "15m". [Schema] describes every member. Unknown members, members that are there
-// twice and values of another type are errors. [Open] reports every problem at once, with the line and the path of the member.
+// twice and values of another type are errors. [Open] reports all of them at once, with the line and the path of the
+// member; problems with values follow when there are none of these.
 //
 // Secrets are not in the file: it names other files that hold them. Relative paths are below the directory of the file. The file
 // says whom to trust, so other users must not be able to change it.

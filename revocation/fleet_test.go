@@ -219,6 +219,23 @@ func encryptedIn(t *testing.T, inner store.Store, fleet string) store.Trusted {
 	return store.InsecureTrust(store.Encrypted(inner, fleet, bytes.Repeat([]byte("s"), 32)))
 }
 
+// A service whose store has no keys says why it cannot read what an operator has signed.
+func TestASignedDocumentInAStoreWithoutKeys(t *testing.T) {
+	t.Parallel()
+	for name, protected := range map[string]func(inner store.Store) store.Trusted{
+		"signed":    func(inner store.Store) store.Trusted { return signedBy(t, inner, "production", keyNumber(1)) },
+		"encrypted": func(inner store.Store) store.Trusted { return encryptedIn(t, inner, "production") },
+	} {
+		m := &memory{}
+		operators := store.ReplicaConfig{Stores: []store.Trusted{protected(m)}}
+		_, err := newList(t, revocation.Config{Replica: operators}).Add(t.Context(), subjectRule(1))
+		require.NoError(t, err, name)
+		l := newList(t, revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{m}}})
+		require.ErrorContains(t, l.Load(t.Context()), "it is signed or encrypted, and this store has no key", name)
+		require.Equal(t, "malformed", l.Status().Replica.StoreProblem, name)
+	}
+}
+
 // A local copy is no document of a store.
 func TestALocalCopyIsNoDocumentOfAStore(t *testing.T) {
 	t.Parallel()

@@ -22,8 +22,8 @@ var encryptMark = []byte("regionjwt-seal-2\n")
 // secret with HKDF-SHA256. For a document that was not encrypted with the secret, for this fleet and under the same name, Load
 // returns ErrNotAuthentic. It does not detect an old document that was restored; its reader must.
 //
-// Every holder of the secret can write for all of them. So a fleet must not share its rules or pins in such a store, unless it is
-// spelled: InsecureTrust(Encrypted(...)). The secret has at least 32 random bytes. The fleet is described at [Signed].
+// Every holder of the secret can write for all of them. So an encrypted store is not accepted for rules or pins that a fleet
+// shares, unless InsecureTrust vouches for it. The secret has at least 32 random bytes. The fleet is described at [Signed].
 func Encrypted(inner Store, fleet string, secret []byte) Trusted {
 	e := &encrypted{wrapper: wrap("Encrypted", inner)}
 	e.problem(checkFleet(fleet))

@@ -48,7 +48,8 @@ func (t *Token) Provider() string {
 // Issuer returns iss, which is one of those that the provider lists.
 func (t *Token) Issuer() string { return t.issuer }
 
-// Region returns the name of the region that issued the token, or "" if several regions are possible.
+// Region returns the name of the region that issued the token, or "" if several regions are possible, as for most tokens of a
+// Cognito user pool with replicas: its regions share issuer and keys.
 func (t *Token) Region() string {
 	if len(t.regions) == 1 {
 		return t.regions[0]

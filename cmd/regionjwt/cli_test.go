@@ -52,7 +52,7 @@ func TestEveryFlagHasAVariable(t *testing.T) {
 	r := tl.run(t, "revoke", "--kid", "l")
 	require.Zero(t, r.code, r.errors)
 	require.Equal(t, map[string]any{"provider": "a", "kid": "l"}, decode[map[string]any](t, r.out)["rule"])
-	require.Contains(t, r.errors, "the rule is also made of the environment: REGIONJWT_PROVIDER\n")
+	require.Contains(t, r.errors, "the environment adds to the rule: REGIONJWT_PROVIDER\n")
 	tl.with("REGIONJWT_DRY_RUN", "perhaps").fails(t, 2, []string{"REGIONJWT_DRY_RUN does not fit --dry-run"}, "revoke")
 	tool{}.fails(t, 2, []string{"two dashes"}, "revoke", "-provider", "a")
 }

@@ -151,6 +151,12 @@ func TestAFileInsteadOfFlags(t *testing.T) {
 		tool{stdin: "x"}.fails(t, 2, []string{"not both"}, append([]string{"inspect", "--config", file}, more...)...)
 	}
 	require.Contains(t, tool{}.run(t, "doctor", "--config", file, "--timeout", "1s").out, "rules        store 1 of "+file+": unavailable")
+	empty := filepath.Join(t.TempDir(), "empty.json")
+	require.NoError(t, os.WriteFile(empty, []byte(`{"policies": [`+policy("https://a.example")+`],
+		"stores": {"s": {"url": "dir:rules"}}, "revocation": {"replica": {"stores": ["s"]}}}`), 0o600))
+	out := tool{}.run(t, "doctor", "--config", empty, "--timeout", "1s").out
+	require.Contains(t, out, "check url, prefix and name; if they are right, there is nothing to correct")
+	require.NotContains(t, out, "check --store", "beside --config there is no such flag")
 	require.NoError(t, os.WriteFile(file, []byte(`{"policies": [`+policy("https://a.example")+`],
 		"stores": {"r": {"url": "redis://localhost/first", "insecureTrust": true}}}`), 0o600))
 	tool{}.fails(t, 2, []string{"not a URL such as"}, "check", "--config", file)

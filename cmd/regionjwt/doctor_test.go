@@ -183,10 +183,18 @@ func TestDoctorOfRedis(t *testing.T) {
 	require.Equal(t, "ok", x.level("clock"), out)
 	require.Equal(t, "ok", x.level("rules"), out)
 	require.Equal(t, before, dump())
-	gone := tl.with("REGIONJWT_STORE", "unix://"+socket+".gone")
+	gone := tl.with("REGIONJWT_STORE", "unix://"+socket+".gone", "REGIONJWT_PROVIDER", "a", "REGIONJWT_ISSUER", "eu=http://localhost:1")
 	x, out = examine(t, gone, 1)
 	require.Equal(t, "error", x.level("rules"), out)
 	require.Contains(t, out, "unavailable")
+	for _, c := range x.Checks {
+		if c.Check == "rules" || c.Check == "pins" {
+			require.Equal(t, "the store is unavailable: check --store, the network and the password", c.Remedy)
+			require.NotContains(t, c.Detail, c.Subject, "the line names the store already")
+			require.NotContains(t, c.Detail, c.Remedy, "the next line says it")
+		}
+	}
+	require.Equal(t, "error", x.level("pins"), out)
 	require.NotContains(t, out, "hunter2")
 	tool{}.fails(t, 2, []string{"what is to be checked?"}, "doctor")
 }

@@ -94,6 +94,17 @@ func serve(t *testing.T, dir string, more ...string) *serving {
 	return s
 }
 
+func TestServeNamesTheListenerOfTheStatusPage(t *testing.T) {
+	t.Parallel()
+	w := fakeissuer.New(t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion, Algorithm: "ES256"})
+	w.Serve()
+	dir := serveFiles(t, w)
+	s := serve(t, dir, "--listen", "nginx=unix:"+filepath.Join(dir, "s"), "--status", "127.0.0.1:0")
+	require.Eventually(t, func() bool { return strings.Count(s.log.String(), `"msg":"listening"`) == 2 }, 5*time.Second, time.Millisecond)
+	require.Contains(t, s.log.String(), `"dialect":"status"`)
+	require.NotContains(t, s.log.String(), `"dialect":""`)
+}
+
 // ask asks about GET /orders/1 as nginx does.
 func (s *serving) ask(t *testing.T, token string) (*http.Response, error) {
 	t.Helper()

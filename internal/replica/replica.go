@@ -317,6 +317,10 @@ func (r *Replica[T]) decode(data []byte) (doc T, err error) {
 	if p := guard.Call("the decoder", func() { doc, err = r.config.Decode(data) }); p != nil {
 		err = p
 	}
+	if err != nil && trust.Sealed(data) {
+		return doc, fmt.Errorf("%w: it is signed or encrypted, and this store has no key: give its reader the fleet and the "+
+			"keys of its writer, or write it without keys", err)
+	}
 	if err != nil {
 		return doc, err
 	}

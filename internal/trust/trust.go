@@ -3,6 +3,7 @@
 package trust
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -55,6 +56,11 @@ func (i Info) Scope(name string) Scope {
 // Writes reports whether this process has what it takes to write a document of that name.
 func (i Info) Writes(name string) bool {
 	return !i.ReadOnly && (i.Signer == "" || slices.Contains(i.Scope(name).Keys, i.Signer))
+}
+
+// Sealed reports whether store.Signed or store.Encrypted wrote the data, in any version of their formats.
+func Sealed(data []byte) bool {
+	return bytes.HasPrefix(data, []byte("regionjwt-sign-")) || bytes.HasPrefix(data, []byte("regionjwt-seal-"))
 }
 
 // described is implemented by the trusted stores of package store.

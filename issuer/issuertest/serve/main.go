@@ -1,5 +1,6 @@
 // Serve is a fake identity provider for local development: key sets, discovery documents and token endpoints of two regions, on
-// fixed loopback ports, with keys that stay the same. It authenticates nobody: do not let others reach it.
+// fixed loopback ports, with keys that stay the same. It prints what to configure: iss, JWKS URLs, aud and the provider ID. It
+// authenticates nobody: do not let others reach it.
 //
 //	go run github.com/regionjwt/regionjwt/issuer/issuertest/serve
 //	go run github.com/regionjwt/regionjwt/issuer/issuertest/serve -region eu=127.0.0.1:9101 -audience https://orders.example
@@ -38,7 +39,7 @@ func main() {
 	flag.Var(&regions, "region", "`NAME=HOST:PORT` of a region, repeatable (us-east-1=127.0.0.1:9001, us-west-2=127.0.0.1:9002)")
 	control := flag.String("control", "127.0.0.1:9000", "`address` of the requests that break regions and issue tokens")
 	id := flag.String("id", "local", "`ID` of the provider")
-	audience := flag.String("audience", "", "`aud` of access tokens (https://api.example.com)")
+	audience := flag.String("audience", "https://api.example.com", "`aud` of access tokens")
 	seed := flag.String("seed", "local", "`text` from which the keys are made: the same text makes the same keys")
 	flag.Parse()
 	if len(regions) == 0 {
@@ -82,6 +83,7 @@ func run(ctx context.Context, regions []string, control, id, audience, seed stri
 	for _, r := range idp.Provider().Regions {
 		fmt.Printf("%s: iss %s, keys %s, tokens %s\n", r.Name, r.Issuers[0], r.JWKSURLs[0], r.TokenURL)
 	}
+	fmt.Printf("provider: ID %s, aud of access tokens %s\n", id, audience)
 	fmt.Printf("control: POST http://%s/{break,hang,restore,rotate,token}/REGION\n", l.Addr())
 	if err := s.Serve(l); ctx.Err() == nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/check"
@@ -78,14 +79,15 @@ func (x *examination) rulesIn(ctx context.Context, l *rules.List) {
 	for _, one := range st.Stores {
 		switch {
 		case one.Problem != "":
-			text := one.Problem
-			if err != nil && one.Problem == st.Problem {
-				text += ": " + err.Error()
+			remedy, text := rules.Remedies[one.Problem], one.Problem
+			if err != nil && one.Problem == st.Problem { // what the rest of the line says is left out
+				text += " " + strings.TrimSpace(strings.TrimPrefix(strings.TrimPrefix(err.Error(), one.Where+": "), remedy))
 			}
-			x.fail("rules", one.Where, text, rules.Remedies[one.Problem])
+			x.fail("rules", one.Where, text, x.members(remedy))
 		case one.Epoch == 0:
 			x.warn("rules", one.Where, "it answers, and has no rules: none was ever written here, or it has lost them",
-				"check --store, --prefix and --name; if they are right, there is nothing to correct before the first rule")
+				x.members("check --store, --prefix and --name")+
+					"; if they are right, there is nothing to correct before the first rule")
 		default:
 			x.ok("rules", one.Where,
 				fmt.Sprintf("authentic for this fleet (%s), epoch %d, rules: %d", l.Trust, one.Epoch, st.Rules))
@@ -97,6 +99,19 @@ func (x *examination) rulesIn(ctx context.Context, l *rules.List) {
 	}
 }
 
+// inFile has the members of a configuration file for the flags that it replaces.
+var inFile = strings.NewReplacer("--store", "url", "--prefix", "prefix", "--name", "name", "--pin-name", "name",
+	"--fleet", "fleet", "--verify-key, --sign-key", "publicKeys", "--verify-key", "publicKeys", "--secret-file", "secretFile",
+	"the password", "passwordFile", "the provider's flags", "the provider")
+
+// members returns a remedy with the flags that it names, or with the members of the file that --config names.
+func (x *examination) members(remedy string) string {
+	if !x.flags.config.Given() {
+		return remedy
+	}
+	return inFile.Replace(remedy)
+}
+
 // pinsIn reads the pins of a provider.
 func (x *examination) pinsIn(ctx context.Context, l *storage.Opened, p issuer.Provider, name string) {
 	ctl, err := pins.New(l, p, name)
@@ -104,7 +119,11 @@ func (x *examination) pinsIn(ctx context.Context, l *storage.Opened, p issuer.Pr
 		err = ctl.Load(ctx)
 	}
 	if err != nil {
-		x.fail("pins", l.Where, err.Error(), "check --fleet, --verify-key, --pin-name and the provider's flags")
+		remedy := "check --fleet, --verify-key, --pin-name and the provider's flags"
+		if ctl.Problem() == label.Unavailable {
+			remedy = rules.Remedies[label.Unavailable]
+		}
+		x.fail("pins", l.Where, strings.TrimPrefix(err.Error(), l.Where+": "), x.members(remedy))
 		return
 	}
 	switch s := ctl.State(); {

@@ -63,6 +63,9 @@ func (c *Controller) State() State {
 	return s
 }
 
+// Problem returns the label of the problem of the first store that has one, or "".
+func (c *Controller) Problem() string { return c.ctl.Status().Replica.StoreProblem }
+
 var problems = map[string]string{
 	label.Unavailable:  "it is unavailable",
 	label.NotAuthentic: "its document is not signed for this fleet by a configured key: see --fleet, --sign-key and --verify-key",

@@ -146,7 +146,7 @@ func (r *revocationCall) noteEnvironment(c *cli.Call) {
 		}
 	}
 	if len(variables) > 0 {
-		c.Notef("note: the rule is also made of the environment: %s\n", strings.Join(variables, ", "))
+		c.Notef("note: the environment adds to the rule: %s\n", strings.Join(variables, ", "))
 	}
 }
 

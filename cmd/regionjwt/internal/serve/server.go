@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -128,7 +129,7 @@ func (s *server) ready() error {
 func (s *server) run(ctx context.Context) error {
 	failed := make(chan error, len(s.all))
 	for _, l := range s.all {
-		s.log.Info("listening", slog.String("dialect", l.dialect), slog.String("address", l.Addr().String()))
+		s.log.Info("listening", slog.String("dialect", cmp.Or(l.dialect, "status")), slog.String("address", l.Addr().String()))
 		go func() {
 			if err := l.serve(); err != nil {
 				failed <- fmt.Errorf("%s: %w", l.address, err)
