@@ -64,6 +64,17 @@ func TestOutputIsLost(t *testing.T) {
 	require.Equal(t, 2, code, "nothing was changed: %s", errs)
 }
 
+// A local copy in the directory of the store would replace its document, even by a command that only reads.
+func TestLocalCopyInTheStore(t *testing.T) {
+	t.Parallel()
+	tl, dir := signing(t)
+	tl.ok(t, "revoke", "--provider", "shop", "--kid", "k")
+	for _, copied := range []string{"store", "store/", "./x/../store"} {
+		tl.fails(t, 2, []string{"LocalCopy is in the same place"}, "rules", "--local-copy", dir+"/"+copied)
+	}
+	require.Contains(t, tl.ok(t, "rules"), "kid k")
+}
+
 // Completion needs neither a network nor a store.
 func TestCompletion(t *testing.T) {
 	t.Parallel()
