@@ -57,7 +57,8 @@ type Config struct {
 	// successes. 0 means 5 minutes.
 	HoldDown time.Duration
 
-	// ProbeInterval is the time between two probes of a region while Run runs, plus or minus a tenth. 0 means no probes.
+	// ProbeInterval is the time between two probes of a region while Run runs, plus or minus a tenth. 0 means no probes;
+	// the least is 100 ms.
 	ProbeInterval time.Duration
 	// Probe checks a region. Its context ends after 2 seconds. The error is treated as that of Report; a panic is logged, and
 	// proves nothing. Nil means the built-in probe: it requests the key set of the region from its JWKS URLs, in order, or by
@@ -171,6 +172,8 @@ func (c *Config) check(p issuer.Provider) (errs []error) {
 	add(c.Threshold < 0, "Threshold is negative")
 	add(c.HoldDown < 0, "HoldDown is negative")
 	add(c.ProbeInterval < 0, "ProbeInterval is negative")
+	add(c.ProbeInterval > 0 && c.ProbeInterval < leastProbe,
+		"ProbeInterval is %v: use 0 for no probes, or %v or more", c.ProbeInterval, leastProbe)
 	add(c.Probe != nil && c.ProbeInterval == 0, "Probe is never called: set ProbeInterval")
 	add(c.DrainPeriod != 0 && !c.RejectInactive, "DrainPeriod has no effect without RejectInactive")
 	add(c.Automatic && c.RejectInactive, "Automatic and RejectInactive exclude each other: "+

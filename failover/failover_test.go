@@ -342,6 +342,8 @@ func TestNewReportsEverything(t *testing.T) {
 		DrainPeriod: time.Hour, Probe: func(context.Context, issuer.Region) error { return nil },
 	})
 	require.ErrorContains(t, err, "DrainPeriod has no effect without RejectInactive")
+	_, probes := failover.New(providerOf(east, west), failover.Config{ProbeInterval: 10}) // seconds were meant
+	require.ErrorContains(t, probes, "ProbeInterval is 10ns: use 0 for no probes, or 100ms or more")
 	require.ErrorContains(t, err, "Probe is never called: set ProbeInterval")
 	known := store.ReplicaConfig{LocalCopy: store.Dir("x"), MinEpoch: 1}
 	for _, shared := range []issuer.UserPool{

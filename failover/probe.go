@@ -20,6 +20,7 @@ import (
 
 const (
 	probeTimeout  = 2 * time.Second
+	leastProbe    = 100 * time.Millisecond // between two of a region
 	probeReporter = "probe"
 	probeIdle     = 15 * time.Second // a connection of the built-in probe is kept
 	maxRetryAfter = time.Hour

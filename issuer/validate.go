@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -98,6 +99,8 @@ func (r Region) validate() (errs []error) {
 	for i, s := range r.JWKSURLs {
 		if _, err := parseURL(s); err != nil {
 			add("JWKS URL %q: %w", s, err)
+		} else if isMetadata(s) {
+			add("JWKS URL %q: this is a discovery URL: set DiscoveryURL to it, or leave JWKSURLs empty", s)
 		}
 		if slices.Contains(r.JWKSURLs[:i], s) {
 			add("JWKS URL %q is listed twice", s)
@@ -128,9 +131,13 @@ func (r Region) validate() (errs []error) {
 // metadataPaths are the paths of metadata, by OpenID Connect Discovery, section 4, and RFC 8414, section 3.
 var metadataPaths = []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"}
 
+func isMetadata(rawURL string) bool {
+	return slices.ContainsFunc(metadataPaths, func(path string) bool { return strings.Contains(rawURL, path) })
+}
+
 // checkIssuer checks an iss value. A discovered one is also the URL from which the URL of its metadata is built.
 func checkIssuer(iss string, discovered bool) error {
-	if slices.ContainsFunc(metadataPaths, func(path string) bool { return strings.Contains(iss, path) }) {
+	if isMetadata(iss) {
 		return errors.New("this is a discovery URL: give the iss of the tokens, and set DiscoveryURL if it cannot be derived")
 	}
 	switch {
@@ -195,8 +202,15 @@ func parseURL(s string) (*url.URL, error) {
 		return nil, errors.New("has no host")
 	case u.User != nil:
 		return nil, errors.New("contains credentials")
+	case u.Port() != "" && !isPort(u.Port()):
+		return nil, errors.New("has a port that is not from 1 to 65535")
 	case u.Fragment != "" || strings.Contains(s, "#"):
 		return nil, errors.New("has a fragment")
 	}
 	return u, nil
+}
+
+func isPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && n > 0
 }

@@ -158,6 +158,11 @@ func (c Config) withDefaults() (Config, error) {
 			add("InsecureHTTPHosts: %q is not a host name", h)
 		}
 	}
+	for _, k := range c.InsecureKnownKeys {
+		if b, err := jose.AppendBase64(nil, k); err != nil || len(b) != len(jose.Thumbprint{}) {
+			add("InsecureKnownKeys: %q is not an RFC 7638 thumbprint", k)
+		}
+	}
 	for _, problem := range trust.Check("Snapshots", c.Snapshots) {
 		add("%w", problem)
 	}

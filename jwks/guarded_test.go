@@ -20,23 +20,24 @@ import (
 func TestRangesOfSettings(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]jwks.Config{
-		"RefreshInterval is 1ns":                {RefreshInterval: 1},
-		"RefreshInterval is -1ns":               {RefreshInterval: -1},
-		"RefreshInterval is 876000h0m0s":        {RefreshInterval: 876_000 * time.Hour, MaxStale: 876_000 * time.Hour},
-		"MaxStale is 876000h0m0s":               {MaxStale: 876_000 * time.Hour},
-		"MaxStale is 1ns":                       {MaxStale: 1},
-		"MaxStale 10m0s is shorter":             {MaxStale: 10 * time.Minute},
-		"UnknownKeyInterval is 1ns":             {UnknownKeyInterval: 1},
-		"UnknownKeyInterval is 2h0m0s":          {UnknownKeyInterval: 2 * time.Hour},
-		"UnknownKeyWait 1s is shorter":          {UnknownKeyWait: time.Second},
-		"MaxKeySetBytes is -1":                  {MaxKeySetBytes: -1},
-		"MaxKeySetBytes is 4611686018427387904": {MaxKeySetBytes: 1 << 62},
-		"MaxKeys is -1":                         {MaxKeys: -1},
-		"MaxKeys is 4611686018427387904":        {MaxKeys: 1 << 62},
-		"MaxRSABits is 1024":                    {MaxRSABits: 1024},
-		"MaxRSABits is 16384":                   {MaxRSABits: 16384},
-		"MaxRequests is 1":                      {MaxRequests: 1},
-		"MaxRequests is 4611686018427387904":    {MaxRequests: 1 << 62},
+		"RefreshInterval is 1ns":                   {RefreshInterval: 1},
+		"RefreshInterval is -1ns":                  {RefreshInterval: -1},
+		"RefreshInterval is 876000h0m0s":           {RefreshInterval: 876_000 * time.Hour, MaxStale: 876_000 * time.Hour},
+		"MaxStale is 876000h0m0s":                  {MaxStale: 876_000 * time.Hour},
+		"MaxStale is 1ns":                          {MaxStale: 1},
+		"MaxStale 10m0s is shorter":                {MaxStale: 10 * time.Minute},
+		"UnknownKeyInterval is 1ns":                {UnknownKeyInterval: 1},
+		"UnknownKeyInterval is 2h0m0s":             {UnknownKeyInterval: 2 * time.Hour},
+		"UnknownKeyWait 1s is shorter":             {UnknownKeyWait: time.Second},
+		`InsecureKnownKeys: "CognitoLocal" is not`: {InsecureKnownKeys: []string{"CognitoLocal"}}, // the kid
+		"MaxKeySetBytes is -1":                     {MaxKeySetBytes: -1},
+		"MaxKeySetBytes is 4611686018427387904":    {MaxKeySetBytes: 1 << 62},
+		"MaxKeys is -1":                            {MaxKeys: -1},
+		"MaxKeys is 4611686018427387904":           {MaxKeys: 1 << 62},
+		"MaxRSABits is 1024":                       {MaxRSABits: 1024},
+		"MaxRSABits is 16384":                      {MaxRSABits: 16384},
+		"MaxRequests is 1":                         {MaxRequests: 1},
+		"MaxRequests is 4611686018427387904":       {MaxRequests: 1 << 62},
 	} {
 		_, err := jwks.New(providers(pool("p", []string{keysURL})), c)
 		require.ErrorContains(t, err, name)

@@ -24,7 +24,8 @@ func wrap(what string, inner Store) wrapper {
 		w.problem(errors.New("there is no store to keep documents in"))
 		return w
 	}
-	w.info.Problems = trust.Of(inner).Problems
+	of := trust.Of(inner)
+	w.info.Problems, w.info.Path = of.Problems, of.Path
 	return w
 }
 

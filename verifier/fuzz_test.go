@@ -49,7 +49,7 @@ func (r *referee) judge(raw string) string {
 		return "JSON"
 	}
 	for _, name := range []string{"crit", "b64", "enc", "zip", "cty"} {
-		if v, ok := header[name]; ok && (v != nil || name != "cty") { // cty: null says the same as none
+		if v, ok := header[name]; ok && (v != nil || name != "cty") && (v != "NONE" || name != "zip") { // which say the same as none
 			return name
 		}
 	}

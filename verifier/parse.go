@@ -35,6 +35,9 @@ var (
 	keyParameters  = []string{"jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256"}
 )
 
+// noZip is the zip of ForgeRock and OpenAM for a payload that is not compressed.
+const noZip = "NONE"
+
 // read reads the JOSE header (RFC 7515 section 4). It returns "", or why it is rejected.
 func (h *header) read(members []strictjson.Member) (reason Reason, detail string) {
 	var alg strictjson.Value
@@ -66,6 +69,9 @@ func (h *header) read(members []strictjson.Member) (reason Reason, detail string
 		case "cty":
 			reason, detail = ReasonTypNotAllowed, name // a nested token (RFC 7519 section 5.2)
 		case "crit", "b64", "enc", "zip":
+			if name == "zip" && v.Is(noZip) {
+				continue
+			}
 			return ReasonMalformed, name // no extension is understood (RFC 7515 section 4.1.11)
 		}
 	}

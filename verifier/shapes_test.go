@@ -231,6 +231,19 @@ func TestNullIsMalformedElsewhere(t *testing.T) {
 	require.Nil(t, err, "what the library does not know is the issuer's")
 }
 
+// ForgeRock and OpenAM write zip NONE into each header. It says that nothing was done; any other zip is malformed.
+func TestZipNoneChangesNothing(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, 1)
+	_, err := s.verify(s.sign(0, set{"zip": "NONE"}, nil))
+	require.Nil(t, err)
+	for _, zip := range []any{"", "none", "NONE ", "DEF", "NONE,DEF", true, 0, []string{"NONE"}, set{"NONE": "NONE"}} {
+		_, err := s.verify(s.sign(0, set{"zip": zip}, nil))
+		require.Equal(t, "malformed", reasonOf(t, errOf(err)), zip)
+		require.Equal(t, "zip", err.Detail)
+	}
+}
+
 // A scope claim is one text or an array of texts. Scope comes before scp unless the policy names the claims.
 func TestScopesInEveryShape(t *testing.T) {
 	t.Parallel()

@@ -1,11 +1,16 @@
 package main_test
 
 import (
+	"bytes"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	main "github.com/regionjwt/regionjwt/cmd/regionjwt"
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
 )
 
 func TestVersion(t *testing.T) {
@@ -15,6 +20,59 @@ func TestVersion(t *testing.T) {
 	require.NotEmpty(t, v["version"])
 	require.NotEmpty(t, v["go"])
 	tool{}.fails(t, 2, []string{"flags only"}, "version", "x")
+}
+
+// full is a standard output on a disk that is full.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+// Output that is lost is told, and never exit code 0, nor 2: what was changed is changed.
+func TestOutputIsLost(t *testing.T) {
+	t.Parallel()
+	tl, _ := signing(t)
+	lost := func(args ...string) (int, string) {
+		var errs bytes.Buffer
+		code := main.Run(t.Context(), args, cli.IO{
+			In: strings.NewReader(tl.stdin), Out: full{}, Err: &errs, Getenv: func(name string) string { return tl.env[name] },
+		})
+		return code, errs.String()
+	}
+	for _, args := range [][]string{
+		{"version"},
+		{"version", "--json"},
+		{"help"},
+		{"help", "revoke"},
+		{"revoke", "--help"},
+		{"completion", "bash"},
+		{"revoke", "--provider", "shop", "--kid", "k"},
+		{"revoke", "--provider", "shop", "--kid", "l", "--json"},
+		{"rules"},
+		{"rules", "--json"},
+		{"status"},
+	} {
+		code, errs := lost(args...)
+		require.Equal(t, 3, code, "%v: %s", args, errs)
+		require.Contains(t, errs, "standard output could not be written: no space left on device", "%v", args)
+	}
+	require.Contains(t, tl.ok(t, "rules"), "kid l")
+	tl.stdin = "a.b.c"
+	code, errs := lost("inspect")
+	require.Equal(t, 1, code, "the answer is no")
+	require.Contains(t, errs, "standard output could not be written")
+	code, errs = lost("revoke", "--json")
+	require.Equal(t, 2, code, "nothing was changed: %s", errs)
+}
+
+// A local copy in the directory of the store would replace its document, even by a command that only reads.
+func TestLocalCopyInTheStore(t *testing.T) {
+	t.Parallel()
+	tl, dir := signing(t)
+	tl.ok(t, "revoke", "--provider", "shop", "--kid", "k")
+	for _, copied := range []string{"store", "store/", "./x/../store"} {
+		tl.fails(t, 2, []string{"LocalCopy is in the same place"}, "rules", "--local-copy", dir+"/"+copied)
+	}
+	require.Contains(t, tl.ok(t, "rules"), "kid k")
 }
 
 // Completion needs neither a network nor a store.

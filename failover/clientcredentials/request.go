@@ -160,22 +160,40 @@ func (s *TokenSource) read(members []strictjson.Member) *Token {
 	if !isToken(value) || !strings.EqualFold(strictjson.Find(members, "token_type").Text(), s.tokenType()) {
 		return nil
 	}
-	t := &Token{value: value, life: defaultLifetime}
-	if v := strictjson.Find(members, "expires_in"); v.Kind() != strictjson.Absent {
-		seconds, err := strconv.ParseFloat(v.Raw(), 64)
-		if v.Kind() != strictjson.Number || err != nil && !errors.Is(err, strconv.ErrRange) || seconds < 0.001 {
-			return nil
-		}
-		t.life = time.Duration(min(seconds, maxLifetime.Seconds()) * float64(time.Second))
+	life, ok := lifetime(strictjson.Find(members, "expires_in"))
+	if !ok {
+		return nil
 	}
+	t := &Token{value: value, life: life}
 	switch strictjson.Find(members, "scope").Kind() {
-	case strictjson.Absent, strictjson.Null, strictjson.String:
+	case strictjson.Absent, strictjson.Null, strictjson.String, strictjson.Array:
 	default:
 		return nil
 	}
 	early := refreshAfter - earlySpread*rand.Float64() //nolint:gosec // it is no secret
 	t.renew = time.Duration(early * float64(t.life))
 	return t
+}
+
+// lifetime reads expires_in. Some providers write null for none, and the first version of Microsoft Entra a text of digits.
+func lifetime(v strictjson.Value) (time.Duration, bool) {
+	text := v.Raw()
+	switch v.Kind() {
+	case strictjson.Absent, strictjson.Null:
+		return defaultLifetime, true
+	case strictjson.Number:
+	case strictjson.String:
+		if text = v.Text(); strings.Trim(text, "0123456789") != "" {
+			return 0, false
+		}
+	default:
+		return 0, false
+	}
+	seconds, err := strconv.ParseFloat(text, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) || seconds < 0.001 {
+		return 0, false
+	}
+	return time.Duration(min(seconds, maxLifetime.Seconds()) * float64(time.Second)), true
 }
 
 // tokenType is the type of the tokens, and the scheme of an Authorization with one.
@@ -186,17 +204,15 @@ func (s *TokenSource) tokenType() string {
 	return "Bearer"
 }
 
-// isToken reports whether s can be sent as a bearer token: RFC 6750, section 2.1.
+// isToken reports whether s can be sent in a header: it has the characters of RFC 6749, section A.12, less the space. RFC 6750,
+// section 2.1, allows fewer, but tokens of Salesforce have a "!".
 func isToken(s string) bool {
-	s = strings.TrimRight(s, "=")
 	for i := range len(s) {
-		c := s[i]
-		alphanumeric := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-		if !alphanumeric && strings.IndexByte("-._~+/", c) < 0 {
+		if s[i] <= ' ' || s[i] >= 0x7F {
 			return false
 		}
 	}
-	return s != ""
+	return strings.Trim(s, "=") != ""
 }
 
 // rejection tells a rejection from an outage. An OAuth error is a rejection, and so is status 400 or 401, the status of errors in

@@ -3,6 +3,7 @@ package replica
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"reflect"
 	"slices"
 
@@ -37,6 +38,7 @@ func Check(c store.ReplicaConfig) (problems []error) {
 		add(i > 0 && info.Fleet != trust.Of(c.Stores[0]).Fleet, "%s is of another fleet than Stores[0]", field)
 		add(slices.ContainsFunc(c.Stores[:i], func(other store.Trusted) bool { return same(s, other) }),
 			"%s is there twice", field)
+		add(len(trust.Check(field, s)) == 0 && same(s, c.LocalCopy), "LocalCopy is in the same place as %s, and would replace its document", field)
 	}
 	add(len(c.Stores) > maxStores, "Stores has %d stores; the maximum is %d", len(c.Stores), maxStores)
 	problems = append(problems, trust.Check("Replica.LocalCopy", c.LocalCopy)...)
@@ -51,9 +53,25 @@ func Check(c store.ReplicaConfig) (problems []error) {
 	return problems
 }
 
-// same reports whether two stores are one value.
+// same reports whether two stores are one value, or have the same path. It does no I/O, so it does not see through links.
 func same(a, b store.Trusted) bool {
-	return a != nil && b != nil && reflect.TypeOf(a).Comparable() && a == b
+	if a == nil || b == nil {
+		return false
+	}
+	if path := trust.Of(a).Path; path != "" && absolute(path) == absolute(trust.Of(b).Path) {
+		return true
+	}
+	return reflect.TypeOf(a).Comparable() && a == b
+}
+
+func absolute(path string) string {
+	if path == "" {
+		return ""
+	}
+	if full, err := filepath.Abs(path); err == nil {
+		return full
+	}
+	return filepath.Clean(path)
 }
 
 // Default fills in the defaults of c.

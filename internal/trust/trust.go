@@ -16,7 +16,7 @@ import (
 // Info describes a trusted store.
 type Info struct {
 	Problems []error // every problem with the arguments that the store was made with
-	Path     string  // of a directory
+	Path     string  // of a directory, also of one that another store keeps its documents in
 	Fleet    string
 	Keys     []Key
 	// EveryoneWrites says that every process that can read the documents has what it takes to write them.

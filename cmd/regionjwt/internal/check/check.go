@@ -81,6 +81,9 @@ func run(ctx context.Context, c *cli.Call, f *flags) error {
 	if f.timeout <= 0 {
 		return cli.Fail(cli.ExitUsage, "--timeout must be positive")
 	}
+	if f.days < 0 {
+		return cli.Fail(cli.ExitUsage, "--certificate-days must not be negative")
+	}
 	all, err := f.drills(c)
 	if err != nil {
 		return err

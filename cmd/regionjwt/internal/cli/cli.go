@@ -26,7 +26,8 @@ const exitHelp = `Exit codes:
   0  done, or yes
   1  the answer is no: no such rule, the token is rejected, something would break, doctor found an error
   2  wrong usage, a file that cannot be used, or a rule that is not valid; nothing was changed
-  3  cannot tell: the store or the keys are unavailable, or the store is not authentic, malformed, lost or rolled back
+  3  cannot tell: the store or the keys are unavailable, or the store is not authentic, malformed, lost or rolled back;
+     or all is done, but standard output could not be written
   4  the change is not in effect, or this is not certain: see 'regionjwt rules' or, for a pin, 'regionjwt active'
 `
 
@@ -105,6 +106,25 @@ func (d Command) cobra(streams IO) *cobra.Command {
 // Run runs the command that args name, and returns its exit code. It needs neither a network nor a file for help, for version and
 // for completion.
 func Run(ctx context.Context, args []string, streams IO, commands ...Command) int {
+	out := &output{Writer: streams.Out}
+	streams.Out = out
+	cmd, err := execute(ctx, args, streams, commands)
+	lost := out.lost()
+	switch {
+	case lost == nil && err == nil:
+		return ExitOK
+	case lost == nil:
+		return report(cmd, err, streams)
+	case err == nil, errors.Is(err, lost):
+		err = Told(ExitCannotTell) // but not that nothing was changed
+	}
+	code := report(cmd, err, streams)
+	_, _ = fmt.Fprintf(streams.Err, "regionjwt%s: standard output could not be written: %s\n", below(cmd), SafeText(lost.Error()))
+	return code
+}
+
+// execute runs the command that args name.
+func execute(ctx context.Context, args []string, streams IO, commands []Command) (*cobra.Command, error) {
 	root := &cobra.Command{
 		Use: "regionjwt", Args: cobra.ArbitraryArgs, SilenceErrors: true, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, arguments []string) error { return withoutCommand(cmd, arguments, streams) },
@@ -131,11 +151,7 @@ func Run(ctx context.Context, args []string, streams IO, commands ...Command) in
 			}
 		}
 	}
-	cmd, err := root.ExecuteContextC(ctx)
-	if err == nil {
-		return ExitOK
-	}
-	return report(cmd, err, streams)
+	return root.ExecuteContextC(ctx)
 }
 
 // flagError names the problem with a flag. It repeats little of what was typed: it may be a token.

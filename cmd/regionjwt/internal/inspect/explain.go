@@ -265,7 +265,9 @@ func (j *judgement) explainRules() (wanted, found string) {
 // headerType says what a header parameter must be.
 func headerType(name string) string {
 	switch name {
-	case "crit", "b64", "enc", "zip":
+	case "zip":
+		return "no zip, or zip NONE"
+	case "crit", "b64", "enc":
 		return "no " + name + ", no extension is understood"
 	case "kid":
 		return "kid a text of 1 to 256 bytes"

@@ -108,7 +108,7 @@ func (f *Flags) other(anonymous string, jwksURLs cli.List) (issuer.Provider, err
 	}
 	for _, value := range f.Issuers {
 		name, iss, ok := strings.Cut(value, "=")
-		if !ok || strings.Contains(name, "/") {
+		if !ok || name == "" || iss == "" || strings.Contains(name, "/") {
 			return p, cli.Fail(cli.ExitUsage, "--issuer is REGION=iss, such as eu=https://eu.example/shop")
 		}
 		i := regionOf(p, name)
@@ -121,7 +121,7 @@ func (f *Flags) other(anonymous string, jwksURLs cli.List) (issuer.Provider, err
 	for _, value := range jwksURLs {
 		name, rawURL, ok := strings.Cut(value, "=")
 		i := regionOf(p, name)
-		if !ok || i < 0 {
+		if !ok || i < 0 || rawURL == "" {
 			return p, cli.Fail(cli.ExitUsage, "--jwks is REGION=URL, with the name of a region that --issuer has")
 		}
 		p.Regions[i].JWKSURLs = append(p.Regions[i].JWKSURLs, rawURL)
