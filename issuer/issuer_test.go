@@ -26,6 +26,9 @@ const metadata = "/.well-known/openid-configuration"
 func TestValidate(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, issuercheck.Validate(valid()))
+	duende := valid()
+	duende.Regions[0].JWKSURLs[0] = "https://demo.duendesoftware.com/.well-known/openid-configuration/jwks"
+	require.NoError(t, issuercheck.Validate(duende), "its keys are below its metadata")
 	for name, c := range map[string]struct {
 		spoil func(*issuer.Provider)
 		want  string

@@ -99,7 +99,7 @@ func (r Region) validate() (errs []error) {
 	for i, s := range r.JWKSURLs {
 		if _, err := parseURL(s); err != nil {
 			add("JWKS URL %q: %w", s, err)
-		} else if isMetadata(s) {
+		} else if slices.ContainsFunc(metadataPaths, func(path string) bool { return strings.HasSuffix(s, path) }) {
 			add("JWKS URL %q: this is a discovery URL: set DiscoveryURL to it, or leave JWKSURLs empty", s)
 		}
 		if slices.Contains(r.JWKSURLs[:i], s) {
@@ -131,13 +131,9 @@ func (r Region) validate() (errs []error) {
 // metadataPaths are the paths of metadata, by OpenID Connect Discovery, section 4, and RFC 8414, section 3.
 var metadataPaths = []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"}
 
-func isMetadata(rawURL string) bool {
-	return slices.ContainsFunc(metadataPaths, func(path string) bool { return strings.Contains(rawURL, path) })
-}
-
 // checkIssuer checks an iss value. A discovered one is also the URL from which the URL of its metadata is built.
 func checkIssuer(iss string, discovered bool) error {
-	if isMetadata(iss) {
+	if slices.ContainsFunc(metadataPaths, func(path string) bool { return strings.Contains(iss, path) }) {
 		return errors.New("this is a discovery URL: give the iss of the tokens, and set DiscoveryURL if it cannot be derived")
 	}
 	switch {

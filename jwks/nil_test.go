@@ -37,3 +37,11 @@ func TestTypedNilTransportOfAProvider(t *testing.T) {
 	_, err := jwks.New(providers(p), jwks.Config{})
 	require.Error(t, err)
 }
+
+// Preload asks on goroutines of its own, where a nil context would end the process.
+func TestPreloadWithoutAContext(t *testing.T) {
+	t.Parallel()
+	c, err := jwks.New(providers(pool("p", []string{keysURL})), jwks.Config{})
+	require.NoError(t, err)
+	require.ErrorContains(t, c.Preload(nil), "context") //nolint:staticcheck // a nil context
+}

@@ -160,6 +160,9 @@ func (c *Cache) Preload(ctx context.Context) error {
 	if !c.made() {
 		return errNotMade
 	}
+	if ctx == nil {
+		return errors.New("jwks: Preload needs a context that is not nil")
+	}
 	t := c.table.Load()
 	var group errgroup.Group
 	group.SetLimit(c.config.MaxRequests)

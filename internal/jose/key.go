@@ -215,7 +215,7 @@ type members struct {
 }
 
 // nullable lists the members of which null means that they are absent. The null of any other member that matters is an error.
-var nullable = []string{"use", "alg", "key_ops", "kid", "d", "p", "q", "dp", "dq", "qi"}
+var nullable = []string{"use", "alg", "key_ops", "kid", "d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"}
 
 func (m *members) add(name string, v strictjson.Value) Skip {
 	if v.Kind() == strictjson.Null && slices.Contains(nullable, name) {

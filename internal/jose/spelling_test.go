@@ -37,6 +37,7 @@ func TestSpellingsOfOneKey(t *testing.T) {
 		"use is null":             {rs, map[string]any{"use": null}},
 		"key_ops is null":         {rs, map[string]any{"key_ops": null}},
 		"private members null":    {rs, map[string]any{"d": null, "p": null, "q": null, "dp": null, "dq": null, "qi": null}},
+		"others of .NET null":     {rs, map[string]any{"oth": null, "k": null, "priv": null}},
 		"private exponent null":   {es, map[string]any{"d": null}},
 		"certificates are null":   {es, map[string]any{"x5c": null, "x5t": null, "x5u": null, "x5t#S256": null}},
 		"every optional one null": {ed, map[string]any{"use": null, "key_ops": null, "d": null, "x5c": null}},
