@@ -21,8 +21,6 @@ func valid() issuer.Provider {
 	}}
 }
 
-const metadata = "/.well-known/openid-configuration"
-
 func TestValidate(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, issuercheck.Validate(valid()))
@@ -73,7 +71,6 @@ func TestValidate(t *testing.T) {
 		"JWKS no URL":       {func(a *issuer.Provider) { a.Regions[0].JWKSURLs[0] = "keys.json" }, "JWKS URL"},
 		"JWKS port":         {func(a *issuer.Provider) { a.Regions[0].JWKSURLs[0] = "https://a.example:99999/keys" }, "port"},
 		"JWKS port 0":       {func(a *issuer.Provider) { a.Regions[0].JWKSURLs[0] = "https://a.example:0/keys" }, "port"},
-		"discovery as JWKS": {func(a *issuer.Provider) { a.Regions[0].JWKSURLs[0] += metadata }, "set DiscoveryURL"},
 		"JWKS twice":        {func(a *issuer.Provider) { r := &a.Regions[0]; r.JWKSURLs = append(r.JWKSURLs, r.JWKSURLs[0]) }, "listed twice"},
 		"token URL no URL":  {func(a *issuer.Provider) { a.Regions[0].TokenURL = "::" }, "token URL"},
 	} {

@@ -99,8 +99,6 @@ func (r Region) validate() (errs []error) {
 	for i, s := range r.JWKSURLs {
 		if _, err := parseURL(s); err != nil {
 			add("JWKS URL %q: %w", s, err)
-		} else if slices.ContainsFunc(metadataPaths, func(path string) bool { return strings.HasSuffix(s, path) }) {
-			add("JWKS URL %q: this is a discovery URL: set DiscoveryURL to it, or leave JWKSURLs empty", s)
 		}
 		if slices.Contains(r.JWKSURLs[:i], s) {
 			add("JWKS URL %q is listed twice", s)
