@@ -38,7 +38,8 @@ func Check(c store.ReplicaConfig) (problems []error) {
 		add(i > 0 && info.Fleet != trust.Of(c.Stores[0]).Fleet, "%s is of another fleet than Stores[0]", field)
 		add(slices.ContainsFunc(c.Stores[:i], func(other store.Trusted) bool { return same(s, other) }),
 			"%s is there twice", field)
-		add(len(trust.Check(field, s)) == 0 && same(s, c.LocalCopy), "LocalCopy is in the same place as %s, and would replace its document", field)
+		add(len(trust.Check(field, s)) == 0 && same(s, c.LocalCopy),
+			"LocalCopy is in the same place as %s, and would replace its document", field)
 	}
 	add(len(c.Stores) > maxStores, "Stores has %d stores; the maximum is %d", len(c.Stores), maxStores)
 	problems = append(problems, trust.Check("Replica.LocalCopy", c.LocalCopy)...)
