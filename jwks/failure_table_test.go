@@ -34,7 +34,7 @@ var rows = []row{
 		fakeissuer.IssuerPerRegion, connectionDies,
 	},
 	{
-		"an optional URL (`Region.OptionalJWKSURLs`) that never answered well says 403 or 404, and another URL of the iss works",
+		"an optional URL (`Region.OptionalJWKSURLs`) has never had a good answer and says 403 or 404, while another URL works",
 		fakeissuer.Cognito, notEnabled,
 	},
 	{"a key is rotated in", fakeissuer.OneIssuer, rotatedIn},

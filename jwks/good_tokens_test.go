@@ -26,7 +26,7 @@ var mistaken = []row{
 	},
 	{"a token that arrives before its key is published", fakeissuer.IssuerPerRegion, tooEarly},
 	{
-		"a token whose key was missing from six answers in a row of a URL that is not yet known to differ from request to request",
+		"a token whose key was missing from six answers in a row of a URL, before these were seen to differ from request to request",
 		fakeissuer.IssuerPerRegion, missingForLong,
 	},
 	{
