@@ -159,13 +159,14 @@ func TestFaultsOfTheSDK(t *testing.T) {
 }
 
 // While the SDK sleeps, waits or reads a body, a call ends with its context.
+// The sleeps are random: those of two retries are longer than the context lasts.
 func TestTheContextWins(t *testing.T) {
 	t.Parallel()
 	for _, answer := range []string{"503 SlowDown", "silence", "stall"} {
 		synctest.Test(t, func(t *testing.T) {
 			s, err := s3store.New(realClient(&answers{list: []string{answer}}), s3store.Config{Bucket: "example-bucket", Timeout: time.Hour})
 			require.NoError(t, err)
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 			defer cancel()
 			for _, call := range []func() error{
 				func() error { _, _, err := s.Load(ctx, "a", ""); return err },
@@ -173,7 +174,7 @@ func TestTheContextWins(t *testing.T) {
 			} {
 				began := time.Now()
 				require.ErrorIs(t, call(), context.DeadlineExceeded)
-				require.LessOrEqual(t, time.Since(began), 300*time.Millisecond)
+				require.LessOrEqual(t, time.Since(began), time.Millisecond)
 			}
 			_, err = s.Save(ctx, "a", make([]byte, 1<<20), "")
 			require.ErrorIs(t, err, context.DeadlineExceeded)
