@@ -96,7 +96,7 @@ func newSite(t *testing.T, fake *fakeissuer.Server, keys map[string]any) *site {
 		"--listen", "nginx=unix:"+s.path("nginx.sock"), "--listen", "caddy=unix:"+s.path("caddy.sock"),
 		"--listen", "envoy=unix:"+s.path("envoy.sock"), "--status", "127.0.0.1:0", "--audit", s.path("audit.log"))
 	for s.status == "" {
-		if line := s.serve.line(t, `"msg":"listening"`); line["dialect"] == "" {
+		if line := s.serve.line(t, `"msg":"listening"`); line["dialect"] == "status" {
 			s.status = line["address"].(string)
 		}
 	}
