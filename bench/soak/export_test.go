@@ -35,6 +35,17 @@ var (
 	Judge = judge
 )
 
+// Grew reports whether a service whose heap and rules change like this over an hour is said to grow.
+func Grew(heap [2]uint64, rules [2]int) bool {
+	var all []sample
+	began := time.Now()
+	for i := range 100 {
+		r := reading{Heap: heap[i/50], Rules: rules[i/50]}
+		all = append(all, sample{at: began.Add(time.Duration(i+1) * 36 * time.Second), reading: r})
+	}
+	return grown(all, began, time.Hour).heapGrew
+}
+
 func (h *histogram) Add(d time.Duration)             { h.add(d) }
 func (h *histogram) At(p float64) time.Duration      { return h.at(p) }
 func (p *picture) Draw() string                      { return p.draw() }

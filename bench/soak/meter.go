@@ -15,6 +15,7 @@ import (
 
 	"github.com/regionjwt/regionjwt/failover"
 	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/revocation"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -27,6 +28,7 @@ type reading struct {
 	Late       time.Duration
 	Active     string // region, says the controller
 	Moves      int
+	Rules      int                       // of revocation
 	Fetches    map[string]map[string]int // by region and outcome
 	Good       map[string]int64          // by region: when the last good answer was asked for, unix, in nanoseconds
 	Decisions  map[string]int            // by reason; "accepted" and "cached" for those that passed
@@ -35,6 +37,7 @@ type reading struct {
 // meter counts what the hooks of the service tell, and serves a reading on a loopback port.
 type meter struct {
 	controller *failover.Controller
+	rules      *revocation.List
 	probe      lateness
 
 	mu sync.Mutex
@@ -106,7 +109,7 @@ func (m *meter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m.mu.Unlock()
 	now.Heap, now.Resident, now.Files = heap, resident(), len(files)
 	now.Goroutines, now.Late = runtime.NumGoroutine(), m.probe.take()
-	now.Active = m.controller.Active()
+	now.Active, now.Rules = m.controller.Active(), m.rules.Status().Rules
 	_ = json.NewEncoder(w).Encode(now)
 }
 

@@ -203,6 +203,8 @@ func (r *report) byMinute(to io.Writer) {
 	}
 }
 
+var allowedGrowth = fmt.Sprintf("%.0f %% of the heap and 1 KiB for each new rule, or %d goroutines", heapNoise*100, goroutinesNoise)
+
 func (r *report) memory(to io.Writer) {
 	g := r.growth
 	_, _ = fmt.Fprintln(to, "\nThe service from its restart on: medians of the second and of the last fifth")
@@ -217,6 +219,7 @@ func (r *report) memory(to io.Writer) {
 	}
 	line("heap after collection, MiB", "%.2f", g.heap, 1<<20)
 	line("resident, MiB", "%.1f", g.resident, 1<<20)
+	line("revocation rules", "%.0f", g.rules, 1)
 	line("goroutines", "%.0f", g.goroutines, 1)
 	line("open files", "%.0f", g.files, 1)
 	_ = t.Flush()
@@ -224,9 +227,9 @@ func (r *report) memory(to io.Writer) {
 	case !g.judged:
 		_, _ = fmt.Fprintf(to, "growth: not judged, the run is shorter than %v\n", growthAtLeast)
 	case g.heapGrew || g.routineGrew:
-		_, _ = fmt.Fprintf(to, "growth: YES, more than %.0f %% of the heap or %d goroutines\n", heapNoise*100, goroutinesNoise)
+		_, _ = fmt.Fprintf(to, "growth: YES, more than %s\n", allowedGrowth)
 	default:
-		_, _ = fmt.Fprintf(to, "growth: none, at most %.0f %% of the heap and %d goroutines\n", heapNoise*100, goroutinesNoise)
+		_, _ = fmt.Fprintf(to, "growth: none beyond %s\n", allowedGrowth)
 	}
 }
 

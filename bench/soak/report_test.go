@@ -70,3 +70,13 @@ func TestMisuse(t *testing.T) {
 		require.Empty(t, out.String())
 	}
 }
+
+// Revocation rules outlast the run, so their memory is no leak; more than that is.
+func TestRulesAreNoGrowth(t *testing.T) {
+	t.Parallel()
+	const mib = 1 << 20
+	require.False(t, soak.Grew([2]uint64{4 * mib, 4*mib + 300<<10}, [2]int{}), "less than 10 %")
+	require.True(t, soak.Grew([2]uint64{4 * mib, 4*mib + 500<<10}, [2]int{100, 100}))
+	require.False(t, soak.Grew([2]uint64{4 * mib, 4*mib + 500<<10}, [2]int{100, 600}))
+	require.True(t, soak.Grew([2]uint64{4 * mib, 4*mib + 1200<<10}, [2]int{100, 600}))
+}

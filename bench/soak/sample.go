@@ -101,7 +101,7 @@ func (w *world) noteGone(r reading) {
 // growth compares the service in the second and in the last fifth of the time from its restart on.
 type growth struct {
 	judged                bool
-	heap, resident        [2]float64
+	heap, resident, rules [2]float64
 	goroutines, files     [2]float64
 	heapGrew, routineGrew bool
 }
@@ -111,6 +111,7 @@ const (
 	growthAtLeast   = 4 * time.Minute // shorter runs say nothing
 	heapNoise       = 0.10
 	goroutinesNoise = 20
+	bytesOfRule     = 1024 // a revocation rule stays until it ends, which is after the run
 )
 
 func grown(all []sample, from time.Time, whole time.Duration) (g growth) {
@@ -137,9 +138,10 @@ func grown(all []sample, from time.Time, whole time.Duration) (g growth) {
 		g.resident[i] = median(n, func(s sample) float64 { return float64(s.reading.Resident) })
 		g.goroutines[i] = median(n, func(s sample) float64 { return float64(s.reading.Goroutines) })
 		g.files[i] = median(n, func(s sample) float64 { return float64(s.reading.Files) })
+		g.rules[i] = median(n, func(s sample) float64 { return float64(s.reading.Rules) })
 	}
 	g.judged = whole >= growthAtLeast
-	g.heapGrew = g.judged && g.heap[1] > g.heap[0]*(1+heapNoise)
+	g.heapGrew = g.judged && g.heap[1]-(g.rules[1]-g.rules[0])*bytesOfRule > g.heap[0]*(1+heapNoise)
 	g.routineGrew = g.judged && g.goroutines[1] > g.goroutines[0]+goroutinesNoise
 	return g
 }

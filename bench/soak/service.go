@@ -80,7 +80,7 @@ func startService(ctx context.Context, c serviceConfig) (ready serviceReady, err
 		return ready, err
 	}
 	controller := v.Failover(a.ID)
-	m.controller = controller
+	m.controller, m.rules = controller, v.Revocation()
 	go func() { _ = v.Run(ctx) }()
 	go m.beLate(ctx)
 	return listen(ctx, c, v, controller, m)
