@@ -294,9 +294,9 @@ func (s *simulation) quiet() time.Duration {
 	return s.lived() - s.flooded
 }
 
-// checkDoubt: "cannot tell" has a reason. A limit on unknown keys is one only in floods, of names that are asked for again
-// and again,
-// and where copies or a key set that moved keep answers from proving anything.
+// checkDoubt: "cannot tell" has a reason. A limit on unknown keys is one only in floods, for names that are asked for again and
+// again and that no URL publishes, and where copies or a key set that moved keep answers from proving anything. An optional URL
+// that says 404 publishes nothing.
 func (s *simulation) checkDoubt(q *simQuestion) {
 	calm := s.calmFor(q.iss)
 	if calm < 3*time.Minute {
@@ -308,7 +308,7 @@ func (s *simulation) checkDoubt(q *simQuestion) {
 			return
 		}
 		for _, k := range s.published(u).keys {
-			published = published || k.kid == q.kid && s.truth()-s.since(u, k) > simGrace
+			published = published || u.fault < simContent && k.kid == q.kid && s.truth()-s.since(u, k) > simGrace
 		}
 		if s.dropped(u, q) {
 			return

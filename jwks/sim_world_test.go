@@ -315,8 +315,7 @@ func (w *simWorld) published(u *simURL) simDoc {
 }
 
 // calmFor reports for how long the process has lived with nothing wrong with the URLs that serve iss but what they list. The
-// time for
-// which it was frozen does not count: a request that hung before is still under way after it.
+// time for which it was frozen does not count: a request that hung before is still under way after it.
 func (w *simWorld) calmFor(iss string) time.Duration {
 	now := w.lived()
 	least := now - w.began
