@@ -146,11 +146,10 @@ func (s *simulation) returned(u *simURL, within time.Duration) bool {
 }
 
 // checkNotWithdrawn: a key goes once every URL that listed it has given answers without it for long enough: four in five
-// minutes, or
-// if the answers of the URL differ from request to request, a dozen in more than an hour.
+// minutes, or if the answers of the URL differ from request to request, a dozen in more than an hour.
 func (s *simulation) checkNotWithdrawn(q *simQuestion, k simKey) {
 	for _, u := range s.serving(q.iss) {
-		without, first, last := 0, time.Duration(0), time.Duration(0)
+		without, first, last, listed := 0, time.Duration(0), time.Duration(0), time.Duration(0)
 		ever := false
 		for _, a := range u.answers {
 			switch {
@@ -159,7 +158,8 @@ func (s *simulation) checkNotWithdrawn(q *simQuestion, k simKey) {
 					return // it has just come
 				}
 			case slices.Contains(a.keys, k):
-				ever, without = true, 0
+				ever, without, listed = true, 0, a.lived
+			case u.document != "" && ever && a.lived-listed < 5*time.Second: // its request may have begun before the one that lists k
 			case a.epoch == u.epoch && !a.aside && (without == 0 || a.lived-last > 2*time.Second):
 				if without++; without == 1 {
 					first = a.lived
@@ -178,8 +178,7 @@ func (s *simulation) checkNotWithdrawn(q *simQuestion, k simKey) {
 }
 
 // checkUnknown: a key that has been published for a while by a URL that counts is never called unknown, nor is one that was
-// listed
-// and has been missing from few answers.
+// listed and has been missing from few answers.
 func (s *simulation) checkUnknown(q *simQuestion, what string) {
 	for _, u := range s.serving(q.iss) {
 		s.checkDropped(q, u, what)
