@@ -148,28 +148,14 @@ func IsPublishedPrivateKey(thumbprint string) bool {
 // ParseKey reads one key of a set. It returns the key, or why it is skipped. maxRSABits is the longest RSA modulus that is used.
 //
 // Some spellings that RFC 7517 and RFC 7518 do not allow say the same as the right one, and are read as if they were it: null for
-// an optional member, padded base64url, and numbers with other than the right count of leading zero bytes. The thumbprint is that
-// of the right spelling.
+// an optional member, an empty list for key_ops or oth, padded base64url, and numbers with other than the right count of leading
+// zero bytes. The thumbprint is that of the right spelling.
 func ParseKey(v strictjson.Value, maxRSABits int) (*Key, Skip) {
 	var m members
 	if skip := m.read(v); skip != "" {
 		return nil, skip
 	}
 	return m.parse(maxRSABits)
-}
-
-// read collects the members of a key. All are read, whatever is wrong with one of them.
-func (m *members) read(v strictjson.Value) Skip {
-	if v.Kind() != strictjson.Object {
-		return SkipNotObject
-	}
-	var first Skip
-	for e := range v.Members() {
-		if skip := m.add(e.Name, e.Value); first == "" {
-			first = skip
-		}
-	}
-	return first
 }
 
 // parse makes the key of members.
@@ -207,74 +193,6 @@ func (m *members) parse(maxRSABits int) (*Key, Skip) {
 	}
 	k.Thumbprint = sha256.Sum256(canonical)
 	return k, ""
-}
-
-// members are the JWK members that matter; all others are ignored: RFC 7517, section 4.
-type members struct {
-	kty, kid, alg, use, keyOps, n, e, crv, x, y, pub strictjson.Value
-}
-
-// nullable lists the members of which null means that they are absent. The null of any other member that matters is an error.
-var nullable = []string{"use", "alg", "key_ops", "kid", "d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"}
-
-func (m *members) add(name string, v strictjson.Value) Skip {
-	if v.Kind() == strictjson.Null && slices.Contains(nullable, name) {
-		return ""
-	}
-	switch name {
-	case "kty":
-		m.kty = v
-	case "kid":
-		m.kid = v
-	case "alg":
-		m.alg = v
-	case "use":
-		m.use = v
-	case "key_ops":
-		m.keyOps = v
-	case "n":
-		m.n = v
-	case "e":
-		m.e = v
-	case "crv":
-		m.crv = v
-	case "x":
-		m.x = v
-	case "y":
-		m.y = v
-	case "pub":
-		m.pub = v
-	case "d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv":
-		return SkipPrivate // RFC 7518, sections 6.2.2, 6.3.2 and 6.4; RFC 9964
-	}
-	return ""
-}
-
-// checkUse looks at what the key says of its use: RFC 7517, sections 4.2 to 4.5.
-func (m *members) checkUse() Skip {
-	if id := m.kid.Text(); m.kid.Kind() != strictjson.Absent && id == "" || len(id) > MaxKeyID {
-		return SkipKeyID
-	}
-	if m.use.Kind() != strictjson.Absent && !m.use.Is("sig") {
-		return SkipUse
-	}
-	if m.alg.Kind() != strictjson.Absent && !Known(m.alg.Text()) {
-		return SkipAlgorithm
-	}
-	if m.keyOps.Kind() == strictjson.Absent {
-		return ""
-	}
-	ops := map[string]bool{}
-	for op := range m.keyOps.Elements() {
-		if op.Kind() != strictjson.String || ops[op.Text()] {
-			return SkipKeyOps
-		}
-		ops[op.Text()] = true
-	}
-	if !ops["verify"] {
-		return SkipKeyOps
-	}
-	return ""
 }
 
 func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
