@@ -16,12 +16,12 @@ type builder struct {
 	before, byID map[string]*set // of the old table, of the new one
 	sets         []*set
 	rates        map[string]*rate // of both, by the name of the URL
-	layouts      map[string]*keystate.Layout
+	layouts      map[string]*layout
 }
 
 func newBuilder(old *table) *builder {
 	b := &builder{before: make(map[string]*set, len(old.sets)), byID: map[string]*set{}, rates: map[string]*rate{}}
-	b.layouts = map[string]*keystate.Layout{}
+	b.layouts = map[string]*layout{}
 	maps.Copy(b.rates, old.gone)
 	for _, s := range old.sets {
 		b.before[s.id()] = s
@@ -72,7 +72,7 @@ func (b *builder) known(s *set) *set {
 }
 
 // layoutOf returns one layout for all issuers that are configured in the same way, as many are.
-func (b *builder) layoutOf(l *keystate.Layout) *keystate.Layout {
+func (b *builder) layoutOf(l *layout) *layout {
 	var id strings.Builder
 	_, _ = id.WriteString(strconv.FormatBool(l.SeparateKeys))
 	for _, r := range l.Regions {

@@ -142,8 +142,8 @@ func (c *Cache) tableOf(providers []issuer.Provider, old *table) *table {
 			for _, iss := range r.Issuers {
 				e := t.issuers[iss]
 				if e == nil {
-					layout := &keystate.Layout{SeparateKeys: p.SeparateKeys, Limits: c.config.limits()}
-					e = &issuerEntry{cache: c, layout: layout}
+					shape := keystate.Layout{SeparateKeys: p.SeparateKeys, Limits: c.config.limits()}
+					e = &issuerEntry{layout: &layout{shape, c}}
 					t.issuers[iss] = e
 				}
 				e.add(r.Name, sets)

@@ -19,47 +19,49 @@ type rate struct {
 	clients atomic.Int32 // that ask the URL: each may ask as often
 
 	mu    sync.Mutex
-	times []int64 // when the requests of the last urlWindow began
+	times *[]int64 // when the requests of the last urlWindow began; nil if there are none, as of most URLs
 }
 
 // wait is the time until the URL may be asked again.
 func (r *rate) wait(now clock.Time) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.trim(now)
+	times := r.trim(now)
 	most := urlRequests * int(max(r.clients.Load(), 1))
-	if len(r.times) < most {
+	if len(times) < most {
 		return 0
 	}
-	return time.Duration(r.times[len(r.times)-most]-now.Mono) + urlWindow + 1
+	return time.Duration(times[len(times)-most]-now.Mono) + urlWindow + 1
 }
 
 // take notes a request.
 func (r *rate) take(now clock.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.trim(now)
-	r.times = append(r.times, now.Mono)
+	times := append(r.trim(now), now.Mono)
+	r.times = &times
 }
 
 // idle reports whether there was no request in the last urlWindow.
 func (r *rate) idle(now clock.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.trim(now)
-	return len(r.times) == 0
+	return len(r.trim(now)) == 0
 }
 
-func (r *rate) trim(now clock.Time) {
-	n := 0
-	for n < len(r.times) && now.Mono-r.times[n] > int64(urlWindow) {
-		n++
+// trim forgets the requests before urlWindow, and returns the others.
+func (r *rate) trim(now clock.Time) []int64 {
+	if r.times == nil {
+		return nil
 	}
-	if n == len(r.times) {
-		r.times = nil // most URLs are rarely asked
-		return
+	times := *r.times
+	for len(times) > 0 && now.Mono-times[0] > int64(urlWindow) {
+		times = times[1:]
 	}
-	r.times = r.times[n:]
+	if *r.times = times; len(times) == 0 {
+		r.times = nil
+	}
+	return times
 }
 
 // spent returns how long no URL of the set may be asked. The caller holds the set's mutex.

@@ -12,13 +12,18 @@ import (
 
 // issuerEntry is one iss: the key sets of the regions that list it.
 type issuerEntry struct {
-	cache  *Cache
-	layout *keystate.Layout
-	sets   []*set // by number
+	*layout
+	sets []*set // by number
 
 	building sync.Mutex
 	view     atomic.Pointer[issuerView]
 	asked    askedKeys // the key IDs that are not there, and who waits
+}
+
+// layout is what many entries share. It never changes once the table is built.
+type layout struct {
+	keystate.Layout
+	cache *Cache
 }
 
 // fewKeys is how many keys of an issuer are compared again when a token names none.
@@ -55,13 +60,13 @@ func (e *issuerEntry) add(region string, sets []*set) {
 		}
 		r.Sets = append(r.Sets, i)
 	}
-	e.layout.Regions = append(e.layout.Regions, r)
+	e.Regions = append(e.Regions, r)
 }
 
 // equal reports whether two entries serve the same.
 func (e *issuerEntry) equal(o *issuerEntry) bool {
-	return e.layout.SeparateKeys == o.layout.SeparateKeys && slices.Equal(e.sets, o.sets) &&
-		slices.EqualFunc(e.layout.Regions, o.layout.Regions, func(a, b keystate.Region) bool {
+	return e.SeparateKeys == o.SeparateKeys && slices.Equal(e.sets, o.sets) &&
+		slices.EqualFunc(e.Regions, o.Regions, func(a, b keystate.Region) bool {
 			return a.Name == b.Name && slices.Equal(a.Sets, b.Sets)
 		})
 }
@@ -72,7 +77,7 @@ func (e *issuerEntry) state() keystate.Issuer {
 	for _, s := range e.sets {
 		n += len(s.slots)
 	}
-	st := keystate.Issuer{Layout: e.layout, Sources: make([]keystate.Source, 0, n)}
+	st := keystate.Issuer{Layout: &e.Layout, Sources: make([]keystate.Source, 0, n)}
 	for i, s := range e.sets {
 		for _, sl := range s.slots {
 			st.Sources = append(st.Sources, keystate.Source{State: &sl.current().State, Set: i, Optional: sl.optional})
@@ -212,14 +217,14 @@ func (v *issuerView) find(kid string) int {
 // attribute makes a refresh due soon where a region may have begun to sign with a key since its last answer: only its next answer
 // tells.
 func (e *issuerEntry) attribute(all []keystate.Candidate, now clock.Time) {
-	if e.layout.SeparateKeys || len(e.layout.Regions) < 2 {
+	if e.SeparateKeys || len(e.Regions) < 2 {
 		return
 	}
 	for i := range all {
 		if len(all[i].Regions) < 2 {
 			continue
 		}
-		for _, r := range e.layout.Regions {
+		for _, r := range e.Regions {
 			for _, n := range r.Sets {
 				good := e.sets[n].lastGood()
 				if good.IsZero() || good.Mono >= all[i].First.Mono {
