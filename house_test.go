@@ -18,7 +18,8 @@ const module = "github.com/regionjwt/regionjwt"
 // arrows lists what each package of the module may import of the module; a package that is not listed may not exist.
 var arrows = map[string][]string{
 	"":                       {"failover", "failover/monitor", "issuer", "jwks", "revocation", "store", "verifier", "internal/guard", "internal/handover", "internal/issuercheck", "internal/joined", "internal/nils", "internal/replica", "internal/label", "internal/tokenkinds"},
-	"issuer":                 {"internal/issuercheck", "internal/outbound"},
+	"issuer":                 {"internal/control", "internal/issuercheck", "internal/outbound"},
+	"internal/control":       nil,
 	"internal/issuercheck":   nil,
 	"issuer/issuertest":      {"issuer", "jwks", "verifier", "internal/fakeissuer"},
 	"internal/fakeissuer":    {"issuer", "internal/issuercheck", "internal/jose", "internal/jose/josetest", "internal/strictjson"},
@@ -33,10 +34,10 @@ var arrows = map[string][]string{
 	"failover/clientcredentials":           {"failover", "issuer", "internal/guard", "internal/issuercheck", "internal/nils", "internal/outbound", "internal/strictjson", "internal/label", "internal/clock", "internal/backoff", "internal/jose", "internal/tokenwatch"},
 	"failover/internal/health":             {"internal/label"},
 	"failover/monitor":                     {"failover", "failover/internal/health", "store", "internal/backoff", "internal/guard", "internal/jose", "internal/nils", "internal/strictjson"},
-	"middleware/statuspage":                {"", "failover", "jwks", "revocation", "internal/label"},
+	"middleware/statuspage":                {"", "failover", "jwks", "revocation", "internal/control", "internal/label"},
 	"store":                                {"internal/document", "internal/nils", "internal/seen", "internal/trust", "internal/limit"},
 	"store/storetest":                      {"store", "internal/document"},
-	"revocation":                           {"store", "verifier", "internal/trust", "revocation/internal/signaldoc", "internal/document", "internal/event", "internal/clients", "internal/guard", "internal/signal", "internal/strictjson", "internal/nils", "internal/replica", "internal/label"},
+	"revocation":                           {"store", "verifier", "internal/trust", "revocation/internal/signaldoc", "internal/control", "internal/document", "internal/event", "internal/clients", "internal/guard", "internal/signal", "internal/strictjson", "internal/nils", "internal/replica", "internal/label"},
 	"internal/secevent":                    {"jwks", "internal/strictjson"},
 	"revocation/internal/signaldoc":        {"store"},
 	"revocation/sharedsignals":             {"issuer", "jwks", "store", "verifier", "revocation/internal/signaldoc", "internal/backoff", "internal/guard", "internal/label", "internal/nils", "internal/outbound", "internal/secevent", "internal/strictjson"},

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
+	"github.com/regionjwt/regionjwt/internal/control"
 	"github.com/regionjwt/regionjwt/internal/issuercheck"
 )
 
@@ -147,9 +147,7 @@ func checkIssuer(iss string, discovered bool) error {
 		return err
 	case !utf8.ValidString(iss):
 		return errors.New("contains invalid UTF-8")
-	case strings.ContainsFunc(iss, func(c rune) bool {
-		return unicode.In(c, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
-	}):
+	case strings.ContainsFunc(iss, control.Character):
 		return errors.New("contains a control character, or one that changes the direction of writing")
 	case strings.TrimSpace(iss) != iss:
 		return errors.New("starts or ends with a space")

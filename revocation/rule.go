@@ -10,6 +10,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/regionjwt/regionjwt/internal/control"
 )
 
 // Limits of rules.
@@ -106,12 +108,7 @@ func (r Rule) validate() error {
 }
 
 // unfit reports whether a Note must not hold a rune: it is shown on terminals and written to logs.
-func unfit(c rune) bool {
-	if ' ' <= c && c < 0x7F {
-		return false
-	}
-	return c == unicode.ReplacementChar || unicode.In(c, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
-}
+func unfit(c rune) bool { return c == unicode.ReplacementChar || control.Character(c) }
 
 // grain is the resolution of the times of a document.
 const grain = time.Microsecond

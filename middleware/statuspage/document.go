@@ -3,10 +3,10 @@ package statuspage
 import (
 	"fmt"
 	"strings"
-	"unicode"
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/failover"
+	"github.com/regionjwt/regionjwt/internal/control"
 	"github.com/regionjwt/regionjwt/jwks"
 )
 
@@ -51,22 +51,18 @@ func withoutQuery(u string) string {
 
 // plain escapes the characters of a text that control a terminal or change the direction of writing.
 func plain(s string) string {
-	if !strings.ContainsFunc(s, controls) {
+	if !strings.ContainsFunc(s, control.Character) {
 		return s
 	}
 	var b strings.Builder
 	for _, c := range s {
-		if controls(c) {
+		if control.Character(c) {
 			fmt.Fprintf(&b, `\u%04x`, c)
 		} else {
 			b.WriteRune(c)
 		}
 	}
 	return b.String()
-}
-
-func controls(c rune) bool {
-	return unicode.In(c, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
 }
 
 // short cuts a name that a server has chosen, and escapes it.
