@@ -18,50 +18,55 @@ const (
 type rate struct {
 	clients atomic.Int32 // that ask the URL: each may ask as often
 
-	mu    sync.Mutex
-	times *[]int64 // when the requests of the last urlWindow began; nil if there are none, as of most URLs
+	mu   sync.Mutex
+	last *begun // nil if no request of the last urlWindow is known, as of most URLs
+}
+
+// begun is when a request began, and the one before it.
+type begun struct {
+	at     int64
+	before *begun
 }
 
 // wait is the time until the URL may be asked again.
 func (r *rate) wait(now clock.Time) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	times := r.trim(now)
-	most := urlRequests * int(max(r.clients.Load(), 1))
-	if len(times) < most {
+	r.trim(now)
+	oldest := r.last // of as many as may begin in urlWindow
+	for n := urlRequests * max(r.clients.Load(), 1); n > 1 && oldest != nil; n-- {
+		oldest = oldest.before
+	}
+	if oldest == nil {
 		return 0
 	}
-	return time.Duration(times[len(times)-most]-now.Mono) + urlWindow + 1
+	return time.Duration(oldest.at-now.Mono) + urlWindow + 1
 }
 
 // take notes a request.
 func (r *rate) take(now clock.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	times := append(r.trim(now), now.Mono)
-	r.times = &times
+	r.trim(now)
+	r.last = &begun{now.Mono, r.last}
 }
 
 // idle reports whether there was no request in the last urlWindow.
 func (r *rate) idle(now clock.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.trim(now)) == 0
+	r.trim(now)
+	return r.last == nil
 }
 
-// trim forgets the requests before urlWindow, and returns the others.
-func (r *rate) trim(now clock.Time) []int64 {
-	if r.times == nil {
-		return nil
+// trim forgets the requests before urlWindow.
+func (r *rate) trim(now clock.Time) {
+	for q := &r.last; *q != nil; q = &(*q).before {
+		if now.Mono-(*q).at > int64(urlWindow) {
+			*q = nil
+			return
+		}
 	}
-	times := *r.times
-	for len(times) > 0 && now.Mono-times[0] > int64(urlWindow) {
-		times = times[1:]
-	}
-	if *r.times = times; len(times) == 0 {
-		r.times = nil
-	}
-	return times
 }
 
 // spent returns how long no URL of the set may be asked. The caller holds the set's mutex.
