@@ -120,13 +120,14 @@ func (v *Validator) newKeys(c *Config) error {
 		kc.Logger = c.Logger
 	}
 	kc.OnFetch = v.fetched
-	// Package verifier reports the problems of a provider; package jwks need not repeat them.
-	providers := slices.DeleteFunc(providersOf(c.Policies), func(p issuer.Provider) bool {
-		return issuercheck.Validate(p) != nil
-	})
-	keys, err := jwks.New(providers, kc)
-	if err != nil {
-		return err
+	keys, err := jwks.New(providersOf(c.Policies), kc)
+	if err != nil { // package verifier reports the problems of a provider; package jwks need not repeat them
+		providers := slices.DeleteFunc(providersOf(c.Policies), func(p issuer.Provider) bool {
+			return issuercheck.Validate(p) != nil
+		})
+		if keys, err = jwks.New(providers, kc); err != nil {
+			return err
+		}
 	}
 	v.keys, v.source = keys, keys
 	if c.WrapKeys != nil {
