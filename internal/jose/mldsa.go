@@ -29,7 +29,7 @@ func Support(alg string) error {
 	switch {
 	case !ok:
 		return fmt.Errorf("%q is not supported: use RS256, PS256 or ES256, or those with 384 or 512; Ed25519 or EdDSA; "+
-			"or ML-DSA-44, -65 or -87", alg)
+			"or, with Go 1.27, ML-DSA-44, -65 or -87", alg)
 	case a.family == mldsaFamily && !supportsMLDSA():
 		return fmt.Errorf("%q is %w", alg, ErrUnsupported)
 	}
