@@ -123,6 +123,7 @@ func TestStoresThatNothingProtects(t *testing.T) {
 		{`{"url": "mem://a", "fleet": "f", "publicKeys": [{"file": "operators.key.pub"}], "secretFile": "secret"}`, "not both"},
 		{`{"url": "mem://a", "fleet": "f", "publicKeys": [{"file": "operators.key.pub"}], "insecureTrust": true}`, "no effect with publicKeys"},
 		{`{"url": "mem://a", "fleet": "f", "publicKeys": [{"file": "operators.key.pub"}], "privateKeyFile": "operators.key.pub"}`, "is not an Ed25519 private key"},
+		{`{"url": "mem://a", "fleet": "f", "publicKeys": [{"file": "operators.key.pub"}], "privateKeyFile": "secret"}`, "is not an Ed25519 private key"},
 	} {
 		text, want := c[0], c[1]
 		_, _, err := openAll(t, strings.TrimSuffix(least, "}")+`, "stores": {"s": `+text+`}, "revocation": {"replica": {"stores": ["s"]}}}`,
@@ -137,6 +138,19 @@ func TestStoresThatNothingProtects(t *testing.T) {
 	}
 	_, err := open(t, strings.TrimSuffix(least, "}")+`, "keys": {"snapshots": "x"}}`, configfile.Options{})
 	require.ErrorContains(t, err, `line 1: keys: snapshots: there is no store "x" in the member stores`)
+}
+
+// A store is not opened where the file says too little or too much of it.
+func TestStoresWithProblemsAreNotOpened(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{`{"url": "mem://a"}`, `{"url": "mem://a", "fleet": "f"}`} {
+		_, _, err := openAll(t, strings.TrimSuffix(least, "}")+`, "stores": {"s": `+text+`}, "revocation": {"replica": {"stores": ["s"]}}}`,
+			configfile.Options{Stores: map[string]func(configfile.Location) (store.Store, error){
+				"mem": func(configfile.Location) (store.Store, error) { panic("opened") },
+			}})
+		require.Error(t, err)
+		require.NotContains(t, err.Error(), "opened", text)
+	}
 }
 
 // Every problem with monitors is reported, and a store that only verdicts may be in is no store for anything else.

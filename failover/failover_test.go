@@ -364,6 +364,13 @@ func TestNewReportsEverything(t *testing.T) {
 	}
 	_, err = failover.New(discovered, failover.Config{RejectInactive: true, Replica: known})
 	require.ErrorContains(t, err, "share an issuer and its keys")
+	discovered.Regions[0].JWKSURLs = []string{"https://keys.one.example.com"}
+	_, err = failover.New(discovered, failover.Config{RejectInactive: true, Replica: known})
+	require.NoError(t, err, "the keys tell them apart")
+	sameKeys := providerOf(east, west)
+	sameKeys.Regions[1].JWKSURLs = sameKeys.Regions[0].JWKSURLs
+	_, err = failover.New(sameKeys, failover.Config{RejectInactive: true, Replica: known})
+	require.NoError(t, err, "the issuers tell them apart")
 }
 
 // unavailable reports whether a verifier takes err for no decision on the token.

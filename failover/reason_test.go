@@ -68,6 +68,9 @@ func TestLogLinesNameReporterFailureAndCount(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		require.NoError(t, c.Pin(t.Context(), east, "s3cret", 0))
+		observe(c, outcome{region: west, reporter: "token", started: time.Now(), err: labeled("status 503")})
+		observe(c, outcome{region: west, reporter: "token", started: time.Now()})
+		require.NoError(t, c.Pin(t.Context(), east, "again", 0))
 		require.NoError(t, c.Unpin(t.Context()))
 		const changed = "region health changed provider=orders region="
 		require.Equal(t, []string{
@@ -80,6 +83,7 @@ func TestLogLinesNameReporterFailureAndCount(t *testing.T) {
 			"INFO " + changed + "us-east-1 health=healthy reporter=keys",
 			"INFO active region changed provider=orders region=us-east-1 from=us-west-2 cause=recovered " +
 				"reporter=keys pinned=false",
+			"INFO region pinned provider=orders region=us-east-1",
 			"INFO region pinned provider=orders region=us-east-1",
 			"INFO region unpinned provider=orders region=us-east-1",
 		}, out.written())

@@ -251,6 +251,25 @@ func TestAFloodLeavesRoom(t *testing.T) {
 	require.NoError(t, addAll(t, d, other)[0].Err)
 }
 
+// Rules that have ended, but are kept for an hour for receivers whose clocks differ, take no room.
+func TestRulesThatEndedTakeNoRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m, now := &memory{}, time.Now()
+		d := opened(t, m, "p")
+		var flood []signaldoc.Rule
+		for i := range 8000 {
+			r := event(i, fmt.Sprintf("u%d", i), "", now)
+			r.Ends = now.Add(time.Minute)
+			flood = append(flood, r)
+		}
+		results := addAll(t, d, flood...)
+		require.ErrorIs(t, results[len(results)-1].Err, signaldoc.ErrNoRoom)
+		time.Sleep(2 * time.Minute)
+		require.NoError(t, addAll(t, d, event(9000, "late", "", time.Now()))[0].Err)
+	})
+}
+
 // Whatever two receivers write at once, and in whatever order it is merged, every process ends with the same rules, and each event
 // has its effect.
 func TestReceiversAgree(t *testing.T) {

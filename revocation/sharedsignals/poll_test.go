@@ -1,8 +1,11 @@
 package sharedsignals_test
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,7 +129,8 @@ func TestSilenceIsNoticed(t *testing.T) {
 // The state of the stream is what the transmitter said last, not what arrived last.
 func TestTheStateOfTheStream(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		w := newWorld(t, nil)
+		var log bytes.Buffer
+		w := newWorld(t, func(c *sharedsignals.Config) { c.Keys.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 		updated := func(status any, ago time.Duration) string {
 			return w.sender.Issue(signalstest.Event{Type: "ssf/stream-updated", Ago: ago, Members: map[string]any{"status": status}})
 		}
@@ -141,5 +145,6 @@ func TestTheStateOfTheStream(t *testing.T) {
 		time.Sleep(time.Minute)
 		w.push(updated("enabled", 0))
 		require.Equal(t, "enabled", w.receiver.Status()[0].Stream, "a token from the future does not hide the later ones")
+		require.Equal(t, 2, strings.Count(log.String(), "the stream of a transmitter is not enabled"), log.String())
 	})
 }
