@@ -36,7 +36,7 @@ endef
 
 # Each fuzz target as directory:name.
 FUZZ := ./internal/strictjson:FuzzParse ./internal/jose:FuzzAppendBase64 ./internal/jose:FuzzParseSet \
-	./verifier:FuzzVerify ./verifier:FuzzNumericDate ./middleware/dpop:FuzzCheck ./middleware/dpop:FuzzURL \
+	./verifier:FuzzVerify ./internal/jose:FuzzNumericDate ./middleware/dpop:FuzzCheck ./middleware/dpop:FuzzURL \
 	./verifier:FuzzActor ./revocation/sharedsignals:FuzzTranslate ./store/redisstore:FuzzReplies ./store/redisstore:FuzzFraming \
 	./cmd/regionjwt/internal/serve/routes:FuzzPath ./cmd/regionjwt/internal/serve/routes:FuzzHeader
 
