@@ -58,9 +58,9 @@ type configIssuer struct {
 
 // answer is the body of both answers.
 type answer struct {
-	Result      string   `json:"result"`
-	Detail      string   `json:"detail"`
-	Unsupported []string `json:"unsupported"`
+	Result      string   `json:"result,omitempty"`
+	Detail      string   `json:"detail,omitempty"`
+	Unsupported []string `json:"unsupported,omitempty"`
 }
 
 // process is a running adapter.

@@ -8,5 +8,10 @@ var (
 	ErrNoAdapter = errNoAdapter
 )
 
-// Result is what one verifier did.
-type Result = result
+// What the tests see.
+type (
+	Result        = result
+	Configuration = configuration
+	ConfigIssuer  = configIssuer
+	Answer        = answer
+)
