@@ -24,6 +24,7 @@ import (
 type shelf struct {
 	memory
 	err    error
+	saving error // of Save only
 	delay  time.Duration
 	panics bool
 }
@@ -54,6 +55,12 @@ func (s *shelf) Load(ctx context.Context, name, ifNot string) ([]byte, string, e
 
 func (s *shelf) Save(ctx context.Context, name string, data []byte, ifRevision string) (string, error) {
 	if err := s.trouble(ctx); err != nil {
+		return "", err
+	}
+	s.mu.Lock()
+	err := s.saving
+	s.mu.Unlock()
+	if err != nil {
 		return "", err
 	}
 	return s.memory.Save(ctx, name, data, ifRevision)
@@ -375,4 +382,19 @@ func TestSnapshotsInADirectory(t *testing.T) {
 	require.Equal(t, 503, answer(path+"/other"))
 	require.NoError(t, os.Chmod(path, 0o777))
 	require.Equal(t, 503, answer(path))
+}
+
+// A directory that became read-only is told, once.
+func TestSnapshotThatCanOnlyBeRead(t *testing.T) {
+	withSnapshot(t, func(t *testing.T, s *server, on *shelf, start func(...func(*jwks.Config)) *jwks.Cache) {
+		var out logs
+		c := start(func(c *jwks.Config) { c.Logger = out.Logger() })
+		on.set(func(s *shelf) { s.saving = errors.New("read-only file system") })
+		for _, kid := range []string{"three", "four"} {
+			s.list("one", "two", kid)
+			require.Equal(t, 200, ask(t.Context(), c, "p", kid))
+			synctest.Wait()
+		}
+		require.Equal(t, 1, strings.Count(out.String(), "read-only file system"), out.String())
+	})
 }
