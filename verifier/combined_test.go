@@ -142,3 +142,35 @@ func TestATokenIsOfOneKind(t *testing.T) {
 		require.Equal(t, c.want, reasonOf(t, errOf(err)), name)
 	}
 }
+
+// A policy accepts the algorithms and knows the groups of Cognito only if every token that it accepts is one of Cognito.
+func TestDefaultsOfCombinedPolicies(t *testing.T) {
+	t.Parallel()
+	api, pool := verifier.Audience(fakeissuer.Audience), verifier.CognitoAccess(fakeissuer.ClientID)
+	for name, c := range map[string]struct {
+		policy verifier.AudiencePolicy
+		want   string
+	}{
+		"one":                    {api, ""},
+		"any of one":             {verifier.AnyOf(api), ""},
+		"any, one of Cognito":    {verifier.AnyOf(pool, api), ""},
+		"any, both of Cognito":   {verifier.AnyOf(pool, verifier.CognitoID(fakeissuer.ClientID)), "alg_not_allowed"},
+		"all, one of Cognito":    {verifier.AllOf(pool, api), "alg_not_allowed"},
+		"all, neither of them":   {verifier.AllOf(api, verifier.InsecureAnyAudience()), ""},
+		"any of all, of Cognito": {verifier.AnyOf(verifier.AllOf(pool, api)), "alg_not_allowed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := fakeissuer.New(t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion, Algorithm: "ES256"})
+			v := newVerifier(t, w, func(p *verifier.Policy, _ *parts) { p.Audience, p.Algorithms = c.policy, nil })
+			token := w.Issue(east, fakeissuer.Claims{Audience: []string{fakeissuer.Audience}, Set: map[string]any{"groups": []string{"a"}}})
+			verified, err := v.Verify(t.Context(), token)
+			if c.want != "" {
+				require.ErrorContains(t, err, c.want)
+				return
+			}
+			require.NoError(t, err)
+			require.True(t, verified.HasGroup("a"))
+		})
+	}
+}
