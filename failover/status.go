@@ -142,9 +142,9 @@ func reportLine(r *health.Reporter) string {
 	case isVerdict:
 		line += ", by a verdict that ends at " + ends.UTC().Format(time.RFC3339)
 	case r.Failures > 0:
-		line += fmt.Sprintf(", %s in a row (%s)", health.Count(r.Failures, "failure"), r.Failure)
+		line += fmt.Sprintf(", %s in a row (%s)", label.Count(r.Failures, "failure"), r.Failure)
 	case r.Successes > 0 && r.Health != label.Healthy:
-		line += fmt.Sprintf(", %s in a row", health.Count(r.Successes, "success"))
+		line += fmt.Sprintf(", %s in a row", label.Count(r.Successes, "success"))
 	}
 	return line + ", last " + r.Last.UTC().Format(time.RFC3339)
 }

@@ -83,6 +83,7 @@ func TestDoctorChangesNothing(t *testing.T) {
 	x, out = examine(t, tl, 0)
 	require.Equal(t, "warning", x.level("local copy"), out)
 	require.Contains(t, out, "epoch 1, the store has 2")
+	require.Contains(t, out, "0 errors, 1 warning\n")
 	examine(t, tl, 1, "--strict")
 	require.Equal(t, before, files(t, dir))
 

@@ -67,7 +67,7 @@ func (s *State) Next() (lines []string) {
 		lines = append(lines, s.returnTo(i))
 	}
 	line := fmt.Sprintf("away from %s: if it becomes unhealthy, by %s in a row of one reporter, or a monitor's verdict%s",
-		active.Name, Count(s.Rules.Threshold, "failure"), active.failing())
+		active.Name, label.Count(s.Rules.Threshold, "failure"), active.failing())
 	if to := s.first(label.Healthy, len(s.Regions), (*Region).enterable); to >= 0 {
 		line += "; now to " + s.Regions[to].Name + s.Regions[to].endsEarly()
 	} else if to := s.first(label.Unknown, len(s.Regions), (*Region).enterable); to >= 0 {
@@ -189,7 +189,7 @@ func (r *Region) recovery(rules *Rules) string {
 	if !r.ill {
 		return "one success"
 	}
-	text := Count(rules.Threshold, "success") + " in a row of one reporter"
+	text := label.Count(rules.Threshold, "success") + " in a row of one reporter"
 	if !r.failed.IsZero() {
 		text += " of requests that began after " + stamp(r.failed)
 	}
@@ -210,7 +210,7 @@ func (r *Region) failing() string {
 	var so []string
 	for i := range r.Reporters {
 		if s := &r.Reporters[i]; s.Failures > 0 && s.Health != label.Unhealthy {
-			so = append(so, fmt.Sprintf("%s: %s (%s)", s.Name, Count(s.Failures, "failure"), s.Failure))
+			so = append(so, fmt.Sprintf("%s: %s (%s)", s.Name, label.Count(s.Failures, "failure"), s.Failure))
 		}
 	}
 	if len(so) == 0 {
@@ -226,7 +226,7 @@ func (w *Reason) unhealthy() string {
 		return fmt.Sprintf("%s: a verdict of %s", w.Reporter, stamp(w.To))
 	}
 	return fmt.Sprintf("%s: %s in a row (%s), of requests that began from %s to %s",
-		w.Reporter, Count(w.Failures, "failure"), w.Failure, stamp(w.From), stamp(w.To))
+		w.Reporter, label.Count(w.Failures, "failure"), w.Failure, stamp(w.From), stamp(w.To))
 }
 
 // healthy says which signals made a region healthy.
@@ -235,17 +235,6 @@ func (w *Reason) healthy() string {
 		return "by reports"
 	}
 	return fmt.Sprintf("%s: successes since %s", w.Reporter, stamp(w.From))
-}
-
-// Count writes a number with a word.
-func Count(n int, one string) string {
-	switch {
-	case n == 1:
-		return "1 " + one
-	case strings.HasSuffix(one, "s"):
-		return fmt.Sprint(n, " ", one, "es")
-	}
-	return fmt.Sprint(n, " ", one, "s")
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

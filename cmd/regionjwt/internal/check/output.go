@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
+	"github.com/regionjwt/regionjwt/internal/label"
 )
 
 // maxRows is how many keys of a list are written for people; JSON has all.
@@ -179,7 +180,7 @@ func (r *drillReport) sentence() string {
 			n[2]++
 		}
 	}
-	counts := fmt.Sprintf("%d errors, %d warnings, %d infos", n[0], n[1], n[2])
+	counts := label.Count(n[0], "error") + ", " + label.Count(n[1], "warning") + ", " + label.Count(n[2], "info")
 	switch r.Verdict {
 	case drillReady:
 		return "ready: nothing would break (" + counts + ")"

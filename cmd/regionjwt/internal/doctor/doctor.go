@@ -10,6 +10,7 @@ import (
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/pins"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/provider"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/rules"
+	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/limit"
 )
 
@@ -169,7 +170,7 @@ func (x *examination) write() error {
 				c.Printf("%-8s %-12s %s\n", "", "", l.Remedy)
 			}
 		}
-		c.Printf("%d errors, %d warnings\n", n, warnings)
+		c.Printf("%s, %s\n", label.Count(n, "error"), label.Count(warnings, "warning"))
 	}
 	if n > 0 || x.flags.strict && warnings > 0 {
 		return cli.Told(cli.ExitNo)
