@@ -203,7 +203,8 @@ func (r *report) byMinute(to io.Writer) {
 	}
 }
 
-var allowedGrowth = fmt.Sprintf("%.0f %% of the heap and 1 KiB for each new rule, or %d goroutines", heapNoise*100, goroutinesNoise)
+var allowedGrowth = fmt.Sprintf("%.0f %% of the heap and 1 KiB for each new rule, or %d goroutines",
+	heapNoise*100, goroutinesNoise)
 
 func (r *report) memory(to io.Writer) {
 	g := r.growth

@@ -30,18 +30,13 @@ func (m *members) read(v strictjson.Value) Skip {
 
 // unset reports whether a member says nothing. Serializers of .NET write an empty list for a list that is not set.
 func unset(name string, v strictjson.Value) bool {
-	switch v.Kind() {
-	case strictjson.Null:
-		return slices.Contains(nullable, name)
-	case strictjson.Array:
-		if name == "key_ops" || name == "oth" {
-			for range v.Elements() {
-				return false
-			}
-			return true
+	if v.Kind() == strictjson.Array && (name == "key_ops" || name == "oth") {
+		for range v.Elements() {
+			return false
 		}
+		return true
 	}
-	return false
+	return v.Kind() == strictjson.Null && slices.Contains(nullable, name)
 }
 
 func (m *members) add(name string, v strictjson.Value) Skip {
