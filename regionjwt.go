@@ -121,11 +121,8 @@ func (v *Validator) newKeys(c *Config) error {
 	}
 	kc.OnFetch = v.fetched
 	keys, err := jwks.New(providersOf(c.Policies), kc)
-	if err != nil { // package verifier reports the problems of a provider; package jwks need not repeat them
-		providers := slices.DeleteFunc(providersOf(c.Policies), func(p issuer.Provider) bool {
-			return issuercheck.Validate(p) != nil
-		})
-		if keys, err = jwks.New(providers, kc); err != nil {
+	if err != nil { // package verifier reports the problems of providers; package jwks need not repeat them
+		if keys, err = jwks.New(distinct(providersOf(c.Policies)), kc); err != nil {
 			return err
 		}
 	}
@@ -261,6 +258,24 @@ func providersOf(policies []verifier.Policy) []issuer.Provider {
 		all = append(all, p.Provider)
 	}
 	return all
+}
+
+// distinct leaves out the providers that are not valid, and those of whose ID or issuers an earlier one is.
+func distinct(providers []issuer.Provider) []issuer.Provider {
+	taken := map[string]bool{}
+	return slices.DeleteFunc(providers, func(p issuer.Provider) bool {
+		names := []string{"id " + p.ID}
+		for _, r := range p.Regions {
+			names = append(names, r.Issuers...)
+		}
+		if issuercheck.Validate(p) != nil || slices.ContainsFunc(names, func(name string) bool { return taken[name] }) {
+			return true
+		}
+		for _, name := range names {
+			taken[name] = true
+		}
+		return false
+	})
 }
 
 // wired returns the policies with the region policies of the controllers that reject inactive regions.

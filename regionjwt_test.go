@@ -2,6 +2,7 @@ package regionjwt_test
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,7 +19,7 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-// The outage story: a user pool in two regions, one of which is lost for a day, and a service that nobody notices it of.
+// The outage story: a user pool in two regions, one of which is lost for a day, and a service whose callers notice nothing.
 func TestOutageStory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -194,4 +195,26 @@ func TestTheControllerFollowsTheKeys(t *testing.T) {
 		cancel()
 		running.Wait()
 	})
+}
+
+// Each mistake is reported once, whichever parts find it.
+func TestAMistakeIsReportedOnce(t *testing.T) {
+	t.Parallel()
+	one := verifier.Policy{Provider: issuer.OIDC("https://a.example"), Audience: verifier.Audience("x")}
+	other, plain := one, one
+	other.Provider.ID = "other"
+	plain.Provider = issuer.Provider{ID: "plain", Regions: []issuer.Region{
+		{Name: "r", Issuers: []string{"urn:p"}, JWKSURLs: []string{"http://p.example/keys"}},
+	}}
+	for want, policies := range map[string][]verifier.Policy{
+		`verifier: provider "https://a.example" has two policies`:                                         {one, one},
+		`verifier: issuer "https://a.example" is listed by the providers "https://a.example" and "other"`: {one, other},
+	} {
+		_, err := regionjwt.New(regionjwt.Config{Policies: policies})
+		require.EqualError(t, err, want)
+		_, err = regionjwt.New(regionjwt.Config{Policies: append(policies, plain)})
+		require.ErrorContains(t, err, want)
+		require.ErrorContains(t, err, "https is required")
+		require.Equal(t, 1, strings.Count(err.Error(), "\n"), "two mistakes")
+	}
 }

@@ -204,6 +204,7 @@ func (s *state) add(p *compiledPolicy, regions []issuer.Region) (errs []error) {
 			switch {
 			case e == nil:
 				s.issuers[iss] = &issuerEntry{compiledPolicy: p, regions: []string{r.Name}, marks: marksOf(iss, r)}
+			case e.providerID == p.providerID && e.compiledPolicy != p: // which is reported of the provider
 			case e.compiledPolicy != p:
 				errs = append(errs, fmt.Errorf("verifier: issuer %q is listed by the providers %q and %q",
 					iss, e.providerID, p.providerID))
