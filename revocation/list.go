@@ -12,6 +12,7 @@
 package revocation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -159,7 +160,8 @@ func (l *List) Rules() []Rule {
 }
 
 // Add adds a rule and returns its ID. The rule is in effect in this process at once. If there is one with the same ID, Add renews
-// it: its Note, its end and Created. It ignores r.Created.
+// it: its Note, its end and Created. It ignores r.Created. A rule that no token can match is an error: one for a Thumbprint that
+// is none, a KeyID of more than 256 bytes, or a Provider or Region with a space.
 //
 // It succeeds if one store has accepted the rule; Status tells which stores have not, and Run goes on to write to them. An error
 // that wraps store.ErrNotShared says that the rule is in effect here, but that no store has it, for example because they are
@@ -173,7 +175,7 @@ func (l *List) Add(ctx context.Context, r Rule) (id string, err error) {
 	if l.current() == nil {
 		return "", errNotMade
 	}
-	if err := r.validate(); err != nil {
+	if err := cmp.Or(r.validate(), r.checkMatches()); err != nil {
 		return "", err
 	}
 	now := l.now()

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/regionjwt/regionjwt/internal/control"
+	"github.com/regionjwt/regionjwt/internal/document"
 )
 
 // Limits of rules.
@@ -104,6 +105,30 @@ func (r Rule) validate() error {
 		add(!f.time.IsZero() && (year < minYear || year > maxYear),
 			fmt.Sprintf("%s is not within the years %d and %d", f.name, minYear, maxYear))
 	}
+	return errors.Join(errs...)
+}
+
+// maxID bounds what a token and the description of its provider can have: a rule for anything longer matches nothing.
+const maxID = 256 // bytes of the ID of a provider, of the name of a region, and of a kid
+
+// checkMatches returns every reason why no token can ever match r. It is for writers only: readers keep and apply any valid rule.
+func (r Rule) checkMatches() error {
+	var errs []error
+	add := func(wrong bool, what string) {
+		if wrong {
+			errs = append(errs, fmt.Errorf("revocation: %w: %s", document.ErrNoMatch, what))
+		}
+	}
+	for _, f := range []struct{ name, text string }{{"Provider", r.Provider}, {"Region", r.Region}} {
+		odd := strings.ContainsFunc(f.text, func(c rune) bool { return c <= ' ' || c == 0x7F || c == utf8.RuneError })
+		add(odd || len(f.text) > maxID,
+			fmt.Sprintf("%s has a space, a control character, or more than %d bytes, which no such name has", f.name, maxID))
+	}
+	add(len(r.KeyID) > maxID, fmt.Sprintf("KeyID has more than %d bytes: tokens with such a kid are never accepted", maxID))
+	encoded := base64.RawURLEncoding.EncodedLen(sha256.Size)
+	_, err := base64.RawURLEncoding.Strict().DecodeString(r.Thumbprint)
+	add(r.Thumbprint != "" && (err != nil || len(r.Thumbprint) != encoded || strings.ContainsAny(r.Thumbprint, "\r\n")),
+		"Thumbprint is not the SHA-256 thumbprint of a key (RFC 7638): 43 characters of base64url, without padding")
 	return errors.Join(errs...)
 }
 

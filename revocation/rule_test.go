@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/regionjwt/regionjwt/internal/fakeissuer"
+	"github.com/regionjwt/regionjwt/internal/jose"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/revocation"
@@ -97,6 +98,40 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// A rule that no token can ever match is not written. One that another writer has written is read and listed, as before.
+func TestARuleThatMatchesNothingIsNotAdded(t *testing.T) {
+	t.Parallel()
+	thumbprint := strings.Repeat("A", 43)
+	for name, c := range map[string]struct {
+		rule revocation.Rule
+		want string
+	}{
+		"a kid":               {revocation.Rule{Provider: "a", KeyID: strings.Repeat("k", jose.MaxKeyID)}, ""},
+		"a long kid":          {revocation.Rule{Provider: "a", KeyID: strings.Repeat("k", jose.MaxKeyID+1)}, "KeyID has more than 256 bytes"},
+		"a thumbprint":        {revocation.Rule{Provider: "a", Thumbprint: thumbprint}, ""},
+		"one of SHA-1":        {revocation.Rule{Provider: "a", Thumbprint: thumbprint[:27]}, "Thumbprint is not the SHA-256"},
+		"one in hex":          {revocation.Rule{Provider: "a", Thumbprint: strings.Repeat("0", 64)}, "Thumbprint is not the SHA-256"},
+		"one with padding":    {revocation.Rule{Provider: "a", Thumbprint: thumbprint + "="}, "Thumbprint is not the SHA-256"},
+		"one of other bits":   {revocation.Rule{Provider: "a", Thumbprint: thumbprint[:42] + "B"}, "Thumbprint is not the SHA-256"},
+		"one with a line end": {revocation.Rule{Provider: "a", Thumbprint: thumbprint[:42] + "\nA"}, "Thumbprint is not the SHA-256"},
+		"every provider":      {revocation.Rule{Provider: "*", Region: "eu", Subject: " s\n"}, ""},
+		"provider and space":  {revocation.Rule{Provider: "a ", Subject: "s"}, "Provider has a space"},
+		"a long provider":     {revocation.Rule{Provider: strings.Repeat("p", 257), Subject: "s"}, "Provider has a space"},
+		"region and line end": {revocation.Rule{Provider: "a", Region: "eu\n"}, "Region has a space"},
+	} {
+		require.NoError(t, c.rule.Validate(), "%s: a reader applies it", name)
+		list, err := revocation.New(revocation.Config{})
+		require.NoError(t, err)
+		_, err = list.Add(t.Context(), c.rule)
+		if c.want == "" {
+			require.NoError(t, err, name)
+			continue
+		}
+		require.ErrorContains(t, err, "no token can match the rule: "+c.want, name)
+		require.Empty(t, list.Rules(), name)
+	}
+}
+
 // Random rules against random tokens: a token is revoked if and only if every field of some rule matches.
 func TestRulesMatch(t *testing.T) {
 	t.Parallel()
@@ -158,7 +193,7 @@ func randomRule(r *rand.Rand, pick func(...string) string, one *verifier.Token) 
 	for _, set := range []func(){
 		func() { rule.Region = pick(east, west) },
 		func() { rule.KeyID = pick(one.Key().ID(), "k") },
-		func() { rule.Thumbprint = pick(one.Key().Thumbprint(), "x") },
+		func() { rule.Thumbprint = pick(one.Key().Thumbprint(), strings.Repeat("A", 43)) },
 		func() { rule.ClientID = pick("c1", "c2") },
 		func() { rule.Subject = pick("s1", "s2", "s3") },
 		func() { rule.TokenID, rule.ExpiresAt = pick("t1", "t2"), time.Now().Add(time.Hour) },

@@ -84,6 +84,14 @@ func TestRestoreFromAStatusPage(t *testing.T) {
 	require.NoError(t, os.RemoveAll(place))
 	require.Contains(t, tl.run(t, "rules", "restore", "--from", own).errors, "no rule is missing", "those of security events are not taken")
 	require.Contains(t, tl.ok(t, "rules", "restore", "--from", file), "rules: 2")
+	odd := revocation.Rule{Provider: "shop", Thumbprint: "of an older version"}
+	require.NoError(t, os.WriteFile(own, []byte(strings.Replace(string(text), `"rules":[`,
+		`"rules":[{"id":"`+odd.ID()+`","rule":{"provider":"shop","thumbprint":"of an older version"}},`, 1)), 0o600))
+	require.NoError(t, os.RemoveAll(place))
+	without := tl.run(t, "rules", "restore", "--from", own)
+	require.Zero(t, without.code, without.errors)
+	require.Contains(t, without.errors, "the rule "+odd.ID()+" is left out: revocation: no token can match the rule")
+	require.Contains(t, without.out, "rules: 2")
 	for says, change := range map[string]func(string) string{
 		"cannot read":            func(s string) string { return strings.Replace(s, `"sub":"mallory"`, `"new":"x"`, 1) },
 		"has no rules":           func(string) string { return `{"ready":true}` },

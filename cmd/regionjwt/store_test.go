@@ -34,8 +34,8 @@ func TestRevokeReachesAService(t *testing.T) {
 	service, err := revocation.New(revocation.Config{Replica: store.ReplicaConfig{Stores: []store.Trusted{signed}}})
 	require.NoError(t, err)
 
-	began := time.Now()
-	r := tl.run(t, "revoke", "--provider", "pool", "--region", "us-west-2", "--kid", "k", "--thumbprint", "t",
+	began, thumbprint := time.Now(), strings.Repeat("A", 43)
+	r := tl.run(t, "revoke", "--provider", "pool", "--region", "us-west-2", "--kid", "k", "--thumbprint", thumbprint,
 		"--client", "c", "--subject", "s", "--token-id", "j", "--origin", "o", "--issued-before", "now", "--expires", "2d", "--note", "INC-1")
 	require.Zero(t, r.code, r.errors)
 	id := strings.TrimSpace(r.out)
@@ -52,7 +52,7 @@ func TestRevokeReachesAService(t *testing.T) {
 	require.WithinRange(t, rule.ExpiresAt, began.Add(48*time.Hour-time.Second), time.Now().Add(48*time.Hour))
 	rule.IssuedBefore, rule.ExpiresAt, rule.Created = time.Time{}, time.Time{}, time.Time{}
 	require.Equal(t, revocation.Rule{
-		Provider: "pool", Region: "us-west-2", KeyID: "k", Thumbprint: "t", ClientID: "c", Subject: "s",
+		Provider: "pool", Region: "us-west-2", KeyID: "k", Thumbprint: thumbprint, ClientID: "c", Subject: "s",
 		TokenID: "j", OriginTokenID: "o", Note: "INC-1",
 	}, rule)
 
@@ -268,14 +268,14 @@ func TestFull(t *testing.T) {
 	reason := strings.Repeat("<", 500) // takes six bytes each in a document
 	for i := 0; err == nil; i++ {
 		_, err = list.Add(t.Context(), revocation.Rule{
-			Provider: "a", KeyID: fmt.Sprint(i), Subject: reason, ClientID: reason, Region: reason, Thumbprint: reason,
+			Provider: "a", KeyID: fmt.Sprint(i), Subject: reason, ClientID: reason, TokenID: reason, SessionID: reason,
 			OriginTokenID: reason, Note: reason,
 		})
 	}
 	require.ErrorContains(t, err, "no room")
 	full := tl.with("REGIONJWT_SIGN_KEY", "", "REGIONJWT_FLEET", "", "REGIONJWT_STORE", "dir:"+filepath.Join(dir, "filled"))
 	full.fails(t, 4, []string{"no room"}, "revoke", "--timeout", "1m", "--provider", "a", "--kid", "k", "--note", reason, "--subject", reason,
-		"--client", reason, "--region", reason, "--thumbprint", reason, "--origin", reason)
+		"--client", reason, "--token-id", reason, "--session", reason, "--origin", reason)
 }
 
 // What is written for one fleet is refused in another, and the message says how to repair that.

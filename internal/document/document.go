@@ -1,4 +1,5 @@
-// Package document holds the limits of the documents of package store, for the stores of this project.
+// Package document holds the limits of the documents of package store, for the stores of this project, and an error of writers
+// of rules.
 package document
 
 import (
@@ -15,6 +16,9 @@ const (
 
 // ErrTooLarge says that a name is empty, or that a name or a document is longer than its limit.
 var ErrTooLarge = errors.New("document or name is too large")
+
+// ErrNoMatch says that no token can ever match a rule.
+var ErrNoMatch = errors.New("no token can match the rule")
 
 // Check checks the arguments of a call of a store.
 func Check(ctx context.Context, name string, data []byte) error {

@@ -2,11 +2,13 @@ package rules
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/cli"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/storage"
+	"github.com/regionjwt/regionjwt/internal/document"
 	"github.com/regionjwt/regionjwt/internal/label"
 )
 
@@ -25,7 +27,7 @@ func (f *restoreFlags) define(c *cli.Call) {
 // read reads the rules of operators in the files that are not over, and no rules of security events, which their receivers keep.
 // A rule whose ID is not that of what was read is of a newer version: the part that was read may match more tokens than the rule
 // does.
-func (f *restoreFlags) read(ctx context.Context, now time.Time) (rules []Rule, err error) {
+func (f *restoreFlags) read(ctx context.Context, c *cli.Call, now time.Time) (rules []Rule, err error) {
 	for _, file := range f.from {
 		var d struct {
 			Rules *[]listed `json:"rules"`
@@ -44,7 +46,11 @@ func (f *restoreFlags) read(ctx context.Context, now time.Time) (rules []Rule, e
 			if one.Signals != "" || !one.Rule.ExpiresAt.IsZero() && !now.Before(one.Rule.ExpiresAt) {
 				continue
 			}
-			if _, err := check(ctx, one.Rule); err != nil {
+			switch _, err := check(ctx, one.Rule); {
+			case errors.Is(err, document.ErrNoMatch): // an older version has written it
+				c.Notef("note: the rule %s is left out: %v\n", one.ID, err)
+				continue
+			case err != nil:
 				return nil, cli.Fail(cli.ExitUsage, "--from: %s: the rule %s: %w", cli.Quoted(file), cli.Quoted(one.ID), err)
 			}
 			rules = append(rules, one.Rule)
@@ -55,7 +61,7 @@ func (f *restoreFlags) read(ctx context.Context, now time.Time) (rules []Rule, e
 
 // restore writes back what stores miss.
 func (f *restoreFlags) restore(ctx context.Context, c *cli.Call, s *Flags, sv *services) error {
-	given, err := f.read(ctx, time.Now())
+	given, err := f.read(ctx, c, time.Now())
 	if err != nil {
 		return err
 	}
