@@ -147,6 +147,10 @@ func (d *decoder) object(n *node, path string, v reflect.Value) {
 			continue
 		}
 		d.value(m.value, join(path, m.name), v.Field(fields[i].index))
+		if to := v.Field(fields[i].index); to.Kind() == reflect.String && m.value.kind == text && m.value.text == "" {
+			at := place{m.line, join(path, m.name), nil}
+			d.problems = append(d.problems, at.problem("the text is empty: leave the member out, or give it a value"))
+		}
 	}
 	for _, f := range fields {
 		if f.required && n.find(f.name) == nil {

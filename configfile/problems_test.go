@@ -57,6 +57,16 @@ func TestEveryProblemIsTold(t *testing.T) {
 			`{"policies": [{}], "stores": {"a": {}}}`,
 			[]string{`line 1: policies[0]: "provider" is missing`, `policies[0]: "audience" is missing`, `stores.a: "url" is missing`},
 		},
+		"members without a value": { // a template that found none: rules would not be shared, or not be copied
+			`{"policies": [{"provider": {"oidc": "https://idp.example"}, "audience": {"audience": ["a"]}}], "keys": {"snapshots": ""},
+			  "revocation": {"replica": {"stores": ["a"], "localCopy": ""}},
+			  "stores": {"a": {"url": ""}, "b": {"url": "dir:x", "passwordFile": "", "publicKeys": [{"file": ""}], "privateKeyFile": ""}}}`,
+			[]string{
+				`line 1: keys.snapshots: the text is empty`, `line 2: revocation.replica.localCopy: the text is empty`,
+				`line 3: stores.a.url: the text is empty: leave the member out, or give it a value`, `stores.b.passwordFile: the text is empty`,
+				`stores.b.publicKeys[0].file: the text is empty`, `stores.b.privateKeyFile: the text is empty`,
+			},
+		},
 		"members twice": {
 			"{\"policies\": [],\n\"policies\": [],\"keys\":{\"maxKeys\":1,\n\"maxKeys\":2}}",
 			[]string{`line 2: the member "policies" is there twice`, `line 3: the member "maxKeys" is there twice`},
