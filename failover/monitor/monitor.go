@@ -35,7 +35,10 @@ import (
 	"github.com/regionjwt/regionjwt/store"
 )
 
-const defaultPollInterval = 5 * time.Second
+const (
+	defaultPollInterval = 5 * time.Second
+	leastPoll           = 100 * time.Millisecond
+)
 
 // Config configures a Receiver.
 type Config struct {
@@ -47,7 +50,8 @@ type Config struct {
 	// Stores are where Run looks for verdicts. They need not be trusted, because verdicts are signed. None means that verdicts
 	// are posted only.
 	Stores []store.Store
-	// PollInterval is the time between two requests for the verdicts in a store. 0 means 5 seconds.
+	// PollInterval is the time between two requests for the verdicts in a store. 0 means 5 seconds; the
+	// least is 100 ms.
 	PollInterval time.Duration
 	// Logger gets a line for each verdict from a store that is rejected, and when a store stops or starts to answer. Nil is
 	// silent.
@@ -87,6 +91,8 @@ func New(c Config, controllers ...*failover.Controller) (*Receiver, error) {
 	add(c.Fleet == "" || len(c.Fleet) > maxText, "Fleet has 1 to %d bytes", maxText)
 	add(len(c.Keys) == 0, "Keys is empty: no verdict could be accepted")
 	add(c.PollInterval < 0, "PollInterval is negative")
+	add(c.PollInterval > 0 && c.PollInterval < leastPoll, "PollInterval is %v: use 0 for %v, or %v or more",
+		c.PollInterval, defaultPollInterval, leastPoll)
 	add(c.PollInterval > 0 && len(c.Stores) == 0, "PollInterval has no effect without Stores")
 	add(nils.Logger(c.Logger), "Logger has no handler: make it with slog.New")
 	owners := map[string]string{}

@@ -444,6 +444,8 @@ func TestEveryProblemIsReported(t *testing.T) {
 	} {
 		require.ErrorContains(t, err, part)
 	}
+	_, err = monitor.New(monitor.Config{Fleet: fleet, PollInterval: 5, Stores: []store.Store{store.Dir("x")}}) // seconds were meant
+	require.ErrorContains(t, err, "PollInterval is 5ns: use 0 for 5s, or 100ms or more")
 	_, err = monitor.New(monitor.Config{Fleet: fleet, PollInterval: time.Second})
 	for _, part := range []string{"Keys is empty", "there is no Controller", "PollInterval has no effect without Stores"} {
 		require.ErrorContains(t, err, part)
