@@ -100,3 +100,10 @@ func mediaType(s string) string {
 	}
 	return s
 }
+
+// isMediaType reports whether a typ in the form in which it is compared can be one value, a media type or a text of an issuer's
+// own: without parameters (RFC 2045 section 5.1), it has no space and no comma.
+func isMediaType(s string) bool {
+	name, _, _ := strings.Cut(s, ";")
+	return name != "" && !strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c >= 0x7F || c == ',' })
+}

@@ -155,8 +155,8 @@ func (p *Policy) validate() error {
 		}
 	}
 	for _, name := range p.Types {
-		if mediaType(name) == "" && name != "" {
-			add(fmt.Errorf("%q of Types is not a media type", name))
+		if name != "" && !isMediaType(mediaType(name)) {
+			add(fmt.Errorf("%q of Types is not a media type: list each one by itself", name))
 		}
 	}
 	if p.MaxAge < 0 {

@@ -259,8 +259,11 @@ func TestNewRefuses(t *testing.T) {
 		"two clients": {with(func(tr *verifier.Policy) {
 			tr.Audience = verifier.AllOf(verifier.CognitoAccess("a", "b"), verifier.AllOf(verifier.CognitoAccess("c")))
 		}), []string{"two different clients"}},
-		"HS256":         {with(func(tr *verifier.Policy) { tr.Algorithms = []string{"HS256", "none"} }), []string{`"HS256"`, `"none"`}},
-		"odd type":      {with(func(tr *verifier.Policy) { tr.Types = []string{"application/"} }), []string{"not a media type"}},
+		"HS256":    {with(func(tr *verifier.Policy) { tr.Algorithms = []string{"HS256", "none"} }), []string{`"HS256"`, `"none"`}},
+		"odd type": {with(func(tr *verifier.Policy) { tr.Types = []string{"application/"} }), []string{"not a media type"}},
+		"two types in one": {with(func(tr *verifier.Policy) {
+			tr.Types = []string{"", "application/vnd.x+jwt", "urn:example:typ", "a/example;part=\"1/2\"", "at+jwt JWT", "at+jwt,JWT", "jwt\n"}
+		}), []string{`"at+jwt JWT" of Types is not a media type: list each one by itself`, `"at+jwt,JWT" of`, `"jwt\n" of`}},
 		"negative age":  {with(func(tr *verifier.Policy) { tr.MaxAge = -1 }), []string{"MaxAge"}},
 		"empty claim":   {with(func(tr *verifier.Policy) { tr.RequiredClaims = []string{""} }), []string{"claim name is empty"}},
 		"leeway":        {parts{Config: verifier.Config{Leeway: 6 * time.Minute}}, []string{"Leeway 6m0s is longer than 5m0s"}},
