@@ -20,10 +20,12 @@ import (
 	"github.com/regionjwt/regionjwt/internal/issuercheck"
 	"github.com/regionjwt/regionjwt/internal/joined"
 	"github.com/regionjwt/regionjwt/internal/nils"
+	"github.com/regionjwt/regionjwt/internal/replica"
 	"github.com/regionjwt/regionjwt/internal/tokenkinds"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/revocation"
+	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -80,7 +82,7 @@ func New(c Config) (*Validator, error) {
 		controllers: map[string]*failover.Controller{}, rejecting: map[string]bool{},
 	}
 	v.observers.add(Observer{Decision: c.Tokens.OnDecision, Fetch: c.Keys.OnFetch})
-	errs := []error{c.checkNils(), v.newFailover(&c), v.newMonitors(&c), v.newRevocation(&c), v.newKeys(&c)}
+	errs := []error{c.checkNils(), c.checkDocuments(), v.newFailover(&c), v.newMonitors(&c), v.newRevocation(&c), v.newKeys(&c)}
 	source := v.source
 	if source == nil {
 		source = noKeys{} // to find every other problem, too
@@ -100,10 +102,23 @@ func New(c Config) (*Validator, error) {
 // warn logs what is allowed and may be a mistake.
 func (c *Config) warn() {
 	log := guard.Logger(c.Logger)
+	if c.Revocation != nil {
+		for _, s := range c.Revocation.Signals {
+			for _, id := range s.Providers {
+				if !slices.ContainsFunc(c.Policies, func(p verifier.Policy) bool { return p.Provider.ID == id }) {
+					log.Warn("security events are believed for a provider that has no Policy", "provider", id,
+						"help", "list the Provider.ID of a Policy: rules for others match no token")
+				}
+			}
+		}
+	}
 	for i := range c.Policies {
 		for _, text := range tokenkinds.Unclear(c.Policies[i]) {
 			log.Warn("access tokens and ID tokens cannot be told apart for certain",
 				"provider", c.Policies[i].Provider.ID, "problem", text)
+		}
+		if text := tokenkinds.Unmet(c.Policies[i]); text != "" {
+			log.Warn("the policy rejects most access tokens", "provider", c.Policies[i].Provider.ID, "problem", text)
 		}
 		for _, name := range c.Policies[i].GroupClaims {
 			if strings.Contains(name, ".") && !strings.ContainsAny(name, "/:") {
@@ -218,6 +233,36 @@ func (c *Config) checkNils() error {
 		return errors.New("regionjwt: Logger has no handler: make it with slog.New")
 	}
 	return nil
+}
+
+// checkDocuments reports parts that would replace each other's documents, because they share a place and a name in it.
+func (c *Config) checkDocuments() error {
+	type part struct {
+		field   string
+		replica store.ReplicaConfig
+	}
+	var parts []part
+	if c.Revocation != nil {
+		parts = append(parts, part{"Revocation", replica.Default(c.Revocation.Replica, replica.RulesName)})
+		for i, s := range c.Revocation.Signals {
+			if s.Replica.Name != "" { // package revocation compares them with each other
+				parts = append(parts, part{fmt.Sprintf("Revocation.Signals[%d]", i), s.Replica})
+			}
+		}
+	}
+	var errs []error
+	for _, id := range slices.Sorted(maps.Keys(c.Failover)) {
+		one := part{fmt.Sprintf("Failover[%q]", id), replica.Default(c.Failover[id].Replica, replica.PinsName(id))}
+		for _, other := range parts {
+			if replica.Collide(other.replica, one.replica) {
+				errs = append(errs, fmt.Errorf("regionjwt: %s.Replica.Name is %q, as that of %s in the same store: leave Name empty, or give "+
+					"each part a name of its own", one.field, one.replica.Name, other.field))
+				break
+			}
+		}
+		parts = append(parts, one)
+	}
+	return errors.Join(errs...)
 }
 
 // keptPolicy is what a Verifier needs of a Policy. What policies of different providers have in common is kept once.

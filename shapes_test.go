@@ -15,6 +15,8 @@ import (
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
 	"github.com/regionjwt/regionjwt/jwks"
+	"github.com/regionjwt/regionjwt/revocation"
+	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -115,6 +117,40 @@ func TestNewSaysHowMembersOfObjectsAreNamed(t *testing.T) {
 	}
 }
 
+// New says, in the log, whose security events can match no token, as long as no Update brings a Policy for them.
+func TestNewSaysWhoseSecurityEventsMatchNothing(t *testing.T) {
+	t.Parallel()
+	pool := issuer.Cognito("us-east-1_AbCdEf123", "us-west-2")
+	var log bytes.Buffer
+	_, err := regionjwt.New(regionjwt.Config{
+		Policies: []verifier.Policy{{Provider: pool, Audience: verifier.CognitoAccess("app")}},
+		Revocation: &revocation.Config{Signals: []revocation.Signals{{
+			Replica: store.ReplicaConfig{Stores: []store.Trusted{store.Dir(t.TempDir())}}, Providers: []string{pool.ID, "us-east-1_abcdef123"},
+		}}},
+		Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	require.NoError(t, err)
+	require.Equal(t, 1, strings.Count(log.String(), "\n"), log.String())
+	require.Contains(t, log.String(), "provider=us-east-1_abcdef123")
+}
+
+// New says, in the log, that the access tokens of a user pool have no aud. That no ID token passes is certain there.
+func TestNewSaysThatAnAudienceRejectsTheTokensOfAUserPool(t *testing.T) {
+	t.Parallel()
+	for _, audience := range []verifier.AudiencePolicy{
+		verifier.Audience("app"), verifier.AnyOf(verifier.Audience("https://api.example"), verifier.Audience("app")),
+	} {
+		var log bytes.Buffer
+		_, err := regionjwt.New(regionjwt.Config{
+			Policies: []verifier.Policy{{Provider: issuer.Cognito("us-east-1_AbCdEf123", "us-west-2"), Audience: audience}},
+			Logger:   slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		require.NoError(t, err, "tokens that were requested with a resource have one")
+		require.Equal(t, 1, strings.Count(log.String(), "\n"), log.String())
+		require.Contains(t, log.String(), "use CognitoAccess")
+	}
+}
+
 // New says, in the log, where access tokens and ID tokens cannot be told apart, and only there.
 func TestNewSaysWhereKindsOfTokensAreUnclear(t *testing.T) {
 	t.Parallel()
@@ -133,7 +169,13 @@ func TestNewSaysWhereKindsOfTokensAreUnclear(t *testing.T) {
 			verifier.Policy{Provider: other, Audience: verifier.AnyOf(verifier.Audience("urn:api", "app"), verifier.IDToken("app"))},
 			"an access token passes",
 		},
-		"Cognito":  {verifier.Policy{Provider: issuer.Cognito("us-east-1_AbCdEf123"), Audience: verifier.CognitoAccess("app")}, ""},
+		"Cognito":            {verifier.Policy{Provider: issuer.Cognito("us-east-1_AbCdEf123"), Audience: verifier.CognitoAccess("app")}, ""},
+		"Cognito, ID tokens": {verifier.Policy{Provider: issuer.Cognito("us-east-1_AbCdEf123"), Audience: verifier.IDToken("app")}, ""},
+		"Cognito and an API": {
+			verifier.Policy{
+				Provider: issuer.Cognito("us-east-1_AbCdEf123"), Audience: verifier.AllOf(verifier.CognitoAccess("app"), verifier.Audience("api")),
+			}, "",
+		},
 		"Keycloak": {verifier.Policy{Provider: issuer.OIDC("https://idp.example/realms/shop"), Audience: verifier.Audience("orders")}, ""},
 		"Entra": {
 			verifier.Policy{Provider: issuer.OIDC("https://login.microsoftonline.com/8f6a/v2.0"), Audience: verifier.Audience("0f1e")}, "",

@@ -43,7 +43,7 @@ const (
 // Config configures a Controller. The zero Config judges regions by reports, and moves only when an operator pins a region.
 type Config struct {
 	// Automatic fails over from a region that is unhealthy, and back to a preferred one that has recovered. Otherwise only Pin
-	// changes the active region.
+	// changes the active region. It needs at least two regions.
 	Automatic bool
 	// Threshold is how many failures of one reporter in a row make a region unhealthy, and how many successes of one reporter in
 	// a row, since the last failure that made it unhealthy, make it healthy again. Reports of one kind within a second count
@@ -179,6 +179,7 @@ func (c *Config) check(p issuer.Provider) (errs []error) {
 	add(c.Automatic && c.RejectInactive, "Automatic and RejectInactive exclude each other: "+
 		"a broken network would reject good tokens")
 	add(c.RejectInactive && c.Replica.MinEpoch == 0, "RejectInactive needs a Replica with a MinEpoch of 1 or more")
+	add(c.Automatic && len(p.Regions) == 1, "Automatic has no effect: provider %q has one region, and none to fail over to", p.ID)
 	if err := c.checkSeparable(p); err != nil {
 		errs = append(errs, err)
 	}
@@ -208,7 +209,7 @@ func (c *Config) setDefaults(p issuer.Provider) {
 	c.Threshold = cmp.Or(c.Threshold, defaultThreshold)
 	c.HoldDown = cmp.Or(c.HoldDown, defaultHoldDown)
 	c.DrainPeriod = max(cmp.Or(c.DrainPeriod, defaultDrainPeriod), 0)
-	c.Replica = replica.Default(c.Replica, "regionjwt/failover/"+p.ID)
+	c.Replica = replica.Default(c.Replica, replica.PinsName(p.ID))
 	c.Logger = guard.Logger(c.Logger)
 }
 

@@ -345,6 +345,10 @@ func TestNewReportsEverything(t *testing.T) {
 	_, probes := failover.New(providerOf(east, west), failover.Config{ProbeInterval: 10}) // seconds were meant
 	require.ErrorContains(t, probes, "ProbeInterval is 10ns: use 0 for no probes, or 100ms or more")
 	require.ErrorContains(t, err, "Probe is never called: set ProbeInterval")
+	_, err = failover.New(providerOf(east), failover.Config{Automatic: true, ProbeInterval: time.Minute})
+	require.ErrorContains(t, err, "Automatic has no effect: provider")
+	_, err = failover.New(providerOf(east), failover.Config{ProbeInterval: time.Minute})
+	require.NoError(t, err, "the health of one region is of use")
 	known := store.ReplicaConfig{LocalCopy: store.Dir("x"), MinEpoch: 1}
 	for _, shared := range []issuer.UserPool{
 		{ID: "us-east-1_AbCdEf123", Replicas: []string{west}, Mode: issuer.CognitoUpdated},

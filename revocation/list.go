@@ -30,7 +30,7 @@ import (
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
-const defaultName = "regionjwt/revocation"
+const defaultName = replica.RulesName
 
 // ErrNoRule says that there is no rule with that ID.
 var ErrNoRule = errors.New("revocation: no such rule")

@@ -40,6 +40,12 @@ func marksOf(iss string, r *issuer.Region) tokenMarks {
 	return noMarks
 }
 
+// ofCognito reports whether iss is that of a user pool of Amazon Cognito.
+func ofCognito(iss string) bool {
+	u, err := url.Parse(iss)
+	return err == nil && (strings.HasPrefix(u.Host, "cognito-idp.") || strings.HasPrefix(u.Host, "issuer-cognito-idp."))
+}
+
 // The values of the typ claim of Keycloak. Other providers may use the claim for something else, so others are ignored.
 var (
 	keycloakAccess = []string{"Bearer", "DPoP"}
@@ -89,13 +95,33 @@ const (
 		`require a claim that only ID tokens have, such as "at_hash", in RequiredClaims`
 )
 
-var _ = tokenkinds.Provide(func(policy any) []string {
-	p, ok := policy.(Policy)
-	if !ok {
-		return nil
-	}
-	return p.unclear()
+var _ = tokenkinds.Provide(tokenkinds.Kinds{
+	Unclear: func(policy any) []string {
+		p, _ := policy.(Policy)
+		return p.unclear()
+	},
+	Unmet: func(policy any) string {
+		p, _ := policy.(Policy)
+		return p.unmet()
+	},
 })
+
+// unmet says why most tokens of the provider are rejected under p, or "".
+func (p *Policy) unmet() string {
+	for _, r := range p.Provider.Regions {
+		if slices.ContainsFunc(r.Issuers, ofCognito) && p.Audience.onlyAPI() {
+			return "access tokens of a Cognito user pool have no aud, unless they were requested with a resource (RFC 8707): use " +
+				"CognitoAccess with the IDs of the app clients, and for tokens with an aud AllOf(CognitoAccess(...), Audience(...))"
+		}
+	}
+	return ""
+}
+
+// onlyAPI reports whether a consists of nothing but Audience.
+func (a *AudiencePolicy) onlyAPI() bool {
+	combined := a.kind == audAnyOf || a.kind == audAllOf
+	return a.kind == audAPI || combined && !slices.ContainsFunc(a.parts, func(part AudiencePolicy) bool { return !part.onlyAPI() })
+}
 
 // unclear says which kind of token may pass for the other under p. For Cognito token_use decides, for Keycloak and Entra what
 // they say in other claims.
@@ -103,7 +129,7 @@ func (p *Policy) unclear() (texts []string) {
 	for i := range p.Provider.Regions {
 		r := &p.Provider.Regions[i]
 		for _, iss := range r.Issuers {
-			if marksOf(iss, r) != noMarks {
+			if marksOf(iss, r) != noMarks || ofCognito(iss) {
 				return nil
 			}
 		}

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -13,6 +14,12 @@ import (
 
 // ErrNewer says that a newer version of this library wrote a document. No older version may replace it.
 var ErrNewer = errors.New("the document is of a newer version")
+
+// RulesName is the default name of the document of revocation rules.
+const RulesName = "regionjwt/revocation"
+
+// PinsName returns the default name of the document of pins for a provider.
+func PinsName(providerID string) string { return "regionjwt/failover/" + providerID }
 
 // Limits of a configuration.
 const (
@@ -46,6 +53,9 @@ func Check(c store.ReplicaConfig) (problems []error) {
 	add(len(c.Name) > maxName, "Name has %d bytes; the maximum is %d", len(c.Name), maxName)
 	add(c.PollInterval < 0, "PollInterval is negative")
 	add(c.MaxSilence < 0, "MaxSilence is negative")
+	interval := cmp.Or(c.PollInterval, DefaultPollInterval)
+	add(c.MaxSilence > 0 && c.MaxSilence <= interval, "MaxSilence is %v, and the stores are asked every %v: the rules or pins would "+
+		"always be stale", c.MaxSilence, interval)
 	if len(c.Stores) == 0 {
 		add(c.LocalCopy == nil && (c.Name != "" || c.PollInterval > 0 || c.MinEpoch > 0),
 			"Name, PollInterval or MinEpoch is set, but neither Stores nor LocalCopy")
@@ -63,6 +73,18 @@ func same(a, b store.Trusted) bool {
 		return true
 	}
 	return reflect.TypeOf(a).Comparable() && a == b
+}
+
+// Collide reports whether two parts with these configurations, with their defaults, would write one document in one place, each
+// in its own format: neither could read what the other one has written.
+func Collide(a, b store.ReplicaConfig) bool {
+	if a.Name != b.Name {
+		return false
+	}
+	places := append(slices.Clone(b.Stores), b.LocalCopy)
+	return slices.ContainsFunc(append(slices.Clone(a.Stores), a.LocalCopy), func(s store.Trusted) bool {
+		return len(trust.Check("", s)) == 0 && slices.ContainsFunc(places, func(other store.Trusted) bool { return same(s, other) })
+	})
 }
 
 func absolute(path string) string {

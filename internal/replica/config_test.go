@@ -45,6 +45,8 @@ func TestCheck(t *testing.T) { // it changes the directory
 		"unproven":     {store.ReplicaConfig{Stores: []store.Trusted{dir}, MaxSilence: time.Hour}, []string{"MaxSilence needs signed stores"}},
 		"dead silence": {store.ReplicaConfig{LocalCopy: dir, MaxSilence: time.Hour}, []string{"MaxSilence is set, but not Stores"}},
 		"no silence":   {store.ReplicaConfig{LocalCopy: dir, MaxSilence: -1}, []string{"MaxSilence is negative"}},
+		"no time":      {store.ReplicaConfig{Stores: []store.Trusted{signed}, MaxSilence: time.Second, PollInterval: time.Second}, []string{"MaxSilence is 1s, and the stores are asked every 1s"}},
+		"some time":    {store.ReplicaConfig{Stores: []store.Trusted{signed}, MaxSilence: time.Second}, nil},
 		"all at once": {
 			store.ReplicaConfig{Stores: []store.Trusted{store.Dir("")}, LocalCopy: store.Signed(copies, "", nil), Name: strings.Repeat("n", 513), PollInterval: -1},
 			[]string{

@@ -1,15 +1,24 @@
-// Package tokenkinds lets package regionjwt log which policies cannot tell access tokens from ID tokens, without a method for
-// it on a public type.
+// Package tokenkinds lets package regionjwt log which policies cannot tell access tokens from ID tokens, and which ones reject most
+// tokens, without a method for it on a public type.
 package tokenkinds
 
-var unclear = func(any) []string { return nil }
+// Kinds are the functions of package verifier. Their parameter is a verifier.Policy: this package cannot name the type.
+type Kinds struct {
+	Unclear func(policy any) []string
+	Unmet   func(policy any) string
+}
 
-// Provide sets the function of package verifier, whose parameter is a verifier.Policy: this package cannot name the type. Package
-// verifier calls Provide once, when it is initialized. It returns a value so that it can initialize a variable.
-func Provide(f func(policy any) []string) struct{} {
-	unclear = f
+var kinds = Kinds{Unclear: func(any) []string { return nil }, Unmet: func(any) string { return "" }}
+
+// Provide sets the functions. Package verifier calls it once, when it is initialized. It returns a value so that it can initialize
+// a variable.
+func Provide(k Kinds) struct{} {
+	kinds = k
 	return struct{}{}
 }
 
 // Unclear says how a token of one kind may pass for one of the other under a verifier.Policy, and what helps.
-func Unclear(policy any) []string { return unclear(policy) }
+func Unclear(policy any) []string { return kinds.Unclear(policy) }
+
+// Unmet says why a verifier.Policy rejects most tokens of its provider, and what helps, or "".
+func Unmet(policy any) string { return kinds.Unmet(policy) }
