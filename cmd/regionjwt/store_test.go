@@ -111,6 +111,24 @@ func TestRulesAndStatus(t *testing.T) {
 	tl.fails(t, 1, []string{"no rule " + id}, "unrevoke", id)
 }
 
+// A time that was probably not meant is a valid one, and what it does is said.
+func TestAnOddTimeIsNoted(t *testing.T) {
+	t.Parallel()
+	for before, want := range map[string]string{
+		"now": "", time.Now().Add(-time.Hour).Format(time.RFC3339): "",
+		time.Now().Add(time.Hour).Format(time.RFC3339):         "also those of a new sign-in",
+		time.Now().Add(-1000 * time.Hour).Format(time.RFC3339): "the rule matches none",
+	} {
+		r := tool{}.run(t, "revoke", "--dry-run", "--provider", "a", "--subject", "s", "--issued-before", before)
+		require.Zero(t, r.code, r.errors)
+		if want == "" {
+			require.NotContains(t, r.errors, "note: --issued-before", before)
+			continue
+		}
+		require.Contains(t, r.errors, want, before)
+	}
+}
+
 func TestDryRunChangesNothing(t *testing.T) {
 	t.Parallel()
 	args := []string{"revoke", "--dry-run", "--provider", "a", "--kid", "k"}

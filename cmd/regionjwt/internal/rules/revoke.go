@@ -110,6 +110,7 @@ For the first rule or pin of another provider, add --new-provider. If the store 
 					return err
 				}
 				r.noteEnvironment(c)
+				noteTime(c, rule.IssuedBefore, time.Now())
 				r.known.services.note(c, rule, r.version)
 				if r.dry {
 					return r.dryRun(ctx, c, rule)
@@ -147,6 +148,24 @@ func (r *revocationCall) noteEnvironment(c *cli.Call) {
 	}
 	if len(variables) > 0 {
 		c.Notef("note: the environment adds to the rule: %s\n", strings.Join(variables, ", "))
+	}
+}
+
+// How far from now a time is that was probably not meant.
+const (
+	soon = time.Minute // a provider's clock may be ahead
+	past = 30 * 24 * time.Hour
+)
+
+// noteTime says what an --issued-before means that is far from now.
+func noteTime(c *cli.Call, before, now time.Time) {
+	switch {
+	case before.After(now.Add(soon)):
+		c.Notef("note: --issued-before is in the future: tokens that are issued until %s are rejected as well, "+
+			"also those of a new sign-in\n", cli.Stamp(before))
+	case !before.IsZero() && before.Before(now.Add(-past)):
+		c.Notef("note: --issued-before is more than 30 days ago: a token that is so old has usually ended, " +
+			"so that the rule matches none\n")
 	}
 }
 
