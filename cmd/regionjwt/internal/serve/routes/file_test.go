@@ -2,9 +2,11 @@ package routes_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -102,4 +104,28 @@ func TestTheSchemaDescribesTheFile(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, string(file), string(quoted))
 	}
+}
+
+// How long a path is that a client sends decides nothing: no part of it that is longer than every route is looked up.
+func TestALongPathCostsLittle(t *testing.T) {
+	t.Parallel()
+	var all []string
+	for i := range 20 {
+		all = append(all, fmt.Sprintf(`{"path":"/a/%d/","scopes":["s"]}`, i))
+	}
+	table, err := routes.Read([]byte(`{"routes":[{"path":"/a/","scopes":["a"]},` + strings.Join(all, ",") + `]}`))
+	require.NoError(t, err)
+	long := "/a/1/" + strings.Repeat("x/", 400_000)
+	began := time.Now()
+	entry, err := table.Find("GET", long)
+	require.NoError(t, err)
+	require.Less(t, time.Since(began), time.Second)
+	other, err := table.Find("GET", "/a/1/")
+	require.NoError(t, err)
+	require.Same(t, other, entry)
+	entry, err = table.Find("GET", "/a/x"+long)
+	require.NoError(t, err)
+	other, err = table.Find("GET", "/a/")
+	require.NoError(t, err)
+	require.Same(t, other, entry)
 }

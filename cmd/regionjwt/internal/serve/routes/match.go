@@ -38,28 +38,30 @@ func (r *route) is(method string) bool {
 
 // index finds the routes of a path.
 type index struct {
-	at    map[string][]*route // by path, with and without a slash at the end: many servers make no difference
-	below map[string][]*route // by path with a slash at the end
+	at      map[string][]*route // by path, with and without a slash at the end: many servers make no difference
+	below   map[string][]*route // by path with a slash at the end
+	longest int                 // bytes of a path in below
 }
 
 func newIndex() index { return index{at: map[string][]*route{}, below: map[string][]*route{}} }
 
-func (x index) add(path string, r *route) {
+func (x *index) add(path string, r *route) {
 	bare := strings.TrimSuffix(path, "/")
 	for _, p := range []string{bare, bare + "/"} {
 		x.at[p] = append(x.at[p], r)
 	}
 	if bare != path {
 		x.below[path] = append(x.below[path], r)
+		x.longest = max(x.longest, len(path))
 	}
 }
 
 // find returns the routes with the path itself, or with the longest path above it.
-func (x index) find(path string) []*route {
+func (x *index) find(path string) []*route {
 	if found := x.at[path]; found != nil {
 		return found
 	}
-	for i := len(path) - 1; i >= 0; i-- {
+	for i := min(len(path), x.longest) - 1; i >= 0; i-- { // each look costs as much as the path is long
 		if path[i] == '/' {
 			if found := x.below[path[:i+1]]; found != nil {
 				return found
