@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -197,6 +198,30 @@ func TestServeReplacesAStaleSocket(t *testing.T) {
 	resp, err := s.ask(t, w.Issue(east, fakeissuer.Claims{}))
 	require.NoError(t, err)
 	require.Equal(t, 200, resp.StatusCode)
+}
+
+// Every request that a proxy sends is decided, whatever its request line: net/http answers one kind of them by itself, with 200.
+func TestServeDecidesEveryRequestLine(t *testing.T) {
+	t.Parallel()
+	w := fakeissuer.New(t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion, Algorithm: "ES256"})
+	w.Serve()
+	dir := serveFiles(t, w)
+	s := serve(t, dir, "--listen", "nginx=unix:"+filepath.Join(dir, "n.sock"))
+	for _, line := range []string{
+		"OPTIONS * HTTP/1.1", "OPTIONS / HTTP/1.1", "GET * HTTP/1.1", "GET //x/../ HTTP/1.0", "GET http://other/ HTTP/1.1", "CONNECT / HTTP/1.1",
+		"CONNECT other:443 HTTP/1.1", "PRI * HTTP/1.1", "X /orders/1?a=%zz HTTP/1.1", "HEAD /health HTTP/1.1", "TRACE / HTTP/1.1",
+	} {
+		for _, more := range []string{"", "X-Original-Method: GET\r\nX-Original-URI: /orders/1\r\n"} {
+			conn, err := new(net.Dialer).DialContext(t.Context(), "unix", filepath.Join(s.dir, "n.sock"))
+			require.NoError(t, err)
+			_, err = io.WriteString(conn, line+"\r\nHost: regionjwt\r\nConnection: close\r\n"+more+"\r\n")
+			require.NoError(t, err)
+			answer, err := io.ReadAll(conn)
+			require.NoError(t, err)
+			require.NoError(t, conn.Close())
+			require.Regexp(t, `^HTTP/1\.[01] (400|401) `, string(answer), line)
+		}
+	}
 }
 
 // A request that has begun is answered after SIGTERM.

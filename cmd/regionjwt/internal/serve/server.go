@@ -84,6 +84,8 @@ func (s *server) http(l net.Listener, h http.Handler) (serve func() error, stop 
 	server := &http.Server{
 		Handler: h, ReadHeaderTimeout: headerTime, ReadTimeout: readTime, IdleTimeout: idleTime,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+		// Otherwise net/http itself answers "OPTIONS *" with 200, which admits the request.
+		DisableGeneralOptionsHandler: true,
 	}
 	serve = func() error {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
