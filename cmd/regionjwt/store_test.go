@@ -129,6 +129,19 @@ func TestAnOddTimeIsNoted(t *testing.T) {
 	}
 }
 
+// A text with a space at an end, which nobody sees, is a valid one, and is told.
+func TestASpaceAtAnEndIsNoted(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"s ", "\ts", "s\n"} {
+		for _, flag := range []string{"kid", "client", "subject", "token-id", "origin", "session", "actor"} {
+			r := tool{}.run(t, "revoke", "--dry-run", "--provider", "a", "--"+flag, text)
+			require.Zero(t, r.code, r.errors)
+			require.Contains(t, r.errors, "note: --"+flag+" begins or ends with a space")
+		}
+	}
+	require.NotContains(t, tool{}.run(t, "revoke", "--dry-run", "--provider", "a", "--subject", "a b").errors, "note:")
+}
+
 func TestDryRunChangesNothing(t *testing.T) {
 	t.Parallel()
 	args := []string{"revoke", "--dry-run", "--provider", "a", "--kid", "k"}

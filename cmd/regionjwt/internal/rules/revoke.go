@@ -111,6 +111,7 @@ For the first rule or pin of another provider, add --new-provider. If the store 
 				}
 				r.noteEnvironment(c)
 				noteTime(c, rule.IssuedBefore, time.Now())
+				noteSpaces(c, rule)
 				r.known.services.note(c, rule, r.version)
 				if r.dry {
 					return r.dryRun(ctx, c, rule)
@@ -166,6 +167,24 @@ func noteTime(c *cli.Call, before, now time.Time) {
 	case !before.IsZero() && before.Before(now.Add(-past)):
 		c.Notef("note: --issued-before is more than 30 days ago: a token that is so old has usually ended, " +
 			"so that the rule matches none\n")
+	}
+}
+
+// noteSpaces says which texts of a rule hold a space at an end, as one that was copied may: only a token with that space matches.
+func noteSpaces(c *cli.Call, r Rule) {
+	for _, f := range []struct{ flag, text string }{
+		{"kid", r.KeyID},
+		{"client", r.ClientID},
+		{"subject", r.Subject},
+		{"token-id", r.TokenID},
+		{"origin", r.OriginTokenID},
+		{"session", r.SessionID},
+		{"actor", r.Actor},
+		{"actor-issuer", r.ActorIssuer},
+	} {
+		if strings.TrimSpace(f.text) != f.text {
+			c.Notef("note: --%s begins or ends with a space, and matches only with it\n", f.flag)
+		}
 	}
 }
 
