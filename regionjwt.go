@@ -255,8 +255,8 @@ func (c *Config) checkDocuments() error {
 		one := part{fmt.Sprintf("Failover[%q]", id), replica.Default(c.Failover[id].Replica, replica.PinsName(id))}
 		for _, other := range parts {
 			if replica.Collide(other.replica, one.replica) {
-				errs = append(errs, fmt.Errorf("regionjwt: %s.Replica.Name is %q, as that of %s in the same store: leave Name empty, or give "+
-					"each part a name of its own", one.field, one.replica.Name, other.field))
+				errs = append(errs, fmt.Errorf("regionjwt: %s.Replica.Name is %q, as that of %s in the same store: "+
+					"leave Name empty, or give each part a name of its own", one.field, one.replica.Name, other.field))
 				break
 			}
 		}

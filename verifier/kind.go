@@ -110,8 +110,8 @@ var _ = tokenkinds.Provide(tokenkinds.Kinds{
 func (p *Policy) unmet() string {
 	for _, r := range p.Provider.Regions {
 		if slices.ContainsFunc(r.Issuers, ofCognito) && p.Audience.onlyAPI() {
-			return "access tokens of a Cognito user pool have no aud, unless they were requested with a resource (RFC 8707): use " +
-				"CognitoAccess with the IDs of the app clients, and for tokens with an aud AllOf(CognitoAccess(...), Audience(...))"
+			return "access tokens of a Cognito user pool have no aud, unless they were requested with a resource (RFC 8707): " +
+				"use CognitoAccess with the IDs of the app clients, and for tokens with an aud AllOf(CognitoAccess(...), Audience(...))"
 		}
 	}
 	return ""
@@ -120,7 +120,8 @@ func (p *Policy) unmet() string {
 // onlyAPI reports whether a consists of nothing but Audience.
 func (a *AudiencePolicy) onlyAPI() bool {
 	combined := a.kind == audAnyOf || a.kind == audAllOf
-	return a.kind == audAPI || combined && !slices.ContainsFunc(a.parts, func(part AudiencePolicy) bool { return !part.onlyAPI() })
+	other := func(part AudiencePolicy) bool { return !part.onlyAPI() }
+	return a.kind == audAPI || combined && !slices.ContainsFunc(a.parts, other)
 }
 
 // unclear says which kind of token may pass for the other under p. For Cognito token_use decides, for Keycloak and Entra what

@@ -54,8 +54,8 @@ func Check(c store.ReplicaConfig) (problems []error) {
 	add(c.PollInterval < 0, "PollInterval is negative")
 	add(c.MaxSilence < 0, "MaxSilence is negative")
 	interval := cmp.Or(c.PollInterval, DefaultPollInterval)
-	add(c.MaxSilence > 0 && c.MaxSilence <= interval, "MaxSilence is %v, and the stores are asked every %v: the rules or pins would "+
-		"always be stale", c.MaxSilence, interval)
+	add(c.MaxSilence > 0 && c.MaxSilence <= interval, "MaxSilence is %v, and the stores are asked every %v: "+
+		"the rules or pins would always be stale", c.MaxSilence, interval)
 	if len(c.Stores) == 0 {
 		add(c.LocalCopy == nil && (c.Name != "" || c.PollInterval > 0 || c.MinEpoch > 0),
 			"Name, PollInterval or MinEpoch is set, but neither Stores nor LocalCopy")
@@ -83,7 +83,8 @@ func Collide(a, b store.ReplicaConfig) bool {
 	}
 	places := append(slices.Clone(b.Stores), b.LocalCopy)
 	return slices.ContainsFunc(append(slices.Clone(a.Stores), a.LocalCopy), func(s store.Trusted) bool {
-		return len(trust.Check("", s)) == 0 && slices.ContainsFunc(places, func(other store.Trusted) bool { return same(s, other) })
+		isSame := func(other store.Trusted) bool { return same(s, other) }
+		return len(trust.Check("", s)) == 0 && slices.ContainsFunc(places, isSame)
 	})
 }
 

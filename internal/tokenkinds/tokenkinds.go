@@ -1,5 +1,5 @@
-// Package tokenkinds lets package regionjwt log which policies cannot tell access tokens from ID tokens, and which ones reject most
-// tokens, without a method for it on a public type.
+// Package tokenkinds lets package regionjwt log which policies cannot tell access tokens from ID tokens, and which ones reject
+// most tokens, without a method for it on a public type.
 package tokenkinds
 
 // Kinds are the functions of package verifier. Their parameter is a verifier.Policy: this package cannot name the type.
@@ -10,8 +10,8 @@ type Kinds struct {
 
 var kinds = Kinds{Unclear: func(any) []string { return nil }, Unmet: func(any) string { return "" }}
 
-// Provide sets the functions. Package verifier calls it once, when it is initialized. It returns a value so that it can initialize
-// a variable.
+// Provide sets the functions. Package verifier calls it once, when it is initialized. It returns a value so that it can
+// initialize a variable.
 func Provide(k Kinds) struct{} {
 	kinds = k
 	return struct{}{}
