@@ -111,7 +111,8 @@ func (p *Policy) unmet() string {
 	for _, r := range p.Provider.Regions {
 		if slices.ContainsFunc(r.Issuers, ofCognito) && p.Audience.onlyAPI() {
 			return "access tokens of a Cognito user pool have no aud, unless they were requested with a resource (RFC 8707): " +
-				"use CognitoAccess with the IDs of the app clients, and for tokens with an aud AllOf(CognitoAccess(...), Audience(...))"
+				"use CognitoAccess with the IDs of the app clients, and for tokens with an aud " +
+				"AllOf(CognitoAccess(...), Audience(...))"
 		}
 	}
 	return ""
