@@ -40,7 +40,7 @@ FUZZ := ./internal/strictjson:FuzzParse ./internal/jose:FuzzAppendBase64 ./inter
 	./verifier:FuzzActor ./revocation/sharedsignals:FuzzTranslate ./store/redisstore:FuzzReplies ./store/redisstore:FuzzFraming \
 	./cmd/regionjwt/internal/serve/routes:FuzzPath ./cmd/regionjwt/internal/serve/routes:FuzzHeader
 
-.PHONY: toolchains conformance help explore long soak spelling test test-rest test-all browser lint fmt fmt-check examples fuzz sim sim-fleet outages mutate allocs bench cover tidy-check check instructions
+.PHONY: toolchains conformance help explore long soak spelling test test-rest test-all browser lint fmt fmt-check examples fuzz fuzz-keep sim sim-fleet outages mutate allocs bench cover tidy-check check instructions
 
 include release.mk
 
@@ -96,10 +96,16 @@ examples: ## build every example, and run those that need no set-up
 	cd e2e && go run ./examples/grpcserver
 	cd e2e && go run ./examples/mcpserver
 
-fuzz: ## every fuzz target for FUZZTIME (10m); once more where go test fails without an input
+FUZZ_CACHE = $$(go env GOCACHE)/fuzz/github.com/regionjwt/regionjwt
+
+fuzz: ## every fuzz target for FUZZTIME (10m), from the inputs of earlier runs; once more where go test fails without an input
+	@mkdir -p "$(FUZZ_CACHE)" && tar -xzf bench/fuzz-inputs.tar.gz -C "$(FUZZ_CACHE)"
 	@set -e; for f in $(FUZZ); do echo "== $$f for $(FUZZTIME)"; \
 		run() { (cd "$${f%%:*}" && go test -run '^$$' -fuzz "^$${f#*:}$$" -fuzztime $(FUZZTIME) .); }; \
 		run || { ! ls "$${f%%:*}"/testdata/fuzz/"$${f#*:}" 2>/dev/null && echo "no input was found: once more"; run; }; done
+
+fuzz-keep: ## keep the inputs that fuzzing has found
+	tar -c --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=go-w -C "$(FUZZ_CACHE)" . | gzip -9n >bench/fuzz-inputs.tar.gz
 
 browser: ## the status page in a real headless browser, both themes, phone width: needs chromium
 	cd e2e && go vet -tags browser ./browser && go test -tags browser -count=1 ./browser
