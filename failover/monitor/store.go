@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"net/url"
 	"time"
 
 	"github.com/regionjwt/regionjwt/internal/backoff"
@@ -24,7 +25,7 @@ const (
 // documentName is the name of the document of a monitor about a region. Each monitor writes its own, so that none overwrites
 // another one.
 func documentName(monitor, provider, region string) string {
-	return "regionjwt/verdict/" + monitor + "/" + provider + "/" + region
+	return "regionjwt/verdict/" + monitor + "/" + url.PathEscape(provider) + "/" + url.PathEscape(region)
 }
 
 // Save replaces the last verdict of a monitor about a region in a store by what Sign returned.

@@ -114,7 +114,8 @@ func (l *List) loadToWrite(ctx context.Context, c *cli.Call, overwrite bool) err
 	case errors.Is(err, replica.ErrNewer):
 		return cli.Fail(cli.ExitCannotTell, "%w; nothing was changed: no older version replaces it", err)
 	default:
-		return cli.Fail(cli.ExitCannotTell, "%w; nothing was changed; --overwrite replaces it", err)
+		return cli.Fail(cli.ExitCannotTell, "%w; nothing was changed: if the flags are right, find out who wrote it, then "+
+			"'regionjwt revoke --overwrite' replaces it", err)
 	}
 	return nil
 }
