@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/regionjwt/regionjwt/failover"
@@ -25,28 +26,34 @@ type Observer struct {
 
 // observers calls several Observers. It is safe for concurrent use.
 type observers struct {
-	mu  sync.RWMutex
-	all []*Observer
+	mu  sync.Mutex // of those that change all
+	all atomic.Pointer[[]*Observer]
+}
+
+func (o *observers) list() []*Observer {
+	if all := o.all.Load(); all != nil {
+		return *all
+	}
+	return nil
 }
 
 func (o *observers) add(one Observer) (stop func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	added := &one
-	o.all = append(slices.Clip(o.all), added)
+	all := append(slices.Clip(o.list()), added)
+	o.all.Store(&all)
 	return func() {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		o.all = slices.DeleteFunc(slices.Clone(o.all), func(other *Observer) bool { return other == added })
+		left := slices.DeleteFunc(slices.Clone(o.list()), func(other *Observer) bool { return other == added })
+		o.all.Store(&left)
 	}
 }
 
 // each calls f for each observer, under no lock.
 func (o *observers) each(what string, f func(*Observer)) {
-	o.mu.RLock()
-	all := o.all
-	o.mu.RUnlock()
-	for _, one := range all {
+	for _, one := range o.list() {
 		guard.Report(guard.Call(what, func() { f(one) }))
 	}
 }
@@ -83,9 +90,8 @@ func (o *observers) failover(before, after failover.Status) {
 	})
 }
 
-// Observe calls the functions of o, in addition to the hooks of Config, until stop is called. Calling
-// stop again does nothing. Call Observe before the Validator is
-// used: the first call with a Decision empties the cache of verified tokens.
+// Observe calls the functions of o, in addition to the hooks of Config, until stop is called. Calling stop again does nothing.
+// Call Observe before the Validator is used: the first call with a Decision empties the cache of verified tokens.
 func (v *Validator) Observe(o Observer) (stop func()) {
 	if !v.made() {
 		return func() {}

@@ -2,6 +2,7 @@ package regionjwt_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -217,4 +218,31 @@ func TestAMistakeIsReportedOnce(t *testing.T) {
 		require.ErrorContains(t, err, "https is required")
 		require.Equal(t, 1, strings.Count(err.Error(), "\n"), "two mistakes")
 	}
+}
+
+// Preload names every region that it has no keys of, also when its context ends, and Run returns the error of its context, whatever
+// the cause.
+func TestErrorsOfAContextHideNoOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fake := fakeissuer.New(t, fakeissuer.Config{Layout: fakeissuer.IssuerPerRegion})
+		fake.Break("us-east-1")
+		fake.Hang("us-west-2")
+		policy := verifier.Policy{Provider: fake.Provider(), Audience: verifier.Audience("x")}
+		policy.Provider.HTTPClient = fake.Client()
+		v, err := regionjwt.New(regionjwt.Config{Policies: []verifier.Policy{policy}})
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err = v.Preload(ctx)
+		require.ErrorIs(t, err, jwks.ErrUnavailable)
+		require.ErrorContains(t, err, `region "us-east-1"`)
+		require.ErrorContains(t, err, `region "us-west-2"`)
+
+		stopped := errors.New("stopped")
+		running, stop := context.WithCancelCause(t.Context())
+		stop(stopped)
+		require.Equal(t, context.Canceled, v.Run(running))
+		time.Sleep(time.Minute)
+	})
 }

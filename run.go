@@ -55,22 +55,27 @@ func (v *Validator) Run(ctx context.Context) error {
 		defer ended.Wait()
 		ended.Go(func() { _ = v.monitors.Run(ctx) })
 	}
-	return v.each(ctx, (*jwks.Cache).Run, (*revocation.List).Run, (*failover.Controller).Run)
+	errs := v.each(ctx, (*jwks.Cache).Run, (*revocation.List).Run, (*failover.Controller).Run)
+	byContext := func(err error) bool { return errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx)) }
+	if ctx != nil && ctx.Err() != nil && !slices.ContainsFunc(errs, func(err error) bool { return err != nil && !byContext(err) }) {
+		return ctx.Err()
+	}
+	return errors.Join(errs...)
 }
 
-// Preload fetches the keys, and loads the rules and pins once. It waits for the answers or for ctx, and returns every problem.
-// Without it, all of that happens when it is first needed.
+// Preload fetches the keys, and loads the rules and pins once. It waits for the answers or for ctx, and returns every problem as
+// one joined error. Without it, all of that happens when it is first needed.
 func (v *Validator) Preload(ctx context.Context) error {
-	return v.each(ctx, (*jwks.Cache).Preload, (*revocation.List).Load, (*failover.Controller).Load)
+	return errors.Join(v.each(ctx, (*jwks.Cache).Preload, (*revocation.List).Load, (*failover.Controller).Load)...)
 }
 
 // each calls one function of each part, all at once, and returns their errors.
 func (v *Validator) each(
 	ctx context.Context, keys func(*jwks.Cache, context.Context) error, rules func(*revocation.List, context.Context) error,
 	controller func(*failover.Controller, context.Context) error,
-) error {
+) []error {
 	if !v.made() {
-		return errNotMade
+		return []error{errNotMade}
 	}
 	var parts errgroup.Group
 	errs := make([]error, 2+len(v.controllers))
@@ -85,15 +90,7 @@ func (v *Validator) each(
 		parts.Go(func() error { *at = controller(c, ctx); return nil })
 	}
 	_ = parts.Wait()
-	if err := ctx.Err(); err != nil && allWrap(errs, err) {
-		return err
-	}
-	return errors.Join(errs...)
-}
-
-// allWrap reports whether each error that is set wraps target.
-func allWrap(errs []error, target error) bool {
-	return !slices.ContainsFunc(errs, func(err error) bool { return err != nil && !errors.Is(err, target) })
+	return errs
 }
 
 // Update replaces the policies, and keeps everything else of the Config. Key sets whose URLs stay keep their keys. A provider
