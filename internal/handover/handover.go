@@ -2,7 +2,9 @@
 // one, without a method for it on the public type: a Controller on its own keeps its provider.
 package handover
 
-var prepare = func(_, _ any) (func(), error) { return func() {}, nil }
+import "errors"
+
+var prepare = func(_, _ any) (func(), error) { return nil, errors.New("failover: not part of the program") }
 
 // Provide sets the function of package failover, whose parameters are a *failover.Controller and an issuer.Provider: this package
 // cannot name the types. Package failover calls Provide once, when it is initialized. It returns a value so that it can
