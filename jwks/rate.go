@@ -18,8 +18,9 @@ const (
 type rate struct {
 	clients atomic.Int32 // that ask the URL: each may ask as often
 
-	mu   sync.Mutex
-	last *begun // nil if no request of the last urlWindow is known, as of most URLs
+	mu    sync.Mutex
+	count int32  // of the requests that are remembered
+	last  *begun // of them; nil if no request of the last urlWindow is known, as of most URLs
 }
 
 // begun is when a request began, and the one before it.
@@ -32,13 +33,16 @@ type begun struct {
 func (r *rate) wait(now clock.Time) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.trim(now)
-	oldest := r.last // of as many as may begin in urlWindow
-	for n := urlRequests * max(r.clients.Load(), 1); n > 1 && oldest != nil; n-- {
-		oldest = oldest.before
-	}
-	if oldest == nil {
+	most := urlRequests * max(r.clients.Load(), 1)
+	if r.count < most {
 		return 0
+	}
+	if r.trim(now); r.count < most {
+		return 0
+	}
+	oldest := r.last // of as many as may begin in urlWindow
+	for range most - 1 {
+		oldest = oldest.before
 	}
 	return time.Duration(oldest.at-now.Mono) + urlWindow + 1
 }
@@ -49,6 +53,7 @@ func (r *rate) take(now clock.Time) {
 	defer r.mu.Unlock()
 	r.trim(now)
 	r.last = &begun{now.Mono, r.last}
+	r.count++
 }
 
 // idle reports whether there was no request in the last urlWindow.
@@ -56,16 +61,18 @@ func (r *rate) idle(now clock.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.trim(now)
-	return r.last == nil
+	return r.count == 0
 }
 
 // trim forgets the requests before urlWindow.
 func (r *rate) trim(now clock.Time) {
+	r.count = 0
 	for q := &r.last; *q != nil; q = &(*q).before {
 		if now.Mono-(*q).at > int64(urlWindow) {
 			*q = nil
 			return
 		}
+		r.count++
 	}
 }
 
