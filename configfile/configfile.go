@@ -187,7 +187,11 @@ func (f *File) read(open bool) (*reading, error) {
 			return nil, f.failed(panicked, problem)
 		}
 	}
-	if r.validator, err = regionjwt.New(r.config); err != nil {
+	checked := r.config
+	if !open {
+		checked.WrapKeys = nil // this Validator only checks the configuration: nothing of it is used
+	}
+	if r.validator, err = regionjwt.New(checked); err != nil {
 		return nil, f.failed(err)
 	}
 	r.inForce = root.find("policies").description() + fmt.Sprint(r.kept.policies)

@@ -27,6 +27,7 @@ import (
 	"github.com/regionjwt/regionjwt/configfile"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/issuer/issuertest"
+	"github.com/regionjwt/regionjwt/jwks"
 )
 
 // writeCA writes a new CA certificate.
@@ -136,6 +137,22 @@ func TestReloadReplacesPoliciesAndKeepsKeys(t *testing.T) {
 	require.False(t, s.accepts("one"))
 	require.Equal(t, []error{nil, nil}, s.reports.take())
 	require.Contains(t, s.log.String(), "configuration file is in effect")
+}
+
+// WrapKeys is called once: what only checks a file that has changed needs no source of keys.
+func TestReloadWrapsNoKeysAgain(t *testing.T) {
+	t.Parallel()
+	path, wrapped := filepath.Join(t.TempDir(), "regionjwt.json"), 0
+	require.NoError(t, os.WriteFile(path, []byte(file(one("one", "urn:one"))), 0o600))
+	f, err := configfile.Open(path, configfile.Options{Edit: func(c *regionjwt.Config) error {
+		c.WrapKeys = func(s jwks.Source) jwks.Source { wrapped++; return s }
+		return nil
+	}})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, []byte(file(one("one", "urn:one"), one("two", "urn:two"))), 0o600))
+	require.NoError(t, f.Reload())
+	require.Len(t, f.Config().Policies, 2)
+	require.Equal(t, 1, wrapped)
 }
 
 // A file with a problem changes nothing, and the problem is told.
