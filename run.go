@@ -57,7 +57,8 @@ func (v *Validator) Run(ctx context.Context) error {
 	}
 	errs := v.each(ctx, (*jwks.Cache).Run, (*revocation.List).Run, (*failover.Controller).Run)
 	byContext := func(err error) bool { return errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx)) }
-	if ctx != nil && ctx.Err() != nil && !slices.ContainsFunc(errs, func(err error) bool { return err != nil && !byContext(err) }) {
+	other := func(err error) bool { return err != nil && !byContext(err) }
+	if ctx != nil && ctx.Err() != nil && !slices.ContainsFunc(errs, other) {
 		return ctx.Err()
 	}
 	return errors.Join(errs...)

@@ -18,6 +18,7 @@ type names []string
 func (*names) Load(context.Context, string, string) ([]byte, string, error) {
 	return nil, "", store.ErrNotFound
 }
+
 func (*names) Watch(ctx context.Context, _ string, _ func()) error { <-ctx.Done(); return ctx.Err() }
 
 func (n *names) Save(_ context.Context, name string, _ []byte, _ string) (string, error) {

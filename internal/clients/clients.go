@@ -4,8 +4,8 @@ package clients
 
 import "iter"
 
-// Without package verifier there is no token to ask about. An empty list would let a revoked client pass.
-var of = func(any) iter.Seq[string] { panic("internal/clients: package verifier is not part of the program") }
+// of has no default: an empty list would let a revoked client pass, and without package verifier there is no token to ask about.
+var of func(any) iter.Seq[string]
 
 // Provide sets the function of package verifier, whose parameter is a *verifier.Token: this package cannot name the type. Package
 // verifier calls Provide once, when it is initialized. It returns a value so that it can initialize a variable.
