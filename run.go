@@ -178,7 +178,7 @@ func (v *Validator) rulesKnown() error {
 			return errors.New("regionjwt: the revocation rules are not known yet")
 		case r.Stale:
 			return errors.New("regionjwt: the revocation rules are stale: " +
-				"there is no proof of Replica.MaxSilence that none is withheld")
+				"the newest proof that the stores withhold none is older than Replica.MaxSilence")
 		}
 	}
 	return nil

@@ -109,8 +109,8 @@ type Fetch struct {
 	OnDemand         bool          // a token waited for it; otherwise it was a refresh
 	// Outage reports whether the failure shows that the region is unavailable: DNS, TLS or the connection failed, there was
 	// no answer in time, or the status was 5xx without Retry-After, and a refresh was due. No other failure does, so tokens
-	// alone cannot cause one. If tokens with unknown keys have caused requests within a minute, a status shows it only of a
-	// host that has given no good answer within a minute: it may have rejected the request because those were too many.
+	// alone cannot cause one. If tokens with unknown keys have caused requests within a minute, a status counts only if the host
+	// has given no good answer within a minute: without that, it may just have had too many requests.
 	Outage bool
 	// Failure says why there is no good answer; "" after one. It is dns, tls, timeout, network, status and a number, html,
 	// too_large, malformed, no_usable_key, discovery, panic, or not_enabled (403 or 404 of an optional URL that has never

@@ -58,8 +58,8 @@ func (r *Replica[T]) Change(ctx context.Context, f func(known T) (T, error)) err
 	return r.persist(ctx, err)
 }
 
-// Unwritable returns why this process has what it takes to write to none of the stores, and nil if it has it for one, or if there
-// is none. A change would then never be shared.
+// Unwritable returns why this process can write to none of the stores, such as that it has no private key: a change would never
+// be shared. It returns nil if it can write to one, and if there are no stores.
 func (r *Replica[T]) Unwritable(ctx context.Context) error {
 	var errs []error
 	for _, m := range r.members {

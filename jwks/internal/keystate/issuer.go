@@ -59,8 +59,8 @@ func (e *Issuer) twin(i int, now clock.Time) bool {
 	return false
 }
 
-// inEffect reports whether a key that source i lists is in effect there: no other URL of the set has withdrawn it since, nor,
-// while source i fails, in many answers over an hour.
+// inEffect reports whether a key that source i lists is in effect there. It is not if another URL of the set has withdrawn it
+// since, or, while source i fails, has missed it in many answers over an hour.
 func (e *Issuer) inEffect(i int, k *Listing, now clock.Time) bool {
 	s := e.Sources[i]
 	if !s.lists(k, now, e.Limits) {

@@ -228,7 +228,8 @@ func (s *State) provesByAge(issuedAt time.Time) bool {
 	return !issuedAt.IsZero() && s.Answer.Made().Wall > issuedAt.Add(published).UnixNano()
 }
 
-// listsAny reports whether the last that the URL has said of a key that q asks for, and that was not tried, is that it lists it.
+// listsAny reports whether the URL lists a key that q asks for and that was not tried: it has not missed it since it last listed
+// it.
 func (s *State) listsAny(q Question, tried []string) bool {
 	return slices.ContainsFunc(s.Listed, func(k Listing) bool {
 		return (k.Miss == nil || k.Current) && q.Matches(k.Key) && !k.Key.Thumbprint.In(tried)

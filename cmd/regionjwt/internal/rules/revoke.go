@@ -87,8 +87,8 @@ func revokeCommand() cli.Command {
 Adds a rule: services reject tokens for which everything that is given is true. Its ID goes to standard output, for
 'regionjwt unrevoke'. To add a rule again changes nothing but its note.
 
-A rule for a provider that services do not have matches no token. So a provider that is not known is an error (exit code 2,
-nothing was changed): it is none of --known-provider, or, if that is not given, none that a rule or a pin in the store names.
+A rule for a provider that services do not have matches no token. So an unknown provider is an error (exit code 2, nothing was
+changed). Known are those of --known-provider. Without that flag, known are those that a rule or a pin in the store names.
 For the first rule or pin of another provider, add --new-provider. If the store names no provider at all, revoke only says so.
 
   regionjwt revoke --provider us-east-1_AbCdEf123 --kid 9bK2... --note "INC-7: key leaked"
