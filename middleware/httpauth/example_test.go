@@ -22,6 +22,10 @@ func ExampleRequire() {
 		fmt.Println(err)
 		return
 	}
+	if err := v.Preload(context.Background()); err != nil { // so that the keys of every region are known
+		fmt.Println(err)
+		return
+	}
 	orders := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintln(w, "orders for", verifier.FromContext(r.Context()).ClientID())
 	})
@@ -50,6 +54,10 @@ func ExampleNew() {
 	defer server.Close()
 	v, err := regionjwt.New(regionjwt.Config{Policies: []verifier.Policy{server.Policy()}})
 	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := v.Preload(context.Background()); err != nil {
 		fmt.Println(err)
 		return
 	}
