@@ -41,10 +41,10 @@ type observation struct {
 // wraps: at most 40 characters of a to z, 0 to 9, space, underscore and hyphen. Without one it is dns, tls, timeout, network or
 // other. The text of err is never used.
 //
-// The request began at started; the zero Time means now. Late reports are ignored, so that repeating one has no effect. A report is
-// late if its request began no later than one that the reporter has already reported, or before the reporter's view of the region
-// last changed. A failure is also late if its request began before the region became healthy. A request that began more than 30
-// seconds in the future is ignored as well, and so is one of a region that the provider does not have.
+// The request began at started; the zero Time means now. Late reports are ignored, so that repeating one has no effect. A report
+// is late if its request began no later than one that the reporter has already reported, or before the reporter's view of the
+// region last changed. A failure is also late if its request began before the region became healthy. A report that began more
+// than 30 seconds in the future is ignored as well, and so is one of a region that the provider does not have.
 func (c *Controller) Report(region, reporter string, started time.Time, err error) {
 	if !c.made() {
 		return

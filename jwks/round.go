@@ -242,8 +242,8 @@ func (r *round) observe(own *keystate.Issuer, now clock.Time) {
 	}
 }
 
-// enough reports whether no more answers are needed: every wanted key was found, and each key of the set is listed by an answer of
-// this round, or only by URLs that must not be asked now. The caller holds the set's mutex.
+// enough reports whether no more answers are needed: every wanted key was found, and each key of the set is listed by an answer
+// of this round, or only by URLs that must not be asked now. The caller holds the set's mutex.
 func (r *round) enough(s *set, own *keystate.Issuer, now clock.Time) bool {
 	if !r.good || r.recheck && s.untold(r, now) {
 		return false

@@ -25,6 +25,11 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
+	ctx := context.Background()
+	if err := v.Preload(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
 
 	route := middleware.Scopes("orders/read")
 	authorize := func(ctx context.Context, authorization ...string) error {
@@ -38,7 +43,6 @@ func Example() {
 		}
 		return middleware.Check(token, route)
 	}
-	ctx := context.Background()
 	fmt.Println(authorize(ctx, "Bearer "+server.Issue("us-west-2", issuertest.Claims{})))
 	for _, authorization := range [][]string{
 		nil,

@@ -28,8 +28,8 @@ type ReplicaConfig struct {
 	// the minimum is 50 ms.
 	PollInterval time.Duration
 	// MaxSilence is the maximum age of the latest proof that nothing is withheld: a signed document, or the heartbeat that
-	// "regionjwt rules alive" writes. If the proof is older, ReplicaStatus.Stale is set, and a process that starts then
-	// treats the document as unknown. 0 means that no proof is needed. It needs Signed stores, and must be longer than PollInterval.
+	// "regionjwt rules alive" writes. If the proof is older, ReplicaStatus.Stale is set, and a process that starts then treats
+	// the document as unknown. 0 means that no proof is needed. It needs Signed stores, and must be longer than PollInterval.
 	MaxSilence time.Duration
 	// MinEpoch is an epoch that the document is known to have reached; see ReplicaStatus. A document with a lower epoch was
 	// rolled back: what it says is in effect, but the document stays unknown. With 1 or more, a store without a document has lost

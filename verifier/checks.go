@@ -27,7 +27,7 @@ var checks = [...]check{
 		"three segments, each canonical base64url", []Reason{ReasonMalformed}, (*state).segmentsDecode,
 	},
 	{
-		"the header: strict JSON, a known alg; no crit, b64, enc or cty, and no zip other than NONE; jwk, jku and x5* are never read",
+		"the header: strict JSON, a known alg; no crit, b64, enc or cty, and no zip but NONE; jwk, jku and x5* are never read",
 		[]Reason{ReasonMalformed, ReasonAlgNotAllowed, ReasonTypNotAllowed},
 		(*state).headerIsRead,
 	},

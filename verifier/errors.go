@@ -38,7 +38,7 @@ const (
 	ReasonUnknownKey            Reason = "unknown_key"              // no region that lists the iss publishes the kid
 	ReasonKeyNotAllowed         Reason = "key_not_allowed"          // the key is too small or large, or its private half is known
 	ReasonKeysUnavailable       Reason = "keys_unavailable"         // the keys could not be fetched
-	ReasonUnknownKeyRateLimited Reason = "unknown_key_rate_limited" // the kid is unknown, and too many tokens have unknown ones: ask later
+	ReasonUnknownKeyRateLimited Reason = "unknown_key_rate_limited" // the kid is unknown, as those of too many tokens are
 	ReasonBadSignature          Reason = "bad_signature"            // no key of that kid verifies the signature
 	ReasonMissingClaim          Reason = "missing_claim"            // a required claim is absent or null
 	ReasonTooOld                Reason = "too_old"                  // MaxAge has passed; Detail exp: MaxLifetime is exceeded

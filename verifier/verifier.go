@@ -8,7 +8,7 @@
 //
 //  1. the size;
 //  2. three segments, each canonical base64url;
-//  3. the header: strict JSON, a known alg; no crit, b64, enc or cty, and no zip other than NONE; jwk, jku and x5* are never read;
+//  3. the header: strict JSON, a known alg; no crit, b64, enc or cty, and no zip but NONE; jwk, jku and x5* are never read;
 //  4. the payload: strict JSON, registered claims of the right types;
 //  5. iss is one that a configured provider lists;
 //  6. the claims that the provider's Policy names have the right types, and alg and typ are in its lists;

@@ -37,6 +37,10 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
+	if err := v.Preload(context.Background()); err != nil {
+		fmt.Println(err)
+		return
+	}
 	auth, err := grpcauth.New(v, grpcauth.Config{
 		Exempt:  []string{"/grpc.health.v1.Health/List"},
 		Default: []middleware.Requirement{middleware.Scopes("orders/read")},
