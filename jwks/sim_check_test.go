@@ -126,20 +126,18 @@ func (s *simulation) checkServed(q *simQuestion, k *jwks.Key, age time.Duration)
 
 // returned reports whether a key came back to u within that time: then its answers differ from request to request.
 func (s *simulation) returned(u *simURL, within time.Duration) bool {
-	gone := map[simKey]bool{}
-	for i, a := range u.answers {
+	gone := map[simKey]bool{} // the keys that were listed: whether the last answer lacked them
+	for _, a := range u.answers {
 		for _, k := range a.keys {
 			if gone[k] && s.lived()-a.lived < within {
 				return true
 			}
-			delete(gone, k)
 		}
-		for _, b := range u.answers[:i] {
-			for _, k := range b.keys {
-				if !slices.Contains(a.keys, k) {
-					gone[k] = true
-				}
-			}
+		for k := range gone {
+			gone[k] = true
+		}
+		for _, k := range a.keys {
+			gone[k] = false
 		}
 	}
 	return false
@@ -321,17 +319,20 @@ func (s *simulation) checkDoubt(q *simQuestion) {
 
 // dropped reports whether u listed the kid of a question within a day, and might list it still when that was answered.
 func (s *simulation) dropped(u *simURL, q *simQuestion) bool {
+	listed := map[simKey]bool{}
 	for _, a := range u.answers {
 		for _, k := range a.keys {
-			if k.kid != q.kid || s.lived()-a.lived > 26*time.Hour {
-				continue
-			}
-			if _, least := s.misses(u, k, q.began+q.took); least < 7 || s.returned(u, 26*time.Hour) {
-				return true
+			if k.kid == q.kid && s.lived()-a.lived <= 26*time.Hour {
+				listed[k] = true
 			}
 		}
 	}
-	return false
+	for k := range listed {
+		if _, least := s.misses(u, k, q.began+q.took); least < 7 {
+			return true
+		}
+	}
+	return len(listed) > 0 && s.returned(u, 26*time.Hour)
 }
 
 // checkRates: a burst of five rounds, one in two seconds, refreshes, and one request a second while a URL hangs. In a flood,
