@@ -30,7 +30,7 @@ var arrows = map[string][]string{
 		"internal/keymaker", "internal/outages",
 	},
 	"configfile":                           {"", "failover", "failover/monitor", "issuer", "jwks", "revocation", "store", "verifier", "internal/albtoken", "internal/guard", "internal/nils", "internal/outbound", "internal/strictjson", "internal/trust"},
-	"failover":                             {"issuer", "store", "internal/event", "internal/verdict", "internal/guard", "internal/handover", "internal/issuercheck", "internal/jose", "internal/nils", "internal/outbound", "internal/replica", "internal/strictjson", "internal/label", "internal/backoff", "failover/internal/health"},
+	"failover":                             {"issuer", "store", "internal/control", "internal/event", "internal/verdict", "internal/guard", "internal/handover", "internal/issuercheck", "internal/jose", "internal/nils", "internal/outbound", "internal/replica", "internal/strictjson", "internal/label", "internal/backoff", "failover/internal/health"},
 	"failover/clientcredentials":           {"failover", "issuer", "internal/guard", "internal/issuercheck", "internal/nils", "internal/outbound", "internal/strictjson", "internal/label", "internal/clock", "internal/backoff", "internal/jose", "internal/tokenwatch"},
 	"failover/internal/health":             {"internal/label"},
 	"failover/monitor":                     {"failover", "failover/internal/health", "store", "internal/backoff", "internal/guard", "internal/jose", "internal/nils", "internal/strictjson"},

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
+	"github.com/regionjwt/regionjwt/internal/control"
 	"github.com/regionjwt/regionjwt/internal/replica"
 	"github.com/regionjwt/regionjwt/internal/strictjson"
 )
@@ -120,7 +120,7 @@ func checkNote(s string) error {
 		return fmt.Errorf("failover: the note is longer than %d bytes, or not UTF-8", maxNote)
 	}
 	for _, r := range s {
-		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' {
+		if control.Character(r) {
 			return errors.New("failover: the note contains a control character")
 		}
 	}

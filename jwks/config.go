@@ -110,7 +110,7 @@ type Fetch struct {
 	// Outage reports whether the failure shows that the region is unavailable: DNS, TLS or the connection failed, there was
 	// no answer in time, or the status was 5xx without Retry-After, and a refresh was due. No other failure does, so tokens
 	// alone cannot cause one. If tokens with unknown keys have caused requests within a minute, a status counts only if the host
-	// has given no good answer within a minute: without that, it may just have had too many requests.
+	// has given no good answer within a minute: a host that answers some requests may reject the others as too many.
 	Outage bool
 	// Failure says why there is no good answer; "" after one. It is dns, tls, timeout, network, status and a number, html,
 	// too_large, malformed, no_usable_key, discovery, panic, or not_enabled (403 or 404 of an optional URL that has never

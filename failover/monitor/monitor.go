@@ -50,8 +50,7 @@ type Config struct {
 	// Stores are where Run looks for verdicts. They need not be trusted, because verdicts are signed. None means that verdicts
 	// are posted only.
 	Stores []store.Store
-	// PollInterval is the time between two requests for the verdicts in a store. 0 means 5 seconds; the
-	// least is 100 ms.
+	// PollInterval is the time between two requests for the verdicts in a store. 0 means 5 seconds; the minimum is 100 ms.
 	PollInterval time.Duration
 	// Logger gets a line for each verdict from a store that is rejected, and when a store stops or starts to answer. Nil is
 	// silent.

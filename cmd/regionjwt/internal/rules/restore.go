@@ -47,7 +47,7 @@ func (f *restoreFlags) read(ctx context.Context, c *cli.Call, now time.Time) (ru
 				continue
 			}
 			switch _, err := check(ctx, one.Rule); {
-			case errors.Is(err, document.ErrNoMatch): // an older version has written it
+			case errors.Is(err, document.ErrNoMatch): // other writers may add such a rule
 				c.Notef("note: the rule %s is left out: %v\n", one.ID, err)
 				continue
 			case err != nil:
