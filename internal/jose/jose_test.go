@@ -1,6 +1,7 @@
 package jose_test
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -99,6 +100,25 @@ func TestAppendBase64(t *testing.T) {
 	for _, s := range []string{"A", "AAAAA", "A=", "AA==", "AA=", "AAA=", "AA\n", "A\nA", "\r\nAA", "AA AA", "A+", "A/AA", "AB", "AAB", "A\x00", "A\xff", "AA!A", "A!", "!A", "!AA", "A!A", "AA!"} {
 		_, err := jose.AppendBase64(nil, s)
 		require.ErrorIs(t, err, jose.ErrBase64, "%q", s)
+	}
+}
+
+// Each byte at each place is taken where the standard library takes it, with the same value.
+func TestEachByteOfBase64(t *testing.T) {
+	t.Parallel()
+	for n := 2; n < 23; n++ {
+		for place := range n {
+			for b := range 256 {
+				text := bytes.Repeat([]byte("A"), n)
+				text[place] = byte(b)
+				got, err := jose.AppendBase64(nil, string(text))
+				want, stdErr := enc.Strict().DecodeString(string(text))
+				require.Equal(t, stdErr == nil && b != '\r' && b != '\n', err == nil, "%q", text)
+				if err == nil {
+					require.Equal(t, string(want), string(got), "%q", text)
+				}
+			}
+		}
 	}
 }
 

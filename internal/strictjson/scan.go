@@ -220,11 +220,12 @@ func (u *uniqueNames) addToMany(name string) bool {
 	return !twice
 }
 
+// filterBit returns one of 64 bits. With these factors the members of common tokens and keys have different bits.
 func filterBit(name string) uint64 {
 	if name == "" {
 		return 1
 	}
-	return 1 << ((uint(len(name)) + 7*uint(name[0]) + 3*uint(name[len(name)-1])) & 63)
+	return 1 << ((42*uint(len(name)) + 27*uint(name[0]) + 57*uint(name[len(name)-1])) & 63)
 }
 
 func (s *scanner) array(depth int) error {
@@ -293,8 +294,8 @@ func special(s string) uint64 {
 	const each = 0x0101010101010101
 	x := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
 		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
-	// A borrow sets bits only above a byte that is special.
-	return (x | (x - ' '*each) | (x ^ '"'*each - each) | (x ^ '\\'*each - each)) & (0x80 * each)
+	// With 0x02 flipped, a quote and what is below a space are below 0x21. A borrow sets bits only above a special byte.
+	return (x | (x ^ 0x02*each - 0x21*each) | (x ^ '\\'*each - each)) & (0x80 * each)
 }
 
 // rareText validates the rest of a string, near the end of the document or with bytes that do not stand for themselves.
@@ -370,11 +371,12 @@ func (s *scanner) number() error {
 }
 
 func (s *scanner) digits() bool {
-	start := s.pos
-	for s.pos < len(s.doc) && s.doc[s.pos] >= '0' && s.doc[s.pos] <= '9' {
-		s.pos++
+	start, doc, pos := s.pos, s.doc, s.pos
+	for pos < len(doc) && doc[pos] >= '0' && doc[pos] <= '9' {
+		pos++
 	}
-	return s.pos > start
+	s.pos = pos
+	return pos > start
 }
 
 func (s *scanner) literal(word string) error {

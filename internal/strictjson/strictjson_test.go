@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -303,6 +304,21 @@ func TestNoNameTwice(t *testing.T) {
 				_, err = strictjson.Parse(had, fmt.Sprintf(around, again))
 				require.ErrorIs(t, err, strictjson.ErrDuplicate, "%d of %d in %s", twice, n, around)
 			}
+		}
+	}
+}
+
+// Each byte at each place of a text means what it means to encoding/json, however many bytes are looked at together.
+func TestEachByteOfAText(t *testing.T) {
+	t.Parallel()
+	for place := range 20 {
+		for b := range 256 {
+			text := []byte("abcdefghijklmnopqrst")
+			text[place] = byte(b)
+			doc := `{"in":{"` + string(text) + `":"` + string(text) + `"},"after":1}`
+			_, err := strictjson.Parse(nil, doc)
+			valid := json.Valid([]byte(doc)) && utf8.ValidString(doc)
+			require.Equal(t, valid, err == nil, "%#x at %d: %v", b, place, err)
 		}
 	}
 }
