@@ -90,8 +90,8 @@ type Config struct {
 	// Prefix is the start of the keys of all items. It has at most 128 bytes of printable ASCII without spaces. "" means
 	// "regionjwt:".
 	Prefix string
-	// Timeout limits the duration of Load and of Save, all repetitions included. 0 means 2 s. One attempt of the client to make a
-	// request has half of it, so that must be enough to send the largest document.
+	// Timeout limits the duration of Load and of Save, all repetitions included. 0 means 2 s; the minimum is 10 ms. One attempt
+	// of the client to make a request has half of it, so that must be enough to send the largest document.
 	Timeout time.Duration
 }
 
@@ -130,8 +130,8 @@ func New(client Client, c Config) (*Store, error) {
 	if s.timeout == 0 {
 		s.timeout = call.DefaultTimeout
 	}
-	if s.timeout < 0 {
-		errs = append(errs, errors.New("dynamostore: Timeout is negative"))
+	if s.timeout < call.LeastTimeout {
+		errs = append(errs, fmt.Errorf("dynamostore: %w", call.TooShort(s.timeout)))
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)

@@ -44,7 +44,7 @@ func TestNew(t *testing.T) {
 		require.ErrorContains(t, err, "the client is nil or zero", name)
 	}
 	_, err := dynamostore.New(nil, dynamostore.Config{Prefix: "a b", Timeout: -1})
-	for _, says := range []string{"the client is nil", "Table is empty", "Prefix has a space", "Timeout is negative"} {
+	for _, says := range []string{"the client is nil", "Table is empty", "Prefix has a space", "Timeout is -1ns: use 0 for 2s"} {
 		require.ErrorContains(t, err, says, "every mistake at once")
 	}
 	var s store.Store = newStore(t, new(client))

@@ -48,5 +48,5 @@ func ExampleNew() {
 	// Output:
 	// dynamostore: the client is nil or zero
 	// dynamostore: Table is empty
-	// dynamostore: Timeout is negative
+	// dynamostore: Timeout is -1s: use 0 for 2s, or 10ms or more
 }

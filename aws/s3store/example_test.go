@@ -47,5 +47,5 @@ func ExampleNew() {
 	// Output:
 	// s3store: the client is nil or zero
 	// s3store: Bucket is empty
-	// s3store: Timeout is negative
+	// s3store: Timeout is -1s: use 0 for 2s, or 10ms or more
 }

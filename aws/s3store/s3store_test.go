@@ -40,7 +40,7 @@ func TestNew(t *testing.T) {
 		require.ErrorContains(t, err, "the client is nil or zero", name)
 	}
 	_, err := s3store.New(nil, s3store.Config{Prefix: "/a b", Timeout: -1})
-	for _, says := range []string{"the client is nil", "Bucket is empty", "Prefix has a space", "Prefix begins with a slash", "Timeout is negative"} {
+	for _, says := range []string{"the client is nil", "Bucket is empty", "Prefix has a space", "Prefix begins with a slash", "Timeout is -1ns: use 0 for 2s"} {
 		require.ErrorContains(t, err, says, "every mistake at once")
 	}
 	var s store.Store = newStore(t, new(client))

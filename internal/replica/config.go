@@ -52,6 +52,8 @@ func Check(c store.ReplicaConfig) (problems []error) {
 	problems = append(problems, trust.Check("Replica.LocalCopy", c.LocalCopy)...)
 	add(len(c.Name) > maxName, "Name has %d bytes; the maximum is %d", len(c.Name), maxName)
 	add(c.PollInterval < 0, "PollInterval is negative")
+	add(c.PollInterval > 0 && c.PollInterval < minPause, "PollInterval is %v: use 0 for %v, or %v or more",
+		c.PollInterval, DefaultPollInterval, minPause)
 	add(c.MaxSilence < 0, "MaxSilence is negative")
 	interval := cmp.Or(c.PollInterval, DefaultPollInterval)
 	add(c.MaxSilence > 0 && c.MaxSilence <= interval, "MaxSilence is %v, and the stores are asked every %v: "+

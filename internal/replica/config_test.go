@@ -25,7 +25,7 @@ func TestCheck(t *testing.T) { // it changes the directory
 		want   []string
 	}{
 		"nothing":       {store.ReplicaConfig{}, nil},
-		"a store":       {store.ReplicaConfig{Stores: []store.Trusted{dir}, LocalCopy: copies, Name: "n", PollInterval: 1, MinEpoch: 1}, nil},
+		"a store":       {store.ReplicaConfig{Stores: []store.Trusted{dir}, LocalCopy: copies, Name: "n", PollInterval: 50 * time.Millisecond, MinEpoch: 1}, nil},
 		"copy in store": {store.ReplicaConfig{Stores: []store.Trusted{dir}, LocalCopy: dir}, []string{"LocalCopy is in the same place as Stores[0]"}},
 		"copy in signed": {
 			store.ReplicaConfig{Stores: []store.Trusted{signed}, LocalCopy: near}, []string{"LocalCopy is in the same place as Stores[0]"},
@@ -34,8 +34,12 @@ func TestCheck(t *testing.T) { // it changes the directory
 		"a local copy":    {store.ReplicaConfig{LocalCopy: dir, Name: "n"}, nil},
 		"dead Name":       {store.ReplicaConfig{Name: "n"}, []string{"neither Stores nor LocalCopy"}},
 		"dead MinEpoch":   {store.ReplicaConfig{MinEpoch: 1}, []string{"neither Stores nor LocalCopy"}},
-		"dead interval":   {store.ReplicaConfig{PollInterval: 1}, []string{"neither Stores nor LocalCopy"}},
-		"no store":        {store.ReplicaConfig{Stores: []store.Trusted{nil}}, []string{"Replica.Stores[0] is nil"}},
+		"dead interval":   {store.ReplicaConfig{PollInterval: time.Second}, []string{"neither Stores nor LocalCopy"}},
+		"short interval": {
+			store.ReplicaConfig{Stores: []store.Trusted{dir}, PollInterval: 50*time.Millisecond - 1},
+			[]string{"PollInterval is 49.999999ms"},
+		},
+		"no store": {store.ReplicaConfig{Stores: []store.Trusted{nil}}, []string{"Replica.Stores[0] is nil"}},
 		"one twice": {store.ReplicaConfig{Stores: []store.Trusted{dir, signed, dir}}, []string{
 			"Stores[1] is of another fleet", "Stores[1] is there twice", "Stores[2] is there twice",
 		}},

@@ -50,6 +50,6 @@ func ExampleNew() {
 	_, err := redisstore.New(nil, redisstore.Config{Timeout: -time.Second})
 	fmt.Println(err)
 	// Output:
-	// redisstore: Timeout is negative
+	// redisstore: Timeout is -1s: use 0 for 1s, or 10ms or more
 	// redisstore: there is no client
 }

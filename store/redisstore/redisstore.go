@@ -61,6 +61,7 @@ import (
 const (
 	defaultPrefix  = "regionjwt:"
 	defaultTimeout = time.Second
+	leastTimeout   = 10 * time.Millisecond
 
 	maxPrefix   = 128 // bytes
 	maxRevision = 64  // bytes; those of a Store have 32
@@ -71,9 +72,9 @@ const (
 type Config struct {
 	// Prefix is the start of all keys and channels. It has at most 128 bytes and no braces. "" means "regionjwt:".
 	Prefix string
-	// Timeout limits the duration of a request. 0 means 1 s. An attempt of a *redis.Client to send or receive has one half of it,
-	// or one quarter if only the revision is requested. So it must be more than twice the time that the largest document needs,
-	// and more than four round trips.
+	// Timeout limits the duration of a request. 0 means 1 s; the minimum is 10 ms. An attempt of a *redis.Client to send or
+	// receive has one half of it, or one quarter if only the revision is requested. So it must be more than twice the time that
+	// the largest document needs, and more than four round trips.
 	Timeout time.Duration
 }
 
@@ -118,8 +119,9 @@ func New(client redis.UniversalClient, c Config) (*Store, error) {
 	if s.timeout == 0 {
 		s.timeout = defaultTimeout
 	}
-	if s.timeout < 0 {
-		errs = append(errs, errors.New("redisstore: Timeout is negative"))
+	if s.timeout < leastTimeout {
+		const text = "redisstore: Timeout is %v: use 0 for %v, or %v or more"
+		errs = append(errs, fmt.Errorf(text, s.timeout, defaultTimeout, leastTimeout))
 	}
 	if _, ring := client.(*redis.Ring); ring {
 		errs = append(errs, errors.New("redisstore: a *redis.Ring does not keep a document on one server"))

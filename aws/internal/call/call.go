@@ -17,8 +17,16 @@ import (
 	"github.com/regionjwt/regionjwt/internal/nils"
 )
 
-// DefaultTimeout is the default of the field Timeout of both stores.
-const DefaultTimeout = 2 * time.Second
+// The default and the minimum of the field Timeout of both stores.
+const (
+	DefaultTimeout = 2 * time.Second
+	LeastTimeout   = 10 * time.Millisecond
+)
+
+// TooShort is the problem with a Timeout that is less than LeastTimeout.
+func TooShort(timeout time.Duration) error {
+	return fmt.Errorf("Timeout is %v: use 0 for %v, or %v or more", timeout, DefaultTimeout, LeastTimeout)
+}
 
 // maxPrefix is the length of the longest prefix of keys, in bytes.
 const maxPrefix = 128
