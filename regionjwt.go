@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,7 +19,6 @@ import (
 	"github.com/regionjwt/regionjwt/internal/joined"
 	"github.com/regionjwt/regionjwt/internal/nils"
 	"github.com/regionjwt/regionjwt/internal/replica"
-	"github.com/regionjwt/regionjwt/internal/tokenkinds"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/revocation"
@@ -70,8 +67,10 @@ type Validator struct {
 	client       *http.Client // Config.Keys.HTTPClient
 	observers    observers
 
-	updating sync.Mutex // guards policies, and the order of updates
+	log      *slog.Logger
+	updating sync.Mutex // guards what follows, and the order of updates
 	policies []keptPolicy
+	warned   map[warning]bool // about the policies
 }
 
 // New returns a Validator, or every problem with c as one joined error. It does no I/O and starts no goroutine: keys are fetched
@@ -95,38 +94,10 @@ func New(c Config) (*Validator, error) {
 		return nil, err
 	}
 	v.verifier.Store(checker)
-	c.warn()
+	v.log = guard.Logger(c.Logger)
+	c.warnOfSignals()
+	v.warn(v.newWarnings(c.Policies))
 	return v, nil
-}
-
-// warn logs what is allowed and may be a mistake.
-func (c *Config) warn() {
-	log := guard.Logger(c.Logger)
-	if c.Revocation != nil {
-		for _, s := range c.Revocation.Signals {
-			for _, id := range s.Providers {
-				if !slices.ContainsFunc(c.Policies, func(p verifier.Policy) bool { return p.Provider.ID == id }) {
-					log.Warn("security events are believed for a provider that has no Policy", "provider", id,
-						"help", "list the Provider.ID of a Policy: rules for others match no token")
-				}
-			}
-		}
-	}
-	for i := range c.Policies {
-		for _, text := range tokenkinds.Unclear(c.Policies[i]) {
-			log.Warn("access tokens and ID tokens cannot be told apart for certain",
-				"provider", c.Policies[i].Provider.ID, "problem", text)
-		}
-		if text := tokenkinds.Unmet(c.Policies[i]); text != "" {
-			log.Warn("the policy rejects most access tokens", "provider", c.Policies[i].Provider.ID, "problem", text)
-		}
-		for _, name := range c.Policies[i].GroupClaims {
-			if strings.Contains(name, ".") && !strings.ContainsAny(name, "/:") {
-				log.Warn("a group claim is named with a dot", "provider", c.Policies[i].Provider.ID, "claim", name,
-					"help", "if it is a member of an object, write "+strconv.Quote("/"+strings.ReplaceAll(name, ".", "/")))
-			}
-		}
-	}
 }
 
 func (v *Validator) newKeys(c *Config) error {

@@ -94,30 +94,37 @@ func (v *Validator) each(
 	return errs
 }
 
-// Update replaces the policies, and keeps everything else of the Config. Key sets whose URLs stay keep their keys. A provider
-// that Config.Failover names must stay, with regions of the same names in the same order; its controller then probes their new
-// URLs. If there is a problem with the policies it changes nothing, and returns every problem as one joined error.
+// Update replaces the policies, and keeps everything else of the Config. Key sets whose URLs and HTTP client stay keep their
+// keys: give a provider the same *http.Client again, not a new one. A provider that Config.Failover names must stay, with regions
+// of the same names in the same order; its controller then probes their new URLs. If there is a problem with the policies it
+// changes nothing, and returns every problem as one joined error.
 func (v *Validator) Update(policies []verifier.Policy) error {
 	if !v.made() {
 		return errNotMade
 	}
+	fresh, err := v.update(policies)
+	v.warn(fresh)
+	return err
+}
+
+func (v *Validator) update(policies []verifier.Policy) (fresh []warning, err error) {
 	v.updating.Lock()
 	defer v.updating.Unlock()
 	wired := v.wired(policies)
 	// A temporary Verifier reports every problem with the policies before any key is dropped.
-	_, err := verifier.New(wired, noKeys{}, verifier.Config{CacheSize: -1})
+	_, err = verifier.New(wired, noKeys{}, verifier.Config{CacheSize: -1})
 	follow, problems := v.checkControllers(policies)
 	if err := errors.Join(err, problems); err != nil {
-		return err
+		return nil, err
 	}
 	if err := v.keys.Update(providersOf(policies)); err != nil { // first: new policies find their keys
-		return err
+		return nil, err
 	}
 	v.policies = kept(policies)
 	for _, apply := range follow {
 		apply()
 	}
-	return v.verifier.Load().Update(wired)
+	return v.newWarnings(policies), v.verifier.Load().Update(wired)
 }
 
 // checkControllers reports providers with failover that policies do not have, have with other regions, or have in a way that

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -125,7 +126,7 @@ func TestNewSaysWhoseSecurityEventsMatchNothing(t *testing.T) {
 	_, err := regionjwt.New(regionjwt.Config{
 		Policies: []verifier.Policy{{Provider: pool, Audience: verifier.CognitoAccess("app")}},
 		Revocation: &revocation.Config{Signals: []revocation.Signals{{
-			Replica: store.ReplicaConfig{Stores: []store.Trusted{store.Dir(t.TempDir())}}, Providers: []string{pool.ID, "us-east-1_abcdef123"},
+			Replica: store.ReplicaConfig{Stores: []store.Trusted{store.Dir(filepath.Join(t.TempDir(), "d"))}}, Providers: []string{pool.ID, "us-east-1_abcdef123"},
 		}}},
 		Logger: slog.New(slog.NewTextHandler(&log, nil)),
 	})
@@ -149,6 +150,26 @@ func TestNewSaysThatAnAudienceRejectsTheTokensOfAUserPool(t *testing.T) {
 		require.Equal(t, 1, strings.Count(log.String(), "\n"), log.String())
 		require.Contains(t, log.String(), "use CognitoAccess")
 	}
+}
+
+// Update logs what is doubtful about a policy that is new, and nothing that was logged before.
+func TestUpdateWarnsOfNewPolicies(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	policy := func(id string, audience verifier.AudiencePolicy) verifier.Policy {
+		return verifier.Policy{Provider: issuer.OIDC("https://" + id + ".example"), Audience: audience}
+	}
+	clear, unclear := policy("one", verifier.Audience("https://api.example")), policy("two", verifier.Audience("app"))
+	v, err := regionjwt.New(regionjwt.Config{Policies: []verifier.Policy{clear}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	require.NoError(t, err)
+	require.Empty(t, log.String())
+	for range 2 {
+		require.NoError(t, v.Update([]verifier.Policy{unclear, clear}))
+	}
+	require.Equal(t, 1, strings.Count(log.String(), "cannot be told apart"))
+	require.NoError(t, v.Update([]verifier.Policy{clear}))
+	require.NoError(t, v.Update([]verifier.Policy{unclear, clear}))
+	require.Equal(t, 2, strings.Count(log.String(), "cannot be told apart"), "it was gone, and is back")
 }
 
 // New says, in the log, where access tokens and ID tokens cannot be told apart, and only there.

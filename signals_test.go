@@ -1,6 +1,7 @@
 package regionjwt_test
 
 import (
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,7 +21,7 @@ func TestReadyNeedsTheRulesOfSignals(t *testing.T) {
 	v, err := regionjwt.New(regionjwt.Config{
 		Policies: []verifier.Policy{idp.Policy()},
 		Revocation: &revocation.Config{Signals: []revocation.Signals{{
-			Replica: store.ReplicaConfig{Stores: []store.Trusted{store.Dir(t.TempDir())}}, Providers: []string{"shop"},
+			Replica: store.ReplicaConfig{Stores: []store.Trusted{store.Dir(filepath.Join(t.TempDir(), "rules"))}}, Providers: []string{"shop"},
 		}}},
 	})
 	require.NoError(t, err)

@@ -190,6 +190,7 @@ func (f *File) read(open bool) (*reading, error) {
 	checked := r.config
 	if !open {
 		checked.WrapKeys = nil // this Validator only checks the configuration: nothing of it is used
+		checked.Logger = nil   // Validator.Update logs what is new
 	}
 	if r.validator, err = regionjwt.New(checked); err != nil {
 		return nil, f.failed(err)
@@ -217,5 +218,5 @@ func (f *File) parse(data []byte) (*node, *document, []error) {
 }
 
 func (f *File) failed(problems ...error) error {
-	return fmt.Errorf("configfile: %s: %w", f.path, errors.Join(problems...))
+	return fmt.Errorf("configfile: %s: %w", f.path, errors.Join(byLine(problems)...))
 }

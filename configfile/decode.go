@@ -2,7 +2,9 @@ package configfile
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -26,7 +28,30 @@ func (p place) problem(format string, args ...any) error {
 	if where != "" {
 		where += ": "
 	}
-	return fmt.Errorf("line %d: "+where+"%w", max(1, p.line), fmt.Errorf(format, args...))
+	return &lineError{max(1, p.line), fmt.Errorf("%s%w", where, fmt.Errorf(format, args...))}
+}
+
+// lineError is a problem with a line of the file.
+type lineError struct {
+	line int
+	err  error
+}
+
+// Error implements error.
+func (e *lineError) Error() string { return fmt.Sprintf("line %d: %v", e.line, e.err) }
+
+// Unwrap returns the error without the line.
+func (e *lineError) Unwrap() error { return e.err }
+
+// byLine sorts problems by their lines. Those without a line come last.
+func byLine(problems []error) []error {
+	line := func(err error) int {
+		if e := (*lineError)(nil); errors.As(err, &e) {
+			return e.line
+		}
+		return math.MaxInt
+	}
+	return slices.SortedStableFunc(slices.Values(problems), func(a, b error) int { return cmp.Compare(line(a), line(b)) })
 }
 
 // decoder fills structs from nodes, and collects every problem.

@@ -168,7 +168,7 @@ func (r *reader) inside(n *node, depth int, twice *[]error) error {
 		m := member{line: r.here()}
 		m.name, _ = t.(string)
 		if slices.ContainsFunc(n.members, func(other member) bool { return other.name == m.name }) {
-			*twice = append(*twice, fmt.Errorf("line %d: the member %q is there twice", m.line, m.name))
+			*twice = append(*twice, &lineError{m.line, fmt.Errorf("the member %q is there twice", m.name)})
 		}
 		if m.value, err = r.value(depth+1, twice); err != nil {
 			return err

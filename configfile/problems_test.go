@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -215,4 +216,26 @@ func TestFilesOfOthersAreNotUsed(t *testing.T) {
 	}
 	_, err := configfile.Open(t.TempDir(), configfile.Options{})
 	require.ErrorContains(t, err, "is not a regular file")
+}
+
+// Problems come in the order of their lines, whatever part of the file they are in.
+func TestProblemsComeInTheOrderOfTheLines(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "regionjwt.json")
+	require.NoError(t, os.WriteFile(path, []byte("{\"policies\": [\n{\"provider\": {\"oidc\": \"no URL\"},\n\"audience\": {}}],\n"+
+		"\"revocation\": {\"replica\": {\"stores\": [\"c\"]}},\n\"stores\": {\n\"%s\": {\"url\": \"x\"},\n\"b\": {\"url\": \"y\"}}}"), 0o600))
+	_, err := configfile.Open(path, configfile.Options{})
+	require.Error(t, err)
+	var got []int
+	for line := range strings.Lines(err.Error()) {
+		_, rest, ok := strings.Cut(line, "line ")
+		require.True(t, ok, line)
+		number, _, _ := strings.Cut(rest, ":")
+		n, atoi := strconv.Atoi(number)
+		require.NoError(t, atoi)
+		got = append(got, n)
+	}
+	require.GreaterOrEqual(t, len(got), 4)
+	require.IsNonDecreasing(t, got, err.Error())
+	require.Contains(t, err.Error(), `stores["%s"]: `)
 }

@@ -139,6 +139,20 @@ func TestReloadReplacesPoliciesAndKeepsKeys(t *testing.T) {
 	require.Contains(t, s.log.String(), "configuration file is in effect")
 }
 
+// A warning about a policy is logged when the policy is new, not again for each file that still has it.
+func TestReloadRepeatsNoWarning(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, file(one("one", "urn:one")))
+	const text = "access tokens and ID tokens cannot be told apart"
+	require.Equal(t, 1, strings.Count(s.log.String(), text))
+	s.write(file(one("one", "urn:one"), one("two", "urn:two")))
+	require.NoError(t, s.file.Reload())
+	require.Equal(t, 2, strings.Count(s.log.String(), text), "of the second provider")
+	s.write(file(one("two", "urn:two"), one("one", "urn:one")))
+	require.NoError(t, s.file.Reload())
+	require.Equal(t, 2, strings.Count(s.log.String(), text))
+}
+
 // WrapKeys is called once: what only checks a file that has changed needs no source of keys.
 func TestReloadWrapsNoKeysAgain(t *testing.T) {
 	t.Parallel()

@@ -77,7 +77,7 @@ func (b *builder) storeAt(l *location, forVerdicts bool) (inner store.Store, tru
 		b.add(l.At, "url: dir: needs a path")
 	}
 	protected := isDir || len(l.PublicKeys) > 0 || l.SecretFile != "" || l.InsecureTrust
-	if !protected && !forVerdicts {
+	if !protected && !forVerdicts && strings.Contains(l.URL, ":") { // without a scheme, what is wrong is the URL
 		b.add(l.At, unprotectedText)
 	}
 	b.checkTrust(l, isDir)

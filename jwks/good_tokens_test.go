@@ -35,7 +35,7 @@ var mistaken = []row{
 	},
 	{"a token whose key only an optional URL lists that says 403 or 404 by mistake", fakeissuer.OneIssuer, optionalByMistake},
 	{
-		"a token whose key is listed by one URL of a key set only, which has not answered for `MaxStale`",
+		"a token whose key only one URL of a key set lists, if that URL has not answered for `MaxStale`",
 		fakeissuer.OneIssuerSharedKeys, notAnsweredForMaxStale,
 	},
 	{"a token whose key names a wrong `alg`", fakeissuer.IssuerPerRegion, wrongAlgorithm},

@@ -76,9 +76,10 @@ var (
 	// ErrKeyNotAllowed means that the key is published and must not be used: its size, its exponent, or a private half that is
 	// public.
 	ErrKeyNotAllowed = errors.New("the key is published but not allowed")
-	// ErrUnavailable is what Ready and Preload report about a provider or region without usable keys.
-	ErrUnavailable = errors.New("keys of the issuer are not available")
 )
+
+// errUnavailable is what Ready and Preload report about a provider or region without usable keys.
+var errUnavailable = errors.New("keys of the issuer are not available")
 
 // Key is a public key that may verify tokens of one issuer. It is safe for concurrent use. It stays the same pointer while it is
 // usable and none of what its methods say changes, but Age and Origin.

@@ -133,7 +133,7 @@ func TestNoUsableKeySaysWhy(t *testing.T) {
 		s.publish(odd, private, enc, nameless)
 		c := newCache(t, n, jwks.Config{Logger: l.Logger()}, pool("p", []string{keysURL}))
 		err := c.Preload(t.Context())
-		require.ErrorIs(t, err, jwks.ErrUnavailable)
+		require.ErrorContains(t, err, "keys of the issuer are not available")
 		require.ErrorContains(t, err, "no_usable_key")
 		synctest.Wait() // for the log
 		st := c.Status()[0]

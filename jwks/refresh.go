@@ -180,11 +180,11 @@ func (c *Cache) Preload(ctx context.Context) error {
 			if s.usable(now, c.config.limits()) {
 				continue
 			}
-			err := ErrUnavailable
+			err := errUnavailable
 			if why := s.why(); why != nil {
-				err = fmt.Errorf("%w: %w", ErrUnavailable, why)
+				err = fmt.Errorf("%w: %w", errUnavailable, why)
 			} else if ctx.Err() != nil {
-				err = fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
+				err = fmt.Errorf("%w: %w", errUnavailable, context.Cause(ctx))
 			}
 			errs = append(errs, fmt.Errorf("provider %q: region %q: %w", r.provider, r.name, err))
 		}

@@ -112,7 +112,7 @@ func testUnused(t *testing.T, s *server, start func(...func(*jwks.Config)) *jwks
 	second := start()
 	require.Equal(t, 503, ask(t.Context(), second, "p", "one"))
 	require.Empty(t, second.Status()[0].KeyIDs)
-	require.ErrorIs(t, second.Ready(), jwks.ErrUnavailable)
+	require.ErrorContains(t, second.Ready(), "keys of the issuer are not available")
 	s.set(heal)
 	time.Sleep(2 * time.Second)
 	require.Equal(t, 200, ask(t.Context(), start(), "p", "one"))

@@ -58,7 +58,7 @@ func (c *Cache) Ready(providerIDs ...string) error {
 	var errs []error
 	for _, id := range providerIDs {
 		if !usable[id] {
-			errs = append(errs, fmt.Errorf("provider %q: %w", id, ErrUnavailable))
+			errs = append(errs, fmt.Errorf("provider %q: %w", id, errUnavailable))
 		}
 	}
 	return errors.Join(errs...)

@@ -96,7 +96,23 @@ func (d *dir) Watch(ctx context.Context, name string, _ func()) error {
 	return ctx.Err()
 }
 
+// own returns an error if the directory is not there, or not only for the user of the process. An empty one is judged as well: a
+// problem must show before the first document is written.
+func (d *dir) own() error {
+	info, err := os.Stat(d.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return ErrNotFound
+	}
+	if err != nil {
+		return err
+	}
+	return checkOwner(d.path, info)
+}
+
 func (d *dir) read(path string) (data []byte, revision string, err error) {
+	if err := d.own(); err != nil {
+		return nil, "", err
+	}
 	f, err := openNoFollow(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, "", ErrNotFound
@@ -105,14 +121,12 @@ func (d *dir) read(path string) (data []byte, revision string, err error) {
 		return nil, "", err
 	}
 	defer func() { _ = f.Close() }()
-	for _, check := range []func() (fs.FileInfo, error){f.Stat, func() (fs.FileInfo, error) { return os.Stat(d.path) }} {
-		info, err := check()
-		if err != nil {
-			return nil, "", err
-		}
-		if err := checkOwner(info); err != nil {
-			return nil, "", err
-		}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, "", err
+	}
+	if err := checkOwner(path, info); err != nil {
+		return nil, "", err
 	}
 	data, err = io.ReadAll(io.LimitReader(f, document.MaxData+1))
 	if err != nil {
@@ -132,11 +146,7 @@ func (d *dir) Save(ctx context.Context, name string, data []byte, ifRevision str
 	if err := os.MkdirAll(d.path, dirPermissions); err != nil {
 		return "", err
 	}
-	info, err := os.Stat(d.path)
-	if err != nil {
-		return "", err
-	}
-	if err := checkOwner(info); err != nil {
+	if err := d.own(); err != nil {
 		return "", err
 	}
 	d.mu.Lock()

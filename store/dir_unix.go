@@ -19,13 +19,14 @@ func openNoFollow(path string) (*os.File, error) {
 }
 
 // checkOwner rejects a file or directory that another user owns, or that others can read or write.
-func checkOwner(info fs.FileInfo) error {
+func checkOwner(path string, info fs.FileInfo) error {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || int(st.Uid) != os.Geteuid() {
-		return fmt.Errorf("%w: another user owns it", ErrNotAuthentic)
+		return fmt.Errorf("%w: another user owns %s", ErrNotAuthentic, path)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return fmt.Errorf("%w: others may read or write it (mode %v)", ErrNotAuthentic, info.Mode().Perm())
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return fmt.Errorf("%w: others may read or write %s (mode %04o): find out who did, then chmod %o it",
+			ErrNotAuthentic, path, mode, mode&0o700)
 	}
 	return nil
 }

@@ -278,6 +278,25 @@ func TestDirTrustsItsOwnerOnly(t *testing.T) {
 	require.ErrorIs(t, err, store.ErrNotAuthentic)
 }
 
+// A directory that others may enter shows before the first document is written, with its path and how to correct it.
+func TestDirIsJudgedWhileItIsEmpty(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "d")
+	s := store.Dir(path)
+	_, err := load(t.Context(), s, "a")
+	require.ErrorIs(t, err, store.ErrNotFound, "it is not there yet")
+	require.NoError(t, os.Mkdir(path, 0o700))
+	for _, mode := range []os.FileMode{0o755, 0o711, 0o770, 0o702} {
+		require.NoError(t, os.Chmod(path, mode))
+		_, err = load(t.Context(), s, "a")
+		require.ErrorIs(t, err, store.ErrNotAuthentic)
+		require.ErrorContains(t, err, fmt.Sprintf("others may read or write %s (mode %04o): find out who did, then chmod 700 it", path, mode))
+	}
+	require.NoError(t, os.Chmod(path, 0o700))
+	_, err = load(t.Context(), s, "a")
+	require.ErrorIs(t, err, store.ErrNotFound)
+}
+
 func TestEncrypted(t *testing.T) {
 	t.Parallel()
 	require.Error(t, problems(store.Encrypted(nil, "test", secret)))

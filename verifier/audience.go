@@ -3,6 +3,8 @@ package verifier
 import (
 	"errors"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/regionjwt/regionjwt/internal/jose"
 )
@@ -89,6 +91,29 @@ func AnyOf(policies ...AudiencePolicy) AudiencePolicy {
 // policies that no token can meet.
 func AllOf(policies ...AudiencePolicy) AudiencePolicy {
 	return AudiencePolicy{kind: audAllOf, parts: slices.Clone(policies)}
+}
+
+// String returns what a is made by, such as AnyOf(CognitoAccess("client"), Audience("https://api.example.com")), for people.
+func (a AudiencePolicy) String() string {
+	names := map[audienceKind]string{
+		audAPI: "Audience", audCognitoAccess: "CognitoAccess", audCognitoDerived: "CognitoDerived", audCognitoID: "CognitoID",
+		audIDToken: "IDToken", audAny: "InsecureAnyAudience", audAnyOf: "AnyOf", audAllOf: "AllOf",
+	}
+	name, ok := names[a.kind]
+	if !ok {
+		return "no audience policy"
+	}
+	var arguments []string
+	if a.kind == audCognitoDerived {
+		arguments = append(arguments, strconv.Quote(a.derived))
+	}
+	for _, s := range a.allowed {
+		arguments = append(arguments, strconv.Quote(s))
+	}
+	for _, p := range a.parts {
+		arguments = append(arguments, p.String())
+	}
+	return name + "(" + strings.Join(arguments, ", ") + ")"
 }
 
 // anyClient reports whether AllowAnyClient was given.

@@ -1,6 +1,7 @@
 package verifier_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -105,5 +106,20 @@ func TestClaimNames(t *testing.T) {
 	} {
 		_, err = v.Verify(t.Context(), w.Issue(east, fakeissuer.Claims{Set: set}))
 		require.Equal(t, "missing_claim", reasonOf(t, err), name)
+	}
+}
+
+// An AudiencePolicy is printed as it was written.
+func TestAnAudiencePolicyIsPrintedAsItIsWritten(t *testing.T) {
+	t.Parallel()
+	for want, a := range map[string]verifier.AudiencePolicy{
+		`Audience("a", "b\"")`: verifier.Audience("a", `b"`), `CognitoAccess("*")`: verifier.CognitoAccess(verifier.AllowAnyClient),
+		`CognitoID("c")`: verifier.CognitoID("c"), `IDToken("c")`: verifier.IDToken("c"), `CognitoDerived("a", "c")`: verifier.CognitoDerived("a", "c"),
+		"InsecureAnyAudience()": verifier.InsecureAnyAudience(), "no audience policy": {},
+		`AnyOf(CognitoID("c"), AllOf(CognitoAccess("c"), Audience("a")))`: verifier.AnyOf(
+			verifier.CognitoID("c"), verifier.AllOf(verifier.CognitoAccess("c"), verifier.Audience("a"))),
+	} {
+		require.Equal(t, want, a.String())
+		require.Equal(t, want, fmt.Sprint(a))
 	}
 }

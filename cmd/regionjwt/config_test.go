@@ -79,6 +79,10 @@ func TestOneFileForServicesAndTheTool(t *testing.T) {
 			require.Equal(t, name, rejected)
 			require.NotEmpty(t, wanted)
 			require.NotEmpty(t, found)
+			if name == "audience" {
+				require.Contains(t, wanted, `the audience of the policy for shop says: `)
+				require.Contains(t, wanted, `("`, "the values that are accepted")
+			}
 		}
 		require.Contains(t, tool{}.ok(t, "check", "--config", file, "--quiet"), "provider   shop")
 	}
@@ -177,6 +181,28 @@ func TestDoctorLooksAtTheSnapshots(t *testing.T) {
 	require.Contains(t, doctor(), "only its owner can use it")
 	require.NoError(t, os.Chmod(keys, 0o755))
 	require.Contains(t, doctor(), "chmod 700 "+keys)
+}
+
+// So is a directory of rules, however empty. What a service would log as a warning is a line, too.
+func TestDoctorLooksAtEachDirectoryAndPolicy(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "service.json")
+	require.NoError(t, os.WriteFile(file, []byte(`{
+		"policies": [{"provider": {"cognito": {"pool": "us-east-1_AbCdEf123"}}, "audience": {"audience": ["client"]}}],
+		"revocation": {"replica": {"stores": ["rules"], "localCopy": "copy"}},
+		"stores": {"rules": {"url": "dir:rules"}, "copy": {"url": "dir:copy"}}}`), 0o600))
+	for _, one := range []string{"rules", "copy"} {
+		require.NoError(t, os.Mkdir(filepath.Join(dir, one), 0o755))
+	}
+	got := tool{}.run(t, "doctor", "--config", file, "--timeout", "1s")
+	require.Equal(t, 1, got.code)
+	for _, want := range []string{
+		"the policy rejects most access tokens, provider: us-east-1_AbCdEf123", "others can read or write it (mode 0755)",
+		"chmod 700 " + filepath.Join(dir, "rules"), "chmod 700 " + filepath.Join(dir, "copy"), "fleet and publicKeys of the store in the file",
+	} {
+		require.Contains(t, got.out, want)
+	}
 }
 
 // The drill says what a cached answer of an authorizer means.

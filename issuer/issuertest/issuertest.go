@@ -100,6 +100,7 @@ type Config struct {
 // the token is bound to its key.
 type Server struct {
 	fake   *fakeissuer.Server
+	client *http.Client // the same for each Provider: an Update with another one would drop the keys
 	config Config
 	served atomic.Bool
 }
@@ -114,7 +115,7 @@ func New(t tb, p issuer.Provider, c Config) *Server {
 	if fake.Cognito() && c.Audience != "" {
 		fake.Fatalf("Config.Audience is set, and access tokens of a user pool have no aud: set it in Claims.Set")
 	}
-	return &Server{fake: fake, config: c}
+	return &Server{fake: fake, client: fake.Client(), config: c}
 }
 
 // Close closes the listeners of Serve and releases hanging requests. It may be called more than once.
@@ -126,7 +127,7 @@ func (s *Server) Provider() issuer.Provider {
 	p := s.fake.Provider()
 	p.HTTPClient = nil
 	if !s.served.Load() {
-		p.HTTPClient = s.fake.Client()
+		p.HTTPClient = s.client
 	}
 	return p
 }

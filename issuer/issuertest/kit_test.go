@@ -17,6 +17,19 @@ import (
 )
 
 // A header can be changed: a token without kid is rejected by default, and accepted where the policy allows it.
+// A Policy that is asked for again has the same client, so that an Update with it keeps the keys.
+func TestAPolicyOfTheServerKeepsTheKeys(t *testing.T) {
+	t.Parallel()
+	idp := issuertest.New(t, issuer.OIDC("https://idp.example.com"), issuertest.Config{Algorithm: "ES256"})
+	v, err := regionjwt.New(regionjwt.Config{Policies: []verifier.Policy{idp.Policy()}})
+	require.NoError(t, err)
+	require.NoError(t, v.Preload(t.Context()))
+	idp.Break("default")
+	require.NoError(t, v.Update([]verifier.Policy{idp.Policy()}))
+	_, err = v.Verify(t.Context(), idp.Issue("default", issuertest.Claims{}))
+	require.NoError(t, err)
+}
+
 func TestATokenWithoutKeyID(t *testing.T) {
 	t.Parallel()
 	s := issuertest.New(t, issuer.OIDC("https://idp.example"), issuertest.Config{Algorithm: "ES256"})

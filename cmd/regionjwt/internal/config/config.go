@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -37,18 +38,50 @@ func (f *Flags) Given() bool { return f.File != "" }
 type Config struct {
 	regionjwt.Config
 
+	Warnings []string // what a service logs about it
+
 	file  string
 	close func()
 }
 
 // Open reads the file, and reports every problem with it.
 func (f *Flags) Open(*cli.Call) (*Config, error) {
-	file, closeStores, err := f.open(configfile.Options{}, map[string]opener{"": unknown})
+	said := &warnings{}
+	edit := func(c *regionjwt.Config) error {
+		c.Logger = slog.New(said)
+		return nil
+	}
+	file, closeStores, err := f.open(configfile.Options{Edit: edit}, map[string]opener{"": unknown})
 	if err != nil {
 		return nil, err
 	}
-	return &Config{Config: file.Config(), file: f.File, close: closeStores}, nil
+	c := &Config{Config: file.Config(), Warnings: said.all, file: f.File, close: closeStores}
+	c.Logger = nil
+	return c, nil
 }
+
+// warnings collects the warnings of a log, each as one line.
+type warnings struct{ all []string }
+
+// Enabled implements slog.Handler.
+func (*warnings) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelWarn }
+
+// Handle implements slog.Handler.
+func (w *warnings) Handle(_ context.Context, r slog.Record) error {
+	text := r.Message
+	r.Attrs(func(a slog.Attr) bool {
+		text += ", " + a.Key + ": " + a.Value.String()
+		return true
+	})
+	w.all = append(w.all, text)
+	return nil
+}
+
+// WithAttrs implements slog.Handler.
+func (w *warnings) WithAttrs([]slog.Attr) slog.Handler { return w }
+
+// WithGroup implements slog.Handler.
+func (w *warnings) WithGroup(string) slog.Handler { return w }
 
 // OpenFile reads the file as a service does, with what edit sets, and reports every problem with it. What it returns beside the
 // file closes the connections to stores.

@@ -6,9 +6,11 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/config"
 	"github.com/regionjwt/regionjwt/cmd/regionjwt/internal/rules"
 	"github.com/regionjwt/regionjwt/internal/trust"
 	"github.com/regionjwt/regionjwt/issuer"
+	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -22,9 +24,10 @@ func (x *examination) file(ctx context.Context) error {
 	}
 	defer c.Close()
 	x.ok("config", f.config.File, fmt.Sprintf("it has no problem; providers: %d", len(c.Policies)))
-	if path := trust.Of(c.Keys.Snapshots).Path; path != "" {
-		x.directory("snapshots", path)
+	for _, text := range c.Warnings {
+		x.warn("config", f.config.File, text, "nothing, if that is intended; services log it when they start")
 	}
+	x.directoriesOf(c)
 	limited, cancel := context.WithTimeout(ctx, f.rules.Timeout)
 	defer cancel()
 	if o := c.Rules(); o != nil {
@@ -46,6 +49,34 @@ func (x *examination) file(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// directoriesOf checks each directory that the file names, once.
+func (x *examination) directoriesOf(c *config.Config) {
+	seen := map[string]bool{}
+	look := func(check string, all ...store.Trusted) {
+		for _, s := range all {
+			if path := trust.Of(s).Path; path != "" && !seen[path] {
+				seen[path] = true
+				x.directory(check, path)
+			}
+		}
+	}
+	look("snapshots", c.Keys.Snapshots)
+	replicas := make([]store.ReplicaConfig, 0, len(c.Failover)+1)
+	if c.Revocation != nil {
+		replicas = append(replicas, c.Revocation.Replica)
+		for _, s := range c.Revocation.Signals {
+			replicas = append(replicas, s.Replica)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.Failover)) {
+		replicas = append(replicas, c.Failover[id].Replica)
+	}
+	for _, r := range replicas {
+		look("store", r.Stores...)
+		look("local copy", r.LocalCopy)
+	}
 }
 
 func providerOf(policies []verifier.Policy, id string) issuer.Provider {

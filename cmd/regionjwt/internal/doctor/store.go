@@ -71,8 +71,11 @@ func (x *examination) store(ctx context.Context, p *issuer.Provider) error {
 // rulesIn reads the rules of every store.
 func (x *examination) rulesIn(ctx context.Context, l *rules.List) {
 	if l.Trust == "plain" {
-		x.warn("store", l.Where, "its documents are neither signed nor encrypted",
-			"sign them: 'regionjwt keygen', then --sign-key here and store.Signed in the services")
+		remedy := "sign them: 'regionjwt keygen', then --sign-key here and store.Signed in the services"
+		if x.flags.config.Given() {
+			remedy = "sign them: 'regionjwt keygen', then fleet and publicKeys of the store in the file"
+		}
+		x.warn("store", l.Where, "its documents are neither signed nor encrypted", remedy)
 	}
 	_, err := l.Load(ctx)
 	st := l.State()

@@ -150,7 +150,7 @@ func (j *judgement) explainAudience(e *verifier.Error) (wanted, found string) {
 	f, r := j.flags, j.report
 	switch f.kind {
 	case kindFile:
-		return "what the audience of the policy for " + j.policy.Provider.ID + " says: " + e.Detail,
+		return e.Detail + " as the audience of the policy for " + j.policy.Provider.ID + " says: " + j.policy.Audience.String(),
 			r.named("token_use", "client_id", "aud", "azp")
 	case kindCognitoDerived:
 		return "token_use access, client_id " + list(f.clients) + ", nothing but " + list(f.audiences) + " in aud",
