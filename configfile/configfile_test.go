@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/regionjwt/regionjwt"
 	"github.com/regionjwt/regionjwt/configfile"
+	"github.com/regionjwt/regionjwt/internal/trust"
 	"github.com/regionjwt/regionjwt/issuer"
 	"github.com/regionjwt/regionjwt/store"
 	"github.com/regionjwt/regionjwt/verifier"
@@ -172,6 +174,25 @@ func openAll(t *testing.T, text string, o configfile.Options) (*configfile.File,
 	}
 	f, err := configfile.Open(path, o)
 	return f, dir, err
+}
+
+// A file is named by its path, absolute or from the directory of the configuration.
+func TestPathsOfFiles(t *testing.T) {
+	t.Parallel()
+	const text = `{"policies": [{"provider": {"oidc": "https://idp.example"}, "audience": {"audience": ["a"]}}],
+		"keys": {"snapshots": "s"}, "stores": {"s": {"url": "dir:%s", "fleet": "f", "secretFile": "%s"}}}`
+	dir := t.TempDir()
+	keyFiles(t, dir)
+	for _, secret := range []string{"secret", "./secret", filepath.Join(dir, "secret")} {
+		path := filepath.Join(t.TempDir(), "regionjwt.json")
+		if !filepath.IsAbs(secret) {
+			path = filepath.Join(dir, "regionjwt.json")
+		}
+		require.NoError(t, os.WriteFile(path, fmt.Appendf(nil, text, filepath.Join(dir, "keys"), secret), 0o600))
+		f, err := configfile.Open(path, configfile.Options{})
+		require.NoError(t, err, secret)
+		require.Equal(t, filepath.Join(dir, "keys"), trust.Of(f.Config().Keys.Snapshots).Path)
+	}
 }
 
 // inCode are the fields of the Config that a file cannot set: code of the program, and what says how it is run. automatic excludes

@@ -95,6 +95,25 @@ func TestManySmallKeys(t *testing.T) {
 	}
 }
 
+// The keys that an answer had, and that are not used, stay named while the server fails.
+func TestSkippedKeysStayNamedInAnOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := newServers()
+		s := n.at(keysURL)
+		s.list(kids(5)...)
+		c := newCache(t, n, jwks.Config{MaxKeys: 3}, pool("p", []string{keysURL}))
+		require.NoError(t, c.Preload(t.Context()))
+		require.Len(t, c.Status()[0].Skipped, 2)
+		s.set(func(s *server) { s.refuses = true })
+		time.Sleep(time.Hour)
+		require.Equal(t, 200, ask(t.Context(), c, "p", kids(5)[0]))
+		time.Sleep(time.Minute)
+		require.Equal(t, "network", c.Status()[0].Failure)
+		require.Len(t, c.Status()[0].Skipped, 2)
+	})
+}
+
 // A server that keeps adding keys and dropping others does not make the cache remember all of them.
 func TestChurnOfKeysIsBounded(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package jwks_test
 
 import (
 	"fmt"
+	"maps"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,6 +31,32 @@ func TestUnknownKeysOfHealthyServers(t *testing.T) {
 			time.Sleep(10 * time.Second)
 		})
 	}
+}
+
+// A key that came since the caller looked is found without a round, also by a caller that does not wait.
+func TestAKeyThatHasJustCome(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const iss = "https://idp.example/p"
+		n := newServers()
+		s := n.at("https://a.example/keys")
+		s.list("key")
+		c := newCache(t, n, jwks.Config{}, pool("p", []string{"https://a.example/keys"}))
+		require.NoError(t, c.Preload(t.Context()))
+		before := jwks.View(c, iss)
+		q := jwks.Query{Issuer: iss, KeyID: "key", CacheOnly: true}
+		old := c.Lookup(t.Context(), q).Keys[0].Thumbprint()
+		s.set(func(s *server) { // another key under the same ID
+			s.keys["key"] = maps.Clone(material("another"))
+			s.keys["key"]["kid"] = "key"
+		})
+		require.Equal(t, 401, ask(t.Context(), c, "p", "made-up"))
+		jwks.ShowAgain(c, iss, before)
+		q.Tried = []string{old}
+		got := c.Lookup(t.Context(), q)
+		require.Len(t, got.Keys, 1)
+		require.NotEqual(t, old, got.Keys[0].Thumbprint())
+	})
 }
 
 // A caller that has looked at the keys before an answer was published, and asks after its round has ended, causes no other round.

@@ -3,6 +3,7 @@ package verifier_test
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -77,6 +78,25 @@ func TestAMissingClaimNamesTheRegion(t *testing.T) {
 	require.Equal(t, &verifier.Error{
 		Reason: verifier.ReasonMissingClaim, Provider: w.Provider().ID, Region: west, Detail: "tenant",
 	}, err)
+}
+
+// If regions share an iss, the error names the region whose key it is, or none if they share the keys as well.
+func TestAMissingClaimNamesTheRegionOfTheKey(t *testing.T) {
+	t.Parallel()
+	for layout, want := range map[fakeissuer.Layout]string{fakeissuer.OneIssuer: west, fakeissuer.OneIssuerSharedKeys: ""} {
+		synctest.Test(t, func(t *testing.T) {
+			w := fakeissuer.New(t, fast(layout))
+			v := newVerifier(t, w, func(p *verifier.Policy, _ *parts) { p.RequiredClaims = []string{"tenant"} })
+			for _, region := range []string{east, west} { // both regions have answered from here on
+				_, err := v.Verify(t.Context(), w.Issue(region, fakeissuer.Claims{}))
+				require.Equal(t, "missing_claim", reasonOf(t, err))
+			}
+			_, err := v.Verify(t.Context(), w.Issue(west, fakeissuer.Claims{}))
+			require.Equal(t, &verifier.Error{
+				Reason: verifier.ReasonMissingClaim, Provider: w.Provider().ID, Region: want, Detail: "tenant",
+			}, err)
+		})
+	}
 }
 
 // A token that one region signs with the iss of another is rejected.

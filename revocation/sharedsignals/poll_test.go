@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -123,6 +124,34 @@ func TestSilenceIsNoticed(t *testing.T) {
 		w.sender.Silence(false)
 		time.Sleep(10 * time.Minute)
 		require.Empty(t, w.receiver.Status()[0].Stream)
+	})
+}
+
+// Requests to a transmitter that fail are logged once, and once when they succeed again.
+func TestFailuresOfATransmitterAreLoggedOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var log bytes.Buffer
+		w := newWorld(t, func(c *sharedsignals.Config) {
+			polling(c)
+			c.Keys.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		})
+		count := func(text string) int {
+			synctest.Wait()
+			return strings.Count(log.String(), text)
+		}
+		const failed, well = "a request to a transmitter failed", "requests to a transmitter succeed again"
+		time.Sleep(10 * time.Minute)
+		require.Zero(t, count(failed)+count(well))
+		for i := 1; i < 3; i++ {
+			w.sender.Silence(true)
+			time.Sleep(time.Hour)
+			require.Equal(t, i, count(failed))
+			require.Equal(t, i-1, count(well))
+			w.sender.Silence(false)
+			time.Sleep(time.Hour)
+			require.Equal(t, i, count(failed))
+			require.Equal(t, i, count(well))
+		}
 	})
 }
 

@@ -131,7 +131,7 @@ type transmitter struct {
 	streamAt time.Time
 	verified time.Time
 	silent   bool
-	failing  bool
+	failing  map[string]bool // the kinds of requests that fail
 }
 
 // New returns a Receiver, or every problem with c as one joined error. It does no I/O and starts no goroutine.
@@ -179,7 +179,7 @@ func New(c Config) (*Receiver, error) {
 
 // compile returns a checked copy of d, and every problem with it.
 func (c *Config) compile(d *Transmitter) (*transmitter, []error) {
-	t := &transmitter{Transmitter: *d, id: d.Provider.ID, issuers: map[string][]string{}}
+	t := &transmitter{Transmitter: *d, id: d.Provider.ID, issuers: map[string][]string{}, failing: map[string]bool{}}
 	errs := d.problems(c.Keys.InsecureHTTPHosts)
 	keys, err := jwks.New([]issuer.Provider{d.Provider}, c.Keys)
 	if err != nil {

@@ -104,11 +104,11 @@ func (r *Receiver) noteSilence(t *transmitter, began time.Time) {
 	}
 }
 
-// noteFailure logs when requests to a transmitter begin to fail, and when they succeed again.
+// noteFailure logs when requests of one kind to a transmitter begin to fail, and when they succeed again.
 func (r *Receiver) noteFailure(t *transmitter, what, failure string) {
 	t.mu.Lock()
-	changed := t.failing != (failure != "")
-	t.failing = failure != ""
+	changed := t.failing[what] != (failure != "")
+	t.failing[what] = failure != ""
 	t.mu.Unlock()
 	switch {
 	case changed && failure != "":
