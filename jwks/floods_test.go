@@ -187,6 +187,34 @@ func TestForgedTokensMakeNoRowOfUnavailable(t *testing.T) {
 	}
 }
 
+// That holds from the moment on when the first key set is usable.
+func TestTheFirstKeysEndARowOfUnavailable(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := newServers()
+		a, b := n.at("https://a.example/jwks.json"), n.at("https://b.example/jwks.json")
+		a.list("one")
+		for _, s := range []*server{a, b} {
+			s.set(func(s *server) { s.refuses = true })
+		}
+		c := newCache(t, n, jwks.Config{UnknownKeyWait: -1}, pool("p", []string{a.url}), pool("q", []string{b.url}))
+		for range 100 {
+			require.Equal(t, 503, ask(t.Context(), c, "q", "two"))
+			time.Sleep(5 * time.Millisecond)
+		}
+		a.set(func(s *server) { s.refuses = false })
+		for ask(t.Context(), c, "p", "one") != 200 {
+			time.Sleep(5 * time.Millisecond)
+		}
+		counted := newTally()
+		for range 100 {
+			counted.add(ask(t.Context(), c, "q", "two"))
+			time.Sleep(5 * time.Millisecond)
+		}
+		require.Equal(t, map[int]int{503: 3, 429: 97}, counted.counts())
+	})
+}
+
 // The primary of two mirrors is black-holed for three days, and the other one serves: made-up kids are rejected, and do not wait.
 func TestBlackHoledPrimary(t *testing.T) {
 	t.Parallel()

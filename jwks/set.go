@@ -196,12 +196,16 @@ func (s *set) apply(sl *slot, e keystate.Event, l keystate.Limits) (before, afte
 // resting returns how much longer the URL may not be asked: its server asks not to be, or it was asked too often. most bounds
 // what is heard of the server.
 func (sl *slot) resting(now clock.Time, most time.Duration) time.Duration {
-	spent := sl.rate.wait(now)
+	return max(sl.rate.wait(now), sl.unwilling(now, most))
+}
+
+// unwilling returns how much longer the server asks that the URL not be asked.
+func (sl *slot) unwilling(now clock.Time, most time.Duration) time.Duration {
 	f := sl.current().Failure
 	if f == nil {
-		return spent
+		return 0
 	}
-	return max(spent, min(f.RetryAfter, most)-now.Since(f.At))
+	return max(0, min(f.RetryAfter, most)-now.Since(f.At))
 }
 
 // refused reports whether the URL is optional and says 403 or 404, as it did within the last hour, and has never answered.
@@ -224,5 +228,10 @@ func (s *set) publish() {
 	s.mu.Unlock()
 	for _, e := range users {
 		e.rebuild()
+	}
+	if len(users) > 0 {
+		if c := users[0].cache; s.usable(c.clock(), c.config.limits()) {
+			c.outages.Again()
+		}
 	}
 }

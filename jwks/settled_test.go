@@ -1,6 +1,7 @@
 package jwks_test
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"testing"
@@ -31,6 +32,31 @@ func TestUnknownKeysOfHealthyServers(t *testing.T) {
 			time.Sleep(10 * time.Second)
 		})
 	}
+}
+
+// This also holds where refreshes use up how often a URL may be asked, as regions share it.
+func TestUnknownKeysOfHealthyServersThatAreRefreshedOften(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := newServers()
+		shared, east, west := "https://shared.example/keys", "https://east.example/keys", "https://west.example/keys"
+		for _, url := range []string{shared, east, west} {
+			n.at(url).list("key")
+		}
+		c := newCache(t, n, jwks.Config{RefreshInterval: time.Second}, pool("p", []string{shared, east}, []string{west, shared}))
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { _ = c.Run(ctx) }()
+		require.NoError(t, c.Preload(ctx))
+		got := map[int]int{}
+		for i, began := 0, time.Now(); time.Since(began) < time.Minute; i++ {
+			got[ask(ctx, c, "p", fmt.Sprint("made-up-", i))]++
+			time.Sleep(time.Millisecond)
+		}
+		require.Zero(t, got[503], got)
+		require.Greater(t, got[401], 20, got)
+		cancel()
+		synctest.Wait()
+	})
 }
 
 // A key that came since the caller looked is found without a round, also by a caller that does not wait.

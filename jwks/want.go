@@ -71,7 +71,10 @@ func (c *Cache) want(s *set, w *waiter, now clock.Time, left time.Duration) (d t
 // waitFor returns how long the set may not be asked for the key of a caller. held means that the rate of unknown keys is the
 // reason. The caller holds the set's mutex.
 func (s *set) waitFor(w *waiter, usable bool, now clock.Time, c *Cache) (d time.Duration, held bool) {
-	d = max(s.rest(now, urgentRest), s.pace.waitFailed(usable, now))
+	d, held = s.restFor(w.arrived, now)
+	if failed := s.pace.waitFailed(usable, now); failed > d {
+		d, held = failed, false
+	}
 	if !usable {
 		return d, false
 	}
@@ -81,7 +84,22 @@ func (s *set) waitFor(w *waiter, usable bool, now clock.Time, c *Cache) (d time.
 		bucket = min(bucket, s.pace.waitRepeated(now))
 	}
 	bucket = max(bucket, gate, s.copiesWait(now))
-	return max(d, bucket), bucket > d
+	return max(d, bucket), held || bucket > d
+}
+
+// restFor returns how long all URLs rest that have had no outcome since a caller arrived. spent means that the first that may be
+// asked rests only because it was asked as often as it may be. The caller holds the set's mutex.
+func (s *set) restFor(arrived uint64, now clock.Time) (least time.Duration, spent bool) {
+	least = urgentRest
+	for _, sl := range s.slots {
+		if sl.settled(arrived) {
+			continue
+		}
+		if d := sl.resting(now, urgentRest); d < least {
+			least, spent = d, d > sl.unwilling(now, urgentRest)
+		}
+	}
+	return least, spent
 }
 
 // answeredBefore reports whether a URL has answered in the round, and began to before a caller arrived, while the round goes on
@@ -130,7 +148,7 @@ func (s *set) settledFor(arrived uint64, usable bool, now clock.Time, c *Cache) 
 		switch {
 		case sl.settled(arrived):
 			some = true
-		case sl.resting(now, urgentRest) > 0, usable && sl.current().Down(c.config.limits()):
+		case sl.unwilling(now, urgentRest) > 0, usable && sl.current().Down(c.config.limits()):
 		default:
 			all = false
 		}

@@ -46,6 +46,16 @@ func (o *Budget) Take(now clock.Time, usable func(clock.Time) bool) bool {
 	return true
 }
 
+// Again makes the next Take find out again whether a key set is usable, as one may have become so. Without it, that takes a
+// second.
+func (o *Budget) Again() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.usable {
+		o.looked = clock.Time{}
+	}
+}
+
 // Other notes any other answer, which ends a row.
 func (o *Budget) Other() {
 	if o.row.Load() != 0 {

@@ -118,10 +118,10 @@ func FuzzHeader(f *testing.F) {
 	}
 	list, comma, single := header(f, `"claim": "c", "list": "json"`), header(f, `"claim": "c", "list": "comma"`), header(f, `"claim": "d"`)
 	f.Fuzz(func(t *testing.T, a, b string) {
-		if len(a)+len(b) > 4000 {
-			t.Skip()
-		}
 		a, b = strings.ToValidUTF8(a, ""), strings.ToValidUTF8(b, "")
+		if claims, err := json.Marshal([]string{a, a, b}); err != nil || len(claims) > 10_000 { // a control character takes six bytes
+			t.Skip("the token would be too long")
+		}
 		tok := issue(t, fakeissuer.Claims{Set: map[string]any{"c": []string{a, b}, "d": a}})
 		if v, err := comma.Value(tok); err == nil && v != "" {
 			require.Equal(t, []string{a, b}, strings.Split(v, ","))
