@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/regionjwt/regionjwt/internal/fakeissuer"
+	"github.com/regionjwt/regionjwt/jwks"
 	"github.com/regionjwt/regionjwt/verifier"
 )
 
@@ -26,7 +27,7 @@ var mistaken = []row{
 	},
 	{"a token that arrives before its key is published", fakeissuer.IssuerPerRegion, tooEarly},
 	{
-		"a token whose key was missing from six answers in a row of a URL, before these were seen to differ from request to request",
+		"a token whose key was missing from six answers in a row of a URL, before the library has seen that its answers differ from request to request",
 		fakeissuer.IssuerPerRegion, missingForLong,
 	},
 	{
@@ -38,7 +39,7 @@ var mistaken = []row{
 		"a token whose key only one URL of a key set lists, if that URL has not answered for `MaxStale`",
 		fakeissuer.OneIssuerSharedKeys, notAnsweredForMaxStale,
 	},
-	{"a token whose key names a wrong `alg`", fakeissuer.IssuerPerRegion, wrongAlgorithm},
+	{"a token whose key names a wrong `alg`, `use`, `key_ops` or `kty`", fakeissuer.IssuerPerRegion, wrongAlgorithm},
 }
 
 func newMaterial(s *stage) {
@@ -142,6 +143,27 @@ func wrongAlgorithm(s *stage) {
 	s.Corrupt(east, set(keys...))
 	s.start()
 	s.says(verifier.ReasonUnknownKey, s.verify(east, fakeissuer.Claims{}))
+}
+
+// A key that says that it is not for signatures, or of a type that cannot have signed the token, is no key of the token.
+func TestTokensOfKeysThatAreNotForSignatures(t *testing.T) {
+	t.Parallel()
+	for _, members := range []map[string]any{{"use": "enc"}, {"key_ops": []string{"encrypt"}}, {"kty": "XYZ"}, {"use": 7}} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newServers()
+			s := n.at("https://a.example/keys")
+			s.set(func(s *server) {
+				s.keys["odd"] = maps.Clone(material("odd"))
+				s.keys["odd"]["kid"] = "odd"
+				maps.Copy(s.keys["odd"], members)
+			})
+			s.list("good", "odd")
+			c := newCache(t, n, jwks.Config{}, pool("p", []string{s.url}))
+			require.Equal(t, 200, ask(t.Context(), c, "p", "good"))
+			require.Equal(t, 401, ask(t.Context(), c, "p", "odd"), members)
+			require.Len(t, c.Status()[0].Skipped, 1)
+		})
+	}
 }
 
 func TestGoodTokensThatMayStillGet401(t *testing.T) {

@@ -150,6 +150,32 @@ func TestOneRegionDown(t *testing.T) {
 	}
 }
 
+// However many tokens arrive, a server that fails is asked about once a second, and once in 10 s after the first half minute.
+func TestCallersDoNotHammerAServerThatFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := newServers()
+		s := n.at("https://a.example/keys")
+		s.list("key")
+		s.set(func(s *server) { s.refuses = true })
+		c := newCache(t, n, jwks.Config{UnknownKeyWait: -1}, pool("p", []string{s.url}))
+		asked := func(d time.Duration) int {
+			before := s.requests()
+			for began := time.Now(); time.Since(began) < d; time.Sleep(10 * time.Millisecond) {
+				require.Equal(t, 503, ask(t.Context(), c, "p", "key"))
+			}
+			return s.requests() - before
+		}
+		first := asked(20 * time.Second)
+		require.Greater(t, first, 10)
+		require.LessOrEqual(t, first, 25)
+		asked(time.Minute)
+		later := asked(time.Minute)
+		require.Greater(t, later, 3)
+		require.LessOrEqual(t, later, 14)
+	})
+}
+
 // A key is rotated while its server is down. When the server is back, the new key verifies within a second or so.
 func TestRotationDuringAnOutage(t *testing.T) {
 	t.Parallel()

@@ -25,7 +25,7 @@ func (x *examination) file(ctx context.Context) error {
 	defer c.Close()
 	x.ok("config", f.config.File, fmt.Sprintf("it has no problem; providers: %d", len(c.Policies)))
 	for _, text := range c.Warnings {
-		x.warn("config", f.config.File, text, "nothing, if that is intended; services log it when they start")
+		x.warn("config", f.config.File, text, "leave it, if it is intended; services log it when they start")
 	}
 	x.directoriesOf(c)
 	limited, cancel := context.WithTimeout(ctx, f.rules.Timeout)

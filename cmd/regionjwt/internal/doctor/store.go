@@ -134,7 +134,7 @@ func (x *examination) pinsIn(ctx context.Context, l *storage.Opened, p issuer.Pr
 		x.ok("pins", l.Where, "no region of "+p.ID+" was ever pinned")
 	case s.Pinned:
 		x.warn("pins", l.Where, fmt.Sprintf("%s is pinned since %s, epoch %d", s.Region, cli.Stamp(s.At), s.Epoch),
-			"nothing, if that is still intended; otherwise 'regionjwt unpin'")
+			"leave it, if it is still intended; otherwise 'regionjwt unpin'")
 	default:
 		x.ok("pins", l.Where, fmt.Sprintf("authentic for this fleet, no region is pinned, epoch %d", s.Epoch))
 	}

@@ -131,7 +131,8 @@ func run(ctx context.Context, c *cli.Call, f *flags) error {
 // readToken reads standard input. It removes spaces around a token, and the word Bearer before it.
 func readToken(c *cli.Call) (string, error) {
 	if f, ok := c.In.(*os.File); ok {
-		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+		info, err := f.Stat()
+		if nothing, _ := os.Stat(os.DevNull); err == nil && info.Mode()&os.ModeCharDevice != 0 && !os.SameFile(info, nothing) {
 			c.Notef("paste the token, then press Enter and Ctrl-D\n")
 		}
 	}
