@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+
+	"github.com/regionjwt/regionjwt/internal/trust"
 )
 
 func openNoFollow(path string) (*os.File, error) {
@@ -22,11 +24,10 @@ func openNoFollow(path string) (*os.File, error) {
 func checkOwner(path string, info fs.FileInfo) error {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || int(st.Uid) != os.Geteuid() {
-		return fmt.Errorf("%w: another user owns %s", ErrNotAuthentic, path)
+		return fmt.Errorf("%w: %w", ErrNotAuthentic, &trust.ModeError{Path: path, Other: true})
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return fmt.Errorf("%w: others may read or write %s (mode %04o): find out who did, then chmod %o it",
-			ErrNotAuthentic, path, mode, mode&0o700)
+		return fmt.Errorf("%w: %w", ErrNotAuthentic, &trust.ModeError{Path: path, Mode: mode})
 	}
 	return nil
 }

@@ -345,3 +345,16 @@ func TestCopiesOfOtherFleets(t *testing.T) {
 	other.ok(t, "revoke", "--provider", "a", "--kid", "m")
 	require.NotContains(t, other.ok(t, "rules"), id, "nothing of the other fleet is written back")
 }
+
+// A directory that others may use is told as that, with its path and how to correct it, and not as a wrong key.
+func TestAnOpenDirectoryIsToldAsThat(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "rules")
+	require.NoError(t, os.Mkdir(dir, 0o755))
+	for _, command := range [][]string{{"rules"}, {"status"}, {"revoke", "--provider", "p", "--note", "n", "--subject", "s"}} {
+		got := tool{}.run(t, append(command, "--store", "dir:"+dir)...)
+		require.NotZero(t, got.code, command)
+		require.Contains(t, got.out+got.errors, "others may read or write "+dir+" (mode 0755): find out who did, then chmod 700 it", command)
+		require.NotContains(t, got.out+got.errors, "--verify-key", command)
+	}
+}

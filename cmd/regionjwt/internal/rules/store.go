@@ -11,6 +11,7 @@ import (
 	"github.com/regionjwt/regionjwt/internal/document"
 	"github.com/regionjwt/regionjwt/internal/label"
 	"github.com/regionjwt/regionjwt/internal/replica"
+	"github.com/regionjwt/regionjwt/internal/trust"
 )
 
 // Commands returns the commands.
@@ -65,6 +66,9 @@ func (l *List) Load(ctx context.Context) (problem string, err error) {
 	what := where + ": " + Remedies[problem]
 	if errors.Is(err, document.ErrTooLarge) {
 		what = where + ": what is there is too large to be rules: check --prefix and --name"
+	}
+	if mode := (*trust.ModeError)(nil); errors.As(err, &mode) {
+		return problem, cli.Fail(cli.ExitCannotTell, "%s: %w; %s", where, mode, servicesKeep)
 	}
 	if err != nil {
 		return problem, cli.Fail(cli.ExitCannotTell, "%s (%w)", what, err)
