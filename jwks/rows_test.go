@@ -3,6 +3,7 @@ package jwks_test
 import (
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -115,9 +116,13 @@ func rotatedDuringOutage(s *stage) {
 }
 
 func connectionDies(s *stage) {
-	var document func() []byte
-	answer := func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(document()) }
-	document = func() []byte { return set(s.published(s.Server)...) }
+	var document atomic.Pointer[[]byte]
+	publish := func() {
+		doc := set(s.published(s.Server)...)
+		document.Store(&doc)
+	}
+	publish()
+	answer := func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(*document.Load()) }
 	var die func()
 	if s.sockets {
 		d, url := s.mortal(answer)
@@ -140,6 +145,7 @@ func connectionDies(s *stage) {
 		s.pass(time.Minute)
 		die()
 		s.Rotate(east)
+		publish()
 		began := time.Now()
 		s.accepts(east)
 		require.Less(s.t, time.Since(began), 2500*time.Millisecond)
