@@ -199,7 +199,7 @@ func TestDoctorLooksAtEachDirectoryAndPolicy(t *testing.T) {
 	require.Equal(t, 1, got.code)
 	for _, want := range []string{
 		"the policy rejects most access tokens, provider: us-east-1_AbCdEf123", "others can read or write it (mode 0755)",
-		"chmod 700 " + filepath.Join(dir, "rules"), "chmod 700 " + filepath.Join(dir, "copy"), "fleet and publicKeys of the store in the file",
+		"config       " + dir + ": only its owner can exchange the files", "chmod 700 " + filepath.Join(dir, "rules"), "chmod 700 " + filepath.Join(dir, "copy"), "fleet and publicKeys of the store in the file",
 	} {
 		require.Contains(t, got.out, want)
 	}
@@ -268,4 +268,18 @@ func TestCheckOfSeveralProviders(t *testing.T) {
 	out := tool{}.run(t, "check", "--config", file).out
 	require.Contains(t, out, "provider   good")
 	require.Contains(t, out, "\nprovider   bad")
+}
+
+// Who can exchange the file decides what is trusted.
+func TestDoctorLooksAtTheDirectoryOfTheFile(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "open")
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	require.NoError(t, os.Chmod(dir, 0o777))
+	file := filepath.Join(dir, "service.json")
+	require.NoError(t, os.WriteFile(file,
+		[]byte(`{"policies": [{"provider": {"oidc": "https://a.invalid"}, "audience": {"audience": ["https://api.example"]}}]}`), 0o600))
+	out := tool{}.run(t, "doctor", "--config", file, "--timeout", "1s").out
+	require.Contains(t, out, "others can exchange the files of the directory (mode 0777)")
+	require.Contains(t, out, "chmod go-w "+dir)
 }

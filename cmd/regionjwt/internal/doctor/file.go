@@ -27,6 +27,7 @@ func (x *examination) file(ctx context.Context) error {
 	for _, text := range c.Warnings {
 		x.warn("config", f.config.File, text, "leave it, if it is intended; services log it when they start")
 	}
+	x.keyDir("config", f.config.File, false)
 	x.directoriesOf(c)
 	limited, cancel := context.WithTimeout(ctx, f.rules.Timeout)
 	defer cancel()

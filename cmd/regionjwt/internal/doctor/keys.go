@@ -24,7 +24,7 @@ func (x *examination) keyFiles() {
 			return
 		}
 		x.ok("key", path, "readable, and of the right kind, for --"+flag)
-		x.keyDir(path, secret)
+		x.keyDir("key", path, secret)
 	}
 	judge("sign-key", s.SignKey, true, func(path string) error { _, err := keys.ReadPrivate(path); return err })
 	for _, path := range s.VerifyKeys {
@@ -42,8 +42,8 @@ func (x *examination) keyFiles() {
 	}
 }
 
-// keyDir checks that others cannot exchange a key by its directory.
-func (x *examination) keyDir(path string, secret bool) {
+// keyDir checks that others cannot exchange a key, or another file, by its directory.
+func (x *examination) keyDir(check, path string, secret bool) {
 	dir := filepath.Dir(path)
 	info, err := os.Stat(dir)
 	if err != nil || runtime.GOOS == "windows" {
@@ -51,15 +51,15 @@ func (x *examination) keyDir(path string, secret bool) {
 	}
 	mode := info.Mode()
 	if mode.Perm()&0o022 == 0 || mode&fs.ModeSticky != 0 {
-		x.ok("key", dir, "only its owner can exchange the files")
+		x.ok(check, dir, "only its owner can exchange the files")
 		return
 	}
 	detail := fmt.Sprintf("others can exchange the files of the directory (mode %04o)", mode.Perm())
 	remedy := "find out whether somebody did, then chmod go-w " + dir
 	if secret {
-		x.fail("key", dir, detail, remedy)
+		x.fail(check, dir, detail, remedy)
 	} else {
-		x.warn("key", dir, detail, remedy)
+		x.warn(check, dir, detail, remedy)
 	}
 }
 

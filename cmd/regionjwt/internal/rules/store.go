@@ -68,7 +68,7 @@ func (l *List) Load(ctx context.Context) (problem string, err error) {
 		what = where + ": what is there is too large to be rules: check --prefix and --name"
 	}
 	if mode := (*trust.ModeError)(nil); errors.As(err, &mode) {
-		return problem, cli.Fail(cli.ExitCannotTell, "%s: %w; %s", where, mode, servicesKeep)
+		return problem, cli.Fail(cli.ExitCannotTell, "%s: the document is not authentic: %w; %s", where, mode, servicesKeep)
 	}
 	if err != nil {
 		return problem, cli.Fail(cli.ExitCannotTell, "%s (%w)", what, err)
