@@ -133,6 +133,7 @@ func (e *engine) prove(t *verifier.Token) {
 			s.prove(t.Key())
 		}
 	}
+	e.outages.Again()
 }
 
 func (s *signer) prove(k *jwks.Key) {

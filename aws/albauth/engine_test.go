@@ -3,6 +3,7 @@ package albauth_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -244,6 +245,35 @@ func TestAnOutageIsNoRowOf5xx(t *testing.T) {
 				row = 0
 			}
 		}
+	})
+}
+
+// That holds from the first key on, also if callers have little time.
+func TestTheFirstKeyEndsARowOf5xx(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, k := newServer(), key(t)
+		s.publish(t, westKeys+uuid(1), k)
+		s.fail("hang")
+		v := newVerifier(t, config(s))
+		unavailable := func() bool {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+			defer cancel()
+			_, err := v.Verify(ctx, signed(east, uuid(2), k).String())
+			return errors.Is(err, verifier.ErrUnavailable)
+		}
+		for range 5 {
+			require.True(t, unavailable(), "nothing is known yet")
+		}
+		require.Equal(t, "accepted", outcome(v, signed(west, uuid(1), k).String()))
+		n := 0
+		for range 40 {
+			if unavailable() {
+				n++
+			}
+		}
+		require.Equal(t, 3, n)
+		time.Sleep(time.Minute)
 	})
 }
 
